@@ -1,0 +1,191 @@
+"""Settings, and the only module that reads the environment or looks for files that ship with the package.
+
+Settings come from three places, later ones win: the defaults below, a TOML file (``--config FILE`` or the
+environment variable ``USASSIST_CONFIG``), the command line. An unknown key or a value of another type is an error
+that names the file, the table and the key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from usassist.errors import ConfigError
+
+__all__ = [
+    "BusConfig",
+    "Config",
+    "PanelConfig",
+    "StreamConfig",
+    "data_dir",
+    "from_table",
+    "load_config",
+    "resource_dir",
+    "runtime_dir",
+]
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConfig:
+    """Table ``[stream]``: the loop from source to bus.
+
+    Attributes
+    ----------
+    engine : name, or name@version, of the engine
+    backend : name of a back end, or ``auto``
+    threads : CPU threads for the engine; 0 = as many as the process may use
+    max_age_ms : an answer older than this at publication is ``stale``
+    """
+
+    engine: str = "thyroid_nodule"
+    backend: str = "auto"
+    threads: int = 0
+    max_age_ms: float = 150.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusConfig:
+    """Table ``[bus]``: where the stream publishes.
+
+    Attributes
+    ----------
+    address : ``ipc`` for a private folder of this user, or ``tcp://127.0.0.1:PORT`` (four ports from there on)
+    """
+
+    address: str = "ipc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelConfig:
+    """Table ``[panel]``: the page in the browser.
+
+    Attributes
+    ----------
+    host, port : where the page listens
+    jpeg_quality : of the live picture, 1 to 100; the picture on the bus and in recordings is lossless
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    jpeg_quality: int = 85
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that can be set in a file."""
+
+    stream: StreamConfig = field(default_factory=StreamConfig)
+    bus: BusConfig = field(default_factory=BusConfig)
+    panel: PanelConfig = field(default_factory=PanelConfig)
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read the settings file, if there is one.
+
+    Parameters
+    ----------
+    path : the file; None = the one that ``USASSIST_CONFIG`` names, or the defaults
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, has an unknown table or key, or a value of the wrong type.
+    """
+    if path is None:
+        named = os.environ.get("USASSIST_CONFIG")
+        if not named:
+            return Config()
+        path = Path(named)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"settings file {path} cannot be read: {error}; mend it or leave out --config") from error
+    tables = {"stream": StreamConfig, "bus": BusConfig, "panel": PanelConfig}
+    unknown = sorted(document.keys() - tables.keys())
+    if unknown:
+        raise ConfigError(f"settings file {path}: unknown table {unknown[0]}; known: {', '.join(tables)}")
+    stream, bus, panel = (
+        from_table(kind, document.get(name, {}), where=f"settings file {path}, table {name}")
+        for name, kind in tables.items()
+    )
+    return Config(stream=stream, bus=bus, panel=panel)
+
+
+def from_table(kind: type[Any], table: dict[str, Any], *, where: str) -> Any:
+    """Make a dataclass from a TOML table, strictly: no unknown key, no value of another type than the default.
+
+    Raises
+    ------
+    ConfigError
+        With ``where`` and the key.
+    """
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where} must be a table, got {table!r}")
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    for key, value in table.items():
+        if key not in fields:
+            raise ConfigError(f"{where}: unknown key {key}; known: {', '.join(sorted(fields))}")
+        default = fields[key].default
+        wanted = type(default)
+        widened = wanted is float and isinstance(value, int) and not isinstance(value, bool)
+        if type(value) is not wanted and not widened:
+            raise ConfigError(f"{where}: {key} must be {wanted.__name__}, got {value!r}")
+    return kind(**{key: float(v) if isinstance(fields[key].default, float) else v for key, v in table.items()})
+
+
+def resource_dir(name: str) -> Path:
+    """The folder ``engines``, ``calibration`` or ``demo``: of the wheel when installed, else of the checkout.
+
+    Raises
+    ------
+    ConfigError
+        If the installation is incomplete.
+    """
+    for folder in (_PACKAGE / "_bundled" / name, _PACKAGE.parent / name):
+        if folder.is_dir():
+            return folder
+    raise ConfigError(f"the folder {name} is missing from this installation; install usassist again")
+
+
+def data_dir() -> Path:
+    """The folder of public training and test data, named by the environment variable ``USASSIST_DATA``.
+
+    Raises
+    ------
+    ConfigError
+        If the variable is not set or names no folder.
+    """
+    named = os.environ.get("USASSIST_DATA")
+    if not named:
+        raise ConfigError("the environment variable USASSIST_DATA is not set; name the folder that holds the data sets")
+    folder = Path(named)
+    if not folder.is_dir():
+        raise ConfigError(f"USASSIST_DATA names {named}, which is not a folder; correct it")
+    return folder
+
+
+def runtime_dir() -> Path:
+    """A folder for sockets that only this user can enter (mode 0700).
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be made, or belongs to somebody else.
+    """
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(base) / "usassist" if base else Path(tempfile.gettempdir()) / f"usassist-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise ConfigError(f"the folder for sockets {folder} cannot be made: {error.strerror}; mend it") from error
+    if not folder.is_dir() or folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise ConfigError(f"the folder for sockets {folder} must belong to you alone (mode 0700); remove it")
+    return folder

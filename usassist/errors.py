@@ -1,0 +1,125 @@
+"""The errors of usassist, one small tree.
+
+::
+
+    UsAssistError                      every error that usassist raises on purpose
+    ├── UsageError          ValueError       the command or the configuration is wrong (exit code 2)
+    │   └── ConfigError                      a settings file has an unknown key or a wrong type
+    ├── RecordError         ValueError       a record would not be valid
+    ├── SourceError         OSError          a source cannot be opened or read
+    │   ├── SourceFormatError                the file is there, but holds no video that can be read
+    │   └── ScanAreaError                    no ultrasound picture was found on the screen
+    ├── CalibrationError    ValueError       a calibration file is missing, malformed or does not fit
+    ├── EngineError         RuntimeError     an engine cannot be opened or failed
+    │   ├── EngineNotFoundError LookupError  no engine of that name
+    │   ├── EngineSpecError                  engine.toml or the weights do not agree with it
+    │   ├── EngineOutputError                an output has a wrong shape or is not finite
+    │   └── BackendUnavailableError ImportError   the runtime is not installed or cannot run here
+    ├── BusError            ConnectionError  an address is in use or cannot be reached
+    │   ├── MessageError    ValueError       bytes that are not one of our messages
+    │   └── SchemaVersionError               a message of another major version
+    └── SessionError        OSError          a session folder cannot be written or read
+
+The message of each is one line that ends with what to do. Code that can mend a failure catches the
+narrow class; the command line catches ``UsAssistError``, prints that line and exits.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendUnavailableError",
+    "BusError",
+    "CalibrationError",
+    "ConfigError",
+    "EngineError",
+    "EngineNotFoundError",
+    "EngineOutputError",
+    "EngineSpecError",
+    "MessageError",
+    "RecordError",
+    "ScanAreaError",
+    "SchemaVersionError",
+    "SessionError",
+    "SourceError",
+    "SourceFormatError",
+    "UsAssistError",
+    "UsageError",
+]
+
+
+class UsAssistError(Exception):
+    """Base of every error that usassist raises on purpose."""
+
+    exit_code = 1
+
+    def __str__(self) -> str:
+        """The message alone, also for the classes that are an ``OSError`` too."""
+        return " ".join(str(arg) for arg in self.args)
+
+
+class UsageError(UsAssistError, ValueError):
+    """The command line asks for something that does not exist or does not fit together."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A settings file has an unknown key or a value of the wrong type."""
+
+
+class RecordError(UsAssistError, ValueError):
+    """The values given do not make a valid record."""
+
+
+class SourceError(UsAssistError, OSError):
+    """A source cannot be opened or read."""
+
+
+class SourceFormatError(SourceError):
+    """The file is there, but holds no video or picture that can be read."""
+
+
+class ScanAreaError(SourceError):
+    """No ultrasound picture was found on the screen, so nothing can be cropped to it."""
+
+
+class CalibrationError(UsAssistError, ValueError):
+    """A calibration file is missing, malformed, or belongs to another picture."""
+
+
+class EngineError(UsAssistError, RuntimeError):
+    """An engine cannot be opened, or failed while it ran."""
+
+
+class EngineNotFoundError(EngineError, LookupError):
+    """There is no engine or back end of that name."""
+
+    exit_code = 2
+
+
+class EngineSpecError(EngineError):
+    """``engine.toml`` is malformed, or the weights do not agree with it."""
+
+
+class EngineOutputError(EngineError):
+    """An engine's output has another shape than the spec says, or is not finite."""
+
+
+class BackendUnavailableError(EngineError, ImportError):
+    """The runtime of a back end is not installed or cannot run on this machine."""
+
+
+class BusError(UsAssistError, ConnectionError):
+    """An address of the bus is in use, malformed, or cannot be reached."""
+
+
+class MessageError(BusError, ValueError):
+    """Bytes that are not one of our messages."""
+
+
+class SchemaVersionError(BusError):
+    """A message or a recording of another major version."""
+
+
+class SessionError(UsAssistError, OSError):
+    """A session folder cannot be written or read."""

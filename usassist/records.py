@@ -1,0 +1,452 @@
+"""The records that flow from source to sink. They hold numpy arrays and nothing else.
+
+A record that exists is valid: every field is checked when it is made, arrays are made read-only, and an error says
+what was wanted and what came.
+
+Image coordinates are continuous, x to the right, y down, with the origin at the *top-left corner* of the top-left
+pixel. The whole image is ``(0, 0, W, H)``; the centre of pixel (row r, column c) is ``(c + 0.5, r + 0.5)``. All
+results are in pixels of ``Frame.image``, never of an engine's input. The marked side of the probe is towards +x,
+depth towards +y. See ``docs/adr/0003-coordinates.md``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from usassist.errors import RecordError
+
+__all__ = [
+    "Cause",
+    "Detections",
+    "Frame",
+    "LabelSpec",
+    "Measurements",
+    "Result",
+    "ResultState",
+    "Segmentation",
+    "SourceInfo",
+]
+
+UInt8Array = npt.NDArray[np.uint8]
+Int32Array = npt.NDArray[np.int32]
+Float32Array = npt.NDArray[np.float32]
+
+_SOURCE_ID = re.compile(r"[a-z0-9_]+")
+
+
+class ResultState(StrEnum):
+    """What a result says. Only the first two are answers about the picture.
+
+    ``finding``: the engine answered and found something. ``no_finding``: the engine answered and found nothing.
+    ``no_result``: there is no answer for this frame; the cause says why. ``stale``: there is an answer, but it came
+    too late to be shown on a live picture.
+    """
+
+    FINDING = "finding"
+    NO_FINDING = "no_finding"
+    NO_RESULT = "no_result"
+    STALE = "stale"
+
+    @property
+    def is_answer(self) -> bool:
+        """True when the result may be drawn as an answer about its frame."""
+        return self in (ResultState.FINDING, ResultState.NO_FINDING)
+
+
+class Cause(StrEnum):
+    """Why a result is not an answer. Counted in summaries and in health messages."""
+
+    DROPPED = "dropped"  # the frame was overwritten in the capture slot before the engine took it
+    ENGINE_ERROR = "engine_error"  # the engine raised, or its output failed the checks
+    ENGINE_UNKNOWN = "engine_unknown"  # a sink has not been told what this engine is
+    NULL_ENGINE = "null_engine"  # the back end `null` computes nothing
+    LATE = "late"  # the answer came later than the configured age
+    MISSING = "missing"  # a sink never received a result for this frame
+    INTERRUPTED = "interrupted"  # the run ended before the engine was asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSpec:
+    """One label that an engine can give.
+
+    Attributes
+    ----------
+    id : index used in ``Detections.label_id``, from 0
+    name : short English name, as shown
+    scheme, value, meaning : coded term, for example SCT 27925004 "Nodule"
+    color_rgb : 0 to 255 each
+    score_threshold : the least score at which a detection counts as a finding, 0 to 1
+    """
+
+    id: int
+    name: str
+    scheme: str
+    value: str
+    meaning: str
+    color_rgb: tuple[int, int, int]
+    score_threshold: float
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _require(self.id >= 0, f"label id must not be negative, got {self.id}")
+        _require(bool(self.name), "a label needs a name")
+        _require(
+            len(self.color_rgb) == 3 and all(0 <= value <= 255 for value in self.color_rgb),
+            f"color_rgb of label {self.name} must be three numbers from 0 to 255, got {self.color_rgb}",
+        )
+        _require(
+            0.0 <= self.score_threshold <= 1.0,
+            f"score_threshold of label {self.name} must lie in 0 to 1, got {self.score_threshold}",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceInfo:
+    """What a source knows about its stream before the first frame.
+
+    Attributes
+    ----------
+    description : what it is, without any path or patient text
+    image_hw_px : height and width of every ``Frame.image`` of this source
+    channels : 1 for grey, 3 for RGB
+    rate_hz : nominal frame rate, or None where it is not known
+    frame_count : how many frames it will give, or None where that is not known
+    roi_xyxy_px : where the crop lies in the grabbed screen
+    grab_hw_px : height and width of the grabbed screen
+    """
+
+    description: str
+    image_hw_px: tuple[int, int]
+    channels: int
+    rate_hz: float | None
+    frame_count: int | None
+    roi_xyxy_px: tuple[int, int, int, int]
+    grab_hw_px: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Frame:
+    """One picture of a stream, cropped to the scan area.
+
+    Attributes
+    ----------
+    session_id : the session it belongs to
+    source_id : ``[a-z0-9_]+``, for example ``us0``
+    frame_id : from 0, one more per frame that the *source* produced; a gap is a drop
+    t_capture_ns : monotonic ns at which the source handed the frame over; set once, copied everywhere
+    image : uint8 (H, W) grey or (H, W, 3) RGB, C order, read-only
+    roi_xyxy_px : where the crop lies in the grabbed screen, px
+    spacing_rc_mm : mm per px, row step first; None when the picture is not calibrated
+    spacing_rel_sd : relative standard uncertainty of the spacing; None exactly when the spacing is
+    calibration_id : the geometry file the spacing came from
+    pts, time_base : presentation stamp of the clip the frame came from
+    """
+
+    session_id: str
+    source_id: str
+    frame_id: int
+    t_capture_ns: int
+    image: UInt8Array
+    roi_xyxy_px: tuple[int, int, int, int]
+    spacing_rc_mm: tuple[float, float] | None = None
+    spacing_rel_sd: float | None = None
+    calibration_id: str | None = None
+    pts: int | None = None
+    time_base: Fraction | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field and make the pixels read-only."""
+        _require_identity(self.session_id, self.source_id, self.frame_id)
+        image = _array(self.image, np.uint8, "image")
+        _require(
+            image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3),
+            f"image must be (H, W) or (H, W, 3), got {image.shape}",
+        )
+        _require(image.size > 0, f"image must not be empty, got {image.shape}")
+        object.__setattr__(self, "image", image)
+        x1, y1, x2, y2 = self.roi_xyxy_px
+        _require(
+            (y2 - y1, x2 - x1) == image.shape[:2],
+            f"roi_xyxy_px {self.roi_xyxy_px} does not have the size of the image {image.shape[:2]}",
+        )
+        _require(
+            (self.spacing_rc_mm is None) == (self.spacing_rel_sd is None),
+            "spacing_rc_mm and spacing_rel_sd go together: a length without its uncertainty is not given",
+        )
+        if self.spacing_rc_mm is not None and self.spacing_rel_sd is not None:
+            _require(
+                min(self.spacing_rc_mm) > 0 and self.spacing_rel_sd >= 0,
+                f"spacing must be positive, got {self.spacing_rc_mm} with relative sd {self.spacing_rel_sd}",
+            )
+
+    @property
+    def image_hw_px(self) -> tuple[int, int]:
+        """Height and width of the image, px."""
+        return int(self.image.shape[0]), int(self.image.shape[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Detections:
+    """What was found in one frame: N rows in four arrays.
+
+    Attributes
+    ----------
+    xyxy_px : float32 (N, 4): x1, y1, x2, y2 in image coordinates
+    score : float32 (N,), 0 to 1
+    label_id : int32 (N,), index into the engine's labels
+    track_id : int32 (N,), -1 = not tracked
+    """
+
+    xyxy_px: Float32Array
+    score: Float32Array
+    label_id: Int32Array
+    track_id: Int32Array
+
+    def __post_init__(self) -> None:
+        """Check shapes, ranges and order of corners."""
+        xyxy = _array(self.xyxy_px, np.float32, "xyxy_px")
+        score = _array(self.score, np.float32, "score")
+        label_id = _array(self.label_id, np.int32, "label_id")
+        track_id = _array(self.track_id, np.int32, "track_id")
+        count = len(score)
+        _require(xyxy.shape == (count, 4), f"xyxy_px must be ({count}, 4), got {xyxy.shape}")
+        for name, array in (("score", score), ("label_id", label_id), ("track_id", track_id)):
+            _require(array.shape == (count,), f"{name} must be ({count},), got {array.shape}")
+        _require(bool(np.isfinite(xyxy).all()), "xyxy_px must be finite")
+        _require(
+            bool((xyxy[:, 2] > xyxy[:, 0]).all() and (xyxy[:, 3] > xyxy[:, 1]).all()),
+            "every box needs x2 > x1 and y2 > y1",
+        )
+        _require(bool(((score >= 0) & (score <= 1)).all()), "every score must lie in 0 to 1")
+        _require(bool((label_id >= 0).all()), "every label_id must be 0 or more")
+        for name, array in (("xyxy_px", xyxy), ("score", score), ("label_id", label_id), ("track_id", track_id)):
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        """How many were found."""
+        return len(self.score)
+
+    @classmethod
+    def empty(cls) -> Detections:
+        """Nothing was found: the engine looked and there is nothing."""
+        return cls(
+            xyxy_px=np.empty((0, 4), np.float32),
+            score=np.empty(0, np.float32),
+            label_id=np.empty(0, np.int32),
+            track_id=np.empty(0, np.int32),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Segmentation:
+    """One closed outline per detection, in the order of the detections.
+
+    The outlines of all detections lie behind one another in one array, so that a frame costs two arrays whatever it
+    shows. An outline runs through the centres of the region's outermost pixels; filling it gives the region back
+    (``usassist.frames.fill_labelmap``).
+
+    Attributes
+    ----------
+    contour_xy_px : float32 (K, 2), image coordinates
+    contour_start : int32 (N + 1,); outline i is ``contour_xy_px[contour_start[i]:contour_start[i + 1]]``
+    """
+
+    contour_xy_px: Float32Array
+    contour_start: Int32Array
+
+    def __post_init__(self) -> None:
+        """Check that the starts cover the points in order."""
+        points = _array(self.contour_xy_px, np.float32, "contour_xy_px")
+        start = _array(self.contour_start, np.int32, "contour_start")
+        _require(points.ndim == 2 and points.shape[1] == 2, f"contour_xy_px must be (K, 2), got {points.shape}")
+        _require(start.ndim == 1 and len(start) >= 1, f"contour_start must be (N + 1,), got {start.shape}")
+        _require(bool(np.isfinite(points).all()), "contour_xy_px must be finite")
+        _require(
+            start[0] == 0 and start[-1] == len(points) and bool((np.diff(start) > 0).all()),
+            "contour_start must rise from 0 to the number of points, with at least one point per outline",
+        )
+        object.__setattr__(self, "contour_xy_px", points)
+        object.__setattr__(self, "contour_start", start)
+
+    def __len__(self) -> int:
+        """How many outlines there are."""
+        return len(self.contour_start) - 1
+
+    def __iter__(self) -> Iterator[Float32Array]:
+        """The outlines, one float32 (K_i, 2) each."""
+        for begin, end in zip(self.contour_start[:-1], self.contour_start[1:], strict=True):
+            yield self.contour_xy_px[begin:end]
+
+    @classmethod
+    def empty(cls) -> Segmentation:
+        """No outlines."""
+        return cls(contour_xy_px=np.empty((0, 2), np.float32), contour_start=np.zeros(1, np.int32))
+
+    @classmethod
+    def of(cls, contours: list[Float32Array]) -> Segmentation:
+        """Join outlines, each float32 (K_i, 2), in the order of the detections."""
+        if not contours:
+            return cls.empty()
+        start = np.zeros(len(contours) + 1, np.int32)
+        np.cumsum([len(contour) for contour in contours], out=start[1:])
+        return cls(contour_xy_px=np.concatenate(contours).astype(np.float32, copy=False), contour_start=start)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Measurements:
+    """Sizes of the outlines, one row per detection.
+
+    Pixels are always there. Millimetres are there only on a calibrated picture, and then each with its expanded
+    uncertainty (coverage factor 2, about 95 %; JCGM 100:2008, 6.2).
+
+    Attributes
+    ----------
+    major_px, minor_px : float32 (N,), longest diameter of the outline and the widest extent across it
+    area_px2 : float32 (N,)
+    major_mm, minor_mm, area_mm2 : float32 (N,), or None when the picture is not calibrated
+    major_u95_mm, minor_u95_mm, area_u95_mm2 : float32 (N,), half-width of the 95 % interval, or None likewise
+    """
+
+    major_px: Float32Array
+    minor_px: Float32Array
+    area_px2: Float32Array
+    major_mm: Float32Array | None = None
+    minor_mm: Float32Array | None = None
+    area_mm2: Float32Array | None = None
+    major_u95_mm: Float32Array | None = None
+    minor_u95_mm: Float32Array | None = None
+    area_u95_mm2: Float32Array | None = None
+
+    _PIXELS = ("major_px", "minor_px", "area_px2")
+    _MILLIMETRES = ("major_mm", "minor_mm", "area_mm2", "major_u95_mm", "minor_u95_mm", "area_u95_mm2")
+
+    def __post_init__(self) -> None:
+        """Check that all columns have one length, and that mm never come without their uncertainty."""
+        count = len(self.major_px)
+        given = [name for name in self._MILLIMETRES if getattr(self, name) is not None]
+        _require(
+            len(given) in (0, len(self._MILLIMETRES)),
+            f"millimetres come with their uncertainty or not at all, got only {given}",
+        )
+        for name in (*self._PIXELS, *given):
+            array = _array(getattr(self, name), np.float32, name)
+            _require(array.shape == (count,), f"{name} must be ({count},), got {array.shape}")
+            _require(bool(np.isfinite(array).all() and (array >= 0).all()), f"{name} must be finite and not negative")
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        """How many detections are measured."""
+        return len(self.major_px)
+
+    @property
+    def calibrated(self) -> bool:
+        """True when the sizes are also given in mm."""
+        return self.major_mm is not None
+
+    @classmethod
+    def empty(cls) -> Measurements:
+        """Nothing to measure."""
+        nothing = np.empty(0, np.float32)
+        return cls(major_px=nothing, minor_px=nothing, area_px2=nothing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Result:
+    """One answer about one frame, or the reason why there is none.
+
+    Attributes
+    ----------
+    session_id, source_id, frame_id, t_capture_ns : copied from the frame
+    t_infer_start_ns, t_infer_end_ns : monotonic ns around the engine; None when the engine was not asked
+    engine_id, backend : what answered, or would have
+    calibration_id : the geometry file that the millimetres rest on
+    image_hw_px : height and width of the frame's image
+    frames_dropped : frames overwritten in the capture slot since the previous result that the engine was asked for
+    state : see :class:`ResultState`
+    cause, reason : why there is no answer; set exactly when ``state`` is ``no_result`` or ``stale``
+    detections, segmentation, measurements : one row each per detection
+    """
+
+    session_id: str
+    source_id: str
+    frame_id: int
+    t_capture_ns: int
+    t_infer_start_ns: int | None
+    t_infer_end_ns: int | None
+    engine_id: str
+    backend: str
+    calibration_id: str | None
+    image_hw_px: tuple[int, int]
+    frames_dropped: int
+    state: ResultState
+    cause: Cause | None = None
+    reason: str = ""
+    detections: Detections = field(default_factory=Detections.empty)
+    segmentation: Segmentation = field(default_factory=Segmentation.empty)
+    measurements: Measurements = field(default_factory=Measurements.empty)
+
+    def __post_init__(self) -> None:
+        """Check that state, cause and content agree."""
+        _require_identity(self.session_id, self.source_id, self.frame_id)
+        count = len(self.detections)
+        _require(
+            len(self.segmentation) == count and len(self.measurements) == count,
+            f"{count} detections, {len(self.segmentation)} outlines and {len(self.measurements)} measurements: "
+            "there must be one of each per detection",
+        )
+        if self.state.is_answer:
+            _require(
+                self.cause is None and not self.reason,
+                f"a result in state {self.state} has no cause and no reason, got {self.cause} {self.reason!r}",
+            )
+            _require(
+                self.t_infer_start_ns is not None and self.t_infer_end_ns is not None,
+                f"a result in state {self.state} must say when the engine ran",
+            )
+        else:
+            _require(
+                self.cause is not None and bool(self.reason),
+                f"a result in state {self.state} must have a cause and a reason",
+            )
+        _require((self.state is not ResultState.FINDING) or count > 0, "state finding needs at least one detection")
+        _require(
+            self.state not in (ResultState.NO_FINDING, ResultState.NO_RESULT) or count == 0,
+            f"state {self.state} cannot carry detections",
+        )
+        if count:
+            height_px, width_px = self.image_hw_px
+            xyxy = self.detections.xyxy_px
+            _require(
+                bool((xyxy >= 0).all() and (xyxy[:, 2] <= width_px).all() and (xyxy[:, 3] <= height_px).all()),
+                f"every box must lie inside the image of {height_px} x {width_px} px",
+            )
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise RecordError(message)
+
+
+def _require_identity(session_id: str, source_id: str, frame_id: int) -> None:
+    _require(bool(session_id), "session_id must not be empty")
+    _require(bool(_SOURCE_ID.fullmatch(source_id)), f"source_id must match [a-z0-9_]+, got {source_id!r}")
+    _require(frame_id >= 0, f"frame_id must not be negative, got {frame_id}")
+
+
+def _array(value: Any, dtype: Any, name: str) -> npt.NDArray[Any]:
+    """Check the dtype, and give a C-ordered read-only array; pixels are copied only when they are not in C order."""
+    _require(isinstance(value, np.ndarray), f"{name} must be a numpy array, got {type(value).__name__}")
+    _require(value.dtype == dtype, f"{name} must be {np.dtype(dtype)}, got {value.dtype}")
+    array: npt.NDArray[Any] = np.ascontiguousarray(value) if value.ndim else value
+    if array.flags.writeable:
+        array = array.view()
+        array.flags.writeable = False
+    return array
