@@ -1,0 +1,39 @@
+"""Versioned messages on ZeroMQ: one table of topics, one codec, publishers, two kinds of subscriber, a log."""
+
+from usassist.bus.codec import Message, decode, frame_from, peek_topic, result_from
+from usassist.bus.log import LoggedMessage, MessageLogWriter, read_log
+from usassist.bus.publisher import Publisher
+from usassist.bus.subscriber import Subscriber
+from usassist.bus.topics import (
+    TOPICS,
+    EngineBody,
+    FrameBody,
+    HealthBody,
+    LabelBody,
+    ResultBody,
+    SessionBody,
+    SessionState,
+    Topic,
+)
+
+__all__ = [
+    "TOPICS",
+    "EngineBody",
+    "FrameBody",
+    "HealthBody",
+    "LabelBody",
+    "LoggedMessage",
+    "Message",
+    "MessageLogWriter",
+    "Publisher",
+    "ResultBody",
+    "SessionBody",
+    "SessionState",
+    "Subscriber",
+    "Topic",
+    "decode",
+    "frame_from",
+    "peek_topic",
+    "read_log",
+    "result_from",
+]

@@ -1,0 +1,308 @@
+"""One message is one block of bytes.
+
+======================= =====================================================================================
+topic                   ASCII, ``result/v1/us0/``: name, major version, source; the trailing slash, because a
+                        subscription is a prefix and ``us0`` would also match ``us01``
+``0x0A``                end of the topic
+header length           uint32, little-endian, at most 65536
+header                  UTF-8 JSON: schema, version, source_id, seq, t_publish_ns, body, buffers
+zeros                   up to a multiple of 64 bytes from the start
+buffers                 raw arrays, C order, little-endian, in the order listed, each at a multiple of 64
+======================= =====================================================================================
+
+One block and not several parts, so that a reader may keep only the newest (``ZMQ_CONFLATE`` silently loses parts).
+Never pickle. Reading trusts nothing: sizes are checked against the bytes that are there before anything is made
+from them, and arrays are views of the bytes received.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from usassist.bus.topics import TOPICS, FrameBody, ResultBody, Topic
+from usassist.errors import MessageError, RecordError, SchemaVersionError
+from usassist.records import Detections, Frame, Measurements, Result, Segmentation
+
+__all__ = ["Message", "decode", "encode", "encode_frame", "encode_result", "frame_from", "peek_topic", "result_from"]
+
+HEADER_LIMIT_BYTES = 65536
+_ALIGNMENT = 64
+_LENGTH = struct.Struct("<I")
+_TOPIC_LIMIT_BYTES = 128
+_DTYPES = {name: np.dtype(name).newbyteorder("<") for name in ("uint8", "int32", "float32")}
+
+Array = npt.NDArray[Any]
+
+
+class _Buffer(msgspec.Struct, frozen=True):
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class _Header(msgspec.Struct, frozen=True, kw_only=True):
+    schema: str
+    version: tuple[int, int]
+    source_id: str
+    seq: int
+    t_publish_ns: int
+    body: msgspec.Raw
+    buffers: tuple[_Buffer, ...]
+
+
+_decode_header = msgspec.json.Decoder(_Header).decode
+_decode_body = {topic.name: msgspec.json.Decoder(topic.body).decode for topic in TOPICS.values()}
+_encode_json = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Message:
+    """A message as received.
+
+    Attributes
+    ----------
+    topic : its row of the table
+    source_id, seq, t_publish_ns : who sent it, the how-manieth of this topic it is, and when (monotonic ns)
+    body : one of the structs of ``bus.topics``
+    buffers : read-only arrays, views of the bytes received
+    header_bytes : length of everything before the buffers
+    """
+
+    topic: Topic
+    source_id: str
+    seq: int
+    t_publish_ns: int
+    body: Any
+    buffers: dict[str, Array]
+    header_bytes: int
+
+
+def encode(
+    topic: Topic, source_id: str, seq: int, t_publish_ns: int, body: msgspec.Struct, buffers: dict[str, Array]
+) -> bytearray:
+    """Make the bytes of one message.
+
+    Raises
+    ------
+    MessageError
+        If the header is longer than 64 KiB, or a buffer has a type that is not sent.
+    """
+    for name, array in buffers.items():
+        if array.dtype.name not in _DTYPES:
+            raise MessageError(f"buffer {name} of {topic.name} has dtype {array.dtype}; send one of {sorted(_DTYPES)}")
+    header = _encode_json(
+        _Header(
+            schema=topic.schema,
+            version=topic.version,
+            source_id=source_id,
+            seq=seq,
+            t_publish_ns=t_publish_ns,
+            body=msgspec.Raw(_encode_json(body)),
+            buffers=tuple(_Buffer(name, array.dtype.name, array.shape) for name, array in buffers.items()),
+        )
+    )
+    if len(header) > HEADER_LIMIT_BYTES:
+        raise MessageError(f"the header of a {topic.name} message has {len(header)} bytes; at most 65536 are sent")
+    head = topic.prefix(source_id) + b"\n" + _LENGTH.pack(len(header)) + header
+    start = _aligned(len(head))
+    message = bytearray(start + sum(_aligned(array.nbytes) for array in buffers.values()))
+    message[: len(head)] = head
+    for array in buffers.values():
+        target = np.frombuffer(message, array.dtype, count=array.size, offset=start).reshape(array.shape)
+        np.copyto(target, array)
+        start += _aligned(array.nbytes)
+    return message
+
+
+def peek_topic(data: bytes | bytearray | memoryview) -> str:
+    """The topic of a message, as it stands on the wire, or an empty text when there is none."""
+    head = bytes(data[:_TOPIC_LIMIT_BYTES])
+    end = head.find(b"\n")
+    return head[:end].decode("ascii", "replace") if end > 0 else ""
+
+
+def decode(data: bytes | bytearray | memoryview) -> Message:
+    """Read one message.
+
+    Parameters
+    ----------
+    data : the bytes; the arrays of the message are views of them
+
+    Raises
+    ------
+    MessageError
+        If the bytes are not one of our messages, whole and unchanged in form.
+    SchemaVersionError
+        If they are one of another major version.
+    """
+    view = memoryview(data)
+    wire_topic = peek_topic(view)
+    parts = wire_topic.split("/")
+    topic = TOPICS.get(parts[0]) if len(parts) == 4 and parts[3] == "" else None
+    if topic is None:
+        raise MessageError("not a message of usassist: its topic is unknown; check what publishes on this address")
+    if parts[1] != f"v{topic.version[0]}":
+        raise SchemaVersionError(
+            f"a {topic.name} message of version {parts[1]} came, this usassist reads v{topic.version[0]}; "
+            "use the same usassist at both ends"
+        )
+    offset = len(wire_topic) + 1
+    if len(view) < offset + _LENGTH.size:
+        raise MessageError(f"a {topic.name} message is cut off before its header")
+    (header_length,) = _LENGTH.unpack_from(view, offset)
+    offset += _LENGTH.size
+    if header_length > HEADER_LIMIT_BYTES or offset + header_length > len(view):
+        raise MessageError(f"a {topic.name} message claims a header of {header_length} bytes that is not there")
+    try:
+        header = _decode_header(view[offset : offset + header_length])
+        body = _decode_body[topic.name](header.body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MessageError(f"the header of a {topic.name} message cannot be read: {error}") from error
+    if header.schema != topic.schema or header.version[0] != topic.version[0] or header.source_id != parts[2]:
+        raise MessageError(f"the header of a {topic.name} message does not agree with its topic {wire_topic}")
+    header_bytes = _aligned(offset + header_length)
+    return Message(
+        topic=topic,
+        source_id=header.source_id,
+        seq=header.seq,
+        t_publish_ns=header.t_publish_ns,
+        body=body,
+        buffers=_read_buffers(view, header_bytes, header.buffers, topic),
+        header_bytes=header_bytes,
+    )
+
+
+def encode_frame(frame: Frame, seq: int, t_publish_ns: int) -> bytearray:
+    """The bytes of a ``frame`` message."""
+    body = FrameBody(
+        session_id=frame.session_id,
+        frame_id=frame.frame_id,
+        t_capture_ns=frame.t_capture_ns,
+        roi_xyxy_px=frame.roi_xyxy_px,
+        spacing_rc_mm=frame.spacing_rc_mm,
+        spacing_rel_sd=frame.spacing_rel_sd,
+        calibration_id=frame.calibration_id,
+        pts=frame.pts,
+        time_base=None if frame.time_base is None else (frame.time_base.numerator, frame.time_base.denominator),
+    )
+    return encode(TOPICS["frame"], frame.source_id, seq, t_publish_ns, body, {"image": frame.image})
+
+
+def frame_from(message: Message) -> Frame:
+    """The frame in a ``frame`` message; its image is a view of the bytes received.
+
+    Raises
+    ------
+    MessageError
+        If the content is not a valid frame.
+    """
+    body = cast(FrameBody, message.body)
+    try:
+        return Frame(
+            session_id=body.session_id,
+            source_id=message.source_id,
+            frame_id=body.frame_id,
+            t_capture_ns=body.t_capture_ns,
+            image=message.buffers["image"],
+            roi_xyxy_px=body.roi_xyxy_px,
+            spacing_rc_mm=body.spacing_rc_mm,
+            spacing_rel_sd=body.spacing_rel_sd,
+            calibration_id=body.calibration_id,
+            pts=body.pts,
+            time_base=None if body.time_base is None else Fraction(*body.time_base),
+        )
+    except (RecordError, KeyError, ZeroDivisionError) as error:
+        raise MessageError(f"a frame message holds no valid frame: {error}") from error
+
+
+_DETECTION_BUFFERS = ("xyxy_px", "score", "label_id", "track_id")
+_SEGMENTATION_BUFFERS = ("contour_xy_px", "contour_start")
+_PIXEL_BUFFERS = ("major_px", "minor_px", "area_px2")
+_MILLIMETRE_BUFFERS = ("major_mm", "minor_mm", "area_mm2", "major_u95_mm", "minor_u95_mm", "area_u95_mm2")
+
+
+def encode_result(result: Result, seq: int, t_publish_ns: int) -> bytearray:
+    """The bytes of a ``result`` message."""
+    body = ResultBody(
+        session_id=result.session_id,
+        frame_id=result.frame_id,
+        t_capture_ns=result.t_capture_ns,
+        t_infer_start_ns=result.t_infer_start_ns,
+        t_infer_end_ns=result.t_infer_end_ns,
+        engine_id=result.engine_id,
+        backend=result.backend,
+        calibration_id=result.calibration_id,
+        image_hw_px=result.image_hw_px,
+        frames_dropped=result.frames_dropped,
+        state=result.state,
+        cause=result.cause,
+        reason=result.reason,
+    )
+    buffers: dict[str, Array] = {}
+    if len(result.detections):
+        buffers = {name: getattr(result.detections, name) for name in _DETECTION_BUFFERS}
+        buffers |= {name: getattr(result.segmentation, name) for name in _SEGMENTATION_BUFFERS}
+        sizes = _PIXEL_BUFFERS + (_MILLIMETRE_BUFFERS if result.measurements.calibrated else ())
+        buffers |= {name: getattr(result.measurements, name) for name in sizes}
+    return encode(TOPICS["result"], result.source_id, seq, t_publish_ns, body, buffers)
+
+
+def result_from(message: Message) -> Result:
+    """The result in a ``result`` message.
+
+    Raises
+    ------
+    MessageError
+        If the content is not a valid result.
+    """
+    body = cast(ResultBody, message.body)
+    found = message.buffers
+    try:
+        return Result(
+            source_id=message.source_id,
+            **{name: getattr(body, name) for name in ResultBody.__struct_fields__},
+            detections=Detections(**{name: found[name] for name in _DETECTION_BUFFERS})
+            if found
+            else Detections.empty(),
+            segmentation=Segmentation(**{name: found[name] for name in _SEGMENTATION_BUFFERS})
+            if found
+            else Segmentation.empty(),
+            measurements=Measurements(
+                **{name: found[name] for name in (*_PIXEL_BUFFERS, *_MILLIMETRE_BUFFERS) if name in found}
+            )
+            if found
+            else Measurements.empty(),
+        )
+    except (RecordError, KeyError, TypeError) as error:
+        raise MessageError(f"a result message holds no valid result: {error}") from error
+
+
+def _read_buffers(view: memoryview, start: int, listed: tuple[_Buffer, ...], topic: Topic) -> dict[str, Array]:
+    buffers: dict[str, Array] = {}
+    for item in listed:
+        dtype = _DTYPES.get(item.dtype)
+        if dtype is None or len(item.shape) > 4 or any(side < 0 for side in item.shape):
+            raise MessageError(f"buffer {item.name} of a {topic.name} message has no readable type or shape")
+        count = math.prod(item.shape)
+        size = count * dtype.itemsize
+        if start + size > len(view):
+            raise MessageError(f"buffer {item.name} of a {topic.name} message is cut off")
+        array = np.frombuffer(view, dtype, count=count, offset=start).reshape(item.shape)
+        array.flags.writeable = False
+        buffers[item.name] = array
+        start += _aligned(size)
+    if start != len(view):
+        raise MessageError(f"a {topic.name} message has {len(view)} bytes, its header describes {start}")
+    return buffers
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT

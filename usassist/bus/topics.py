@@ -1,0 +1,171 @@
+"""The table of topics. Everything about a topic that code needs is derived from here.
+
+======== ================ ======= ========== ======== ===== ============================================
+topic    schema           version rate, Hz   recorded lane  body
+======== ================ ======= ========== ======== ===== ============================================
+frame    usassist.frame   1.0     of source  yes      frame fields of ``Frame``; buffer ``image``
+result   usassist.result  1.0     of source  yes      event fields of ``Result``; its arrays as buffers
+engine   usassist.engine  1.0     1          yes      event what the engine is, its labels
+session  usassist.session 1.0     1          yes      event what is being streamed, and whether it still runs
+health   usassist.health  1.0     2          yes      event counts, drops and latency of the stream
+======== ================ ======= ========== ======== ===== ============================================
+
+A version is ``(major, minor)``. Minor: a field is added, with a default; readers ignore what they do not know.
+Major: anything else. The major version is part of the topic on the wire, so a reader never sees bytes that it cannot
+read. Messages that must reach late joiners (``engine``, ``session``) repeat once a second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from usassist.records import Cause, ResultState
+
+__all__ = [
+    "TOPICS",
+    "EngineBody",
+    "FrameBody",
+    "HealthBody",
+    "LabelBody",
+    "Lane",
+    "ResultBody",
+    "SessionBody",
+    "SessionState",
+    "Topic",
+]
+
+Lane = Literal["frame", "event"]
+
+
+class SessionState(StrEnum):
+    """Where a stream stands."""
+
+    RUNNING = "running"
+    ENDED = "ended"  # the source came to its end
+    INTERRUPTED = "interrupted"  # somebody stopped it
+    FAILED = "failed"  # the source or the stream broke; `reason` says how
+
+
+class FrameBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of ``frame``; the fields of ``records.Frame`` without the pixels."""
+
+    session_id: str
+    frame_id: int
+    t_capture_ns: int
+    roi_xyxy_px: tuple[int, int, int, int]
+    spacing_rc_mm: tuple[float, float] | None = None
+    spacing_rel_sd: float | None = None
+    calibration_id: str | None = None
+    pts: int | None = None
+    time_base: tuple[int, int] | None = None
+
+
+class ResultBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of ``result``; the fields of ``records.Result`` without the arrays."""
+
+    session_id: str
+    frame_id: int
+    t_capture_ns: int
+    t_infer_start_ns: int | None
+    t_infer_end_ns: int | None
+    engine_id: str
+    backend: str
+    calibration_id: str | None
+    image_hw_px: tuple[int, int]
+    frames_dropped: int
+    state: ResultState
+    cause: Cause | None = None
+    reason: str = ""
+
+
+class LabelBody(msgspec.Struct, frozen=True, kw_only=True):
+    """One label of an engine; see ``records.LabelSpec``."""
+
+    id: int
+    name: str
+    scheme: str
+    value: str
+    meaning: str
+    color_rgb: tuple[int, int, int]
+    score_threshold: float
+
+
+class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of ``engine``."""
+
+    engine_id: str
+    backend: str
+    labels: tuple[LabelBody, ...]
+    intended_use: str
+
+
+class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of ``session``.
+
+    ``source`` is a description without path or patient text. ``frame_count`` is how many frames the source will give,
+    where that is known; ``last_frame_id`` is the last one published, -1 before the first.
+    """
+
+    session_id: str
+    state: SessionState
+    source: str
+    image_hw_px: tuple[int, int]
+    rate_hz: float | None
+    frame_count: int | None
+    calibration_id: str | None
+    last_frame_id: int
+    realtime: bool
+    max_age_ms: float
+    reason: str = ""
+
+
+class HealthBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of ``health``: counts since the start, latency (capture to publication) over the last seconds."""
+
+    process: str
+    frames: int
+    answered: int
+    dropped: int
+    by_state: dict[str, int]
+    rate_hz: float | None
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """One row of the table."""
+
+    name: str
+    version: tuple[int, int]
+    rate_hz: float | None
+    recorded: bool
+    lane: Lane
+    body: type[msgspec.Struct]
+
+    @property
+    def schema(self) -> str:
+        """Name of the message's schema."""
+        return f"usassist.{self.name}"
+
+    def prefix(self, source_id: str | None = None) -> bytes:
+        """What a subscriber asks for: this topic of one source, or of all."""
+        head = f"{self.name}/v{self.version[0]}/"
+        return (head if source_id is None else f"{head}{source_id}/").encode("ascii")
+
+
+TOPICS: dict[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        Topic(name="frame", version=(1, 0), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
+        Topic(name="result", version=(1, 0), rate_hz=None, recorded=True, lane="event", body=ResultBody),
+        Topic(name="engine", version=(1, 0), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
+        Topic(name="session", version=(1, 0), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
+        Topic(name="health", version=(1, 0), rate_hz=2.0, recorded=True, lane="event", body=HealthBody),
+    )
+}
