@@ -1,0 +1,20 @@
+"""The engine layer: named tensors in, named tensors out. It knows no modality.
+
+What can be run lies as data in ``engines/``; the runtimes that run it are one file each in ``engine/backends/``.
+"""
+
+from usassist.engine.base import Engine
+from usassist.engine.registry import BACKENDS, open_engine, why_unavailable
+from usassist.engine.spec import EngineSpec, TensorSpec, find_engine, list_engines, load_spec
+
+__all__ = [
+    "BACKENDS",
+    "Engine",
+    "EngineSpec",
+    "TensorSpec",
+    "find_engine",
+    "list_engines",
+    "load_spec",
+    "open_engine",
+    "why_unavailable",
+]

@@ -1,0 +1,71 @@
+"""ONNX Runtime on the CPU: the reference, and the fallback of every other back end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from usassist.engine.base import Session, Tensors
+from usassist.engine.spec import EngineSpec
+from usassist.errors import EngineError
+
+__all__ = ["FORMATS", "REQUIRES", "open"]
+
+REQUIRES = ("onnxruntime",)
+FORMATS = ("onnx",)
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(uint8)": "uint8",
+}
+
+
+class _OnnxRuntimeSession:
+    device = "CPU"
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime's own classes derive from nothing narrower
+            raise EngineError(f"ONNX Runtime cannot load {path.name}: {error}; install the engine again") from error
+        self._session: Any = session
+        self.inputs = {node.name: _describe(node) for node in session.get_inputs()}
+        self.outputs = {node.name: _describe(node) for node in session.get_outputs()}
+        self._output_names = list(self.outputs)
+
+    def run(self, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
+        try:
+            values = self._session.run(self._output_names, dict(inputs))
+        except Exception as error:  # the runtime's own classes derive from nothing narrower
+            raise EngineError(f"ONNX Runtime failed: {error}") from error
+        return {name: np.asarray(value) for name, value in zip(self._output_names, values, strict=True)}
+
+    def close(self) -> None:
+        self._session = None
+
+
+def open(spec: EngineSpec, path: Path, threads: int) -> Session:
+    """Load an ONNX file.
+
+    Raises
+    ------
+    EngineError
+        If ONNX Runtime cannot load it.
+    """
+    return _OnnxRuntimeSession(path, threads)
+
+
+def _describe(node: Any) -> tuple[str, tuple[int | None, ...]]:
+    shape = tuple(side if isinstance(side, int) else None for side in node.shape)
+    return _DTYPES.get(node.type, node.type), shape

@@ -1,0 +1,159 @@
+"""What every back end gives, and the engine that the rest of the program sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from usassist.engine.spec import EngineSpec, TensorSpec
+from usassist.errors import EngineError, EngineOutputError, EngineSpecError
+
+__all__ = ["Engine", "Session", "Tensors"]
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+
+
+class Session(Protocol):
+    """What a back end module's ``open`` returns: a graph, loaded and ready.
+
+    Attributes
+    ----------
+    inputs, outputs : name → (dtype name, shape) as the runtime itself reports them; None = free side
+    device : what it runs on, for example ``CPU``
+    """
+
+    inputs: dict[str, tuple[str, tuple[int | None, ...]]]
+    outputs: dict[str, tuple[str, tuple[int | None, ...]]]
+    device: str
+
+    def run(self, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
+        """One inference. The arrays given back may be overwritten by the next call."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds. May be called twice."""
+        ...
+
+
+class Engine:
+    """An open engine: every input and output is checked against the spec on every call.
+
+    Parameters
+    ----------
+    spec : what it is
+    backend : name of the back end
+    session : the back end's graph
+
+    Raises
+    ------
+    EngineSpecError
+        If the graph's own tensors differ from the spec; the message lists both.
+    """
+
+    def __init__(self, spec: EngineSpec, backend: str, session: Session) -> None:
+        self.spec = spec
+        self.backend = backend
+        self._session = session
+        for kind, wanted, found in (
+            ("inputs", spec.inputs, session.inputs),
+            ("outputs", spec.outputs, session.outputs),
+        ):
+            agrees = set(found) == {tensor.name for tensor in wanted} and all(
+                tensor.accepts(*found[tensor.name]) for tensor in wanted
+            )
+            if not agrees:
+                listed = "; ".join(f"{name} {dtype} {list(shape)}" for name, (dtype, shape) in found.items())
+                raise EngineSpecError(
+                    f"engine {spec.engine_id}: the graph's {kind} are {listed}; engine.toml says "
+                    f"{'; '.join(str(tensor) for tensor in wanted)}; correct engine.toml or the export"
+                )
+
+    @property
+    def device(self) -> str:
+        """What it runs on."""
+        return self._session.device
+
+    def infer(self, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
+        """Run the engine once.
+
+        Parameters
+        ----------
+        inputs : one array per input of the spec, of its dtype and shape
+
+        Returns
+        -------
+        outputs : one array per output of the spec, all finite. They may be overwritten by the next call: copy what
+            is kept.
+
+        Raises
+        ------
+        EngineError
+            If the inputs do not fit, or the runtime fails.
+        EngineOutputError
+            If an output is missing, has another shape or type, or is not finite.
+        """
+        for tensor in self.spec.inputs:
+            array = inputs.get(tensor.name)
+            if array is None or not tensor.accepts(array.dtype.name, array.shape):
+                came = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
+                raise EngineError(f"engine {self.spec.engine_id} wants {tensor}, got {came}; mend the preprocessing")
+        outputs = self._session.run(inputs)
+        for tensor in self.spec.outputs:
+            _check_output(self.spec, tensor, outputs.get(tensor.name))
+        return outputs
+
+    def verify(self) -> float:
+        """Run the golden input.
+
+        Returns
+        -------
+        difference : the largest absolute difference of any output value from the golden output
+
+        Raises
+        ------
+        EngineError
+            If it is larger than the spec allows: this back end must not be used.
+        """
+        golden = self.spec.golden
+        stored = golden.load([tensor.name for tensor in (*self.spec.inputs, *self.spec.outputs)])
+        outputs = self.infer(
+            {tensor.name: np.ascontiguousarray(stored[tensor.name], tensor.dtype) for tensor in self.spec.inputs}
+        )
+        difference = 0.0
+        for tensor in self.spec.outputs:
+            expected = stored[tensor.name].astype(np.float64)
+            if expected.shape != outputs[tensor.name].shape:
+                raise EngineSpecError(
+                    f"golden file {golden.path}: {tensor.name} has shape {expected.shape}; make it again"
+                )
+            difference = max(difference, float(np.abs(outputs[tensor.name] - expected).max()))
+        if difference > golden.max_abs_diff:
+            raise EngineError(
+                f"engine {self.spec.engine_id} on back end {self.backend} differs from its golden output by "
+                f"{difference:.3g}, allowed is {golden.max_abs_diff:.3g}; use another --backend"
+            )
+        return difference
+
+    def close(self) -> None:
+        """Free the runtime. May be called twice."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _check_output(spec: EngineSpec, tensor: TensorSpec, array: npt.NDArray[Any] | None) -> None:
+    if array is None or not tensor.accepts(array.dtype.name, array.shape):
+        came = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
+        raise EngineOutputError(f"engine {spec.engine_id} must give {tensor}, gave {came}")
+    if not np.isfinite(array).all():
+        raise EngineOutputError(f"engine {spec.engine_id} gave values that are not finite in {tensor.name}")
