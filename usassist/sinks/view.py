@@ -1,0 +1,98 @@
+"""What a person is shown about a frame: one rule for overlay and panel.
+
+"No result" never looks like "no finding", and neither does a late answer, an engine that nobody has introduced, or
+a stream that has stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from usassist.bus import EngineBody, SessionBody, SessionState
+from usassist.records import Result, ResultState
+
+__all__ = ["STATE_COLOR_RGB", "View", "view_of_pair", "view_of_silence"]
+
+STATE_COLOR_RGB: dict[ResultState, tuple[int, int, int]] = {
+    ResultState.FINDING: (255, 196, 0),
+    ResultState.NO_FINDING: (130, 200, 150),
+    ResultState.NO_RESULT: (232, 80, 64),
+    ResultState.STALE: (200, 120, 255),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What to show.
+
+    Attributes
+    ----------
+    state : as of the result, or stricter
+    headline : short text for the state
+    detail : why, where there is something to say
+    draw : True only when the outlines may be drawn on the frame
+    age_ms : from capture to now, None where that means nothing (a replay that does not keep time)
+    """
+
+    state: ResultState
+    headline: str
+    detail: str
+    draw: bool
+    age_ms: float | None
+
+
+def view_of_pair(result: Result | None, engine: EngineBody | None, session: SessionBody | None, now_ns: int) -> View:
+    """How to show a frame with its own result.
+
+    Parameters
+    ----------
+    result : the frame's own result, None when it did not come in time
+    engine : the last ``engine`` message, None when none has come
+    session : the last ``session`` message, None when none has come
+    now_ns : monotonic ns
+    """
+    if result is None:
+        return _no_result("the result for this frame did not arrive in time")
+    realtime = session is None or session.realtime
+    age_ms = (now_ns - result.t_capture_ns) / 1e6 if realtime else None
+    if result.state is ResultState.NO_RESULT:
+        return _no_result(result.reason, age_ms)
+    if result.state is ResultState.STALE:
+        return View(state=ResultState.STALE, headline="STALE", detail=result.reason, draw=False, age_ms=age_ms)
+    if engine is None or engine.engine_id != result.engine_id:
+        return _no_result(f"engine {result.engine_id} has not been announced", age_ms)
+    if age_ms is not None and session is not None and age_ms > session.max_age_ms:
+        detail = f"answer is {age_ms:.0f} ms old, limit {session.max_age_ms:.0f} ms"
+        return View(state=ResultState.STALE, headline="STALE", detail=detail, draw=False, age_ms=age_ms)
+    if result.state is ResultState.NO_FINDING:
+        return View(state=result.state, headline="NO FINDING", detail="", draw=False, age_ms=age_ms)
+    count = len(result.detections)
+    headline = f"{count} FINDING" if count == 1 else f"{count} FINDINGS"
+    return View(state=result.state, headline=headline, detail="", draw=True, age_ms=age_ms)
+
+
+def view_of_silence(session: SessionBody | None, silent_ms: float | None) -> View | None:
+    """What to show when no frame comes any more; None while the stream is alive.
+
+    Parameters
+    ----------
+    session : the last ``session`` message
+    silent_ms : time since the last frame, None when none has ever come
+    """
+    if session is not None and session.state is not SessionState.RUNNING:
+        text = {
+            SessionState.ENDED: "the recording has ended",
+            SessionState.INTERRUPTED: "the stream was stopped",
+            SessionState.FAILED: f"the stream failed: {session.reason}",
+        }[session.state]
+        return _no_result(text)
+    if silent_ms is None:
+        return _no_result("waiting for the first frame")
+    period_ms = 1000.0 / session.rate_hz if session is not None and session.rate_hz else 33.3
+    if silent_ms > max(10.0 * period_ms, 330.0):
+        return _no_result(f"no frame for {silent_ms / 1000.0:.1f} s")
+    return None
+
+
+def _no_result(detail: str, age_ms: float | None = None) -> View:
+    return View(state=ResultState.NO_RESULT, headline="NO RESULT", detail=detail, draw=False, age_ms=age_ms)
