@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 import tempfile
 import tomllib
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ __all__ = [
     "StreamConfig",
     "data_dir",
     "from_table",
+    "has_display",
     "load_config",
     "resource_dir",
     "runtime_dir",
@@ -169,6 +171,11 @@ def data_dir() -> Path:
     if not folder.is_dir():
         raise ConfigError(f"USASSIST_DATA names {named}, which is not a folder; correct it")
     return folder
+
+
+def has_display() -> bool:
+    """True when a window can be shown; asking OpenCV would end the process where it cannot."""
+    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def runtime_dir() -> Path:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -325,18 +325,25 @@ class Measurements:
     minor_u95_mm: Float32Array | None = None
     area_u95_mm2: Float32Array | None = None
 
-    _PIXELS = ("major_px", "minor_px", "area_px2")
-    _MILLIMETRES = ("major_mm", "minor_mm", "area_mm2", "major_u95_mm", "minor_u95_mm", "area_u95_mm2")
+    PIXEL_COLUMNS: ClassVar[tuple[str, ...]] = ("major_px", "minor_px", "area_px2")
+    MILLIMETRE_COLUMNS: ClassVar[tuple[str, ...]] = (
+        "major_mm",
+        "minor_mm",
+        "area_mm2",
+        "major_u95_mm",
+        "minor_u95_mm",
+        "area_u95_mm2",
+    )
 
     def __post_init__(self) -> None:
         """Check that all columns have one length, and that mm never come without their uncertainty."""
         count = len(self.major_px)
-        given = [name for name in self._MILLIMETRES if getattr(self, name) is not None]
+        given = [name for name in self.MILLIMETRE_COLUMNS if getattr(self, name) is not None]
         _require(
-            len(given) in (0, len(self._MILLIMETRES)),
+            len(given) in (0, len(self.MILLIMETRE_COLUMNS)),
             f"millimetres come with their uncertainty or not at all, got only {given}",
         )
-        for name in (*self._PIXELS, *given):
+        for name in (*self.PIXEL_COLUMNS, *given):
             array = _array(getattr(self, name), np.float32, name)
             _require(array.shape == (count,), f"{name} must be ({count},), got {array.shape}")
             _require(bool(np.isfinite(array).all() and (array >= 0).all()), f"{name} must be finite and not negative")

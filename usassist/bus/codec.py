@@ -225,8 +225,6 @@ def frame_from(message: Message) -> Frame:
 
 _DETECTION_BUFFERS = ("xyxy_px", "score", "label_id", "track_id")
 _SEGMENTATION_BUFFERS = ("contour_xy_px", "contour_start")
-_PIXEL_BUFFERS = ("major_px", "minor_px", "area_px2")
-_MILLIMETRE_BUFFERS = ("major_mm", "minor_mm", "area_mm2", "major_u95_mm", "minor_u95_mm", "area_u95_mm2")
 
 
 def encode_result(result: Result, seq: int, t_publish_ns: int) -> bytearray:
@@ -250,7 +248,7 @@ def encode_result(result: Result, seq: int, t_publish_ns: int) -> bytearray:
     if len(result.detections):
         buffers = {name: getattr(result.detections, name) for name in _DETECTION_BUFFERS}
         buffers |= {name: getattr(result.segmentation, name) for name in _SEGMENTATION_BUFFERS}
-        sizes = _PIXEL_BUFFERS + (_MILLIMETRE_BUFFERS if result.measurements.calibrated else ())
+        sizes = Measurements.PIXEL_COLUMNS + (Measurements.MILLIMETRE_COLUMNS if result.measurements.calibrated else ())
         buffers |= {name: getattr(result.measurements, name) for name in sizes}
     return encode(TOPICS["result"], result.source_id, seq, t_publish_ns, body, buffers)
 
@@ -276,7 +274,11 @@ def result_from(message: Message) -> Result:
             if found
             else Segmentation.empty(),
             measurements=Measurements(
-                **{name: found[name] for name in (*_PIXEL_BUFFERS, *_MILLIMETRE_BUFFERS) if name in found}
+                **{
+                    name: found[name]
+                    for name in (*Measurements.PIXEL_COLUMNS, *Measurements.MILLIMETRE_COLUMNS)
+                    if name in found
+                }
             )
             if found
             else Measurements.empty(),

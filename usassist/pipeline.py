@@ -1,0 +1,423 @@
+"""The loop: source → slot → engine → bus.
+
+Capture and inference share one process, so that pixels reach the engine without a copy through the bus. A capture
+thread takes frames from the source, publishes each at once (a picture never waits for inference) and puts it into a
+slot that holds one frame. The loop takes the newest frame out of the slot. A frame that was overwritten there is
+published as ``no_result`` with the cause ``dropped``: every frame that the source gave ends as exactly one result.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from usassist.bus import EngineBody, HealthBody, LabelBody, Publisher, SessionBody, SessionState
+from usassist.clock import Clock
+from usassist.engine import Engine
+from usassist.errors import UsAssistError
+from usassist.modalities.ultrasound import UltrasoundTask
+from usassist.records import Cause, Detections, Frame, Measurements, Result, ResultState, Segmentation, SourceInfo
+from usassist.sources import Source
+
+__all__ = ["LatencyLog", "Stream", "StreamSummary", "Task"]
+
+logger = logging.getLogger(__name__)
+
+_WAIT_S = 0.1
+_ENGINE_PERIOD_NS = 1_000_000_000
+_HEALTH_PERIOD_NS = 500_000_000
+_RECENT = 150
+
+Answer = tuple[Detections, Segmentation, Measurements]
+
+
+class Task(Protocol):
+    """What a modality does with one frame; see ``modalities/``."""
+
+    def __call__(self, frame: Frame, engine: Engine) -> Answer:
+        """Preprocess, infer, postprocess, measure."""
+        ...
+
+
+TASKS: Mapping[str, Callable[[Any], Task]] = {"US": UltrasoundTask}
+
+
+class Slot:
+    """Holds the newest frame; the frames it had to overwrite are handed over together with it.
+
+    Parameters
+    ----------
+    lossless : ``put`` waits until the slot is empty instead of overwriting
+    """
+
+    def __init__(self, *, lossless: bool) -> None:
+        self._lossless = lossless
+        self._frame: Frame | None = None
+        self._overwritten: list[Frame] = []
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def put(self, frame: Frame) -> None:
+        """Offer a frame; after ``close`` it counts as overwritten."""
+        with self._changed:
+            if self._lossless:
+                self._changed.wait_for(lambda: self._frame is None or self._closed)
+            if self._frame is not None:
+                self._overwritten.append(self._frame)
+            self._frame = frame
+            self._changed.notify_all()
+
+    def take(self, timeout_s: float) -> tuple[Frame | None, list[Frame], bool]:
+        """Wait for a frame.
+
+        Returns
+        -------
+        frame : the newest, or None when none came in time
+        overwritten : those before it that nobody took, oldest first
+        open : False when the slot is closed and empty
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is not None or self._closed, timeout_s)
+            frame, self._frame = self._frame, None
+            overwritten, self._overwritten = self._overwritten, []
+            self._changed.notify_all()
+            return frame, overwritten, frame is not None or not self._closed
+
+    def close(self) -> None:
+        """No more frames will come."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class LatencyLog:
+    """Latencies of a run, in ms, in an array that doubles when it is full."""
+
+    def __init__(self) -> None:
+        self._values: npt.NDArray[np.float32] = np.empty(4096, np.float32)
+        self._count = 0
+
+    def add(self, latency_ms: float) -> None:
+        """Remember one."""
+        if self._count == len(self._values):
+            self._values = np.concatenate([self._values, np.empty_like(self._values)])
+        self._values[self._count] = latency_ms
+        self._count += 1
+
+    def recent(self) -> npt.NDArray[np.float32]:
+        """The last few."""
+        return self._values[max(0, self._count - _RECENT) : self._count]
+
+    def summary(self) -> dict[str, float] | None:
+        """p50, p95, p99 and max in ms, or None when there is none."""
+        if self._count == 0:
+            return None
+        values = self._values[: self._count]
+        p50, p95, p99 = (round(float(value), 2) for value in np.percentile(values, [50, 95, 99]))
+        return {"p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "max_ms": round(float(values.max()), 2)}
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamSummary:
+    """What a run did.
+
+    Attributes
+    ----------
+    frames : that the source gave
+    by_state : results per state
+    by_cause : results without an answer, per cause
+    nodules : detections in all answers together
+    frames_with_finding : frames in state ``finding``
+    latency : of answered frames, capture to published result, ms
+    elapsed_s : from the first frame's capture to the last result
+    state, reason : how it ended
+    """
+
+    session_id: str
+    engine_id: str
+    backend: str
+    frames: int = 0
+    by_state: Counter[str] = field(default_factory=Counter)
+    by_cause: Counter[str] = field(default_factory=Counter)
+    nodules: int = 0
+    latency: LatencyLog = field(default_factory=LatencyLog)
+    elapsed_s: float = 0.0
+    state: SessionState = SessionState.RUNNING
+    reason: str = ""
+
+    @property
+    def answered(self) -> int:
+        """Frames that the engine answered in time."""
+        return self.by_state[ResultState.FINDING] + self.by_state[ResultState.NO_FINDING]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``summary.json``; every state and every cause is there, also those that did not occur."""
+        return {
+            "session_id": self.session_id,
+            "state": str(self.state),
+            "reason": self.reason,
+            "frames": self.frames,
+            "results_by_state": {str(state): self.by_state[state] for state in ResultState},
+            "no_answer_by_cause": {str(cause): self.by_cause[cause] for cause in Cause},
+            "nodules": self.nodules,
+            "latency_capture_to_published": self.latency.summary(),
+            "elapsed_s": round(self.elapsed_s, 3),
+            "frames_per_s": round(self.frames / self.elapsed_s, 2) if self.elapsed_s > 0 else None,
+            "engine_id": self.engine_id,
+            "backend": self.backend,
+        }
+
+
+class Stream:
+    """Runs one source through one engine onto the bus.
+
+    Parameters
+    ----------
+    source : opened
+    engine : opened
+    publisher : bound
+    clock : the source's clock
+    session_id : of every frame
+    realtime : True: newest frame first, late answers are ``stale``. False: every frame is answered.
+    max_age_ms : an answer older than this at publication is ``stale`` (only in real time)
+    calibration_id : of the source, where it has one
+    on_result : called after every published result
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        engine: Engine,
+        publisher: Publisher,
+        clock: Clock,
+        *,
+        session_id: str,
+        realtime: bool,
+        max_age_ms: float,
+        calibration_id: str | None = None,
+        on_result: Callable[[Result], None] | None = None,
+    ) -> None:
+        self._source = source
+        self._info: SourceInfo = source.info
+        self._engine = engine
+        self._task = TASKS[engine.spec.modality](engine.spec)
+        self._publisher = publisher
+        self._clock = clock
+        self._realtime = realtime
+        self._max_age_ms = max_age_ms
+        self._calibration_id = calibration_id
+        self._on_result = on_result
+        self._slot = Slot(lossless=not realtime)
+        self._capture_error: UsAssistError | None = None
+        self._last_captured_id = -1
+        self._dropped_since_answer = 0
+        self._first_capture_ns: int | None = None
+        self._next_announcement_ns = 0
+        self._next_health_ns = 0
+        self._last_error = ""
+        self._engine_body = EngineBody(
+            engine_id=engine.spec.engine_id,
+            backend=engine.backend,
+            labels=tuple(
+                LabelBody(**{name: getattr(label, name) for name in LabelBody.__struct_fields__})
+                for label in engine.spec.labels
+            ),
+            intended_use=engine.spec.intended_use,
+        )
+        self.summary = StreamSummary(session_id=session_id, engine_id=engine.spec.engine_id, backend=engine.backend)
+
+    def run(self, stop: threading.Event) -> StreamSummary:
+        """Stream until the source ends, breaks, or `stop` is set.
+
+        Returns
+        -------
+        summary : also kept in ``self.summary``
+
+        Raises
+        ------
+        BusError
+            If a recorder that is waited for takes nothing.
+        """
+        self._announce(force=True)
+        capture = threading.Thread(target=self._capture, args=(stop,), name="capture", daemon=True)
+        capture.start()
+        is_open = True
+        try:
+            while is_open:
+                frame, overwritten, is_open = self._slot.take(_WAIT_S)
+                interrupted = stop.is_set()
+                if interrupted:
+                    self._slot.close()  # do not wait for a source that hangs
+                for lost in overwritten:
+                    self._give_up(lost, interrupted=interrupted)
+                if frame is not None:
+                    if interrupted:
+                        self._give_up(frame, interrupted=True)
+                    else:
+                        self._answer(frame)
+                self._announce()
+        finally:
+            self._slot.close()
+            self._source.close()
+            capture.join(timeout=5.0)
+        last, overwritten, _ = self._slot.take(0.0)  # what capture put down after the slot was closed
+        for lost in (*overwritten, *(() if last is None else (last,))):
+            self._give_up(lost, interrupted=True)
+        self._finish(stop)
+        return self.summary
+
+    def _capture(self, stop: threading.Event) -> None:
+        try:
+            for frame in self._source.frames():
+                if self._first_capture_ns is None:
+                    self._first_capture_ns = frame.t_capture_ns
+                self._publisher.frame(frame)
+                self._last_captured_id = frame.frame_id
+                self._slot.put(frame)
+                if stop.is_set():
+                    break
+        except UsAssistError as error:
+            self._capture_error = error
+        except Exception as error:
+            logger.exception("capture failed")
+            self._capture_error = UsAssistError(f"capture failed: {error!r}; this is a fault of usassist, report it")
+        finally:
+            self._slot.close()
+
+    def _answer(self, frame: Frame) -> None:
+        t_start_ns = self._clock.now_ns()
+        state, cause, reason = ResultState.NO_RESULT, Cause.ENGINE_ERROR, ""
+        answer: Answer = (Detections.empty(), Segmentation.empty(), Measurements.empty())
+        try:
+            answer = self._task(frame, self._engine)
+        except Exception as error:
+            # Whatever fails between frame and answer, this frame has no result, and the stream goes on.
+            logger.exception("no result for frame %d", frame.frame_id)
+            reason = self._last_error = str(error) if isinstance(error, UsAssistError) else f"engine failed: {error!r}"
+        t_end_ns = self._clock.now_ns()
+        age_ms = (t_end_ns - frame.t_capture_ns) / 1e6
+        if not reason:
+            if self._engine.backend == "null":
+                cause, reason = Cause.NULL_ENGINE, "back end null computes nothing"
+                answer = (Detections.empty(), Segmentation.empty(), Measurements.empty())
+            elif self._realtime and age_ms > self._max_age_ms:
+                state, cause = ResultState.STALE, Cause.LATE
+                reason = f"answer came after {age_ms:.0f} ms, limit {self._max_age_ms:.0f} ms"
+            else:
+                state = ResultState.FINDING if len(answer[0]) else ResultState.NO_FINDING
+        dropped, self._dropped_since_answer = self._dropped_since_answer, 0
+        self._publish(frame, state, None if state.is_answer else cause, reason, answer, (t_start_ns, t_end_ns), dropped)
+
+    def _give_up(self, frame: Frame, *, interrupted: bool) -> None:
+        """Say of a frame that the engine was never asked about it."""
+        self._dropped_since_answer += 1
+        cause, reason = (
+            (Cause.INTERRUPTED, "the stream was stopped before the engine was asked")
+            if interrupted
+            else (Cause.DROPPED, "the engine was busy; a newer frame took its place")
+        )
+        nothing = (Detections.empty(), Segmentation.empty(), Measurements.empty())
+        self._publish(frame, ResultState.NO_RESULT, cause, reason, nothing, (None, None), 0)
+
+    def _publish(
+        self,
+        frame: Frame,
+        state: ResultState,
+        cause: Cause | None,
+        reason: str,
+        answer: Answer,
+        t_infer_ns: tuple[int | None, int | None],
+        frames_dropped: int,
+    ) -> None:
+        detections, segmentation, measurements = answer
+        result = Result(
+            session_id=frame.session_id,
+            source_id=frame.source_id,
+            frame_id=frame.frame_id,
+            t_capture_ns=frame.t_capture_ns,
+            t_infer_start_ns=t_infer_ns[0],
+            t_infer_end_ns=t_infer_ns[1],
+            engine_id=self._engine_body.engine_id,
+            backend=self._engine.backend,
+            calibration_id=frame.calibration_id,
+            image_hw_px=frame.image_hw_px,
+            frames_dropped=frames_dropped,
+            state=state,
+            cause=cause,
+            reason=reason,
+            detections=detections,
+            segmentation=segmentation,
+            measurements=measurements,
+        )
+        t_publish_ns = self._publisher.result(result)
+        summary = self.summary
+        summary.frames += 1
+        summary.by_state[state] += 1
+        summary.nodules += len(detections)
+        if cause is not None:
+            summary.by_cause[cause] += 1
+        if t_infer_ns[0] is not None:
+            summary.latency.add((t_publish_ns - frame.t_capture_ns) / 1e6)
+        if self._first_capture_ns is not None:
+            summary.elapsed_s = (t_publish_ns - self._first_capture_ns) / 1e9
+        if self._on_result is not None:
+            self._on_result(result)
+
+    def _announce(self, *, force: bool = False) -> None:
+        """Repeat what late joiners must know, and tell how the stream is."""
+        now_ns = self._clock.now_ns()
+        if force or now_ns >= self._next_announcement_ns:
+            self._next_announcement_ns = now_ns + _ENGINE_PERIOD_NS
+            self._publisher.event("engine", self._engine_body)
+            self._publisher.event("session", self._session_body())
+        if force or now_ns >= self._next_health_ns:
+            self._next_health_ns = now_ns + _HEALTH_PERIOD_NS
+            self._publisher.event("health", self._health_body())
+
+    def _session_body(self) -> SessionBody:
+        return SessionBody(
+            session_id=self.summary.session_id,
+            state=self.summary.state,
+            source=self._info.description,
+            image_hw_px=self._info.image_hw_px,
+            rate_hz=self._info.rate_hz,
+            frame_count=self._info.frame_count,
+            calibration_id=self._calibration_id,
+            last_frame_id=self._last_captured_id,
+            realtime=self._realtime,
+            max_age_ms=self._max_age_ms,
+            reason=self.summary.reason,
+        )
+
+    def _health_body(self) -> HealthBody:
+        summary = self.summary
+        recent = summary.latency.recent()
+        p50, p95 = (float(value) for value in np.percentile(recent, [50, 95])) if len(recent) else (None, None)
+        return HealthBody(
+            process="stream",
+            frames=summary.frames,
+            answered=summary.answered,
+            dropped=summary.by_cause[Cause.DROPPED],
+            by_state={str(state): count for state, count in summary.by_state.items()},
+            rate_hz=summary.frames / summary.elapsed_s if summary.elapsed_s > 0 else None,
+            latency_p50_ms=p50,
+            latency_p95_ms=p95,
+            last_error=self._last_error,
+        )
+
+    def _finish(self, stop: threading.Event) -> None:
+        summary = self.summary
+        if self._capture_error is not None:
+            summary.state, summary.reason = SessionState.FAILED, str(self._capture_error)
+        elif stop.is_set():
+            summary.state, summary.reason = SessionState.INTERRUPTED, "stopped by the user"
+        else:
+            summary.state = SessionState.ENDED
+        self._announce(force=True)

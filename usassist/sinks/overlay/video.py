@@ -1,0 +1,110 @@
+"""The overlay as a video file: every frame with its own result, where there is no display and for sharing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from usassist.bus import EngineBody, Message, Subscriber, frame_from, result_from
+from usassist.sinks.ending import POLL_MS, StreamEnd
+from usassist.sinks.overlay.draw import Painter
+from usassist.sinks.pair import EveryPair, Pair
+from usassist.sinks.video import VideoWriter
+from usassist.sinks.view import view_of_pair
+
+__all__ = ["OverlayVideo"]
+
+UInt8Array = npt.NDArray[np.uint8]
+
+_TOPICS = ("frame", "result", "engine", "session")
+_CODEC = "mpeg4"
+_CODEC_OPTIONS = {"qmin": "2", "qmax": "4", "flags": "+qscale", "global_quality": "354"}
+
+
+class OverlayVideo:
+    """Writes the overlay of one stream into one Matroska file.
+
+    Parameters
+    ----------
+    address : of the stream's bus
+    path : a new file
+    abandoned : True when nobody is left who would send; asked while nothing comes
+
+    Raises
+    ------
+    SessionError
+        If the file cannot be written.
+    """
+
+    def __init__(self, address: str, path: Path, abandoned: Callable[[], bool]) -> None:
+        self._path = path
+        self._painter = Painter()
+        self._pairs = EveryPair()
+        self._engine: EngineBody | None = None
+        self._end = StreamEnd(abandoned)
+        self._writer: VideoWriter | None = None
+        self._canvas: UInt8Array = np.empty((0, 0, 3), np.uint8)
+        self.frames = 0
+        self.subscriber = Subscriber(address, _TOPICS, "archive")
+
+    def run(self) -> None:
+        """Write until the stream has ended, or falls silent after its parent has gone.
+
+        Raises
+        ------
+        SessionError
+            If the file cannot be written; what was written before stays readable.
+        """
+        try:
+            for _, message in self.subscriber.each(POLL_MS, self._end.reached):
+                self._end.take(message)
+                self._take(message)
+            while (pair := self._pairs.rest()) is not None:
+                self._write(pair)
+        finally:
+            self.subscriber.close()
+            if self._writer is not None:
+                self._writer.close()
+
+    def _take(self, message: Message) -> None:
+        name = message.topic.name
+        if name == "frame":
+            self._pairs.add_frame(frame_from(message))
+        elif name == "result":
+            self._pairs.add_result(result_from(message))
+        elif name == "engine":
+            self._engine = message.body
+        while (pair := self._pairs.take()) is not None:
+            self._write(pair)
+
+    def _write(self, pair: Pair) -> None:
+        # The age at publication is in the result's own state; the age at writing means nothing.
+        now_ns = pair.frame.t_capture_ns
+        view = view_of_pair(pair.result, self._engine, self._end.session, now_ns)
+        picture = self._painter.paint(pair.frame, pair.result, view, self._engine)
+        if self._writer is None:
+            height, width = (side + side % 2 for side in picture.shape[:2])  # 4:2:0 needs even sides
+            self._canvas = np.zeros((height, width, 3), np.uint8)
+            session = self._end.session
+            rate_hz = (session.rate_hz if session else None) or 30.0
+            self._writer = VideoWriter(
+                self._path, (height, width), rate_hz, codec=_CODEC, pixel_format="yuv420p", options=_CODEC_OPTIONS
+            )
+        self._place(picture)
+        self._writer.write(self._canvas, pair.frame.frame_id)
+        self.frames += 1
+
+    def _place(self, picture: UInt8Array) -> None:
+        """Put the picture onto the canvas; one of another size than the first is scaled to fit."""
+        height, width = self._canvas.shape[:2]
+        scale = min(height / picture.shape[0], width / picture.shape[1])
+        if picture.shape[0] > height or picture.shape[1] > width or scale > 1.05:
+            size = (max(1, int(picture.shape[1] * scale)), max(1, int(picture.shape[0] * scale)))
+            picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        if picture.shape[:2] != (height, width):
+            self._canvas[...] = 0
+        self._canvas[: picture.shape[0], : picture.shape[1]] = picture

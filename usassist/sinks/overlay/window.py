@@ -1,0 +1,107 @@
+"""The overlay window: the newest frame with its own result, on this machine's screen."""
+
+from __future__ import annotations
+
+import threading
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from usassist.bus import EngineBody, Message, SessionBody, Subscriber, frame_from, result_from
+from usassist.clock import Clock, MonotonicClock
+from usassist.config import has_display
+from usassist.errors import UsageError
+from usassist.records import Frame, Result
+from usassist.sinks.overlay.draw import Painter
+from usassist.sinks.pair import NewestPair
+from usassist.sinks.view import view_of_pair, view_of_silence
+
+__all__ = ["OverlayScreen", "run_window"]
+
+UInt8Array = npt.NDArray[np.uint8]
+
+_TITLE = "usassist"
+_POLL_MS = 8
+_KEYS_TO_CLOSE = (27, ord("q"))
+
+
+class OverlayScreen:
+    """What the window shows, without the window: messages in, pictures out.
+
+    Parameters
+    ----------
+    clock : the machine's, as the stream's stamps are
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._painter = Painter()
+        self._pairs = NewestPair(clock)
+        self._engine: EngineBody | None = None
+        self._session: SessionBody | None = None
+        self._shown: tuple[Frame | None, Result | None] = (None, None)
+        self._last_frame_ns: int | None = None
+        self.shown_frames = 0
+
+    def take(self, message: Message) -> None:
+        """A message has arrived."""
+        body = message.body
+        if message.topic.name == "frame":
+            self._pairs.add_frame(frame_from(message))
+            self._last_frame_ns = self._clock.now_ns()
+        elif message.topic.name == "result":
+            self._pairs.add_result(result_from(message))
+        elif isinstance(body, EngineBody):
+            self._engine = body
+        elif isinstance(body, SessionBody):
+            self._session = body
+
+    def picture(self) -> UInt8Array | None:
+        """The picture to show now, uint8 (H, W, 3) RGB, or None when nothing has changed."""
+        now_ns = self._clock.now_ns()
+        pair = self._pairs.take()
+        if pair is not None:
+            self._shown = (pair.frame, pair.result)
+            self.shown_frames += 1
+            view = view_of_pair(pair.result, self._engine, self._session, now_ns)
+            return self._painter.paint(pair.frame, pair.result, view, self._engine)
+        silent_ms = None if self._last_frame_ns is None else (now_ns - self._last_frame_ns) / 1e6
+        silence = view_of_silence(self._session, silent_ms)
+        if silence is None:
+            return None
+        frame, result = self._shown
+        return self._painter.paint(frame, result, silence, self._engine)
+
+
+def run_window(address: str, stop: threading.Event) -> None:
+    """Show the overlay until `stop`, until Esc or q is pressed, or until the window is closed.
+
+    Raises
+    ------
+    UsageError
+        If this machine has no display.
+    """
+    if not has_display():
+        raise UsageError("there is no display for a window here; use --overlay-video, or the panel in a browser")
+    clock = MonotonicClock()
+    screen = OverlayScreen(clock)
+    topics = ("frame", "result", "engine", "session")
+    with Subscriber(address, topics) as subscriber:
+        cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        opened = False
+        try:
+            while not stop.is_set():
+                for message in subscriber.events(_POLL_MS):
+                    screen.take(message)
+                picture = screen.picture()
+                if picture is not None:
+                    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+                    if not opened:
+                        cv2.resizeWindow(_TITLE, bgr.shape[1], bgr.shape[0])
+                        opened = True
+                    cv2.imshow(_TITLE, bgr)
+                if cv2.waitKey(1) & 0xFF in _KEYS_TO_CLOSE or cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) < 1:
+                    return
+        finally:
+            cv2.destroyAllWindows()
