@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from usassist.bus import EngineBody, HealthBody, LabelBody, Publisher, SessionBody, SessionState
 from usassist.clock import Clock
-from usassist.engine import Engine
-from usassist.errors import UsAssistError
+from usassist.engine import Engine, EngineSpec
+from usassist.errors import EngineSpecError, UsAssistError
 from usassist.modalities.ultrasound import UltrasoundTask
 from usassist.records import Cause, Detections, Frame, Measurements, Result, ResultState, Segmentation, SourceInfo
 from usassist.sources import Source
@@ -46,7 +46,22 @@ class Task(Protocol):
         ...
 
 
-TASKS: Mapping[str, Callable[[Any], Task]] = {"US": UltrasoundTask}
+def _ultrasound(spec: EngineSpec) -> Task:
+    image = spec.inputs[0]
+    height, width = image.shape[-2:]
+    if image.layout != "NCHW" or height is None or width is None or spec.color != "GRAY":
+        raise EngineSpecError(
+            f"engine {spec.engine_id}: ultrasound wants one grey NCHW input of fixed size, not {image}"
+        )
+    if (spec.input_range, spec.mean, spec.std) != ((0.0, 1.0), (0.0,), (1.0,)):
+        raise EngineSpecError(
+            f"engine {spec.engine_id}: ultrasound input is scaled to 0 to 1; put the rest in the graph"
+        )
+    return UltrasoundTask((height, width), spec.labels, spec.diameter_rel_sd)
+
+
+# DICOM code of a modality → what it does with one frame
+TASKS: Mapping[str, Callable[[EngineSpec], Task]] = {"US": _ultrasound}
 
 
 class Slot:
@@ -134,7 +149,7 @@ class StreamSummary:
     by_state : results per state
     by_cause : results without an answer, per cause
     nodules : detections in all answers together
-    frames_with_finding : frames in state ``finding``
+    decode_errors : pictures that the source holds but could not decode
     latency : of answered frames, capture to published result, ms
     elapsed_s : from the first frame's capture to the last result
     state, reason : how it ended
@@ -147,6 +162,7 @@ class StreamSummary:
     by_state: Counter[str] = field(default_factory=Counter)
     by_cause: Counter[str] = field(default_factory=Counter)
     nodules: int = 0
+    decode_errors: int = 0
     latency: LatencyLog = field(default_factory=LatencyLog)
     elapsed_s: float = 0.0
     state: SessionState = SessionState.RUNNING
@@ -167,6 +183,7 @@ class StreamSummary:
             "results_by_state": {str(state): self.by_state[state] for state in ResultState},
             "no_answer_by_cause": {str(cause): self.by_cause[cause] for cause in Cause},
             "nodules": self.nodules,
+            "decode_errors": self.decode_errors,
             "latency_capture_to_published": self.latency.summary(),
             "elapsed_s": round(self.elapsed_s, 3),
             "frames_per_s": round(self.frames / self.elapsed_s, 2) if self.elapsed_s > 0 else None,
@@ -207,8 +224,12 @@ class Stream:
         self._source = source
         self._info: SourceInfo = source.info
         self._engine = engine
+        if engine.spec.modality not in TASKS:
+            raise EngineSpecError(
+                f"engine {engine.spec.engine_id} is for {engine.spec.modality}, which does not stream"
+            )
         self._task = TASKS[engine.spec.modality](engine.spec)
-        self._publisher = publisher
+        self.publisher = publisher
         self._clock = clock
         self._realtime = realtime
         self._max_age_ms = max_age_ms
@@ -278,7 +299,7 @@ class Stream:
             for frame in self._source.frames():
                 if self._first_capture_ns is None:
                     self._first_capture_ns = frame.t_capture_ns
-                self._publisher.frame(frame)
+                self.publisher.frame(frame)
                 self._last_captured_id = frame.frame_id
                 self._slot.put(frame)
                 if stop.is_set():
@@ -356,7 +377,7 @@ class Stream:
             segmentation=segmentation,
             measurements=measurements,
         )
-        t_publish_ns = self._publisher.result(result)
+        t_publish_ns = self.publisher.result(result)
         summary = self.summary
         summary.frames += 1
         summary.by_state[state] += 1
@@ -375,11 +396,11 @@ class Stream:
         now_ns = self._clock.now_ns()
         if force or now_ns >= self._next_announcement_ns:
             self._next_announcement_ns = now_ns + _ENGINE_PERIOD_NS
-            self._publisher.event("engine", self._engine_body)
-            self._publisher.event("session", self._session_body())
+            self.publisher.event("engine", self._engine_body)
+            self.publisher.event("session", self._session_body())
         if force or now_ns >= self._next_health_ns:
             self._next_health_ns = now_ns + _HEALTH_PERIOD_NS
-            self._publisher.event("health", self._health_body())
+            self.publisher.event("health", self._health_body())
 
     def _session_body(self) -> SessionBody:
         return SessionBody(
@@ -414,6 +435,7 @@ class Stream:
 
     def _finish(self, stop: threading.Event) -> None:
         summary = self.summary
+        summary.decode_errors = self._source.decode_errors
         if self._capture_error is not None:
             summary.state, summary.reason = SessionState.FAILED, str(self._capture_error)
         elif stop.is_set():

@@ -16,11 +16,8 @@ readable whatever ends the recorder. Folder and files are private to the user.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
-import os
 import platform
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -46,9 +43,10 @@ from usassist.clock import ClockPair, clock_pair
 from usassist.errors import SessionError
 from usassist.records import Frame, Result
 from usassist.sinks.ending import POLL_MS, StreamEnd
+from usassist.sinks.files import explain, prepare_folder, write_atomic
 from usassist.sinks.video import VideoWriter
 
-__all__ = ["Recorder", "prepare_folder", "result_line", "write_atomic"]
+__all__ = ["Recorder", "result_line"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +92,7 @@ class Recorder:
             self._write_session(complete=False)
         except (OSError, SessionError) as error:
             self._close_files()
-            raise SessionError(_explain(folder, error)) from error
+            raise SessionError(explain(folder, error)) from error
 
     def run(self) -> None:
         """Record until the stream says that it has ended, or falls silent after its parent has gone.
@@ -114,7 +112,7 @@ class Recorder:
             self._close_video()
             self._write_session(complete=self._is_complete())
         except OSError as error:
-            raise SessionError(_explain(self._folder, error)) from error
+            raise SessionError(explain(self._folder, error)) from error
         finally:
             self._close_files()
 
@@ -229,26 +227,6 @@ class Recorder:
         self.subscriber.close()
 
 
-def prepare_folder(folder: Path) -> None:
-    """Make a folder for a session, private to the user.
-
-    Raises
-    ------
-    SessionError
-        If it holds a session already, or cannot be made or written.
-    """
-    try:
-        if (folder / "session.toml").exists() or (folder / "frames.jsonl").exists():
-            raise SessionError(f"{folder} already holds a session; choose another --out or move it away")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except SessionError:
-        raise
-    except OSError as error:
-        raise SessionError(_explain(folder, error)) from error
-
-
 def result_line(result: Result, engine: EngineBody | None, t_publish_ns: int) -> dict[str, Any]:
     """A result as one line of ``results.jsonl``, readable without usassist.
 
@@ -293,18 +271,6 @@ def result_line(result: Result, engine: EngineBody | None, t_publish_ns: int) ->
     }
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a whole file or leave it as it was; private to the user."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def _grey_plane(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
     """The one plane of an RGB picture whose three are equal, else None. Most B-mode pictures are such."""
     red, green, blue = cv2.split(image)
@@ -314,12 +280,3 @@ def _grey_plane(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
 
 def _rounded(values: npt.NDArray[np.float32]) -> list[float]:
     return [round(float(value), 2) for value in values]
-
-
-def _explain(folder: Path, error: Exception) -> str:
-    if isinstance(error, SessionError):
-        return str(error)
-    number = getattr(error, "errno", None)
-    if number == errno.ENOSPC:
-        return f"the disk is full: the recording in {folder} ends here; free some space and choose another --out"
-    return f"{folder} cannot be written: {getattr(error, 'strerror', None) or error}; choose another --out"

@@ -1,0 +1,19 @@
+"""Child process: write the overlay of a stream into a video file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from usassist.app.worker import Parent
+from usassist.sinks.overlay.video import OverlayVideo
+
+__all__ = ["work"]
+
+
+def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
+    """Draw ``options["address"]`` into ``options["path"]``."""
+    overlay = OverlayVideo(options["address"], Path(options["path"]), parent.gone.is_set)
+    parent.tell("ready")
+    overlay.run()
+    return {"frames": overlay.frames, "gaps": overlay.subscriber.gaps}

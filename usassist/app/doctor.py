@@ -1,0 +1,155 @@
+"""Look whether everything that usassist needs is here, and say what to do where it is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from usassist.app.native import explain_import_error
+from usassist.config import has_display, resource_dir, runtime_dir
+from usassist.errors import UsAssistError
+
+__all__ = ["Finding", "examine", "print_findings"]
+
+_LIBRARIES = {
+    "cv2": "opencv-python",
+    "numpy": "numpy",
+    "av": "av",
+    "zmq": "pyzmq",
+    "msgspec": "msgspec",
+    "gradio": "gradio",
+}
+_CODECS = ("ffv1", "mpeg4")
+_LEAST_FREE_BYTES = 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    what : its name
+    ok : it is as it should be
+    detail : what was found, or what to do
+    needed : the main job needs it
+    """
+
+    what: str
+    ok: bool
+    detail: str
+    needed: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return dataclasses.asdict(self)
+
+
+def examine() -> list[Finding]:
+    """Look at everything; nothing here raises."""
+    findings = [Finding(what="python", ok=True, detail=f"{platform.python_version()} on {platform.machine()}")]
+    findings += [_library(module, package) for module, package in _LIBRARIES.items()]
+    for what, look, needed in (
+        ("codecs", _codecs, True),
+        ("socket folder", _sockets, True),
+        ("demo clip", _demo_clip, True),
+        ("free disk", _free_disk, True),
+        ("processor", _processor, True),
+        ("display", _display, False),
+    ):
+        findings.append(_guarded(what, look, needed))
+    findings += _engines()
+    return findings
+
+
+def print_findings(findings: list[Finding]) -> None:
+    """Show them as a table."""
+    table = Table("", "what", "found", title="usassist doctor", title_justify="left")
+    for item in findings:
+        mark = "[green]ok[/]" if item.ok else "[red]no[/]" if item.needed else "[yellow]--[/]"
+        table.add_row(mark, item.what, item.detail)
+    Console().print(table)
+
+
+def _library(module: str, package: str) -> Finding:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        return Finding(what=package, ok=False, detail=explain_import_error(error))
+    return Finding(what=package, ok=True, detail=metadata.version(package))
+
+
+def _guarded(what: str, look: Callable[[], tuple[bool, str]], needed: bool) -> Finding:
+    try:
+        ok, detail = look()
+    except (UsAssistError, OSError, ImportError) as error:
+        ok, detail = False, str(error)
+    return Finding(what=what, ok=ok, detail=detail, needed=needed)
+
+
+def _codecs() -> tuple[bool, str]:
+    import av
+
+    missing = [name for name in _CODECS if name not in av.codecs_available]
+    if missing:
+        return False, f"this build of PyAV lacks {', '.join(missing)}; run: pip install --force-reinstall av"
+    return True, ", ".join(_CODECS)
+
+
+def _sockets() -> tuple[bool, str]:
+    return True, str(runtime_dir())
+
+
+def _demo_clip() -> tuple[bool, str]:
+    clip = resource_dir("demo") / "clip.mkv"
+    return clip.is_file(), str(clip) if clip.is_file() else f"{clip} is missing; install usassist again"
+
+
+def _free_disk() -> tuple[bool, str]:
+    free = shutil.disk_usage(Path.cwd()).free
+    return free > _LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB in this folder; a recording needs about 1 GiB a minute"
+
+
+def _processor() -> tuple[bool, str]:
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return usable >= 2, f"{usable} usable; at least 2 are needed for 30 frames a second"
+
+
+def _display() -> tuple[bool, str]:
+    if has_display():
+        return True, "there is one; usassist overlay can open a window"
+    return False, "none; use --overlay-video, or the panel in a browser"
+
+
+def _engines() -> list[Finding]:
+    """Open every engine with every back end that can run, and let it answer its golden input."""
+    from usassist.engine import BACKENDS, list_engines, open_engine, why_unavailable
+
+    findings = []
+    for backend in BACKENDS:
+        reason = why_unavailable(backend)
+        if reason is not None:
+            findings.append(Finding(what=f"back end {backend}", ok=False, detail=reason, needed=False))
+            continue
+        if backend == "null":
+            continue
+        try:
+            for spec in list_engines():
+                with open_engine(spec, backend) as engine:
+                    detail = f"{spec.engine_id} meets its golden output within {engine.verify():.2g}"
+                findings.append(Finding(what=f"back end {backend}", ok=True, detail=detail))
+        except UsAssistError as error:
+            findings.append(Finding(what=f"back end {backend}", ok=False, detail=str(error)))
+    return findings

@@ -1,0 +1,172 @@
+"""The main job: a clip through the live path, with recorder and overlay, into a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from usassist.app.processes import Child
+from usassist.app.streaming import StreamOptions, run_stream
+from usassist.bus import SessionState
+from usassist.config import runtime_dir
+from usassist.errors import SessionError, UsAssistError
+from usassist.records import Result, SourceInfo
+from usassist.sinks.files import prepare_folder, write_atomic
+
+__all__ = ["Outcome", "Progress", "replay", "stop_on_signal"]
+
+logger = logging.getLogger(__name__)
+
+_READY_S = 30.0
+_FINISH_S = 120.0
+
+
+class Progress(Protocol):
+    """What is told while a replay runs."""
+
+    def opened(self, info: SourceInfo) -> None:
+        """Source and engine are open."""
+        ...
+
+    def result(self, result: Result) -> None:
+        """One more frame has its result."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a replay went.
+
+    Attributes
+    ----------
+    summary : content of ``summary.json``
+    files : what was written, name → path
+    error : one line, when something failed; what was recorded before is readable
+    exit_code : 0, 1, or 130 when the user stopped it
+    """
+
+    summary: dict[str, Any]
+    files: dict[str, str]
+    error: str | None
+    exit_code: int
+
+
+def replay(options: StreamOptions, folder: Path, *, overlay_video: bool, window: bool, progress: Progress) -> Outcome:
+    """Run a source through the live path and keep everything.
+
+    Parameters
+    ----------
+    options : what to stream; an empty ``bus`` stands for sockets that are private to this run
+    folder : session folder, empty or new
+    overlay_video : also write ``overlay.mkv``
+    window : also show the overlay in a window
+    progress : is told
+
+    Raises
+    ------
+    UsAssistError
+        If it cannot begin; nothing is left behind in the folder then.
+    """
+    existed = folder.exists()
+    prepare_folder(folder)
+    names = ["record", *(["overlay_video"] if overlay_video else [])]
+    with contextlib.ExitStack() as stack:
+        children = {name: stack.enter_context(_child(name)) for name in names}
+        screen = stack.enter_context(_child("overlay")) if window else None
+        if not options.bus:
+            sockets = Path(tempfile.mkdtemp(prefix="r", dir=runtime_dir()))
+            stack.callback(shutil.rmtree, sockets, ignore_errors=True)
+            options = dataclasses.replace(options, bus=f"ipc://{sockets}")
+        try:
+            stop = stack.enter_context(stop_on_signal())
+            stream = stack.enter_context(run_stream(options, on_open=progress.opened, on_result=progress.result))
+            children["record"].begin({"address": options.bus, "folder": str(folder)})
+            if overlay_video:
+                children["overlay_video"].begin({"address": options.bus, "path": str(folder / "overlay.mkv")})
+            for child in children.values():
+                child.wait_for("ready", timeout_s=_READY_S)
+            archives = list(children.values())
+            if not stream.publisher.wait_for_archives(
+                len(archives), _READY_S, lambda: all(child.alive for child in archives)
+            ):
+                raise SessionError("the recorder did not connect; run usassist doctor")
+            if screen is not None:
+                screen.begin({"address": options.bus})
+        except UsAssistError:
+            stack.close()
+            _leave_nothing(folder, existed)
+            raise
+        error: str | None = None
+        try:
+            stream.run(stop)
+        except UsAssistError as failure:
+            stream.summary.state, stream.summary.reason = SessionState.FAILED, str(failure)
+        if stream.summary.state is SessionState.FAILED:
+            error = stream.summary.reason
+        stream.publisher.close()
+        counts: dict[str, Any] = {}
+        for name, child in children.items():
+            child.dismiss()
+            try:
+                counts[name] = child.wait_for("done", timeout_s=_FINISH_S)
+            except UsAssistError as failure:
+                error = error or str(failure)
+                counts[name] = {"error": str(failure)}
+    summary = stream.summary.as_dict() | {"recorded": counts["record"], "overlay_video": counts.get("overlay_video")}
+    if error is not None:
+        summary["error"] = error
+    try:
+        write_atomic(folder / "summary.json", json.dumps(summary, indent=2).encode("utf-8") + b"\n")
+    except OSError as failure:
+        error = error or f"summary.json cannot be written: {failure.strerror}; free some space"
+    files = {path.name: str(path) for path in sorted(folder.iterdir())}
+    interrupted = stream.summary.state is SessionState.INTERRUPTED
+    return Outcome(
+        summary=summary, files=files, error=error, exit_code=1 if error is not None else 130 if interrupted else 0
+    )
+
+
+@contextlib.contextmanager
+def stop_on_signal() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C ends the program at once."""
+    stop = threading.Event()
+
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _child(name: str) -> Iterator[Child]:
+    child = Child(name)
+    try:
+        yield child
+    finally:
+        child.end()
+
+
+def _leave_nothing(folder: Path, existed: bool) -> None:
+    """Remove what the children had begun, and the folder if this run made it."""
+    for name in ("session.toml", "frames.jsonl", "results.jsonl", "bus.log", "overlay.mkv"):
+        (folder / name).unlink(missing_ok=True)
+    if not existed:
+        with contextlib.suppress(OSError):
+            folder.rmdir()

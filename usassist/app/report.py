@@ -1,0 +1,163 @@
+"""What the commands show to a person: progress on standard error, tables on standard output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from usassist.app.replay import Outcome
+from usassist.engine import BACKENDS, list_engines, why_unavailable
+from usassist.records import Result, ResultState, SourceInfo
+
+__all__ = ["BarProgress", "engine_table", "print_engine_table", "print_outcome", "render_with_progress"]
+
+_STATE_WORDS = {
+    ResultState.FINDING: "finding",
+    ResultState.NO_FINDING: "no finding",
+    ResultState.NO_RESULT: "no result",
+    ResultState.STALE: "stale (answer came too late)",
+}
+
+
+class BarProgress:
+    """A progress bar on standard error.
+
+    Parameters
+    ----------
+    quiet : show nothing
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=quiet,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._findings = 0
+
+    def opened(self, info: SourceInfo) -> None:
+        """Source and engine are open."""
+        self._progress.start()
+        self._task = self._progress.add_task(info.description, total=info.frame_count, note="")
+
+    def result(self, result: Result) -> None:
+        """One more frame has its result."""
+        self._findings += result.state is ResultState.FINDING
+        if self._task is not None:
+            self._progress.update(self._task, advance=1, note=f"{self._findings} with finding")
+
+    def step(self, done: int, total: int) -> None:
+        """For a job that counts itself."""
+        if self._task is None:
+            self._progress.start()
+            self._task = self._progress.add_task("rendering", total=total, note="")
+        self._progress.update(self._task, completed=done)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """The short table at the end of a replay."""
+    summary = outcome.summary
+    table = Table(title=f"{summary['engine_id']} on {summary['backend']}", title_justify="left", show_header=False)
+    table.add_row("frames", str(summary["frames"]))
+    for state, count in summary["results_by_state"].items():
+        table.add_row(f"  {_STATE_WORDS[ResultState(state)]}", str(count))
+    causes = ", ".join(f"{cause.replace('_', ' ')} {n}" for cause, n in summary["no_answer_by_cause"].items() if n)
+    if causes:
+        table.add_row("  why not answered", causes)
+    table.add_row("nodules outlined", str(summary["nodules"]))
+    if summary["decode_errors"]:
+        table.add_row("pictures that could not be decoded", str(summary["decode_errors"]))
+    latency = summary["latency_capture_to_published"]
+    text = (
+        "none"
+        if latency is None
+        else f"p50 {latency['p50_ms']}  p95 {latency['p95_ms']}  p99 {latency['p99_ms']}  max {latency['max_ms']} ms"
+    )
+    table.add_row("capture to published result", text)
+    table.add_row("frames per second", str(summary["frames_per_s"]))
+    table.add_row("recorded", _recorded(summary["recorded"]))
+    console = Console()
+    console.print(table)
+    for path in outcome.files.values():
+        console.print(f"  {path}", highlight=False, soft_wrap=True)
+
+
+def _recorded(counts: dict[str, Any]) -> str:
+    if "error" in counts:
+        return "stopped early"
+    lost = sum(counts["gaps"].values())
+    return f"{counts['frames']} frames, {counts['results']} results, {lost} messages lost"
+
+
+def engine_table() -> dict[str, Any]:
+    """Engines and back ends as one document."""
+    return {
+        "engines": [
+            {
+                "engine_id": spec.engine_id,
+                "modality": spec.modality,
+                "task": spec.task,
+                "precision": spec.precision,
+                "labels": [label.name for label in spec.labels],
+                "licence": spec.licence,
+                "intended_use": spec.intended_use,
+            }
+            for spec in list_engines()
+        ],
+        "backends": [
+            {"name": name, "available": reason is None, "reason": reason}
+            for name in BACKENDS
+            for reason in (why_unavailable(name),)
+        ],
+    }
+
+
+def print_engine_table(document: dict[str, Any]) -> None:
+    """Show :func:`engine_table`."""
+    console = Console()
+    engines = Table("engine", "modality", "task", "precision", "labels", title="Engines", title_justify="left")
+    for item in document["engines"]:
+        engines.add_row(item["engine_id"], item["modality"], item["task"], item["precision"], ", ".join(item["labels"]))
+    console.print(engines)
+    backends = Table("back end", "here", "why not", title="Back ends", title_justify="left")
+    for item in document["backends"]:
+        note = "computes nothing; every result says so" if item["name"] == "null" else item["reason"] or ""
+        backends.add_row(item["name"], "yes" if item["available"] else "no", note)
+    console.print(backends)
+
+
+def render_with_progress(out: Path, *, seconds: float, seed: int, lossless: bool, quiet: bool) -> dict[str, str]:
+    """Render a phantom clip with a progress bar.
+
+    Returns
+    -------
+    files : ``clip`` and ``truth`` → path
+    """
+    from usassist.phantom import render_clip
+
+    with BarProgress(quiet=quiet) as progress:
+        render_clip(out, seconds=seconds, seed=seed, lossless=lossless, progress=progress.step)
+    files = {"clip": str(out), "truth": str(out.with_suffix(".truth.jsonl"))}
+    if not quiet:
+        for path in files.values():
+            Console().print(f"wrote {path}", highlight=False, soft_wrap=True)
+    return files

@@ -1,0 +1,114 @@
+"""Put a source, an engine and a publisher together, and take them apart again in order."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from usassist.bus import Publisher
+from usassist.calibrate import load_geometry
+from usassist.clock import MonotonicClock
+from usassist.engine import find_engine, open_engine
+from usassist.pipeline import Stream
+from usassist.records import Result, SourceInfo
+from usassist.sources import open_source, parse_crop
+
+__all__ = ["StreamOptions", "new_session_id", "run_stream"]
+
+
+def new_session_id() -> str:
+    """A sortable name: UTC time and six random digits, ``20260314T101500Z-3f9a2c``."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """What to stream, and how.
+
+    Attributes
+    ----------
+    source : address, see ``usassist.sources``
+    bus : address of the bus
+    engine, backend, threads : see ``usassist.engine.open_engine``
+    fast : answer every frame as fast as possible, instead of keeping the source's own time
+    repeat : start again at the end
+    count : stop after so many frames; None = all
+    crop : ``auto``, ``none`` or ``x1,y1,x2,y2``
+    calibration : name or path of a geometry file; None = pixels only
+    max_age_ms : an answer older than this is ``stale`` (not with `fast`)
+    """
+
+    source: str
+    bus: str
+    engine: str
+    backend: str = "auto"
+    threads: int = 0
+    fast: bool = False
+    repeat: bool = False
+    count: int | None = None
+    crop: str = "auto"
+    calibration: str | None = None
+    max_age_ms: float = 150.0
+    session_id: str = field(default_factory=new_session_id)
+
+
+@contextlib.contextmanager
+def run_stream(
+    options: StreamOptions,
+    *,
+    on_open: Callable[[SourceInfo], None] | None = None,
+    on_result: Callable[[Result], None] | None = None,
+) -> Iterator[Stream]:
+    """Open everything, engine first, and give a stream that is ready to run; close everything at the end.
+
+    Parameters
+    ----------
+    options : what to stream
+    on_open : called when source and engine are open, before anything is published
+    on_result : called after every published result
+
+    Raises
+    ------
+    UsAssistError
+        If any part cannot be opened; nothing stays open then.
+    """
+    clock = MonotonicClock()
+    with contextlib.ExitStack() as stack:
+        geometry = load_geometry(options.calibration) if options.calibration else None
+        spec = find_engine(options.engine)
+        source = stack.enter_context(
+            open_source(
+                options.source,
+                session_id=options.session_id,
+                fast=options.fast,
+                repeat=options.repeat,
+                count=options.count,
+                crop=parse_crop(options.crop),
+                geometry=geometry,
+                clock=clock,
+            )
+        )
+        engine = stack.enter_context(open_engine(spec, options.backend, options.threads))
+        info = source.info
+        if on_open is not None:
+            on_open(info)
+        height, width = info.image_hw_px
+        publisher = Publisher(
+            options.bus, "us0", clock, lossless=options.fast, frame_bytes=height * width * info.channels
+        )
+        stack.callback(publisher.close)
+        stream = Stream(
+            source,
+            engine,
+            publisher,
+            clock,
+            session_id=options.session_id,
+            realtime=not options.fast,
+            max_age_ms=options.max_age_ms,
+            calibration_id=geometry.calibration_id if geometry else None,
+            on_result=on_result,
+        )
+        yield stream

@@ -1,0 +1,66 @@
+"""Entry of every child process: ``python -m usassist.app.worker MODULE``; see ``app/processes.py``."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from usassist.errors import UsAssistError
+
+__all__ = ["Parent", "main"]
+
+
+class Parent:
+    """The process that started this one."""
+
+    def __init__(self) -> None:
+        self.gone = threading.Event()
+
+    def tell(self, event: str, **content: Any) -> None:
+        """Send a report; a parent that is gone is told nothing."""
+        try:
+            sys.stdout.write(json.dumps({"event": event, **content}) + "\n")
+            sys.stdout.flush()
+        except (BrokenPipeError, ValueError):
+            self.gone.set()
+
+    def listen(self) -> None:
+        """Notice when the parent goes."""
+        threading.Thread(target=self._listen, name="parent", daemon=True).start()
+
+    def _listen(self) -> None:
+        while sys.stdin.read(1):
+            pass
+        self.gone.set()
+
+
+def main() -> int:
+    """Run one child. Returns its exit code."""
+    logging.basicConfig(level=logging.WARNING, format="usassist: %(name)s: %(message)s", stream=sys.stderr)
+    os.umask(0o077)
+    parent = Parent()
+    signal.signal(signal.SIGTERM, lambda *_: parent.gone.set())
+    try:
+        module = importlib.import_module(sys.argv[1])
+        line = sys.stdin.readline()
+        if not line:
+            return 0
+        parent.listen()
+        parent.tell("done", **module.work(json.loads(line), parent))
+    except UsAssistError as error:
+        parent.tell("error", message=str(error), exit_code=error.exit_code)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    # A thread may still hang in a device; everything that matters is on disk.
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,7 @@
+"""Ultrasound: frames to tensors and tensors to results."""
+
+from usassist.modalities.ultrasound.postprocess import decode
+from usassist.modalities.ultrasound.preprocess import preprocess
+from usassist.modalities.ultrasound.task import UltrasoundTask
+
+__all__ = ["UltrasoundTask", "decode", "preprocess"]
