@@ -69,7 +69,8 @@ class Publisher:
         try:
             self._bind(address, "frame", "view", zmq.PUB, {zmq.CONFLATE: 1})
             self._bind(address, "event", "view", zmq.PUB, {zmq.SNDHWM: _EVENT_QUEUE})
-            keep = {zmq.XPUB_NODROP: int(lossless), zmq.SNDTIMEO: _ARCHIVE_TIMEOUT_MS}
+            # VERBOSE: each archive's subscription is told, not only the first of its kind.
+            keep = {zmq.XPUB_NODROP: int(lossless), zmq.XPUB_VERBOSE: 1, zmq.SNDTIMEO: _ARCHIVE_TIMEOUT_MS}
             self._bind(address, "frame", "archive", zmq.XPUB, {zmq.SNDHWM: archive_frames, **keep})
             self._bind(address, "event", "archive", zmq.XPUB, {zmq.SNDHWM: _EVENT_QUEUE, **keep})
         except BusError:
@@ -108,15 +109,20 @@ class Publisher:
         -------
         complete : True when all are there
         """
-        waiting = {lane: count for lane in ("frame", "event")}
+        # An archive subscribes to `session` last, so whoever has asked for that has asked for everything.
+        waiting: dict[Lane, int] = {"frame": count, "event": count}
+        marks: dict[Lane, bytes] = {
+            "frame": b"\x01" + TOPICS["frame"].prefix(),
+            "event": b"\x01" + TOPICS["session"].prefix(),
+        }
         deadline = time.monotonic() + timeout_s
         while any(missing > 0 for missing in waiting.values()):
             if time.monotonic() > deadline or not still_coming():
                 return False
-            for lane in ("frame", "event"):
+            for lane, mark in marks.items():
                 socket = self._sockets[lane, "archive"]
                 while socket.poll(25 if waiting[lane] > 0 else 0):
-                    waiting[lane] -= 1 if socket.recv()[:1] == b"\x01" else 0
+                    waiting[lane] -= socket.recv() == mark
         return True
 
     def frame(self, frame: Frame) -> None:

@@ -54,7 +54,8 @@ class Subscriber:
                     socket.set(zmq.CONFLATE, 1)
                 else:
                     socket.set(zmq.RCVHWM, 4)
-            for name in names:
+            # `session` last: a publisher that waits for its archives counts the subscriptions to it.
+            for name in sorted(names, key="session".__eq__):
                 socket.subscribe(TOPICS[name].prefix())
             try:
                 socket.connect(endpoint(address, lane, service))

@@ -20,7 +20,7 @@ UInt8Array = npt.NDArray[np.uint8]
 
 # FFV1 level 3 with Golomb-Rice coding: on speckle within a few per cent of the range coder's size at half the time.
 _LOSSLESS = {"level": "3", "coder": "0", "context": "0", "g": "1", "slices": "4", "slicecrc": "1"}
-_TIME_BASE_HZ = 90_000
+_TIME_BASE_HZ = 60_000  # MPEG-4 takes at most 65535
 
 
 class VideoWriter:
