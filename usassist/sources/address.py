@@ -1,0 +1,129 @@
+"""From the address of a source, as it is written on the command line, to the source."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+from usassist.calibrate import Geometry
+from usassist.clock import Clock, MonotonicClock
+from usassist.errors import SourceError, UsageError
+from usassist.sources.base import Crop, Source, SourceOptions
+
+__all__ = ["PICTURE_SUFFIXES", "open_source", "parse_settings"]
+
+# Each module has open_address(rest, options) -> Source, and is imported only when it is asked for.
+_MODULES = {
+    "clip": "usassist.sources.clip",
+    "images": "usassist.sources.images",
+    "null": "usassist.sources.null",
+    "phantom": "usassist.sources.phantom",
+}
+PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
+_NAMED = re.compile(r"([a-z][a-z0-9]*):(.*)", re.DOTALL)
+
+
+def open_source(
+    address: str,
+    *,
+    session_id: str,
+    source_id: str = "us0",
+    fast: bool = False,
+    repeat: bool = False,
+    count: int | None = None,
+    crop: Crop = "auto",
+    geometry: Geometry | None = None,
+    clock: Clock | None = None,
+) -> Source:
+    """Open a source.
+
+    Parameters
+    ----------
+    address : a path (a video file plays as a clip, a folder or a single picture as images), or ``clip:PATH``,
+        ``images:DIR``, ``phantom:seed=3,seconds=10``, ``null:frames=100,rate=30,size=480x640``
+    session_id, source_id : copied to every frame
+    fast : hand frames over as they are asked for, instead of when they are due
+    repeat : begin again at the end; ``frame_id`` goes on rising
+    count : stop after this many frames
+    crop : ``auto`` finds the scan area, ``none`` keeps the whole screen, or x1, y1, x2, y2 in px of the screen
+    geometry : the calibration of this scanner
+    clock : the clock that paces and stamps; None = the machine's monotonic clock
+
+    Returns
+    -------
+    source : open, and its ``info`` filled in
+
+    Raises
+    ------
+    UsageError
+        If the address or an option is malformed.
+    SourceError, SourceFormatError, ScanAreaError
+        If it is not there, cannot be read, or shows no picture.
+    CalibrationError
+        If the calibration was made on another screen.
+    """
+    options = SourceOptions(
+        session_id=session_id,
+        source_id=source_id,
+        fast=fast,
+        repeat=repeat,
+        count=count,
+        crop=crop,
+        geometry=geometry,
+        clock=MonotonicClock() if clock is None else clock,
+    )
+    name, rest = _split(address)
+    source: Source = importlib.import_module(_MODULES[name]).open_address(rest, options)
+    return source
+
+
+def parse_settings(text: str, known: dict[str, str], *, source: str) -> dict[str, str]:
+    """Read ``key=value,key=value``.
+
+    Parameters
+    ----------
+    text : what stands behind the colon of an address; may be empty
+    known : the keys that exist, with an example of a value each
+    source : name of the source, for the message
+
+    Raises
+    ------
+    UsageError
+        If a key is unknown, stands twice, or has no value.
+    """
+    settings: dict[str, str] = {}
+    remedy = f"write {source}:" + ",".join(f"{key}={value}" for key, value in known.items())
+    for part in filter(None, text.split(",")):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not value:
+            raise UsageError(f"source {source}: {part!r} is not key=value; {remedy}")
+        if key not in known:
+            raise UsageError(f"source {source}: unknown setting {key}; {remedy}")
+        if key in settings:
+            raise UsageError(f"source {source}: {key} stands twice; {remedy}")
+        settings[key] = value
+    return settings
+
+
+def _split(address: str) -> tuple[str, str]:
+    """Name of the source, and what is meant for it."""
+    if not address.strip():
+        raise UsageError(f"the source is empty; give a video file, a folder of pictures, or {_choices()}")
+    match = _NAMED.fullmatch(address)
+    if match and match[1] in _MODULES:
+        return match[1], match[2]
+    try:
+        path = Path(address)
+        is_folder, exists = path.is_dir(), path.exists()
+    except (OSError, ValueError) as error:
+        raise SourceError(f"source {address!r} cannot be looked up: {error}; check the path") from error
+    if match and not exists:
+        raise UsageError(f"there is no source of the kind {match[1]}; give a path, or {_choices()}")
+    if is_folder or path.suffix.lower() in PICTURE_SUFFIXES:
+        return "images", address
+    return "clip", address
+
+
+def _choices() -> str:
+    return ", ".join(f"{name}:" for name in sorted(_MODULES))

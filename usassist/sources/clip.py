@@ -1,0 +1,153 @@
+"""A video file as a source, at its own pace or as fast as it is read.
+
+Pixels are given as the file has them: grey where the stream is grey, else RGB; turned upright where the file asks for
+it. Pixels that are not square stay as they are. The fields of interlaced video stay woven together.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from usassist.errors import SourceError, SourceFormatError, UsageError
+from usassist.records import SourceInfo
+from usassist.sources.base import SourceOptions
+from usassist.sources.cropping import cut, is_automatic, settle_roi
+from usassist.sources.decoding import VideoPass, check_file
+from usassist.sources.paced import PacedSource, Picture
+from usassist.sources.pixels import is_grey, orient, orientation_of
+from usassist.sources.timeline import Timeline
+
+__all__ = ["ClipSource", "open_address"]
+
+_log = logging.getLogger(__name__)
+
+_DEFAULT_RATE_HZ = 25.0  # where the file states none
+_FIRST_LOOK = frozenset({0, 2, 5, 10, 20, 35, 55, 80})  # frames on which the scan area is searched
+_LOOK_AGAIN_EVERY = 25  # after that, when those show nothing
+_FRAMES_PER_LOOK = 8
+_LOOK_NO_FURTHER = 1500
+
+
+def open_address(rest: str, options: SourceOptions) -> ClipSource:
+    """Open ``clip:PATH``."""
+    if not rest:
+        raise UsageError("source clip needs a path; write clip:FILE")
+    return ClipSource(Path(rest).expanduser(), options)
+
+
+class ClipSource(PacedSource):
+    """A video file as a source.
+
+    Parameters
+    ----------
+    path : the file
+    options : see :class:`usassist.sources.SourceOptions`
+
+    Raises
+    ------
+    SourceError
+        If the file is missing or may not be read.
+    SourceFormatError
+        If it holds no frame that can be decoded.
+    ScanAreaError
+        If the scan area is to be found and is not.
+    """
+
+    def __init__(self, path: Path, options: SourceOptions) -> None:
+        check_file(path)
+        self._path = path
+        with VideoPass(path) as video, closing(video.frames()) as frames:
+            try:
+                first = next(frames, None)
+            except SourceError as error:
+                raise SourceFormatError(f"{path.name} holds no frame that can be decoded; export it again") from error
+            if first is None:
+                raise SourceFormatError(f"{path.name} holds no frame that can be decoded; export it again")
+            self._raw_wh_px = (first.width, first.height)
+            self._grey = is_grey(first)
+            orientation = orientation_of(first)
+            rate_hz, claimed, codec = video.rate_hz, video.claimed_frames, video.codec_name
+        if orientation is None:
+            _log.warning("%s: turned by an angle that is no multiple of 90 degrees; shown as it is stored", path.name)
+        self._orientation = orientation or (False, False, False)
+        self._period_ns = round(1e9 / (rate_hz or _DEFAULT_RATE_HZ))
+        width_px, height_px = self._raw_wh_px
+        grab_hw_px = (width_px, height_px) if self._orientation[0] else (height_px, width_px)
+        self._roi = settle_roi(options, grab_hw_px, self._looks)
+        info = SourceInfo(
+            description=f"clip, {codec}" + (f", {rate_hz:.4g} Hz" if rate_hz else ""),
+            image_hw_px=(self._roi[3] - self._roi[1], self._roi[2] - self._roi[0]),
+            channels=1 if self._grey else 3,
+            rate_hz=rate_hz,
+            frame_count=options.frame_count(claimed),
+            roi_xyxy_px=self._roi,
+            grab_hw_px=grab_hw_px,
+        )
+        super().__init__(info, options)
+        if is_automatic(options):
+            _log.info("%s: scan area %s found on a screen of %d x %d px", path.name, self._roi, *grab_hw_px[::-1])
+
+    def _pictures(self) -> Iterator[Picture]:
+        timeline = Timeline(self._period_ns)
+        given = 0
+        while True:
+            given_before = given
+            for picture in self._one_pass(timeline, given):
+                given += 1
+                yield picture
+            if not self._options.repeat:
+                return
+            if given == given_before:
+                raise SourceError(f"{self._path.name} cannot be decoded any more; check that it was not changed")
+            timeline.begin_again()
+
+    def _one_pass(self, timeline: Timeline, given: int) -> Iterator[Picture]:
+        check_file(self._path)
+        errors_before = self.decode_errors
+        with VideoPass(self._path) as video, closing(video.frames()) as frames:
+            try:
+                for number, frame in enumerate(frames):
+                    self.decode_errors = errors_before + video.decode_errors
+                    if (frame.width, frame.height) != self._raw_wh_px or is_grey(frame) != self._grey:
+                        raise SourceError(
+                            f"{self._path.name} changes its picture format after {given + number} frames, to "
+                            f"{frame.width} x {frame.height} px {frame.format.name}; split the clip there"
+                        )
+                    yield Picture(
+                        image=cut(orient(video.image(frame), self._orientation), self._roi),
+                        roi_xyxy_px=self._roi,
+                        t_media_ns=timeline.due_ns(frame.pts, frame.time_base),
+                        pts=frame.pts,
+                        time_base=frame.time_base if frame.pts is not None else None,
+                    )
+            finally:
+                self.decode_errors = errors_before + video.decode_errors
+                if video.decode_errors:
+                    _log.warning("%s: %d pictures could not be decoded", self._path.name, video.decode_errors)
+
+    def _looks(self) -> Iterator[list[npt.NDArray[np.uint8]]]:
+        """Sampled pictures to find the scan area on: of the first seconds, then further on."""
+        look: list[npt.NDArray[np.uint8]] = []
+        looked = False
+        with VideoPass(self._path) as video, closing(video.frames()) as frames:
+            try:
+                for number, frame in enumerate(frames):
+                    if (frame.width, frame.height) != self._raw_wh_px:
+                        break
+                    if number in _FIRST_LOOK or (number > max(_FIRST_LOOK) and number % _LOOK_AGAIN_EVERY == 0):
+                        look.append(orient(video.image(frame), self._orientation))
+                    if len(look) == _FRAMES_PER_LOOK:
+                        yield look
+                        look, looked = [], True
+                    if number >= _LOOK_NO_FURTHER:
+                        break
+            except SourceError:
+                pass  # the stream itself reports where it breaks off, after all frames before that
+        if look or not looked:
+            yield look

@@ -1,0 +1,93 @@
+"""Decide which part of a grabbed screen becomes the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from usassist.errors import CalibrationError, ScanAreaError, UsageError
+from usassist.frames import find_scan_area
+from usassist.sources.base import SourceOptions
+
+__all__ = ["Roi", "cut", "is_automatic", "settle_roi"]
+
+Roi = tuple[int, int, int, int]
+UInt8Array = npt.NDArray[np.uint8]
+
+
+def is_automatic(options: SourceOptions) -> bool:
+    """True when the scan area has to be found on the pictures themselves."""
+    return options.crop == "auto" and (options.geometry is None or options.geometry.crop_xyxy_px is None)
+
+
+def settle_roi(
+    options: SourceOptions,
+    grab_hw_px: tuple[int, int],
+    windows: Callable[[], Iterable[Sequence[UInt8Array]]],
+) -> Roi:
+    """Where the crop lies on a screen of this size.
+
+    Parameters
+    ----------
+    options : what was asked for
+    grab_hw_px : height and width of the screen, px
+    windows : gives sampled pictures of the stream, a few at a time, later and later in it; asked only when the scan
+        area has to be found
+
+    Returns
+    -------
+    roi_xyxy_px : x1, y1, x2, y2, px of the screen
+
+    Raises
+    ------
+    CalibrationError
+        If the calibration was made on a screen of another size.
+    UsageError
+        If the crop asked for does not lie on the screen.
+    ScanAreaError
+        If the scan area was to be found and no sampled picture shows one.
+    """
+    height_px, width_px = grab_hw_px
+    geometry = options.geometry
+    if geometry is not None and geometry.grab_hw_px is not None and geometry.grab_hw_px != grab_hw_px:
+        raise CalibrationError(
+            f"calibration {geometry.calibration_id} was made on a screen of {geometry.grab_hw_px[1]} x "
+            f"{geometry.grab_hw_px[0]} px, but this one has {width_px} x {height_px} px; "
+            "choose the calibration of this scanner, or measure anew"
+        )
+    if isinstance(options.crop, tuple):
+        if not _fits(options.crop, grab_hw_px):
+            raise UsageError(
+                f"crop {options.crop} does not lie on the picture of {width_px} x {height_px} px; "
+                "give x1,y1,x2,y2 with 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height"
+            )
+        return options.crop
+    if options.crop == "none":
+        return 0, 0, width_px, height_px
+    if geometry is not None and geometry.crop_xyxy_px is not None:
+        if not _fits(geometry.crop_xyxy_px, grab_hw_px):
+            raise CalibrationError(
+                f"calibration {geometry.calibration_id}: crop {geometry.crop_xyxy_px} does not lie on this picture of "
+                f"{width_px} x {height_px} px; choose the calibration of this scanner, or measure anew"
+            )
+        return geometry.crop_xyxy_px
+    failure: ScanAreaError | None = None
+    for window in windows():
+        try:
+            return find_scan_area(window).xyxy_px
+        except ScanAreaError as error:
+            failure = error
+    raise failure or ScanAreaError("no pictures to find the scan area on; give the crop yourself (x1,y1,x2,y2)")
+
+
+def cut(image: UInt8Array, roi_xyxy_px: Roi) -> UInt8Array:
+    """The part of a grabbed screen inside the rectangle, in C order; copied only where it has to be."""
+    x1, y1, x2, y2 = roi_xyxy_px
+    return np.ascontiguousarray(image[y1:y2, x1:x2])
+
+
+def _fits(crop: Roi, grab_hw_px: tuple[int, int]) -> bool:
+    x1, y1, x2, y2 = crop
+    return 0 <= x1 < x2 <= grab_hw_px[1] and 0 <= y1 < y2 <= grab_hw_px[0]
