@@ -1,0 +1,43 @@
+"""Freeze one message of every topic in its present version: ``python -m tests.golden.messages.make``.
+
+Run it when a topic gets a new version, never to make a test pass: a frozen message is what a release has written.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.samples import ENGINE, SESSION, make_frame, make_result
+from usassist.bus import TOPICS, HealthBody
+from usassist.bus.codec import encode, encode_frame, encode_result
+
+HEALTH = HealthBody(
+    process="stream",
+    frames=3,
+    answered=2,
+    dropped=1,
+    by_state={"finding": 2, "no_result": 1},
+    rate_hz=29.97,
+    latency_p50_ms=14.5,
+    latency_p95_ms=None,
+)
+
+
+def main() -> None:
+    """Write the files that are not there yet."""
+    messages = {
+        "frame": encode_frame(make_frame(3, (8, 12), 3), 5, 6),
+        "result": encode_result(make_result(3), 5, 6),
+        "engine": encode(TOPICS["engine"], "us0", 5, 6, ENGINE, {}),
+        "session": encode(TOPICS["session"], "us0", 5, 6, SESSION, {}),
+        "health": encode(TOPICS["health"], "us0", 5, 6, HEALTH, {}),
+    }
+    for name, data in messages.items():
+        major, minor = TOPICS[name].version
+        path = Path(__file__).with_name(f"{name}-{major}.{minor}.bin")
+        if not path.exists():
+            path.write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.samples import ENGINE, SESSION, make_frame, make_result
+from usassist.bus import TOPICS, FrameBody, decode, frame_from, peek_topic, result_from
+from usassist.bus.codec import encode, encode_frame, encode_result
+from usassist.errors import MessageError, RecordError, SchemaVersionError
+from usassist.records import Measurements, Result, ResultState
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "messages"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("hw", [(48, 64), (1, 1), (253, 187)])
+def test_a_frame_comes_back_as_it_was(channels: int, hw: tuple[int, int]) -> None:
+    frame = make_frame(7, hw, channels, spacing_rc_mm=(0.1, 0.2), spacing_rel_sd=0.01, calibration_id="x", pts=5)
+    message = decode(encode_frame(frame, seq=3, t_publish_ns=9))
+    assert (message.seq, message.t_publish_ns, message.source_id) == (3, 9, "us0")
+    back = frame_from(message)
+    np.testing.assert_array_equal(back.image, frame.image)
+    for name in FrameBody.__struct_fields__:
+        assert getattr(back, name) == getattr(frame, name)
+
+
+@pytest.mark.parametrize("state", list(ResultState))
+def test_a_result_comes_back_as_it_was(state: ResultState) -> None:
+    result = make_result(4, state)
+    back = result_from(decode(encode_result(result, 0, 0)))
+    _assert_same(back, result)
+
+
+def test_a_result_in_pixels_only_stays_in_pixels_only() -> None:
+    sizes = make_result().measurements
+    bare = Measurements(major_px=sizes.major_px, minor_px=sizes.minor_px, area_px2=sizes.area_px2)
+    back = result_from(decode(encode_result(make_result(measurements=bare), 0, 0)))
+    assert not back.measurements.calibrated
+
+
+def test_arrays_received_are_views_that_cannot_be_written() -> None:
+    data = encode_frame(make_frame(), 0, 0)
+    image = frame_from(decode(data)).image
+    assert np.shares_memory(image, np.frombuffer(data, np.uint8))
+    assert not image.flags.writeable
+
+
+def test_no_cut_off_message_is_read() -> None:
+    data = bytes(encode_result(make_result(), 0, 0))
+    for length in range(len(data)):
+        with pytest.raises(MessageError):
+            decode(data[:length])
+    with pytest.raises(MessageError):
+        decode(data + b"\0")
+
+
+def test_another_major_version_is_refused_with_both_versions() -> None:
+    data = bytes(encode_frame(make_frame(), 0, 0)).replace(b"frame/v1/", b"frame/v2/", 1)
+    with pytest.raises(SchemaVersionError, match="v2 came, this usassist reads v1"):
+        decode(data)
+
+
+def test_a_field_that_is_not_known_yet_is_passed_over() -> None:
+    data = bytes(encode(TOPICS["session"], "us0", 1, 2, SESSION, {}))
+    newer = _with_header(data, lambda header: header["body"].update(added_in_1_1=[1, 2]))
+    assert decode(newer).body == SESSION
+
+
+def test_a_header_that_claims_more_than_there_is_makes_nothing() -> None:
+    frame = bytes(encode_frame(make_frame(), 0, 0))
+    for shape in ([2**40, 2**20], [2**62], [-1, 4], [1] * 5):
+        with pytest.raises(MessageError):
+            decode(_with_header(frame, lambda header, shape=shape: header["buffers"][0].update(shape=shape)))
+    with pytest.raises(MessageError, match="not there"):
+        decode(b"frame/v1/us0/\n" + struct.pack("<I", 2**31) + b"{}")
+
+
+@pytest.mark.parametrize("dtype", ["object", "float64", "|O", ""])
+def test_types_that_are_never_sent_are_refused(dtype: str) -> None:
+    frame = bytes(encode_frame(make_frame(), 0, 0))
+    with pytest.raises(MessageError, match="no readable type"):
+        decode(_with_header(frame, lambda header: header["buffers"][0].update(dtype=dtype)))
+
+
+def test_an_invalid_result_on_the_wire_is_a_message_error() -> None:
+    data = bytes(encode_result(make_result(), 0, 0))
+    broken = _with_header(data, lambda header: header["body"].update(state="no_finding"))
+    with pytest.raises(MessageError, match="no valid result"):
+        result_from(decode(broken))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_changed_bytes_never_do_more_than_raise_our_errors(data: st.DataObject) -> None:
+    message = bytearray(encode_result(make_result(), 0, 0))
+    for _ in range(data.draw(st.integers(1, 8))):
+        message[data.draw(st.integers(0, len(message) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(MessageError, SchemaVersionError, RecordError):
+        result_from(decode(message))
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_never_do_more_than_raise_our_errors(data: bytes) -> None:
+    peek_topic(data)
+    with pytest.raises((MessageError, SchemaVersionError)):
+        decode(data)
+
+
+@pytest.mark.parametrize("topic", list(TOPICS))
+def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
+    files = sorted(GOLDEN.glob(f"{topic}-*.bin"))
+    assert files, f"no frozen message of topic {topic}"
+    for file in files:
+        message = decode(file.read_bytes())
+        assert message.topic.name == topic
+        if topic == "frame":
+            np.testing.assert_array_equal(frame_from(message).image, make_frame(3, (8, 12), 3).image)
+        elif topic == "result":
+            _assert_same(result_from(message), make_result(3))
+        elif topic == "engine":
+            assert message.body == ENGINE
+        elif topic == "session":
+            assert message.body == SESSION
+
+
+def _with_header(data: bytes, change: Any) -> bytes:
+    start = data.index(b"\n") + 1
+    (length,) = struct.unpack_from("<I", data, start)
+    header = json.loads(data[start + 4 : start + 4 + length])
+    change(header)
+    text = json.dumps(header).encode()
+    head = data[:start] + struct.pack("<I", len(text)) + text
+    old_head = -(-(start + 4 + length) // 64) * 64
+    return head + b"\0" * (-len(head) % 64) + data[old_head:]
+
+
+def _assert_same(one: Result, other: Result) -> None:
+    for name in Result.__dataclass_fields__:
+        first, second = getattr(one, name), getattr(other, name)
+        if name not in ("detections", "segmentation", "measurements"):
+            assert first == second, name
+            continue
+        for column in type(first).__dataclass_fields__:
+            a, b = getattr(first, column), getattr(second, column)
+            np.testing.assert_array_equal(a, b) if a is not None else None
+            assert (a is None) == (b is None)
