@@ -1,0 +1,60 @@
+# Each target makes the environment it needs and says what it is doing. Needs Python 3.11 or newer, and no root.
+
+PYTHON ?= python3
+EXTRAS ?= dev
+VENV   := .venv
+BIN    := $(VENV)/bin
+DATA   := $(wildcard ../shared/data)
+export USASSIST_DATA ?= $(if $(DATA),$(abspath $(DATA)))
+
+.DEFAULT_GOAL := help
+.PHONY: help replay demo test lint slow wheel clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+replay: $(VENV)/.installed  ## the main job on the bundled clip
+	@echo "==> replaying the bundled clip: crop, engine, bus, recorder, overlay video"
+	@$(BIN)/usassist replay demo --overlay-video
+
+demo: $(VENV)/.installed  ## the page in the browser, on the bundled clip
+	@$(BIN)/usassist demo
+
+test: $(VENV)/.installed-$(EXTRAS)  ## the tests
+	@echo "==> running the tests"
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-$(EXTRAS)  ## ruff, mypy, import contracts
+	@echo "==> ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "==> mypy"
+	@$(BIN)/mypy
+	@echo "==> import contracts"
+	@$(BIN)/lint-imports
+
+wheel: $(VENV)/.installed-$(EXTRAS)  ## build dist/*.whl and try it in an empty environment
+	@echo "==> building the wheel and replaying the bundled clip with it in an environment of its own"
+	@$(BIN)/python -m build --wheel --outdir dist .
+	@sh tests/try_wheel.sh
+
+clean:  ## remove what the targets have made
+	rm -rf $(VENV) dist build out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(VENV)/bin/python:
+	@echo "==> making the environment $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "usassist needs Python 3.11 or newer, and $(PYTHON) is older; name another with: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "python3 cannot make environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "==> installing usassist and what it needs (about a minute the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(BIN)/python -m usassist.app.native
+	@touch $@
+
+$(VENV)/.installed-$(EXTRAS): $(VENV)/.installed
+	@echo "==> installing what tests and checks need ($(EXTRAS))"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
