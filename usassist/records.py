@@ -121,6 +121,7 @@ class SourceInfo:
     frame_count : how many frames it will give, or None where that is not known
     roi_xyxy_px : where the crop lies in the grabbed screen
     grab_hw_px : height and width of the grabbed screen
+    frame_count_estimate : about how many frames it will give, for a progress bar, where `frame_count` is not known
     """
 
     description: str
@@ -130,6 +131,7 @@ class SourceInfo:
     frame_count: int | None
     roi_xyxy_px: tuple[int, int, int, int]
     grab_hw_px: tuple[int, int]
+    frame_count_estimate: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

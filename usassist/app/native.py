@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 
-__all__ = ["explain_import_error"]
+__all__ = ["explain_import_error", "main"]
 
 # shared object → Debian and Ubuntu package, Fedora package
 _PACKAGES = {
@@ -41,3 +43,18 @@ def explain_import_error(error: ImportError) -> str:
         f"the system library {library} is missing; install it with: apt-get install {debian} "
         f"(Debian, Ubuntu) or: dnf install {fedora} (Fedora)"
     )
+
+
+def main() -> int:
+    """Try what the main job imports; say what is missing. Returns an exit code."""
+    try:
+        for name in ("cv2", "av", "zmq", "numpy"):
+            importlib.import_module(name)
+    except ImportError as error:
+        sys.stderr.write(f"usassist: {explain_import_error(error)}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

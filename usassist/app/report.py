@@ -49,7 +49,9 @@ class BarProgress:
     def opened(self, info: SourceInfo) -> None:
         """Source and engine are open."""
         self._progress.start()
-        self._task = self._progress.add_task(info.description, total=info.frame_count, note="")
+        self._task = self._progress.add_task(
+            info.description, total=info.frame_count or info.frame_count_estimate, note=""
+        )
 
     def result(self, result: Result) -> None:
         """One more frame has its result."""

@@ -1,1 +1,1 @@
-"""To be described."""
+"""One folder per imaging modality: frames or volumes to tensors, and tensors to results."""

@@ -19,6 +19,7 @@ _MODULES = {
     "images": "usassist.sources.images",
     "null": "usassist.sources.null",
     "phantom": "usassist.sources.phantom",
+    "session": "usassist.sources.session",
 }
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
 _NAMED = re.compile(r"([a-z][a-z0-9]*):(.*)", re.DOTALL)
@@ -41,7 +42,8 @@ def open_source(
     Parameters
     ----------
     address : a path (a video file plays as a clip, a folder or a single picture as images), or ``clip:PATH``,
-        ``images:DIR``, ``phantom:seed=3,seconds=10``, ``null:frames=100,rate=30,size=480x640``
+        ``images:DIR``, ``phantom:seed=3,seconds=10``, ``null:frames=100,rate=30,size=480x640``, or ``session:DIR`` for
+        the frames of a recorded session
     session_id, source_id : copied to every frame
     fast : hand frames over as they are asked for, instead of when they are due
     repeat : begin again at the end; ``frame_id`` goes on rising

@@ -73,6 +73,7 @@ class ClipSource(PacedSource):
             self._grey = is_grey(first)
             orientation = orientation_of(first)
             rate_hz, claimed, codec = video.rate_hz, video.claimed_frames, video.codec_name
+            estimated = video.estimated_frames
         if orientation is None:
             _log.warning("%s: turned by an angle that is no multiple of 90 degrees; shown as it is stored", path.name)
         self._orientation = orientation or (False, False, False)
@@ -88,6 +89,7 @@ class ClipSource(PacedSource):
             frame_count=options.frame_count(claimed),
             roi_xyxy_px=self._roi,
             grab_hw_px=grab_hw_px,
+            frame_count_estimate=options.frame_count(estimated),
         )
         super().__init__(info, options)
         if is_automatic(options):

@@ -209,6 +209,14 @@ class VideoPass:
                 return f"it ends at {float(last_end):.2f} s and its header says {float(claimed):.2f} s"
         return None
 
+    @property
+    def estimated_frames(self) -> int | None:
+        """About how many frames the stream has, by its header; None where that says nothing."""
+        if self.claimed_frames:
+            return self.claimed_frames
+        duration = self._container.duration
+        return round(duration / 1e6 * self.rate_hz) if duration and self.rate_hz else None
+
     def _claimed_end(self) -> Fraction | None:
         """End of the stream by the header of a Matroska file, s."""
         text = self._stream.metadata.get("DURATION")

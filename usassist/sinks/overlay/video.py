@@ -22,7 +22,7 @@ UInt8Array = npt.NDArray[np.uint8]
 
 _TOPICS = ("frame", "result", "engine", "session")
 _CODEC = "mpeg4"
-_CODEC_OPTIONS = {"qmin": "2", "qmax": "4", "flags": "+qscale", "global_quality": "354"}
+_CODEC_OPTIONS = {"flags": "+qscale", "global_quality": str(5 * 118)}  # constant quality 5 of 2 to 31
 
 
 class OverlayVideo:

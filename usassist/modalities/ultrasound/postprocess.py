@@ -1,0 +1,224 @@
+"""From the output tensors of a detect-and-segment engine to boxes and outlines in the frame.
+
+The engine gives a map of centre scores and box distances at stride 8, and a map of mask probabilities at stride 2, all
+in the letterboxed input. A detection is a peak of the centre scores together with the region of the mask inside its
+box. Everything here is deterministic: equal tensors give equal results, in the order of falling score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from usassist.errors import EngineOutputError
+from usassist.records import Detections, LabelSpec, Segmentation
+
+__all__ = ["LEAST_MASK_PX", "decode"]
+
+Array = npt.NDArray[Any]
+UInt8Array = npt.NDArray[np.uint8]
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+
+CELL_PX = 8
+MASK_STRIDE_PX = 2
+LEAST_MASK_PX = 20
+"""A detection whose region has fewer pixels of the image than this is dropped."""
+
+_NMS_IOU = 0.5
+_EXPAND = 0.10  # of the box side, on every side: the mask knows the border better than the box does
+_MASK_PROB = 0.5
+_CLAIMED_SHARE = 0.5  # a region that lies this much inside better ones is the same nodule again
+_MAX_CANDIDATES = 64
+
+
+def decode(
+    outputs: Mapping[str, Array],
+    image_to_input: Float64Array,
+    image_hw_px: tuple[int, int],
+    labels: tuple[LabelSpec, ...],
+    max_detections: int = 8,
+) -> tuple[Detections, Segmentation]:
+    """Read boxes and outlines from the engine's outputs.
+
+    Peaks at or above their label's threshold become boxes in the image, clipped to it; of boxes that overlap with an
+    IoU above 0.5 the best stays. In each box, made 10 % larger on every side, the mask is resampled to the pixels of
+    the image and cut at 0.5; of its connected regions the one with most pixels in the box is taken. A detection is
+    dropped when its region has fewer than 20 pixels or lies mostly inside the regions of better ones; pixels that a
+    better detection has are left out. The box given is that of the region's pixels; the score is the centre score.
+
+    Parameters
+    ----------
+    outputs : ``mask_prob`` (1, 1, H/2, W/2), ``center_score`` (1, L, H/8, W/8), ``box_ltrb_px`` (1, 4, H/8, W/8),
+        float, for an input of H x W px
+    image_to_input : float64 (2, 3), letterbox map from image px to input px
+    image_hw_px : height and width of the frame's image, px
+    labels : one per channel of ``center_score``, in their order
+    max_detections : give at most this many
+
+    Returns
+    -------
+    detections, segmentation : in image coordinates, one outline per detection
+
+    Raises
+    ------
+    EngineOutputError
+        If an output is missing or the shapes do not belong together.
+    """
+    mask_prob, center_score, box_ltrb_px = _checked(outputs, len(labels))
+    candidates = _candidates(center_score, box_ltrb_px, image_to_input, image_hw_px, labels)
+    claimed = np.zeros(image_hw_px, np.uint8)
+    boxes: list[tuple[float, float, float, float]] = []
+    scores: list[float] = []
+    label_ids: list[int] = []
+    contours: list[Float32Array] = []
+    for index in _suppress(candidates[0]):
+        if len(boxes) == max_detections:
+            break
+        found = _outline(mask_prob, candidates[0][index], image_to_input, claimed)
+        if found is not None:
+            boxes.append(found[0])
+            contours.append(found[1])
+            scores.append(float(candidates[1][index]))
+            label_ids.append(int(candidates[2][index]))
+    if not boxes:
+        return Detections.empty(), Segmentation.empty()
+    detections = Detections(
+        xyxy_px=np.array(boxes, np.float32),
+        score=np.clip(np.array(scores, np.float32), 0.0, 1.0),
+        label_id=np.array(label_ids, np.int32),
+        track_id=np.full(len(boxes), -1, np.int32),
+    )
+    return detections, Segmentation.of(contours)
+
+
+def _checked(outputs: Mapping[str, Array], label_count: int) -> tuple[Float32Array, Float32Array, Float32Array]:
+    """The three outputs without their batch axis."""
+    names = ("mask_prob", "center_score", "box_ltrb_px")
+    missing = [name for name in names if name not in outputs]
+    if missing:
+        raise EngineOutputError(f"output {missing[0]} is missing, got {sorted(outputs)}; the engine does not fit")
+    mask, score, box = (outputs[name] for name in names)
+    ratio = CELL_PX // MASK_STRIDE_PX
+    if (
+        any(array.ndim != 4 or array.shape[0] != 1 for array in (mask, score, box))
+        or score.shape[1] != label_count
+        or box.shape[1:] != (4, *score.shape[2:])
+        or mask.shape[1:] != (1, score.shape[2] * ratio, score.shape[3] * ratio)
+    ):
+        raise EngineOutputError(
+            f"mask_prob {mask.shape}, center_score {score.shape} and box_ltrb_px {box.shape} do not belong together "
+            f"for {label_count} labels; the engine does not fit"
+        )
+    first, second, third = (array[0].astype(np.float32, copy=False) for array in (mask, score, box))
+    return first[0], second, third
+
+
+def _candidates(
+    center_score: Float32Array,
+    box_ltrb_px: Float32Array,
+    image_to_input: Float64Array,
+    image_hw_px: tuple[int, int],
+    labels: tuple[LabelSpec, ...],
+) -> tuple[Float64Array, Float32Array, npt.NDArray[np.intp]]:
+    """Boxes (N, 4) clipped to the image, scores (N,) and label ids (N,), best first."""
+    thresholds = np.array([label.score_threshold for label in labels], np.float32)
+    # A score of exactly 0 is a suppressed cell, whatever the threshold.
+    channel, row, column = np.nonzero((center_score >= thresholds[:, None, None]) & (center_score > 0.0))
+    score = center_score[channel, row, column]
+    order = np.lexsort((column, row, channel, -score))[:_MAX_CANDIDATES]
+    channel, row, column, score = channel[order], row[order], column[order], score[order]
+    left, top, right, bottom = box_ltrb_px[:, row, column].astype(np.float64)
+    x_px, y_px = (column + 0.5) * CELL_PX, (row + 0.5) * CELL_PX
+    scale_x, scale_y = image_to_input[0, 0], image_to_input[1, 1]
+    offset_x, offset_y = image_to_input[0, 2], image_to_input[1, 2]
+    boxes = np.stack(
+        [
+            np.clip((x_px - left - offset_x) / scale_x, 0.0, image_hw_px[1]),
+            np.clip((y_px - top - offset_y) / scale_y, 0.0, image_hw_px[0]),
+            np.clip((x_px + right - offset_x) / scale_x, 0.0, image_hw_px[1]),
+            np.clip((y_px + bottom - offset_y) / scale_y, 0.0, image_hw_px[0]),
+        ],
+        axis=1,
+    )
+    inside = (boxes[:, 2] - boxes[:, 0] >= 1.0) & (boxes[:, 3] - boxes[:, 1] >= 1.0)
+    ids = np.array([label.id for label in labels], np.intp)
+    return boxes[inside], score[inside], ids[channel[inside]]
+
+
+def _suppress(boxes: Float64Array) -> list[int]:
+    """Indices of the boxes that stay: greedy suppression, the boxes being sorted best first."""
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    alive = np.ones(len(boxes), np.bool_)
+    kept: list[int] = []
+    for index in range(len(boxes)):
+        if not alive[index]:
+            continue
+        kept.append(index)
+        low = np.maximum(boxes[index, :2], boxes[index + 1 :, :2])
+        high = np.minimum(boxes[index, 2:], boxes[index + 1 :, 2:])
+        shared = np.clip(high - low, 0.0, None).prod(axis=1)
+        alive[index + 1 :] &= shared <= _NMS_IOU * (area[index] + area[index + 1 :] - shared)
+    return kept
+
+
+def _outline(
+    mask_prob: Float32Array, box: Float64Array, image_to_input: Float64Array, claimed: UInt8Array
+) -> tuple[tuple[float, float, float, float], Float32Array] | None:
+    """Box and outline of the region in a box, or None; marks the region's pixels in ``claimed``."""
+    height_px, width_px = claimed.shape
+    grow = _EXPAND * (box[2:] - box[:2])
+    x1, y1 = (int(value) for value in np.maximum(np.floor(box[:2] - grow), 0))
+    x2, y2 = (int(value) for value in np.minimum(np.ceil(box[2:] + grow), (width_px, height_px)))
+    # Pixel index (u, v) of the window has its centre at image (x1 + u + 0.5, y1 + v + 0.5); OpenCV's own coordinates
+    # have pixel centres at whole numbers, so half a pixel goes off again in the mask.
+    linear = image_to_input[:, :2] / MASK_STRIDE_PX
+    offset = (image_to_input[:, :2] @ (x1 + 0.5, y1 + 0.5) + image_to_input[:, 2]) / MASK_STRIDE_PX - 0.5
+    window = cv2.warpAffine(
+        mask_prob,
+        np.column_stack([linear, offset]),
+        (x2 - x1, y2 - y1),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    region = (window >= _MASK_PROB).astype(np.uint8)
+    count, components = cv2.connectedComponents(region, connectivity=8, ltype=cv2.CV_16U)
+    if count < 2:
+        return None
+    inner = np.s_[
+        int(box[1]) - y1 : int(np.ceil(box[3])) - y1,
+        int(box[0]) - x1 : int(np.ceil(box[2])) - x1,
+    ]
+    in_box = np.bincount(components[inner].ravel(), minlength=count)
+    in_box[0] = 0
+    chosen = int(np.argmax(in_box))
+    if in_box[chosen] == 0:
+        return None
+    region = (components == chosen).astype(np.uint8)
+    there = claimed[y1:y2, x1:x2]
+    whole_px = int(cv2.countNonZero(region))
+    if there.any():
+        region &= 1 - there
+        left_px = int(cv2.countNonZero(region))
+        if left_px <= (1 - _CLAIMED_SHARE) * whole_px:
+            return None
+    outlines, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    outline = max(outlines, key=_filled_px)  # what a better detection took may have left more than one piece
+    if _filled_px(outline) < LEAST_MASK_PX:
+        return None
+    cv2.drawContours(there, [outline], 0, 1, cv2.FILLED)
+    points = outline[:, 0, :]
+    low, high = points.min(axis=0), points.max(axis=0)
+    bounds = (float(low[0] + x1), float(low[1] + y1), float(high[0] + x1 + 1), float(high[1] + y1 + 1))
+    return bounds, (points + np.array([x1 + 0.5, y1 + 0.5])).astype(np.float32)
+
+
+def _filled_px(outline: npt.NDArray[Any]) -> float:
+    """Pixels inside and on an outline through pixel centres (Pick's theorem; exact for a simple outline)."""
+    points = outline[:, 0, :].astype(np.int64)
+    steps = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum()  # every edge runs along 0, 45 or 90 degrees
+    return float(cv2.contourArea(outline) + steps / 2 + 1)

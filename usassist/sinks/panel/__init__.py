@@ -1,0 +1,8 @@
+"""The panel: a live page in the browser, on Gradio.
+
+Live pictures go over a WebSocket of our own and are drawn on a canvas; none is ever written to disk.
+"""
+
+from usassist.sinks.panel.serve import run_panel
+
+__all__ = ["run_panel"]

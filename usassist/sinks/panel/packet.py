@@ -1,0 +1,168 @@
+"""One packet of the live WebSocket: everything the page needs to show one frame.
+
+====================== ==========================================================================================
+JSON length            uint32, little-endian
+JSON                   UTF-8, the fields of :class:`Head`
+JPEG                   the picture of that frame, to the end of the packet; nothing before the first frame
+====================== ==========================================================================================
+
+Every packet is complete: it may be dropped, repeated, or be the first that a page ever sees. The outlines in it
+belong to the picture in it. ``nodules`` is empty whenever ``draw`` is false, so a page cannot draw, by mistake,
+what must not be shown. Coordinates are image coordinates in px of the frame (origin at the top-left corner of the
+top-left pixel), rounded to 0.1 px.
+
+The page answers each packet with any short text message; see ``viewers`` for what that is good for.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+
+from usassist.bus import HealthBody
+from usassist.errors import MessageError
+from usassist.records import Result
+
+__all__ = ["Counters", "Head", "Label", "Nodule", "nodules_of", "pack", "unpack"]
+
+_LENGTH = struct.Struct("<I")
+
+
+class Label(msgspec.Struct, frozen=True, kw_only=True):
+    """A label of the engine: name and colour, 0 to 255 each."""
+
+    name: str
+    color_rgb: tuple[int, int, int]
+
+
+class Nodule(msgspec.Struct, frozen=True, kw_only=True):
+    """One finding. The millimetres are None on a picture that is not calibrated; ``u95`` is half of a 95 % interval."""
+
+    label: str
+    color_rgb: tuple[int, int, int]
+    score: float
+    track_id: int
+    contour: list[list[float]]
+    xyxy_px: list[float]
+    major_px: float
+    minor_px: float
+    major_mm: float | None = None
+    major_u95_mm: float | None = None
+    minor_mm: float | None = None
+    minor_u95_mm: float | None = None
+
+
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts since this panel first saw the session.
+
+    ``shown`` and ``skipped`` count frames, ``malformed`` messages that could not be read, ``by_cause`` frames
+    without an answer. ``health`` is what the stream says of itself.
+    """
+
+    shown: int = 0
+    skipped: int = 0
+    malformed: int = 0
+    by_cause: dict[str, int] = {}
+    health: HealthBody | None = None
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON part.
+
+    ``session_id``, ``frame_id`` and ``image_hw_px`` are None before the first frame. ``state``, ``headline``,
+    ``detail`` and ``draw`` are those of ``sinks.view.View``. ``live`` is false when the picture is an old one, because
+    nothing newer comes. ``age_ms`` is from capture to ``t_ms``, None where that
+    means nothing. ``max_age_ms`` is the stream's limit for it. ``t_ms`` is monotonic time at which the packet was
+    made.
+    """
+
+    session_id: str | None
+    frame_id: int | None
+    state: str
+    headline: str
+    detail: str
+    draw: bool
+    live: bool
+    age_ms: float | None
+    max_age_ms: float | None
+    image_hw_px: tuple[int, int] | None
+    source: str
+    engine_id: str
+    backend: str
+    intended_use: str
+    labels: tuple[Label, ...]
+    nodules: tuple[Nodule, ...]
+    counters: Counters
+    t_ms: float
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Head).decode
+
+
+def pack(head: Head, jpeg: bytes = b"") -> bytes:
+    """The bytes of one packet."""
+    text = _encode(head)
+    return b"".join((_LENGTH.pack(len(text)), text, jpeg))
+
+
+def unpack(data: bytes) -> tuple[Head, bytes]:
+    """Read a packet.
+
+    Returns
+    -------
+    head : the JSON part
+    jpeg : the picture, empty when there is none
+
+    Raises
+    ------
+    MessageError
+        If the bytes are not a packet.
+    """
+    try:
+        (length,) = _LENGTH.unpack_from(data)
+        if _LENGTH.size + length > len(data):
+            raise MessageError(f"a panel packet claims {length} bytes of JSON that are not there; load the page again")
+        return _decode(data[_LENGTH.size : _LENGTH.size + length]), data[_LENGTH.size + length :]
+    except (struct.error, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MessageError(f"a panel packet cannot be read: {error}; load the page again") from error
+
+
+def nodules_of(result: Result, labels: Mapping[int, Label]) -> tuple[Nodule, ...]:
+    """The findings of a result, one per detection, in its order.
+
+    Parameters
+    ----------
+    result : in state ``finding``
+    labels : of the engine that gave the result, by id
+
+    Raises
+    ------
+    LookupError
+        If the result uses a label that the engine has not announced.
+    """
+    found, sizes = result.detections, result.measurements
+    nodules = []
+    for row, contour in enumerate(result.segmentation):
+        label = labels[int(found.label_id[row])]
+        lengths_mm: dict[str, float] = {}
+        if sizes.calibrated:
+            for name in ("major_mm", "major_u95_mm", "minor_mm", "minor_u95_mm"):
+                lengths_mm[name] = round(float(getattr(sizes, name)[row]), 2)
+        nodules.append(
+            Nodule(
+                label=label.name,
+                color_rgb=label.color_rgb,
+                score=round(float(found.score[row]), 3),
+                track_id=int(found.track_id[row]),
+                contour=np.round(contour.astype(np.float64), 1).tolist(),
+                xyxy_px=np.round(found.xyxy_px[row].astype(np.float64), 1).tolist(),
+                major_px=round(float(sizes.major_px[row]), 1),
+                minor_px=round(float(sizes.minor_px[row]), 1),
+                **lengths_mm,
+            )
+        )
+    return tuple(nodules)

@@ -1,0 +1,183 @@
+"""Start the panel's server, and end it in order."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import logging
+import os
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from usassist.bus.address import endpoint
+from usassist.config import PanelConfig
+from usassist.errors import BusError, UsageError
+from usassist.sinks.panel.feed import Feed
+from usassist.sinks.panel.viewers import Viewers
+
+__all__ = ["run_panel"]
+
+logger = logging.getLogger(__name__)
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def run_panel(
+    address: str,
+    config: PanelConfig,
+    *,
+    on_ready: Callable[[str], None] | None = None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Serve the page until SIGINT, SIGTERM or `stop`.
+
+    Parameters
+    ----------
+    address : of the stream, see ``bus.address.endpoint``; it need not run yet
+    config : where to listen (port 0 = any that is free) and the quality of the picture
+    on_ready : called once with the address of the page
+    stop : set it to end
+
+    Raises
+    ------
+    BusError
+        If the port is in use or may not be used.
+    UsageError
+        If the bus address or the host is not understood, or the quality is out of range.
+    """
+    if not 1 <= config.jpeg_quality <= 100:
+        raise UsageError(f"jpeg_quality must lie in 1 to 100, got {config.jpeg_quality}; correct the table panel")
+    endpoint(address, "frame", "view")
+    with _listen(config.host, config.port) as listener, _private_environment():
+        _serve(address, config, listener, on_ready, stop if stop is not None else threading.Event())
+
+
+def _serve(
+    address: str,
+    config: PanelConfig,
+    listener: socket.socket,
+    on_ready: Callable[[str], None] | None,
+    stop: threading.Event,
+) -> None:
+    import uvicorn  # both take a while to import, and Gradio must not be before its environment is set
+
+    from usassist.sinks.panel.guard import Guard
+    from usassist.sinks.panel.page import build_app
+
+    viewers = Viewers()
+    app = build_app(viewers)
+    gc.freeze()  # Gradio's many objects stay to the end; walking through them would hold up pictures and the exit
+    settings = uvicorn.Config(
+        Guard(app, config.host),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws_per_message_deflate=False,  # a JPEG does not get smaller, and trying costs more than encoding it did
+        ws_max_size=1024,
+        timeout_graceful_shutdown=1,
+    )
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield  # see _signals
+
+        async def on_tick(self, counter: int) -> bool:
+            if stop.is_set():
+                self.should_exit = True
+            return await super().on_tick(counter)
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started and on_ready is not None:
+                on_ready(_url(config.host, listener.getsockname()[1]))
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Gradio ends the connections that its pages hold open only when everything else has ended, and the
+            # server waits for them first.
+            for route in app.routes:
+                ended = getattr(getattr(route, "app", None), "stop_event", None)
+                if ended is not None:
+                    ended.set()
+            await super().shutdown(sockets)
+
+    if config.host not in _LOOPBACK:
+        logger.warning("the panel has no login: whoever reaches %s sees the pictures", config.host)
+    feed = Feed(address, viewers, jpeg_quality=config.jpeg_quality)
+    with _signals(stop):
+        feed.start()
+        try:
+            Server(settings).run(sockets=[listener])
+        finally:
+            feed.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise UsageError(f"port {port} does not exist; give a --port from 1 to 65535")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except socket.gaierror as error:
+        raise UsageError(f"host {host} is not an address of this machine; give --host 127.0.0.1") from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise BusError(f"port {port} is in use; give another --port") from error
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise UsageError(f"host {host} is not an address of this machine; give --host 127.0.0.1") from error
+        reason = (error.strerror or str(error)).lower()
+        raise BusError(f"port {port} cannot be used: {reason}; give another --port") from error
+
+
+@contextlib.contextmanager
+def _private_environment() -> Iterator[None]:
+    """What Gradio reads from the environment: no telemetry, no requests elsewhere, and a folder of its own.
+
+    No picture passes through that folder; it is private and short-lived all the same.
+    """
+    with tempfile.TemporaryDirectory(prefix="usassist-panel-") as folder:
+        wanted = {
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "GRADIO_TEMP_DIR": folder,
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_OFFLINE": "1",
+        }
+        before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    """SIGINT and SIGTERM set `stop`. The server would end the process by raising them again."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _url(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}/"

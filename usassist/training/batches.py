@@ -1,0 +1,143 @@
+"""Batches, made in one background thread while the network trains.
+
+Batch number ``n`` depends on the recipe's seed and ``n`` alone, so a resumed run goes on with the batches that the
+interrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from usassist.training.augment import Augmenter, paste_nodule
+from usassist.training.datasets import Sample
+from usassist.training.loss import Targets, make_targets
+from usassist.training.recipe import Recipe
+
+__all__ = ["Batch", "BatchMaker", "Prefetcher"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Images and targets; shapes as in :mod:`usassist.training.loss`, with the batch in front."""
+
+    image: Tensor
+    mask: Tensor
+    heat: Tensor
+    weight: Tensor
+    ltrb_px: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchMaker:
+    """Draws, changes and stacks frames.
+
+    Attributes
+    ----------
+    recipe : how many of each kind
+    augmenter : the random changes
+    nodule, gland, phantom : the frames
+    """
+
+    recipe: Recipe
+    augmenter: Augmenter
+    nodule: Sequence[Sample]
+    gland: Sequence[Sample]
+    phantom: Sequence[Sample]
+
+    def make(self, step: int, size_hw_px: tuple[int, int]) -> Batch:
+        """Batch number ``step`` at a size."""
+        recipe, data = self.recipe, self.recipe.data
+        rng = np.random.default_rng((recipe.seed, step))
+        chosen = self._draw(self.nodule, 1, step, data.nodule_per_batch)
+        for sample in self._draw(self.gland, 2, step, data.gland_per_batch):
+            if rng.random() < data.paste_share:
+                sample = paste_nodule(sample, self.nodule[int(rng.integers(len(self.nodule)))], rng)
+            chosen.append(sample)
+        chosen += self._draw(self.phantom, 3, step, data.phantom_per_batch)
+        images: list[Tensor] = []
+        targets: list[Targets] = []
+        for sample in chosen:
+            image, nodule = self.augmenter(sample, size_hw_px, rng)
+            images.append(torch.from_numpy(image)[None])
+            targets.append(make_targets(nodule))
+        return Batch(
+            image=torch.stack(images).float() / 255.0,
+            mask=torch.from_numpy(np.stack([target.mask for target in targets])[:, None]),
+            heat=torch.from_numpy(np.stack([target.heat for target in targets])[:, None]),
+            weight=torch.from_numpy(np.stack([target.weight for target in targets])[:, None]),
+            ltrb_px=torch.from_numpy(np.stack([target.ltrb_px for target in targets])),
+        )
+
+    def _draw(self, samples: Sequence[Sample], kind: int, step: int, count: int) -> list[Sample]:
+        """The next ``count`` samples of an endless row of shuffled passes through all of them."""
+        drawn: list[Sample] = []
+        for position in range(step * count, (step + 1) * count if samples else step * count):
+            turn, place = divmod(position, len(samples))
+            order = np.random.default_rng((self.recipe.seed, kind, turn)).permutation(len(samples))
+            drawn.append(samples[order[place]])
+        return drawn
+
+
+class Prefetcher:
+    """Calls ``make`` for one step after another in a thread, a few steps ahead.
+
+    Parameters
+    ----------
+    make : gives the batch of a step
+    first_step : the first one
+    ahead : batches kept ready
+    """
+
+    def __init__(self, make: Callable[[int], Batch], first_step: int, ahead: int = 3):
+        self._make = make
+        self._next = first_step
+        self._ready: queue.Queue[Batch | BaseException] = queue.Queue(ahead)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        while self._thread.is_alive():
+            try:
+                self._ready.get(timeout=0.05)
+            except queue.Empty:
+                continue
+        self._thread.join()
+
+    def get(self) -> Batch:
+        """The next batch; raises what the thread raised."""
+        item = self._ready.get()
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                item: Batch | BaseException = self._make(self._next)
+            except Exception as error:  # noqa: BLE001 - handed to the training loop, which raises it
+                item = error
+            self._next += 1
+            while not self._stop.is_set():
+                try:
+                    self._ready.put(item, timeout=0.2)
+                    break
+                except queue.Full:
+                    continue
+            if isinstance(item, BaseException):
+                return

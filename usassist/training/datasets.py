@@ -1,0 +1,238 @@
+"""The frames that engines are trained on, cropped to the scan area exactly as the live path does it.
+
+The data is read in place from the folder that :func:`usassist.config.data_dir` names. Frames are decoded and cropped
+once; a cache folder keeps the result between runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from usassist.errors import ConfigError, ScanAreaError
+from usassist.frames import find_scan_area
+
+__all__ = [
+    "DUPLICATE_GROUPS",
+    "Sample",
+    "cached",
+    "cumulative_histogram",
+    "fingerprint",
+    "load_gland",
+    "load_histograms",
+    "load_nodule",
+    "load_phantom",
+    "nodule_names",
+]
+
+logger = logging.getLogger(__name__)
+
+UInt8Array = npt.NDArray[np.uint8]
+Float32Array = npt.NDArray[np.float32]
+
+DUPLICATE_GROUPS: tuple[frozenset[str], ...] = (
+    frozenset({"349_1", "150_1", "233_2", "326_1", "323_1"}),
+    frozenset({"353_2", "396_1"}),
+    frozenset({"1_1", "1_2"}),
+    frozenset({"213_1", "213_2"}),
+    frozenset({"230_1", "230_2"}),
+    frozenset({"92_3", "92_4"}),
+)
+"""DDTI frames that are the same picture, pixel by pixel, though some stand under different cases."""
+
+_CACHE_SCHEMA = 1
+_PHANTOM_LOOKS = 4
+_PHANTOM_MOST_HW_PX = (400, 600)  # larger pictures are reduced once, as the later warp does not average
+_LEAST_SIDE_PX = 96  # a smaller crop of a training frame is a mistake; the frame is used whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """One cropped frame with what is known about it.
+
+    Attributes
+    ----------
+    name : within its data set
+    image : uint8 (H, W), grey
+    nodule : uint8 (H, W), 1 = nodule
+    gland : uint8 (H, W), 1 = thyroid gland; all 0 where it is not known
+    """
+
+    name: str
+    image: UInt8Array
+    nodule: UInt8Array
+    gland: UInt8Array
+
+
+def nodule_names(folder: Path, part: str) -> list[str]:
+    """Names of the DDTI frames of a part, without leaks from ``val`` into ``train``.
+
+    From ``train``, every case is left out that shares a picture with a case of ``val``; of pictures that occur more
+    than once in ``train``, one is kept. ``val`` stays as it is.
+
+    Parameters
+    ----------
+    folder : the data set, with ``train.txt`` and ``val.txt``
+    part : ``train`` or ``val``
+    """
+    lists = {key: (folder / f"{key}.txt").read_text(encoding="utf-8").split() for key in ("train", "val")}
+    if part == "val":
+        return lists["val"]
+    held_out = set(lists["val"])
+    leaking = {_case(name) for group in DUPLICATE_GROUPS if group & held_out for name in group}
+    leaking |= {_case(name) for name in held_out}
+    names: list[str] = []
+    for name in lists["train"]:
+        twins = next((group for group in DUPLICATE_GROUPS if name in group), frozenset())
+        if _case(name) not in leaking and not twins & set(names):
+            names.append(name)
+    return names
+
+
+def load_nodule(folder: Path, part: str) -> list[Sample]:
+    """DDTI frames of a part with their nodule masks, cropped to the scan area."""
+    samples = []
+    for name in nodule_names(folder, part):
+        image, mask = _read_pair(folder / "images" / f"{name}.jpg", folder / "masks" / f"{name}.png")
+        if mask.any():
+            samples.append(_crop(name, image, nodule=mask, gland=np.zeros_like(mask)))
+    return samples
+
+
+def load_gland(folder: Path, last_number: int) -> list[Sample]:
+    """TG3K frames (part ``train``) with their gland masks; no nodule is marked in any of them.
+
+    Parameters
+    ----------
+    folder : the data set
+    last_number : frames with a higher file number are left out
+    """
+    samples = []
+    for path in sorted((folder / "train" / "images").glob("*.jpg")):
+        if int(path.stem) <= last_number:
+            image, mask = _read_pair(path, folder / "train" / "masks" / path.name)
+            mask = _largest_component(mask)  # burnt-in text is foreground in these masks
+            samples.append(_crop(path.stem, image, nodule=np.zeros_like(mask), gland=mask))
+    return samples
+
+
+def load_phantom(count: int, first_seed: int) -> list[Sample]:
+    """Simulated frames with exact masks: one scene per seed, one moment of it each.
+
+    A scene shows its nodules only part of the time. Scenes with an even seed are looked at several times until they
+    do; the others are taken as they come.
+    """
+    from usassist.phantom import PhantomConfig, PhantomScanner
+
+    samples = []
+    for seed in range(first_seed, first_seed + count):
+        moments_s = np.random.default_rng(seed).uniform(0.0, 10.0, _PHANTOM_LOOKS if seed % 2 == 0 else 1)
+        scanner = PhantomScanner(PhantomConfig.random(seed))
+        for moment_s in moments_s:
+            scan = scanner.render_scan(float(moment_s))
+            if scan.labelmap.any():
+                break
+        image, nodule = np.asarray(scan.scan, np.uint8), (scan.labelmap > 0).astype(np.uint8)
+        scale = min(1.0, _PHANTOM_MOST_HW_PX[0] / image.shape[0], _PHANTOM_MOST_HW_PX[1] / image.shape[1])
+        if scale < 1.0:
+            size_wh = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+            image = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+            nodule = np.asarray(cv2.resize(nodule, size_wh, interpolation=cv2.INTER_NEAREST), np.uint8)
+        samples.append(Sample(name=f"{seed}", image=image.copy(), nodule=nodule, gland=np.zeros_like(nodule)))
+    return samples
+
+
+def load_histograms(folder: Path, samples: Sequence[Sample]) -> Float32Array:
+    """Cumulative grey-level histograms of other scanners, for borrowing their look.
+
+    Parameters
+    ----------
+    folder : clips of any anatomy (``*.mp4``, ``*.mov``, ``*.mpeg`` in sub-folders); the middle frame of each is used
+    samples : frames whose histograms are taken as well
+
+    Returns
+    -------
+    float32 (N, 256), each row rising to 1
+    """
+    images = [sample.image for sample in samples]
+    for path in sorted(path for path in folder.glob("*/*") if path.suffix.lower() in (".mp4", ".mov", ".mpeg")):
+        clip = cv2.VideoCapture(str(path))
+        clip.set(cv2.CAP_PROP_POS_FRAMES, int(clip.get(cv2.CAP_PROP_FRAME_COUNT)) // 2)
+        ok, frame = clip.read()
+        clip.release()
+        if ok:
+            grey = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), np.uint8)
+            images.append(_crop(path.stem, grey, nodule=np.zeros_like(grey), gland=np.zeros_like(grey)).image)
+    return np.stack([cumulative_histogram(image) for image in images])
+
+
+def cumulative_histogram(image: UInt8Array) -> Float32Array:
+    """Share of the pixels that are not black at or below each grey level: float32 (256,)."""
+    count = np.bincount(image.ravel(), minlength=256).astype(np.float64)
+    count[0] = 0.0
+    return np.asarray(np.cumsum(count) / max(1.0, count.sum()), np.float32)
+
+
+def cached(cache_dir: Path, key: str, make: Callable[[], list[Sample]]) -> list[Sample]:
+    """Give the samples kept under ``key``, or make and keep them. ``key`` must name everything they depend on."""
+    path = cache_dir / f"{key}-{_CACHE_SCHEMA}.npz"
+    if path.is_file():
+        with np.load(path) as arrays:
+            names = [str(name) for name in arrays["names"]]
+            return [
+                Sample(name=name, image=stack[0], nodule=stack[1], gland=stack[2])
+                for name, stack in ((name, arrays[f"s{index}"]) for index, name in enumerate(names))
+            ]
+    samples = make()
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    stacks = {f"s{i}": np.stack([s.image, s.nodule, s.gland]) for i, s in enumerate(samples)}
+    np.savez(path, names=np.array([sample.name for sample in samples]), **stacks)  # type: ignore[arg-type]
+    return samples
+
+
+def fingerprint(samples: Sequence[Sample]) -> str:
+    """SHA-256 over names, sizes, pixels and masks, in order."""
+    digest = hashlib.sha256()
+    for sample in samples:
+        digest.update(f"{sample.name} {sample.image.shape}".encode())
+        for array in (sample.image, sample.nodule, sample.gland):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _crop(name: str, image: UInt8Array, *, nodule: UInt8Array, gland: UInt8Array) -> Sample:
+    try:
+        x1, y1, x2, y2 = find_scan_area([image]).xyxy_px
+    except ScanAreaError as error:
+        logger.warning("frame %s is used whole: %s", name, error)
+        x1, y1, x2, y2 = 0, 0, image.shape[1], image.shape[0]
+    if min(x2 - x1, y2 - y1) < _LEAST_SIDE_PX:
+        x1, y1, x2, y2 = 0, 0, image.shape[1], image.shape[0]
+    area = np.s_[y1:y2, x1:x2]
+    return Sample(name=name, image=image[area].copy(), nodule=nodule[area].copy(), gland=gland[area].copy())
+
+
+def _read_pair(image_path: Path, mask_path: Path) -> tuple[UInt8Array, UInt8Array]:
+    image = cv2.imread(str(image_path), cv2.IMREAD_GRAYSCALE)
+    mask = cv2.imread(str(mask_path), cv2.IMREAD_GRAYSCALE)
+    if image is None or mask is None or image.shape != mask.shape:
+        raise ConfigError(f"{image_path} and its mask cannot be read or differ in size; fetch the data set again")
+    return np.asarray(image, np.uint8), (mask > 127).astype(np.uint8)
+
+
+def _largest_component(mask: UInt8Array) -> UInt8Array:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    if count < 2:
+        return mask
+    return np.asarray(labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])), np.uint8)
+
+
+def _case(name: str) -> str:
+    return name.split("_")[0]

@@ -1,0 +1,235 @@
+"""From a trained network to an engine folder: ONNX, ``engine.toml`` and the golden sample.
+
+The ONNX is written by the dynamo exporter of PyTorch with operator set 20 and is compared with PyTorch in ONNX
+Runtime before anything refers to it.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from usassist.errors import EngineSpecError
+from usassist.training.model import CELL_PX, MASK_STRIDE_PX, DetectSegmentNet, Exportable, fold_norms
+
+__all__ = ["OUTPUT_NAMES", "EngineText", "export_onnx", "output_shapes", "run_onnx", "write_engine", "write_golden"]
+
+Array = npt.NDArray[Any]
+
+OPSET = 20
+OUTPUT_NAMES = ("mask_prob", "center_score", "box_ltrb_px")
+MAX_ONNX_BYTES = 8_000_000
+MAX_GOLDEN_BYTES = 200_000
+
+_PARITY_ABS = {"mask_prob": 2e-3, "center_score": 2e-3, "box_ltrb_px": 0.1}
+"""Largest difference between PyTorch and ONNX Runtime, both FP32: rounding in another order of summation only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineText:
+    """What ``engine.toml`` says in words and measured numbers.
+
+    Attributes
+    ----------
+    name, version : as in the folder's path
+    licence, intended_use : one paragraph each
+    score_threshold : the operating point, 0 to 1
+    diameter_rel_sd : relative standard uncertainty of the longest diameter; None = not measured
+    measured_by : the command that printed what these two rest on
+    golden_max_abs_diff : tolerance of the golden sample
+    """
+
+    name: str
+    version: str
+    licence: str
+    intended_use: str
+    score_threshold: float
+    diameter_rel_sd: float | None
+    measured_by: str
+    golden_max_abs_diff: float = 0.02
+
+
+def output_shapes(size_hw_px: tuple[int, int]) -> dict[str, tuple[int, int, int, int]]:
+    """Shapes of the engine's outputs for an input of ``size_hw_px``."""
+    height_px, width_px = size_hw_px
+    cells = (height_px // CELL_PX, width_px // CELL_PX)
+    return {
+        "mask_prob": (1, 1, height_px // MASK_STRIDE_PX, width_px // MASK_STRIDE_PX),
+        "center_score": (1, 1, *cells),
+        "box_ltrb_px": (1, 4, *cells),
+    }
+
+
+def export_onnx(net: DetectSegmentNet, size_hw_px: tuple[int, int], path: Path, probe: Array) -> dict[str, float]:
+    """Write ``net`` as one ONNX file and check it against PyTorch.
+
+    Parameters
+    ----------
+    net : the trained network; it is copied, so it may go on training
+    size_hw_px : fixed input size
+    path : the file to write
+    probe : float32 (1, 1, H, W), the input of the comparison
+
+    Returns
+    -------
+    largest absolute difference for each output
+
+    Raises
+    ------
+    EngineSpecError
+        When the file disagrees with PyTorch, has another opset or is larger than 8 MB.
+    """
+    import onnx
+
+    frozen = copy.deepcopy(net).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    fold_norms(frozen)
+    module = Exportable(frozen).eval()
+    image = torch.from_numpy(np.ascontiguousarray(probe, np.float32))
+    with torch.no_grad():
+        expected = [tensor.numpy() for tensor in module(image)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        # The exporter itself uses names that newer Python and PyTorch announce to remove.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        torch.onnx.export(
+            module,
+            (image,),
+            str(path),
+            input_names=["image"],
+            output_names=list(OUTPUT_NAMES),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            optimize=True,
+            verbose=False,
+        )
+    model = onnx.load(str(path))
+    for node in model.graph.node:  # the exporter notes source lines and module names of the training machine
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+    del model.graph.metadata_props[:]
+    del model.metadata_props[:]
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    if opsets.get("", 0) != OPSET:
+        raise EngineSpecError(f"the exporter wrote opset {opsets}, wanted {OPSET}: use a newer PyTorch")
+    if path.stat().st_size > MAX_ONNX_BYTES:
+        raise EngineSpecError(f"{path.name} has {path.stat().st_size} bytes, more than 8 MB: use a smaller network")
+    outputs = run_onnx(path, image.numpy())
+    differences: dict[str, float] = {}
+    for name, want in zip(OUTPUT_NAMES, expected, strict=True):
+        got = outputs[name]
+        if got.shape != want.shape or got.shape != output_shapes(size_hw_px)[name]:
+            raise EngineSpecError(f"output {name} is {got.shape}, wanted {want.shape}: the export is wrong")
+        differences[name] = float(np.abs(got - want).max())
+        if not differences[name] <= _PARITY_ABS[name]:
+            raise EngineSpecError(
+                f"output {name} differs by {differences[name]:.3g} between PyTorch and ONNX Runtime, "
+                f"allowed is {_PARITY_ABS[name]:.3g}: the export is wrong"
+            )
+    return differences
+
+
+def run_onnx(path: Path, image: Array) -> dict[str, Array]:
+    """Run a model once in ONNX Runtime on the CPU. ``image`` is float32 (1, 1, H, W)."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    outputs = session.run(list(OUTPUT_NAMES), {"image": image})
+    return dict(zip(OUTPUT_NAMES, outputs, strict=True))
+
+
+def write_golden(onnx_path: Path, image: Array, path: Path) -> None:
+    """Write the input and the expected outputs of a sample.
+
+    The input is rounded to float16 before the expected outputs are computed from it by ONNX Runtime in FP32, so that
+    the file holds exactly what was fed. ``mask_prob`` and ``center_score`` are kept as float16 (rounding 2.4e-4 at
+    most), the box distances as float32.
+
+    Parameters
+    ----------
+    onnx_path : the model
+    image : float32 (1, 1, H, W) in 0 to 1; a simulated frame, never a patient's
+    path : the npz file to write
+
+    Raises
+    ------
+    EngineSpecError
+        When the file is larger than 200 kB.
+    """
+    rounded = image.astype(np.float16)
+    outputs = run_onnx(onnx_path, rounded.astype(np.float32))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        path,
+        image=rounded,
+        mask_prob=outputs["mask_prob"].astype(np.float16),
+        center_score=outputs["center_score"].astype(np.float16),
+        box_ltrb_px=outputs["box_ltrb_px"],
+    )
+    if path.stat().st_size > MAX_GOLDEN_BYTES:
+        raise EngineSpecError(f"{path.name} has {path.stat().st_size} bytes, more than 200 kB: use a smoother frame")
+
+
+def write_engine(folder: Path, text: EngineText, size_hw_px: tuple[int, int]) -> None:
+    """Write ``engine.toml`` beside a ``model.onnx`` that is already there."""
+    measurement: list[str] = []
+    if text.diameter_rel_sd is not None:
+        values = {"diameter_rel_sd": text.diameter_rel_sd, "source": text.measured_by}
+        measurement = ["[measurement]", *_pairs(values), ""]
+    digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    height_px, width_px = size_hw_px
+    lines = [
+        "schema = 1",
+        *_pairs({"name": text.name, "version": text.version, "modality": "US", "task": "detect_segment"}),
+        *_pairs({"precision": "fp32", "licence": text.licence, "intended_use": text.intended_use}),
+        "rate_hz = 30.0",
+        "latency_budget_ms = 33.0",
+        "",
+        "[artifacts.onnx]",
+        *_pairs({"path": "model.onnx", "sha256": digest}),
+        "",
+        *_tensor("inputs", "image", (1, 1, height_px, width_px)),
+    ]
+    for name, shape in output_shapes(size_hw_px).items():
+        lines += ["", *_tensor("outputs", name, shape)]
+    lines += [
+        "",
+        "[preprocess]",
+        *_pairs({"color": "GRAY", "input_range": [0.0, 1.0], "mean": [0.0], "std": [1.0]}),
+        "",
+        "[[labels]]",
+        *_pairs({"id": 0, "name": "nodule", "scheme": "SCT", "value": "27925004", "meaning": "Nodule"}),
+        *_pairs({"color_rgb": [255, 196, 0], "score_threshold": text.score_threshold}),
+        "",
+        *measurement,
+        "[golden]",
+        *_pairs({"path": "golden/golden.npz", "max_abs_diff": text.golden_max_abs_diff}),
+    ]
+    (folder / "engine.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _pairs(values: Mapping[str, Any]) -> list[str]:
+    """TOML lines; JSON strings, numbers and flat lists are TOML too."""
+    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+
+
+def _tensor(kind: str, name: str, shape: tuple[int, ...]) -> list[str]:
+    return [f"[[{kind}]]", *_pairs({"name": name, "dtype": "float32", "shape": list(shape), "layout": "NCHW"})]

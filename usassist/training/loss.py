@@ -1,0 +1,132 @@
+"""Training targets, made from masks, and the loss between them and the network's raw outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from usassist.training.model import CELL_PX, MASK_STRIDE_PX, RawOutputs
+
+__all__ = ["LossParts", "Targets", "detect_segment_loss", "make_targets"]
+
+UInt8Array = npt.NDArray[np.uint8]
+Float32Array = npt.NDArray[np.float32]
+
+_LEAST_AREA_PX = 40  # smaller remains of a nodule are neither wanted nor forbidden as a detection
+_HEAT_SD_SHARE = 0.10  # standard deviation of the centre's bell, as a share of the box side
+_BOX_HEAT = 0.3  # cells with at least this heat learn the box
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Targets:
+    """What the network should have said about one image.
+
+    Attributes
+    ----------
+    mask : float32 (H/2, W/2), share of nodule in each cell of 2 x 2 px
+    heat : float32 (H/8, W/8), 1 in the cell of each nodule's box centre, falling off around it
+    weight : float32 (H/8, W/8), 0 where the centre map is not judged
+    ltrb_px : float32 (4, H/8, W/8)
+    """
+
+    mask: Float32Array
+    heat: Float32Array
+    weight: Float32Array
+    ltrb_px: Float32Array
+
+
+class LossParts(NamedTuple):
+    """The loss and what it is made of."""
+
+    total: Tensor
+    mask: Tensor
+    center: Tensor
+    box: Tensor
+
+
+def make_targets(nodule: UInt8Array) -> Targets:
+    """Targets of one image; every connected region counts as one nodule.
+
+    Parameters
+    ----------
+    nodule : uint8 (H, W), 1 = nodule
+    """
+    height_px, width_px = nodule.shape
+    rows, columns = height_px // CELL_PX, width_px // CELL_PX
+    halved = (width_px // MASK_STRIDE_PX, height_px // MASK_STRIDE_PX)
+    mask = cv2.resize(nodule.astype(np.float32), halved, interpolation=cv2.INTER_AREA)
+    heat = np.zeros((rows, columns), np.float32)
+    weight = np.ones((rows, columns), np.float32)
+    ltrb_px = np.zeros((4, rows, columns), np.float32)
+    x_px = (np.arange(columns, dtype=np.float32) + 0.5) * CELL_PX
+    y_px = (np.arange(rows, dtype=np.float32) + 0.5) * CELL_PX
+    count, _, stats, _ = cv2.connectedComponentsWithStats(nodule, connectivity=8)
+    for x1, y1, width, height, area in stats[1:count]:
+        x2, y2 = x1 + width, y1 + height
+        if area < _LEAST_AREA_PX:
+            weight[y1 // CELL_PX : -(-y2 // CELL_PX), x1 // CELL_PX : -(-x2 // CELL_PX)] = 0.0
+            continue
+        sd_x, sd_y = max(0.7 * CELL_PX, _HEAT_SD_SHARE * width), max(0.7 * CELL_PX, _HEAT_SD_SHARE * height)
+        column, row = int((x1 + x2) / 2 // CELL_PX), int((y1 + y2) / 2 // CELL_PX)
+        bell_x = np.exp(-0.5 * ((x_px - x_px[column]) / sd_x) ** 2)
+        bell_y = np.exp(-0.5 * ((y_px - y_px[row]) / sd_y) ** 2)
+        bell = np.outer(bell_y, bell_x)
+        nearer = bell > heat
+        heat = np.maximum(heat, bell)
+        sides = np.stack(np.broadcast_arrays(x_px - x1, (y_px - y1)[:, None], x2 - x_px, (y2 - y_px)[:, None]))
+        ltrb_px = np.where(nearer, sides, ltrb_px)
+    return Targets(np.asarray(mask, np.float32), heat, weight, ltrb_px.astype(np.float32))
+
+
+def detect_segment_loss(raw: RawOutputs, mask: Tensor, heat: Tensor, weight: Tensor, ltrb_px: Tensor) -> LossParts:
+    """Sum of the mask, centre and box losses.
+
+    Mask: binary cross entropy plus 1 - soft Dice (Milletari et al., V-Net, 3DV 2016) over the images with a nodule.
+    Centre: penalty-reduced focal loss (Zhou et al., Objects as Points, 2019, equation 1, alpha 2, beta 4).
+    Box: generalised IoU (Rezatofighi et al., CVPR 2019) in the cells near a centre, weighted by their heat.
+
+    Parameters
+    ----------
+    raw : of the network
+    mask : (B, 1, H/2, W/2)
+    heat, weight : (B, 1, H/8, W/8)
+    ltrb_px : (B, 4, H/8, W/8)
+    """
+    mask_logit, center_logit = raw.mask_logit.float(), raw.center_logit.float()
+    prob = torch.sigmoid(mask_logit)
+    present = (mask.sum((1, 2, 3)) > 0).float()
+    overlap = 2 * (prob * mask).sum((1, 2, 3))
+    dice = (overlap + 1.0) / (prob.sum((1, 2, 3)) + mask.sum((1, 2, 3)) + 1.0)
+    entropy = functional.binary_cross_entropy_with_logits(mask_logit, mask)
+    mask_loss = 2.0 * entropy + ((1 - dice) * present).sum() / present.sum().clamp_min(1.0)
+
+    score = torch.sigmoid(center_logit)
+    at_center = (heat >= 0.999).float()
+    gain = at_center * (1 - score) ** 2 * functional.logsigmoid(center_logit)
+    cost = (1 - at_center) * (1 - heat) ** 4 * score**2 * functional.logsigmoid(-center_logit)
+    count = at_center.sum().clamp_min(1.0)
+    center_loss = -((gain + cost) * weight).sum() / count
+
+    near = heat * (heat >= _BOX_HEAT).float() * (ltrb_px.amin(1, keepdim=True) > 0).float()
+    giou = _giou(RawOutputs(mask_logit, center_logit, raw.box_raw.float()).box_ltrb_px(), ltrb_px)
+    box_loss = (near * (1 - giou)).sum() / near.sum().clamp_min(1.0)
+    return LossParts(mask_loss + center_loss + box_loss, mask_loss, center_loss, box_loss)
+
+
+def _giou(first: Tensor, second: Tensor) -> Tensor:
+    """Generalised IoU of boxes around a common point, given as (B, 4, H, W) distances: (B, 1, H, W)."""
+    area_first = (first[:, 0] + first[:, 2]) * (first[:, 1] + first[:, 3])
+    area_second = (second[:, 0] + second[:, 2]) * (second[:, 1] + second[:, 3])
+    inner, outer = torch.minimum(first, second), torch.maximum(first, second)
+    shared = (inner[:, 0] + inner[:, 2]).clamp_min(0) * (inner[:, 1] + inner[:, 3]).clamp_min(0)
+    hull = (outer[:, 0] + outer[:, 2]) * (outer[:, 1] + outer[:, 3])
+    union = area_first + area_second - shared
+    iou = shared / union.clamp_min(1e-6)
+    return (iou - (hull - union) / hull.clamp_min(1e-6))[:, None]

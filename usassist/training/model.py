@@ -1,0 +1,254 @@
+"""The network of the detect-and-segment engines: a MobileNetV2 encoder, a small feature pyramid and three heads.
+
+The encoder is MobileNetV2 with width 1.0 (Sandler et al., CVPR 2018), cut off after its 160-channel stage. The pyramid
+adds coarse features to fine ones from stride 32 down to stride 2 (Lin et al., CVPR 2017). At stride 8 every cell gives
+a centre score and the distances to the four sides of the box (Tian et al., FCOS, ICCV 2019; peaks as in Zhou et al.,
+Objects as Points, 2019); at stride 2 every pixel gives a probability.
+
+Only plain operators with fixed shapes: the exported graph has no top-k, no loops and no suppression of boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["CELL_PX", "MASK_STRIDE_PX", "ConvNorm", "DetectSegmentNet", "Exportable", "RawOutputs", "fold_norms"]
+
+CELL_PX = 8
+"""Stride of the centre and box maps, input px."""
+
+MASK_STRIDE_PX = 2
+"""Stride of the mask, input px."""
+
+BOX_UNIT_PX = 32.0
+"""The box distance that a raw output of 0 stands for, input px."""
+
+_BOX_RAW_LIMIT = 3.5  # distances from 1 px to 1060 px
+_CENTER_PRIOR = 0.02  # the score of every cell at the start of training (Lin et al., focal loss, ICCV 2017)
+
+# expansion, output channels, stride of inverted residual blocks 1 to 16; block 17 (320 channels) is left out
+_BLOCKS: tuple[tuple[int, int, int], ...] = (
+    (1, 16, 1),
+    (6, 24, 2),
+    (6, 24, 1),
+    (6, 32, 2),
+    (6, 32, 1),
+    (6, 32, 1),
+    (6, 64, 2),
+    (6, 64, 1),
+    (6, 64, 1),
+    (6, 64, 1),
+    (6, 96, 1),
+    (6, 96, 1),
+    (6, 96, 1),
+    (6, 160, 2),
+    (6, 160, 1),
+    (6, 160, 1),
+)
+_TAPS = (1, 3, 6, 13, 16)  # the blocks whose outputs feed the pyramid: strides 2, 4, 8, 16, 32
+
+
+class RawOutputs(NamedTuple):
+    """What the network gives before any squashing; the losses work on these.
+
+    Attributes
+    ----------
+    mask_logit : float32 (B, 1, H/2, W/2)
+    center_logit : float32 (B, 1, H/8, W/8)
+    box_raw : float32 (B, 4, H/8, W/8), natural logarithm of the distances in units of ``BOX_UNIT_PX``
+    """
+
+    mask_logit: Tensor
+    center_logit: Tensor
+    box_raw: Tensor
+
+    def box_ltrb_px(self) -> Tensor:
+        """Distances from the cell's centre to left, top, right, bottom: float32 (B, 4, H/8, W/8), input px."""
+        return torch.exp(self.box_raw.clamp(-_BOX_RAW_LIMIT, _BOX_RAW_LIMIT)) * BOX_UNIT_PX
+
+
+class ConvNorm(nn.Module):
+    """Convolution, batch norm, and an activation (ReLU6 or none)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, act: bool = True):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.norm: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(outputs)
+        self.act = act
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float32 (B, C_in, H, W) to (B, C_out, H/stride, W/stride)."""
+        y: Tensor = self.norm(self.conv(x))
+        return functional.relu6(y) if self.act else y
+
+
+class _Residual(nn.Module):
+    """Inverted residual block: expand 1x1, depthwise 3x3, project 1x1."""
+
+    def __init__(self, inputs: int, outputs: int, *, expansion: int, stride: int):
+        super().__init__()
+        wide = inputs * expansion
+        self.expand = ConvNorm(inputs, wide, 1) if expansion > 1 else None
+        self.depthwise = ConvNorm(wide, wide, 3, stride=stride, groups=wide)
+        self.project = ConvNorm(wide, outputs, 1, act=False)
+        self.skip = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float32 (B, C_in, H, W) to (B, C_out, H/stride, W/stride)."""
+        y = x if self.expand is None else self.expand(x)
+        out: Tensor = self.project(self.depthwise(y))
+        return x + out if self.skip else out
+
+
+class _Fuse(nn.Module):
+    """Add the coarser level, doubled in size, to a finer one, and smooth (depthwise 3x3, then 1x1)."""
+
+    def __init__(self, fine: int, coarse: int, outputs: int):
+        super().__init__()
+        self.lateral = ConvNorm(fine, outputs, 1, act=False)
+        self.reduce = ConvNorm(coarse, outputs, 1, act=False) if coarse != outputs else None
+        self.depthwise = ConvNorm(outputs, outputs, 3, groups=outputs)
+        self.project = ConvNorm(outputs, outputs, 1)
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        """(B, C_fine, H, W) and (B, C_coarse, H/2, W/2) to (B, C_out, H, W)."""
+        if self.reduce is not None:
+            coarse = self.reduce(coarse)
+        up = functional.interpolate(coarse, scale_factor=2.0, mode="nearest")
+        fused: Tensor = self.project(self.depthwise(self.lateral(fine) + up))
+        return fused
+
+
+class DetectSegmentNet(nn.Module):
+    """One grey image in, a mask and boxes out. Input values lie in 0 to 1.
+
+    Parameters
+    ----------
+    width : channels of the pyramid at strides 32 to 8
+    """
+
+    def __init__(self, width: int = 64):
+        super().__init__()
+        self.stem = ConvNorm(1, 32, 3, stride=2)
+        blocks: list[_Residual] = []
+        channels = 32
+        for expansion, outputs, stride in _BLOCKS:
+            blocks.append(_Residual(channels, outputs, expansion=expansion, stride=stride))
+            channels = outputs
+        self.blocks = nn.ModuleList(blocks)
+        tapped = [_BLOCKS[tap - 1][1] for tap in _TAPS]  # 16, 24, 32, 96, 160
+        self.top = ConvNorm(tapped[4], width, 1)
+        self.context = ConvNorm(width, width, 5, groups=width)
+        self.fuse16 = _Fuse(tapped[3], width, width)
+        self.fuse8 = _Fuse(tapped[2], width, width)
+        self.fuse4 = _Fuse(tapped[1], width, width // 2)
+        self.fuse2 = _Fuse(tapped[0], width // 2, width // 2)
+        self.mask_head = nn.Conv2d(width // 2, 1, 3, padding=1)
+        self.det_body = nn.Sequential(ConvNorm(width, width, 3), ConvNorm(width, width, 3))
+        self.det_head = nn.Conv2d(width, 5, 1)
+        nn.init.normal_(self.det_head.weight, std=0.01)
+        bias = torch.zeros(5)
+        bias[0] = float(np.log(_CENTER_PRIOR / (1 - _CENTER_PRIOR)))
+        self.det_head.bias = nn.Parameter(bias)
+        nn.init.constant_(self.mask_head.bias, -2.0)  # type: ignore[arg-type]
+
+    def forward(self, image: Tensor) -> RawOutputs:
+        """Float32 (B, 1, H, W) in 0 to 1, H and W multiples of 32."""
+        x = self.stem(image * 2.0 - 1.0)
+        taps: list[Tensor] = []
+        for number, block in enumerate(self.blocks, start=1):
+            x = block(x)
+            if number in _TAPS:
+                taps.append(x)
+        top = self.top(taps[4])
+        x = self.fuse16(taps[3], top + self.context(top))
+        p8 = self.fuse8(taps[2], x)
+        mask = self.mask_head(self.fuse2(taps[0], self.fuse4(taps[1], p8)))
+        det = self.det_head(self.det_body(p8))
+        return RawOutputs(mask, det[:, :1], det[:, 1:])
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters that can start from ImageNet weights."""
+        yield from self.stem.parameters()
+        yield from self.blocks.parameters()
+
+    def load_encoder(self, npz_path: Path, images: Tensor) -> None:
+        """Start the encoder from folded ImageNet weights.
+
+        The file has its batch norms folded away. Each norm here is set so that it first acts as the identity plus the
+        folded bias: scale and running variance, shift and running mean are taken from the activations of ``images``.
+
+        Parameters
+        ----------
+        npz_path : arrays ``LAYER.weight`` (out, in/groups, kh, kw) and ``LAYER.bias`` (out,), float16
+        images : float32 (B, 1, H, W) in 0 to 1, typical input
+        """
+        arrays = np.load(npz_path)
+
+        def put(layer: ConvNorm, name: str, x: Tensor) -> Tensor:
+            weight = torch.from_numpy(arrays[f"{name}.weight"].astype(np.float32))
+            if layer.conv.in_channels == 1 and weight.shape[1] == 3:
+                weight = weight.sum(1, keepdim=True)  # a grey image is three equal channels
+            layer.conv.weight.copy_(weight)
+            bias = torch.from_numpy(arrays[f"{name}.bias"].astype(np.float32))
+            y = layer.conv(x)
+            variance, mean = torch.var_mean(y, dim=(0, 2, 3), correction=0)
+            variance = variance.clamp_min(1e-4)
+            norm = layer.norm
+            assert isinstance(norm, nn.BatchNorm2d)
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(variance)
+            norm.weight.copy_(torch.sqrt(variance + norm.eps))
+            norm.bias.copy_(mean + bias)
+            y = y + bias[None, :, None, None]
+            return functional.relu6(y) if layer.act else y
+
+        with torch.no_grad():
+            x = put(self.stem, "Conv2d_0_0", images * 2.0 - 1.0)
+            for number, block in enumerate(self.blocks, start=1):
+                assert isinstance(block, _Residual)
+                name = f"expanded_conv_{number}"
+                y = x if block.expand is None else put(block.expand, f"{name}.expand", x)
+                y = put(block.depthwise, f"{name}.depthwise", y)
+                y = put(block.project, f"{name}.project", y)
+                x = x + y if block.skip else y
+
+
+class Exportable(nn.Module):
+    """The network with everything that the engine's tensor contract asks for inside the graph."""
+
+    def __init__(self, net: DetectSegmentNet):
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map float32 (1, 1, H, W) in 0 to 1 to the three engine outputs.
+
+        Returns
+        -------
+        mask_prob : float32 (1, 1, H/2, W/2)
+        center_score : float32 (1, 1, H/8, W/8), zero wherever one of the 8 neighbours is higher
+        box_ltrb_px : float32 (1, 4, H/8, W/8), input px
+        """
+        raw = self.net(image)
+        highest = functional.max_pool2d(raw.center_logit, 3, stride=1, padding=1)
+        score = torch.sigmoid(raw.center_logit)
+        peak = torch.where(raw.center_logit >= highest, score, torch.zeros_like(score))
+        return torch.sigmoid(raw.mask_logit), peak, raw.box_ltrb_px()
+
+
+def fold_norms(module: nn.Module) -> None:
+    """Fold every batch norm below ``module`` into the convolution before it, in place. The module must be in eval."""
+    for layer in list(module.modules()):
+        if isinstance(layer, ConvNorm) and isinstance(layer.norm, nn.BatchNorm2d):
+            layer.conv = torch.nn.utils.fuse_conv_bn_eval(layer.conv, layer.norm)
+            layer.norm = nn.Identity()

@@ -1,0 +1,123 @@
+"""``python -m usassist.training.package RECIPE --run DIR --engines DIR``: a trained ONNX becomes an engine folder.
+
+The score threshold and the spread of the diameters come from a report of ``python -m usassist.evaluation``. Without
+one, the engine is provisional: it has a threshold of 0.5 and gives no millimetres.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from usassist.errors import ConfigError, UsAssistError
+from usassist.modalities.ultrasound import preprocess
+from usassist.training.export import EngineText, write_engine, write_golden
+from usassist.training.recipe import Recipe, load_recipe
+
+__all__ = ["golden_input", "main", "package"]
+
+GOLDEN_SEED = 7
+_GOLDEN_S = 1.0
+_NODULE_SET = "DDTI val"
+
+
+def golden_input(size_hw_px: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Input tensor of the golden sample: a simulated frame, so that no patient's picture ships with the engine."""
+    from usassist.phantom import PhantomConfig, PhantomScanner
+
+    scan = PhantomScanner(PhantomConfig(seed=GOLDEN_SEED)).render_scan(_GOLDEN_S)
+    tensor, _ = preprocess(np.array(scan.scan), size_hw_px)
+    return tensor
+
+
+def package(
+    recipe: Recipe,
+    run_dir: Path,
+    engines_dir: Path,
+    report: dict[str, Any] | None,
+    golden: npt.NDArray[np.float32] | None = None,
+) -> Path:
+    """Write ``engines_dir/<name>/<version>`` with the model, ``engine.toml`` and the golden sample.
+
+    Parameters
+    ----------
+    recipe : names the engine
+    run_dir : holds ``model.onnx``
+    engines_dir : the folder of engines
+    report : of the evaluation, or None for a provisional engine
+    golden : float32 (1, 1, H, W); None = a simulated frame
+
+    Returns
+    -------
+    the engine's folder
+
+    Raises
+    ------
+    ConfigError
+        When the model is missing or the report is of another engine.
+    """
+    model = run_dir / "model.onnx"
+    if not model.is_file():
+        raise ConfigError(f"there is no model.onnx in {run_dir}; train first")
+    if report is not None and not str(report.get("engine", "")).startswith(f"{recipe.engine}@{recipe.version}+"):
+        raise ConfigError(f"the report is about {report.get('engine')}, not {recipe.engine}@{recipe.version}")
+    folder = engines_dir / recipe.engine / recipe.version
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(model, folder / "model.onnx")
+    write_golden(
+        folder / "model.onnx",
+        golden_input(recipe.size_hw_px) if golden is None else golden,
+        folder / "golden" / "golden.npz",
+    )
+    text = EngineText(
+        name=recipe.engine,
+        version=recipe.version,
+        licence=recipe.licence,
+        intended_use=recipe.intended_use,
+        score_threshold=0.5 if report is None else round(float(report["threshold"]), 4),
+        diameter_rel_sd=None if report is None else _diameter_rel_sd(report),
+        measured_by="" if report is None else str(report["command"]),
+    )
+    write_engine(folder, text, recipe.size_hw_px)
+    return folder
+
+
+def _diameter_rel_sd(report: dict[str, Any]) -> float:
+    """Upper end of what a diameter may be off: spread and bias of the relative error together (JCGM 100:2008, F.2.4.5).
+
+    The bias is not corrected for, so it is added to the variance instead.
+    """
+    figures = report["sets"][_NODULE_SET]
+    spread, bias = figures["diameter_rel_sd"]["value"], figures["diameter_rel_bias"]["value"]
+    return round(float(np.hypot(spread, bias)), 4)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m usassist.training.package", description=__doc__.split("\n")[0])
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--run", type=Path, required=True, help="folder of the training run, with model.onnx")
+    parser.add_argument("--engines", type=Path, required=True, help="folder of engines to write to")
+    parser.add_argument("--evaluation", type=Path, help="JSON of python -m usassist.evaluation")
+    options = parser.parse_args(arguments)
+    console = Console(stderr=True)
+    try:
+        report = None if options.evaluation is None else json.loads(options.evaluation.read_text(encoding="utf-8"))
+        folder = package(load_recipe(options.recipe), options.run, options.engines, report)
+    except UsAssistError as error:
+        console.print(f"error: {error}", style="red", markup=False)
+        return error.exit_code
+    console.print(f"wrote {folder}", markup=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

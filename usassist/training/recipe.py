@@ -1,0 +1,205 @@
+"""Recipes: everything that fixes a training run, read from one TOML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from usassist.config import from_table
+from usassist.errors import ConfigError
+
+__all__ = ["AugmentConfig", "DataConfig", "OptimConfig", "Recipe", "load_recipe"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Table ``[data]``: which frames, and how many of each kind in a batch.
+
+    Attributes
+    ----------
+    nodule_per_batch : labelled frames with nodules (DDTI, part ``train``)
+    gland_per_batch : frames without nodules (TG3K, part ``train``)
+    phantom_per_batch : simulated frames with exact masks
+    gland_last_number : only TG3K frames with a file number up to this one are used, so that later sweeps stay unseen
+    phantom_frames : simulated frames in all, 0 = none
+    phantom_seed : seed of the first simulated scene
+    paste_share : share of gland frames that get a nodule from another frame pasted into the gland
+    """
+
+    nodule_per_batch: int = 10
+    gland_per_batch: int = 3
+    phantom_per_batch: int = 3
+    gland_last_number: int = 2400
+    phantom_frames: int = 300
+    phantom_seed: int = 1000
+    paste_share: float = 0.4
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _need(self.nodule_per_batch >= 1, "data.nodule_per_batch must be at least 1")
+        _need(min(self.gland_per_batch, self.phantom_per_batch, self.phantom_frames) >= 0, "data counts are 0 or more")
+        _need(0.0 <= self.paste_share <= 1.0, "data.paste_share must lie in 0 to 1")
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a batch."""
+        phantom = self.phantom_per_batch if self.phantom_frames else 0
+        return self.nodule_per_batch + self.gland_per_batch + phantom
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentConfig:
+    """Table ``[augment]``: how far a frame may be changed. ``*_p`` is the chance that a change happens at all.
+
+    Attributes
+    ----------
+    zoom_least, zoom_most : scale against the letterboxed frame
+    aspect_most : the width changes by up to this factor either way
+    rotate_most_deg : rotation either way
+    histogram_p : the grey levels are drawn towards those of a frame of another scanner
+    gamma_sd : standard deviation of the logarithm of gamma
+    gain_most : brightness changes by up to this factor either way
+    tgc_most : the logarithm of the gain changes by up to this over the depth
+    speckle_most : amplitude of the correlated multiplicative noise
+    shadow_p, blur_p, sharpen_p, jpeg_p, marks_p : shadow stripes, blur, sharpening, JPEG, drawn calipers and text
+    """
+
+    zoom_least: float = 0.55
+    zoom_most: float = 2.0
+    aspect_most: float = 1.25
+    rotate_most_deg: float = 8.0
+    histogram_p: float = 0.4
+    gamma_sd: float = 0.25
+    gain_most: float = 1.4
+    tgc_most: float = 0.7
+    speckle_most: float = 0.3
+    shadow_p: float = 0.25
+    blur_p: float = 0.25
+    sharpen_p: float = 0.15
+    jpeg_p: float = 0.2
+    marks_p: float = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimConfig:
+    """Table ``[optim]``: AdamW with a cosine schedule over the budget, whichever of steps and time ends first.
+
+    Attributes
+    ----------
+    steps : largest number of batches
+    wall_clock_min : largest time, without the preparation of the data
+    learning_rate, encoder_learning_rate : at the peak, for new layers and for the encoder
+    weight_decay : of AdamW
+    warmup_share : share of the budget over which the rate rises from 0
+    average_decay : decay of the running mean of the weights, which is what is exported
+    coarse_share : share of the budget that is trained at ``coarse_size_hw_px``
+    coarse_height_px, coarse_width_px : that smaller size, multiples of 32
+    clip_norm : largest norm of the gradient
+    bf16 : run the network's forward and backward pass in bfloat16 where PyTorch thinks that safe
+    threads : of PyTorch
+    checkpoint_every_steps, validate_every_steps : 0 = only at the end
+    """
+
+    steps: int = 3000
+    wall_clock_min: float = 45.0
+    learning_rate: float = 2e-3
+    encoder_learning_rate: float = 5e-4
+    weight_decay: float = 0.02
+    warmup_share: float = 0.03
+    average_decay: float = 0.995
+    coarse_share: float = 0.4
+    coarse_height_px: int = 192
+    coarse_width_px: int = 288
+    clip_norm: float = 5.0
+    bf16: bool = True
+    threads: int = 2
+    checkpoint_every_steps: int = 200
+    validate_every_steps: int = 200
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _need(self.steps >= 1 and self.wall_clock_min > 0, "optim.steps and optim.wall_clock_min must be positive")
+        _need(0.0 <= self.coarse_share <= 1.0, "optim.coarse_share must lie in 0 to 1")
+        _need(
+            self.coarse_height_px % 32 == 0 and self.coarse_width_px % 32 == 0,
+            "optim.coarse_height_px and coarse_width_px must be multiples of 32",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One training run.
+
+    Attributes
+    ----------
+    engine, version : of the engine folder that is written
+    seed : of weights, batches and augmentation
+    height_px, width_px : input size of the engine, multiples of 32
+    pretrained : start the encoder from ImageNet weights
+    licence, intended_use : as ``engine.toml`` shall say
+    """
+
+    engine: str = "thyroid_nodule"
+    version: str = "0.0.0"
+    seed: int = 1
+    height_px: int = 256
+    width_px: int = 384
+    pretrained: bool = True
+    licence: str = "not stated"
+    intended_use: str = "Research use only; not a medical device."
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _need(self.height_px % 32 == 0 and self.width_px % 32 == 0, "height_px and width_px must be multiples of 32")
+
+    @property
+    def size_hw_px(self) -> tuple[int, int]:
+        """Input size of the engine."""
+        return self.height_px, self.width_px
+
+    def size_hw_px_at(self, progress: float) -> tuple[int, int]:
+        """Training size at a share of the budget, 0 to 1."""
+        if progress < self.optim.coarse_share:
+            return self.optim.coarse_height_px, self.optim.coarse_width_px
+        return self.size_hw_px
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings, for the run's manifest."""
+        return dataclasses.asdict(self)
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, has an unknown table or key, or a value of the wrong type or out of range.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"recipe {path} cannot be read: {error}; mend the file") from error
+    kinds: dict[str, type[Any]] = {"data": DataConfig, "augment": AugmentConfig, "optim": OptimConfig}
+    tables = {
+        name: from_table(kind, document.pop(name, {}), where=f"recipe {path.name}, table {name}")
+        for name, kind in kinds.items()
+    }
+    scalars = {item.name: item for item in dataclasses.fields(Recipe) if item.name not in kinds}
+    for key, value in document.items():
+        if key not in scalars:
+            raise ConfigError(f"recipe {path.name}: unknown key {key}; known: {', '.join(sorted([*scalars, *kinds]))}")
+        if type(value) is not type(scalars[key].default):
+            raise ConfigError(f"recipe {path.name}: {key} must be {type(scalars[key].default).__name__}, got {value!r}")
+    return Recipe(**document, **tables)
+
+
+def _need(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)

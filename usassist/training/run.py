@@ -1,0 +1,156 @@
+"""From a recipe to a trained ONNX with its manifest."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from usassist.config import data_dir
+from usassist.errors import ConfigError
+from usassist.frames import letterbox
+from usassist.training.augment import Augmenter
+from usassist.training.checkpoint import Progress, write_manifest
+from usassist.training.datasets import (
+    Sample,
+    cached,
+    fingerprint,
+    load_gland,
+    load_histograms,
+    load_nodule,
+    load_phantom,
+)
+from usassist.training.export import export_onnx
+from usassist.training.recipe import Recipe
+from usassist.training.train import TrainData, train
+
+__all__ = ["ENCODER_FILE", "Outcome", "prepare", "run_recipe"]
+
+logger = logging.getLogger(__name__)
+
+ENCODER_FILE = Path("weights_mobilenet_v2", "mobilenet_v2_1.0_224_imagenet_folded.npz")
+_HISTOGRAM_STRIDE = 20  # every 20th gland frame lends its histogram
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a run leaves behind.
+
+    Attributes
+    ----------
+    onnx_path : the model
+    manifest_path : what it was made from
+    parity : largest difference between PyTorch and ONNX Runtime for each output
+    """
+
+    onnx_path: Path
+    manifest_path: Path
+    parity: dict[str, float]
+
+
+def prepare(recipe: Recipe, cache_dir: Path) -> TrainData:
+    """Read, crop and simulate all frames of a recipe.
+
+    Raises
+    ------
+    ConfigError
+        When the folder of data is not named or a set in it is missing.
+    """
+    root = data_dir()
+    nodule_dir, gland_dir, clip_dir = (
+        root / name for name in ("thyroid_ddti", "thyroid_gland_tg3k", "ultrasound_clips_lung")
+    )
+    for folder in (nodule_dir, gland_dir, clip_dir):
+        if not folder.is_dir():
+            raise ConfigError(
+                f"the data set {folder.name} is missing from the folder that USASSIST_DATA names; fetch it"
+            )
+    data = recipe.data
+    nodule = cached(cache_dir, "ddti-train", lambda: load_nodule(nodule_dir, "train"))
+    validation = cached(cache_dir, "ddti-val", lambda: load_nodule(nodule_dir, "val"))
+    last = data.gland_last_number
+    gland = cached(cache_dir, f"tg3k-train-{last}", lambda: load_gland(gland_dir, last))
+    phantom: list[Sample] = []
+    if data.phantom_frames:
+        key = f"phantom-{data.phantom_seed}-{data.phantom_frames}"
+        phantom = cached(cache_dir, key, lambda: load_phantom(data.phantom_frames, data.phantom_seed))
+    histograms = load_histograms(clip_dir, gland[::_HISTOGRAM_STRIDE])
+    logger.info(
+        "%d nodule, %d gland, %d phantom, %d validation frames", len(nodule), len(gland), len(phantom), len(validation)
+    )
+    return TrainData(
+        nodule=nodule,
+        gland=gland,
+        phantom=phantom,
+        validation=validation,
+        augmenter=Augmenter(recipe.augment, histograms),
+        encoder_npz=root / ENCODER_FILE if recipe.pretrained else None,
+    )
+
+
+def run_recipe(
+    recipe: Recipe,
+    out_dir: Path,
+    cache_dir: Path,
+    *,
+    data: TrainData | None = None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> Outcome:
+    """Train, export and write the manifest. Goes on from a checkpoint in ``out_dir``.
+
+    Parameters
+    ----------
+    recipe : the run
+    out_dir : gets ``checkpoint.pt``, ``model.onnx`` and ``manifest.json``
+    cache_dir : keeps decoded and simulated frames between runs
+    data : the frames; None = as the recipe says
+    watch : called after every step
+    """
+    data = prepare(recipe, cache_dir) if data is None else data
+    out_dir.mkdir(parents=True, exist_ok=True)
+    last = Progress()
+
+    def note(progress: Progress) -> None:
+        nonlocal last
+        last = progress
+        watch(progress)
+
+    net = train(recipe, data, out_dir, watch=note)
+    probe = _probe(data.validation or data.nodule, recipe.size_hw_px)
+    parity = export_onnx(net, recipe.size_hw_px, out_dir / "model.onnx", probe)
+    facts: dict[str, Any] = {
+        "commit": _commit(),
+        "data_sha256": {
+            name: {"frames": len(samples), "sha256": fingerprint(samples)}
+            for name, samples in (
+                ("nodule", data.nodule),
+                ("gland", data.gland),
+                ("phantom", data.phantom),
+                ("validation", data.validation),
+            )
+        },
+        "onnx_parity_max_abs": parity,
+    }
+    write_manifest(out_dir / "manifest.json", recipe, last, facts)
+    return Outcome(onnx_path=out_dir / "model.onnx", manifest_path=out_dir / "manifest.json", parity=parity)
+
+
+def _probe(samples: Sequence[Sample], size_hw_px: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    padded, _ = letterbox(samples[0].image, size_hw_px)
+    return (padded.astype(np.float32) / np.float32(255.0))[None, None]
+
+
+def _commit() -> str | None:
+    """The commit that the code stands at, with ``+`` when files differ from it; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None

@@ -1,0 +1,191 @@
+"""The training loop: budget, schedule and validation."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from usassist.frames import letterbox
+from usassist.training.augment import Augmenter
+from usassist.training.batches import Batch, BatchMaker, Prefetcher
+from usassist.training.checkpoint import Progress, WeightAverage, resume, save
+from usassist.training.datasets import Sample
+from usassist.training.loss import LossParts, detect_segment_loss
+from usassist.training.model import DetectSegmentNet, Exportable
+from usassist.training.recipe import Recipe
+
+__all__ = ["TrainData", "train", "validate"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrainData:
+    """The frames of a run.
+
+    Attributes
+    ----------
+    nodule, gland, phantom : training frames of the three kinds
+    validation : labelled frames that are only measured on
+    augmenter : the random changes
+    encoder_npz : ImageNet weights, or None to start from random ones
+    """
+
+    nodule: Sequence[Sample]
+    gland: Sequence[Sample]
+    phantom: Sequence[Sample]
+    validation: Sequence[Sample]
+    augmenter: Augmenter
+    encoder_npz: Path | None
+
+
+def train(
+    recipe: Recipe, data: TrainData, out_dir: Path, *, watch: Callable[[Progress], None] = lambda progress: None
+) -> DetectSegmentNet:
+    """Train until the budget is used up, and give the averaged network. Goes on from a checkpoint in ``out_dir``.
+
+    Parameters
+    ----------
+    recipe : the run
+    data : the frames
+    out_dir : for the checkpoint
+    watch : called after every step
+
+    Raises
+    ------
+    ConfigError
+        When the checkpoint belongs to another recipe.
+    """
+    optim = recipe.optim
+    torch.set_num_threads(optim.threads)
+    cv2.setNumThreads(1)
+    torch.manual_seed(recipe.seed)
+    maker = BatchMaker(recipe, data.augmenter, data.nodule, data.gland, data.phantom)
+    net = DetectSegmentNet()
+    if data.encoder_npz is not None:
+        net.load_encoder(data.encoder_npz, maker.make(0, recipe.size_hw_px).image)
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mean = WeightAverage(net, optim.average_decay)
+    optimizer = _optimizer(net, recipe)
+    progress = resume(out_dir, recipe, net, mean, optimizer)
+    started_s = time.monotonic() - progress.elapsed_s
+
+    def share_now() -> float:
+        return max(progress.step / optim.steps, (time.monotonic() - started_s) / (60 * optim.wall_clock_min))
+
+    net.train()
+    with Prefetcher(lambda step: maker.make(step, recipe.size_hw_px_at(share_now())), progress.step) as batches:
+        while (share := share_now()) < 1.0:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * _schedule(share, optim.warmup_share)
+            parts = _step(net, batches.get(), optimizer, recipe)
+            mean.update(net, progress.step)
+            progress.step += 1
+            progress.elapsed_s, progress.share = time.monotonic() - started_s, min(1.0, share_now())
+            _note_loss(progress, parts)
+            if optim.validate_every_steps and progress.step % optim.validate_every_steps == 0:
+                _note_validation(progress, mean.net, data, recipe)
+            if optim.checkpoint_every_steps and progress.step % optim.checkpoint_every_steps == 0:
+                save(out_dir, recipe, net, mean, optimizer, progress)
+            watch(progress)
+    _note_validation(progress, mean.net, data, recipe)
+    save(out_dir, recipe, net, mean, optimizer, progress)
+    watch(progress)
+    return mean.net
+
+
+@torch.no_grad()
+def validate(net: DetectSegmentNet, samples: Sequence[Sample], size_hw_px: tuple[int, int]) -> dict[str, float]:
+    """Watch a run: mean Dice at the mask's resolution, and the mean score inside and outside the nodules.
+
+    This is not the engine's evaluation, which goes through the whole live path; see :mod:`usassist.evaluation`.
+    """
+    module = Exportable(net).eval()
+    dice: list[float] = []
+    inside: list[float] = []
+    outside: list[float] = []
+    for sample in samples:
+        padded, _ = letterbox(sample.image, size_hw_px)
+        nodule, _ = letterbox(sample.nodule, size_hw_px)
+        mask_prob, center_score, _ = module(torch.from_numpy(padded)[None, None].float() / 255.0)
+        found = mask_prob[0, 0].numpy() >= 0.5
+        truth = nodule[1::2, 1::2] > 0
+        dice.append(float(2 * (found & truth).sum() / max(1, found.sum() + truth.sum())))
+        score = center_score[0, 0].numpy()
+        cells = nodule[4::8, 4::8] > 0
+        inside.append(float(score[cells].max(initial=0.0)))
+        outside.append(float(score[~cells].max(initial=0.0)))
+    return {
+        "val_dice": float(np.mean(dice)) if dice else 0.0,
+        "val_score_inside": float(np.mean(inside)) if inside else 0.0,
+        "val_score_outside": float(np.mean(outside)) if outside else 0.0,
+    }
+
+
+def _optimizer(net: DetectSegmentNet, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW; norms and biases are not decayed, and the encoder has its own rate."""
+    encoder = {id(parameter) for parameter in net.encoder_parameters()}
+    groups: dict[tuple[bool, bool], list[Tensor]] = {}
+    for parameter in net.parameters():
+        groups.setdefault((id(parameter) in encoder, parameter.ndim > 1), []).append(parameter)
+    optim = recipe.optim
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "peak": optim.encoder_learning_rate if in_encoder else optim.learning_rate,
+                "weight_decay": optim.weight_decay if decays else 0.0,
+            }
+            for (in_encoder, decays), parameters in groups.items()
+        ],
+        lr=optim.learning_rate,
+    )
+
+
+def _schedule(share: float, warmup_share: float) -> float:
+    """Rises from 0 to 1 over the warm-up, then falls to 0 along half a cosine."""
+    if share < warmup_share:
+        return (share + 1e-3) / (warmup_share + 1e-3)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (share - warmup_share) / max(1e-9, 1 - warmup_share))))
+
+
+def _step(net: DetectSegmentNet, batch: Batch, optimizer: torch.optim.Optimizer, recipe: Recipe) -> LossParts:
+    image = batch.image.contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.optim.bf16):
+        raw = net(image)
+    parts = detect_segment_loss(raw, batch.mask, batch.heat, batch.weight, batch.ltrb_px)
+    optimizer.zero_grad(set_to_none=True)
+    parts.total.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.optim.clip_norm)
+    if bool(torch.isfinite(norm)):
+        optimizer.step()
+    else:
+        logger.warning("a batch gave a gradient that is not finite and was left out")
+    return parts
+
+
+def _note_loss(progress: Progress, parts: LossParts) -> None:
+    for name, value in zip(parts._fields, parts, strict=True):
+        now = float(value.detach())
+        progress.loss[name] = now if name not in progress.loss else 0.97 * progress.loss[name] + 0.03 * now
+
+
+def _note_validation(progress: Progress, net: DetectSegmentNet, data: TrainData, recipe: Recipe) -> None:
+    if progress.history and progress.history[-1]["step"] == progress.step:
+        return
+    figures = validate(net, data.validation, recipe.size_hw_px)
+    losses = {f"loss_{name}": round(value, 4) for name, value in progress.loss.items()}
+    rounded = {name: round(value, 4) for name, value in figures.items()}
+    epoch = progress.step * recipe.data.nodule_per_batch / max(1, len(data.nodule))
+    entry = {"step": progress.step, "epoch": round(epoch, 2), "elapsed_s": round(progress.elapsed_s, 1)}
+    progress.history.append({**entry, **losses, **rounded})
+    logger.info("%s", progress.history[-1])
