@@ -114,10 +114,9 @@ def replay(options: StreamOptions, folder: Path, *, overlay_video: bool, window:
             stream.summary.state, stream.summary.reason = SessionState.FAILED, str(failure)
         if stream.summary.state is SessionState.FAILED:
             error = stream.summary.reason
-        stream.publisher.close()
+        # The sockets stay open until every archive has what was sent: a closed connection loses what is on its way.
         counts: dict[str, Any] = {}
         for name, child in children.items():
-            child.dismiss()
             try:
                 counts[name] = child.wait_for("done", timeout_s=_FINISH_S)
             except UsAssistError as failure:

@@ -34,7 +34,6 @@ __all__ = ["Publisher"]
 _EVENT_QUEUE = 1000
 _ARCHIVE_FRAME_BYTES = 48 * 2**20  # of pixels waiting for one archive
 _ARCHIVE_TIMEOUT_MS = 30_000
-_CLOSE_LINGER_MS = 10_000
 
 
 class Publisher:
@@ -172,10 +171,13 @@ class Publisher:
             return t_publish_ns
 
     def close(self) -> None:
-        """Close all sockets; archives still get what was sent to them. May be called twice."""
-        for (_, service), socket in self._sockets.items():
-            if not socket.closed:
-                socket.close(linger=_CLOSE_LINGER_MS if service == "archive" else 0)
+        """Close all sockets. May be called twice.
+
+        An archive that lags behind loses what is on its way to it, so a stream that must be recorded to its last frame
+        closes only when its archives have said that they are done.
+        """
+        for socket in self._sockets.values():
+            socket.close(linger=0)
         self._context.term()
 
 

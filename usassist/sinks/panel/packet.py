@@ -74,9 +74,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
     ``session_id``, ``frame_id`` and ``image_hw_px`` are None before the first frame. ``state``, ``headline``,
     ``detail`` and ``draw`` are those of ``sinks.view.View``. ``live`` is false when the picture is an old one, because
-    nothing newer comes. ``age_ms`` is from capture to ``t_ms``, None where that
-    means nothing. ``max_age_ms`` is the stream's limit for it. ``t_ms`` is monotonic time at which the packet was
-    made.
+    nothing newer comes. ``age_ms`` is from capture to ``t_ms``, None where that means nothing. ``t_ms`` is monotonic
+    time at which the packet was made.
     """
 
     session_id: str | None
@@ -87,7 +86,6 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     draw: bool
     live: bool
     age_ms: float | None
-    max_age_ms: float | None
     image_hw_px: tuple[int, int] | None
     source: str
     engine_id: str

@@ -133,7 +133,6 @@ class Scene:
             draw=view.draw,
             live=shown is not None and view is shown.view,
             age_ms=None if age_ms is None else round(age_ms, 1),
-            max_age_ms=session.max_age_ms if session else None,
             image_hw_px=shown.frame.image_hw_px if shown else None,
             source=session.source if session else "",
             engine_id=engine.engine_id if engine else result.engine_id if result else "",

@@ -1,0 +1,231 @@
+"""A stream whose state a test can turn, a panel in a process of its own, and a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from usassist.bus import EngineBody, HealthBody, LabelBody, Publisher, SessionBody, SessionState
+from usassist.clock import MonotonicClock
+from usassist.records import Cause, Detections, Frame, Measurements, Result, ResultState, Segmentation
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+ENGINE_ID = "thyroid_nodule@1.0.0+abc"
+HEIGHT_PX, WIDTH_PX = 240, 320
+CHROMIUM_ARGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Stream:
+    """Publishes a moving dark ellipse with a magenta outline, 25 frames a second, from a thread."""
+
+    def __init__(self, address: str, session_id: str) -> None:
+        self.session_id = session_id
+        self.state = ResultState.FINDING
+        self.calibrated = True
+        self._publisher = Publisher(address, "us0", MonotonicClock())
+        self._stop = threading.Event()
+        self._noise = np.random.default_rng(1).integers(60, 120, (HEIGHT_PX, WIDTH_PX), np.uint8)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Fall silent without a word, as a stream does that is killed."""
+        if not self._stop.is_set():
+            self._stop.set()
+            self._thread.join()
+            self._publisher.close()
+
+    def _run(self) -> None:
+        frame_id = 0
+        while not self._stop.wait(0.04):
+            if frame_id % 10 == 0:
+                self._introduce(frame_id)
+            self._send(frame_id)
+            frame_id += 1
+
+    def _introduce(self, frame_id: int) -> None:
+        label = LabelBody(
+            id=0, name="nodule", scheme="SCT", value="1", meaning="Nodule", color_rgb=(255, 0, 255), score_threshold=0.5
+        )
+        self._publisher.event(
+            "engine",
+            EngineBody(engine_id=ENGINE_ID, backend="openvino", labels=(label,), intended_use="research only"),
+        )
+        self._publisher.event(
+            "session",
+            SessionBody(
+                session_id=self.session_id,
+                state=SessionState.RUNNING,
+                source="moving ellipse",
+                image_hw_px=(HEIGHT_PX, WIDTH_PX),
+                rate_hz=25.0,
+                frame_count=None,
+                calibration_id=None,
+                last_frame_id=frame_id - 1,
+                realtime=True,
+                max_age_ms=5000.0,  # a busy machine must not turn findings into stale ones here
+            ),
+        )
+        health = HealthBody(
+            process="stream",
+            frames=frame_id,
+            answered=frame_id,
+            dropped=0,
+            by_state={},
+            rate_hz=25.0,
+            latency_p50_ms=20.0,
+            latency_p95_ms=30.0,
+        )
+        self._publisher.event("health", health)
+
+    def _send(self, frame_id: int) -> None:
+        center = np.array([160 + 40 * np.sin(frame_id / 20), 120])
+        angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+        contour = (center + np.stack([40 * np.cos(angle), 25 * np.sin(angle)], axis=1)).astype(np.float32)
+        rows, columns = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX]
+        inside = ((columns - center[0]) / 40) ** 2 + ((rows - center[1]) / 25) ** 2 < 1
+        frame = Frame(
+            session_id=self.session_id,
+            source_id="us0",
+            frame_id=frame_id,
+            t_capture_ns=time.monotonic_ns(),
+            image=np.where(inside, self._noise // 3, self._noise).astype(np.uint8),
+            roi_xyxy_px=(0, 0, WIDTH_PX, HEIGHT_PX),
+        )
+        self._publisher.frame(frame)
+        self._publisher.result(self._result(frame, contour))
+
+    def _result(self, frame: Frame, contour: np.ndarray) -> Result:
+        state = self.state
+        content: dict[str, Any] = {}
+        if state is ResultState.FINDING:
+            one = np.ones(1, np.float32)
+            names = ("major_mm", "minor_mm", "area_mm2", "major_u95_mm", "minor_u95_mm", "area_u95_mm2")
+            lengths = {name: one * 2 for name in names} if self.calibrated else {}
+            content = {
+                "detections": Detections(
+                    xyxy_px=np.array([[*contour.min(axis=0), *contour.max(axis=0)]], np.float32),
+                    score=one * 0.9,
+                    label_id=np.zeros(1, np.int32),
+                    track_id=np.full(1, 4, np.int32),
+                ),
+                "segmentation": Segmentation.of([contour]),
+                "measurements": Measurements(major_px=one * 80, minor_px=one * 50, area_px2=one * 3000, **lengths),
+            }
+        elif not state.is_answer:
+            content = {"cause": Cause.ENGINE_ERROR, "reason": f"a test asked for {state.value}"}
+        return Result(
+            session_id=frame.session_id,
+            source_id="us0",
+            frame_id=frame.frame_id,
+            t_capture_ns=frame.t_capture_ns,
+            t_infer_start_ns=frame.t_capture_ns,
+            t_infer_end_ns=frame.t_capture_ns + 1,
+            engine_id=ENGINE_ID,
+            backend="openvino",
+            calibration_id=None,
+            image_hw_px=(HEIGHT_PX, WIDTH_PX),
+            frames_dropped=0,
+            state=state,
+            **content,
+        )
+
+
+class Panel:
+    """A panel in a process of its own; everything temporary that it writes lies in `temporary`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.address = f"ipc://{folder}"
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again on the same port if it has run before."""
+        program = (
+            "from usassist.config import PanelConfig; from usassist.sinks.panel import run_panel\n"
+            f"run_panel({self.address!r}, PanelConfig(port={self.port}), on_ready=lambda url: print(url, flush=True))\n"
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(self.temporary)},
+        )
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+        self.port = int(self.url.rstrip("/").rsplit(":", 1)[1])
+
+    def stop(self) -> None:
+        """End it as Ctrl-C does."""
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.communicate(timeout=30)
+        finally:
+            self._process.kill()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window; per module, because its event loop would stand in the way of other tests."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.skip("no Chromium is installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def panel(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Panel]:
+    """The panel, one for all tests; asks for the browser first so that nothing starts without one."""
+    panel = Panel(tmp_path_factory.mktemp("panel"))
+    yield panel
+    panel.stop()
+
+
+@pytest.fixture
+def stream(panel: Panel, request: pytest.FixtureRequest) -> Iterator[Stream]:
+    """A running stream, in state ``finding``."""
+    stream = Stream(panel.address, f"20260101T000000Z-{abs(hash(request.node.name)) % 10**6:06d}")
+    yield stream
+    stream.close()
+
+
+@pytest.fixture
+def page(browser: Any, panel: Panel, stream: Stream) -> Iterator[Any]:
+    """The page, showing frames of the stream; keeps what it asked for and what it complained about."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.asked = []
+    page.complaints = []
+    page.on("request", lambda asked: page.asked.append(asked.url))
+    page.on("websocket", lambda socket: page.asked.append(socket.url))
+    page.on("console", lambda said: page.complaints.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.goto(panel.url)
+    page.wait_for_function("id => window.usassist?.sessionId === id && usassist.frames > 3", arg=stream.session_id)
+    yield page
+    page.close()

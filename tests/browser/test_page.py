@@ -1,0 +1,158 @@
+"""The page as a person sees it, in a real browser."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from usassist.records import ResultState
+
+pytestmark = pytest.mark.browser
+
+# Magenta occurs in no ultrasound picture, and the stream's label has that colour.
+MAGENTA_PIXELS = """() => {
+  const canvas = document.querySelector('.us canvas');
+  const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  let count = 0;
+  for (let i = 0; i < data.length; i += 4) count += data[i] > 180 && data[i + 1] < 90 && data[i + 2] > 180;
+  return count;
+}"""
+GREY_PIXELS = MAGENTA_PIXELS.replace(
+    "data[i] > 180 && data[i + 1] < 90 && data[i + 2] > 180", "data[i] > 15 && data[i] === data[i + 1]"
+)
+WORDS = {"finding": "1 FINDING", "no_finding": "NO FINDING", "no_result": "NO RESULT", "stale": "STALE"}
+
+
+def shows(page: Any, state: str) -> None:
+    """Wait until banner and canvas show this state."""
+    page.wait_for_function(
+        "word => document.querySelector('.us [data-at=word]').textContent === word", arg=WORDS[state]
+    )
+    assert page.evaluate("usassist.state") == state
+
+
+def test_the_page_shows_frames_and_asks_nobody_else(page: Any, panel: Any, stream: Any) -> None:
+    page.wait_for_function("from => usassist.frames > from + 10", arg=page.evaluate("usassist.frames"))
+    assert page.evaluate("usassist.sessionId") == stream.session_id
+    assert page.evaluate("usassist.fps") > 0
+    assert page.evaluate(GREY_PIXELS) > 10_000
+    assert page.get_by_text("Research use only. Not a medical device.").is_visible()
+    own = urlsplit(panel.url).netloc
+    elsewhere = [
+        url for url in page.asked if urlsplit(url).scheme not in ("blob", "data") and urlsplit(url).netloc != own
+    ]
+    assert not elsewhere
+    assert not page.complaints
+    assert any(url.endswith("/live") for url in page.asked)
+
+
+def test_outlines_are_on_the_canvas_only_with_a_finding(page: Any, stream: Any) -> None:
+    for state in ("finding", "no_finding", "finding", "no_result", "finding", "stale"):
+        stream.state = ResultState(state)
+        shows(page, state)
+        assert (page.evaluate(MAGENTA_PIXELS) > 100) is (state == "finding"), state
+        listed = page.locator(".us tbody tr").count()
+        assert listed == (1 if state == "finding" else 0)
+        covered = page.locator(".us-veil b").evaluate("node => getComputedStyle(node.parentNode).opacity")
+        assert state in ("no_result", "stale") or float(covered) < 1
+
+
+def test_no_result_covers_the_picture_and_says_why(page: Any, stream: Any) -> None:
+    stream.state = ResultState.NO_RESULT
+    page.wait_for_function("getComputedStyle(document.querySelector('.us-veil')).opacity === '1'")
+    assert page.locator(".us-veil b").inner_text() == "NO RESULT"
+    assert page.locator(".us-veil span").inner_text() == "a test asked for no_result"
+
+
+def test_silence_is_no_result_within_a_second_and_a_half(page: Any, stream: Any) -> None:
+    shows(page, "finding")
+    page.evaluate("""() => {
+      window.times = { frame: 0, word: null };
+      let frames = -1;
+      setInterval(() => {
+        if (usassist.frames !== frames) {
+          frames = usassist.frames;
+          Object.assign(times, { frame: performance.now(), word: null });
+        }
+        const word = document.querySelector('.us [data-at=word]').textContent;
+        if (word === 'NO RESULT' && times.word === null) times.word = performance.now();
+      }, 10);
+    }""")
+    stream.close()
+    page.wait_for_function("times.word !== null")
+    assert page.evaluate("times.word - times.frame") < 1500
+    assert page.evaluate(MAGENTA_PIXELS) == 0
+    assert page.locator(".us [data-at=why]").inner_text().startswith("no frame for")
+
+
+def test_the_page_outlives_its_server(page: Any, panel: Any, stream: Any) -> None:
+    panel.stop()
+    try:
+        shows(page, "no_result")
+        page.wait_for_function(
+            "document.querySelector('.us [data-at=why]').textContent.startsWith('no connection to the stream for')"
+        )
+        assert page.evaluate(MAGENTA_PIXELS) == 0
+    finally:
+        panel.start()
+    shows(page, "finding")
+    page.wait_for_function(f"({MAGENTA_PIXELS})() > 100")
+
+
+def test_controls_work_from_the_keyboard(page: Any) -> None:
+    shows(page, "finding")
+    page.keyboard.press("o")
+    page.wait_for_function(f"({MAGENTA_PIXELS})() === 0")
+    page.get_by_role("button", name="Box").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"({MAGENTA_PIXELS})() > 100")
+    assert page.get_by_role("button", name="Outline").get_attribute("aria-pressed") == "false"
+    assert page.get_by_role("button", name="Box").get_attribute("aria-pressed") == "true"
+
+
+def test_a_frozen_picture_says_so_and_stays(page: Any, stream: Any) -> None:
+    shows(page, "finding")
+    page.keyboard.press("f")
+    assert page.locator(".us-frozen").is_visible()
+    assert page.locator(".us [data-at=word]").inner_text() == "FROZEN BY USER"
+    table = page.locator(".us [data-at=table-frame]").inner_text()
+    stream.state = ResultState.NO_RESULT
+    page.wait_for_function("usassist.state === 'no_result'")
+    page.wait_for_function("from => usassist.frames > from + 10", arg=page.evaluate("usassist.frames"))
+    assert page.locator(".us [data-at=live]").inner_text() == "live now: NO RESULT"
+    assert page.locator(".us [data-at=table-frame]").inner_text() == table
+    assert page.evaluate(MAGENTA_PIXELS) > 100
+    page.keyboard.press("f")
+    shows(page, "no_result")
+    assert page.evaluate(MAGENTA_PIXELS) == 0
+    assert not page.locator(".us-frozen").is_visible()
+
+
+def test_sizes_come_in_millimetres_only_when_calibrated(page: Any, stream: Any) -> None:
+    row = page.locator(".us tbody tr")
+    page.wait_for_function("document.querySelector('.us tbody').textContent.includes('2.0 × 2.0 mm')")
+    assert "± 2.0 × ± 2.0 mm" in row.inner_text()
+    stream.calibrated = False
+    page.wait_for_function("document.querySelector('.us tbody').textContent.includes('80 × 50 px')")
+    assert "not calibrated" in row.inner_text()
+    assert "mm" not in row.inner_text()
+
+
+def test_no_picture_is_ever_written_to_disk(page: Any, panel: Any) -> None:
+    page.wait_for_function("from => usassist.frames > from + 30", arg=page.evaluate("usassist.frames"))
+    assert not [path for path in panel.temporary.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1920, 1080)])
+def test_everything_fits_on_the_screen(page: Any, width: int, height: int) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    for selector in (".us-stage", ".us-buttons", ".us-side", ".us-research"):
+        box = page.locator(selector).bounding_box()
+        assert box["x"] >= 0
+        assert box["y"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert box["y"] + box["height"] <= height
+    stage = page.locator(".us-stage").bounding_box()
+    assert stage["width"] * stage["height"] > 0.5 * width * height

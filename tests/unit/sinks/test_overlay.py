@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.samples import ENGINE, SESSION, make_frame, make_result
+from usassist.frames import fill_labelmap
+from usassist.records import ResultState
+from usassist.sinks.overlay import Painter
+from usassist.sinks.view import STATE_COLOR_RGB, view_of_pair, view_of_silence
+
+HW = (300, 600)  # wide enough not to be enlarged
+BAR = 34
+
+
+def _paint(state: ResultState | None, frame_image: np.ndarray | None = None, engine=ENGINE) -> np.ndarray:
+    image = np.full(HW, 60, np.uint8) if frame_image is None else frame_image
+    frame = make_frame(1, HW, image=image, roi_xyxy_px=(0, 0, HW[1], HW[0]))
+    result = None if state is None else make_result(1, state, HW)
+    return Painter().paint(frame, result, view_of_pair(result, engine, SESSION, 1_000_000), engine).copy()
+
+
+def _picture(canvas: np.ndarray) -> np.ndarray:
+    return canvas[BAR:-BAR]
+
+
+def test_an_outline_is_drawn_where_the_region_ends() -> None:
+    picture = _picture(_paint(ResultState.FINDING)).astype(int)
+    yellow = (picture[..., 0] - picture[..., 2]) > 60
+    region = fill_labelmap(make_result(1, hw=HW).segmentation, HW) > 0
+    inside = np.zeros_like(region)
+    inside[13:28, 23:38] = True
+    assert yellow[:40, :50].sum() > 30
+    assert not yellow[16:25, 26:35].any(), "the picture inside the outline stays visible"
+    rows, columns = np.nonzero(yellow[:32, :44])
+    region_rows, region_columns = np.nonzero(region)
+    assert abs(rows.min() - region_rows.min()) <= 4
+    assert abs(columns.min() - region_columns.min()) <= 4
+
+
+def test_the_picture_is_untouched_where_nothing_is_drawn() -> None:
+    image = np.random.default_rng(1).integers(0, 255, HW).astype(np.uint8)
+    picture = _picture(_paint(ResultState.FINDING, image))
+    np.testing.assert_array_equal(picture[100:, 100:], np.repeat(image[100:, 100:, None], 3, axis=2))
+    clear = _picture(_paint(ResultState.NO_FINDING, image))
+    np.testing.assert_array_equal(clear, np.repeat(image[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("state", [ResultState.NO_RESULT, ResultState.STALE, None])
+def test_without_an_answer_the_picture_is_hatched_and_nothing_is_outlined(state: ResultState | None) -> None:
+    canvas = _paint(state)
+    picture = _picture(canvas)
+    color = np.array(STATE_COLOR_RGB[state or ResultState.NO_RESULT])
+    hatched = (picture == color).all(axis=2)
+    border = np.ones(HW, bool)
+    border[6:-6, 6:-6] = False
+    assert 0.4 < hatched[border].mean() < 0.6
+    assert not hatched[~border].any()
+    assert (picture[6:-6, 6:-6] == 60).all(), "an old outline on a new picture is worse than none"
+
+
+def test_no_two_states_look_alike() -> None:
+    pictures = [_paint(state) for state in (*ResultState, None)]
+    for index, one in enumerate(pictures):
+        for other in pictures[index + 1 :]:
+            assert (one != other).any()
+
+
+def test_an_engine_that_nobody_has_announced_is_not_drawn() -> None:
+    picture = _picture(_paint(ResultState.FINDING, engine=None))
+    assert (picture[6:-6, 6:-6] == 60).all()
+
+
+def test_a_result_of_another_frame_is_refused() -> None:
+    result = make_result(2, hw=HW)
+    frame = make_frame(1, HW, roi_xyxy_px=(0, 0, HW[1], HW[0]))
+    with pytest.raises(ValueError, match="must not be drawn on frame 1"):
+        Painter().paint(frame, result, view_of_pair(result, ENGINE, SESSION, 0), ENGINE)
+
+
+@pytest.mark.parametrize("hw", [(1, 1), (7, 700), (208, 213), (3, 3)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_of_any_size_can_be_shown(hw: tuple[int, int], channels: int) -> None:
+    frame = make_frame(1, hw, channels, roi_xyxy_px=(0, 0, hw[1], hw[0]))
+    view = view_of_pair(None, ENGINE, SESSION, 0)
+    canvas = Painter().paint(frame, None, view, ENGINE)
+    assert canvas.shape[1] >= 560
+    assert canvas.shape[1] % hw[1] == 0
+
+
+def test_before_the_first_frame_there_is_a_picture_that_says_so() -> None:
+    view = view_of_silence(None, None)
+    assert view is not None
+    assert Painter().paint(None, None, view, None).any()
+
+
+def test_millimetres_are_written_only_with_their_uncertainty() -> None:
+    from usassist.records import Measurements
+    from usassist.sinks.overlay.draw import _describe
+
+    result = make_result(hw=HW)
+    assert " ± " in _describe(result)
+    assert _describe(result).endswith("mm")
+    sizes = result.measurements
+    bare = Measurements(major_px=sizes.major_px, minor_px=sizes.minor_px, area_px2=sizes.area_px2)
+    text = _describe(make_result(hw=HW, measurements=bare))
+    assert "mm" not in text
+    assert "not calibrated" in text

@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from usassist.bus import EngineBody, LabelBody, Message, Publisher, SessionBody, SessionState, decode
+from usassist.bus.codec import encode, encode_frame, encode_result
+from usassist.bus.topics import TOPICS
+from usassist.clock import FakeClock, MonotonicClock
+from usassist.errors import SchemaVersionError
+from usassist.records import Cause, Detections, Frame, Measurements, Result, ResultState, Segmentation
+from usassist.sinks.panel import scene as scene_module
+from usassist.sinks.panel.feed import Feed
+from usassist.sinks.panel.packet import Head, unpack
+from usassist.sinks.panel.scene import Scene, encode_jpeg
+from usassist.sinks.panel.viewers import Viewers
+
+ENGINE_ID = "thyroid_nodule@1.0.0+abc"
+ENGINE = EngineBody(
+    engine_id=ENGINE_ID,
+    backend="openvino",
+    labels=(
+        LabelBody(
+            id=0, name="nodule", scheme="SCT", value="1", meaning="Nodule", color_rgb=(255, 196, 0), score_threshold=0.5
+        ),
+    ),
+    intended_use="research",
+)
+
+
+def session(session_id: str = "a", state: SessionState = SessionState.RUNNING, reason: str = "") -> SessionBody:
+    return SessionBody(
+        session_id=session_id,
+        state=state,
+        source="test",
+        image_hw_px=(60, 80),
+        rate_hz=30.0,
+        frame_count=None,
+        calibration_id=None,
+        last_frame_id=-1,
+        realtime=True,
+        max_age_ms=150.0,
+        reason=reason,
+    )
+
+
+def frame(frame_id: int, t_ns: int, session_id: str = "a") -> Frame:
+    image = np.full((60, 80), 50 + frame_id % 100, np.uint8)
+    return Frame(
+        session_id=session_id,
+        source_id="us0",
+        frame_id=frame_id,
+        t_capture_ns=t_ns,
+        image=image,
+        roi_xyxy_px=(0, 0, 80, 60),
+    )
+
+
+def result(of: Frame, state: str = "finding", cause: Cause = Cause.ENGINE_ERROR, label_id: int = 0) -> Result:
+    content: dict[str, Any] = {}
+    if state == "finding":
+        one = np.ones(1, np.float32)
+        content = {
+            "detections": Detections(
+                xyxy_px=np.array([[10, 10, 30, 30]], np.float32),
+                score=one,
+                label_id=np.array([label_id], np.int32),
+                track_id=np.array([1], np.int32),
+            ),
+            "segmentation": Segmentation.of([np.array([[10, 10], [30, 10], [30, 30]], np.float32)]),
+            "measurements": Measurements(major_px=one * 20, minor_px=one * 20, area_px2=one * 200),
+        }
+    elif state != "no_finding":
+        content = {"cause": cause, "reason": "for a reason"}
+    return Result(
+        session_id=of.session_id,
+        source_id="us0",
+        frame_id=of.frame_id,
+        t_capture_ns=of.t_capture_ns,
+        t_infer_start_ns=1,
+        t_infer_end_ns=2,
+        engine_id=ENGINE_ID,
+        backend="openvino",
+        calibration_id=None,
+        image_hw_px=(60, 80),
+        frames_dropped=0,
+        state=ResultState(state),
+        **content,
+    )
+
+
+class Desk:
+    """A scene, a clock, and short ways to feed it."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock(10**9)
+        self.scene = Scene(self.clock, 85)
+
+    def event(self, topic: str, body: Any) -> None:
+        self.scene.add(decode(encode(TOPICS[topic], "us0", 0, 0, body, {})))
+
+    def introduce(self, session_id: str = "a") -> None:
+        self.event("engine", ENGINE)
+        self.event("session", session(session_id))
+
+    def pair(self, frame_id: int, state: str = "finding", **options: Any) -> Head:
+        shot = frame(frame_id, self.clock.now_ns(), options.pop("session_id", "a"))
+        self.scene.add(decode(encode_frame(shot, 0, 0)))
+        self.scene.add(decode(encode_result(result(shot, state, **options), 0, 0)))
+        self.scene.advance()
+        return self.scene.head()
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_before_the_first_frame_the_page_waits(desk: Desk) -> None:
+    head = desk.scene.head()
+    assert (head.state, head.detail, head.frame_id) == ("no_result", "waiting for the first frame", None)
+    assert desk.scene.jpeg() == b""
+
+
+@pytest.mark.parametrize("state", ["finding", "no_finding", "no_result", "stale"])
+def test_outlines_are_sent_only_with_a_finding(desk: Desk, state: str) -> None:
+    desk.introduce()
+    head = desk.pair(0, state)
+    assert head.state == state
+    assert head.live
+    assert bool(head.nodules) is head.draw is (state == "finding")
+
+
+def test_nothing_is_drawn_for_an_engine_that_was_not_announced(desk: Desk) -> None:
+    desk.event("session", session())
+    head = desk.pair(0)
+    assert (head.state, head.nodules) == ("no_result", ())
+    assert "has not been announced" in head.detail
+
+
+def test_nothing_is_drawn_for_a_label_that_was_not_announced(desk: Desk) -> None:
+    desk.introduce()
+    head = desk.pair(0, label_id=5)
+    assert (head.state, head.draw, head.nodules) == ("no_result", False, ())
+    assert "label 5" in head.detail
+
+
+def test_silence_takes_the_outlines_away_and_says_for_how_long(desk: Desk) -> None:
+    desk.introduce()
+    desk.pair(0)
+    desk.clock.advance_ms(200)
+    assert not desk.scene.advance()
+    assert desk.scene.head().state == "finding"
+    desk.clock.advance_ms(300)
+    assert desk.scene.advance()
+    assert not desk.scene.advance()
+    head = desk.scene.head()
+    assert (head.state, head.detail, head.nodules, head.live) == ("no_result", "no frame for 0.5 s", (), False)
+    assert head.frame_id == 0
+
+
+def test_the_age_goes_on_while_a_picture_stands(desk: Desk) -> None:
+    desk.introduce()
+    desk.pair(0)
+    desk.clock.advance_ms(120)
+    assert desk.scene.head().age_ms == pytest.approx(120)
+
+
+def test_the_end_of_a_stream_is_told(desk: Desk) -> None:
+    desk.introduce()
+    desk.pair(0)
+    desk.event("session", session(state=SessionState.FAILED, reason="cable out"))
+    assert desk.scene.advance()
+    assert desk.scene.head().detail == "the stream failed: cable out"
+
+
+def test_another_stream_starts_with_fresh_counts(desk: Desk) -> None:
+    desk.introduce("a")
+    desk.pair(0)
+    desk.pair(5)
+    assert (desk.scene.head().counters.shown, desk.scene.head().counters.skipped) == (2, 4)
+    desk.event("session", session("a", SessionState.ENDED))
+    desk.event("session", session("b"))
+    assert desk.scene.head().detail == "waiting for the first frame"
+    head = desk.pair(0, "no_finding", session_id="b")
+    assert (head.session_id, head.state, head.counters.shown, head.counters.skipped) == ("b", "no_finding", 1, 0)
+
+
+def test_the_last_word_of_a_stream_before_does_not_end_the_next(desk: Desk) -> None:
+    desk.introduce("a")
+    desk.pair(0)
+    desk.pair(0, session_id="b")
+    desk.event("session", session("a", SessionState.ENDED))
+    desk.scene.advance()
+    assert desk.scene.head().state == "finding"
+
+
+def test_frames_the_engine_never_saw_are_passed_over_while_it_answers(desk: Desk) -> None:
+    desk.introduce()
+    desk.pair(0)
+    desk.clock.advance_ms(33)
+    head = desk.pair(1, "no_result", cause=Cause.DROPPED)
+    assert (head.frame_id, head.state) == (0, "finding")
+    desk.clock.advance_ms(33)
+    head = desk.pair(2)
+    assert (head.frame_id, head.counters.skipped, head.counters.by_cause) == (2, 1, {"dropped": 1})
+    desk.clock.advance_ms(160)
+    head = desk.pair(3, "no_result", cause=Cause.DROPPED)
+    assert (head.frame_id, head.state) == (3, "no_result")
+
+
+def test_a_frame_whose_result_is_lost_shows_no_result(desk: Desk) -> None:
+    desk.introduce()
+    desk.scene.add(decode(encode_frame(frame(0, desk.clock.now_ns()), 0, 0)))
+    assert not desk.scene.advance()
+    desk.clock.advance_ms(101)
+    assert desk.scene.advance()
+    head = desk.scene.head()
+    assert (head.frame_id, head.state, head.counters.by_cause) == (0, "no_result", {"missing": 1})
+
+
+def test_a_problem_is_shown_until_a_frame_can_be(desk: Desk) -> None:
+    desk.introduce()
+    desk.pair(0)
+    desk.scene.fail("a v2 message came")
+    head = desk.scene.head()
+    assert (head.state, head.detail, head.nodules) == ("no_result", "a v2 message came", ())
+    assert desk.pair(1).state == "finding"
+
+
+def test_the_picture_keeps_its_colours() -> None:
+    image = np.zeros((16, 16, 3), np.uint8)
+    image[:] = (200, 30, 30)
+    shot = Frame(session_id="a", source_id="us0", frame_id=0, t_capture_ns=0, image=image, roi_xyxy_px=(0, 0, 16, 16))
+    blue, _, red = cv2.imdecode(np.frombuffer(encode_jpeg(shot, 95), np.uint8), cv2.IMREAD_COLOR)[8, 8]
+    assert red > 180
+    assert blue < 60
+
+
+def until(condition: Callable[[], bool], do: Callable[[], None] = lambda: None) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen within 20 s"
+        do()
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Feed]]:
+    feeds = []
+
+    def start(viewers: Viewers | None = None, **options: Any) -> Feed:
+        feed = Feed(f"ipc://{tmp_path}", Viewers() if viewers is None else viewers, **options)
+        feeds.append(feed)
+        feed.start()
+        return feed
+
+    yield start
+    for feed in feeds:
+        feed.close()
+
+
+class Sender:
+    def __init__(self, folder: Path, session_id: str) -> None:
+        self.publisher = Publisher(f"ipc://{folder}", "us0", MonotonicClock())
+        self.session_id = session_id
+        self.sent = 0
+
+    def send(self) -> None:
+        self.publisher.event("engine", ENGINE)
+        self.publisher.event("session", session(self.session_id))
+        shot = frame(self.sent, time.monotonic_ns(), self.session_id)
+        self.publisher.frame(shot)
+        self.publisher.result(result(shot))
+        self.sent += 1
+
+
+def test_the_feed_outlives_one_stream_and_shows_the_next(tmp_path: Path, start: Callable[..., Feed]) -> None:
+    feed = start()
+    until(lambda: feed.latest.detail == "waiting for the first frame")
+    for session_id in ("first", "second"):
+        sender = Sender(tmp_path, session_id)
+        until(lambda: feed.latest.session_id == session_id and feed.latest.draw, sender.send)  # noqa: B023
+        sender.publisher.event("session", session(session_id, SessionState.ENDED))
+        sender.publisher.close()
+        until(lambda: feed.latest.state == "no_result")
+        assert not feed.latest.nodules
+
+
+def test_pictures_are_encoded_only_for_those_who_watch(
+    tmp_path: Path, start: Callable[..., Feed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = []
+
+    def counting(shot: Frame, quality: int) -> bytes:
+        encoded.append(shot.frame_id)
+        return encode_jpeg(shot, quality)
+
+    monkeypatch.setattr(scene_module, "encode_jpeg", counting)
+    viewers = Viewers()
+    feed = start(viewers)
+    sender = Sender(tmp_path, "a")
+    until(lambda: feed.latest.counters.shown >= 5, sender.send)
+    assert not encoded
+
+    async def watch() -> bytes:
+        viewer = viewers.join()
+        await asyncio.to_thread(until, lambda: bool(encoded), sender.send)
+        packet = await asyncio.wait_for(viewer.take(), 20)
+        viewers.leave(viewer)
+        return packet
+
+    head, jpeg = unpack(asyncio.run(watch()))
+    sender.publisher.close()
+    assert head.session_id == "a"
+    assert cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE).shape == (60, 80)
+
+
+class Scripted:
+    """A subscriber that raises what it is told to, one after another, and then gives nothing."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+
+    def __enter__(self) -> Scripted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def events(self, timeout_ms: int) -> Iterator[Message]:
+        time.sleep(timeout_ms / 1000)
+        if self.errors:
+            raise self.errors.pop(0)
+        yield from ()
+
+
+def test_messages_of_another_version_are_named_on_the_page(
+    start: Callable[..., Feed], caplog: pytest.LogCaptureFixture
+) -> None:
+    feed = start(subscribe=lambda: Scripted(*[SchemaVersionError("a result message of version v2 came")] * 3))
+    until(lambda: feed.latest.detail == "a result message of version v2 came")
+    assert feed.latest.state == "no_result"
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+def test_an_unexpected_error_is_shown_and_logged_and_the_feed_tries_again(
+    start: Callable[..., Feed], caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = []
+
+    def subscribe() -> Scripted:
+        opened.append(1)
+        return Scripted(RuntimeError("disk on fire"))
+
+    feed = start(subscribe=subscribe)
+    until(lambda: len(opened) >= 2)
+    assert (feed.latest.state, feed.latest.draw) == ("no_result", False)
+    assert "disk on fire" in feed.latest.detail
+    assert [record.exc_info is not None for record in caplog.records] == [True]

@@ -1,0 +1,312 @@
+"""The loop, with the moving test pattern as source and engines that do what a test wants."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from usassist.bus import SessionState, Subscriber, frame_from, result_from
+from usassist.bus.publisher import Publisher
+from usassist.clock import MonotonicClock
+from usassist.engine.spec import EngineSpec, Golden, TensorSpec
+from usassist.errors import EngineError, EngineSpecError, SourceError
+from usassist.pipeline import LatencyLog, Slot, Stream, StreamSummary
+from usassist.records import Cause, Frame, LabelSpec, Result, ResultState
+from usassist.sources import open_source
+from usassist.sources.null import read_frame_id
+
+ALL = ("frame", "result", "engine", "session", "health")
+
+
+def _spec(**changes: Any) -> EngineSpec:
+    values: dict[str, Any] = {
+        "name": "fake",
+        "version": "1.0.0",
+        "folder": Path(),
+        "modality": "US",
+        "task": "detect_segment",
+        "artifacts": {"onnx": (Path("model.onnx"), "0" * 64)},
+        "inputs": (TensorSpec(name="image", dtype="float32", shape=(1, 1, 64, 96), layout="NCHW"),),
+        "outputs": (TensorSpec(name="mask_prob", dtype="float32", shape=(1, 1, 32, 48), layout="NCHW"),),
+        "color": "GRAY",
+        "input_range": (0.0, 1.0),
+        "mean": (0.0,),
+        "std": (1.0,),
+        "labels": (
+            LabelSpec(
+                id=0, name="nodule", scheme="SCT", value="1", meaning="N", color_rgb=(255, 0, 0), score_threshold=0.5
+            ),
+        ),
+        "precision": "fp32",
+        "rate_hz": 30.0,
+        "latency_budget_ms": 33.0,
+        "diameter_rel_sd": None,
+        "golden": Golden(path=Path("golden.npz"), max_abs_diff=0.0),
+        "licence": "none",
+        "intended_use": "tests",
+    }
+    return EngineSpec(**(values | changes))
+
+
+class FakeEngine:
+    """Finds one square in every frame, unless `act` does something else first."""
+
+    def __init__(self, act: Callable[[int], None] = lambda call: None, *, finds: bool = True, backend: str = "fake"):
+        self.spec = _spec()
+        self.backend = backend
+        self.calls = 0
+        self._act = act
+        self._finds = finds
+
+    def infer(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.calls += 1
+        self._act(self.calls - 1)
+        score = np.zeros((1, 1, 8, 12), np.float32)
+        box = np.full((1, 4, 8, 12), 12.0, np.float32)
+        mask = np.zeros((1, 1, 32, 48), np.float32)
+        if self._finds:
+            score[0, 0, 4, 6] = 0.9
+            mask[0, 0, 12:24, 20:32] = 1.0
+        return {"mask_prob": mask, "center_score": score, "box_ltrb_px": box}
+
+
+class Run:
+    """One run of a stream with an archive listening."""
+
+    def __init__(self, address: str, engine: Any, source: Any, *, realtime: bool = False, **options: Any) -> None:
+        self.frames: dict[int, Frame] = {}
+        self.results: list[Result] = []
+        self.sessions: list[Any] = []
+        self.health: list[Any] = []
+        self.engines: list[Any] = []
+        self.stop = threading.Event()
+        self.publisher = Publisher(address, "us0", MonotonicClock(), lossless=not realtime)
+        self.stream = Stream(
+            source,
+            engine,
+            self.publisher,
+            MonotonicClock(),
+            session_id="s",
+            realtime=realtime,
+            max_age_ms=options.pop("max_age_ms", 1e9),
+            **options,
+        )
+        self._archive = Subscriber(address, ALL, "archive")
+        self._reader = threading.Thread(target=self._read)
+        self._ended = threading.Event()
+        self._reader.start()
+        assert self.publisher.wait_for_archives(1, 10, lambda: True)
+
+    def _read(self) -> None:
+        for _, message in self._archive.each(50, self._ended.is_set):
+            name = message.topic.name
+            if name == "frame":
+                frame = frame_from(message)
+                self.frames[frame.frame_id] = frame
+            elif name == "result":
+                self.results.append(result_from(message))
+            else:
+                {"session": self.sessions, "health": self.health, "engine": self.engines}[name].append(message.body)
+
+    def __call__(self) -> StreamSummary:
+        try:
+            return self.stream.run(self.stop)
+        finally:
+            self._ended.set()
+            self._reader.join(10)
+            self.publisher.close()
+            self._archive.close()
+
+
+def _null(frames: int, rate: int = 1000, *, fast: bool = True) -> Any:
+    return open_source(f"null:frames={frames},rate={rate},size=96x160", session_id="s", fast=fast)
+
+
+def test_every_frame_of_a_fast_run_is_answered_in_order(bus_address: str) -> None:
+    run = Run(bus_address, FakeEngine(), _null(60))
+    summary = run()
+    assert [result.frame_id for result in run.results] == list(range(60))
+    assert summary.frames == 60
+    assert summary.by_state == {ResultState.FINDING: 60}
+    assert summary.nodules == 60
+    assert summary.state is SessionState.ENDED
+    assert run.sessions[-1].state is SessionState.ENDED
+    assert run.sessions[-1].last_frame_id == 59
+
+
+def test_a_result_belongs_to_the_frame_whose_number_its_pixels_show(bus_address: str) -> None:
+    run = Run(bus_address, FakeEngine(), _null(40))
+    run()
+    for result in run.results:
+        frame = run.frames[result.frame_id]
+        assert read_frame_id(frame.image) == result.frame_id
+        assert result.t_capture_ns == frame.t_capture_ns
+        assert result.t_infer_start_ns is not None
+        assert result.t_infer_end_ns is not None
+        assert frame.t_capture_ns <= result.t_infer_start_ns <= result.t_infer_end_ns
+
+
+def test_every_frame_that_a_busy_engine_missed_ends_as_a_dropped_result(bus_address: str) -> None:
+    run = Run(bus_address, FakeEngine(lambda call: time.sleep(0.02)), _null(60, 200, fast=False), realtime=True)
+    summary = run()
+    assert [result.frame_id for result in run.results] == list(range(60))
+    dropped = [result for result in run.results if result.cause is Cause.DROPPED]
+    assert dropped
+    assert summary.by_cause[Cause.DROPPED] == len(dropped)
+    assert summary.by_state[ResultState.FINDING] + len(dropped) == 60
+    assert all(result.state is ResultState.NO_RESULT and not len(result.detections) for result in dropped)
+    assert sum(result.frames_dropped for result in run.results) == len(dropped)
+    assert sorted(run.frames) == list(range(60)), "a picture never waits for inference and is never dropped with it"
+
+
+def test_an_engine_that_fails_gives_no_result_for_that_frame_only(bus_address: str) -> None:
+    def fail(call: int) -> None:
+        if call == 3:
+            raise EngineError("device lost; restart")
+        if call == 5:
+            raise ZeroDivisionError("a fault of ours")
+
+    run = Run(bus_address, FakeEngine(fail), _null(8))
+    summary = run()
+    states = [result.state for result in run.results]
+    assert states.count(ResultState.FINDING) == 6
+    assert run.results[3].cause is run.results[5].cause is Cause.ENGINE_ERROR
+    assert run.results[3].reason == "device lost; restart"
+    assert "ZeroDivisionError" in run.results[5].reason
+    assert summary.by_cause == {Cause.ENGINE_ERROR: 2}
+    assert "ZeroDivisionError" in run.health[-1].last_error
+
+
+def test_an_empty_scene_is_no_finding_and_nothing_else_is(bus_address: str) -> None:
+    summary = Run(bus_address, FakeEngine(finds=False), _null(5))()
+    assert summary.by_state == {ResultState.NO_FINDING: 5}
+
+
+def test_what_the_null_back_end_says_is_no_answer(bus_address: str) -> None:
+    run = Run(bus_address, FakeEngine(backend="null"), _null(5))
+    run()
+    assert {(result.state, result.cause) for result in run.results} == {(ResultState.NO_RESULT, Cause.NULL_ENGINE)}
+
+
+def test_an_answer_that_comes_too_late_is_stale(bus_address: str) -> None:
+    engine = FakeEngine(lambda call: time.sleep(0.05))
+    run = Run(bus_address, engine, _null(3, 5, fast=False), realtime=True, max_age_ms=20.0)
+    run()
+    assert {result.state for result in run.results} == {ResultState.STALE}
+    assert all(result.cause is Cause.LATE and "limit 20 ms" in result.reason for result in run.results)
+    assert all(len(result.detections) == 1 for result in run.results), "the recording keeps what was found"
+
+
+def test_stopping_ends_every_frame_that_was_captured_as_a_result(bus_address: str) -> None:
+    run = Run(bus_address, FakeEngine(lambda call: run.stop.set() if call == 4 else None), _null(1000))
+    summary = run()
+    assert summary.state is SessionState.INTERRUPTED
+    assert [result.frame_id for result in run.results] == sorted(run.frames)
+    assert {result.cause for result in run.results[5:]} <= {Cause.INTERRUPTED}
+    assert run.sessions[-1].state is SessionState.INTERRUPTED
+
+
+def test_a_source_that_breaks_fails_the_session_after_its_frames_were_answered(bus_address: str) -> None:
+    class Breaking:
+        def __init__(self) -> None:
+            self._inner = _null(10)
+            self.info = self._inner.info
+            self.decode_errors = 2
+
+        def frames(self) -> Iterator[Frame]:
+            yield from self._inner.frames()
+            raise SourceError("cable pulled; plug it in")
+
+        def close(self) -> None:
+            self._inner.close()
+
+    run = Run(bus_address, FakeEngine(), Breaking())
+    summary = run()
+    assert summary.state is SessionState.FAILED
+    assert summary.reason == "cable pulled; plug it in"
+    assert summary.frames == 10
+    assert summary.decode_errors == 2
+    assert run.sessions[-1].reason == "cable pulled; plug it in"
+
+
+def test_stopping_does_not_wait_for_a_source_that_hangs(bus_address: str) -> None:
+    release = threading.Event()
+
+    class Hanging:
+        def __init__(self) -> None:
+            self._inner = _null(3)
+            self.info = self._inner.info
+            self.decode_errors = 0
+
+        def frames(self) -> Iterator[Frame]:
+            yield from self._inner.frames()
+            release.wait(60)
+
+        def close(self) -> None:
+            release.set()
+
+    run = Run(bus_address, FakeEngine(lambda call: run.stop.set() if call == 2 else None), Hanging())
+    assert run().frames == 3
+
+
+def test_engine_and_session_are_announced_before_the_first_result(bus_address: str) -> None:
+    run = Run(bus_address, FakeEngine(), _null(2))
+    run()
+    assert run.engines[0].engine_id == run.results[0].engine_id
+    assert run.engines[0].labels[0].name == "nodule"
+    assert run.sessions[0].state is SessionState.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"modality": "CT"}, "does not stream"),
+        ({"color": "RGB"}, "one grey NCHW input"),
+        ({"std": (0.5,)}, "scaled to 0 to 1"),
+    ],
+)
+def test_an_engine_that_ultrasound_cannot_feed_is_refused(
+    bus_address: str, changes: dict[str, Any], message: str
+) -> None:
+    engine = FakeEngine()
+    engine.spec = _spec(**changes)
+    publisher = Publisher(bus_address, "us0", MonotonicClock())
+    with pytest.raises(EngineSpecError, match=message):
+        Stream(_null(1), engine, publisher, MonotonicClock(), session_id="s", realtime=False, max_age_ms=1.0)
+    publisher.close()
+
+
+def test_summary_names_every_state_and_cause_also_those_that_did_not_occur(bus_address: str) -> None:
+    document = Run(bus_address, FakeEngine(), _null(2))().as_dict()
+    assert set(document["results_by_state"]) == set(ResultState)
+    assert set(document["no_answer_by_cause"]) == set(Cause)
+    assert document["latency_capture_to_published"]["p50_ms"] > 0
+
+
+def test_percentiles_are_those_of_all_values_also_beyond_the_first_block() -> None:
+    log = LatencyLog()
+    assert log.summary() is None
+    for value in range(10_001):
+        log.add(value / 100)
+    assert log.summary() == {"p50_ms": 50.0, "p95_ms": 95.0, "p99_ms": 99.0, "max_ms": 100.0}
+
+
+def test_the_slot_keeps_the_newest_and_hands_over_what_it_overwrote() -> None:
+    frames = list(_null(4).frames())
+    slot = Slot(lossless=False)
+    for frame in frames[:3]:
+        slot.put(frame)
+    newest, overwritten, is_open = slot.take(0)
+    assert newest is frames[2]
+    assert overwritten == frames[:2]
+    assert is_open
+    slot.put(frames[3])
+    slot.close()
+    assert slot.take(0) == (frames[3], [], True)
+    assert slot.take(0) == (None, [], False)
