@@ -111,7 +111,7 @@ def encode(
     )
     if len(header) > HEADER_LIMIT_BYTES:
         raise MessageError(f"the header of a {topic.name} message has {len(header)} bytes; at most 65536 are sent")
-    head = topic.prefix(source_id) + b"\n" + _LENGTH.pack(len(header)) + header
+    head = topic.address(source_id) + b"\n" + _LENGTH.pack(len(header)) + header
     start = _aligned(len(head))
     message = bytearray(start + sum(_aligned(array.nbytes) for array in buffers.values()))
     message[: len(head)] = head

@@ -111,8 +111,8 @@ class Publisher:
         # An archive subscribes to `session` last, so whoever has asked for that has asked for everything.
         waiting: dict[Lane, int] = {"frame": count, "event": count}
         marks: dict[Lane, bytes] = {
-            "frame": b"\x01" + TOPICS["frame"].prefix(),
-            "event": b"\x01" + TOPICS["session"].prefix(),
+            "frame": b"\x01" + TOPICS["frame"].subscription,
+            "event": b"\x01" + TOPICS["session"].subscription,
         }
         deadline = time.monotonic() + timeout_s
         while any(missing > 0 for missing in waiting.values()):

@@ -56,7 +56,7 @@ class Subscriber:
                     socket.set(zmq.RCVHWM, 4)
             # `session` last: a publisher that waits for its archives counts the subscriptions to it.
             for name in sorted(names, key="session".__eq__):
-                socket.subscribe(TOPICS[name].prefix())
+                socket.subscribe(TOPICS[name].subscription)
             try:
                 socket.connect(endpoint(address, lane, service))
             except zmq.ZMQError as error:

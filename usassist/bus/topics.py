@@ -11,8 +11,8 @@ health   usassist.health  1.0     2          yes      event counts, drops and la
 ======== ================ ======= ========== ======== ===== ============================================
 
 A version is ``(major, minor)``. Minor: a field is added, with a default; readers ignore what they do not know.
-Major: anything else. The major version is part of the topic on the wire, so a reader never sees bytes that it cannot
-read. Messages that must reach late joiners (``engine``, ``session``) repeat once a second.
+Major: anything else. The major version is part of the topic on the wire, so a reader can refuse, before it reads on,
+bytes that it does not understand. Messages that must reach late joiners (``engine``, ``session``) repeat once a second.
 """
 
 from __future__ import annotations
@@ -153,10 +153,15 @@ class Topic:
         """Name of the message's schema."""
         return f"usassist.{self.name}"
 
-    def prefix(self, source_id: str | None = None) -> bytes:
-        """What a subscriber asks for: this topic of one source, or of all."""
-        head = f"{self.name}/v{self.version[0]}/"
-        return (head if source_id is None else f"{head}{source_id}/").encode("ascii")
+    @property
+    def subscription(self) -> bytes:
+        """What a subscriber asks for: this topic of every source, in every version, so that one that it cannot read is
+        noticed and not taken for silence."""
+        return f"{self.name}/".encode("ascii")
+
+    def address(self, source_id: str) -> bytes:
+        """The topic as it stands on the wire."""
+        return f"{self.name}/v{self.version[0]}/{source_id}/".encode("ascii")
 
 
 TOPICS: dict[str, Topic] = {

@@ -10,11 +10,12 @@ from collections import deque
 from dataclasses import dataclass
 
 from usassist.clock import Clock
-from usassist.records import Frame, Result
+from usassist.records import Cause, Frame, Result
 
 __all__ = ["EveryPair", "NewestPair", "Pair"]
 
 _RESULTS_KEPT = 256
+_CALM_NS = 150_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,6 +28,10 @@ class Pair:
 
 class NewestPair:
     """For viewers: the newest frame, shown with its own result or after a short wait without one.
+
+    A frame that the engine never saw, because it was busy, is passed over while frames that it did see keep coming: an
+    engine slower than the source leaves such gaps by design, and to show them would make the outline flicker between
+    two honest states. Without an answer for 150 ms they are shown as what they are.
 
     Parameters
     ----------
@@ -42,6 +47,7 @@ class NewestPair:
         self._newest: Frame | None = None
         self._results: dict[int, Result] = {}
         self._session_id = ""
+        self._answered_ns: int | None = None
 
     def add_frame(self, frame: Frame) -> None:
         """A frame has arrived; it becomes the one to show unless another is still waiting for its result."""
@@ -71,6 +77,12 @@ class NewestPair:
         if newest is not None and newest is not frame:
             self._newest = newest
             self._hold(newest)
+        now_ns = self._clock.now_ns()
+        if result is not None and result.state.is_answer:
+            self._answered_ns = now_ns
+        calm = self._answered_ns is not None and now_ns - self._answered_ns < _CALM_NS
+        if calm and result is not None and result.cause is Cause.DROPPED:
+            return None
         return Pair(frame=frame, result=result)
 
     def _hold(self, frame: Frame) -> None:
@@ -80,7 +92,7 @@ class NewestPair:
     def _enter_session(self, session_id: str) -> None:
         if session_id != self._session_id:
             self._session_id = session_id
-            self._held = self._newest = None
+            self._held = self._newest = self._answered_ns = None
             self._results.clear()
 
 

@@ -159,6 +159,18 @@ def test_bytes_of_strangers_are_counted_and_passed_over(bus_address: str) -> Non
     context.destroy(linger=0)
 
 
+def test_a_stream_of_another_major_version_is_noticed_and_not_taken_for_silence(bus_address: str) -> None:
+    context = zmq.Context()
+    socket = context.socket(zmq.XPUB)
+    socket.bind(endpoint(bus_address, "event", "view"))
+    with Subscriber(bus_address, ("result",)) as viewer:
+        socket.recv()
+        socket.send(bytes(encode_result(make_result(), 0, 0)).replace(b"/v1/", b"/v2/", 1))
+        with pytest.raises(SchemaVersionError, match="use the same usassist at both ends"):
+            viewer.latest(2000)
+    context.destroy(linger=0)
+
+
 def test_an_address_that_a_living_stream_uses_is_refused_in_one_line(bus_address: str) -> None:
     publisher = _publisher(bus_address)
     with pytest.raises(BusError, match="in use by another stream; stop it or give another --bus"):

@@ -69,6 +69,22 @@ def test_nothing_of_one_session_is_shown_in_the_next() -> None:
     assert pairs.take() is None
 
 
+def test_a_frame_that_a_busy_engine_missed_is_passed_over_only_while_answers_keep_coming() -> None:
+    clock = FakeClock()
+    pairs = NewestPair(clock)
+    for number, state in enumerate((ResultState.NO_RESULT, ResultState.FINDING, ResultState.NO_RESULT)):
+        pairs.add_frame(make_frame(number))
+        pairs.add_result(make_result(number, state))
+        assert (pairs.take() is not None) == (number < 2)
+    clock.advance_ms(151)
+    pairs.add_frame(make_frame(3))
+    pairs.add_result(make_result(3, ResultState.NO_RESULT))
+    pair = pairs.take()
+    assert pair is not None
+    assert pair.result is not None
+    assert pair.result.state is ResultState.NO_RESULT
+
+
 def test_memory_of_results_is_bounded() -> None:
     pairs = NewestPair(FakeClock())
     for number in range(1000):

@@ -20,8 +20,6 @@ __all__ = ["Scene", "encode_jpeg"]
 
 logger = logging.getLogger(__name__)
 
-_CALM_NS = 150_000_000
-
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Shown:
@@ -61,7 +59,6 @@ class Scene:
         self._session_id: str | None = None  # of the newest frame
         self._session_id_before: str | None = None
         self._frame_came_ns = 0
-        self._answered_ns: int | None = None
         self._shown: _Shown | None = None
         self._tally = _Tally()
         self._malformed = 0
@@ -98,7 +95,7 @@ class Scene:
         """
         now_ns = self._clock.now_ns()
         pair = self._pairs.take()
-        if pair is not None and not self._better_skipped(pair.result, now_ns):
+        if pair is not None:
             self._show(pair.frame, pair.result, now_ns)
             self._silent = False
             return True
@@ -163,7 +160,6 @@ class Scene:
         if frame.session_id != self._session_id:
             self._session_id_before, self._session_id = self._session_id, frame.session_id
             self._tally = _Tally()
-            self._answered_ns = None
             if self._session is not None and self._session.session_id != frame.session_id:
                 self._session = self._health = None
         self._frame_came_ns = self._clock.now_ns()
@@ -178,16 +174,6 @@ class Scene:
         if result.cause is not None:
             self._tally.by_cause[result.cause.value] += 1
         return result
-
-    def _better_skipped(self, result: Result | None, now_ns: int) -> bool:
-        """A frame that the engine never saw is passed over while frames that it did see keep coming.
-
-        An engine slower than the source leaves gaps by design. To show them would make the outline flicker between
-        two honest states; the count of what was passed over is on the page.
-        """
-        if result is not None and result.cause is Cause.DROPPED:
-            return self._answered_ns is not None and now_ns - self._answered_ns < _CALM_NS
-        return False
 
     def _show(self, frame: Frame, result: Result | None, now_ns: int) -> None:
         before = self._shown
@@ -206,8 +192,6 @@ class Scene:
                 view = View(
                     state=ResultState.NO_RESULT, headline="NO RESULT", detail=detail, draw=False, age_ms=view.age_ms
                 )
-        if view.state.is_answer:
-            self._answered_ns = now_ns
         self._problem = ""
         self._shown = _Shown(frame=frame, result=result, view=view, nodules=nodules, since_ns=now_ns)
 
