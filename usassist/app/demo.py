@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 from usassist.app.processes import Child
+from usassist.app.sockets import private_bus
 from usassist.app.streaming import StreamOptions
-from usassist.config import PanelConfig, runtime_dir
+from usassist.config import PanelConfig
 from usassist.sinks.panel import run_panel
 
 __all__ = ["run_demo"]
@@ -41,20 +39,10 @@ def run_demo(
     UsAssistError
         If source, engine or page cannot be opened.
     """
-    stream = Child("stream")
-    sockets = Path(tempfile.mkdtemp(prefix="d", dir=runtime_dir()))
-    try:
+    with private_bus() as bus, Child("stream") as stream:
         options = StreamOptions(
-            source=source,
-            bus=f"ipc://{sockets}",
-            engine=engine,
-            backend=backend,
-            calibration=calibration,
-            repeat=True,
+            source=source, bus=bus, engine=engine, backend=backend, calibration=calibration, repeat=True
         )
         stream.begin(dataclasses.asdict(options))
         stream.wait_for("ready", timeout_s=_READY_S)
-        run_panel(options.bus, panel, on_ready=on_ready)
-    finally:
-        stream.end()
-        shutil.rmtree(sockets, ignore_errors=True)
+        run_panel(bus, panel, on_ready=on_ready)

@@ -26,7 +26,8 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from usassist.errors import UsAssistError
 
@@ -51,6 +52,8 @@ class Report:
 
 class Child:
     """One child process. It imports what it needs at once and starts to work when it gets its options.
+
+    As a context manager it is gone at the end.
 
     Parameters
     ----------
@@ -128,17 +131,21 @@ class Child:
                 raise UsAssistError(f"the process {self.name} ended with exit code {code}; run usassist doctor")
         raise UsAssistError(f"the process {self.name} did not answer in {timeout_s:.0f} s; run usassist doctor")
 
-    def dismiss(self) -> None:
-        """Tell it that its parent has gone, without waiting."""
+    def end(self, timeout_s: float = 5.0) -> None:
+        """Tell it that its parent is going, and make sure that it is gone too."""
         if self._process.stdin is not None and not self._process.stdin.closed:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
-
-    def end(self, timeout_s: float = 5.0) -> None:
-        """Dismiss it, and make sure that it is gone."""
-        self.dismiss()
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()

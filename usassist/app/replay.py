@@ -6,9 +6,7 @@ import contextlib
 import dataclasses
 import json
 import logging
-import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,9 +15,9 @@ from types import FrameType
 from typing import Any, Protocol
 
 from usassist.app.processes import Child
+from usassist.app.sockets import private_bus
 from usassist.app.streaming import StreamOptions, run_stream
 from usassist.bus import SessionState
-from usassist.config import runtime_dir
 from usassist.errors import SessionError, UsAssistError
 from usassist.records import Result, SourceInfo
 from usassist.sinks.files import prepare_folder, write_atomic
@@ -82,12 +80,10 @@ def replay(options: StreamOptions, folder: Path, *, overlay_video: bool, window:
     prepare_folder(folder)
     names = ["record", *(["overlay_video"] if overlay_video else [])]
     with contextlib.ExitStack() as stack:
-        children = {name: stack.enter_context(_child(name)) for name in names}
-        screen = stack.enter_context(_child("overlay")) if window else None
+        children = {name: stack.enter_context(Child(name)) for name in names}
+        screen = stack.enter_context(Child("overlay")) if window else None
         if not options.bus:
-            sockets = Path(tempfile.mkdtemp(prefix="r", dir=runtime_dir()))
-            stack.callback(shutil.rmtree, sockets, ignore_errors=True)
-            options = dataclasses.replace(options, bus=f"ipc://{sockets}")
+            options = dataclasses.replace(options, bus=stack.enter_context(private_bus()))
         try:
             stop = stack.enter_context(stop_on_signal())
             stream = stack.enter_context(run_stream(options, on_open=progress.opened, on_result=progress.result))
@@ -151,15 +147,6 @@ def stop_on_signal() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _child(name: str) -> Iterator[Child]:
-    child = Child(name)
-    try:
-        yield child
-    finally:
-        child.end()
 
 
 def _leave_nothing(folder: Path, existed: bool) -> None:

@@ -39,7 +39,7 @@ _THICK = 0.036  # share of the longer side below which a structure is text, a ru
 _LEAST_SHARE = 0.02  # a picture smaller than this share of the screen is none
 _SECOND_SHARE = 0.2  # a second view has at least this share of the area of the first
 _WHOLE_SHARE = 0.9  # a rectangle of this share of the frame is the whole frame
-_REMEDY = "give the crop yourself (x1,y1,x2,y2), or use crop none where the frame holds nothing but the picture"
+_REMEDY = "give it with --crop X1,Y1,X2,Y2, or --crop none where the frame holds nothing but the picture"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,7 +79,7 @@ def settle_roi(
             return find_scan_area(window).xyxy_px
         except ScanAreaError as error:
             failure = error
-    raise failure or ScanAreaError("no pictures to find the scan area on; give the crop yourself (x1,y1,x2,y2)")
+    raise failure or ScanAreaError("no pictures to find the scan area on; give it with --crop X1,Y1,X2,Y2")
 
 
 def cut(image: UInt8Array, roi_xyxy_px: Roi) -> UInt8Array:

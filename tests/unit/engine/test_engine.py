@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,6 +48,17 @@ def test_auto_goes_on_to_the_next_back_end_when_one_is_missing(tiny: Path, monke
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BackendUnavailableError, match=r"openvino: .*onnxruntime: "):
         open_engine(find_engine("tiny", tiny))
+
+
+def test_opening_an_engine_reports_nothing_to_anybody(tiny: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from usassist.engine import find_engine, open_engine;"
+        f"open_engine(find_engine('tiny', Path({str(tiny)!r})), 'openvino').close();"
+        "assert sys.modules['openvino_telemetry'] is None;"
+        "assert 'openvino.tools.ovc.telemetry_stub' in sys.modules"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
 
 
 def test_null_computes_nothing_and_is_never_taken_by_itself(tiny: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,10 @@ from usassist.engine.spec import EngineSpec
 from usassist.errors import EngineError
 
 __all__ = ["FORMATS", "REQUIRES", "open"]
+
+# OpenVINO's Python package reports its use to its maker, from a process that it forks. Nothing leaves this machine
+# unless its user says so; without that module OpenVINO falls back to a stub of its own.
+sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
 
 REQUIRES = ("openvino",)
 FORMATS = ("onnx",)

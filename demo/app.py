@@ -1,0 +1,9 @@
+"""The demo page as a script: ``python demo/app.py``. The same as ``usassist demo``."""
+
+import sys
+
+from usassist.app.cli import main
+
+if __name__ == "__main__":
+    sys.argv[1:1] = ["demo"]
+    main()
