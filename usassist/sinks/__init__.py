@@ -1,1 +1,1 @@
-"""To be described."""
+"""Consumers of the bus: recorder, overlay, panel. They import nothing of engines, frames or sources."""

@@ -88,7 +88,7 @@ def run_window(address: str, stop: threading.Event) -> None:
     screen = OverlayScreen(clock)
     topics = ("frame", "result", "engine", "session")
     with Subscriber(address, topics) as subscriber:
-        cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         opened = False
         try:
             while not stop.is_set():

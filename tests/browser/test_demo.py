@@ -1,0 +1,49 @@
+"""``usassist demo`` as a user starts it, seen in a real browser."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_demo_shows_the_bundled_clip_with_nodules_in_millimetres_and_ends_on_ctrl_c(
+    browser: Any, tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    tmp_path.chmod(0o700)
+    environment = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "usassist", "demo", "--port", str(port)],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        assert f"http://127.0.0.1:{port}" in process.stderr.readline()
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(f"http://127.0.0.1:{port}")
+        page.wait_for_function("() => window.usassist?.frames > 30", timeout=60_000)
+        page.wait_for_function("() => usassist.state === 'finding'", timeout=60_000)
+        page.wait_for_function(
+            "() => /[0-9.]+ ± [0-9.]+/.test(document.querySelector('.us tbody')?.textContent || '')", timeout=60_000
+        )
+        assert page.get_by_text("thyroid_nodule@").first.is_visible()
+        page.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from usassist.errors import ConfigError
+from usassist.evaluation import (
+    LabelledFrame,
+    choose_threshold,
+    evaluate,
+    evaluate_negatives,
+    read_labelled,
+    read_negatives,
+    render_phantom,
+    run_frames,
+)
+from usassist.records import LabelSpec
+
+SIZE_HW_PX = (256, 384)
+LABELS = (
+    LabelSpec(
+        id=0, name="nodule", scheme="SCT", value="1", meaning="Nodule", color_rgb=(1, 2, 3), score_threshold=0.05
+    ),
+)
+
+
+def bright_ellipse_engine(score):
+    """A stand-in for an engine: what is bright is a nodule."""
+
+    def infer(inputs):
+        image = inputs["image"][0, 0]
+        mask = cv2.resize((image > 0.7).astype(np.float32), (192, 128), interpolation=cv2.INTER_AREA)
+        center_score = np.zeros((1, 1, 32, 48), np.float32)
+        box = np.ones((1, 4, 32, 48), np.float32)
+        count, _, stats, _ = cv2.connectedComponentsWithStats((image > 0.7).astype(np.uint8))
+        for x, y, width, height, _ in stats[1:count]:
+            row, column = int((y + height / 2) // 8), int((x + width / 2) // 8)
+            center_score[0, 0, row, column] = score
+            left, top = (column + 0.5) * 8 - x, (row + 0.5) * 8 - y
+            box[0, :, row, column] = (left, top, width - left, height - top)
+        return {"mask_prob": mask[None, None], "center_score": center_score, "box_ltrb_px": box}
+
+    return infer
+
+
+def frame(name, ellipses, marked=None):
+    """A scanner screen with a textured picture on black; `marked` of the ellipses are labelled."""
+    rng = np.random.default_rng(len(name))
+    image = np.zeros((360, 560), np.uint8)
+    image[20:320, 80:480] = rng.integers(40, 110, (300, 400))
+    truth = np.zeros(image.shape, np.uint8)
+    for index, (x, y, a, b) in enumerate(ellipses):
+        cv2.ellipse(image, (x, y), (a, b), 0, 0, 360, 230, -1)
+        if marked is None or index in marked:
+            cv2.ellipse(truth, (x, y), (a, b), 0, 0, 360, 1, -1)
+    return LabelledFrame(name=name, case=name.split("_")[0], image=image, truth=truth > 0)
+
+
+def test_a_perfect_engine_is_near_perfect_in_whole_frame_pixels():
+    frames = [frame(f"{i}_1", [(200 + 20 * i, 150, 50, 30)]) for i in range(4)]
+    outcomes = run_frames(bright_ellipse_engine(0.9), SIZE_HW_PX, LABELS, frames)
+    figures = evaluate(outcomes, 0.5)
+    assert all(outcome.cropped for outcome in outcomes)
+    assert figures["dice_mean"].value > 0.96
+    assert figures["sensitivity"].value == 1.0
+    assert figures["false_positives_per_frame"].value == 0.0
+    assert abs(figures["diameter_rel_bias"].value) < 0.03
+    assert figures["diameter_rel_sd"].value < 0.03
+    assert figures["dice_mean"].count == 4
+
+
+def test_misses_and_false_positives_are_counted():
+    frames = [frame("1_1", [(180, 120, 40, 25), (380, 220, 40, 25)], marked=[0]), frame("2_1", [(250, 150, 50, 30)])]
+    outcomes = run_frames(bright_ellipse_engine(0.4), SIZE_HW_PX, LABELS, frames)
+    assert evaluate(outcomes, 0.3)["false_positives_per_frame"].value == 0.5
+    above = evaluate(outcomes, 0.5)
+    assert above["sensitivity"].value == 0.0
+    assert above["dice_mean"].value == 0.0
+    assert np.isnan(above["diameter_rel_sd"].value)
+
+
+def test_false_alarms_on_frames_without_nodules():
+    frames = [frame("1", [(250, 150, 50, 30)], marked=[]), frame("22", [], marked=[])]
+    outcomes = run_frames(bright_ellipse_engine(0.9), SIZE_HW_PX, LABELS, frames)
+    figures = evaluate_negatives(outcomes, 0.5)
+    assert figures["false_alarms_per_frame"].value == 0.5
+    assert figures["frames_with_false_alarm"].value == 0.5
+
+
+def test_of_equally_good_thresholds_the_highest_is_chosen():
+    outcomes = run_frames(bright_ellipse_engine(0.62), SIZE_HW_PX, LABELS, [frame("1_1", [(250, 150, 50, 30)])])
+    threshold, f1 = choose_threshold(outcomes, [0.2, 0.4, 0.6, 0.8])
+    assert threshold == 0.6
+    assert f1 == {0.2: 1.0, 0.4: 1.0, 0.6: 1.0, 0.8: 0.0}
+
+
+def test_equal_pictures_are_one_case_whatever_they_are_called(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for name, level in (("3_1", 90), ("8_2", 90), ("9_1", 10)):
+        cv2.imwrite(str(tmp_path / "images" / f"{name}.png"), np.full((20, 30), level, np.uint8))
+        cv2.imwrite(str(tmp_path / "masks" / f"{name}.png"), np.full((20, 30), 255, np.uint8))
+    cases = [item.case for item in read_labelled(tmp_path, ["3_1", "8_2", "9_1"])]
+    assert cases == ["3", "3", "9"]
+
+
+def test_negatives_start_at_the_number_asked_for(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in ("0001", "0300", "0301"):
+        cv2.imwrite(str(tmp_path / "images" / f"{name}.png"), np.zeros((20, 30), np.uint8))
+    found = list(read_negatives(tmp_path, 300))
+    assert [item.name for item in found] == ["0300", "0301"]
+    assert not any(item.truth.any() for item in found)
+
+
+def test_a_missing_mask_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "1_1.png"), np.zeros((20, 30), np.uint8))
+    with pytest.raises(ConfigError, match="1_1"):
+        list(read_labelled(tmp_path, ["1_1"]))
+
+
+def test_phantom_screens_come_with_their_truth_in_screen_pixels():
+    shown = [item for item in render_phantom(8) if item.truth.any()]
+    assert shown
+    for item in shown:
+        assert item.image.shape == item.truth.shape
+        assert item.image.dtype == np.uint8

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from tests.samples import ENGINE, SESSION, make_frame, make_result
+from usassist.bus import TOPICS, Message, SessionState, decode
+from usassist.bus.codec import encode, encode_frame, encode_result
+from usassist.clock import FakeClock
+from usassist.records import ResultState
+from usassist.sinks.overlay.window import OverlayScreen
+from usassist.sinks.view import STATE_COLOR_RGB
+
+
+def _event(name: str, body: msgspec.Struct) -> Message:
+    return decode(encode(TOPICS[name], "us0", 0, 0, body, {}))
+
+
+def _stripe(picture: np.ndarray | None) -> tuple[int, ...]:
+    """Colour of the mark at the left of the upper bar, which stands for the state."""
+    assert picture is not None
+    return tuple(int(value) for value in picture[5, 3])
+
+
+def test_the_window_shows_a_frame_with_its_own_result_and_then_that_nothing_comes_any_more() -> None:
+    clock = FakeClock()
+    screen = OverlayScreen(clock)
+    assert _stripe(screen.picture()) == STATE_COLOR_RGB[ResultState.NO_RESULT], "nothing has come yet"
+    screen.take(_event("engine", ENGINE))
+    screen.take(_event("session", SESSION))
+    screen.take(decode(encode_frame(make_frame(1), 0, 0)))
+    screen.take(decode(encode_result(make_result(1), 0, 0)))
+    assert _stripe(screen.picture()) == STATE_COLOR_RGB[ResultState.FINDING]
+    assert screen.picture() is None, "nothing has changed"
+    clock.advance_ms(400)
+    assert _stripe(screen.picture()) == STATE_COLOR_RGB[ResultState.NO_RESULT], "no frame for 0.4 s"
+
+
+def test_the_end_of_the_stream_is_shown_at_once() -> None:
+    screen = OverlayScreen(FakeClock())
+    screen.take(_event("engine", ENGINE))
+    screen.take(_event("session", SESSION))
+    screen.take(decode(encode_frame(make_frame(1), 0, 0)))
+    screen.take(decode(encode_result(make_result(1, ResultState.NO_FINDING), 0, 0)))
+    assert _stripe(screen.picture()) == STATE_COLOR_RGB[ResultState.NO_FINDING]
+    screen.take(_event("session", msgspec.structs.replace(SESSION, state=SessionState.ENDED)))
+    assert _stripe(screen.picture()) == STATE_COLOR_RGB[ResultState.NO_RESULT]
+
+
+def test_a_result_before_its_engine_is_known_is_no_result() -> None:
+    screen = OverlayScreen(FakeClock())
+    screen.take(_event("session", SESSION))
+    screen.take(decode(encode_frame(make_frame(1), 0, 0)))
+    screen.take(decode(encode_result(make_result(1), 0, 0)))
+    assert _stripe(screen.picture()) == STATE_COLOR_RGB[ResultState.NO_RESULT]

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from usassist.config import data_dir
+from usassist.errors import ConfigError
+from usassist.training.augment import Augmenter, paste_nodule
+from usassist.training.datasets import (
+    DUPLICATE_GROUPS,
+    Sample,
+    cached,
+    cumulative_histogram,
+    fingerprint,
+    load_gland,
+    load_nodule,
+    nodule_names,
+)
+from usassist.training.recipe import AugmentConfig
+
+SIZE_HW_PX = (256, 384)
+PLAIN = AugmentConfig(
+    zoom_least=1.0,
+    zoom_most=1.0,
+    aspect_most=1.0,
+    rotate_most_deg=0.0,
+    histogram_p=0.0,
+    gamma_sd=0.0,
+    gain_most=1.0,
+    tgc_most=0.0,
+    speckle_most=0.0,
+    shadow_p=0.0,
+    blur_p=0.0,
+    sharpen_p=0.0,
+    jpeg_p=0.0,
+    marks_p=0.0,
+)
+NO_HISTOGRAMS = np.empty((0, 256), np.float32)
+
+
+def sample(name="1_1", *, nodule=True, gland=False):
+    rng = np.random.default_rng(3)
+    image = rng.integers(40, 120, (200, 300)).astype(np.uint8)
+    mask, tissue = np.zeros(image.shape, np.uint8), np.zeros(image.shape, np.uint8)
+    if nodule:
+        cv2.ellipse(mask, (150, 100), (40, 25), 0, 0, 360, 1, -1)
+        image[mask > 0] = 200
+    if gland:
+        cv2.ellipse(tissue, (150, 100), (90, 60), 0, 0, 360, 1, -1)
+    return Sample(name=name, image=image, nodule=mask, gland=tissue)
+
+
+def test_mask_and_image_are_moved_together():
+    rng = np.random.default_rng(0)
+    bright = sample()
+    moved = AugmentConfig(histogram_p=0.0, marks_p=0.0, shadow_p=0.0, speckle_most=0.0, jpeg_p=0.0, tgc_most=0.0)
+    overlaps = []
+    for _ in range(40):
+        image, nodule = Augmenter(moved, NO_HISTOGRAMS)(bright, SIZE_HW_PX, rng)
+        assert image.shape == nodule.shape == SIZE_HW_PX
+        if nodule.sum() > 500:
+            level = (float(image[nodule > 0].mean()) + float(image[(nodule == 0) & (image > 0)].mean())) / 2
+            found = image > level
+            overlaps.append(2 * (found & (nodule > 0)).sum() / (found.sum() + nodule.sum()))
+    assert np.median(overlaps) > 0.95
+
+
+def test_without_changes_the_frame_is_only_letterboxed_and_perhaps_mirrored():
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        image, nodule = Augmenter(PLAIN, NO_HISTOGRAMS)(sample(), SIZE_HW_PX, rng)
+        assert abs(int(nodule.sum()) - sample().nodule.sum() * 1.28**2) < 60
+        columns = np.flatnonzero(nodule.any(0))
+        assert (columns.min() + columns.max() + 1) / 2 == pytest.approx(192, abs=1.5)
+        assert not image[:, 384:].any()
+
+
+def test_equal_seeds_give_equal_frames():
+    histograms = cumulative_histogram(sample().image)[None]
+    first, second = (
+        Augmenter(AugmentConfig(), histograms)(sample(), SIZE_HW_PX, np.random.default_rng(5)) for _ in range(2)
+    )
+    assert np.array_equal(first[0], second[0])
+    assert np.array_equal(first[1], second[1])
+
+
+def test_a_pasted_nodule_lies_over_the_gland_and_leaves_the_originals_alone():
+    rng = np.random.default_rng(1)
+    gland, donor = sample("g", nodule=False, gland=True), sample("d")
+    before = fingerprint([gland, donor])
+    pasted = [paste_nodule(gland, donor, rng) for _ in range(10)]
+    changed = [item for item in pasted if item is not gland]
+    assert changed
+    for item in changed:
+        assert (item.nodule & item.gland).any()
+        assert not np.array_equal(item.image, gland.image)
+    assert fingerprint([gland, donor]) == before
+
+
+def test_pasting_needs_a_gland():
+    empty = sample("e", nodule=False)
+    assert paste_nodule(empty, sample("d"), np.random.default_rng(0)) is empty
+
+
+def test_pictures_that_also_stand_in_val_are_kept_out_of_train(tmp_path):
+    (tmp_path / "train.txt").write_text("349_1\n349_2\n150_1\n353_2\n396_1\n7_1\n5_1\n", encoding="utf-8")
+    (tmp_path / "val.txt").write_text("326_1\n7_2\n", encoding="utf-8")
+    assert nodule_names(tmp_path, "train") == ["353_2", "5_1"]
+    assert nodule_names(tmp_path, "val") == ["326_1", "7_2"]
+
+
+def test_the_cache_gives_back_what_was_made(tmp_path):
+    made = cached(tmp_path, "key", lambda: [sample("a"), sample("b", gland=True)])
+    again = cached(tmp_path, "key", lambda: pytest.fail("made twice"))
+    assert fingerprint(again) == fingerprint(made)
+
+
+@pytest.fixture
+def ddti():
+    try:
+        folder = data_dir() / "thyroid_ddti"
+    except ConfigError as error:
+        pytest.skip(str(error))
+    if not folder.is_dir():
+        pytest.skip("the data set thyroid_ddti is missing")
+    return folder
+
+
+def test_ddti_parts_share_no_case_and_no_picture(ddti):
+    train, val = (nodule_names(ddti, part) for part in ("train", "val"))
+    assert not {name.split("_")[0] for name in train} & {name.split("_")[0] for name in val}
+    for group in DUPLICATE_GROUPS:
+        assert not (group & set(train) and group & set(val))
+        assert len(group & set(train)) <= 1
+
+
+def test_ddti_frames_are_cropped_with_their_masks(ddti):
+    samples = load_nodule(ddti, "val")
+    assert len(samples) == 65
+    for item in samples:
+        assert item.image.shape == item.nodule.shape
+        assert item.nodule.any()
+        assert item.image.size < 0.9 * 360 * 560  # ruler and text are gone
+
+
+def test_gland_frames_after_the_last_number_are_left_out(ddti):
+    folder = ddti.parent / "thyroid_gland_tg3k"
+    if not folder.is_dir():
+        pytest.skip("the data set thyroid_gland_tg3k is missing")
+    samples = load_gland(folder, 40)
+    assert samples
+    assert max(int(item.name) for item in samples) <= 40
+    assert not any(item.nodule.any() for item in samples)

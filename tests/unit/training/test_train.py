@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the extra `train`: pip install usassist[train]")
+onnx = pytest.importorskip("onnx", reason="training needs the extra `train`: pip install usassist[train]")
+pytest.importorskip("onnxscript", reason="training needs the extra `train`: pip install usassist[train]")
+
+from usassist.config import data_dir  # noqa: E402
+from usassist.engine import find_engine, open_engine  # noqa: E402
+from usassist.errors import ConfigError, EngineSpecError  # noqa: E402
+from usassist.training.augment import Augmenter  # noqa: E402
+from usassist.training.checkpoint import load_trained  # noqa: E402
+from usassist.training.datasets import Sample, cumulative_histogram  # noqa: E402
+from usassist.training.export import export_onnx, output_shapes, run_onnx  # noqa: E402
+from usassist.training.loss import detect_segment_loss, make_targets  # noqa: E402
+from usassist.training.model import DetectSegmentNet, Exportable, RawOutputs, fold_norms  # noqa: E402
+from usassist.training.package import package  # noqa: E402
+from usassist.training.recipe import AugmentConfig, DataConfig, OptimConfig, Recipe  # noqa: E402
+from usassist.training.run import ENCODER_FILE, run_recipe  # noqa: E402
+from usassist.training.train import TrainData, train  # noqa: E402
+
+SIZE_HW_PX = (64, 96)
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before[0])
+    cv2.setNumThreads(before[1])
+
+
+def tiny_recipe(**optim):
+    wanted = {"steps": 2, "wall_clock_min": 5.0, "coarse_share": 0.0, "bf16": False, **optim}
+    return Recipe(
+        version="0.0.1",
+        height_px=SIZE_HW_PX[0],
+        width_px=SIZE_HW_PX[1],
+        pretrained=False,
+        data=DataConfig(nodule_per_batch=2, gland_per_batch=1, phantom_per_batch=1, phantom_frames=1),
+        optim=OptimConfig(**wanted),
+    )
+
+
+def tiny_sample(index, *, nodule):
+    rng = np.random.default_rng(index)
+    image = cv2.GaussianBlur(rng.integers(20, 160, (80, 120)).astype(np.uint8), (0, 0), 1.0)
+    mask = np.zeros(image.shape, np.uint8)
+    if nodule:
+        cv2.ellipse(mask, (60, 40), (25, 15), 0, 0, 360, 1, -1)
+        image[mask > 0] //= 3
+    return Sample(name=f"{index}", image=image, nodule=mask, gland=np.zeros_like(mask))
+
+
+def tiny_data(encoder_npz=None):
+    nodule = [tiny_sample(index, nodule=True) for index in range(3)]
+    empty = [tiny_sample(index, nodule=False) for index in range(3, 5)]
+    histograms = np.stack([cumulative_histogram(item.image) for item in nodule])
+    return TrainData(
+        nodule=nodule,
+        gland=empty,
+        phantom=nodule[:1],
+        validation=nodule[:1],
+        augmenter=Augmenter(AugmentConfig(), histograms),
+        encoder_npz=encoder_npz,
+    )
+
+
+def test_targets_put_centre_and_box_where_the_nodule_is():
+    nodule = np.zeros((64, 96), np.uint8)
+    nodule[16:48, 24:72] = 1
+    targets = make_targets(nodule)
+    row, column = np.unravel_index(np.argmax(targets.heat), targets.heat.shape)
+    x_px, y_px = (column + 0.5) * 8, (row + 0.5) * 8
+    left, top, right, bottom = targets.ltrb_px[:, row, column]
+    assert (x_px - left, y_px - top, x_px + right, y_px + bottom) == (24, 16, 72, 48)
+    assert targets.heat.max() == 1.0
+    assert targets.mask.sum() * 4 == nodule.sum()
+
+
+def test_specks_are_neither_wanted_nor_forbidden():
+    nodule = np.zeros((64, 96), np.uint8)
+    nodule[33:37, 41:45] = 1
+    targets = make_targets(nodule)
+    assert targets.heat.max() == 0.0
+    assert targets.weight[4, 5] == 0.0
+    assert targets.weight.sum() == targets.weight.size - 1
+
+
+def test_the_loss_is_small_exactly_when_the_answer_is_right():
+    nodule = np.zeros((64, 96), np.uint8)
+    nodule[16:48, 24:72] = 1
+    targets = make_targets(nodule)
+    mask, heat = torch.from_numpy(targets.mask)[None, None], torch.from_numpy(targets.heat)[None, None]
+    weight, ltrb_px = torch.ones_like(heat), torch.from_numpy(targets.ltrb_px)[None]
+    right = RawOutputs((mask - 0.5) * 40, (heat.clamp(1e-5, 1 - 1e-5)).logit(), (ltrb_px.clamp_min(1.1) / 32).log())
+    wrong = RawOutputs(-right.mask_logit, -right.center_logit, right.box_raw + 1.0)
+    good, bad = (detect_segment_loss(raw, mask, heat, weight, ltrb_px) for raw in (right, wrong))
+    assert float(good.mask) < 0.01
+    assert float(good.center) < 0.3
+    assert float(good.box) < 0.01
+    for name in ("mask", "center", "box"):
+        assert float(getattr(bad, name)) > 3 * float(getattr(good, name)) + 0.1
+
+
+def test_a_batch_without_nodules_has_a_finite_loss():
+    with torch.no_grad():
+        raw = DetectSegmentNet()(torch.rand(1, 1, *SIZE_HW_PX))
+    mask, heat = torch.zeros(1, 1, 32, 48), torch.zeros(1, 1, 8, 12)
+    parts = detect_segment_loss(raw, mask, heat, torch.ones_like(heat), torch.zeros(1, 4, 8, 12))
+    assert all(bool(torch.isfinite(part)) for part in parts)
+    assert float(parts.box) == 0.0
+
+
+def test_folding_the_norms_changes_nothing():
+    torch.manual_seed(0)
+    net = DetectSegmentNet()
+    image = torch.rand(2, 1, *SIZE_HW_PX)
+    net(image)  # moves the running statistics
+    net.eval()
+    with torch.no_grad():
+        before = net(image)
+        fold_norms(net)
+        after = net(image)
+    for first, second in zip(before, after, strict=True):
+        torch.testing.assert_close(first, second, atol=1e-4, rtol=1e-4)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in net.modules())
+
+
+def test_the_encoder_starts_as_the_folded_network_says():
+    try:
+        path = data_dir() / ENCODER_FILE
+    except ConfigError as error:
+        pytest.skip(str(error))
+    if not path.is_file():
+        pytest.skip("the weights weights_mobilenet_v2 are missing")
+    net = DetectSegmentNet().eval()
+    image = torch.rand(2, 1, 64, 96)
+    net.load_encoder(path, image)
+    arrays = np.load(path)
+    with torch.no_grad():
+        found = net.stem(image * 2 - 1)
+        weight = torch.from_numpy(arrays["Conv2d_0_0.weight"].astype(np.float32)).sum(1, keepdim=True)
+        bias = torch.from_numpy(arrays["Conv2d_0_0.bias"].astype(np.float32))
+        expected = torch.nn.functional.relu6(torch.conv2d(image * 2 - 1, weight, bias, stride=2, padding=1))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_suppressed_cells_are_zero_and_peaks_keep_their_score():
+    torch.manual_seed(0)
+    net = DetectSegmentNet().eval()
+    with torch.no_grad():
+        image = torch.rand(1, 1, *SIZE_HW_PX)
+        _, score, _ = Exportable(net)(image)
+        full = torch.sigmoid(net(image).center_logit)
+    highest = torch.nn.functional.max_pool2d(full, 3, stride=1, padding=1)
+    assert torch.equal(score > 0, full >= highest)
+    torch.testing.assert_close(score[score > 0], full[score > 0])
+
+
+def test_a_run_can_be_packaged_and_opened_and_says_what_it_was_made_from(tmp_path):
+    recipe = tiny_recipe()
+    outcome = run_recipe(recipe, tmp_path / "run", tmp_path / "cache", data=tiny_data())
+    manifest = json.loads(outcome.manifest_path.read_text(encoding="utf-8"))
+    assert manifest["steps"] == 2
+    assert manifest["recipe"] == json.loads(json.dumps(recipe.as_dict()))
+    assert len(manifest["data_sha256"]["nodule"]["sha256"]) == 64
+    assert manifest["history"][-1]["step"] == 2
+    model = onnx.load(str(outcome.onnx_path))
+    assert {entry.version for entry in model.opset_import if entry.domain == ""} == {20}
+    assert not any(tensor.external_data for tensor in model.graph.initializer)
+    assert {node.op_type for node in model.graph.node}.isdisjoint({"TopK", "NonMaxSuppression", "Loop", "If"})
+    image = np.random.default_rng(0).random((1, 1, *SIZE_HW_PX), np.float32)
+    outputs = run_onnx(outcome.onnx_path, image)
+    assert {name: array.shape for name, array in outputs.items()} == output_shapes(SIZE_HW_PX)
+
+    package(recipe, tmp_path / "run", tmp_path / "engines", None, golden=image)
+    spec = find_engine("thyroid_nodule", tmp_path / "engines")
+    assert spec.diameter_rel_sd is None
+    with open_engine(spec, "onnxruntime", threads=2) as engine:
+        assert engine.verify() < 1e-3
+
+    report = {
+        "engine": spec.engine_id,
+        "threshold": 0.35,
+        "command": "python -m usassist.evaluation",
+        "sets": {"DDTI val": {"diameter_rel_sd": {"value": 0.3}, "diameter_rel_bias": {"value": -0.4}}},
+    }
+    package(recipe, tmp_path / "run", tmp_path / "engines", report, golden=image)
+    spec = find_engine("thyroid_nodule", tmp_path / "engines")
+    assert spec.labels[0].score_threshold == 0.35
+    assert spec.diameter_rel_sd == 0.5
+
+    with pytest.raises(ConfigError, match="report is about"):
+        package(recipe, tmp_path / "run", tmp_path / "engines", {**report, "engine": "other@1.0.0+0"}, golden=image)
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
+    recipe = tiny_recipe(checkpoint_every_steps=1)
+    seen = []
+
+    class Stop(Exception):
+        pass
+
+    def stop_after_one(progress):
+        seen.append(progress.step)
+        raise Stop
+
+    with pytest.raises(Stop):
+        train(recipe, tiny_data(), tmp_path, watch=stop_after_one)
+    train(recipe, tiny_data(), tmp_path, watch=lambda progress: seen.append(progress.step))
+    assert seen == [1, 2, 2]
+    net, progress = load_trained(tmp_path)
+    assert progress.step == 2
+    assert not net.training
+
+    other = dataclasses.replace(recipe, seed=2)
+    with pytest.raises(ConfigError, match="another recipe"):
+        train(other, tiny_data(), tmp_path)
+
+
+def test_a_run_ends_with_its_time(tmp_path):
+    recipe = tiny_recipe(steps=10_000, wall_clock_min=0.02)
+    train(recipe, tiny_data(), tmp_path)
+    _, progress = load_trained(tmp_path)
+    assert 1 <= progress.step < 200
+
+
+def test_a_failure_while_making_batches_reaches_the_caller(tmp_path):
+    data = tiny_data()
+    broken = dataclasses.replace(data, gland=[dataclasses.replace(data.gland[0], nodule=np.zeros((0, 0), np.uint8))])
+    with pytest.raises(cv2.error):
+        train(tiny_recipe(), broken, tmp_path)
+
+
+def test_an_export_that_is_too_large_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("usassist.training.export.MAX_ONNX_BYTES", 1000)
+    with pytest.raises(EngineSpecError, match="8 MB"):
+        export_onnx(DetectSegmentNet().eval(), SIZE_HW_PX, tmp_path / "m.onnx", np.zeros((1, 1, *SIZE_HW_PX), "f4"))
