@@ -8,7 +8,7 @@ DATA   := $(wildcard ../shared/data)
 export USASSIST_DATA ?= $(if $(DATA),$(abspath $(DATA)))
 
 .DEFAULT_GOAL := help
-.PHONY: help replay demo test lint slow wheel clean
+.PHONY: help replay demo test lint clips wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -32,6 +32,11 @@ lint: $(VENV)/.installed-$(EXTRAS)  ## ruff, mypy, import contracts
 	@$(BIN)/mypy
 	@echo "==> import contracts"
 	@$(BIN)/lint-imports
+
+clips: $(VENV)/.installed-$(EXTRAS)  ## play every real clip below USASSIST_DATA, and say how it went
+	@test -n "$(USASSIST_DATA)" || { echo "USASSIST_DATA names no folder; set it to the folder with the data sets" >&2; exit 1; }
+	@echo "==> playing every clip of ultrasound_clips_lung and ultrasound_clips_itkpocus in its own time"
+	@$(BIN)/python -m tests.replay.every_clip $(USASSIST_DATA)/ultrasound_clips_lung $(USASSIST_DATA)/ultrasound_clips_itkpocus
 
 wheel: $(VENV)/.installed-$(EXTRAS)  ## build dist/*.whl and try it in an empty environment
 	@echo "==> building the wheel and replaying the bundled clip with it in an environment of its own"
