@@ -70,7 +70,10 @@ def examine() -> list[Finding]:
         ("display", _display, False),
     ):
         findings.append(_guarded(what, look, needed))
-    findings += _engines()
+    try:
+        findings += _engines()
+    except (UsAssistError, ImportError) as error:
+        findings.append(Finding(what="engines", ok=False, detail=str(error)))
     return findings
 
 
@@ -119,7 +122,7 @@ def _demo_clip() -> tuple[bool, str]:
 
 def _free_disk() -> tuple[bool, str]:
     free = shutil.disk_usage(Path.cwd()).free
-    return free > _LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB in this folder; a recording needs about 1 GiB a minute"
+    return free > _LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB in this folder; the bundled clip records 0.3 GiB a minute"
 
 
 def _processor() -> tuple[bool, str]:
@@ -137,6 +140,9 @@ def _engines() -> list[Finding]:
     """Open every engine with every back end that can run, and let it answer its golden input."""
     from usassist.engine import BACKENDS, list_engines, open_engine, why_unavailable
 
+    specs = list_engines()
+    if not specs:
+        return [Finding(what="engines", ok=False, detail="there is none; install usassist again")]
     findings = []
     for backend in BACKENDS:
         reason = why_unavailable(backend)
@@ -146,7 +152,7 @@ def _engines() -> list[Finding]:
         if backend == "null":
             continue
         try:
-            for spec in list_engines():
+            for spec in specs:
                 with open_engine(spec, backend) as engine:
                     detail = f"{spec.engine_id} meets its golden output within {engine.verify():.2g}"
                 findings.append(Finding(what=f"back end {backend}", ok=True, detail=detail))
