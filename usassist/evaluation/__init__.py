@@ -7,7 +7,7 @@ from usassist.evaluation.evaluate import (
     evaluate_negatives,
     run_frames,
 )
-from usassist.evaluation.folders import LabelledFrame, read_labelled, read_negatives, render_phantom
+from usassist.evaluation.folders import LabelledFrame, read_clips, read_labelled, read_negatives, render_phantom
 from usassist.evaluation.metrics import Figure, bootstrap_by_case
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "choose_threshold",
     "evaluate",
     "evaluate_negatives",
+    "read_clips",
     "read_labelled",
     "read_negatives",
     "render_phantom",

@@ -23,7 +23,7 @@ from usassist.config import data_dir
 from usassist.engine import find_engine, open_engine
 from usassist.errors import UsAssistError
 from usassist.evaluation.evaluate import FrameOutcome, choose_threshold, evaluate, evaluate_negatives, run_frames
-from usassist.evaluation.folders import LabelledFrame, read_labelled, read_negatives, render_phantom
+from usassist.evaluation.folders import LabelledFrame, read_clips, read_labelled, read_negatives, render_phantom
 from usassist.evaluation.metrics import Figure
 
 _LOWEST_THRESHOLD = 0.05
@@ -76,6 +76,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
         names = (root / "thyroid_ddti" / "val.txt").read_text(encoding="utf-8").split()
         nodules = run(read_labelled(root / "thyroid_ddti", names))
         gland = run(read_negatives(root / "thyroid_gland_tg3k" / "val"))
+        clips = run(read_clips(root / "ultrasound_clips_lung"))
         phantom = run(render_phantom(options.phantom)) if options.phantom else []
         report: dict[str, Any] = {"engine": spec.engine_id, "backend": engine.backend, "sets": {}}
     threshold = spec.labels[0].score_threshold if options.threshold is None else options.threshold
@@ -87,13 +88,14 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     sets["TG3K val, all sweeps"] = evaluate_negatives(gland, threshold)
     unseen = [outcome for outcome in gland if int(outcome.name) >= options.negatives_from]
     sets[f"TG3K val, file numbers from {options.negatives_from}"] = evaluate_negatives(unseen, threshold)
+    sets["lung clips"] = evaluate_negatives(clips, threshold)
     if phantom:
         shown = [outcome for outcome in phantom if outcome.truth.any()]
         sets["phantom, with nodule"] = evaluate(shown, threshold)
         empty = [outcome for outcome in phantom if not outcome.truth.any()]
         sets["phantom, without nodule"] = evaluate_negatives(empty, threshold)
     report["elapsed_ms_median"] = float(np.median([outcome.elapsed_ms for outcome in nodules]))
-    report["frames_not_cropped"] = sum(not outcome.cropped for outcome in (*nodules, *gland, *phantom))
+    report["frames_not_cropped"] = sum(not outcome.cropped for outcome in (*nodules, *gland, *clips, *phantom))
     return report
 
 

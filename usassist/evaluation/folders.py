@@ -16,11 +16,12 @@ from usassist.errors import ConfigError
 from usassist.frames import to_grey
 from usassist.phantom import PhantomConfig, PhantomScanner
 
-__all__ = ["LabelledFrame", "read_labelled", "read_negatives", "render_phantom"]
+__all__ = ["LabelledFrame", "read_clips", "read_labelled", "read_negatives", "render_phantom"]
 
 UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 
+_CLIP_FRAMES, _CLIP_STRIDE = 100, 20
 _SWEEP_NUMBERS = 225  # file numbers per sweep, on average: 3585 frames of 16 sweeps
 
 
@@ -80,6 +81,28 @@ def read_negatives(folder: Path, first_number: int = 0) -> Iterator[LabelledFram
             image = _read(folder / "images", path.stem)
             case = f"block{int(path.stem) // _SWEEP_NUMBERS}"
             yield LabelledFrame(name=path.stem, case=case, image=image, truth=np.zeros(image.shape, np.bool_))
+
+
+def read_clips(folder: Path) -> Iterator[LabelledFrame]:
+    """Frames of clips that show no thyroid at all: every 20th of the first 100 of each clip; a clip is a case.
+
+    Parameters
+    ----------
+    folder : clips (``*.mp4``, ``*.mov``, ``*.mpeg``) in sub-folders
+    """
+    for path in sorted(path for path in folder.glob("*/*") if path.suffix.lower() in (".mp4", ".mov", ".mpeg")):
+        clip = cv2.VideoCapture(str(path))
+        try:
+            for index in range(_CLIP_FRAMES):
+                ok, frame = clip.read()
+                if not ok:
+                    break
+                if index % _CLIP_STRIDE == 0:
+                    image = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), np.uint8)
+                    truth = np.zeros(image.shape, np.bool_)
+                    yield LabelledFrame(name=f"{path.stem}_{index}", case=path.stem, image=image, truth=truth)
+        finally:
+            clip.release()
 
 
 def render_phantom(count: int) -> Iterator[LabelledFrame]:

@@ -113,7 +113,7 @@ def run_recipe(
     """
     data = prepare(recipe, cache_dir) if data is None else data
     out_dir.mkdir(parents=True, exist_ok=True)
-    last = Progress()
+    last, commit = Progress(), _commit()  # of the code that runs, not of what is there when it ends
 
     def note(progress: Progress) -> None:
         nonlocal last
@@ -124,7 +124,7 @@ def run_recipe(
     probe = _probe(data.validation or data.nodule, recipe.size_hw_px)
     parity = export_onnx(net, recipe.size_hw_px, out_dir / "model.onnx", probe)
     facts: dict[str, Any] = {
-        "commit": _commit(),
+        "commit": commit,
         "data_sha256": {
             name: {"frames": len(samples), "sha256": fingerprint(samples)}
             for name, samples in (

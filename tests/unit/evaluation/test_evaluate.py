@@ -10,6 +10,7 @@ from usassist.evaluation import (
     choose_threshold,
     evaluate,
     evaluate_negatives,
+    read_clips,
     read_labelled,
     read_negatives,
     render_phantom,
@@ -128,3 +129,17 @@ def test_phantom_screens_come_with_their_truth_in_screen_pixels():
     for item in shown:
         assert item.image.shape == item.truth.shape
         assert item.image.dtype == np.uint8
+
+
+def test_every_20th_frame_of_a_clip_is_read(tmp_path):
+    (tmp_path / "linear").mkdir()
+    path = tmp_path / "linear" / "a.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25.0, (64, 48))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV cannot write mp4")
+    for index in range(45):
+        writer.write(np.full((48, 64, 3), index, np.uint8))
+    writer.release()
+    found = list(read_clips(tmp_path))
+    assert [item.name for item in found] == ["a_0", "a_20", "a_40"]
+    assert {item.case for item in found} == {"a"}

@@ -48,6 +48,7 @@ class OverlayVideo:
         self._end = StreamEnd(abandoned)
         self._writer: VideoWriter | None = None
         self._canvas: UInt8Array = np.empty((0, 0, 3), np.uint8)
+        self._published_ns: dict[int, int] = {}
         self.frames = 0
         self.subscriber = Subscriber(address, _TOPICS, "archive")
 
@@ -75,6 +76,7 @@ class OverlayVideo:
         if name == "frame":
             self._pairs.add_frame(frame_from(message))
         elif name == "result":
+            self._published_ns[message.body.frame_id] = message.t_publish_ns
             self._pairs.add_result(result_from(message))
         elif name == "engine":
             self._engine = message.body
@@ -82,8 +84,8 @@ class OverlayVideo:
             self._write(pair)
 
     def _write(self, pair: Pair) -> None:
-        # The age at publication is in the result's own state; the age at writing means nothing.
-        now_ns = pair.frame.t_capture_ns
+        # The age shown is that at publication: when the file is written says nothing about the stream.
+        now_ns = self._published_ns.pop(pair.frame.frame_id, pair.frame.t_capture_ns)
         view = view_of_pair(pair.result, self._engine, self._end.session, now_ns)
         picture = self._painter.paint(pair.frame, pair.result, view, self._engine)
         if self._writer is None:
