@@ -46,7 +46,7 @@ class Stream:
     def begin(self) -> None:
         assert self.publisher.wait_for_archives(len(self.threads), 10, lambda: True)
         self.publisher.event("engine", ENGINE)
-        self.publisher.event("session", SESSION)
+        self.publisher.event("session", msgspec.structs.replace(SESSION, realtime=False))
 
     def end(self, last_frame_id: int, state: SessionState = SessionState.ENDED) -> None:
         body = msgspec.structs.replace(SESSION, state=state, last_frame_id=last_frame_id)
