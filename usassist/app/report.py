@@ -20,7 +20,7 @@ _STATE_WORDS = {
     ResultState.FINDING: "finding",
     ResultState.NO_FINDING: "no finding",
     ResultState.NO_RESULT: "no result",
-    ResultState.STALE: "stale (answer came too late)",
+    ResultState.STALE: "stale (came too late)",
 }
 
 
@@ -87,7 +87,7 @@ def print_outcome(outcome: Outcome) -> None:
         table.add_row("  why not answered", causes)
     table.add_row("nodules outlined", str(summary["nodules"]))
     if summary["decode_errors"]:
-        table.add_row("pictures that could not be decoded", str(summary["decode_errors"]))
+        table.add_row("could not be decoded", str(summary["decode_errors"]))
     latency = summary["latency_capture_to_published"]
     text = (
         "none"

@@ -15,6 +15,12 @@ const certaintyText = (nodule) =>
     ? "not calibrated"
     : `± ${nodule.major_u95_mm.toFixed(1)} × ± ${nodule.minor_u95_mm.toFixed(1)} mm`;
 
+// No length without its uncertainty beside it.
+const sizeInOneLine = (nodule) =>
+  nodule.major_mm === null
+    ? `${sizeText(nodule)}, ${certaintyText(nodule)}`
+    : `${nodule.major_mm.toFixed(1)} ± ${nodule.major_u95_mm.toFixed(1)} × ${nodule.minor_mm.toFixed(1)} ± ${nodule.minor_u95_mm.toFixed(1)} mm`;
+
 // Fit the picture into the canvas. The canvas has as many pixels as the screen shows, so that lines stay sharp
 // whatever the size of the picture.
 function fit(canvas, bitmap) {
@@ -70,8 +76,7 @@ function strokeTwice(context, color, unit, trace) {
 }
 
 function drawLabel(context, canvas, nodule, row, place, unit) {
-  const lines = [`${numberOf(nodule, row)} ${nodule.label} ${nodule.score.toFixed(2)}`, sizeText(nodule)];
-  if (nodule.major_mm === null) lines[1] += `, ${certaintyText(nodule)}`;
+  const lines = [`${numberOf(nodule, row)} ${nodule.label} ${nodule.score.toFixed(2)}`, sizeInOneLine(nodule)];
   const line = 17 * unit;
   context.font = `600 ${13 * unit}px system-ui, "DejaVu Sans", sans-serif`;
   context.textBaseline = "middle";

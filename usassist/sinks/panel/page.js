@@ -68,6 +68,7 @@ function render() {
   const shown = frozen ?? current;
   const view = frozen ? frozen.view : live;
   drawScene(canvas, shown?.bitmap ?? null, view.draw && shown ? shown.head.nodules : [], options);
+  writeFrame(shown, now);
   const state = `${live.state} ${live.headline} ${view.state} ${view.live} ${frozen !== null}`;
   if (state !== shownState || now >= textDue) {
     shownState = state;
@@ -127,12 +128,19 @@ function writeNodules(head, view, shown) {
   set("table-note", notes[view.state] ?? `${view.headline}: nothing is listed.`);
 }
 
+const number = (value, unit, digits = 0) => (value === null || value === undefined ? "–" : `${value.toFixed(digits)}${unit}`);
+
+// Written with every picture, so that it is always the number of the picture on the canvas. Everything else is
+// written a few times a second, so that it can be read.
+function writeFrame(shown, now) {
+  const head = shown?.head;
+  const aged = head && head.age_ms !== null && frozen === null && now - lastPacket <= QUIET_MS;
+  set("frame", head && head.frame_id !== null ? `${head.frame_id}` : "–");
+  set("age", aged ? number(head.age_ms + delay + (now - shown.received), " ms") : "–");
+}
+
 function writeStream(live, now) {
   const head = current?.head;
-  const number = (value, unit, digits = 0) => (value === null || value === undefined ? "–" : `${value.toFixed(digits)}${unit}`);
-  const aged = head && head.age_ms !== null && live !== null && now - lastPacket <= QUIET_MS;
-  set("frame", head && head.frame_id !== null ? `${head.frame_id}` : "–");
-  set("age", aged ? number(head.age_ms + delay + (now - current.received), " ms") : "–");
   set("fps", `${fps(now).toFixed(1)} frames/s`);
   if (!head) return;
   const health = head.counters.health;
