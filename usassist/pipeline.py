@@ -145,6 +145,7 @@ class StreamSummary:
 
     Attributes
     ----------
+    realtime : the source kept its own time; if not, latency includes waiting for the frame before
     frames : that the source gave
     by_state : results per state
     by_cause : results without an answer, per cause
@@ -158,6 +159,7 @@ class StreamSummary:
     session_id: str
     engine_id: str
     backend: str
+    realtime: bool
     frames: int = 0
     by_state: Counter[str] = field(default_factory=Counter)
     by_cause: Counter[str] = field(default_factory=Counter)
@@ -179,6 +181,7 @@ class StreamSummary:
             "session_id": self.session_id,
             "state": str(self.state),
             "reason": self.reason,
+            "realtime": self.realtime,
             "frames": self.frames,
             "results_by_state": {str(state): self.by_state[state] for state in ResultState},
             "no_answer_by_cause": {str(cause): self.by_cause[cause] for cause in Cause},
@@ -252,7 +255,9 @@ class Stream:
             ),
             intended_use=engine.spec.intended_use,
         )
-        self.summary = StreamSummary(session_id=session_id, engine_id=engine.spec.engine_id, backend=engine.backend)
+        self.summary = StreamSummary(
+            session_id=session_id, engine_id=engine.spec.engine_id, backend=engine.backend, realtime=realtime
+        )
 
     def run(self, stop: threading.Event) -> StreamSummary:
         """Stream until the source ends, breaks, or `stop` is set.

@@ -94,7 +94,7 @@ def print_outcome(outcome: Outcome) -> None:
         if latency is None
         else f"p50 {latency['p50_ms']}  p95 {latency['p95_ms']}  p99 {latency['p99_ms']}  max {latency['max_ms']} ms"
     )
-    table.add_row("capture to published result", text)
+    table.add_row("capture to published result" if summary["realtime"] else "capture to result, not live", text)
     table.add_row("frames per second", str(summary["frames_per_s"]))
     table.add_row("recorded", _recorded(summary["recorded"]))
     console = Console()
