@@ -37,10 +37,9 @@ def test_the_demo_shows_the_bundled_clip_with_nodules_in_millimetres_and_ends_on
         page.goto(f"http://127.0.0.1:{port}")
         page.wait_for_function("() => window.usassist?.frames > 30", timeout=60_000)
         page.wait_for_function("() => usassist.state === 'finding'", timeout=60_000)
-        page.wait_for_function(
-            "() => /[0-9.]+ × [0-9.]+ mm± [0-9.]+ × ± [0-9.]+ mm/.test(document.querySelector('.us tbody')?.textContent || '')",
-            timeout=60_000,
-        )
+        sizes = "/[0-9.]+ × [0-9.]+ mm± [0-9.]+ × ± [0-9.]+ mm/"
+        table = "document.querySelector('.us tbody')?.textContent || ''"
+        page.wait_for_function(f"() => {sizes}.test({table})", timeout=60_000)
         assert page.get_by_text("thyroid_nodule@").first.is_visible()
         page.close()
         process.send_signal(signal.SIGINT)
