@@ -71,7 +71,8 @@ class Child:
             text=True,
             encoding="utf-8",
         )
-        threading.Thread(target=self._listen, name=f"{name} reports", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name=f"{name} reports", daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None  # asked for above
@@ -141,6 +142,9 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._listener.join(1.0)
+        if self._process.stdout is not None and not self._listener.is_alive():
+            self._process.stdout.close()
 
     def __enter__(self) -> Self:
         return self

@@ -12,9 +12,8 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from usassist.closing import Closing
 from usassist.errors import SchemaVersionError, SessionError
 
 __all__ = ["LoggedMessage", "MessageLogWriter", "read_log"]
@@ -34,7 +33,7 @@ class LoggedMessage:
     without_pixels: bool
 
 
-class MessageLogWriter:
+class MessageLogWriter(Closing):
     """Appends messages to a new log file.
 
     Raises
@@ -59,14 +58,6 @@ class MessageLogWriter:
     def close(self) -> None:
         """Close the file. May be called twice."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def read_log(path: Path) -> Iterator[LoggedMessage]:

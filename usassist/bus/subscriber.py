@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import zmq
 
 from usassist.bus.address import Service, endpoint
 from usassist.bus.codec import Message, decode
 from usassist.bus.topics import TOPICS, Lane
+from usassist.closing import Closing
 from usassist.errors import BusError, MessageError, SchemaVersionError
 
 __all__ = ["Subscriber"]
@@ -19,7 +19,7 @@ __all__ = ["Subscriber"]
 logger = logging.getLogger(__name__)
 
 
-class Subscriber:
+class Subscriber(Closing):
     """Receives the messages of one stream.
 
     Parameters
@@ -147,11 +147,3 @@ class Subscriber:
         for socket in self._sockets:
             socket.close(linger=0)
         self._context.term()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from usassist.closing import Closing
 from usassist.engine.spec import EngineSpec, TensorSpec
 from usassist.errors import EngineError, EngineOutputError, EngineSpecError
 
@@ -39,7 +39,7 @@ class Session(Protocol):
         ...
 
 
-class Engine:
+class Engine(Closing):
     """An open engine: every input and output is checked against the spec on every call.
 
     Parameters
@@ -141,14 +141,6 @@ class Engine:
     def close(self) -> None:
         """Free the runtime. May be called twice."""
         self._session.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _check_output(spec: EngineSpec, tensor: TensorSpec, array: npt.NDArray[Any] | None) -> None:

@@ -7,8 +7,6 @@ import stat
 from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
 
@@ -17,6 +15,7 @@ import av
 import av.error
 import av.video.stream
 
+from usassist.closing import Closing
 from usassist.errors import SourceError, SourceFormatError
 from usassist.sources.checksums import SliceCheck
 from usassist.sources.pixels import UInt8Array, to_image
@@ -60,7 +59,7 @@ def check_file(path: Path) -> None:
         raise SourceFormatError(f"{path.name} is empty; copy it again")
 
 
-class VideoPass:
+class VideoPass(Closing):
     """A video file opened for one pass from its first frame to its last. Use it as a context manager.
 
     Attributes
@@ -163,14 +162,6 @@ class VideoPass:
         """Release the file."""
         self._container.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _pick_stream(self) -> av.video.stream.VideoStream:
         for stream in self._container.streams.video:
             if "attached_pic" not in str(stream.disposition):
@@ -186,7 +177,8 @@ class VideoPass:
 
     def _no_video(self, why: str) -> SourceFormatError:
         return SourceFormatError(
-            f"{self._name} holds no video that can be played ({why}); give an mp4, mov, mkv, avi or mpeg file"
+            f"{self._name} holds no video that can be played ({why}); give an mp4, mov, mkv, avi or mpeg "
+            "file, or copy this one again if it was cut off"
         )
 
     def _broken(self, given: int, why: str) -> SourceError:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from usassist.closing import Closing
 from usassist.records import Frame, SourceInfo
 from usassist.sources.base import SourceOptions
 
@@ -44,7 +43,7 @@ class Picture:
     time_base: Fraction | None = None
 
 
-class PacedSource(ABC):
+class PacedSource(Closing):
     """A source whose pictures are due at known times.
 
     A subclass gives pictures; this class hands them over when they are due. A picture that is late is handed over at
@@ -78,14 +77,6 @@ class PacedSource(ABC):
     def close(self) -> None:
         """End the stream at the next frame. May be called twice, and from another thread than ``frames()``."""
         self._closed.set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _picture_stream(self) -> Generator[Picture, None, None]:
         """The pictures as a generator, so that closing it releases the file at once."""

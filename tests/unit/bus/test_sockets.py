@@ -29,13 +29,13 @@ def test_an_archive_gets_everything_in_order(bus_address: str) -> None:
     publisher = _publisher(bus_address, lossless=True)
     with _archive(bus_address) as archive:
         assert publisher.wait_for_archives(1, 10, lambda: True)
-        for number in range(50):
+        for number in range(20):  # fewer than the queue holds: nobody reads yet
             publisher.frame(make_frame(number))
             publisher.result(make_result(number))
         frames, results = [], []
         for _, message in archive.each(50, lambda: True):
             (frames if message.topic.name == "frame" else results).append(message.body.frame_id)
-        assert frames == results == list(range(50))
+        assert frames == results == list(range(20))
         assert not any(archive.gaps.values())
     publisher.close()
 
