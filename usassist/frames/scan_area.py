@@ -38,7 +38,6 @@ _MOTION_LEVELS = 6  # range in time that counts as motion
 _THICK = 0.036  # share of the longer side below which a structure is text, a ruler or a bar
 _LEAST_SHARE = 0.02  # a picture smaller than this share of the screen is none
 _SECOND_SHARE = 0.2  # a second view has at least this share of the area of the first
-_WHOLE_SHARE = 0.9  # a rectangle of this share of the frame is the whole frame
 _REMEDY = "give it with --crop X1,Y1,X2,Y2, or --crop none where the frame holds nothing but the picture"
 
 
@@ -72,7 +71,8 @@ def find_scan_area(frames: Sequence[_UInt8Array]) -> ScanArea:
 
     One still is enough; several frames spread over a clip make it surer. The rectangle holds the whole picture
     (linear, trapezoid, fan, or both halves of a dual view) and leaves out text, ruler, grey bar and body mark as far
-    as they lie beside it. A frame that is picture nearly everywhere is returned whole.
+    as they lie beside it. A frame that is bare around a picture which reaches its edges is returned whole; one that has
+    marks there is not, however thin they are: they may be a name.
 
     Parameters
     ----------
@@ -99,10 +99,7 @@ def find_scan_area(frames: Sequence[_UInt8Array]) -> ScanArea:
     x1, y1, x2, y2 = (step_px * edge for edge in rectangle)
     x2 = width_px if x2 > width_px - 2 * step_px else x2
     y2 = height_px if y2 > height_px - 2 * step_px else y2
-    area = ScanArea(xyxy_px=(x1, y1, x2, y2), grab_hw_px=grab_hw_px)
-    if area.fraction >= _WHOLE_SHARE:
-        return ScanArea(xyxy_px=(0, 0, width_px, height_px), grab_hw_px=grab_hw_px)
-    return area
+    return ScanArea(xyxy_px=(x1, y1, x2, y2), grab_hw_px=grab_hw_px)
 
 
 def _reduce(frames: Sequence[_UInt8Array]) -> tuple[_UInt8Array, _BoolArray | None, int]:

@@ -175,3 +175,18 @@ def test_nodules_of_the_public_set_lie_inside_the_area() -> None:
         whole += area.is_whole
     assert np.mean(held) >= 0.98
     assert whole == 0
+
+
+@pytest.mark.parametrize("frames", [1, 5])
+def test_a_thin_banner_over_a_picture_that_fills_the_rest_is_cut_off(frames: int) -> None:
+    rng = np.random.default_rng(2)
+    shown = []
+    for _ in range(frames):
+        noise = rng.rayleigh(40, (600, 800)).clip(8, 255)
+        screen = np.asarray(cv2.GaussianBlur(noise, (0, 0), 1.2), np.uint8)
+        screen[:34] = 0
+        cv2.putText(screen, "PHANTOM^DEMO  ID SIM-1", (12, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, 255, 1, cv2.LINE_AA)
+        shown.append(screen)
+    x1, y1, x2, y2 = find_scan_area(shown).xyxy_px
+    assert 26 <= y1 <= 40, "no letter of the banner passes, and the picture stays"
+    assert (x1, x2, y2) == (0, 800, 600)
