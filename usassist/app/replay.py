@@ -20,7 +20,7 @@ from usassist.app.streaming import StreamOptions, run_stream
 from usassist.bus import SessionState
 from usassist.errors import SessionError, UsAssistError
 from usassist.records import Result, SourceInfo
-from usassist.sinks.files import prepare_folder, write_atomic
+from usassist.sinks.files import SESSION_FILES, prepare_folder, write_atomic
 
 __all__ = ["Outcome", "Progress", "replay", "stop_on_signal"]
 
@@ -99,7 +99,7 @@ def replay(options: StreamOptions, folder: Path, *, overlay_video: bool, window:
                 raise SessionError("the recorder did not connect; run usassist doctor")
             if screen is not None:
                 screen.begin({"address": options.bus})
-        except UsAssistError:
+        except BaseException:  # Ctrl-C as well: nothing half-begun stays
             stack.close()
             _leave_nothing(folder, existed)
             raise
@@ -151,7 +151,7 @@ def stop_on_signal() -> Iterator[threading.Event]:
 
 def _leave_nothing(folder: Path, existed: bool) -> None:
     """Remove what the children had begun, and the folder if this run made it."""
-    for name in ("session.toml", "frames.jsonl", "results.jsonl", "bus.log", "overlay.mkv"):
+    for name in SESSION_FILES:
         (folder / name).unlink(missing_ok=True)
     if not existed:
         with contextlib.suppress(OSError):

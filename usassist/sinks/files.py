@@ -9,7 +9,17 @@ from pathlib import Path
 
 from usassist.errors import SessionError, UsageError
 
-__all__ = ["explain", "prepare_folder", "write_atomic"]
+__all__ = ["SESSION_FILES", "explain", "prepare_folder", "write_atomic"]
+
+SESSION_FILES = (
+    "session.toml",
+    "frames.mkv",
+    "frames.jsonl",
+    "results.jsonl",
+    "bus.log",
+    "overlay.mkv",
+    "summary.json",
+)
 
 
 def prepare_folder(folder: Path) -> None:
@@ -25,7 +35,7 @@ def prepare_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; give a folder for --out")
     try:
-        if (folder / "session.toml").exists() or (folder / "frames.jsonl").exists():
+        if any((folder / name).exists() for name in SESSION_FILES):
             raise SessionError(f"{folder} already holds a session; choose another --out or move it away")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

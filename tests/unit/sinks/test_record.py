@@ -208,6 +208,14 @@ def test_a_folder_that_holds_a_session_is_left_alone(stream: Stream, tmp_path: P
     assert before == {file.name: file.read_bytes() for file in (tmp_path / "s").iterdir()}
 
 
+@pytest.mark.parametrize("name", ["overlay.mkv", "bus.log", "summary.json", "frames.mkv"])
+def test_no_file_of_an_earlier_session_is_overwritten(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(SessionError, match="already holds a session"):
+        prepare_folder(tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+
+
 def test_a_file_in_place_of_the_folder_is_wrong_use(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("x")
     with pytest.raises(UsageError, match="is a file"):
