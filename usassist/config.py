@@ -54,11 +54,12 @@ class StreamConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BusConfig:
-    """Table ``[bus]``: where the stream publishes.
+    """Table ``[bus]``: where a stream that others watch publishes; ``replay`` does so when ``--bus`` is given.
 
     Attributes
     ----------
-    address : ``ipc`` for a private folder of this user, or ``tcp://127.0.0.1:PORT`` (four ports from there on)
+    address : where overlay and panel listen: ``ipc`` for a private folder of this user, or ``tcp://127.0.0.1:PORT``
+        (four ports from there on)
     """
 
     address: str = "ipc"

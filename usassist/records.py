@@ -66,7 +66,6 @@ class Cause(StrEnum):
 
     DROPPED = "dropped"  # the frame was overwritten in the capture slot before the engine took it
     ENGINE_ERROR = "engine_error"  # the engine raised, or its output failed the checks
-    ENGINE_UNKNOWN = "engine_unknown"  # a sink has not been told what this engine is
     NULL_ENGINE = "null_engine"  # the back end `null` computes nothing
     LATE = "late"  # the answer came later than the configured age
     MISSING = "missing"  # a sink never received a result for this frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -241,7 +242,5 @@ def _say_where(url: str) -> None:
 
 
 def _panel_config(settings: Any, host: str | None, port: int | None) -> Any:
-    import dataclasses
-
     changes = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
     return dataclasses.replace(settings, **changes)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from usassist.app.processes import Child
 from usassist.app.sockets import private_bus
-from usassist.app.streaming import StreamOptions, run_stream
+from usassist.app.streaming import StreamOptions, open_stream
 from usassist.bus import SessionState
 from usassist.errors import SessionError, UsAssistError
 from usassist.records import Result, SourceInfo
@@ -78,20 +78,22 @@ def replay(options: StreamOptions, folder: Path, *, overlay_video: bool, window:
     """
     existed = folder.exists()
     prepare_folder(folder)
+    ours = False  # files in the folder are this run's once its recorder has made them, each as a new file
     names = ["record", *(["overlay_video"] if overlay_video else [])]
     with contextlib.ExitStack() as stack:
-        children = {name: stack.enter_context(Child(name)) for name in names}
-        screen = stack.enter_context(Child("overlay")) if window else None
-        if not options.bus:
-            options = dataclasses.replace(options, bus=stack.enter_context(private_bus()))
         try:
+            children = {name: stack.enter_context(Child(name)) for name in names}
+            screen = stack.enter_context(Child("overlay")) if window else None
+            if not options.bus:
+                options = dataclasses.replace(options, bus=stack.enter_context(private_bus()))
             stop = stack.enter_context(stop_on_signal())
-            stream = stack.enter_context(run_stream(options, on_open=progress.opened, on_result=progress.result))
+            stream = stack.enter_context(open_stream(options, on_open=progress.opened, on_result=progress.result))
             children["record"].begin({"address": options.bus, "folder": str(folder)})
             if overlay_video:
                 children["overlay_video"].begin({"address": options.bus, "path": str(folder / "overlay.mkv")})
-            for child in children.values():
+            for name, child in children.items():
                 child.wait_for("ready", timeout_s=_READY_S)
+                ours = ours or name == "record"
             archives = list(children.values())
             if not stream.publisher.wait_for_archives(
                 len(archives), _READY_S, lambda: all(child.alive for child in archives)
@@ -101,7 +103,7 @@ def replay(options: StreamOptions, folder: Path, *, overlay_video: bool, window:
                 screen.begin({"address": options.bus})
         except BaseException:  # Ctrl-C as well: nothing half-begun stays
             stack.close()
-            _leave_nothing(folder, existed)
+            _leave_nothing(folder, existed=existed, ours=ours)
             raise
         error: str | None = None
         try:
@@ -149,9 +151,9 @@ def stop_on_signal() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _leave_nothing(folder: Path, existed: bool) -> None:
-    """Remove what the children had begun, and the folder if this run made it."""
-    for name in SESSION_FILES:
+def _leave_nothing(folder: Path, *, existed: bool, ours: bool) -> None:
+    """Remove what this run had begun, and the folder if this run made it and nobody else uses it."""
+    for name in SESSION_FILES if ours else ():
         (folder / name).unlink(missing_ok=True)
     if not existed:
         with contextlib.suppress(OSError):

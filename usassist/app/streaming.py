@@ -16,7 +16,7 @@ from usassist.pipeline import Stream
 from usassist.records import Result, SourceInfo
 from usassist.sources import open_source, parse_crop
 
-__all__ = ["StreamOptions", "new_session_id", "run_stream"]
+__all__ = ["StreamOptions", "new_session_id", "open_stream"]
 
 
 def new_session_id() -> str:
@@ -56,7 +56,7 @@ class StreamOptions:
 
 
 @contextlib.contextmanager
-def run_stream(
+def open_stream(
     options: StreamOptions,
     *,
     on_open: Callable[[SourceInfo], None] | None = None,

@@ -12,6 +12,7 @@ Viewers and archives are served from different sockets, because they want opposi
 from __future__ import annotations
 
 import os
+import socket as sockets
 import stat
 import threading
 import time
@@ -189,8 +190,6 @@ def _clear_dead_socket(path: Path) -> None:
     BusError
         If somebody answers on it, or the folder cannot be used.
     """
-    import socket as sockets
-
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():

@@ -31,6 +31,7 @@ import tomlkit
 
 from usassist import __version__
 from usassist.bus import (
+    TOPICS,
     EngineBody,
     Message,
     MessageLogWriter,
@@ -51,7 +52,7 @@ __all__ = ["Recorder", "result_line"]
 logger = logging.getLogger(__name__)
 
 SESSION_SCHEMA = (1, 0)
-_TOPICS = ("frame", "result", "engine", "session", "health")
+_TOPICS = tuple(topic.name for topic in TOPICS.values() if topic.recorded)
 _to_json = msgspec.json.Encoder().encode
 
 
@@ -91,7 +92,10 @@ class Recorder:
             self._log = MessageLogWriter(folder / "bus.log")
             self._write_session(complete=False)
         except (OSError, SessionError) as error:
+            made = [*self._files, *(["bus.log"] if self._log is not None else [])]
             self._close_files()
+            for name in made:
+                (folder / name).unlink(missing_ok=True)
             raise SessionError(explain(folder, error)) from error
 
     def run(self) -> None:
@@ -245,7 +249,7 @@ def result_line(result: Result, engine: EngineBody | None, t_publish_ns: int) ->
             "track_id": int(found.track_id[i]),
             "score": round(float(found.score[i]), 4),
             "xyxy_px": _rounded(found.xyxy_px[i]),
-            "contour_xy_px": [_rounded(point) for point in contour],
+            "contour_xy_px": _rounded(contour),
             **{
                 name: None if (column := getattr(sizes, name)) is None else round(float(column[i]), 3)
                 for name in (*sizes.PIXEL_COLUMNS, *sizes.MILLIMETRE_COLUMNS)
@@ -278,5 +282,5 @@ def _grey_plane(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
     return np.asarray(green, np.uint8) if same else None
 
 
-def _rounded(values: npt.NDArray[np.float32]) -> list[float]:
-    return [round(float(value), 2) for value in values]
+def _rounded(values: npt.NDArray[np.float32]) -> Any:
+    return np.round(values.astype(np.float64), 2).tolist()

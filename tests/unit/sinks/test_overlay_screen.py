@@ -26,6 +26,7 @@ def test_the_window_shows_a_frame_with_its_own_result_and_then_that_nothing_come
     clock = FakeClock()
     screen = OverlayScreen(clock)
     assert _stripe(screen.picture()) == STATE_COLOR_RGB[ResultState.NO_RESULT], "nothing has come yet"
+    assert screen.picture() is None, "the same silence is painted once"
     screen.take(_event("engine", ENGINE))
     screen.take(_event("session", SESSION))
     screen.take(decode(encode_frame(make_frame(1), 0, 0)))

@@ -216,6 +216,18 @@ def test_no_file_of_an_earlier_session_is_overwritten(tmp_path: Path, name: str)
     assert (tmp_path / name).read_text() == "mine"
 
 
+def test_a_recorder_that_comes_second_takes_nothing_from_the_first(
+    stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Recorder(stream.address, tmp_path / "s", lambda: True)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "s").iterdir()}
+    monkeypatch.setattr("usassist.sinks.record.prepare_folder", lambda folder: None)  # both have passed the check
+    with pytest.raises(SessionError):
+        Recorder(stream.address, tmp_path / "s", lambda: True)
+    assert before == {file.name: file.read_bytes() for file in (tmp_path / "s").iterdir()}
+    first.run()
+
+
 def test_a_file_in_place_of_the_folder_is_wrong_use(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("x")
     with pytest.raises(UsageError, match="is a file"):

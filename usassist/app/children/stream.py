@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from usassist.app.streaming import StreamOptions, run_stream
+from usassist.app.streaming import StreamOptions, open_stream
 from usassist.app.worker import Parent
 
 __all__ = ["work"]
@@ -12,6 +12,6 @@ __all__ = ["work"]
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     """Stream with ``options``, the fields of ``StreamOptions``, until the source ends or the parent goes."""
-    with run_stream(StreamOptions(**options)) as stream:
+    with open_stream(StreamOptions(**options)) as stream:
         parent.tell("ready")
         return {"summary": stream.run(parent.gone).as_dict()}

@@ -42,7 +42,7 @@ class OverlayScreen:
         self._session: SessionBody | None = None
         self._shown: tuple[Frame | None, Result | None] = (None, None)
         self._last_frame_ns: int | None = None
-        self.shown_frames = 0
+        self._silence_shown = ""
 
     def take(self, message: Message) -> None:
         """A message has arrived."""
@@ -63,13 +63,14 @@ class OverlayScreen:
         pair = self._pairs.take()
         if pair is not None:
             self._shown = (pair.frame, pair.result)
-            self.shown_frames += 1
+            self._silence_shown = ""
             view = view_of_pair(pair.result, self._engine, self._session, now_ns)
             return self._painter.paint(pair.frame, pair.result, view, self._engine)
         silent_ms = None if self._last_frame_ns is None else (now_ns - self._last_frame_ns) / 1e6
         silence = view_of_silence(self._session, silent_ms)
-        if silence is None:
+        if silence is None or silence.detail == self._silence_shown:
             return None
+        self._silence_shown = silence.detail
         frame, result = self._shown
         return self._painter.paint(frame, result, silence, self._engine)
 
