@@ -17,23 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from usassist.training.augment import Augmenter, paste_nodule
+from usassist.training.augment import Augmenter
+from usassist.training.compose import dual_view, paste_nodule
 from usassist.training.datasets import Sample
-from usassist.training.loss import Targets, make_targets
+from usassist.training.loss import Batch, Targets, make_targets
 from usassist.training.recipe import Recipe
 
-__all__ = ["Batch", "BatchMaker", "Prefetcher"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Images and targets; shapes as in :mod:`usassist.training.loss`, with the batch in front."""
-
-    image: Tensor
-    mask: Tensor
-    heat: Tensor
-    weight: Tensor
-    ltrb_px: Tensor
+__all__ = ["BatchMaker", "Prefetcher"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +34,7 @@ class BatchMaker:
     ----------
     recipe : how many of each kind
     augmenter : the random changes
-    nodule, gland, phantom : the frames
+    nodule, gland, phantom, other : the frames
     """
 
     recipe: Recipe
@@ -52,30 +42,42 @@ class BatchMaker:
     nodule: Sequence[Sample]
     gland: Sequence[Sample]
     phantom: Sequence[Sample]
+    other: Sequence[Sample]
 
     def make(self, step: int, size_hw_px: tuple[int, int]) -> Batch:
         """Batch number ``step`` at a size."""
         recipe, data = self.recipe, self.recipe.data
         rng = np.random.default_rng((recipe.seed, step))
-        chosen = self._draw(self.nodule, 1, step, data.nodule_per_batch)
+        chosen = [self._shown(sample, rng) for sample in self._draw(self.nodule, 1, step, data.nodule_per_batch)]
         for sample in self._draw(self.gland, 2, step, data.gland_per_batch):
             if rng.random() < data.paste_share:
                 sample = paste_nodule(sample, self.nodule[int(rng.integers(len(self.nodule)))], rng)
             chosen.append(sample)
         chosen += self._draw(self.phantom, 3, step, data.phantom_per_batch)
+        chosen += self._draw(self.other, 4, step, data.other_per_batch)
         images: list[Tensor] = []
         targets: list[Targets] = []
         for sample in chosen:
-            image, nodule = self.augmenter(sample, size_hw_px, rng)
+            image, nodule, gland = self.augmenter(sample, size_hw_px, rng)
             images.append(torch.from_numpy(image)[None])
-            targets.append(make_targets(nodule))
+            targets.append(make_targets(nodule, gland))
         return Batch(
             image=torch.stack(images).float() / 255.0,
             mask=torch.from_numpy(np.stack([target.mask for target in targets])[:, None]),
+            gland=torch.from_numpy(np.stack([target.gland for target in targets])[:, None]),
+            gland_known=torch.tensor([float(sample.gland.any()) for sample in chosen]),
             heat=torch.from_numpy(np.stack([target.heat for target in targets])[:, None]),
             weight=torch.from_numpy(np.stack([target.weight for target in targets])[:, None]),
             ltrb_px=torch.from_numpy(np.stack([target.ltrb_px for target in targets])),
         )
+
+    def _shown(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """The frame, or a dual view of it and another one."""
+        if rng.random() >= self.recipe.data.dual_share:
+            return sample
+        others = self.nodule if rng.random() < 0.5 or not self.gland else self.gland
+        pair = [sample, others[int(rng.integers(len(others)))]]
+        return dual_view(*(pair if rng.random() < 0.5 else pair[::-1]))
 
     def _draw(self, samples: Sequence[Sample], kind: int, step: int, count: int) -> list[Sample]:
         """The next ``count`` samples of an endless row of shuffled passes through all of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -13,7 +14,7 @@ import torch
 
 from usassist.errors import ConfigError
 from usassist.training.model import DetectSegmentNet
-from usassist.training.recipe import Recipe
+from usassist.training.recipe import ModelConfig, Recipe
 
 __all__ = ["Progress", "WeightAverage", "load_trained", "resume", "save", "write_manifest"]
 
@@ -44,8 +45,7 @@ class WeightAverage:
     """Exponential running mean of the weights and of the batch norms' statistics."""
 
     def __init__(self, net: DetectSegmentNet, decay: float):
-        self.net = DetectSegmentNet()
-        self.net.load_state_dict(net.state_dict())
+        self.net = copy.deepcopy(net)
         self.net.eval()
         self._decay = decay
 
@@ -73,7 +73,8 @@ def load_trained(out_dir: Path) -> tuple[DetectSegmentNet, Progress]:
     if not path.is_file():
         raise ConfigError(f"there is no checkpoint in {out_dir}; train first")
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    net = DetectSegmentNet()
+    net = DetectSegmentNet(ModelConfig(**state["recipe"]["model"]))
+    net.freeze(net.config.frozen_blocks)
     net.load_state_dict(state["mean"])
     return net.eval(), Progress(**state["progress"])
 

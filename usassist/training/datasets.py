@@ -25,8 +25,8 @@ __all__ = [
     "cached",
     "cumulative_histogram",
     "fingerprint",
+    "load_clip_frames",
     "load_gland",
-    "load_histograms",
     "load_nodule",
     "load_phantom",
     "nodule_names",
@@ -47,8 +47,8 @@ DUPLICATE_GROUPS: tuple[frozenset[str], ...] = (
 )
 """DDTI frames that are the same picture, pixel by pixel, though some stand under different cases."""
 
-_CACHE_SCHEMA = 1
-_PHANTOM_LOOKS = 4
+_CACHE_SCHEMA = 2
+_PHANTOM_CROSSING_SHARE = 0.75
 _PHANTOM_MOST_HW_PX = (400, 600)  # larger pictures are reduced once, as the later warp does not average
 _LEAST_SIDE_PX = 96  # a smaller crop of a training frame is a mistake; the frame is used whole
 
@@ -126,19 +126,20 @@ def load_gland(folder: Path, last_number: int) -> list[Sample]:
 def load_phantom(count: int, first_seed: int) -> list[Sample]:
     """Simulated frames with exact masks: one scene per seed, one moment of it each.
 
-    A scene shows its nodules only part of the time. Scenes with an even seed are looked at several times until they
-    do; the others are taken as they come.
+    Three scenes of four are seen at the moment when the plane crosses one of their nodules, the others at any moment,
+    which often shows none.
     """
     from usassist.phantom import PhantomConfig, PhantomScanner
 
     samples = []
     for seed in range(first_seed, first_seed + count):
-        moments_s = np.random.default_rng(seed).uniform(0.0, 10.0, _PHANTOM_LOOKS if seed % 2 == 0 else 1)
+        rng = np.random.default_rng(seed)
         scanner = PhantomScanner(PhantomConfig.random(seed))
-        for moment_s in moments_s:
-            scan = scanner.render_scan(float(moment_s))
-            if scan.labelmap.any():
-                break
+        if scanner.nodules and rng.random() < _PHANTOM_CROSSING_SHARE:
+            moment_s = scanner.crossing_s(1 + int(rng.integers(len(scanner.nodules)))) + float(rng.normal(0.0, 0.15))
+        else:
+            moment_s = float(rng.uniform(0.0, 10.0))
+        scan = scanner.render_scan(moment_s)
         image, nodule = np.asarray(scan.scan, np.uint8), (scan.labelmap > 0).astype(np.uint8)
         scale = min(1.0, _PHANTOM_MOST_HW_PX[0] / image.shape[0], _PHANTOM_MOST_HW_PX[1] / image.shape[1])
         if scale < 1.0:
@@ -149,28 +150,27 @@ def load_phantom(count: int, first_seed: int) -> list[Sample]:
     return samples
 
 
-def load_histograms(folder: Path, samples: Sequence[Sample]) -> Float32Array:
-    """Cumulative grey-level histograms of other scanners, for borrowing their look.
+def load_clip_frames(folder: Path) -> list[Sample]:
+    """Three frames of each clip of other anatomy, without nodules; every second clip, the others stay unseen.
 
     Parameters
     ----------
-    folder : clips of any anatomy (``*.mp4``, ``*.mov``, ``*.mpeg`` in sub-folders); the middle frame of each is used
-    samples : frames whose histograms are taken as well
-
-    Returns
-    -------
-    float32 (N, 256), each row rising to 1
+    folder : clips (``*.mp4``, ``*.mov``, ``*.mpeg``) in sub-folders
     """
-    images = [sample.image for sample in samples]
-    for path in sorted(path for path in folder.glob("*/*") if path.suffix.lower() in (".mp4", ".mov", ".mpeg")):
+    paths = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in (".mp4", ".mov", ".mpeg"))
+    samples = []
+    for path in paths[::2]:
         clip = cv2.VideoCapture(str(path))
-        clip.set(cv2.CAP_PROP_POS_FRAMES, int(clip.get(cv2.CAP_PROP_FRAME_COUNT)) // 2)
-        ok, frame = clip.read()
+        count = int(clip.get(cv2.CAP_PROP_FRAME_COUNT))
+        for index in (count // 6, count // 2, 5 * count // 6):
+            clip.set(cv2.CAP_PROP_POS_FRAMES, index)
+            ok, frame = clip.read()
+            if ok:
+                grey = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), np.uint8)
+                nothing = np.zeros_like(grey)
+                samples.append(_crop(f"{path.stem}_{index}", grey, nodule=nothing, gland=nothing))
         clip.release()
-        if ok:
-            grey = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), np.uint8)
-            images.append(_crop(path.stem, grey, nodule=np.zeros_like(grey), gland=np.zeros_like(grey)).image)
-    return np.stack([cumulative_histogram(image) for image in images])
+    return samples
 
 
 def cumulative_histogram(image: UInt8Array) -> Float32Array:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from usassist.training.model import CELL_PX, MASK_STRIDE_PX, RawOutputs
 
-__all__ = ["LossParts", "Targets", "detect_segment_loss", "make_targets"]
+__all__ = ["Batch", "LossParts", "Targets", "detect_segment_loss", "make_targets"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
@@ -30,16 +30,39 @@ class Targets:
 
     Attributes
     ----------
-    mask : float32 (H/2, W/2), share of nodule in each cell of 2 x 2 px
+    mask, gland : float32 (H/2, W/2), share of nodule and of gland in each cell of 2 x 2 px
     heat : float32 (H/8, W/8), 1 in the cell of each nodule's box centre, falling off around it
     weight : float32 (H/8, W/8), 0 where the centre map is not judged
     ltrb_px : float32 (4, H/8, W/8)
     """
 
     mask: Float32Array
+    gland: Float32Array
     heat: Float32Array
     weight: Float32Array
     ltrb_px: Float32Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Images and their targets.
+
+    Attributes
+    ----------
+    image : float32 (B, 1, H, W), 0 to 1
+    mask, gland : float32 (B, 1, H/2, W/2), as in :class:`Targets`
+    gland_known : float32 (B,), 1 where the gland mask counts
+    heat, weight : float32 (B, 1, H/8, W/8)
+    ltrb_px : float32 (B, 4, H/8, W/8)
+    """
+
+    image: Tensor
+    mask: Tensor
+    gland: Tensor
+    gland_known: Tensor
+    heat: Tensor
+    weight: Tensor
+    ltrb_px: Tensor
 
 
 class LossParts(NamedTuple):
@@ -47,21 +70,22 @@ class LossParts(NamedTuple):
 
     total: Tensor
     mask: Tensor
+    gland: Tensor
     center: Tensor
     box: Tensor
 
 
-def make_targets(nodule: UInt8Array) -> Targets:
+def make_targets(nodule: UInt8Array, gland: UInt8Array) -> Targets:
     """Targets of one image; every connected region counts as one nodule.
 
     Parameters
     ----------
-    nodule : uint8 (H, W), 1 = nodule
+    nodule, gland : uint8 (H, W), 1 = nodule, 1 = gland
     """
     height_px, width_px = nodule.shape
     rows, columns = height_px // CELL_PX, width_px // CELL_PX
     halved = (width_px // MASK_STRIDE_PX, height_px // MASK_STRIDE_PX)
-    mask = cv2.resize(nodule.astype(np.float32), halved, interpolation=cv2.INTER_AREA)
+    mask, around = (cv2.resize(m.astype(np.float32), halved, interpolation=cv2.INTER_AREA) for m in (nodule, gland))
     heat = np.zeros((rows, columns), np.float32)
     weight = np.ones((rows, columns), np.float32)
     ltrb_px = np.zeros((4, rows, columns), np.float32)
@@ -82,11 +106,11 @@ def make_targets(nodule: UInt8Array) -> Targets:
         heat = np.maximum(heat, bell)
         sides = np.stack(np.broadcast_arrays(x_px - x1, (y_px - y1)[:, None], x2 - x_px, (y2 - y_px)[:, None]))
         ltrb_px = np.where(nearer, sides, ltrb_px)
-    return Targets(np.asarray(mask, np.float32), heat, weight, ltrb_px.astype(np.float32))
+    return Targets(np.asarray(mask, np.float32), np.asarray(around, np.float32), heat, weight, ltrb_px.astype(np.float32))
 
 
-def detect_segment_loss(raw: RawOutputs, mask: Tensor, heat: Tensor, weight: Tensor, ltrb_px: Tensor) -> LossParts:
-    """Sum of the mask, centre and box losses.
+def detect_segment_loss(raw: RawOutputs, want: Batch, gland_weight: float = 0.0) -> LossParts:
+    """Sum of the mask, centre and box losses, and of the gland's where it is known.
 
     Mask: binary cross entropy plus 1 - soft Dice (Milletari et al., V-Net, 3DV 2016) over the images with a nodule.
     Centre: penalty-reduced focal loss (Zhou et al., Objects as Points, 2019, equation 1, alpha 2, beta 4).
@@ -95,17 +119,17 @@ def detect_segment_loss(raw: RawOutputs, mask: Tensor, heat: Tensor, weight: Ten
     Parameters
     ----------
     raw : of the network
-    mask : (B, 1, H/2, W/2)
-    heat, weight : (B, 1, H/8, W/8)
-    ltrb_px : (B, 4, H/8, W/8)
+    want : the targets
+    gland_weight : of the gland's cross entropy and soft Dice
     """
     mask_logit, center_logit = raw.mask_logit.float(), raw.center_logit.float()
-    prob = torch.sigmoid(mask_logit)
-    present = (mask.sum((1, 2, 3)) > 0).float()
-    overlap = 2 * (prob * mask).sum((1, 2, 3))
-    dice = (overlap + 1.0) / (prob.sum((1, 2, 3)) + mask.sum((1, 2, 3)) + 1.0)
-    entropy = functional.binary_cross_entropy_with_logits(mask_logit, mask)
-    mask_loss = 2.0 * entropy + ((1 - dice) * present).sum() / present.sum().clamp_min(1.0)
+    heat, weight, ltrb_px = want.heat, want.weight, want.ltrb_px
+    present = (want.mask.sum((1, 2, 3)) > 0).float()
+    entropy = functional.binary_cross_entropy_with_logits(mask_logit, want.mask)
+    mask_loss = 2.0 * entropy + _mean_where(1 - _soft_dice(mask_logit, want.mask), present)
+    gland_logit = raw.gland_logit.float()
+    apart = functional.binary_cross_entropy_with_logits(gland_logit, want.gland, reduction="none").mean((1, 2, 3))
+    gland_loss = _mean_where(apart + 1 - _soft_dice(gland_logit, want.gland), want.gland_known)
 
     score = torch.sigmoid(center_logit)
     at_center = (heat >= 0.999).float()
@@ -115,9 +139,21 @@ def detect_segment_loss(raw: RawOutputs, mask: Tensor, heat: Tensor, weight: Ten
     center_loss = -((gain + cost) * weight).sum() / count
 
     near = heat * (heat >= _BOX_HEAT).float() * (ltrb_px.amin(1, keepdim=True) > 0).float()
-    giou = _giou(RawOutputs(mask_logit, center_logit, raw.box_raw.float()).box_ltrb_px(), ltrb_px)
+    giou = _giou(raw._replace(box_raw=raw.box_raw.float()).box_ltrb_px(), ltrb_px)
     box_loss = (near * (1 - giou)).sum() / near.sum().clamp_min(1.0)
-    return LossParts(mask_loss + center_loss + box_loss, mask_loss, center_loss, box_loss)
+    total = mask_loss + center_loss + box_loss + gland_weight * gland_loss
+    return LossParts(total, mask_loss, gland_loss, center_loss, box_loss)
+
+
+def _soft_dice(logit: Tensor, want: Tensor) -> Tensor:
+    """One value per image: (B, 1, H, W) twice to (B,)."""
+    prob = torch.sigmoid(logit)
+    return (2 * (prob * want).sum((1, 2, 3)) + 1.0) / (prob.sum((1, 2, 3)) + want.sum((1, 2, 3)) + 1.0)
+
+
+def _mean_where(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean of the values whose ``counted`` is 1, and 0 when none is; both (B,)."""
+    return (values * counted).sum() / counted.sum().clamp_min(1.0)
 
 
 def _giou(first: Tensor, second: Tensor) -> Tensor:

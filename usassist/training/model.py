@@ -1,9 +1,13 @@
 """The network of the detect-and-segment engines: a MobileNetV2 encoder, a small feature pyramid and three heads.
 
 The encoder is MobileNetV2 with width 1.0 (Sandler et al., CVPR 2018), cut off after its 160-channel stage. The pyramid
-adds coarse features to fine ones from stride 32 down to stride 2 (Lin et al., CVPR 2017). At stride 8 every cell gives
+adds coarse features to fine ones from stride 32 down to stride 4 (Lin et al., CVPR 2017). At stride 8 every cell gives
 a centre score and the distances to the four sides of the box (Tian et al., FCOS, ICCV 2019; peaks as in Zhou et al.,
-Objects as Points, 2019); at stride 2 every pixel gives a probability.
+Objects as Points, 2019); at stride 4 every cell gives the mask of the nodules and, while training, that of the gland.
+The masks are enlarged to stride 2 by linear interpolation.
+
+The stem and the first blocks can be frozen: they are general filters, 329 labelled frames are no reason to change
+them, and half of the time of a training step would go into them.
 
 Only plain operators with fixed shapes: the exported graph has no top-k, no loops and no suppression of boxes.
 """
@@ -12,14 +16,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["CELL_PX", "MASK_STRIDE_PX", "ConvNorm", "DetectSegmentNet", "Exportable", "RawOutputs", "fold_norms"]
+from usassist.errors import ConfigError
+from usassist.training.recipe import ModelConfig
+
+__all__ = [
+    "CELL_PX",
+    "MASK_STRIDE_PX",
+    "ConvNorm",
+    "DetectSegmentNet",
+    "Exportable",
+    "RawOutputs",
+    "fold_norms",
+    "mix_style",
+]
 
 CELL_PX = 8
 """Stride of the centre and box maps, input px."""
@@ -52,7 +68,10 @@ _BLOCKS: tuple[tuple[int, int, int], ...] = (
     (6, 160, 1),
     (6, 160, 1),
 )
-_TAPS = (1, 3, 6, 13, 16)  # the blocks whose outputs feed the pyramid: strides 2, 4, 8, 16, 32
+_TAPS = (3, 6, 13, 16)  # the blocks whose outputs feed the pyramid: strides 4, 8, 16, 32
+_STEM_CHANNELS = 32
+_MIX_STYLE_AFTER = (3, 6)  # blocks
+_MIX_STYLE_BETA = 0.1
 
 
 class RawOutputs(NamedTuple):
@@ -61,11 +80,13 @@ class RawOutputs(NamedTuple):
     Attributes
     ----------
     mask_logit : float32 (B, 1, H/2, W/2)
+    gland_logit : float32 (B, 1, H/2, W/2); not exported
     center_logit : float32 (B, 1, H/8, W/8)
     box_raw : float32 (B, 4, H/8, W/8), natural logarithm of the distances in units of ``BOX_UNIT_PX``
     """
 
     mask_logit: Tensor
+    gland_logit: Tensor
     center_logit: Tensor
     box_raw: Tensor
 
@@ -90,21 +111,30 @@ class ConvNorm(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Inverted residual block: expand 1x1, depthwise 3x3, project 1x1."""
+    """Inverted residual block: expand 1x1, depthwise 3x3, project 1x1.
 
-    def __init__(self, inputs: int, outputs: int, *, expansion: int, stride: int):
+    ``drop`` is the share of the training images that skip the block (Huang et al., stochastic depth, ECCV 2016).
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, expansion: int, stride: int, drop: float):
         super().__init__()
         wide = inputs * expansion
         self.expand = ConvNorm(inputs, wide, 1) if expansion > 1 else None
         self.depthwise = ConvNorm(wide, wide, 3, stride=stride, groups=wide)
         self.project = ConvNorm(wide, outputs, 1, act=False)
         self.skip = stride == 1 and inputs == outputs
+        self.drop = drop
 
     def forward(self, x: Tensor) -> Tensor:
         """Float32 (B, C_in, H, W) to (B, C_out, H/stride, W/stride)."""
         y = x if self.expand is None else self.expand(x)
         out: Tensor = self.project(self.depthwise(y))
-        return x + out if self.skip else out
+        if not self.skip:
+            return out
+        if self.training and self.drop > 0:
+            kept = torch.empty((len(out), 1, 1, 1), dtype=out.dtype).bernoulli_(1 - self.drop)
+            out = out * (kept / (1 - self.drop))
+        return x + out
 
 
 class _Fuse(nn.Module):
@@ -126,31 +156,52 @@ class _Fuse(nn.Module):
         return fused
 
 
+def mix_style(x: Tensor) -> Tensor:
+    """Mix the mean and spread of each channel with those of another image (Zhou et al., MixStyle, ICLR 2021).
+
+    The look of a scanner lies in them; what is where in the frame does not. Float (B, C, H, W) to the same.
+    """
+    values = x.detach().float()
+    mean = values.mean((2, 3), keepdim=True)
+    spread = (values.var((2, 3), keepdim=True) + 1e-5).sqrt()
+    other = torch.randperm(len(x))
+    share = torch.distributions.Beta(_MIX_STYLE_BETA, _MIX_STYLE_BETA).sample((len(x), 1, 1, 1))
+    new_spread = share * spread + (1 - share) * spread[other]
+    new_mean = share * mean + (1 - share) * mean[other]
+    scale = new_spread / spread
+    return (x * scale.to(x.dtype) + (new_mean - mean * scale).to(x.dtype)).to(x.dtype)
+
+
 class DetectSegmentNet(nn.Module):
-    """One grey image in, a mask and boxes out. Input values lie in 0 to 1.
+    """One grey image in, masks and boxes out. Input values lie in 0 to 1.
 
     Parameters
     ----------
-    width : channels of the pyramid at strides 32 to 8
+    config : widths and what is done against overfitting; None = the default values
     """
 
-    def __init__(self, width: int = 64):
+    def __init__(self, config: ModelConfig | None = None):
         super().__init__()
-        self.stem = ConvNorm(1, 32, 3, stride=2)
+        self.config = config = config or ModelConfig()
+        self.frozen_blocks = 0
+        self.stem = ConvNorm(1, channels := config.channels(_STEM_CHANNELS), 3, stride=2)
         blocks: list[_Residual] = []
-        channels = 32
-        for expansion, outputs, stride in _BLOCKS:
-            blocks.append(_Residual(channels, outputs, expansion=expansion, stride=stride))
+        for number, (expansion, full, stride) in enumerate(_BLOCKS, start=1):
+            outputs, drop = config.channels(full), config.drop_path * number / len(_BLOCKS)
+            blocks.append(_Residual(channels, outputs, expansion=expansion, stride=stride, drop=drop))
             channels = outputs
         self.blocks = nn.ModuleList(blocks)
-        tapped = [_BLOCKS[tap - 1][1] for tap in _TAPS]  # 16, 24, 32, 96, 160
-        self.top = ConvNorm(tapped[4], width, 1)
+        fine4, fine8, fine16, fine32 = (config.channels(_BLOCKS[tap - 1][1]) for tap in _TAPS)
+        width, narrow = config.pyramid_channels, config.mask_channels
+        self.top = ConvNorm(fine32, width, 1)
         self.context = ConvNorm(width, width, 5, groups=width)
-        self.fuse16 = _Fuse(tapped[3], width, width)
-        self.fuse8 = _Fuse(tapped[2], width, width)
-        self.fuse4 = _Fuse(tapped[1], width, width // 2)
-        self.fuse2 = _Fuse(tapped[0], width // 2, width // 2)
-        self.mask_head = nn.Conv2d(width // 2, 1, 3, padding=1)
+        self.whole = nn.Conv2d(width, width, 1)
+        self.drop = nn.Dropout2d(config.dropout)
+        self.fuse16 = _Fuse(fine16, width, width)
+        self.fuse8 = _Fuse(fine8, width, width)
+        self.fuse4 = _Fuse(fine4, width, narrow)
+        self.mask_body = ConvNorm(narrow, narrow, 3)
+        self.mask_head = nn.Conv2d(narrow, 2, 1)
         self.det_body = nn.Sequential(ConvNorm(width, width, 3), ConvNorm(width, width, 3))
         self.det_head = nn.Conv2d(width, 5, 1)
         nn.init.normal_(self.det_head.weight, std=0.01)
@@ -165,19 +216,41 @@ class DetectSegmentNet(nn.Module):
         taps: list[Tensor] = []
         for number, block in enumerate(self.blocks, start=1):
             x = block(x)
+            if number in _MIX_STYLE_AFTER and self.training and float(torch.rand(())) < self.config.mix_style_p:
+                x = mix_style(x)
             if number in _TAPS:
                 taps.append(x)
-        top = self.top(taps[4])
-        x = self.fuse16(taps[3], top + self.context(top))
-        p8 = self.fuse8(taps[2], x)
-        mask = self.mask_head(self.fuse2(taps[0], self.fuse4(taps[1], p8)))
+        top = self.drop(self.top(taps[3]))
+        top = top + self.context(top) + self.whole(top.mean((2, 3), keepdim=True))
+        p8 = self.drop(self.fuse8(taps[1], self.fuse16(taps[2], top)))
+        masks = self.mask_head(self.mask_body(self.fuse4(taps[0], p8)))
+        masks = functional.interpolate(masks, scale_factor=2.0, mode="bilinear", align_corners=False)
         det = self.det_head(self.det_body(p8))
-        return RawOutputs(mask, det[:, :1], det[:, 1:])
+        return RawOutputs(masks[:, :1], masks[:, 1:], det[:, :1], det[:, 1:])
+
+    def freeze(self, blocks: int) -> None:
+        """Leave the stem and the first ``blocks`` blocks as they are; 0 = train everything.
+
+        Their norms are folded into the convolutions, so that they cost nothing more than these.
+        """
+        self.frozen_blocks = blocks
+        if not blocks:
+            return
+        for module in (self.stem, *self.blocks[:blocks]):
+            fold_norms(module.eval())
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and use; frozen blocks stay in use."""
+        super().train(mode)
+        for module in self.blocks[: self.frozen_blocks]:
+            module.eval()
+        return self
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters that can start from ImageNet weights."""
-        yield from self.stem.parameters()
-        yield from self.blocks.parameters()
+        """The parameters that can start from ImageNet weights, without the frozen ones."""
+        for module in (self.stem, self.blocks):
+            yield from (parameter for parameter in module.parameters() if parameter.requires_grad)
 
     def load_encoder(self, npz_path: Path, images: Tensor) -> None:
         """Start the encoder from folded ImageNet weights.
@@ -189,6 +262,11 @@ class DetectSegmentNet(nn.Module):
         ----------
         npz_path : arrays ``LAYER.weight`` (out, in/groups, kh, kw) and ``LAYER.bias`` (out,), float16
         images : float32 (B, 1, H, W) in 0 to 1, typical input
+
+        Raises
+        ------
+        ConfigError
+            When the encoder has another width.
         """
         arrays = np.load(npz_path)
 
@@ -196,6 +274,8 @@ class DetectSegmentNet(nn.Module):
             weight = torch.from_numpy(arrays[f"{name}.weight"].astype(np.float32))
             if layer.conv.in_channels == 1 and weight.shape[1] == 3:
                 weight = weight.sum(1, keepdim=True)  # a grey image is three equal channels
+            if weight.shape != layer.conv.weight.shape:
+                raise ConfigError("ImageNet weights fit an encoder of full width only; set model.encoder_width to 1.0")
             layer.conv.weight.copy_(weight)
             bias = torch.from_numpy(arrays[f"{name}.bias"].astype(np.float32))
             y = layer.conv(x)

@@ -11,7 +11,7 @@ from typing import Any
 from usassist.config import from_table
 from usassist.errors import ConfigError
 
-__all__ = ["AugmentConfig", "DataConfig", "OptimConfig", "Recipe", "load_recipe"]
+__all__ = ["AugmentConfig", "DataConfig", "ModelConfig", "OptimConfig", "Recipe", "load_recipe"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,8 @@ class DataConfig:
     phantom_frames : simulated frames in all, 0 = none
     phantom_seed : seed of the first simulated scene
     paste_share : share of gland frames that get a nodule from another frame pasted into the gland
+    other_per_batch : frames of other anatomy without nodules (every second lung clip)
+    dual_share : share of labelled frames that are shown beside another one, as in a dual view
     """
 
     nodule_per_batch: int = 10
@@ -36,18 +38,22 @@ class DataConfig:
     phantom_frames: int = 300
     phantom_seed: int = 1000
     paste_share: float = 0.4
+    other_per_batch: int = 0
+    dual_share: float = 0.0
 
     def __post_init__(self) -> None:
         """Check ranges."""
+        counts = (self.gland_per_batch, self.phantom_per_batch, self.other_per_batch, self.phantom_frames)
         _need(self.nodule_per_batch >= 1, "data.nodule_per_batch must be at least 1")
-        _need(min(self.gland_per_batch, self.phantom_per_batch, self.phantom_frames) >= 0, "data counts are 0 or more")
+        _need(min(counts) >= 0, "data counts are 0 or more")
         _need(0.0 <= self.paste_share <= 1.0, "data.paste_share must lie in 0 to 1")
+        _need(0.0 <= self.dual_share <= 1.0, "data.dual_share must lie in 0 to 1")
 
     @property
     def batch_size(self) -> int:
         """Images in a batch."""
         phantom = self.phantom_per_batch if self.phantom_frames else 0
-        return self.nodule_per_batch + self.gland_per_batch + phantom
+        return self.nodule_per_batch + self.gland_per_batch + phantom + self.other_per_batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,11 @@ class AugmentConfig:
     tgc_most : the logarithm of the gain changes by up to this over the depth
     speckle_most : amplitude of the correlated multiplicative noise
     shadow_p, blur_p, sharpen_p, jpeg_p, marks_p : shadow stripes, blur, sharpening, JPEG, drawn calipers and text
+    elastic_most : the frame is bent by up to this share of its height
+    spectrum_p : the lowest spatial frequencies take their strength from a frame of another scanner
+    speckle_swap_p : the speckle is smoothed away and drawn again with another grain
+    equalise_p : adaptive contrast, as newer scanners have it
+    corners_p : black corners, as beside a trapezoid or a fan
     """
 
     zoom_least: float = 0.55
@@ -81,6 +92,53 @@ class AugmentConfig:
     sharpen_p: float = 0.15
     jpeg_p: float = 0.2
     marks_p: float = 0.3
+    elastic_most: float = 0.0
+    spectrum_p: float = 0.0
+    speckle_swap_p: float = 0.0
+    equalise_p: float = 0.0
+    corners_p: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Table ``[model]``: the network, and what is done in it against overfitting.
+
+    Attributes
+    ----------
+    encoder_width : share of MobileNetV2's channels; ImageNet weights fit 1.0 only
+    pyramid_channels : of the pyramid at strides 32 to 8
+    mask_channels : of the pyramid at stride 4
+    frozen_blocks : the stem and so many blocks of the encoder are not trained, 0 = all are; 1 to 16
+    drop_path : share of training images that skip the last block; earlier blocks are skipped less often
+    dropout : share of the pyramid's channels that are left out of a training image, at strides 32 and 8
+    mix_style_p : how often the channels' mean and spread are mixed between training images
+    gland_weight : weight of the gland mask in the loss; 0 = the gland is not learnt
+    """
+
+    encoder_width: float = 1.0
+    pyramid_channels: int = 64
+    mask_channels: int = 48
+    frozen_blocks: int = 0
+    drop_path: float = 0.0
+    dropout: float = 0.0
+    mix_style_p: float = 0.0
+    gland_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _need(0.1 <= self.encoder_width <= 2.0, "model.encoder_width must lie in 0.1 to 2")
+        _need(min(self.pyramid_channels, self.mask_channels) >= 8, "model channels must be 8 or more")
+        _need(0 <= self.frozen_blocks <= 16, "model.frozen_blocks must lie in 0 to 16")
+        _need(
+            all(0.0 <= share < 1.0 for share in (self.drop_path, self.dropout)),
+            "model.drop_path and dropout must lie in 0 to 1",
+        )
+        _need(0.0 <= self.mix_style_p <= 1.0, "model.mix_style_p must lie in 0 to 1")
+        _need(self.gland_weight >= 0.0, "model.gland_weight must not be negative")
+
+    def channels(self, full: int) -> int:
+        """Channels of a layer that has ``full`` of them at full width; a multiple of 8."""
+        return max(8, round(full * self.encoder_width / 8) * 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,11 +210,13 @@ class Recipe:
     intended_use: str = "Research use only; not a medical device."
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
 
     def __post_init__(self) -> None:
         """Check ranges."""
         _need(self.height_px % 32 == 0 and self.width_px % 32 == 0, "height_px and width_px must be multiples of 32")
+        _need(self.pretrained or not self.model.frozen_blocks, "model.frozen_blocks needs pretrained = true")
 
     @property
     def size_hw_px(self) -> tuple[int, int]:
@@ -186,7 +246,12 @@ def load_recipe(path: Path) -> Recipe:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"recipe {path} cannot be read: {error}; mend the file") from error
-    kinds: dict[str, type[Any]] = {"data": DataConfig, "augment": AugmentConfig, "optim": OptimConfig}
+    kinds: dict[str, type[Any]] = {
+        "data": DataConfig,
+        "augment": AugmentConfig,
+        "model": ModelConfig,
+        "optim": OptimConfig,
+    }
     tables = {
         name: from_table(kind, document.pop(name, {}), where=f"recipe {path.name}, table {name}")
         for name, kind in kinds.items()

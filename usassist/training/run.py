@@ -14,14 +14,16 @@ import numpy as np
 from usassist.config import data_dir
 from usassist.errors import ConfigError
 from usassist.frames import letterbox
+from usassist.training.appearance import Appearance, low_spectrum
 from usassist.training.augment import Augmenter
 from usassist.training.checkpoint import Progress, write_manifest
 from usassist.training.datasets import (
     Sample,
     cached,
+    cumulative_histogram,
     fingerprint,
+    load_clip_frames,
     load_gland,
-    load_histograms,
     load_nodule,
     load_phantom,
 )
@@ -34,7 +36,7 @@ __all__ = ["ENCODER_FILE", "Outcome", "prepare", "run_recipe"]
 logger = logging.getLogger(__name__)
 
 ENCODER_FILE = Path("weights_mobilenet_v2", "mobilenet_v2_1.0_224_imagenet_folded.npz")
-_HISTOGRAM_STRIDE = 20  # every 20th gland frame lends its histogram
+_LOOK_STRIDE = 10  # every 10th gland frame lends its histogram and its low frequencies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,16 +81,23 @@ def prepare(recipe: Recipe, cache_dir: Path) -> TrainData:
     if data.phantom_frames:
         key = f"phantom-{data.phantom_seed}-{data.phantom_frames}"
         phantom = cached(cache_dir, key, lambda: load_phantom(data.phantom_frames, data.phantom_seed))
-    histograms = load_histograms(clip_dir, gland[::_HISTOGRAM_STRIDE])
-    logger.info(
-        "%d nodule, %d gland, %d phantom, %d validation frames", len(nodule), len(gland), len(phantom), len(validation)
+    clips = cached(cache_dir, "clips", lambda: load_clip_frames(clip_dir))
+    looks = [sample.image for sample in (*gland[::_LOOK_STRIDE], *clips)]
+    appearance = Appearance(
+        recipe.augment,
+        histograms=np.stack([cumulative_histogram(image) for image in looks]),
+        spectra=np.stack([low_spectrum(image) for image in looks]),
     )
+    other = clips if data.other_per_batch else []
+    counts = [len(samples) for samples in (nodule, gland, phantom, other, validation)]
+    logger.info("%d nodule, %d gland, %d phantom, %d other, %d validation frames", *counts)
     return TrainData(
         nodule=nodule,
         gland=gland,
         phantom=phantom,
+        other=other,
         validation=validation,
-        augmenter=Augmenter(recipe.augment, histograms),
+        augmenter=Augmenter(recipe.augment, appearance),
         encoder_npz=root / ENCODER_FILE if recipe.pretrained else None,
     )
 
@@ -131,6 +140,7 @@ def run_recipe(
                 ("nodule", data.nodule),
                 ("gland", data.gland),
                 ("phantom", data.phantom),
+                ("other", data.other),
                 ("validation", data.validation),
             )
         },

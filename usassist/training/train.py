@@ -16,10 +16,10 @@ from torch import Tensor
 
 from usassist.frames import letterbox
 from usassist.training.augment import Augmenter
-from usassist.training.batches import Batch, BatchMaker, Prefetcher
+from usassist.training.batches import BatchMaker, Prefetcher
 from usassist.training.checkpoint import Progress, WeightAverage, resume, save
 from usassist.training.datasets import Sample
-from usassist.training.loss import LossParts, detect_segment_loss
+from usassist.training.loss import Batch, LossParts, detect_segment_loss
 from usassist.training.model import DetectSegmentNet, Exportable
 from usassist.training.recipe import Recipe
 
@@ -34,7 +34,7 @@ class TrainData:
 
     Attributes
     ----------
-    nodule, gland, phantom : training frames of the three kinds
+    nodule, gland, phantom, other : training frames of the four kinds
     validation : labelled frames that are only measured on
     augmenter : the random changes
     encoder_npz : ImageNet weights, or None to start from random ones
@@ -43,6 +43,7 @@ class TrainData:
     nodule: Sequence[Sample]
     gland: Sequence[Sample]
     phantom: Sequence[Sample]
+    other: Sequence[Sample]
     validation: Sequence[Sample]
     augmenter: Augmenter
     encoder_npz: Path | None
@@ -69,10 +70,11 @@ def train(
     torch.set_num_threads(optim.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(recipe.seed)
-    maker = BatchMaker(recipe, data.augmenter, data.nodule, data.gland, data.phantom)
-    net = DetectSegmentNet()
+    maker = BatchMaker(recipe, data.augmenter, data.nodule, data.gland, data.phantom, data.other)
+    net = DetectSegmentNet(recipe.model)
     if data.encoder_npz is not None:
         net.load_encoder(data.encoder_npz, maker.make(0, recipe.size_hw_px).image)
+    net.freeze(recipe.model.frozen_blocks)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = WeightAverage(net, optim.average_decay)
     optimizer = _optimizer(net, recipe)
@@ -135,7 +137,7 @@ def _optimizer(net: DetectSegmentNet, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW; norms and biases are not decayed, and the encoder has its own rate."""
     encoder = {id(parameter) for parameter in net.encoder_parameters()}
     groups: dict[tuple[bool, bool], list[Tensor]] = {}
-    for parameter in net.parameters():
+    for parameter in (parameter for parameter in net.parameters() if parameter.requires_grad):
         groups.setdefault((id(parameter) in encoder, parameter.ndim > 1), []).append(parameter)
     optim = recipe.optim
     return torch.optim.AdamW(
@@ -162,7 +164,7 @@ def _step(net: DetectSegmentNet, batch: Batch, optimizer: torch.optim.Optimizer,
     image = batch.image.contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16, enabled=recipe.optim.bf16):
         raw = net(image)
-    parts = detect_segment_loss(raw, batch.mask, batch.heat, batch.weight, batch.ltrb_px)
+    parts = detect_segment_loss(raw, batch, recipe.model.gland_weight)
     optimizer.zero_grad(set_to_none=True)
     parts.total.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.optim.clip_norm)
