@@ -31,7 +31,7 @@ class Progress:
     elapsed_s : time spent training, over all resumptions
     share : of the budget, 0 to 1
     loss : running mean of the loss's parts
-    history : one entry per validation
+    history : one entry per epoch with the losses, and one per validation
     """
 
     step: int = 0

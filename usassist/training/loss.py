@@ -106,7 +106,13 @@ def make_targets(nodule: UInt8Array, gland: UInt8Array) -> Targets:
         heat = np.maximum(heat, bell)
         sides = np.stack(np.broadcast_arrays(x_px - x1, (y_px - y1)[:, None], x2 - x_px, (y2 - y_px)[:, None]))
         ltrb_px = np.where(nearer, sides, ltrb_px)
-    return Targets(np.asarray(mask, np.float32), np.asarray(around, np.float32), heat, weight, ltrb_px.astype(np.float32))
+    return Targets(
+        mask=np.asarray(mask, np.float32),
+        gland=np.asarray(around, np.float32),
+        heat=heat,
+        weight=weight,
+        ltrb_px=ltrb_px.astype(np.float32),
+    )
 
 
 def detect_segment_loss(raw: RawOutputs, want: Batch, gland_weight: float = 0.0) -> LossParts:

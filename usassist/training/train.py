@@ -95,11 +95,13 @@ def train(
             progress.elapsed_s, progress.share = time.monotonic() - started_s, min(1.0, share_now())
             _note_loss(progress, parts)
             if optim.validate_every_steps and progress.step % optim.validate_every_steps == 0:
-                _note_validation(progress, mean.net, data, recipe)
+                _note(progress, data, recipe, validate(mean.net, data.validation, recipe.size_hw_px))
+            elif _epoch(progress.step, data, recipe) > _epoch(progress.step - 1, data, recipe):
+                _note(progress, data, recipe, {})
             if optim.checkpoint_every_steps and progress.step % optim.checkpoint_every_steps == 0:
                 save(out_dir, recipe, net, mean, optimizer, progress)
             watch(progress)
-    _note_validation(progress, mean.net, data, recipe)
+    _note(progress, data, recipe, validate(mean.net, data.validation, recipe.size_hw_px))
     save(out_dir, recipe, net, mean, optimizer, progress)
     watch(progress)
     return mean.net
@@ -181,13 +183,19 @@ def _note_loss(progress: Progress, parts: LossParts) -> None:
         progress.loss[name] = now if name not in progress.loss else 0.97 * progress.loss[name] + 0.03 * now
 
 
-def _note_validation(progress: Progress, net: DetectSegmentNet, data: TrainData, recipe: Recipe) -> None:
-    if progress.history and progress.history[-1]["step"] == progress.step:
-        return
-    figures = validate(net, data.validation, recipe.size_hw_px)
+def _epoch(step: int, data: TrainData, recipe: Recipe) -> int:
+    """How often all frames with nodules have been seen after so many batches."""
+    return step * recipe.data.nodule_per_batch // max(1, len(data.nodule))
+
+
+def _note(progress: Progress, data: TrainData, recipe: Recipe, figures: dict[str, float]) -> None:
+    """Take the losses, and what was measured, into the history; a later entry of the same step replaces the earlier."""
     losses = {f"loss_{name}": round(value, 4) for name, value in progress.loss.items()}
     rounded = {name: round(value, 4) for name, value in figures.items()}
-    epoch = progress.step * recipe.data.nodule_per_batch / max(1, len(data.nodule))
-    entry = {"step": progress.step, "epoch": round(epoch, 2), "elapsed_s": round(progress.elapsed_s, 1)}
-    progress.history.append({**entry, **losses, **rounded})
-    logger.info("%s", progress.history[-1])
+    where = {"step": progress.step, "epoch": _epoch(progress.step, data, recipe)}
+    entry = {**where, "elapsed_s": round(progress.elapsed_s, 1), **losses, **rounded}
+    if progress.history and progress.history[-1]["step"] == progress.step:
+        progress.history.pop()
+    progress.history.append(entry)
+    if figures:
+        logger.info("%s", entry)

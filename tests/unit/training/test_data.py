@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
 
 from usassist.config import data_dir
 from usassist.errors import ConfigError
-from usassist.training.augment import Augmenter, paste_nodule
+from usassist.training.appearance import Appearance, low_spectrum
+from usassist.training.augment import Augmenter
+from usassist.training.compose import dual_view, paste_nodule
 from usassist.training.datasets import (
     DUPLICATE_GROUPS,
     Sample,
@@ -36,7 +40,12 @@ PLAIN = AugmentConfig(
     jpeg_p=0.0,
     marks_p=0.0,
 )
-NO_HISTOGRAMS = np.empty((0, 256), np.float32)
+
+
+def augmenter(config, *donors):
+    histograms = np.stack([cumulative_histogram(d.image) for d in donors]) if donors else np.empty((0, 256), np.float32)
+    spectra = np.stack([low_spectrum(d.image) for d in donors]) if donors else np.empty((0, 9, 5), np.float32)
+    return Augmenter(config, Appearance(config, histograms, spectra))
 
 
 def sample(name="1_1", *, nodule=True, gland=False):
@@ -54,10 +63,12 @@ def sample(name="1_1", *, nodule=True, gland=False):
 def test_mask_and_image_are_moved_together():
     rng = np.random.default_rng(0)
     bright = sample()
-    moved = AugmentConfig(histogram_p=0.0, marks_p=0.0, shadow_p=0.0, speckle_most=0.0, jpeg_p=0.0, tgc_most=0.0)
+    moved = AugmentConfig(
+        histogram_p=0.0, marks_p=0.0, shadow_p=0.0, speckle_most=0.0, jpeg_p=0.0, tgc_most=0.0, elastic_most=0.05
+    )
     overlaps = []
     for _ in range(40):
-        image, nodule = Augmenter(moved, NO_HISTOGRAMS)(bright, SIZE_HW_PX, rng)
+        image, nodule, _ = augmenter(moved)(bright, SIZE_HW_PX, rng)
         assert image.shape == nodule.shape == SIZE_HW_PX
         if nodule.sum() > 500:
             level = (float(image[nodule > 0].mean()) + float(image[(nodule == 0) & (image > 0)].mean())) / 2
@@ -69,7 +80,8 @@ def test_mask_and_image_are_moved_together():
 def test_without_changes_the_frame_is_only_letterboxed_and_perhaps_mirrored():
     rng = np.random.default_rng(0)
     for _ in range(4):
-        image, nodule = Augmenter(PLAIN, NO_HISTOGRAMS)(sample(), SIZE_HW_PX, rng)
+        image, nodule, gland = augmenter(PLAIN)(sample(gland=True), SIZE_HW_PX, rng)
+        assert abs(int(gland.sum()) - sample(gland=True).gland.sum() * 1.28**2) < 120
         assert abs(int(nodule.sum()) - sample().nodule.sum() * 1.28**2) < 60
         columns = np.flatnonzero(nodule.any(0))
         assert (columns.min() + columns.max() + 1) / 2 == pytest.approx(192, abs=1.5)
@@ -77,12 +89,50 @@ def test_without_changes_the_frame_is_only_letterboxed_and_perhaps_mirrored():
 
 
 def test_equal_seeds_give_equal_frames():
-    histograms = cumulative_histogram(sample().image)[None]
-    first, second = (
-        Augmenter(AugmentConfig(), histograms)(sample(), SIZE_HW_PX, np.random.default_rng(5)) for _ in range(2)
-    )
-    assert np.array_equal(first[0], second[0])
-    assert np.array_equal(first[1], second[1])
+    config = AugmentConfig(elastic_most=0.05, spectrum_p=0.5, speckle_swap_p=0.5, equalise_p=0.5, corners_p=0.5)
+    for seed in range(6):
+        first, second = (
+            augmenter(config, sample())(sample(), SIZE_HW_PX, np.random.default_rng(seed)) for _ in range(2)
+        )
+        for before, after in zip(first, second, strict=True):
+            assert np.array_equal(before, after)
+
+
+@pytest.mark.parametrize("change", ["spectrum_p", "speckle_swap_p", "equalise_p", "corners_p"])
+def test_each_change_of_look_changes_the_frame_and_not_its_masks(change):
+    plain = dataclasses.replace(PLAIN, speckle_most=0.2 if change == "speckle_swap_p" else 0.0)
+    donor = sample("d")
+    donor.image[:, :60] //= 4
+    for seed in range(3):
+        look, other = (
+            augmenter(config, donor)(sample(), SIZE_HW_PX, np.random.default_rng(seed))
+            for config in (plain, dataclasses.replace(plain, **{change: 1.0}))
+        )
+        assert np.abs(look[0].astype(int) - other[0]).mean() > 0.5
+        assert np.array_equal(look[1], other[1])
+
+
+def test_a_borrowed_spectrum_keeps_the_mean_brightness():
+    config = dataclasses.replace(PLAIN, spectrum_p=1.0)
+    donor = sample("d")
+    donor.image[:, :60] //= 4
+    rng = np.random.default_rng(0)
+    full = sample("f")
+    full = dataclasses.replace(full, image=np.full((256, 384), 100, np.uint8), nodule=np.zeros((256, 384), np.uint8))
+    full.image[100:150, 100:200] = 140
+    for _ in range(10):
+        image, _, _ = augmenter(config, donor)(dataclasses.replace(full, gland=full.nodule), SIZE_HW_PX, rng)
+        assert float(image.mean()) == pytest.approx(float(full.image.mean()) * 1.0, abs=16)
+
+
+def test_a_dual_view_shows_both_frames_with_their_nodules_and_a_gap():
+    left, right = sample("a"), sample("b", nodule=False)
+    both = dual_view(left, right)
+    assert both.image.shape[0] == 200
+    assert both.image.shape[1] > 600
+    assert np.array_equal(both.image[:, :300], left.image)
+    assert both.nodule[:, :300].sum() == left.nodule.sum() == both.nodule.sum()
+    assert not both.image[:, 301:310].any()
 
 
 def test_a_pasted_nodule_lies_over_the_gland_and_leaves_the_originals_alone():

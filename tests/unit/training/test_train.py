@@ -14,14 +14,15 @@ pytest.importorskip("onnxscript", reason="training needs the extra `train`: pip 
 from usassist.config import data_dir  # noqa: E402
 from usassist.engine import find_engine, open_engine  # noqa: E402
 from usassist.errors import ConfigError, EngineSpecError  # noqa: E402
+from usassist.training.appearance import Appearance, low_spectrum  # noqa: E402
 from usassist.training.augment import Augmenter  # noqa: E402
 from usassist.training.checkpoint import load_trained  # noqa: E402
 from usassist.training.datasets import Sample, cumulative_histogram  # noqa: E402
 from usassist.training.export import export_onnx, output_shapes, run_onnx  # noqa: E402
-from usassist.training.loss import detect_segment_loss, make_targets  # noqa: E402
-from usassist.training.model import DetectSegmentNet, Exportable, RawOutputs, fold_norms  # noqa: E402
+from usassist.training.loss import Batch, detect_segment_loss, make_targets  # noqa: E402
+from usassist.training.model import DetectSegmentNet, Exportable, RawOutputs, fold_norms, mix_style  # noqa: E402
 from usassist.training.package import package  # noqa: E402
-from usassist.training.recipe import AugmentConfig, DataConfig, OptimConfig, Recipe  # noqa: E402
+from usassist.training.recipe import AugmentConfig, DataConfig, ModelConfig, OptimConfig, Recipe  # noqa: E402
 from usassist.training.run import ENCODER_FILE, run_recipe  # noqa: E402
 from usassist.training.train import TrainData, train  # noqa: E402
 
@@ -44,7 +45,10 @@ def tiny_recipe(**optim):
         height_px=SIZE_HW_PX[0],
         width_px=SIZE_HW_PX[1],
         pretrained=False,
-        data=DataConfig(nodule_per_batch=2, gland_per_batch=1, phantom_per_batch=1, phantom_frames=1),
+        data=DataConfig(
+            nodule_per_batch=2, gland_per_batch=1, phantom_per_batch=1, other_per_batch=1, phantom_frames=1
+        ),
+        model=ModelConfig(encoder_width=0.25, pyramid_channels=16, mask_channels=16, drop_path=0.1, gland_weight=0.5),
         optim=OptimConfig(**wanted),
     )
 
@@ -62,21 +66,40 @@ def tiny_sample(index, *, nodule):
 def tiny_data(encoder_npz=None):
     nodule = [tiny_sample(index, nodule=True) for index in range(3)]
     empty = [tiny_sample(index, nodule=False) for index in range(3, 5)]
-    histograms = np.stack([cumulative_histogram(item.image) for item in nodule])
+    looks = Appearance(
+        AugmentConfig(spectrum_p=1.0),
+        histograms=np.stack([cumulative_histogram(item.image) for item in nodule]),
+        spectra=np.stack([low_spectrum(item.image) for item in nodule]),
+    )
     return TrainData(
         nodule=nodule,
         gland=empty,
         phantom=nodule[:1],
+        other=empty[1:],
         validation=nodule[:1],
-        augmenter=Augmenter(AugmentConfig(), histograms),
+        augmenter=Augmenter(AugmentConfig(), looks),
         encoder_npz=encoder_npz,
     )
+
+
+def batch_of(targets, gland_known=0.0):
+    """One image's targets as a batch; the image itself plays no part."""
+    plane = {name: torch.from_numpy(getattr(targets, name))[None, None] for name in ("mask", "gland", "heat", "weight")}
+    return Batch(
+        image=torch.zeros(1, 1, *SIZE_HW_PX),
+        gland_known=torch.tensor([gland_known]),
+        ltrb_px=torch.from_numpy(targets.ltrb_px)[None],
+        **plane,
+    )
+
+
+NOTHING = np.zeros(SIZE_HW_PX, np.uint8)
 
 
 def test_targets_put_centre_and_box_where_the_nodule_is():
     nodule = np.zeros((64, 96), np.uint8)
     nodule[16:48, 24:72] = 1
-    targets = make_targets(nodule)
+    targets = make_targets(nodule, NOTHING)
     row, column = np.unravel_index(np.argmax(targets.heat), targets.heat.shape)
     x_px, y_px = (column + 0.5) * 8, (row + 0.5) * 8
     left, top, right, bottom = targets.ltrb_px[:, row, column]
@@ -88,7 +111,7 @@ def test_targets_put_centre_and_box_where_the_nodule_is():
 def test_specks_are_neither_wanted_nor_forbidden():
     nodule = np.zeros((64, 96), np.uint8)
     nodule[33:37, 41:45] = 1
-    targets = make_targets(nodule)
+    targets = make_targets(nodule, NOTHING)
     assert targets.heat.max() == 0.0
     assert targets.weight[4, 5] == 0.0
     assert targets.weight.sum() == targets.weight.size - 1
@@ -97,12 +120,16 @@ def test_specks_are_neither_wanted_nor_forbidden():
 def test_the_loss_is_small_exactly_when_the_answer_is_right():
     nodule = np.zeros((64, 96), np.uint8)
     nodule[16:48, 24:72] = 1
-    targets = make_targets(nodule)
-    mask, heat = torch.from_numpy(targets.mask)[None, None], torch.from_numpy(targets.heat)[None, None]
-    weight, ltrb_px = torch.ones_like(heat), torch.from_numpy(targets.ltrb_px)[None]
-    right = RawOutputs((mask - 0.5) * 40, (heat.clamp(1e-5, 1 - 1e-5)).logit(), (ltrb_px.clamp_min(1.1) / 32).log())
-    wrong = RawOutputs(-right.mask_logit, -right.center_logit, right.box_raw + 1.0)
-    good, bad = (detect_segment_loss(raw, mask, heat, weight, ltrb_px) for raw in (right, wrong))
+    targets = make_targets(nodule, NOTHING)
+    want = batch_of(targets)
+    right = RawOutputs(
+        (want.mask - 0.5) * 40,
+        torch.zeros_like(want.mask),
+        (want.heat.clamp(1e-5, 1 - 1e-5)).logit(),
+        (want.ltrb_px.clamp_min(1.1) / 32).log(),
+    )
+    wrong = right._replace(mask_logit=-right.mask_logit, center_logit=-right.center_logit, box_raw=right.box_raw + 1.0)
+    good, bad = (detect_segment_loss(raw, want) for raw in (right, wrong))
     assert float(good.mask) < 0.01
     assert float(good.center) < 0.3
     assert float(good.box) < 0.01
@@ -110,13 +137,52 @@ def test_the_loss_is_small_exactly_when_the_answer_is_right():
         assert float(getattr(bad, name)) > 3 * float(getattr(good, name)) + 0.1
 
 
+def test_the_gland_counts_only_where_it_is_known():
+    gland = NOTHING.copy()
+    gland[16:48, 24:72] = 1
+    targets = make_targets(NOTHING, gland)
+    with torch.no_grad():
+        raw = DetectSegmentNet()(torch.rand(1, 1, *SIZE_HW_PX))
+    known, unknown = (detect_segment_loss(raw, batch_of(targets, flag), gland_weight=1.0) for flag in (1.0, 0.0))
+    assert float(known.gland) > 0.1
+    assert float(unknown.gland) == 0.0
+    assert float(known.total) == pytest.approx(float(unknown.total) + float(known.gland), rel=1e-5)
+
+
 def test_a_batch_without_nodules_has_a_finite_loss():
     with torch.no_grad():
         raw = DetectSegmentNet()(torch.rand(1, 1, *SIZE_HW_PX))
-    mask, heat = torch.zeros(1, 1, 32, 48), torch.zeros(1, 1, 8, 12)
-    parts = detect_segment_loss(raw, mask, heat, torch.ones_like(heat), torch.zeros(1, 4, 8, 12))
+    parts = detect_segment_loss(raw, batch_of(make_targets(NOTHING, NOTHING)))
     assert all(bool(torch.isfinite(part)) for part in parts)
     assert float(parts.box) == 0.0
+
+
+def test_mixed_styles_keep_the_pattern_and_change_mean_and_spread():
+    torch.manual_seed(1)
+    images = torch.rand(2, 3, 8, 12) * torch.tensor([1.0, 5.0])[:, None, None, None]
+    mixed = [mix_style(images) for _ in range(40)]
+    means = torch.stack([item.mean((2, 3)) for item in mixed])
+    assert float(means.std(0).max()) > 0.05
+    for item in mixed:
+        before, after = ((x - x.mean((2, 3), True)) / x.std((2, 3), keepdim=True) for x in (images, item))
+        torch.testing.assert_close(before, after, atol=1e-3, rtol=1e-3)
+
+
+def test_frozen_blocks_stay_as_they_were_and_the_rest_learns(tmp_path):
+    net = DetectSegmentNet(ModelConfig(encoder_width=0.25, pyramid_channels=16, mask_channels=16, frozen_blocks=2))
+    net.freeze(2)
+    net.train()
+    frozen = (net.stem, *net.blocks[:2])
+    assert not any(parameter.requires_grad for module in frozen for parameter in module.parameters())
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for module in frozen for layer in module.modules())
+    net(torch.rand(2, 1, *SIZE_HW_PX)).mask_logit.sum().backward()
+    assert all(parameter.grad is not None for parameter in net.blocks[2].parameters())
+    assert all(parameter.requires_grad for parameter in net.encoder_parameters())
+
+
+def test_freezing_needs_weights_that_are_worth_keeping():
+    with pytest.raises(ConfigError, match="pretrained"):
+        Recipe(pretrained=False, model=ModelConfig(frozen_blocks=3))
 
 
 def test_folding_the_norms_changes_nothing():
