@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -16,7 +17,7 @@ from usassist.errors import ConfigError
 from usassist.training.model import DetectSegmentNet
 from usassist.training.recipe import ModelConfig, Recipe
 
-__all__ = ["Progress", "WeightAverage", "load_trained", "resume", "save", "write_manifest"]
+__all__ = ["Progress", "WeightAverage", "describe", "load_trained", "resume", "save", "write_manifest"]
 
 _CHECKPOINT = "checkpoint.pt"
 
@@ -77,6 +78,24 @@ def load_trained(out_dir: Path) -> tuple[DetectSegmentNet, Progress]:
     net.freeze(net.config.frozen_blocks)
     net.load_state_dict(state["mean"])
     return net.eval(), Progress(**state["progress"])
+
+
+def describe(out_dir: Path) -> dict[str, Any]:
+    """What a run's checkpoint is, for the manifest of a run that starts from it.
+
+    Returns
+    -------
+    ``recipe``, ``steps``, ``elapsed_s``, ``history`` and ``checkpoint_sha256``
+    """
+    path = out_dir / _CHECKPOINT
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return {
+        "recipe": state["recipe"],
+        "steps": state["progress"]["step"],
+        "elapsed_s": round(state["progress"]["elapsed_s"], 1),
+        "history": state["progress"]["history"],
+        "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
 
 
 def write_manifest(path: Path, recipe: Recipe, progress: Progress, facts: dict[str, Any]) -> None:

@@ -48,7 +48,6 @@ DUPLICATE_GROUPS: tuple[frozenset[str], ...] = (
 """DDTI frames that are the same picture, pixel by pixel, though some stand under different cases."""
 
 _CACHE_SCHEMA = 2
-_PHANTOM_CROSSING_SHARE = 0.75
 _PHANTOM_MOST_HW_PX = (400, 600)  # larger pictures are reduced once, as the later warp does not average
 _LEAST_SIDE_PX = 96  # a smaller crop of a training frame is a mistake; the frame is used whole
 
@@ -123,11 +122,15 @@ def load_gland(folder: Path, last_number: int) -> list[Sample]:
     return samples
 
 
-def load_phantom(count: int, first_seed: int) -> list[Sample]:
+def load_phantom(count: int, first_seed: int, crossing_share: float) -> list[Sample]:
     """Simulated frames with exact masks: one scene per seed, one moment of it each.
 
-    Three scenes of four are seen at the moment when the plane crosses one of their nodules, the others at any moment,
-    which often shows none.
+    Parameters
+    ----------
+    count : scenes
+    first_seed : of the first scene; the others follow it
+    crossing_share : share of the scenes seen when the plane crosses one of their nodules; the others are seen at any
+        moment, which often shows none
     """
     from usassist.phantom import PhantomConfig, PhantomScanner
 
@@ -135,7 +138,7 @@ def load_phantom(count: int, first_seed: int) -> list[Sample]:
     for seed in range(first_seed, first_seed + count):
         rng = np.random.default_rng(seed)
         scanner = PhantomScanner(PhantomConfig.random(seed))
-        if scanner.nodules and rng.random() < _PHANTOM_CROSSING_SHARE:
+        if scanner.nodules and rng.random() < crossing_share:
             moment_s = scanner.crossing_s(1 + int(rng.integers(len(scanner.nodules)))) + float(rng.normal(0.0, 0.15))
         else:
             moment_s = float(rng.uniform(0.0, 10.0))

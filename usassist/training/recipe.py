@@ -26,6 +26,7 @@ class DataConfig:
     gland_last_number : only TG3K frames with a file number up to this one are used, so that later sweeps stay unseen
     phantom_frames : simulated frames in all, 0 = none
     phantom_seed : seed of the first simulated scene
+    phantom_crossing_share : share of the scenes that are seen while the plane crosses a nodule
     paste_share : share of gland frames that get a nodule from another frame pasted into the gland
     other_per_batch : frames of other anatomy without nodules (every second lung clip)
     dual_share : share of labelled frames that are shown beside another one, as in a dual view
@@ -37,6 +38,7 @@ class DataConfig:
     gland_last_number: int = 2400
     phantom_frames: int = 300
     phantom_seed: int = 1000
+    phantom_crossing_share: float = 0.75
     paste_share: float = 0.4
     other_per_batch: int = 0
     dual_share: float = 0.0
@@ -46,8 +48,8 @@ class DataConfig:
         counts = (self.gland_per_batch, self.phantom_per_batch, self.other_per_batch, self.phantom_frames)
         _need(self.nodule_per_batch >= 1, "data.nodule_per_batch must be at least 1")
         _need(min(counts) >= 0, "data counts are 0 or more")
-        _need(0.0 <= self.paste_share <= 1.0, "data.paste_share must lie in 0 to 1")
-        _need(0.0 <= self.dual_share <= 1.0, "data.dual_share must lie in 0 to 1")
+        for name in ("paste_share", "dual_share", "phantom_crossing_share"):
+            _need(0.0 <= getattr(self, name) <= 1.0, f"data.{name} must lie in 0 to 1")
 
     @property
     def batch_size(self) -> int:
@@ -149,6 +151,7 @@ class OptimConfig:
     ----------
     steps : largest number of batches
     wall_clock_min : largest time, without the preparation of the data
+    stop_at_step : end there though the schedule is longer, for a run that another one starts from; 0 = go on
     learning_rate, encoder_learning_rate : at the peak, for new layers and for the encoder
     weight_decay : of AdamW
     warmup_share : share of the budget over which the rate rises from 0
@@ -163,6 +166,7 @@ class OptimConfig:
 
     steps: int = 3000
     wall_clock_min: float = 45.0
+    stop_at_step: int = 0
     learning_rate: float = 2e-3
     encoder_learning_rate: float = 5e-4
     weight_decay: float = 0.02
@@ -237,15 +241,14 @@ class Recipe:
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
+    A recipe may name another one, ``base = "../other.toml"``, and then says only what differs from it.
+
     Raises
     ------
     ConfigError
         If the file cannot be read, has an unknown table or key, or a value of the wrong type or out of range.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"recipe {path} cannot be read: {error}; mend the file") from error
+    document = _document(path)
     kinds: dict[str, type[Any]] = {
         "data": DataConfig,
         "augment": AugmentConfig,
@@ -263,6 +266,25 @@ def load_recipe(path: Path) -> Recipe:
         if type(value) is not type(scalars[key].default):
             raise ConfigError(f"recipe {path.name}: {key} must be {type(scalars[key].default).__name__}, got {value!r}")
     return Recipe(**document, **tables)
+
+
+def _document(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The keys and tables of a recipe, laid over those of the recipes that it is based on."""
+    try:
+        own = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"recipe {path} cannot be read: {error}; mend the file") from error
+    base = own.pop("base", None)
+    if base is None:
+        return own
+    seen = (*seen, path.resolve())
+    if not isinstance(base, str) or (path.parent / base).resolve() in seen:
+        raise ConfigError(f"recipe {path.name}: base must name another recipe, relative to this one, got {base!r}")
+    merged = _document(path.parent / base, seen)
+    for key, value in own.items():
+        below = merged.get(key)
+        merged[key] = {**below, **value} if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _need(condition: bool, message: str) -> None:

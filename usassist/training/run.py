@@ -16,7 +16,7 @@ from usassist.errors import ConfigError
 from usassist.frames import letterbox
 from usassist.training.appearance import Appearance, low_spectrum
 from usassist.training.augment import Augmenter
-from usassist.training.checkpoint import Progress, write_manifest
+from usassist.training.checkpoint import Progress, describe, write_manifest
 from usassist.training.datasets import (
     Sample,
     cached,
@@ -58,6 +58,11 @@ class Outcome:
 def prepare(recipe: Recipe, cache_dir: Path) -> TrainData:
     """Read, crop and simulate all frames of a recipe.
 
+    Parameters
+    ----------
+    recipe : the run
+    cache_dir : keeps decoded and simulated frames between runs
+
     Raises
     ------
     ConfigError
@@ -79,8 +84,9 @@ def prepare(recipe: Recipe, cache_dir: Path) -> TrainData:
     gland = cached(cache_dir, f"tg3k-train-{last}", lambda: load_gland(gland_dir, last))
     phantom: list[Sample] = []
     if data.phantom_frames:
-        key = f"phantom-{data.phantom_seed}-{data.phantom_frames}"
-        phantom = cached(cache_dir, key, lambda: load_phantom(data.phantom_frames, data.phantom_seed))
+        share = data.phantom_crossing_share
+        key = f"phantom-{data.phantom_seed}-{data.phantom_frames}-{share:g}"
+        phantom = cached(cache_dir, key, lambda: load_phantom(data.phantom_frames, data.phantom_seed, share))
     clips = cached(cache_dir, "clips", lambda: load_clip_frames(clip_dir))
     looks = [sample.image for sample in (*gland[::_LOOK_STRIDE], *clips)]
     appearance = Appearance(
@@ -105,9 +111,9 @@ def prepare(recipe: Recipe, cache_dir: Path) -> TrainData:
 def run_recipe(
     recipe: Recipe,
     out_dir: Path,
-    cache_dir: Path,
     *,
-    data: TrainData | None = None,
+    data: TrainData,
+    start_dir: Path | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> Outcome:
     """Train, export and write the manifest. Goes on from a checkpoint in ``out_dir``.
@@ -116,11 +122,10 @@ def run_recipe(
     ----------
     recipe : the run
     out_dir : gets ``checkpoint.pt``, ``model.onnx`` and ``manifest.json``
-    cache_dir : keeps decoded and simulated frames between runs
-    data : the frames; None = as the recipe says
+    data : the frames, of :func:`prepare`
+    start_dir : folder of another run, whose averaged weights this one starts from
     watch : called after every step
     """
-    data = prepare(recipe, cache_dir) if data is None else data
     out_dir.mkdir(parents=True, exist_ok=True)
     last, commit = Progress(), _commit()  # of the code that runs, not of what is there when it ends
 
@@ -129,11 +134,12 @@ def run_recipe(
         last = progress
         watch(progress)
 
-    net = train(recipe, data, out_dir, watch=note)
+    net = train(recipe, data, out_dir, start_dir=start_dir, watch=note)
     probe = _probe(data.validation or data.nodule, recipe.size_hw_px)
     parity = export_onnx(net, recipe.size_hw_px, out_dir / "model.onnx", probe)
     facts: dict[str, Any] = {
         "commit": commit,
+        "started_from": None if start_dir is None else describe(start_dir),
         "data_sha256": {
             name: {"frames": len(samples), "sha256": fingerprint(samples)}
             for name, samples in (

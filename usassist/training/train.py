@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from usassist.errors import ConfigError
 from usassist.frames import letterbox
 from usassist.training.augment import Augmenter
 from usassist.training.batches import BatchMaker, Prefetcher
-from usassist.training.checkpoint import Progress, WeightAverage, resume, save
+from usassist.training.checkpoint import Progress, WeightAverage, load_trained, resume, save
 from usassist.training.datasets import Sample
 from usassist.training.loss import Batch, LossParts, detect_segment_loss
 from usassist.training.model import DetectSegmentNet, Exportable
@@ -50,7 +51,12 @@ class TrainData:
 
 
 def train(
-    recipe: Recipe, data: TrainData, out_dir: Path, *, watch: Callable[[Progress], None] = lambda progress: None
+    recipe: Recipe,
+    data: TrainData,
+    out_dir: Path,
+    *,
+    start_dir: Path | None = None,
+    watch: Callable[[Progress], None] = lambda progress: None,
 ) -> DetectSegmentNet:
     """Train until the budget is used up, and give the averaged network. Goes on from a checkpoint in ``out_dir``.
 
@@ -59,22 +65,20 @@ def train(
     recipe : the run
     data : the frames
     out_dir : for the checkpoint
+    start_dir : folder of another run, whose averaged weights this one starts from; None = from the encoder's
     watch : called after every step
 
     Raises
     ------
     ConfigError
-        When the checkpoint belongs to another recipe.
+        When the checkpoint belongs to another recipe, or the network of ``start_dir`` is another one.
     """
     optim = recipe.optim
     torch.set_num_threads(optim.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(recipe.seed)
     maker = BatchMaker(recipe, data.augmenter, data.nodule, data.gland, data.phantom, data.other)
-    net = DetectSegmentNet(recipe.model)
-    if data.encoder_npz is not None:
-        net.load_encoder(data.encoder_npz, maker.make(0, recipe.size_hw_px).image)
-    net.freeze(recipe.model.frozen_blocks)
+    net = _fresh(recipe, data, maker) if start_dir is None else _started(recipe, start_dir)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = WeightAverage(net, optim.average_decay)
     optimizer = _optimizer(net, recipe)
@@ -86,10 +90,15 @@ def train(
 
     net.train()
     with Prefetcher(lambda step: maker.make(step, recipe.size_hw_px_at(share_now())), progress.step) as batches:
-        while (share := share_now()) < 1.0:
+        while (share := share_now()) < 1.0 and progress.step != (optim.stop_at_step or -1):
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * _schedule(share, optim.warmup_share)
-            parts = _step(net, batches.get(), optimizer, recipe)
+            try:
+                parts = _step(net, batches.get(), optimizer, recipe)
+            except KeyboardInterrupt:
+                save(out_dir, recipe, net, mean, optimizer, progress)
+                logger.info("stopped after %d steps; the same command goes on from there", progress.step)
+                raise
             mean.update(net, progress.step)
             progress.step += 1
             progress.elapsed_s, progress.share = time.monotonic() - started_s, min(1.0, share_now())
@@ -105,6 +114,21 @@ def train(
     save(out_dir, recipe, net, mean, optimizer, progress)
     watch(progress)
     return mean.net
+
+
+def _fresh(recipe: Recipe, data: TrainData, maker: BatchMaker) -> DetectSegmentNet:
+    net = DetectSegmentNet(recipe.model)
+    if data.encoder_npz is not None:
+        net.load_encoder(data.encoder_npz, maker.make(0, recipe.size_hw_px).image)
+    net.freeze(recipe.model.frozen_blocks)
+    return net
+
+
+def _started(recipe: Recipe, start_dir: Path) -> DetectSegmentNet:
+    net, _ = load_trained(start_dir)
+    if net.config != recipe.model:
+        raise ConfigError(f"the run in {start_dir} has another table [model] than this recipe; choose another --start")
+    return net
 
 
 @torch.no_grad()

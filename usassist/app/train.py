@@ -1,0 +1,82 @@
+"""``usassist train``: from a recipe to an ONNX file with its manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from usassist.errors import ConfigError
+
+if TYPE_CHECKING:
+    from usassist.training.recipe import Recipe
+
+__all__ = ["train"]
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="Recipe (TOML), for example recipes/thyroid_nodule_0.2.toml.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run (default: out/train/RECIPE); goes on from a checkpoint there."),
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for decoded and simulated frames (default: OUT/cache).")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Folder of another run, whose averaged weights this one starts from.")
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(min=0.01, help="Stop after so many passes through the frames with nodules.")
+    ] = None,
+) -> None:
+    """Train an engine as a recipe says, and export it to ONNX. Needs the extra `train` and the data sets."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    try:
+        from usassist.training.checkpoint import Progress as RunProgress
+        from usassist.training.recipe import load_recipe
+        from usassist.training.run import prepare, run_recipe
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{error.name} is not installed; install it with: pip install 'usassist[train]'") from error
+
+    plan = load_recipe(recipe)
+    folder = out or Path("out", "train", recipe.stem)
+    console = Console(stderr=True)
+    own = logging.getLogger("usassist")
+    own.setLevel(logging.INFO)
+    own.propagate = False
+    own.handlers = [RichHandler(console=console, show_path=False)]
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading and simulating frames", total=None)
+        data = prepare(plan, cache or folder / "cache")
+        if epochs is not None:
+            plan = shortened(plan, epochs, len(data.nodule))
+
+        def watch(progress: RunProgress) -> None:
+            text = f"step {progress.step}  loss {progress.loss.get('total', float('nan')):.3f}"
+            bar.update(task, completed=progress.share, total=1.0, description=text)
+
+        outcome = run_recipe(plan, folder, data=data, start_dir=start, watch=watch)
+    for path in (outcome.onnx_path, outcome.manifest_path):
+        typer.echo(str(path))
+
+
+def shortened(recipe: Recipe, epochs: float, frames: int) -> Recipe:
+    """The recipe with a budget of ``epochs`` passes through ``frames`` frames with nodules, and no limit of time."""
+    steps = math.ceil(epochs * frames / recipe.data.nodule_per_batch)
+    optim = dataclasses.replace(recipe.optim, steps=steps, wall_clock_min=1e6)
+    return dataclasses.replace(recipe, optim=optim)
