@@ -70,6 +70,8 @@ _BLOCKS: tuple[tuple[int, int, int], ...] = (
 )
 _TAPS = (3, 6, 13, 16)  # the blocks whose outputs feed the pyramid: strides 4, 8, 16, 32
 _STEM_CHANNELS = 32
+_INT8_MOST = 127  # symmetric: -128 is not used
+_REACH_RATE = 0.05  # how fast the running largest size of an input follows
 _MIX_STYLE_AFTER = (3, 6)  # blocks
 _MIX_STYLE_BETA = 0.1
 
@@ -96,18 +98,38 @@ class RawOutputs(NamedTuple):
 
 
 class ConvNorm(nn.Module):
-    """Convolution, batch norm, and an activation (ReLU6 or none)."""
+    """Convolution, batch norm, and an activation (ReLU6 or none).
+
+    With ``rounding`` set, input and weights are rounded as INT8 will round them: the input by one scale from a running
+    largest size, the weights by one scale per output channel; the gradient goes through as if nothing had been rounded
+    (Jacob et al., CVPR 2018). A scale per output channel makes folding the norm later change nothing about it.
+    """
+
+    reach: Tensor
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, act: bool = True):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.norm: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(outputs)
         self.act = act
+        self.rounding = False
+        self.register_buffer("reach", torch.zeros(()), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Float32 (B, C_in, H, W) to (B, C_out, H/stride, W/stride)."""
-        y: Tensor = self.norm(self.conv(x))
+        y: Tensor = self.norm(self._rounded(x) if self.rounding else self.conv(x))
         return functional.relu6(y) if self.act else y
+
+    def _rounded(self, x: Tensor) -> Tensor:
+        conv, most = self.conv, _INT8_MOST
+        now = x.detach().abs().amax().float()
+        self.reach.copy_(torch.where(self.reach > 0, torch.lerp(self.reach, now, _REACH_RATE), now))
+        scale = self.reach.clamp_min(1e-6) / most
+        x = torch.fake_quantize_per_tensor_affine(x, scale, torch.zeros((), dtype=torch.int32), -most, most)
+        scales = conv.weight.detach().abs().amax((1, 2, 3)).clamp_min(1e-9) / most
+        zeros = torch.zeros(len(scales), dtype=torch.int32)
+        weight = torch.fake_quantize_per_channel_affine(conv.weight, scales, zeros, 0, -most, most)
+        return functional.conv2d(x, weight, conv.bias, conv.stride, conv.padding, groups=conv.groups)
 
 
 class _Residual(nn.Module):
@@ -239,6 +261,12 @@ class DetectSegmentNet(nn.Module):
         for module in (self.stem, *self.blocks[:blocks]):
             fold_norms(module.eval())
             module.requires_grad_(False)
+
+    def round_values(self) -> None:
+        """From now on, round inputs and weights of the convolutions as INT8 will; for training only."""
+        for module in self.modules():
+            if isinstance(module, ConvNorm):
+                module.rounding = True
 
     def train(self, mode: bool = True) -> Self:
         """Switch between training and use; frozen blocks stay in use."""

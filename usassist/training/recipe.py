@@ -158,6 +158,7 @@ class OptimConfig:
     average_decay : decay of the running mean of the weights, which is what is exported
     coarse_share : share of the budget that is trained at ``coarse_size_hw_px``
     coarse_height_px, coarse_width_px : that smaller size, multiples of 32
+    rounding_share : share of the budget, at its end, in which values are rounded as INT8 will round them
     clip_norm : largest norm of the gradient
     bf16 : run the network's forward and backward pass in bfloat16 where PyTorch thinks that safe
     threads : of PyTorch
@@ -175,6 +176,7 @@ class OptimConfig:
     coarse_share: float = 0.4
     coarse_height_px: int = 192
     coarse_width_px: int = 288
+    rounding_share: float = 0.0
     clip_norm: float = 5.0
     bf16: bool = True
     threads: int = 2
@@ -185,6 +187,7 @@ class OptimConfig:
         """Check ranges."""
         _need(self.steps >= 1 and self.wall_clock_min > 0, "optim.steps and optim.wall_clock_min must be positive")
         _need(0.0 <= self.coarse_share <= 1.0, "optim.coarse_share must lie in 0 to 1")
+        _need(0.0 <= self.rounding_share <= 1.0, "optim.rounding_share must lie in 0 to 1")
         _need(
             self.coarse_height_px % 32 == 0 and self.coarse_width_px % 32 == 0,
             "optim.coarse_height_px and coarse_width_px must be multiples of 32",

@@ -91,6 +91,8 @@ def train(
     net.train()
     with Prefetcher(lambda step: maker.make(step, recipe.size_hw_px_at(share_now())), progress.step) as batches:
         while (share := share_now()) < 1.0 and progress.step != (optim.stop_at_step or -1):
+            if share >= 1.0 - optim.rounding_share:
+                net.round_values()
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * _schedule(share, optim.warmup_share)
             try:

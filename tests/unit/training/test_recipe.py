@@ -7,7 +7,7 @@ import pytest
 from usassist.errors import ConfigError
 from usassist.training import load_recipe
 
-RECIPES = sorted(Path(__file__).parents[3].joinpath("recipes").glob("*.toml"))
+RECIPES = sorted(Path(__file__).parents[3].joinpath("recipes").rglob("*.toml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -37,7 +37,22 @@ def test_a_mistake_in_a_recipe_is_named(tmp_path, text, names):
         load_recipe(path)
 
 
+def test_a_recipe_says_only_what_differs_from_its_base(tmp_path):
+    (tmp_path / "all.toml").write_text("seed = 7\n[data]\npaste_share = 0.1\ndual_share = 0.2\n", encoding="utf-8")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "less.toml").write_text('base = "../all.toml"\n[data]\npaste_share = 0.0\n', encoding="utf-8")
+    recipe = load_recipe(tmp_path / "sub" / "less.toml")
+    assert (recipe.seed, recipe.data.paste_share, recipe.data.dual_share) == (7, 0.0, 0.2)
+
+
+def test_recipes_that_are_based_on_each_other_are_refused(tmp_path):
+    (tmp_path / "a.toml").write_text('base = "b.toml"\n', encoding="utf-8")
+    (tmp_path / "b.toml").write_text('base = "a.toml"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="base"):
+        load_recipe(tmp_path / "a.toml")
+
+
 def test_training_starts_at_the_smaller_size():
-    recipe = load_recipe(RECIPES[0])
+    recipe = load_recipe(Path(__file__).parents[3] / "recipes" / "thyroid_nodule_0.2_first.toml")
     assert recipe.size_hw_px_at(0.0) == (192, 288)
     assert recipe.size_hw_px_at(0.9) == recipe.size_hw_px == (256, 384)

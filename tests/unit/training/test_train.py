@@ -180,6 +180,48 @@ def test_frozen_blocks_stay_as_they_were_and_the_rest_learns(tmp_path):
     assert all(parameter.requires_grad for parameter in net.encoder_parameters())
 
 
+def test_rounded_values_differ_from_the_exact_ones_by_what_int8_allows():
+    torch.manual_seed(0)
+    layer = DetectSegmentNet().top.eval()
+    image = torch.rand(1, layer.conv.in_channels, 6, 8)
+    with torch.no_grad():
+        exact = layer(image)
+        layer.rounding = True
+        rounded = layer(image)
+    assert 0 < float((rounded - exact).abs().max()) < 0.02 * float(exact.abs().max())
+    weight = layer.conv.weight.detach()
+    layer.conv.weight.data = torch.round(weight / weight.abs().amax((1, 2, 3), True) * 127)
+    with torch.no_grad():  # whole numbers of steps are not rounded any more
+        again = layer(torch.round(image / image.max() * 127) / 127 * image.max())
+        layer.rounding = False
+        exact = layer(torch.round(image / image.max() * 127) / 127 * image.max())
+    torch.testing.assert_close(again, exact, atol=1e-3, rtol=1e-3)
+
+
+def test_a_run_that_rounds_at_its_end_learns_and_averages_unrounded(tmp_path):
+    net = train(tiny_recipe(steps=3, rounding_share=0.5), tiny_data(), tmp_path)
+    image = torch.rand(1, 1, *SIZE_HW_PX)
+    with torch.no_grad():
+        before = net(image)
+    assert all(bool(torch.isfinite(plane).all()) for plane in before)
+    assert not any(getattr(module, "rounding", False) for module in net.modules())
+
+
+def test_a_run_goes_on_from_the_weights_of_another_one(tmp_path):
+    first = train(tiny_recipe(), tiny_data(), tmp_path / "first")
+    recipe = tiny_recipe(steps=1, learning_rate=1e-12, encoder_learning_rate=1e-12, weight_decay=0.0)
+    outcome = run_recipe(recipe, tmp_path / "second", data=tiny_data(), start_dir=tmp_path / "first")
+    second, _ = load_trained(tmp_path / "second")
+    torch.testing.assert_close(second.mask_head.weight, first.mask_head.weight, atol=1e-6, rtol=1e-4)
+    started = json.loads(outcome.manifest_path.read_text(encoding="utf-8"))["started_from"]
+    assert started["steps"] == 2
+    assert len(started["checkpoint_sha256"]) == 64
+
+    other = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, mask_channels=24))
+    with pytest.raises(ConfigError, match="another table"):
+        train(other, tiny_data(), tmp_path / "third", start_dir=tmp_path / "first")
+
+
 def test_freezing_needs_weights_that_are_worth_keeping():
     with pytest.raises(ConfigError, match="pretrained"):
         Recipe(pretrained=False, model=ModelConfig(frozen_blocks=3))
@@ -233,7 +275,7 @@ def test_suppressed_cells_are_zero_and_peaks_keep_their_score():
 
 def test_a_run_can_be_packaged_and_opened_and_says_what_it_was_made_from(tmp_path):
     recipe = tiny_recipe()
-    outcome = run_recipe(recipe, tmp_path / "run", tmp_path / "cache", data=tiny_data())
+    outcome = run_recipe(recipe, tmp_path / "run", data=tiny_data())
     manifest = json.loads(outcome.manifest_path.read_text(encoding="utf-8"))
     assert manifest["steps"] == 2
     assert manifest["recipe"] == json.loads(json.dumps(recipe.as_dict()))
@@ -290,6 +332,24 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
     other = dataclasses.replace(recipe, seed=2)
     with pytest.raises(ConfigError, match="another recipe"):
         train(other, tiny_data(), tmp_path)
+
+
+def test_what_was_learnt_before_an_interruption_is_kept(tmp_path, monkeypatch):
+    from usassist.training import train as module
+
+    real, calls = module._step, []
+
+    def step_then_stop(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "_step", step_then_stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_recipe(steps=5), tiny_data(), tmp_path)
+    _, progress = load_trained(tmp_path)
+    assert progress.step == 1
 
 
 def test_a_run_ends_with_its_time(tmp_path):

@@ -1,0 +1,48 @@
+"""The shipped engine's recipe, from the command to the exported model, for two epochs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the extra `train`: pip install usassist[train]")
+pytest.importorskip("onnxscript", reason="training needs the extra `train`: pip install usassist[train]")
+
+from usassist.config import data_dir
+from usassist.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[3]
+RECIPE = ROOT / "recipes" / "thyroid_nodule_0.2.toml"
+SETS = ("thyroid_ddti", "thyroid_gland_tg3k", "ultrasound_clips_lung", "weights_mobilenet_v2")
+
+
+@pytest.mark.slow
+def test_two_epochs_of_the_shipped_recipe_learn_and_export(tmp_path):
+    try:
+        root = data_dir()
+    except ConfigError as error:
+        pytest.skip(str(error))
+    missing = [name for name in SETS if not (root / name).is_dir()]
+    if missing:
+        pytest.skip(f"the data sets {', '.join(missing)} are missing")
+    command = [sys.executable, "-m", "usassist", "train", str(RECIPE), "--epochs", "2", "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    onnx_path, manifest_path = (Path(line) for line in done.stdout.split())
+    manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
+    assert manifest["history"][-1]["epoch"] == 2
+    first, last = manifest["history"][0], manifest["history"][-1]
+    assert last["loss_total"] < 0.9 * first["loss_total"]
+    assert manifest["data_sha256"]["nodule"]["frames"] == 329
+    assert onnx_path.stat().st_size < 8e6
+
+    from usassist.training.export import run_onnx
+
+    outputs = run_onnx(onnx_path, np.zeros((1, 1, 256, 384), np.float32))
+    assert all(np.isfinite(array).all() for array in outputs.values())
