@@ -1,18 +1,15 @@
 """Measure engines on labelled frames, with confidence intervals."""
 
-from usassist.evaluation.evaluate import (
-    FrameOutcome,
-    choose_threshold,
-    evaluate,
-    evaluate_negatives,
-    run_frames,
-)
+from usassist.evaluation.evaluate import choose_threshold, evaluate, evaluate_negatives
 from usassist.evaluation.folders import LabelledFrame, read_clips, read_labelled, read_negatives, render_phantom
 from usassist.evaluation.metrics import Figure, bootstrap_by_case
+from usassist.evaluation.run import FrameOutcome, run_frames
+from usassist.evaluation.tally import FrameTally, tally
 
 __all__ = [
     "Figure",
     "FrameOutcome",
+    "FrameTally",
     "LabelledFrame",
     "bootstrap_by_case",
     "choose_threshold",
@@ -23,4 +20,5 @@ __all__ = [
     "read_negatives",
     "render_phantom",
     "run_frames",
+    "tally",
 ]

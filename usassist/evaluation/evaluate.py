@@ -1,159 +1,74 @@
-"""Run labelled frames through the whole live path and count: crop, preprocess, engine, decode, and back."""
+"""Figures over frames at one threshold, each with a 95 % confidence interval by case."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from usassist.errors import ScanAreaError
-from usassist.evaluation.folders import LabelledFrame
-from usassist.evaluation.metrics import Figure, bootstrap_by_case, dice, iou, longest_diameter_px, match, regions
-from usassist.frames import fill_labelmap, find_scan_area, measure
-from usassist.modalities.ultrasound import decode, preprocess
-from usassist.records import LabelSpec
+from usassist.evaluation.metrics import Figure, bootstrap_by_case, case_weights, percentile_interval
+from usassist.evaluation.tally import FrameScore, FrameTally, judge
 
-__all__ = ["FrameOutcome", "Nodule", "choose_threshold", "evaluate", "evaluate_negatives", "run_frames"]
+__all__ = [
+    "choose_threshold",
+    "evaluate",
+    "evaluate_negatives",
+    "evaluate_scores",
+    "figure_by_case",
+    "figure_of_sums",
+    "mean_by_case",
+]
 
 Array = npt.NDArray[Any]
-BoolArray = npt.NDArray[np.bool_]
-Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
-
-LEAST_TRUTH_PX = 50
-LEAST_IOU = 0.3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FrameOutcome:
-    """What the engine found in one frame, in pixels of the whole frame.
-
-    Attributes
-    ----------
-    name, case : of the frame
-    truth : bool (H, W)
-    found : one bool (H, W) per detection, by falling score
-    score : float64 (N,)
-    diameter_px : float64 (N,), longest diameter as the live path gives it
-    elapsed_ms : preprocess, engine and decode; the crop is found once per stream and not counted
-    cropped : False when no scan area was found and the frame was used whole
-    """
-
-    name: str
-    case: str
-    truth: BoolArray
-    found: tuple[BoolArray, ...]
-    score: Array
-    diameter_px: Array
-    elapsed_ms: float
-    cropped: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nodule:
-    """One marked nodule: was it found, and how far off was its longest diameter, as a share of the true one."""
-
-    case: str
-    hit: bool
-    diameter_rel_error: float
-
-
-def run_frames(
-    infer: Infer,
-    size_hw_px: tuple[int, int],
-    labels: tuple[LabelSpec, ...],
-    frames: Iterable[LabelledFrame],
-) -> list[FrameOutcome]:
-    """Put frames through the live path.
-
-    Detections below a higher threshold can be left out afterwards with the same result, because a detection never
-    depends on one with a lower score.
+def evaluate(frames: Sequence[FrameTally], threshold: float) -> dict[str, Figure]:
+    """Figures on frames with nodules.
 
     Parameters
     ----------
-    infer : the engine: named tensors to named tensors
-    size_hw_px : its input
-    labels : with the lowest threshold of interest
-    frames : not cropped
-    """
-    outcomes: list[FrameOutcome] = []
-    for frame in frames:
-        height_px, width_px = frame.image.shape
-        cropped = True
-        try:
-            x1, y1, x2, y2 = find_scan_area([frame.image]).xyxy_px
-        except ScanAreaError:
-            x1, y1, x2, y2, cropped = 0, 0, width_px, height_px, False
-        image = np.ascontiguousarray(frame.image[y1:y2, x1:x2])
-        started_s = time.perf_counter()
-        tensor, image_to_input = preprocess(image, size_hw_px)
-        detections, segmentation = decode(infer({"image": tensor}), image_to_input, (y2 - y1, x2 - x1), labels)
-        elapsed_ms = 1e3 * (time.perf_counter() - started_s)
-        labelmap = np.zeros((height_px, width_px), np.uint8)
-        labelmap[y1:y2, x1:x2] = fill_labelmap(segmentation, (y2 - y1, x2 - x1))
-        outcomes.append(
-            FrameOutcome(
-                name=frame.name,
-                case=frame.case,
-                truth=frame.truth,
-                found=tuple(labelmap == index + 1 for index in range(len(detections))),
-                score=detections.score.astype(np.float64),
-                diameter_px=measure(segmentation).major_px.astype(np.float64),
-                elapsed_ms=elapsed_ms,
-                cropped=cropped,
-            )
-        )
-    return outcomes
-
-
-def evaluate(outcomes: Sequence[FrameOutcome], threshold: float) -> dict[str, Figure]:
-    """Figures on frames with nodules, each with a 95 % confidence interval by case.
-
-    Parameters
-    ----------
-    outcomes : of :func:`run_frames`
+    frames : counted by :func:`usassist.evaluation.tally.tally`
     threshold : detections with a lower score are left out
 
     Returns
     -------
-    ``dice_mean``, ``dice_median``, ``iou_mean`` : per frame, all detections together against all nodules together
+    ``dice_mean``, ``dice_median``, ``iou_mean`` : per frame, all detections together against all nodules together;
+        frames on which nothing is marked are left out of these three
     ``sensitivity`` : share of the nodules (connected regions of 50 px or more) met by a detection with IoU 0.3 or more
     ``false_positives_per_frame`` : detections that meet none
     ``diameter_rel_bias``, ``diameter_rel_sd`` : of the relative error of the longest diameter of the nodules met
     """
-    judged = [_judge(outcome, threshold) for outcome in outcomes]
-    rows = [row for row, _ in judged]
-    nodules = [nodule for _, of_frame in judged for nodule in of_frame]
-    hits = [nodule for nodule in nodules if nodule.hit]
+    return evaluate_scores([judge(frame, threshold) for frame in frames])
+
+
+def evaluate_scores(scores: Sequence[FrameScore]) -> dict[str, Figure]:
+    """The figures of :func:`evaluate`, from frames judged already."""
+    marked = [score for score in scores if np.isfinite(score.dice)]
+    nodules = [(score.case, hit) for score in scores for hit in score.hits]
+    errors = [(score.case, error) for score in scores for error in score.diameter_rel_error]
     return {
-        "dice_mean": _figure(rows, lambda drawn: _mean([row.dice for row in drawn])),
-        "dice_median": _figure(rows, lambda drawn: float(np.median([row.dice for row in drawn])) if drawn else np.nan),
-        "iou_mean": _figure(rows, lambda drawn: _mean([row.iou for row in drawn])),
-        "sensitivity": _figure(nodules, lambda drawn: _mean([nodule.hit for nodule in drawn])),
-        "false_positives_per_frame": _figure(rows, lambda drawn: _mean([row.false_positives for row in drawn])),
-        "diameter_rel_bias": _figure(hits, lambda drawn: _mean([nodule.diameter_rel_error for nodule in drawn])),
-        "diameter_rel_sd": _figure(hits, lambda drawn: _sd([nodule.diameter_rel_error for nodule in drawn])),
+        "dice_mean": mean_by_case([(score.case, score.dice) for score in marked]),
+        "dice_median": figure_by_case([(score.case, score.dice) for score in marked], _median),
+        "iou_mean": mean_by_case([(score.case, score.iou) for score in marked]),
+        "sensitivity": mean_by_case(nodules),
+        "false_positives_per_frame": mean_by_case([(score.case, score.false_positives) for score in scores]),
+        "diameter_rel_bias": mean_by_case(errors),
+        "diameter_rel_sd": figure_by_case(errors, _sd),
     }
 
 
-def evaluate_negatives(outcomes: Sequence[FrameOutcome], threshold: float) -> dict[str, Figure]:
+def evaluate_negatives(frames: Sequence[FrameTally], threshold: float) -> dict[str, Figure]:
     """False alarms on frames without a marked nodule: per frame, and the share of frames with any."""
-    rows = [(outcome.case, int((outcome.score >= threshold).sum())) for outcome in outcomes]
-
-    def figure(statistic: Callable[[Sequence[tuple[str, int]]], float]) -> Figure:
-        value, low, high = bootstrap_by_case(rows, lambda row: row[0], statistic)
-        return Figure(value=value, low=low, high=high, count=len(rows))
-
+    counts = [(frame.case, frame.kept(threshold)) for frame in frames]
     return {
-        "false_alarms_per_frame": figure(lambda drawn: _mean([count for _, count in drawn])),
-        "frames_with_false_alarm": figure(lambda drawn: _mean([count > 0 for _, count in drawn])),
+        "false_alarms_per_frame": mean_by_case(counts),
+        "frames_with_false_alarm": mean_by_case([(case, count > 0) for case, count in counts]),
     }
 
 
-def choose_threshold(outcomes: Sequence[FrameOutcome], candidates: Sequence[float]) -> tuple[float, dict[float, float]]:
+def choose_threshold(frames: Sequence[FrameTally], candidates: Sequence[float]) -> tuple[float, dict[float, float]]:
     """The threshold with the best F1 of nodules met against false positives; of equals the highest.
 
     Returns
@@ -162,54 +77,52 @@ def choose_threshold(outcomes: Sequence[FrameOutcome], candidates: Sequence[floa
     """
     f1: dict[float, float] = {}
     for threshold in candidates:
-        judged = [_judge(outcome, threshold) for outcome in outcomes]
-        hits = sum(nodule.hit for _, of_frame in judged for nodule in of_frame)
-        misses = sum(not nodule.hit for _, of_frame in judged for nodule in of_frame)
-        false_positives = sum(row.false_positives for row, _ in judged)
+        scores = [judge(frame, threshold) for frame in frames]
+        hits = sum(sum(score.hits) for score in scores)
+        misses = sum(len(score.hits) for score in scores) - hits
+        false_positives = sum(score.false_positives for score in scores)
         f1[threshold] = 2 * hits / max(1, 2 * hits + misses + false_positives)
     return max(candidates, key=lambda threshold: (f1[threshold], threshold)), f1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
-    case: str
-    dice: float
-    iou: float
-    false_positives: int
-
-
-def _judge(outcome: FrameOutcome, threshold: float) -> tuple[_Row, list[Nodule]]:
-    kept = [index for index, score in enumerate(outcome.score) if score >= threshold]
-    found = [outcome.found[index] for index in kept]
-    together = np.zeros(outcome.truth.shape, np.bool_)
-    for region in found:
-        together |= region
-    truth = regions(outcome.truth, LEAST_TRUTH_PX)
-    pairs = match(found, truth, LEAST_IOU)
-    partner = {second: first for first, second in pairs}
-    nodules = []
-    for index, region in enumerate(truth):
-        error = float("nan")
-        if index in partner:
-            true_px = longest_diameter_px(region)
-            error = float(outcome.diameter_px[kept[partner[index]]]) / true_px - 1.0
-        nodules.append(Nodule(case=outcome.case, hit=index in partner, diameter_rel_error=error))
-    row = _Row(
-        case=outcome.case,
-        dice=dice(together, outcome.truth),
-        iou=iou(together, outcome.truth),
-        false_positives=len(found) - len(pairs),
+def figure_by_case(items: Sequence[tuple[str, float]], statistic: Callable[[Sequence[float]], float]) -> Figure:
+    """Any statistic of the values of (case, value), with its interval; NaN where there is nothing to estimate from."""
+    value, low, high = bootstrap_by_case(
+        items, lambda item: item[0], lambda drawn: statistic([item[1] for item in drawn])
     )
-    return row, nodules
-
-
-def _figure(items: Sequence[Any], statistic: Callable[[Sequence[Any]], float]) -> Figure:
-    value, low, high = bootstrap_by_case(items, lambda item: item.case, statistic)
     return Figure(value=value, low=low, high=high, count=len(items))
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")
+def mean_by_case(items: Sequence[tuple[str, float]]) -> Figure:
+    """Mean of the values of (case, value), with its interval; NaN of nothing."""
+    values = np.array([(value, 1.0) for _, value in items], np.float64).reshape(-1, 2)
+    return figure_of_sums([case for case, _ in items], values, lambda sums: sums[:, 0] / sums[:, 1], len(items))
+
+
+def figure_of_sums(cases: Sequence[str], values: Array, statistic: Callable[[Array], Array], count: int) -> Figure:
+    """A statistic that needs nothing but sums over the items, with its interval; quicker than :func:`figure_by_case`.
+
+    Parameters
+    ----------
+    cases : of N items
+    values : float64 (N, M), what is to be summed
+    statistic : takes the sums of R rounds, float64 (R, M), and gives float64 (R,); NaN where it is not known
+    count : what to give as the number
+    """
+    names = list(dict.fromkeys(cases))
+    if not names:
+        return Figure(value=float("nan"), low=float("nan"), high=float("nan"), count=count)
+    row_of = {case: row for row, case in enumerate(names)}
+    by_case = np.zeros((len(names), values.shape[1]))
+    np.add.at(by_case, [row_of[case] for case in cases], values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = float(statistic(by_case.sum(axis=0, keepdims=True))[0])
+        low, high = percentile_interval(statistic(case_weights(len(names)) @ by_case))
+    return Figure(value=value, low=low, high=high, count=count)
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
 
 
 def _sd(values: Sequence[float]) -> float:

@@ -1,10 +1,9 @@
-"""Labelled frames: from a folder (``images/`` and ``masks/``, same names up to the suffix) or from the phantom."""
+"""Labelled frames: from folders of pictures, masks and clips, or from the phantom."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,17 +11,29 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from usassist.errors import ConfigError
+from usassist.errors import ConfigError, SourceError
+from usassist.evaluation.cases import Cases, block_of
+from usassist.evaluation.pictures import Skipped, list_files, list_pictures, read_grey, read_mask
 from usassist.frames import to_grey
 from usassist.phantom import PhantomConfig, PhantomScanner
 
-__all__ = ["LabelledFrame", "read_clips", "read_labelled", "read_negatives", "render_phantom"]
+__all__ = [
+    "LabelledFrame",
+    "Pair",
+    "list_negatives",
+    "list_pairs",
+    "read_clips",
+    "read_labelled",
+    "read_negatives",
+    "read_pairs",
+    "render_phantom",
+]
 
 UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 
+CLIP_SUFFIXES = (".mp4", ".mov", ".mpeg")
 _CLIP_FRAMES, _CLIP_STRIDE = 100, 20
-_SWEEP_NUMBERS = 225  # file numbers per sweep, on average: 3585 frames of 16 sweeps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,74 +46,151 @@ class LabelledFrame:
     case : frames of one case belong together
     image : uint8 (H, W), grey
     truth : bool (H, W), True = nodule
+    converted : what was changed to get there: ``16 bit``, ``colour``, both, or nothing
     """
 
     name: str
     case: str
     image: UInt8Array
     truth: BoolArray
+    converted: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A picture and its mask on disk."""
+
+    name: str
+    image: Path
+    mask: Path
+
+
+def list_pairs(images: Path, masks: Path, names: Sequence[str] | None, skipped: list[Skipped]) -> list[Pair]:
+    """Pictures and masks of the same name.
+
+    Parameters
+    ----------
+    images, masks : folders
+    names : only these, in this order; None = all, and then files that belong to nothing are named in `skipped`
+    skipped : what is left out is added here
+
+    Raises
+    ------
+    SourceError
+        If a folder is missing.
+    """
+    strays: list[Skipped] = []
+    pictures = list_pictures(list_files(images), strays)
+    labels = list_pictures(list_files(masks), strays)
+    pairs = []
+    for name in list(dict.fromkeys([*pictures, *labels])) if names is None else names:
+        if name not in pictures:
+            skipped.append(Skipped(name=name, reason="no image" if name in labels else "neither image nor mask"))
+        elif name not in labels:
+            skipped.append(Skipped(name=name, reason="no mask"))
+        else:
+            pairs.append(Pair(name=name, image=pictures[name], mask=labels[name]))
+    skipped.extend(stray for stray in strays if names is None or Path(stray.name).stem in names)
+    return pairs
+
+
+def read_pairs(pairs: Iterable[Pair], cases: Cases, skipped: list[Skipped]) -> Iterator[LabelledFrame]:
+    """The frames of :func:`list_pairs`; those that cannot be used go to `skipped`."""
+    for pair in pairs:
+        try:
+            image, converted = read_grey(pair.image)
+            truth = read_mask(pair.mask)
+        except SourceError as error:
+            skipped.append(Skipped(name=pair.name, reason=str(error)))
+            continue
+        if image.shape != truth.shape:
+            (height, width), (mask_height, mask_width) = image.shape, truth.shape
+            reason = f"image {width} x {height} px, mask {mask_width} x {mask_height} px"
+            skipped.append(Skipped(name=pair.name, reason=reason))
+            continue
+        case = cases.of(pair.name, image)
+        yield LabelledFrame(name=pair.name, case=case, image=image, truth=truth, converted=converted)
 
 
 def read_labelled(folder: Path, names: list[str]) -> Iterator[LabelledFrame]:
-    """Frames with their masks, in the order of ``names``.
-
-    The case is the name up to the first underscore. Frames that are the same picture pixel by pixel are put into one
-    case whatever they are called.
+    """Frames of ``images/`` with those of ``masks/``, in the order of ``names``; every one must be there.
 
     Raises
     ------
     ConfigError
-        If a file is missing or image and mask differ in size.
+        If one is missing or cannot be used.
     """
-    case_of_picture: dict[str, str] = {}
-    for name in names:
-        image = _read(folder / "images", name)
-        mask = _read(folder / "masks", name)
-        if image.shape != mask.shape:
-            raise ConfigError(f"frame {name}: image {image.shape} and mask {mask.shape} differ; mend the data set")
-        digest = hashlib.sha256(image.tobytes()).hexdigest()
-        case = case_of_picture.setdefault(digest, name.split("_")[0])
-        yield LabelledFrame(name=name, case=case, image=image, truth=mask > 127)
+    skipped: list[Skipped] = []
+    pairs = list_pairs(folder / "images", folder / "masks", names, skipped)
+    yield from _strict(read_pairs(pairs, Cases(), skipped), skipped)
 
 
-def read_negatives(folder: Path, first_number: int = 0) -> Iterator[LabelledFrame]:
-    """Frames on which no nodule is marked, named by running numbers that follow the sweeps they were taken from.
+def list_negatives(folder: Path, names: Sequence[str] | None, skipped: list[Skipped]) -> list[Path]:
+    """Pictures in a folder, and clips in it and in the folders in it.
 
-    The borders of the sweeps are not known; a block of file numbers as long as an average sweep counts as a case.
+    Raises
+    ------
+    SourceError
+        If the folder is missing.
+    """
+    entries = list_files(folder)
+    clips = [path for path in entries if path.suffix.lower() in CLIP_SUFFIXES]
+    strays: list[Skipped] = []
+    for inner in (entry for entry in entries if entry.is_dir()):
+        for path in list_files(inner):
+            if path.suffix.lower() in CLIP_SUFFIXES:
+                clips.append(path)
+            else:
+                reason = "only clips are read from a folder in the folder"
+                strays.append(Skipped(name=f"{inner.name}/{path.name}", reason=reason))
+    rest = [path for path in entries if not path.is_dir() and path not in clips]
+    found = [*list_pictures(rest, strays).values(), *clips]
+    if names is None:
+        skipped.extend(strays)
+        return found
+    by_name = {path.stem: path for path in found}
+    skipped.extend(Skipped(name=name, reason="no image") for name in names if name not in by_name)
+    return [by_name[name] for name in names if name in by_name]
+
+
+def read_negatives(
+    paths: Sequence[Path], cases: Cases | None, skipped: list[Skipped], first_number: int = 0
+) -> Iterator[LabelledFrame]:
+    """Frames of :func:`list_negatives`, on which no nodule is marked.
+
+    Of a clip every 20th of the first 100 frames is taken, and the clip is a case. Pictures that are all named by
+    numbers are taken for frames of sweeps in their order (:func:`usassist.evaluation.cases.block_of`).
 
     Parameters
     ----------
-    folder : holds ``images/``; masks are not read
-    first_number : leave out lower file numbers
+    paths : pictures and clips
+    cases : None = by blocks of numbers where all pictures are named so, else by their names
+    skipped : what cannot be read is added here
+    first_number : leave out pictures with a lower number
     """
-    for path in sorted((folder / "images").iterdir()):
-        number = re.fullmatch(r"\d+", path.stem)
-        if number and int(path.stem) >= first_number:
-            image = _read(folder / "images", path.stem)
-            case = f"block{int(path.stem) // _SWEEP_NUMBERS}"
-            yield LabelledFrame(name=path.stem, case=case, image=image, truth=np.zeros(image.shape, np.bool_))
+    pictures = [path for path in paths if path.suffix.lower() not in CLIP_SUFFIXES]
+    numbered = cases is None and all(re.fullmatch(r"\d+", path.stem) for path in pictures)
+    cases = cases or Cases()
+    for path in paths:
+        if path.suffix.lower() in CLIP_SUFFIXES:
+            yield from _frames_of_clip(path, skipped)
+            continue
+        if numbered and int(path.stem) < first_number:
+            continue
+        try:
+            image, converted = read_grey(path)
+        except SourceError as error:
+            skipped.append(Skipped(name=path.stem, reason=str(error)))
+            continue
+        case = block_of(int(path.stem)) if numbered else cases.of(path.stem, image)
+        truth = np.zeros(image.shape, np.bool_)
+        yield LabelledFrame(name=path.stem, case=case, image=image, truth=truth, converted=converted)
 
 
 def read_clips(folder: Path) -> Iterator[LabelledFrame]:
-    """Frames of clips that show no thyroid at all: every 20th of the first 100 of each clip; a clip is a case.
-
-    Parameters
-    ----------
-    folder : clips (``*.mp4``, ``*.mov``, ``*.mpeg``) in sub-folders
-    """
-    for path in sorted(path for path in folder.glob("*/*") if path.suffix.lower() in (".mp4", ".mov", ".mpeg")):
-        clip = cv2.VideoCapture(str(path))
-        try:
-            for index in range(_CLIP_FRAMES):
-                ok, frame = clip.read()
-                if not ok:
-                    break
-                if index % _CLIP_STRIDE == 0:
-                    image = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), np.uint8)
-                    truth = np.zeros(image.shape, np.bool_)
-                    yield LabelledFrame(name=f"{path.stem}_{index}", case=path.stem, image=image, truth=truth)
-        finally:
-            clip.release()
+    """Frames of the clips in the folders of a folder, see :func:`read_negatives`; every clip must be readable."""
+    skipped: list[Skipped] = []
+    yield from _strict(read_negatives(list_negatives(folder, None, []), None, skipped), skipped)
 
 
 def render_phantom(count: int) -> Iterator[LabelledFrame]:
@@ -117,11 +205,27 @@ def render_phantom(count: int) -> Iterator[LabelledFrame]:
         yield LabelledFrame(name=f"{seed}", case=f"{seed}", image=image, truth=truth)
 
 
-def _read(folder: Path, name: str) -> UInt8Array:
-    for suffix in (".png", ".jpg"):
-        path = folder / f"{name}{suffix}"
-        if path.is_file():
-            image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-            if image is not None:
-                return np.asarray(image, np.uint8)
-    raise ConfigError(f"there is no readable {name}.png or {name}.jpg in {folder}; fetch the data set again")
+def _frames_of_clip(path: Path, skipped: list[Skipped]) -> Iterator[LabelledFrame]:
+    clip = cv2.VideoCapture(str(path))
+    try:
+        for index in range(_CLIP_FRAMES):
+            ok, frame = clip.read()
+            if not ok:
+                if index == 0:
+                    skipped.append(Skipped(name=path.stem, reason=f"{path.name} is no clip that can be read"))
+                break
+            if index % _CLIP_STRIDE == 0:
+                image = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), np.uint8)
+                truth = np.zeros(image.shape, np.bool_)
+                yield LabelledFrame(name=f"{path.stem}_{index}", case=path.stem, image=image, truth=truth)
+    finally:
+        clip.release()
+
+
+def _strict(frames: Iterator[LabelledFrame], skipped: list[Skipped]) -> Iterator[LabelledFrame]:
+    for frame in frames:
+        if skipped:
+            break
+        yield frame
+    if skipped:
+        raise ConfigError(f"frame {skipped[0].name}: {skipped[0].reason}; mend the data set")

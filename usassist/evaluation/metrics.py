@@ -13,7 +13,18 @@ import numpy.typing as npt
 from usassist.frames import measure
 from usassist.records import Segmentation
 
-__all__ = ["Figure", "bootstrap_by_case", "dice", "iou", "longest_diameter_px", "match", "regions"]
+__all__ = [
+    "Figure",
+    "bootstrap_by_case",
+    "case_weights",
+    "dice",
+    "iou",
+    "longest_diameter_px",
+    "match",
+    "match_overlaps",
+    "percentile_interval",
+    "regions",
+]
 
 BoolArray = npt.NDArray[np.bool_]
 T = TypeVar("T")
@@ -61,12 +72,31 @@ def match(found: Sequence[BoolArray], truth: Sequence[BoolArray], least_iou: flo
     -------
     pairs : (index in ``found``, index in ``truth``) with an IoU of at least ``least_iou``
     """
-    overlaps = [(iou(a, b), i, j) for i, a in enumerate(found) for j, b in enumerate(truth)]
+    overlap = np.array([[iou(first, second) for second in truth] for first in found], np.float64)
+    return match_overlaps(overlap.reshape(len(found), len(truth)), least_iou)
+
+
+def match_overlaps(overlap: npt.NDArray[Any], least_iou: float) -> list[tuple[int, int]]:
+    """Pair detections and nodules one to one, the best overlap first.
+
+    Parameters
+    ----------
+    overlap : float (N, T), IoU of every detection with every nodule
+    least_iou : pairs need at least this
+
+    Returns
+    -------
+    pairs : (detection, nodule), by falling overlap
+    """
     pairs: list[tuple[int, int]] = []
-    for overlap, i, j in sorted(overlaps, key=lambda item: (-item[0], item[1], item[2])):
-        if overlap >= least_iou and all(i != first and j != second for first, second in pairs):
-            pairs.append((i, j))
-    return pairs
+    for found, nodule in zip(*np.nonzero(overlap >= least_iou), strict=True):
+        pairs.append((int(found), int(nodule)))
+    pairs.sort(key=lambda pair: (-overlap[pair], pair))
+    chosen: list[tuple[int, int]] = []
+    for found, nodule in pairs:
+        if all(found != first and nodule != second for first, second in chosen):
+            chosen.append((found, nodule))
+    return chosen
 
 
 def longest_diameter_px(region: BoolArray) -> float:
@@ -114,7 +144,26 @@ def bootstrap_by_case(
         result = statistic([item for index in chosen for item in cases[index]])
         if np.isfinite(result):
             drawn.append(result)
-    if not drawn:
-        return value, float("nan"), float("nan")
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return value, float(low), float(high)
+    return value, *percentile_interval(np.array(drawn))
+
+
+def case_weights(case_count: int, *, rounds: int = 2000, seed: int = 0) -> npt.NDArray[np.float64]:
+    """How often each case is drawn in each round of :func:`bootstrap_by_case`: the same draws, for statistics of sums.
+
+    Returns
+    -------
+    weights : float64 (rounds, case_count), every row sums up to the number of cases
+    """
+    drawn = np.random.default_rng(seed).integers(case_count, size=(rounds, case_count))
+    weights = np.zeros((rounds, case_count))
+    np.add.at(weights, (np.arange(rounds)[:, None], drawn), 1.0)
+    return weights
+
+
+def percentile_interval(drawn: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """The middle 95 % of what the rounds gave; those that are not finite are left out, NaN when none is left."""
+    finite = drawn[np.isfinite(drawn)]
+    if not len(finite):
+        return float("nan"), float("nan")
+    low, high = np.percentile(finite, [2.5, 97.5])
+    return float(low), float(high)

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from usassist.errors import ConfigError
+from tests.unit.evaluation.scenes import LABELS, SIZE_HW_PX, bright_ellipse_engine, frame
+from usassist.errors import ConfigError, UsageError
 from usassist.evaluation import (
-    LabelledFrame,
     choose_threshold,
     evaluate,
     evaluate_negatives,
@@ -15,54 +15,21 @@ from usassist.evaluation import (
     read_negatives,
     render_phantom,
     run_frames,
+    tally,
 )
-from usassist.records import LabelSpec
-
-SIZE_HW_PX = (256, 384)
-LABELS = (
-    LabelSpec(
-        id=0, name="nodule", scheme="SCT", value="1", meaning="Nodule", color_rgb=(1, 2, 3), score_threshold=0.05
-    ),
-)
+from usassist.evaluation.folders import list_negatives
 
 
-def bright_ellipse_engine(score):
-    """A stand-in for an engine: what is bright is a nodule."""
-
-    def infer(inputs):
-        image = inputs["image"][0, 0]
-        mask = cv2.resize((image > 0.7).astype(np.float32), (192, 128), interpolation=cv2.INTER_AREA)
-        center_score = np.zeros((1, 1, 32, 48), np.float32)
-        box = np.ones((1, 4, 32, 48), np.float32)
-        count, _, stats, _ = cv2.connectedComponentsWithStats((image > 0.7).astype(np.uint8))
-        for x, y, width, height, _ in stats[1:count]:
-            row, column = int((y + height / 2) // 8), int((x + width / 2) // 8)
-            center_score[0, 0, row, column] = score
-            left, top = (column + 0.5) * 8 - x, (row + 0.5) * 8 - y
-            box[0, :, row, column] = (left, top, width - left, height - top)
-        return {"mask_prob": mask[None, None], "center_score": center_score, "box_ltrb_px": box}
-
-    return infer
-
-
-def frame(name, ellipses, marked=None):
-    """A scanner screen with a textured picture on black; `marked` of the ellipses are labelled."""
-    rng = np.random.default_rng(len(name))
-    image = np.zeros((360, 560), np.uint8)
-    image[20:320, 80:480] = rng.integers(40, 110, (300, 400))
-    truth = np.zeros(image.shape, np.uint8)
-    for index, (x, y, a, b) in enumerate(ellipses):
-        cv2.ellipse(image, (x, y), (a, b), 0, 0, 360, 230, -1)
-        if marked is None or index in marked:
-            cv2.ellipse(truth, (x, y), (a, b), 0, 0, 360, 1, -1)
-    return LabelledFrame(name=name, case=name.split("_")[0], image=image, truth=truth > 0)
+def tallies(score, frames):
+    return [tally(outcome) for outcome in run_frames(bright_ellipse_engine(score), SIZE_HW_PX, LABELS, frames)]
 
 
 def test_a_perfect_engine_is_near_perfect_in_whole_frame_pixels():
     frames = [frame(f"{i}_1", [(200 + 20 * i, 150, 50, 30)]) for i in range(4)]
-    outcomes = run_frames(bright_ellipse_engine(0.9), SIZE_HW_PX, LABELS, frames)
+    outcomes = tallies(0.9, frames)
     figures = evaluate(outcomes, 0.5)
-    assert all(outcome.cropped for outcome in outcomes)
+    assert all(item.cropped for item in outcomes)
+    assert not any(item.is_dual for item in outcomes)
     assert figures["dice_mean"].value > 0.96
     assert figures["sensitivity"].value == 1.0
     assert figures["false_positives_per_frame"].value == 0.0
@@ -73,7 +40,7 @@ def test_a_perfect_engine_is_near_perfect_in_whole_frame_pixels():
 
 def test_misses_and_false_positives_are_counted():
     frames = [frame("1_1", [(180, 120, 40, 25), (380, 220, 40, 25)], marked=[0]), frame("2_1", [(250, 150, 50, 30)])]
-    outcomes = run_frames(bright_ellipse_engine(0.4), SIZE_HW_PX, LABELS, frames)
+    outcomes = tallies(0.4, frames)
     assert evaluate(outcomes, 0.3)["false_positives_per_frame"].value == 0.5
     above = evaluate(outcomes, 0.5)
     assert above["sensitivity"].value == 0.0
@@ -83,14 +50,14 @@ def test_misses_and_false_positives_are_counted():
 
 def test_false_alarms_on_frames_without_nodules():
     frames = [frame("1", [(250, 150, 50, 30)], marked=[]), frame("22", [], marked=[])]
-    outcomes = run_frames(bright_ellipse_engine(0.9), SIZE_HW_PX, LABELS, frames)
+    outcomes = tallies(0.9, frames)
     figures = evaluate_negatives(outcomes, 0.5)
     assert figures["false_alarms_per_frame"].value == 0.5
     assert figures["frames_with_false_alarm"].value == 0.5
 
 
 def test_of_equally_good_thresholds_the_highest_is_chosen():
-    outcomes = run_frames(bright_ellipse_engine(0.62), SIZE_HW_PX, LABELS, [frame("1_1", [(250, 150, 50, 30)])])
+    outcomes = tallies(0.62, [frame("1_1", [(250, 150, 50, 30)])])
     threshold, f1 = choose_threshold(outcomes, [0.2, 0.4, 0.6, 0.8])
     assert threshold == 0.6
     assert f1 == {0.2: 1.0, 0.4: 1.0, 0.6: 1.0, 0.8: 0.0}
@@ -107,10 +74,9 @@ def test_equal_pictures_are_one_case_whatever_they_are_called(tmp_path):
 
 
 def test_negatives_start_at_the_number_asked_for(tmp_path):
-    (tmp_path / "images").mkdir()
     for name in ("0001", "0300", "0301"):
-        cv2.imwrite(str(tmp_path / "images" / f"{name}.png"), np.zeros((20, 30), np.uint8))
-    found = list(read_negatives(tmp_path, 300))
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((20, 30), np.uint8))
+    found = list(read_negatives(list_negatives(tmp_path, None, []), None, [], first_number=300))
     assert [item.name for item in found] == ["0300", "0301"]
     assert not any(item.truth.any() for item in found)
 
@@ -143,3 +109,27 @@ def test_every_20th_frame_of_a_clip_is_read(tmp_path):
     found = list(read_clips(tmp_path))
     assert [item.name for item in found] == ["a_0", "a_20", "a_40"]
     assert {item.case for item in found} == {"a"}
+
+
+def test_frames_with_nothing_marked_count_for_false_positives_and_not_for_dice():
+    frames = [frame("1_1", [(250, 150, 50, 30)]), frame("2_1", [(250, 150, 50, 30)], marked=[]), frame("3_1", [])]
+    figures = evaluate(tallies(0.9, frames), 0.5)
+    assert figures["dice_mean"].count == 1
+    assert figures["dice_mean"].value > 0.96
+    assert figures["false_positives_per_frame"].count == 3
+    assert figures["false_positives_per_frame"].value == pytest.approx(1 / 3)
+    assert figures["sensitivity"].count == 1
+
+
+def test_figures_at_a_threshold_are_those_of_an_engine_that_gives_nothing_below_it():
+    frames = [frame("1_1", [(180, 120, 40, 25), (380, 220, 40, 25)], marked=[0])]
+    weak = tallies(0.4, frames)
+    assert evaluate(weak, 0.5)["dice_mean"].value == 0.0
+    assert evaluate(weak, 0.5)["false_positives_per_frame"].value == 0.0
+    assert 0.6 < evaluate(weak, 0.3)["dice_mean"].value < 0.72
+
+
+def test_an_engine_with_two_labels_is_refused():
+    two = (*LABELS, LABELS[0])
+    with pytest.raises(UsageError, match="one label"):
+        list(run_frames(bright_ellipse_engine(0.9), SIZE_HW_PX, two, [frame("1_1", [])]))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from usassist.evaluation.evaluate import figure_by_case, mean_by_case
 from usassist.evaluation.metrics import bootstrap_by_case, dice, iou, longest_diameter_px, match, regions
 
 
@@ -61,3 +62,12 @@ def test_equal_seeds_give_equal_intervals():
     items = list(range(10))
     first, second = (bootstrap_by_case(items, lambda item: item, lambda d: float(np.mean(d))) for _ in range(2))
     assert first == second
+
+
+def test_sums_of_weighted_cases_are_the_same_draws():
+    items = [(case, float(value)) for case in "abcde" for value in range(ord(case) % 4 + 1)]
+    by_list = figure_by_case(items, lambda drawn: float(np.mean(drawn)))
+    by_sums = mean_by_case(items)
+    assert (by_sums.value, by_sums.low, by_sums.high) == pytest.approx((by_list.value, by_list.low, by_list.high))
+    assert by_sums.count == by_list.count == len(items)
+    assert np.isnan(mean_by_case([]).value)

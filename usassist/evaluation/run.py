@@ -1,0 +1,112 @@
+"""Run frames through the whole live path: crop, preprocess, engine, decode, and back to the whole frame."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from usassist.calibrate import ScoreCalibration
+from usassist.errors import ScanAreaError, UsageError
+from usassist.evaluation.folders import LabelledFrame
+from usassist.frames import fill_labelmap, find_scan_area, measure
+from usassist.modalities.ultrasound import decode, preprocess
+from usassist.records import LabelSpec
+
+__all__ = ["FrameOutcome", "Infer", "run_frames"]
+
+Array = npt.NDArray[Any]
+BoolArray = npt.NDArray[np.bool_]
+Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FrameOutcome:
+    """What the engine found in one frame, in pixels of the whole frame.
+
+    Attributes
+    ----------
+    frame : with picture and truth
+    labelmap : uint8 (H, W), 0 = nothing, k = detection k - 1
+    score : float64 (N,), falling
+    diameter_px : float64 (N,), longest diameter as the live path gives it
+    scan_xyxy_px : the scan area that was used
+    cropped : False when no scan area was found and the frame was used whole
+    elapsed_ms : preprocess, engine and decode; the crop is found once per stream and not counted
+    """
+
+    frame: LabelledFrame
+    labelmap: npt.NDArray[np.uint8]
+    score: Array
+    diameter_px: Array
+    scan_xyxy_px: tuple[int, int, int, int]
+    cropped: bool
+    elapsed_ms: float
+
+    def found(self, threshold: float) -> BoolArray:
+        """Where any detection with at least this score is: bool (H, W)."""
+        kept = int((self.score >= threshold).sum())
+        return (self.labelmap > 0) & (self.labelmap <= kept)
+
+    @property
+    def scan(self) -> npt.NDArray[np.uint8]:
+        """The picture, cut to the scan area: uint8 (h, w)."""
+        x1, y1, x2, y2 = self.scan_xyxy_px
+        return self.frame.image[y1:y2, x1:x2]
+
+
+def run_frames(
+    infer: Infer,
+    size_hw_px: tuple[int, int],
+    labels: tuple[LabelSpec, ...],
+    frames: Iterable[LabelledFrame],
+    calibration: ScoreCalibration | None = None,
+) -> Iterator[FrameOutcome]:
+    """Put frames through the live path, one after the other.
+
+    Detections below a higher threshold can be left out afterwards with the same result, because a detection never
+    depends on one with a lower score.
+
+    Parameters
+    ----------
+    infer : the engine: named tensors to named tensors
+    size_hw_px : its input
+    labels : one, with the lowest threshold of interest, on the raw score
+    frames : not cropped
+    calibration : of the scores; None = they stay raw
+
+    Raises
+    ------
+    UsageError
+        If the engine has more than one label: nodules are all that is measured here.
+    """
+    if len(labels) != 1:
+        raise UsageError(f"only engines with one label can be measured, this one has {len(labels)}; choose another")
+    for frame in frames:
+        height_px, width_px = frame.image.shape
+        cropped = True
+        try:
+            x1, y1, x2, y2 = find_scan_area([frame.image]).xyxy_px
+        except ScanAreaError:
+            x1, y1, x2, y2, cropped = 0, 0, width_px, height_px, False
+        image = np.ascontiguousarray(frame.image[y1:y2, x1:x2])
+        started_s = time.perf_counter()
+        tensor, image_to_input = preprocess(image, size_hw_px)
+        detections, segmentation = decode(infer({"image": tensor}), image_to_input, (y2 - y1, x2 - x1), labels)
+        elapsed_ms = 1e3 * (time.perf_counter() - started_s)
+        labelmap = np.zeros((height_px, width_px), np.uint8)
+        labelmap[y1:y2, x1:x2] = fill_labelmap(segmentation, (y2 - y1, x2 - x1))
+        score = detections.score if calibration is None else calibration.calibrated(detections.score, labels[0].id)
+        yield FrameOutcome(
+            frame=frame,
+            labelmap=labelmap,
+            score=score.astype(np.float64),
+            diameter_px=measure(segmentation).major_px.astype(np.float64),
+            scan_xyxy_px=(x1, y1, x2, y2),
+            cropped=cropped,
+            elapsed_ms=elapsed_ms,
+        )

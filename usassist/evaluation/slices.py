@@ -1,0 +1,99 @@
+"""The same few figures for parts of the frames: by size of the nodule, by TI-RADS, by dual or single view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from usassist.evaluation.cases import TIRADS, case_of
+from usassist.evaluation.evaluate import mean_by_case
+from usassist.evaluation.metrics import Figure
+from usassist.evaluation.tally import FrameScore, FrameTally
+
+__all__ = ["SIZES", "Slice", "slices_by_size", "slices_by_tirads", "slices_by_view"]
+
+SIZES = {"< 1 %": (0.0, 0.01), "1-5 %": (0.01, 0.05), "5-15 %": (0.05, 0.15), "> 15 %": (0.15, np.inf)}
+"""Name → from and below which share of the scan area."""
+
+Judged = tuple[FrameTally, FrameScore]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """Figures of a part of the frames.
+
+    Attributes
+    ----------
+    frames, nodules : how many
+    dice_mean, sensitivity, false_positives_per_frame : as for all frames
+    """
+
+    frames: int
+    nodules: int
+    dice_mean: Figure
+    sensitivity: Figure
+    false_positives_per_frame: Figure
+
+
+def slices_by_size(judged: Sequence[Judged]) -> dict[str, Slice]:
+    """By the share of the scan area that a nodule covers.
+
+    A frame belongs where its largest nodule does (Dice, false positives), each nodule where itself does (sensitivity).
+    Frames without a nodule are in no slice.
+    """
+    slices = {}
+    for name, (low, below) in SIZES.items():
+
+        def inside(frame: FrameTally, px: float, low: float = low, below: float = below) -> bool:
+            return low <= px / frame.scan_px < below
+
+        chosen = [
+            (frame, score) for frame, score in judged if len(frame.nodule_px) and inside(frame, frame.nodule_px.max())
+        ]
+        hits = [
+            (frame.case, hit)
+            for frame, score in judged
+            for px, hit in zip(frame.nodule_px, score.hits, strict=True)
+            if inside(frame, px)
+        ]
+        slices[name] = _slice(chosen, hits)
+    return slices
+
+
+def slices_by_tirads(judged: Sequence[Judged], tirads: Mapping[str, str]) -> dict[str, Slice]:
+    """By the TI-RADS category of the case.
+
+    Parameters
+    ----------
+    judged : frames
+    tirads : case, the name of a frame up to its first underscore → category or ``unknown``
+    """
+    return {
+        category: _slice([item for item in judged if tirads[case_of(item[0].name)] == category])
+        for category in (*TIRADS, "unknown")
+    }
+
+
+def slices_by_view(judged: Sequence[Judged]) -> dict[str, Slice]:
+    """Two pictures side by side, or one; see :func:`usassist.evaluation.dual_view.is_dual_view`."""
+    return {
+        "single": _slice([item for item in judged if not item[0].is_dual]),
+        "dual": _slice([item for item in judged if item[0].is_dual]),
+    }
+
+
+def _slice(chosen: Sequence[Judged], hits: Sequence[tuple[str, bool]] | None = None) -> Slice:
+    """Figures of the chosen frames; of their nodules, if not of others."""
+    if hits is None:
+        hits = [(frame.case, hit) for frame, score in chosen for hit in score.hits]
+    marked = [(frame.case, score.dice) for frame, score in chosen if frame.truth_px]
+    false_positives = [(frame.case, score.false_positives) for frame, score in chosen]
+    return Slice(
+        frames=len(chosen),
+        nodules=len(hits),
+        dice_mean=mean_by_case(marked),
+        sensitivity=mean_by_case(hits),
+        false_positives_per_frame=mean_by_case(false_positives),
+    )

@@ -1,0 +1,107 @@
+"""What the commands show to a person."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from usassist.calibrate import LabelScale, OperatingPoint
+from usassist.evaluation.metrics import Figure
+from usassist.evaluation.pictures import Skipped
+from usassist.evaluation.slices import Slice
+
+__all__ = ["WORDS", "count_lines", "show_calibration", "show_figures", "show_skipped", "show_slices"]
+
+WORDS = {
+    "dice_mean": "Dice per frame, mean",
+    "dice_median": "Dice per frame, median",
+    "iou_mean": "IoU per frame, mean",
+    "nsd_2px": "NSD at 2 px, mean",
+    "hd95_px": "HD95, mean, px",
+    "sensitivity": "nodules found (IoU ≥ 0.3)",
+    "false_positives_per_frame": "false positives per frame",
+    "ap50": "AP50 (IoU of masks ≥ 0.5)",
+    "ece": "expected calibration error",
+    "diameter_rel_bias": "relative error of diameter, mean",
+    "diameter_rel_sd": "relative error of diameter, sd",
+    "false_alarms_per_frame": "false alarms per frame",
+    "frames_with_false_alarm": "frames with a false alarm",
+}
+_MOST_SKIPPED = 20
+_SLICES = {"size": "size", "tirads": "TI-RADS", "view": "view"}
+
+
+def show_figures(console: Console, title: str, sets: Mapping[str, Mapping[str, Figure]]) -> None:
+    """Figures with their intervals; with several sets each has its rows."""
+    table = Table(title=title, title_justify="left")
+    named = len(sets) > 1
+    for column in (*(("set",) if named else ()), "figure", "value", "95 % interval", "n"):
+        table.add_column(column, justify="left" if column in ("set", "figure") else "right")
+    for name, figures in sets.items():
+        for key, figure in figures.items():
+            value = f"{figure.value:.3f}" if math.isfinite(figure.value) else "-"
+            cells = (WORDS.get(key, key), value, _interval(figure), str(figure.count))
+            table.add_row(*((name, *cells) if named else cells))
+    console.print(table)
+
+
+def show_slices(console: Console, slices: Mapping[str, Mapping[str, Slice]]) -> None:
+    """Parts of the frames, one row each; empty parts are left out."""
+    table = Table(title="parts of the frames", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("part", no_wrap=True)
+    for column in ("frames", "nodules", "Dice, mean", "nodules found", "false pos. per frame"):
+        table.add_column(column, justify="right")
+    for key, parts in slices.items():
+        for name, part in parts.items():
+            if part.frames or part.nodules:
+                cells = [_cell(figure) for figure in (part.dice_mean, part.sensitivity, part.false_positives_per_frame)]
+                table.add_row(f"{_SLICES[key]} {name}", str(part.frames), str(part.nodules), *cells)
+        table.add_section()
+    console.print(table)
+    console.print("(size: share of the scan area that the nodule covers)", highlight=False)
+
+
+def show_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
+    """What was left out, by name; of many the first, and how many more."""
+    if skipped:
+        console.print(f"skipped: {len(skipped)}", highlight=False)
+    for item in skipped[:_MOST_SKIPPED]:
+        console.print(f"  {item.name}: {item.reason}", markup=False, highlight=False, soft_wrap=True)
+    if len(skipped) > _MOST_SKIPPED:
+        console.print(f"  and {len(skipped) - _MOST_SKIPPED} more, see the JSON or CSV file", highlight=False)
+
+
+def show_calibration(console: Console, label: LabelScale, points: Sequence[OperatingPoint]) -> None:
+    """A fit and its operating points."""
+    console.print(
+        f"{label.name}: slope {label.slope:.3f}, intercept {label.intercept:.3f}; expected calibration error "
+        f"{label.ece:.3f}, cross-validated by case {label.ece_cross_validated:.3f}; "
+        f"{label.detections} detections, {label.nodules} nodules",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = Table("point", "score", "nodules found", "false pos. per frame", "alarms per negative frame")
+    for point in points:
+        alarms = point.alarms_per_negative_frame
+        figures = (point.score, point.sensitivity, point.false_positives_per_frame)
+        table.add_row(point.name, *(f"{value:.3f}" for value in figures), "" if alarms is None else f"{alarms:.3f}")
+    console.print(table)
+
+
+def count_lines(counts: Mapping[str, Any]) -> str:
+    """The counts of a report in one line; those that are 0 are left out, frames and cases are always there."""
+    shown = {key: value for key, value in counts.items() if value or key in ("frames", "cases")}
+    return "; ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
+
+
+def _interval(figure: Figure) -> str:
+    return f"{figure.low:.3f} to {figure.high:.3f}" if math.isfinite(figure.low) else "-"
+
+
+def _cell(figure: Figure) -> str:
+    return f"{figure.value:.2f} {figure.low:.2f}-{figure.high:.2f}" if figure.count else "-"
