@@ -4,11 +4,12 @@ What can be run lies as data in ``engines/``; the runtimes that run it are one f
 """
 
 from usassist.engine.base import Engine
-from usassist.engine.registry import BACKENDS, open_engine, why_unavailable
+from usassist.engine.registry import BACKENDS, PRECISIONS, open_engine, runs, why_unavailable
 from usassist.engine.spec import EngineSpec, TensorSpec, find_engine, list_engines, load_spec
 
 __all__ = [
     "BACKENDS",
+    "PRECISIONS",
     "Engine",
     "EngineSpec",
     "TensorSpec",
@@ -16,5 +17,6 @@ __all__ = [
     "list_engines",
     "load_spec",
     "open_engine",
+    "runs",
     "why_unavailable",
 ]

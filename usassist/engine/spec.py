@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.config import resource_dir
+from usassist.engine.table import Table
 from usassist.errors import EngineNotFoundError, EngineSpecError, RecordError
 from usassist.records import LabelSpec
 
-__all__ = ["EngineSpec", "Golden", "TensorSpec", "find_engine", "list_engines", "load_spec"]
+__all__ = ["INT8_ARTIFACT", "EngineSpec", "Golden", "TensorSpec", "find_engine", "list_engines", "load_spec"]
 
 _DTYPES = ("float32", "float16", "int32", "int64", "uint8")
 _MODALITIES = ("US", "CT", "MR")
 _TASKS = ("detect", "segment", "detect_segment")
 _PRECISIONS = ("fp32", "fp16", "int8")
+
+INT8_ARTIFACT = "onnx_int8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +72,14 @@ class Golden:
     Attributes
     ----------
     path : ``.npz`` with one array per input and output, named as the tensors
-    max_abs_diff : largest difference of any output value that a back end may show
+    max_abs_diff : largest difference of any output value that a back end may show in FP32
+    int8_mean_abs_diff : output name → largest mean difference of its values that a back end may show in INT8; None =
+        there is no INT8. INT8 moves single values far where an output is steep, so its mean is what is bounded.
     """
 
     path: Path
     max_abs_diff: float
+    int8_mean_abs_diff: Mapping[str, float] | None = None
 
     def load(self, names: list[str]) -> dict[str, npt.NDArray[Any]]:
         """Read the arrays `names`.
@@ -101,12 +108,13 @@ class EngineSpec:
     folder : where it lies
     modality : DICOM code ``US``, ``CT`` or ``MR``
     task : ``detect``, ``segment`` or ``detect_segment``
-    artifacts : format → (file, SHA-256 in hexadecimal digits); ``onnx`` is the parent of all others
+    artifacts : format → (file, SHA-256 in hexadecimal digits); ``onnx`` is the parent of all others, and ``onnx_int8``
+        is the same graph quantised
     inputs, outputs : tensors in the order of the file
     color : ``GRAY`` or ``RGB``
     input_range, mean, std : exact preprocessing: pixels scaled to the range, minus mean, divided by std
     labels : what it can find; ``id`` counts from 0
-    precision : ``fp32``, ``fp16`` or ``int8``
+    precision : of the parent: ``fp32``, ``fp16`` or ``int8``
     rate_hz, latency_budget_ms : what it was made for
     diameter_rel_sd : relative standard uncertainty of a diameter of its outlines, as measured; None = not measured
     golden : acceptance
@@ -150,11 +158,23 @@ class EngineSpec:
             raise EngineSpecError(f"engine {self.name}: label ids must count from 0")
         if not self.inputs or not self.outputs:
             raise EngineSpecError(f"engine {self.name}: inputs and outputs must not be empty")
+        wanted = {tensor.name for tensor in self.outputs} if INT8_ARTIFACT in self.artifacts else None
+        bounded = self.golden.int8_mean_abs_diff
+        if (None if bounded is None else set(bounded)) != wanted:
+            raise EngineSpecError(
+                f"engine {self.name}: golden.int8.mean_abs_diff must name every output, and be there exactly when the "
+                f"artifact {INT8_ARTIFACT} is; make the INT8 again: usassist engine quantize"
+            )
 
     @property
     def engine_id(self) -> str:
         """Name, version and weights in one text."""
         return f"{self.name}@{self.version}+{self.artifacts['onnx'][1][:12]}"
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What there are artifacts for, the parent's own first."""
+        return (self.precision, *(("int8",) if INT8_ARTIFACT in self.artifacts else ()))
 
     def check_weights(self, artifact: str) -> Path:
         """The file of an artifact, after its SHA-256 has been compared with the spec.
@@ -229,12 +249,13 @@ def load_spec(path: Path) -> EngineSpec:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise EngineSpecError(f"{path} cannot be read: {error}; install the engine again") from error
     folder = path.parent
-    table = _Table(document, str(path))
+    table = Table(document, str(path))
     if table.take("schema", int) != 1:
         raise EngineSpecError(f"{path} has another schema than 1; update usassist")
     preprocess = table.take_table("preprocess")
     measurement = table.take_table("measurement", optional=True)
     golden = table.take_table("golden")
+    golden_int8 = golden.take_table("int8", optional=True)
     artifacts = table.take("artifacts", dict)
     try:
         spec = EngineSpec(
@@ -246,7 +267,7 @@ def load_spec(path: Path) -> EngineSpec:
             artifacts={
                 kind: (folder / entry.take("path", str), entry.take("sha256", str))
                 for kind, value in artifacts.items()
-                for entry in (_Table(value, f"{path}, artifacts.{kind}"),)
+                for entry in (Table(value, f"{path}, artifacts.{kind}"),)
             },
             inputs=_tensors(table, "inputs"),
             outputs=_tensors(table, "outputs"),
@@ -259,7 +280,11 @@ def load_spec(path: Path) -> EngineSpec:
             rate_hz=table.take("rate_hz", float),
             latency_budget_ms=table.take("latency_budget_ms", float),
             diameter_rel_sd=measurement.take("diameter_rel_sd", float) if measurement else None,
-            golden=Golden(path=folder / golden.take("path", str), max_abs_diff=golden.take("max_abs_diff", float)),
+            golden=Golden(
+                path=folder / golden.take("path", str),
+                max_abs_diff=golden.take("max_abs_diff", float),
+                int8_mean_abs_diff=golden_int8.take_floats("mean_abs_diff") if golden_int8 else None,
+            ),
             licence=table.take("licence", str),
             intended_use=table.take("intended_use", str),
         )
@@ -268,49 +293,17 @@ def load_spec(path: Path) -> EngineSpec:
     if measurement:
         measurement.take("source", str)
         measurement.finish()
-    for rest in (preprocess, golden, table):
+    for rest in (preprocess, golden_int8, golden, table):
         rest.finish()
     if (spec.name, spec.version) != (folder.parent.name, folder.name):
         raise EngineSpecError(f"{path} calls itself {spec.name} {spec.version}, its folder says otherwise; rename one")
     return spec
 
 
-class _Table:
-    """A TOML table that must be used up: a key that nobody asked for is an error."""
-
-    def __init__(self, values: Any, where: str) -> None:
-        if not isinstance(values, dict):
-            raise EngineSpecError(f"{where} must be a table, got {values!r}")
-        self._values = dict(values)
-        self._where = where
-
-    def take(self, key: str, kind: type) -> Any:
-        if key not in self._values:
-            raise EngineSpecError(f"{self._where}: key {key} is missing")
-        value = self._values.pop(key)
-        if kind is float and type(value) is int:
-            return float(value)
-        if type(value) is not kind:
-            raise EngineSpecError(f"{self._where}: {key} must be {kind.__name__}, got {value!r}")
-        return value
-
-    def take_table(self, key: str, *, optional: bool = False) -> _Table:
-        if optional and key not in self._values:
-            return _Table({}, "")
-        return _Table(self.take(key, dict), f"{self._where}, {key}")
-
-    def __bool__(self) -> bool:
-        return bool(self._values)
-
-    def finish(self) -> None:
-        if self._values:
-            raise EngineSpecError(f"{self._where}: unknown key {next(iter(self._values))}")
-
-
-def _tensors(table: _Table, key: str) -> tuple[TensorSpec, ...]:
+def _tensors(table: Table, key: str) -> tuple[TensorSpec, ...]:
     tensors = []
     for index, item in enumerate(table.take(key, list)):
-        entry = _Table(item, f"{key}[{index}]")
+        entry = Table(item, f"{key}[{index}]")
         shape = entry.take("shape", list)
         if not all(type(side) is int for side in shape):
             raise EngineSpecError(f"{key}[{index}]: shape must be whole numbers (-1 = free), got {shape}")
@@ -327,7 +320,7 @@ def _tensors(table: _Table, key: str) -> tuple[TensorSpec, ...]:
 
 
 def _label(item: Any, where: str) -> LabelSpec:
-    entry = _Table(item, f"{where}, labels")
+    entry = Table(item, f"{where}, labels")
     label = LabelSpec(
         id=entry.take("id", int),
         name=entry.take("name", str),
@@ -341,7 +334,7 @@ def _label(item: Any, where: str) -> LabelSpec:
     return label
 
 
-def _floats(table: _Table, key: str, length: int | None = None) -> tuple[float, ...]:
+def _floats(table: Table, key: str, length: int | None = None) -> tuple[float, ...]:
     values = table.take(key, list)
     if not all(isinstance(value, int | float) for value in values) or length not in (None, len(values)):
         raise EngineSpecError(f"{key} must be a list of {length or 'some'} numbers, got {values}")

@@ -86,6 +86,7 @@ def package(
         diameter_rel_sd=None if report is None else _diameter_rel_sd(report),
         measured_by="" if report is None else str(report["command"]),
     )
+    (folder / "model.int8.onnx").unlink(missing_ok=True)  # of other weights, or gated at another threshold
     write_engine(folder, text, recipe.size_hw_px)
     return folder
 

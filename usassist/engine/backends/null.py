@@ -15,10 +15,11 @@ import numpy.typing as npt
 from usassist.engine.base import Session, Tensors
 from usassist.engine.spec import EngineSpec
 
-__all__ = ["FORMATS", "REQUIRES", "open"]
+__all__ = ["FORMATS", "PRECISIONS", "REQUIRES", "open"]
 
 REQUIRES = ()
 FORMATS = ("onnx",)
+PRECISIONS = ("fp32", "fp16", "int8")
 
 
 class _NullSession:
@@ -38,6 +39,6 @@ class _NullSession:
         pass
 
 
-def open(spec: EngineSpec, path: Path, threads: int) -> Session:
+def open(spec: EngineSpec, path: Path, threads: int, precision: str) -> Session:
     """Make zeros ready; the weights are not read."""
     return _NullSession(spec)

@@ -12,10 +12,11 @@ from usassist.engine.base import Session, Tensors
 from usassist.engine.spec import EngineSpec
 from usassist.errors import EngineError
 
-__all__ = ["FORMATS", "REQUIRES", "open"]
+__all__ = ["FORMATS", "PRECISIONS", "REQUIRES", "open"]
 
 REQUIRES = ("onnxruntime",)
 FORMATS = ("onnx",)
+PRECISIONS = ("fp32", "fp16")  # a symmetric QDQ graph would run in float here, with the rounding as extra work
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -55,7 +56,7 @@ class _OnnxRuntimeSession:
         self._session = None
 
 
-def open(spec: EngineSpec, path: Path, threads: int) -> Session:
+def open(spec: EngineSpec, path: Path, threads: int, precision: str) -> Session:
     """Load an ONNX file.
 
     Raises

@@ -14,7 +14,7 @@ from usassist.engine.base import Session, Tensors
 from usassist.engine.spec import EngineSpec
 from usassist.errors import EngineError
 
-__all__ = ["FORMATS", "REQUIRES", "open"]
+__all__ = ["FORMATS", "LEAST_INT8_SHARE", "PRECISIONS", "REQUIRES", "count_int8", "open"]
 
 # OpenVINO's Python package reports its use to its maker, from a process that it forks. Nothing leaves this machine
 # unless its user says so; without that module OpenVINO falls back to a stub of its own.
@@ -22,17 +22,21 @@ sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
 
 REQUIRES = ("openvino",)
 FORMATS = ("onnx",)
+PRECISIONS = ("fp32", "fp16", "int8")
+
+LEAST_INT8_SHARE = 0.9
+"""Share of the convolutions and fully connected layers that must run in INT8 before an engine may say that it does."""
 
 
 class _OpenVinoSession:
     device = "CPU"
 
-    def __init__(self, spec: EngineSpec, path: Path, threads: int) -> None:
+    def __init__(self, spec: EngineSpec, path: Path, threads: int, precision: str) -> None:
         import openvino
 
-        # OpenVINO would run an FP32 graph in BF16 where the processor can; the spec says what was verified.
+        # OpenVINO would run what is FP32 in BF16 where the processor can; the spec says what was verified.
         options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
-        if spec.precision == "fp32":
+        if spec.precision == "fp32":  # and with it the layers that an INT8 graph keeps in float
             options["INFERENCE_PRECISION_HINT"] = "f32"
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
@@ -43,6 +47,13 @@ class _OpenVinoSession:
             raise EngineError(
                 f"OpenVINO cannot load {path.name}: {_first_line(error)}; try --backend onnxruntime"
             ) from error
+        if precision == "int8":
+            quantised, layers = count_int8(model)
+            if quantised < LEAST_INT8_SHARE * max(1, layers):
+                raise EngineError(
+                    f"OpenVINO would run {layers - quantised} of {layers} convolutions of {path.name} in float on this "
+                    "processor; use --precision fp32"
+                )
         self.inputs = {port.any_name: _describe(port) for port in model.inputs}
         self.outputs = {port.any_name: _describe(port) for port in model.outputs}
         self._output_names = [port.any_name for port in model.outputs]
@@ -58,15 +69,32 @@ class _OpenVinoSession:
         self._request = None
 
 
-def open(spec: EngineSpec, path: Path, threads: int) -> Session:
+def open(spec: EngineSpec, path: Path, threads: int, precision: str) -> Session:
     """Load an ONNX file.
 
     Raises
     ------
     EngineError
-        If OpenVINO cannot load it.
+        If OpenVINO cannot load it, or would run an INT8 file in float.
     """
-    return _OpenVinoSession(spec, path, threads)
+    return _OpenVinoSession(spec, path, threads, precision)
+
+
+def count_int8(model: Any) -> tuple[int, int]:
+    """How many convolutions and fully connected layers of a compiled model run in INT8, and how many there are.
+
+    This is what the processor executes after all fusions, not what the file says.
+    """
+    found = []
+    for node in model.get_runtime_model().get_ops():
+        info = node.get_rt_info()
+        if _plain(info["layerType"]) in ("Convolution", "FullyConnected"):
+            found.append(_plain(info["runtimePrecision"]) in ("i8", "u8"))
+    return sum(found), len(found)
+
+
+def _plain(value: Any) -> str:
+    return str(value.astype(str)) if hasattr(value, "astype") else str(value)
 
 
 def _describe(port: Any) -> tuple[str, tuple[int | None, ...]]:

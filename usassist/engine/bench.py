@@ -1,0 +1,270 @@
+"""How fast every back end runs an engine here, in every precision.
+
+A machine is never quiet. So all variants are opened first and then take turns, a few inferences each, in an order
+that moves on by one every round: whatever else the machine does falls on all of them. What can be compared is the
+ratio to the FP32 reference of the same rounds; milliseconds hold for this machine at this moment.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from usassist.engine.base import Engine
+from usassist.engine.registry import BACKENDS, PRECISIONS, load_engine, why_not
+from usassist.engine.spec import EngineSpec
+from usassist.errors import BackendUnavailableError, EngineError, UsageError
+
+__all__ = ["BenchReport", "Left", "Variant", "bench"]
+
+REFERENCE = ("onnxruntime", "fp32")
+
+_TURN = 10  # inferences that count, of one variant in one round; one more before them warms its caches
+_COMPUTES_NOTHING = "computes nothing, so there is nothing to time"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One back end in one precision.
+
+    Attributes
+    ----------
+    backend, precision : what was timed
+    golden_error : why the golden input was not answered as it must be; None = it was
+    cold_open_ms : hash, load and compile, once, without the import of the runtime
+    first_ms : the first inference
+    p50_ms, p95_ms, p99_ms : of the inferences that count
+    per_s : inferences per second, one after the other
+    growth_mb : resident memory (10⁶ bytes) that opening and the first inference added; None = cannot be read here
+    ratio : p50 of a round against that of the reference in the same round, median over the rounds; less is faster
+    count : inferences that count
+    """
+
+    backend: str
+    precision: str
+    golden_error: str | None
+    cold_open_ms: float
+    first_ms: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    per_s: float
+    growth_mb: float | None
+    ratio: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A variant that cannot run here, or failed, and why."""
+
+    backend: str
+    precision: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchReport:
+    """What was measured.
+
+    Attributes
+    ----------
+    engine_id : which engine
+    threads : CPU threads; 0 = as many as the process may use
+    rounds : turns of each variant
+    reference : back end and precision that ratios are against
+    variants : by ratio, fastest first
+    left_out : those that did not run
+    fastest : back end and precision of the fastest that answered its golden input; None = none did
+    """
+
+    engine_id: str
+    threads: int
+    rounds: int
+    reference: tuple[str, str]
+    variants: tuple[Variant, ...]
+    left_out: tuple[Left, ...]
+    fastest: tuple[str, str] | None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    engine: Engine
+    golden_error: str | None
+    cold_open_ms: float
+    first_ms: float
+    growth_mb: float | None
+    turns: list[npt.NDArray[np.float64]] = field(default_factory=list)
+
+
+def bench(
+    spec: EngineSpec,
+    backends: Iterable[str] = tuple(BACKENDS),
+    precisions: Iterable[str] = PRECISIONS,
+    *,
+    threads: int = 0,
+    seconds: float = 10.0,
+    count: int | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> BenchReport:
+    """Open every variant that can run here, let them take turns on the golden input, and compare.
+
+    Parameters
+    ----------
+    spec : from ``find_engine``
+    backends, precisions : what to try
+    threads : CPU threads; 0 = as many as the process may use
+    seconds : go on for so long after all are open; at least one round is done
+    count : inferences of each variant instead
+    clock : seconds, rising
+
+    Raises
+    ------
+    EngineNotFoundError
+        If there is no back end of that name.
+    UsageError
+        If there is no precision of that name.
+    BackendUnavailableError
+        If none of the variants can run here; the message says why each cannot.
+    """
+    left: list[Left] = []
+    runs: list[_Run] = []
+    inputs = _golden_input(spec)
+    try:
+        for backend, precision in _variants(spec, tuple(backends), tuple(precisions)):
+            reason = why_not(spec, backend, precision) or (_COMPUTES_NOTHING if backend == "null" else None)
+            if reason is None:
+                try:
+                    runs.append(_open(spec, backend, precision, threads, inputs, clock))
+                    continue
+                except EngineError as error:
+                    reason = str(error)
+            left.append(Left(backend=backend, precision=precision, reason=reason))
+        if not runs:
+            reasons = " | ".join(f"{item.backend} {item.precision}: {item.reason}" for item in left)
+            raise BackendUnavailableError(f"nothing can run {spec.engine_id} here: {reasons}")
+        end_s, rounds = clock() + seconds, 0
+        while rounds == 0 or (clock() < end_s if count is None else rounds * _TURN < count):
+            wanted = _TURN if count is None else min(_TURN, count - rounds * _TURN)
+            for index in range(len(runs)):
+                run = runs[(index + rounds) % len(runs)]
+                run.turns.append(_turn(run.engine, inputs, wanted, clock))
+            rounds += 1
+    finally:
+        for run in runs:
+            run.engine.close()
+    return _report(spec, threads, rounds, runs, left)
+
+
+def _variants(spec: EngineSpec, backends: tuple[str, ...], precisions: tuple[str, ...]) -> list[tuple[str, str]]:
+    unknown = [name for name in precisions if name not in PRECISIONS]
+    if unknown:
+        raise UsageError(f"no precision {unknown[0]}; known: all, {', '.join(sorted(PRECISIONS))}")
+    # A precision that was not asked for by name and that the engine does not have is no variant at all.
+    wanted = [name for name in precisions if len(precisions) == 1 or name in spec.precisions or name == "int8"]
+    return [(backend, precision) for backend in backends for precision in sorted(wanted)]
+
+
+def _golden_input(spec: EngineSpec) -> dict[str, npt.NDArray[Any]]:
+    stored = spec.golden.load([tensor.name for tensor in spec.inputs])
+    return {tensor.name: np.ascontiguousarray(stored[tensor.name], tensor.dtype) for tensor in spec.inputs}
+
+
+def _open(
+    spec: EngineSpec,
+    backend: str,
+    precision: str,
+    threads: int,
+    inputs: dict[str, npt.NDArray[Any]],
+    clock: Callable[[], float],
+) -> _Run:
+    before_mb, start_s = _resident_mb(), clock()
+    engine = load_engine(spec, backend, threads, precision)
+    opened_s = clock()
+    try:
+        engine.infer(inputs)
+        first_s, after_mb = clock(), _resident_mb()
+    except EngineError:
+        engine.close()
+        raise
+    golden_error = None
+    try:
+        engine.verify()
+    except EngineError as error:
+        golden_error = str(error)
+    return _Run(
+        engine=engine,
+        golden_error=golden_error,
+        cold_open_ms=1e3 * (opened_s - start_s),
+        first_ms=1e3 * (first_s - opened_s),
+        growth_mb=None if before_mb is None or after_mb is None else after_mb - before_mb,
+    )
+
+
+def _turn(
+    engine: Engine, inputs: dict[str, npt.NDArray[Any]], count: int, clock: Callable[[], float]
+) -> npt.NDArray[np.float64]:
+    engine.infer(inputs)
+    times_s = [clock()]
+    for _ in range(count):
+        engine.infer(inputs)
+        times_s.append(clock())
+    return 1e3 * np.diff(np.array(times_s, np.float64))
+
+
+def _report(spec: EngineSpec, threads: int, rounds: int, runs: list[_Run], left: list[Left]) -> BenchReport:
+    def name(run: _Run) -> tuple[str, str]:
+        return run.engine.runtime, run.engine.precision
+
+    reference = next((run for run in runs if name(run) == REFERENCE), None)
+    reference = reference or next((run for run in runs if run.engine.precision == "fp32"), runs[0])
+    per_round = np.array([np.median(turn) for turn in reference.turns])
+    variants = []
+    for run in runs:
+        every = np.concatenate(run.turns)
+        p50, p95, p99 = (float(value) for value in np.percentile(every, [50, 95, 99]))
+        ratios = np.array([np.median(turn) for turn in run.turns]) / per_round
+        variants.append(
+            Variant(
+                backend=run.engine.runtime,
+                precision=run.engine.precision,
+                golden_error=run.golden_error,
+                cold_open_ms=run.cold_open_ms,
+                first_ms=run.first_ms,
+                p50_ms=p50,
+                p95_ms=p95,
+                p99_ms=p99,
+                per_s=1e3 * len(every) / float(every.sum()),
+                growth_mb=run.growth_mb,
+                ratio=float(np.median(ratios)),
+                count=len(every),
+            )
+        )
+    variants.sort(key=lambda item: item.ratio)
+    fastest = next((item for item in variants if item.golden_error is None), None)
+    return BenchReport(
+        engine_id=spec.engine_id,
+        threads=threads,
+        rounds=rounds,
+        reference=name(reference),
+        variants=tuple(variants),
+        left_out=tuple(left),
+        fastest=None if fastest is None else (fastest.backend, fastest.precision),
+    )
+
+
+def _resident_mb() -> float | None:
+    """Resident memory of this process in 10⁶ bytes; None where the system does not tell."""
+    if sys.platform != "linux":
+        return None
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return None

@@ -1,0 +1,276 @@
+"""From an FP32 ONNX to a symmetric QDQ ONNX that every back end reads.
+
+NNCF sets the ranges from calibration frames. What comes out holds pairs of ``QuantizeLinear`` and ``DequantizeLinear``
+with int8 values and zero points of 0, which is the form that both OpenVINO and TensorRT run in INT8. This module knows
+nothing about how good the result is: ``usassist.app.quantize`` measures that, and nothing is written before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from usassist.errors import ConfigError, EngineSpecError
+from usassist.training.datasets import load_gland, load_nodule, load_phantom
+
+__all__ = ["CalibrationSet", "float_tail", "lint_qdq", "quantise", "settings", "thyroid_sets"]
+
+Array = npt.NDArray[Any]
+UInt8Array = npt.NDArray[np.uint8]
+
+LEAST_OPSET = 19  # from here on the scales may be of either float type
+
+_NODULE_FRAMES, _GLAND_FRAMES, _PHANTOM_FRAMES = 200, 50, 50
+_GLAND_LAST_NUMBER = 2400  # as the recipes: later sweeps stay unseen
+_PHANTOM_SEED = 1000  # as the recipes; the evaluation counts from 1
+_PHANTOM_CROSSING_SHARE = 0.75
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CalibrationSet:
+    """Frames that set the ranges, cropped as live.
+
+    Attributes
+    ----------
+    name : data set and part
+    chosen : by which rule
+    images : uint8 (H, W) each, grey
+    """
+
+    name: str
+    chosen: str
+    images: tuple[UInt8Array, ...]
+
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of each frame's pixels, row by row, in hexadecimal digits."""
+        return tuple(hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in self.images)
+
+
+def thyroid_sets(root: Path) -> list[CalibrationSet]:
+    """300 frames for a thyroid engine: 200 with nodules, 50 of the gland, 50 simulated. None is a validation frame.
+
+    Parameters
+    ----------
+    root : the folder that :func:`usassist.config.data_dir` names
+
+    Raises
+    ------
+    ConfigError
+        If a data set is missing.
+    """
+    folders = {name: root / name for name in ("thyroid_ddti", "thyroid_gland_tg3k")}
+    for name, folder in folders.items():
+        if not folder.is_dir():
+            raise ConfigError(f"the data set {name} is missing from {root}; fetch it, or name another folder")
+    nodule = [sample.image for sample in load_nodule(folders["thyroid_ddti"], "train")]
+    gland = [sample.image for sample in load_gland(folders["thyroid_gland_tg3k"], _GLAND_LAST_NUMBER)]
+    phantom = [sample.image for sample in load_phantom(_PHANTOM_FRAMES, _PHANTOM_SEED, _PHANTOM_CROSSING_SHARE)]
+    return [
+        _evenly("DDTI train", nodule, _NODULE_FRAMES),
+        _evenly(f"TG3K train, file numbers up to {_GLAND_LAST_NUMBER}", gland, _GLAND_FRAMES),
+        CalibrationSet(
+            name="phantom",
+            chosen=f"one moment of each scene with the seeds {_PHANTOM_SEED} to {_PHANTOM_SEED + _PHANTOM_FRAMES - 1}",
+            images=tuple(phantom),
+        ),
+    ]
+
+
+def _evenly(name: str, images: list[UInt8Array], count: int) -> CalibrationSet:
+    count = min(count, len(images))
+    chosen = f"{count} of {len(images)}, evenly spaced in the order of their names"
+    return CalibrationSet(
+        name=name, chosen=chosen, images=tuple(images[index * len(images) // count] for index in range(count))
+    )
+
+
+def quantise(parent: Path, inputs: Sequence[Mapping[str, Array]]) -> bytes:
+    """Quantise an FP32 ONNX; the same file and inputs give the same bytes.
+
+    Parameters
+    ----------
+    parent : the FP32 ONNX, operator set 19 or later
+    inputs : named tensors as the engine gets them, one row per calibration frame
+
+    Returns
+    -------
+    the QDQ ONNX
+
+    Raises
+    ------
+    ConfigError
+        If NNCF is not installed.
+    EngineSpecError
+        If what comes out is not the symmetric QDQ form; see :func:`lint_qdq`.
+    """
+    import onnx
+
+    nncf = _import_nncf()
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, QuantizationParameters
+
+    model = onnx.load(str(parent))
+    scope = nncf.IgnoredScope(names=float_tail(model)) if FLOAT_TAIL else None
+    with contextlib.redirect_stdout(sys.stderr):  # its progress bars
+        quantised = nncf.quantize(
+            model,
+            nncf.Dataset(list(inputs), dict),
+            preset=nncf.QuantizationPreset.PERFORMANCE,
+            subset_size=len(inputs),
+            ignored_scope=scope,
+            advanced_parameters=AdvancedQuantizationParameters(
+                activations_quantization_params=QuantizationParameters(per_channel=False)
+            ),
+        )
+    _make_signed(quantised)
+    for node in quantised.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    del quantised.metadata_props[:]
+    onnx.checker.check_model(quantised, full_check=True)
+    lint_qdq(quantised)
+    return bytes(quantised.SerializeToString(deterministic=True))
+
+
+def _make_signed(model: Any) -> None:
+    """Turn uint8 pairs, which NNCF makes where nothing is negative, into int8 pairs that reach as far."""
+    from onnx import numpy_helper
+
+    places = {item.name: index for index, item in enumerate(model.graph.initializer)}
+    changed: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and len(node.input) > 2:
+            scale, zero = node.input[1:3]
+            zeros = numpy_helper.to_array(model.graph.initializer[places[zero]])
+            if zero in changed or zeros.dtype != np.uint8 or zeros.any():
+                continue
+            reach = numpy_helper.to_array(model.graph.initializer[places[scale]]) * np.float32(255.0 / 127.0)
+            for name, array in ((scale, reach), (zero, np.zeros_like(zeros, np.int8))):
+                model.graph.initializer[places[name]].CopyFrom(numpy_helper.from_array(array, name))
+            changed.add(zero)
+    for value in model.graph.value_info:
+        if value.type.tensor_type.elem_type == 2:  # uint8, said of what is int8 now
+            value.type.tensor_type.elem_type = 3
+
+
+FLOAT_TAIL = True
+"""Leave the last convolutions, and everything after them, in float.
+
+Peaks are found by comparing neighbours, and distances are exponentials: rounding before either makes equal neighbours
+and coarse boxes. It is 2 of 67 convolutions of the thyroid network; what it costs in time cannot be measured.
+"""
+
+
+def settings(frames: int) -> dict[str, str]:
+    """How :func:`quantise` works, for the calibration file."""
+    return {
+        "tool": f"nncf {metadata.version('nncf')}",
+        "preset": "performance: symmetric, weights per output channel, activations per tensor",
+        "ranges": "mean over the frames of the smallest and largest value",
+        "bias_correction": "fast",
+        "left_in_float": "the last convolutions and everything after them" if FLOAT_TAIL else "nothing",
+        "frames": str(frames),
+    }
+
+
+def float_tail(model: Any) -> list[str]:
+    """Names of the convolutions that no convolution follows, and of every node after them.
+
+    Raises
+    ------
+    EngineSpecError
+        If the graph has no convolution.
+    """
+    readers: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    tail: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            after, todo = {node.name: node.op_type}, [node]
+            while todo:
+                for name in todo.pop().output:
+                    for reader in readers.get(name, []):
+                        if reader.name not in after:
+                            after[reader.name] = reader.op_type
+                            todo.append(reader)
+            if list(after.values()).count("Conv") == 1:
+                tail |= after.keys()
+    if not tail:
+        raise EngineSpecError("the graph has no convolution, and nothing else can be quantised yet; use it in FP32")
+    return sorted(tail)
+
+
+def lint_qdq(model: Any) -> None:
+    """Check that a graph is symmetric QDQ as every back end reads it.
+
+    Values are int8 with zero points of 0, scales are finite and positive, activations have one scale per tensor, a
+    bias is a float, the operator set is 19 or later, and at least one convolution has both inputs quantised.
+
+    Raises
+    ------
+    EngineSpecError
+        That names the first few things that are wrong.
+    """
+    from onnx import numpy_helper
+
+    constants = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
+    maker = {name: node for node in model.graph.node for name in node.output}
+    wrong: list[str] = []
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    if opset < LEAST_OPSET:
+        wrong.append(f"operator set {opset}, wanted {LEAST_OPSET} or later")
+    wrong += [f"operators of the domain {entry.domain}" for entry in model.opset_import if entry.domain]
+    both = 0
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            wrong += [f"{node.name}: {text}" for text in _pair_faults(node, constants)]
+        elif node.op_type in _WEIGHTED:
+            made = [maker[name].op_type if name in maker else "" for name in node.input]
+            both += made[:2] == ["DequantizeLinear"] * 2
+            if made[2:] == ["DequantizeLinear"]:
+                wrong.append(f"{node.name}: the bias is quantised")
+    if not both:
+        wrong.append("no convolution has both inputs quantised")
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise EngineSpecError(f"the INT8 graph is not symmetric QDQ: {'; '.join(wrong[:3])}{more}; mend the quantiser")
+
+
+def _pair_faults(node: Any, constants: Mapping[str, Array]) -> list[str]:
+    scale = constants.get(node.input[1])
+    zero = constants.get(node.input[2]) if len(node.input) > 2 else None
+    faults = []
+    if scale is None or not np.isfinite(scale).all() or not (scale > 0).all():
+        faults.append("scales must be constant, finite and positive")
+    elif scale.size > 1 and node.input[0] not in constants:
+        faults.append("an activation must have one scale per tensor")
+    if zero is None or zero.dtype != np.int8 or zero.any():
+        faults.append("the zero point must be an int8 of 0")
+    value = constants.get(node.input[0])
+    if node.op_type == "DequantizeLinear" and value is not None and value.dtype != np.int8:
+        faults.append(f"values are {value.dtype}, not int8")
+    return faults
+
+
+def _import_nncf() -> ModuleType:
+    # Like OpenVINO, NNCF would report its use to its maker; without that module it falls back to a stub.
+    sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
+    try:
+        import nncf
+    except ImportError as error:
+        raise ConfigError(f"nncf cannot be imported ({error}); run: pip install usassist[train]") from error
+    nncf.set_log_level(logging.ERROR)
+    return cast(ModuleType, nncf)
