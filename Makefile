@@ -8,7 +8,7 @@ DATA   := $(wildcard ../shared/data)
 export USASSIST_DATA ?= $(if $(DATA),$(abspath $(DATA)))
 
 .DEFAULT_GOAL := help
-.PHONY: help replay demo test lint clips wheel clean
+.PHONY: help replay demo test lint clips train-smoke wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -30,7 +30,7 @@ lint: $(VENV)/.installed-$(EXTRAS)  ## ruff, mypy, import contracts
 	@$(BIN)/ruff format --check .
 	@echo "==> mypy"
 	@if $(BIN)/python -c 'import torch' 2>/dev/null; then $(BIN)/mypy; else \
-	  echo "    usassist/training is left out, because torch is not installed; make lint EXTRAS=dev,train checks it too"; \
+	  echo "    usassist/training is left out, because torch is not installed; make lint EXTRAS=dev,train,eval checks it too"; \
 	  $(BIN)/mypy --exclude '^usassist/training/' usassist; fi
 	@echo "==> import contracts"
 	@$(BIN)/lint-imports
@@ -39,6 +39,11 @@ clips: $(VENV)/.installed-$(EXTRAS)  ## play every real clip below USASSIST_DATA
 	@test -n "$(USASSIST_DATA)" || { echo "USASSIST_DATA names no folder; set it to the folder with the data sets" >&2; exit 1; }
 	@echo "==> playing every clip of ultrasound_clips_lung and ultrasound_clips_itkpocus in its own time"
 	@$(BIN)/python -m tests.replay.every_clip $(USASSIST_DATA)/ultrasound_clips_lung $(USASSIST_DATA)/ultrasound_clips_itkpocus
+
+train-smoke: $(VENV)/.installed-train  ## two epochs of the shipped engine's recipe, on the data sets below USASSIST_DATA
+	@test -n "$(USASSIST_DATA)" || { echo "USASSIST_DATA names no folder; set it to the folder with the data sets" >&2; exit 1; }
+	@echo "==> training for two epochs and exporting; the result is of no use, the run is the test"
+	@$(BIN)/usassist train recipes/thyroid_nodule_0.2.toml --epochs 2 --out out/train-smoke
 
 wheel: $(VENV)/.installed-$(EXTRAS)  ## build dist/*.whl and try it in an empty environment
 	@echo "==> building the wheel and replaying the bundled clip with it in an environment of its own"
@@ -61,7 +66,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(BIN)/python -m usassist.app.native
 	@touch $@
 
-$(VENV)/.installed-$(EXTRAS): $(VENV)/.installed
-	@echo "==> installing what tests and checks need ($(EXTRAS))"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+$(VENV)/.installed-%: $(VENV)/.installed
+	@echo "==> installing what this needs besides ($*)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	@touch $@

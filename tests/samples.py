@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 
-from usassist.bus import EngineBody, LabelBody, SessionBody, SessionState
+from usassist.bus import EngineBody, LabelBody, PointBody, SessionBody, SessionState
+from usassist.calibrate import LabelScale, OperatingPoint, ScoreCalibration
 from usassist.frames.measure import measure
-from usassist.records import Cause, Detections, Frame, Result, ResultState, Segmentation
+from usassist.records import Cause, Descriptor, Detections, Frame, Result, ResultState, Segmentation
 
 ENGINE_ID = "thyroid_nodule@0.1.0+000000000000"
 
@@ -94,6 +97,18 @@ ENGINE = EngineBody(
     intended_use="Research use only.",
 )
 
+CALIBRATED_ENGINE = msgspec.structs.replace(
+    ENGINE,
+    score_calibration_id="thyroid_nodule_0.1.0_test",
+    point=PointBody(
+        name="balanced", sensitivity=0.95, false_positives_per_frame=0.08, alarms_per_negative_frame=0.03125
+    ),
+    descriptor_agreement={"echogenicity": "kappa 0.40 (0.20 to 0.60), 9 nodules of 7 cases"},
+)
+
+DESCRIBED = ((Descriptor(name="echogenicity", value="hypoechoic", probability=0.75),),)
+"""Descriptors of the one nodule of :func:`make_result`."""
+
 SESSION = SessionBody(
     session_id="20260101T000000Z-000000",
     state=SessionState.RUNNING,
@@ -106,3 +121,70 @@ SESSION = SessionBody(
     realtime=True,
     max_age_ms=150.0,
 )
+
+
+def make_scores(slope: float = 1.0, intercept: float = 0.0, score: float = 0.5) -> ScoreCalibration:
+    """A score calibration whose points all have one threshold."""
+    scale = LabelScale(
+        name="nodule", slope=slope, intercept=intercept, ece=0.0, ece_cross_validated=0.0, detections=9, nodules=9
+    )
+    points = [
+        OperatingPoint(name=name, score=score, sensitivity=0.9, false_positives_per_frame=0.1)
+        for name in ("sensitive", "balanced", "quiet")
+    ]
+    return ScoreCalibration(
+        calibration_id="x",
+        engine_id="tiny@1.0.0+0123456789ab",
+        labels=(scale,),
+        points={point.name: point for point in points},
+        measured_on=date(2026, 1, 2),
+        measured_by="engineer",
+        method="fitted",
+        command="none",
+        valid_for="test",
+    )
+
+
+def score_file(
+    engine_id: str, *, slope: float = 1.5, intercept: float = -0.4, balanced: float = 0.5, label: str = "nodule"
+) -> str:
+    """A score calibration file with the points sensitive (0.2), balanced and quiet (0.8)."""
+    return f"""
+schema = 1
+calibration_id = "tiny_test"
+engine_id = "{engine_id}"
+measured_on = 2026-01-02
+measured_by = "engineer"
+method = "fitted"
+command = "none"
+valid_for = "tests"
+
+[[labels]]
+name = "{label}"
+slope = {slope}
+intercept = {intercept}
+[labels.residual]
+ece = 0.02
+ece_cross_validated = 0.04
+detections = 130
+nodules = 96
+
+[[points]]
+name = "sensitive"
+score = 0.2
+sensitivity = 0.97
+false_positives_per_frame = 0.2
+
+[[points]]
+name = "balanced"
+score = {balanced}
+sensitivity = 0.95
+false_positives_per_frame = 0.08
+
+[[points]]
+name = "quiet"
+score = 0.8
+sensitivity = 0.8
+false_positives_per_frame = 0.02
+alarms_per_negative_frame = 0.01
+"""

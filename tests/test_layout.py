@@ -87,7 +87,7 @@ def test_only_config_reads_the_environment() -> None:
 def test_every_dependency_that_is_imported_is_declared() -> None:
     declared = {_package(item) for item in _project()["dependencies"]}
     train = {_package(item) for item in _project()["optional-dependencies"]["train"]}
-    names = {"cv2": "opencv-python", "zmq": "pyzmq"}
+    names = {"cv2": "opencv-python", "zmq": "pyzmq", "sklearn": "scikit-learn"}
     for path in (ROOT / "usassist").rglob("*.py"):
         allowed = declared | (train if "training" in path.parts else set())
         for found in _imports(path) - set(sys.stdlib_module_names) - {"usassist"}:

@@ -42,12 +42,16 @@ class StreamConfig:
     ----------
     engine : name, or name@version, of the engine
     backend : name of a back end, or ``auto``
+    precision : ``fp32`` or ``int8``, or ``auto`` for INT8 where the engine has it and the back end runs it
+    point : operating point of the engine, or ``auto`` for ``balanced`` where its scores are calibrated
     threads : CPU threads for the engine; 0 = as many as the process may use
     max_age_ms : an answer older than this at publication is ``stale``
     """
 
     engine: str = "thyroid_nodule"
     backend: str = "auto"
+    precision: str = "auto"
+    point: str = "auto"
     threads: int = 0
     max_age_ms: float = 150.0
 

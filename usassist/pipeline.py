@@ -8,6 +8,7 @@ published as ``no_result`` with the cause ``dropped``: every frame that the sour
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 from collections import Counter
@@ -15,15 +16,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from usassist.bus import EngineBody, HealthBody, LabelBody, Publisher, SessionBody, SessionState
+from usassist.bus import EngineBody, HealthBody, LabelBody, PointBody, Publisher, SessionBody, SessionState
+from usassist.calibrate import DEFAULT_POINT, ScoreCalibration
 from usassist.clock import Clock
 from usassist.engine import Engine, EngineSpec
 from usassist.errors import EngineSpecError, UsAssistError
-from usassist.modalities.ultrasound import UltrasoundTask
-from usassist.records import Cause, Detections, Frame, Measurements, Result, ResultState, Segmentation, SourceInfo
+from usassist.modalities.ultrasound import DescriptorModel, UltrasoundTask
+from usassist.records import Answer, Cause, Frame, Result, ResultState, SourceInfo
 from usassist.sources import Source
 
 __all__ = ["LatencyLog", "Stream", "StreamSummary", "Task"]
@@ -35,18 +38,18 @@ _ENGINE_PERIOD_NS = 1_000_000_000
 _HEALTH_PERIOD_NS = 500_000_000
 _RECENT = 150
 
-Answer = tuple[Detections, Segmentation, Measurements]
-
 
 class Task(Protocol):
     """What a modality does with one frame; see ``modalities/``."""
 
     def __call__(self, frame: Frame, engine: Engine) -> Answer:
-        """Preprocess, infer, postprocess, measure."""
+        """Preprocess, infer, postprocess, measure, describe."""
         ...
 
 
-def _ultrasound(spec: EngineSpec) -> Task:
+def _ultrasound(
+    spec: EngineSpec, scores: ScoreCalibration | None, point: str, descriptors: DescriptorModel | None
+) -> Task:
     image = spec.inputs[0]
     height, width = image.shape[-2:]
     if image.layout != "NCHW" or height is None or width is None or spec.color != "GRAY":
@@ -57,11 +60,13 @@ def _ultrasound(spec: EngineSpec) -> Task:
         raise EngineSpecError(
             f"engine {spec.engine_id}: ultrasound input is scaled to 0 to 1; put the rest in the graph"
         )
-    return UltrasoundTask((height, width), spec.labels, spec.diameter_rel_sd)
+    return UltrasoundTask((height, width), spec.labels, spec.diameter_rel_sd, scores, point, descriptors)
 
 
 # DICOM code of a modality → what it does with one frame
-TASKS: Mapping[str, Callable[[EngineSpec], Task]] = {"US": _ultrasound}
+TASKS: Mapping[str, Callable[[EngineSpec, ScoreCalibration | None, str, DescriptorModel | None], Task]] = {
+    "US": _ultrasound
+}
 
 
 class Slot:
@@ -146,6 +151,7 @@ class StreamSummary:
     Attributes
     ----------
     realtime : the source kept its own time; if not, latency includes waiting for the frame before
+    score_calibration_id, point : of the scores, None when they are not calibrated
     frames : that the source gave
     by_state : results per state
     by_cause : results without an answer, per cause
@@ -160,6 +166,8 @@ class StreamSummary:
     engine_id: str
     backend: str
     realtime: bool
+    score_calibration_id: str | None = None
+    point: PointBody | None = None
     frames: int = 0
     by_state: Counter[str] = field(default_factory=Counter)
     by_cause: Counter[str] = field(default_factory=Counter)
@@ -192,6 +200,8 @@ class StreamSummary:
             "frames_per_s": round(self.frames / self.elapsed_s, 2) if self.elapsed_s > 0 else None,
             "engine_id": self.engine_id,
             "backend": self.backend,
+            "score_calibration_id": self.score_calibration_id,
+            "point": None if self.point is None else msgspec.structs.asdict(self.point),
         }
 
 
@@ -208,6 +218,9 @@ class Stream:
     realtime : True: newest frame first, late answers are ``stale``. False: every frame is answered.
     max_age_ms : an answer older than this at publication is ``stale`` (only in real time)
     calibration_id : of the source, where it has one
+    scores : score calibration of the engine; without it scores are raw and cut at the engine's own thresholds
+    point : operating point of `scores`
+    descriptors : of the engine; without it nodules are not described
     on_result : called after every published result
     """
 
@@ -222,6 +235,9 @@ class Stream:
         realtime: bool,
         max_age_ms: float,
         calibration_id: str | None = None,
+        scores: ScoreCalibration | None = None,
+        point: str = DEFAULT_POINT,
+        descriptors: DescriptorModel | None = None,
         on_result: Callable[[Result], None] | None = None,
     ) -> None:
         self._source = source
@@ -231,7 +247,7 @@ class Stream:
             raise EngineSpecError(
                 f"engine {engine.spec.engine_id} is for {engine.spec.modality}, which does not stream"
             )
-        self._task = TASKS[engine.spec.modality](engine.spec)
+        self._task = TASKS[engine.spec.modality](engine.spec, scores, point, descriptors)
         self.publisher = publisher
         self._clock = clock
         self._realtime = realtime
@@ -246,17 +262,14 @@ class Stream:
         self._next_announcement_ns = 0
         self._next_health_ns = 0
         self._last_error = ""
-        self._engine_body = EngineBody(
+        self._engine_body = _engine_body(engine, scores, point, descriptors)
+        self.summary = StreamSummary(
+            session_id=session_id,
             engine_id=engine.spec.engine_id,
             backend=engine.backend,
-            labels=tuple(
-                LabelBody(**{name: getattr(label, name) for name in LabelBody.__struct_fields__})
-                for label in engine.spec.labels
-            ),
-            intended_use=engine.spec.intended_use,
-        )
-        self.summary = StreamSummary(
-            session_id=session_id, engine_id=engine.spec.engine_id, backend=engine.backend, realtime=realtime
+            realtime=realtime,
+            score_calibration_id=self._engine_body.score_calibration_id,
+            point=self._engine_body.point,
         )
 
     def run(self, stop: threading.Event) -> StreamSummary:
@@ -320,7 +333,7 @@ class Stream:
     def _answer(self, frame: Frame) -> None:
         t_start_ns = self._clock.now_ns()
         state, cause, reason = ResultState.NO_RESULT, Cause.ENGINE_ERROR, ""
-        answer: Answer = (Detections.empty(), Segmentation.empty(), Measurements.empty())
+        answer = Answer()
         try:
             answer = self._task(frame, self._engine)
         except Exception as error:
@@ -332,12 +345,13 @@ class Stream:
         if not reason:
             if self._engine.backend == "null":
                 cause, reason = Cause.NULL_ENGINE, "back end null computes nothing"
-                answer = (Detections.empty(), Segmentation.empty(), Measurements.empty())
+                answer = Answer()
             elif self._realtime and age_ms > self._max_age_ms:
                 state, cause = ResultState.STALE, Cause.LATE
                 reason = f"answer came after {age_ms:.0f} ms, limit {self._max_age_ms:.0f} ms"
+                answer = dataclasses.replace(answer, descriptors=())
             else:
-                state = ResultState.FINDING if len(answer[0]) else ResultState.NO_FINDING
+                state = ResultState.FINDING if len(answer.detections) else ResultState.NO_FINDING
         dropped, self._dropped_since_answer = self._dropped_since_answer, 0
         self._publish(frame, state, None if state.is_answer else cause, reason, answer, (t_start_ns, t_end_ns), dropped)
 
@@ -349,8 +363,7 @@ class Stream:
             if interrupted
             else (Cause.DROPPED, "the engine was busy; a newer frame took its place")
         )
-        nothing = (Detections.empty(), Segmentation.empty(), Measurements.empty())
-        self._publish(frame, ResultState.NO_RESULT, cause, reason, nothing, (None, None), 0)
+        self._publish(frame, ResultState.NO_RESULT, cause, reason, Answer(), (None, None), 0)
 
     def _publish(
         self,
@@ -362,7 +375,6 @@ class Stream:
         t_infer_ns: tuple[int | None, int | None],
         frames_dropped: int,
     ) -> None:
-        detections, segmentation, measurements = answer
         result = Result(
             session_id=frame.session_id,
             source_id=frame.source_id,
@@ -378,15 +390,16 @@ class Stream:
             state=state,
             cause=cause,
             reason=reason,
-            detections=detections,
-            segmentation=segmentation,
-            measurements=measurements,
+            detections=answer.detections,
+            segmentation=answer.segmentation,
+            measurements=answer.measurements,
+            descriptors=answer.descriptors,
         )
         t_publish_ns = self.publisher.result(result)
         summary = self.summary
         summary.frames += 1
         summary.by_state[state] += 1
-        summary.nodules += len(detections)
+        summary.nodules += len(answer.detections)
         if cause is not None:
             summary.by_cause[cause] += 1
         if t_infer_ns[0] is not None:
@@ -448,3 +461,24 @@ class Stream:
         else:
             summary.state = SessionState.ENDED
         self._announce(force=True)
+
+
+def _engine_body(
+    engine: Engine, scores: ScoreCalibration | None, point: str, descriptors: DescriptorModel | None
+) -> EngineBody:
+    """What the bus is told of the engine; thresholds are those of the scores that are published."""
+    spec, cut = engine.spec, None if scores is None else scores.point(point)
+    labels = spec.labels
+    if cut is not None:
+        labels = tuple(dataclasses.replace(label, score_threshold=cut.score) for label in labels)
+    return EngineBody(
+        engine_id=spec.engine_id,
+        backend=engine.backend,
+        labels=tuple(
+            LabelBody(**{name: getattr(label, name) for name in LabelBody.__struct_fields__}) for label in labels
+        ),
+        intended_use=spec.intended_use,
+        score_calibration_id=None if scores is None else scores.calibration_id,
+        point=None if cut is None else PointBody(**{name: getattr(cut, name) for name in PointBody.__struct_fields__}),
+        descriptor_agreement={} if descriptors is None else descriptors.agreement,
+    )

@@ -11,6 +11,7 @@ depth towards +y. See ``docs/adr/0003-coordinates.md``.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,7 +25,10 @@ import numpy.typing as npt
 from usassist.errors import RecordError
 
 __all__ = [
+    "Answer",
     "Cause",
+    "Descriptor",
+    "Descriptors",
     "Detections",
     "Frame",
     "LabelSpec",
@@ -201,7 +205,7 @@ class Detections:
     Attributes
     ----------
     xyxy_px : float32 (N, 4): x1, y1, x2, y2 in image coordinates
-    score : float32 (N,), 0 to 1
+    score : float32 (N,), 0 to 1; raw, or calibrated where the engine has a score calibration
     label_id : int32 (N,), index into the engine's labels
     track_id : int32 (N,), -1 = not tracked
     """
@@ -366,6 +370,51 @@ class Measurements:
         return cls(major_px=nothing, minor_px=nothing, area_px2=nothing)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptor:
+    """One descriptor of one nodule. How well such values agree with readers is a property of the engine, not of the
+    nodule: it is told once, in the bus message ``engine``, and readers join the two by name.
+
+    Attributes
+    ----------
+    name : what is described, for example ``echogenicity``
+    value : one of the descriptor's classes
+    probability : of that value, 0 to 1, where all classes are equally frequent
+    basis : how it came about; ``estimated`` = by a model, for a reader to confirm
+    """
+
+    name: str
+    value: str
+    probability: float
+    basis: str = "estimated"
+
+    def __post_init__(self) -> None:
+        """Check that nothing is empty."""
+        _require(
+            bool(self.name and self.value and self.basis),
+            f"a descriptor needs name, value and basis, got {self.name!r}, {self.value!r}, {self.basis!r}",
+        )
+        _require(
+            math.isfinite(self.probability) and 0.0 <= self.probability <= 1.0,
+            f"probability of descriptor {self.name} must lie in 0 to 1, got {self.probability}",
+        )
+
+
+Descriptors = tuple[tuple[Descriptor, ...], ...]
+"""Of one frame: empty where none are estimated, else one entry per detection; an entry without any = nothing can be
+said about that nodule."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answer:
+    """What an engine's modality says of one frame: one row each per detection, descriptors where they are estimated."""
+
+    detections: Detections = field(default_factory=Detections.empty)
+    segmentation: Segmentation = field(default_factory=Segmentation.empty)
+    measurements: Measurements = field(default_factory=Measurements.empty)
+    descriptors: Descriptors = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result:
     """One answer about one frame, or the reason why there is none.
@@ -381,6 +430,7 @@ class Result:
     state : see :class:`ResultState`
     cause, reason : why there is no answer; set exactly when ``state`` is ``no_result`` or ``stale``
     detections, segmentation, measurements : one row each per detection
+    descriptors : see :data:`Descriptors`; only in state ``finding``, a late answer is not described
     """
 
     session_id: str
@@ -400,6 +450,7 @@ class Result:
     detections: Detections = field(default_factory=Detections.empty)
     segmentation: Segmentation = field(default_factory=Segmentation.empty)
     measurements: Measurements = field(default_factory=Measurements.empty)
+    descriptors: Descriptors = ()
 
     def __post_init__(self) -> None:
         """Check that state, cause and content agree."""
@@ -429,6 +480,16 @@ class Result:
             self.state not in (ResultState.NO_FINDING, ResultState.NO_RESULT) or count == 0,
             f"state {self.state} cannot carry detections",
         )
+        if self.descriptors:
+            _require(self.state is ResultState.FINDING, f"state {self.state} cannot carry descriptors")
+            _require(
+                len(self.descriptors) == count,
+                f"{count} detections and {len(self.descriptors)} entries of descriptors: there must be one entry per "
+                "detection, or none at all",
+            )
+            for entry in self.descriptors:
+                names = [descriptor.name for descriptor in entry]
+                _require(len(set(names)) == len(names), f"a nodule has a descriptor twice: {', '.join(names)}")
         if count:
             height_px, width_px = self.image_hw_px
             xyxy = self.detections.xyxy_px

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from usassist.bus import EngineBody, HealthBody, LabelBody, Publisher, SessionBody, SessionState
+from usassist.bus import EngineBody, HealthBody, LabelBody, PointBody, Publisher, SessionBody, SessionState
 from usassist.clock import MonotonicClock
-from usassist.records import Cause, Detections, Frame, Measurements, Result, ResultState, Segmentation
+from usassist.records import Cause, Descriptor, Detections, Frame, Measurements, Result, ResultState, Segmentation
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -37,12 +37,16 @@ CHROMIUM_ARGS = [
 
 
 class Stream:
-    """Publishes a moving dark ellipse with a magenta outline, 25 frames a second, from a thread."""
+    """Publishes moving dark ellipses with magenta outlines, 25 frames a second, from a thread."""
 
     def __init__(self, address: str, session_id: str) -> None:
         self.session_id = session_id
         self.state = ResultState.FINDING
         self.calibrated = True
+        self.point: PointBody | None = None  # of calibrated scores
+        self.nodules = 1
+        self.agreement: dict[str, str] = {}  # descriptor → agreement; every nodule has each of them
+        self.value = "hypoechoic"
         self._publisher = Publisher(address, "us0", MonotonicClock())
         self._stop = threading.Event()
         self._noise = np.random.default_rng(1).integers(60, 120, (HEIGHT_PX, WIDTH_PX), np.uint8)
@@ -70,7 +74,15 @@ class Stream:
         )
         self._publisher.event(
             "engine",
-            EngineBody(engine_id=ENGINE_ID, backend="openvino", labels=(label,), intended_use="research only"),
+            EngineBody(
+                engine_id=ENGINE_ID,
+                backend="openvino",
+                labels=(label,),
+                intended_use="research only",
+                score_calibration_id=None if self.point is None else "test",
+                point=self.point,
+                descriptor_agreement=self.agreement,
+            ),
         )
         self._publisher.event(
             "session",
@@ -100,11 +112,13 @@ class Stream:
         self._publisher.event("health", health)
 
     def _send(self, frame_id: int) -> None:
-        center = np.array([160 + 40 * np.sin(frame_id / 20), 120])
-        angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
-        contour = (center + np.stack([40 * np.cos(angle), 25 * np.sin(angle)], axis=1)).astype(np.float32)
+        x, angle = 160 + 40 * np.sin(frame_id / 20), np.linspace(0, 2 * np.pi, 60, endpoint=False)
         rows, columns = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX]
-        inside = ((columns - center[0]) / 40) ** 2 + ((rows - center[1]) / 25) ** 2 < 1
+        contours, inside = [], np.zeros((HEIGHT_PX, WIDTH_PX), np.bool_)
+        for number in range(self.nodules):
+            y = 120 + (0, -70, 70)[number]
+            contours.append(np.stack([x + 40 * np.cos(angle), y + 25 * np.sin(angle)], axis=1).astype(np.float32))
+            inside |= ((columns - x) / 40) ** 2 + ((rows - y) / 25) ** 2 < 1
         frame = Frame(
             session_id=self.session_id,
             source_id="us0",
@@ -114,23 +128,25 @@ class Stream:
             roi_xyxy_px=(0, 0, WIDTH_PX, HEIGHT_PX),
         )
         self._publisher.frame(frame)
-        self._publisher.result(self._result(frame, contour))
+        self._publisher.result(self._result(frame, contours))
 
-    def _result(self, frame: Frame, contour: np.ndarray) -> Result:
+    def _result(self, frame: Frame, contours: list[np.ndarray]) -> Result:
         state = self.state
         content: dict[str, Any] = {}
         if state is ResultState.FINDING:
-            one = np.ones(1, np.float32)
+            one = np.ones(len(contours), np.float32)
+            described = tuple(Descriptor(name=name, value=self.value, probability=0.8) for name in self.agreement)
             names = ("major_mm", "minor_mm", "area_mm2", "major_u95_mm", "minor_u95_mm", "area_u95_mm2")
             lengths = {name: one * 2 for name in names} if self.calibrated else {}
             content = {
                 "detections": Detections(
-                    xyxy_px=np.array([[*contour.min(axis=0), *contour.max(axis=0)]], np.float32),
-                    score=one * 0.9,
-                    label_id=np.zeros(1, np.int32),
-                    track_id=np.full(1, 4, np.int32),
+                    xyxy_px=np.array([[*points.min(axis=0), *points.max(axis=0)] for points in contours], np.float32),
+                    score=one * np.float32(0.9),
+                    label_id=np.zeros(len(contours), np.int32),
+                    track_id=np.arange(4, 4 + len(contours), dtype=np.int32),
                 ),
-                "segmentation": Segmentation.of([contour]),
+                "segmentation": Segmentation.of(contours),
+                "descriptors": (described,) * len(contours) if described else (),
                 "measurements": Measurements(major_px=one * 80, minor_px=one * 50, area_px2=one * 3000, **lengths),
             }
         elif not state.is_answer:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from usassist.bus import PointBody
 from usassist.records import ResultState
 
 pytestmark = pytest.mark.browser
@@ -140,6 +141,19 @@ def test_sizes_come_in_millimetres_only_when_calibrated(page: Any, stream: Any) 
     assert "mm" not in row.inner_text()
 
 
+def test_scores_come_in_percent_and_with_their_operating_point_only_when_calibrated(page: Any, stream: Any) -> None:
+    point = page.locator(".us [data-at=point]")
+    page.wait_for_function("document.querySelector('.us tbody').textContent.includes('0.90')")
+    assert point.inner_text() == "the engine's own; scores are not calibrated"
+    stream.point = PointBody(
+        name="balanced", sensitivity=0.95, false_positives_per_frame=0.08, alarms_per_negative_frame=0.03
+    )
+    page.wait_for_function("document.querySelector('.us tbody').textContent.includes('90 %')")
+    assert point.inner_text() == stream.point.words
+    box, side = point.bounding_box(), page.locator(".us-side").bounding_box()
+    assert box["x"] + box["width"] <= side["x"] + side["width"]
+
+
 def test_no_picture_is_ever_written_to_disk(page: Any, panel: Any) -> None:
     page.wait_for_function("from => usassist.frames > from + 30", arg=page.evaluate("usassist.frames"))
     assert not [path for path in panel.temporary.rglob("*") if path.is_file()]
@@ -156,3 +170,27 @@ def test_everything_fits_on_the_screen(page: Any, width: int, height: int) -> No
         assert box["y"] + box["height"] <= height
     stage = page.locator(".us-stage").bounding_box()
     assert stage["width"] * stage["height"] > 0.5 * width * height
+
+
+@pytest.mark.parametrize("value", ["hypoechoic", "isoechoic or hyperechoic"])
+def test_descriptors_are_called_estimated_with_their_agreement_and_fit_beside_three_nodules(
+    page: Any, stream: Any, value: str
+) -> None:
+    described = page.locator(".us .us-described")
+    note = page.locator(".us [data-at=descriptor-note]")
+    shows(page, "finding")
+    assert described.count() == 0
+    assert not note.is_visible()
+    stream.nodules, stream.value = 3, value
+    stream.agreement = {"echogenicity": "kappa 0.40 (0.20 to 0.60), 99 nodules of 77 cases"}
+    page.wait_for_function(
+        "() => document.querySelectorAll('.us-described').length === 3"
+        " && document.querySelector('[data-at=descriptor-note]').textContent.includes('kappa')"
+    )
+    page.keyboard.press("f")  # on a busy machine a live page may turn stale between two looks
+    assert described.all_inner_texts() == [f"echogenicity (estimated): {value}"] * 3
+    agreement = "agreement with readers: kappa 0.40 (0.20 to 0.60), 99 nodules of 77 cases"
+    assert described.first.locator("small").get_attribute("title") == agreement
+    assert note.inner_text() == f"echogenicity, {agreement}"
+    assert page.locator(".us-side").evaluate("side => side.scrollHeight <= side.clientHeight")
+    assert page.locator(".us-side").evaluate("side => side.scrollWidth <= side.clientWidth")

@@ -138,6 +138,7 @@ def test_odd_sizes_play(usassist: Usassist, tmp_path: Path, hw: tuple[int, int])
     [
         (["--engine", "nosuch"], "no engine nosuch; known: thyroid_nodule", 2),
         (["--backend", "nosuch"], "no back end nosuch; known: auto, openvino", 2),
+        (["--point", "nosuch"], "no operating point nosuch", 2),
         (["--crop", "1,2,3"], "crop", 2),
         (["--calibration", "nosuch"], "no geometry calibration nosuch", 1),
         (["--calibration", "phantom_demo"], "1280", 1),

@@ -38,17 +38,18 @@ def test_clock_pair_reads_both_clocks() -> None:
 
 def test_settings_default_when_no_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("USASSIST_CONFIG", raising=False)
-    assert load_config().stream.backend == "auto"
+    assert (load_config().stream.backend, load_config().stream.point) == ("auto", "auto")
 
 
 def test_settings_come_from_the_file_that_the_environment_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "settings.toml"
-    path.write_text('[stream]\nbackend = "onnxruntime"\nmax_age_ms = 99\n[panel]\nport = 8000\n')
+    path.write_text('[stream]\nbackend = "onnxruntime"\npoint = "quiet"\nmax_age_ms = 99\n[panel]\nport = 8000\n')
     monkeypatch.setenv("USASSIST_CONFIG", str(path))
     config = load_config()
     assert (config.stream.backend, config.stream.max_age_ms, config.panel.port) == ("onnxruntime", 99.0, 8000)
+    assert config.stream.point == "quiet"
 
 
 @pytest.mark.parametrize(

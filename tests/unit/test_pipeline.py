@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.samples import make_scores
 from usassist.bus import SessionState, Subscriber, frame_from, result_from
 from usassist.bus.publisher import Publisher
 from usassist.clock import MonotonicClock
 from usassist.engine.spec import EngineSpec, Golden, TensorSpec
 from usassist.errors import EngineError, EngineSpecError, SourceError
+from usassist.modalities.ultrasound.descriptors import DescriptorModel, LogisticTable
 from usassist.pipeline import LatencyLog, Slot, Stream, StreamSummary
 from usassist.records import Cause, Frame, LabelSpec, Result, ResultState
 from usassist.sources import open_source
@@ -261,6 +263,68 @@ def test_engine_and_session_are_announced_before_the_first_result(bus_address: s
     assert run.engines[0].engine_id == run.results[0].engine_id
     assert run.engines[0].labels[0].name == "nodule"
     assert run.sessions[0].state is SessionState.RUNNING
+
+
+def test_what_is_announced_of_the_scores_is_what_results_carry(bus_address: str) -> None:
+    run = Run(bus_address, FakeEngine(), _null(3), scores=make_scores(1.5, -0.4, 0.08), point="quiet")
+    document = run().as_dict()
+    announced = run.engines[0]
+    assert announced.score_calibration_id == document["score_calibration_id"] == "x"
+    assert (announced.point.name, document["point"]["name"]) == ("quiet", "quiet")
+    assert (announced.point.sensitivity, announced.point.false_positives_per_frame) == (0.9, 0.1)
+    assert announced.labels[0].score_threshold == 0.08
+    assert run.results[0].detections.score.tolist() == pytest.approx([0.947640], abs=1e-5)  # raw: 0.9
+
+
+def test_without_a_calibration_thresholds_are_the_engines_own_and_no_point_is_announced(bus_address: str) -> None:
+    run = Run(bus_address, FakeEngine(), _null(3))
+    document = run().as_dict()
+    announced = run.engines[0]
+    assert announced.score_calibration_id is announced.point is None
+    assert document["score_calibration_id"] is document["point"] is None
+    assert announced.labels[0].score_threshold == 0.5
+    assert run.results[0].detections.score.tolist() == pytest.approx([0.9])
+
+
+def _descriptors() -> DescriptorModel:
+    table = LogisticTable(
+        name="edges",
+        classes=("smooth", "rough"),
+        features=("solidity",),
+        mean=(0.5,),
+        scale=(0.1,),
+        weights=(-1.0,),
+        bias=0.0,
+        agreement="kappa 0.4",
+    )
+    return DescriptorModel((table,))
+
+
+def test_nodules_are_described_and_the_agreement_is_announced_where_the_engine_has_descriptors(
+    bus_address: str,
+) -> None:
+    run = Run(bus_address, FakeEngine(), _null(3), descriptors=_descriptors())
+    run()
+    assert run.engines[0].descriptor_agreement == {"edges": "kappa 0.4"}
+    for result in run.results:
+        ((descriptor,),) = result.descriptors
+        assert (descriptor.name, descriptor.value) == ("edges", "smooth")  # a square is convex
+
+
+def test_without_descriptors_nothing_is_described_or_announced(bus_address: str) -> None:
+    run = Run(bus_address, FakeEngine(), _null(2))
+    run()
+    assert run.engines[0].descriptor_agreement == {}
+    assert all(result.descriptors == () for result in run.results)
+
+
+def test_a_late_answer_is_not_described(bus_address: str) -> None:
+    engine = FakeEngine(lambda call: time.sleep(0.05))
+    source = _null(2, 5, fast=False)
+    run = Run(bus_address, engine, source, realtime=True, max_age_ms=20.0, descriptors=_descriptors())
+    run()
+    assert ResultState.STALE in {result.state for result in run.results}
+    assert all(result.descriptors == () for result in run.results)
 
 
 @pytest.mark.parametrize(

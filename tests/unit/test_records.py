@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.samples import ellipse_contour, make_frame, make_result
+from tests.samples import DESCRIBED, ellipse_contour, make_frame, make_result
 from usassist.errors import RecordError
-from usassist.records import Cause, Detections, LabelSpec, Measurements, ResultState, Segmentation
+from usassist.records import Cause, Descriptor, Detections, LabelSpec, Measurements, ResultState, Segmentation
 
 
 def test_pixels_of_a_frame_cannot_be_changed() -> None:
@@ -139,3 +139,40 @@ def test_a_threshold_outside_0_to_1_is_refused() -> None:
 
 def test_causes_are_words_for_counting() -> None:
     assert all(str(cause).replace("_", "").isalpha() for cause in Cause)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": ""}, "name, value and basis"),
+        ({"value": ""}, "name, value and basis"),
+        ({"basis": ""}, "name, value and basis"),
+        ({"probability": 1.5}, "0 to 1"),
+        ({"probability": float("nan")}, "0 to 1"),
+    ],
+)
+def test_a_descriptor_that_is_not_valid_cannot_be_made(changes: dict, message: str) -> None:
+    with pytest.raises(RecordError, match=message):
+        Descriptor(**({"name": "echogenicity", "value": "hypoechoic", "probability": 0.5} | changes))
+
+
+def test_a_descriptor_says_that_it_is_estimated() -> None:
+    assert DESCRIBED[0][0].basis == "estimated"
+
+
+@pytest.mark.parametrize("descriptors", [(), ((),), DESCRIBED])
+def test_a_finding_has_descriptors_for_each_nodule_or_none_at_all(descriptors: tuple) -> None:
+    assert make_result(descriptors=descriptors).descriptors == descriptors
+
+
+def test_descriptors_that_do_not_fit_the_nodules_are_refused() -> None:
+    with pytest.raises(RecordError, match="one entry per detection"):
+        make_result(descriptors=DESCRIBED * 2)
+    with pytest.raises(RecordError, match="echogenicity, echogenicity"):
+        make_result(descriptors=(DESCRIBED[0] * 2,))
+
+
+@pytest.mark.parametrize("state", [state for state in ResultState if state is not ResultState.FINDING])
+def test_only_a_finding_has_descriptors(state: ResultState) -> None:
+    with pytest.raises(RecordError, match="cannot carry descriptors"):
+        make_result(0, state, descriptors=DESCRIBED)

@@ -14,7 +14,10 @@ import typer
 from typer.exceptions import TyperException
 
 from usassist import __version__
+from usassist.app.engines import bench, quantize
+from usassist.app.evaluate import evaluate_app
 from usassist.app.native import explain_import_error
+from usassist.app.train import train
 from usassist.config import load_config
 from usassist.errors import UsageError, UsAssistError
 
@@ -31,9 +34,15 @@ engine_app = typer.Typer(help="Engines and the back ends that run them.", no_arg
 phantom_app = typer.Typer(help="The simulated scanner.", no_args_is_help=True)
 app.add_typer(engine_app, name="engine")
 app.add_typer(phantom_app, name="phantom")
+app.command()(train)
+engine_app.command()(bench)
+engine_app.command()(quantize)
+app.add_typer(evaluate_app, name="eval")
 
 EngineOption = Annotated[str | None, typer.Option(help="Engine: NAME or NAME@VERSION.")]
 BackendOption = Annotated[str | None, typer.Option(help="Back end, or auto.")]
+PrecisionOption = Annotated[str | None, typer.Option(help="fp32, int8 or auto: INT8 where it can run.")]
+PointOption = Annotated[str | None, typer.Option(help="Operating point: sensitive, balanced or quiet; or auto.")]
 BusOption = Annotated[str | None, typer.Option(help="Bus address: ipc, ipc:///FOLDER or tcp://127.0.0.1:PORT.")]
 ConfigOption = Annotated[Path | None, typer.Option(help="Settings file (TOML).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -58,6 +67,8 @@ def replay(
     out: Annotated[Path | None, typer.Option(help="Session folder, new or empty [default: out/SESSION].")] = None,
     engine: EngineOption = None,
     backend: BackendOption = None,
+    precision: PrecisionOption = None,
+    point: PointOption = None,
     threads: Annotated[int | None, typer.Option(min=0, help="CPU threads of the engine; 0 = all.")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Answer every frame as fast as possible.")] = False,
     repeat: Annotated[bool, typer.Option("--repeat", help="Start again at the end.")] = False,
@@ -85,6 +96,8 @@ def replay(
         bus=bus or "",
         engine=engine or settings.stream.engine,
         backend=backend or settings.stream.backend,
+        precision=precision or settings.stream.precision,
+        point=point or settings.stream.point,
         threads=settings.stream.threads if threads is None else threads,
         fast=fast,
         repeat=repeat,
@@ -110,6 +123,8 @@ def demo(
     clip: Annotated[str, typer.Argument(help="What to show, over and over.")] = "demo",
     engine: EngineOption = None,
     backend: BackendOption = None,
+    precision: PrecisionOption = None,
+    point: PointOption = None,
     host: Annotated[str | None, typer.Option(help="Address that the page listens on.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port that the page listens on.")] = None,
     calibration: Annotated[str | None, typer.Option(help="Geometry calibration: name or file.")] = None,
@@ -124,6 +139,8 @@ def demo(
         source,
         engine=engine or settings.stream.engine,
         backend=backend or settings.stream.backend,
+        precision=precision or settings.stream.precision,
+        point=point or settings.stream.point,
         calibration=calibration,
         panel=_panel_config(settings.panel, host, port),
         on_ready=_say_where,
@@ -227,7 +244,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    if "--json" in sys.argv:
+    if "--json" in sys.argv and "eval" not in sys.argv[1:3]:  # there it names a file
         sys.stdout.write(json.dumps({"error": message}) + "\n")
     _complain(message)
     return code

@@ -21,6 +21,8 @@ def run_demo(
     *,
     engine: str,
     backend: str,
+    precision: str,
+    point: str,
     calibration: str | None,
     panel: PanelConfig,
     on_ready: Callable[[str], None],
@@ -30,7 +32,7 @@ def run_demo(
     Parameters
     ----------
     source : address of what is shown
-    engine, backend, calibration : see ``StreamOptions``
+    engine, backend, precision, point, calibration : see ``StreamOptions``
     panel : where the page listens
     on_ready : called with the address of the page
 
@@ -41,7 +43,14 @@ def run_demo(
     """
     with private_bus() as bus, Child("stream") as stream:
         options = StreamOptions(
-            source=source, bus=bus, engine=engine, backend=backend, calibration=calibration, repeat=True
+            source=source,
+            bus=bus,
+            engine=engine,
+            backend=backend,
+            precision=precision,
+            point=point,
+            calibration=calibration,
+            repeat=True,
         )
         stream.begin(dataclasses.asdict(options))
         stream.wait_for("ready", timeout_s=_READY_S)

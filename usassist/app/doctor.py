@@ -18,7 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from usassist.app.native import explain_import_error
+from usassist.calibrate import load_score_calibration
 from usassist.config import has_display, resource_dir, runtime_dir
+from usassist.engine import EngineSpec
 from usassist.errors import UsAssistError
 
 __all__ = ["Finding", "examine", "print_findings"]
@@ -137,8 +139,8 @@ def _display() -> tuple[bool, str]:
 
 
 def _engines() -> list[Finding]:
-    """Open every engine with every back end that can run, and let it answer its golden input."""
-    from usassist.engine import BACKENDS, list_engines, open_engine, why_unavailable
+    """Open every engine with every back end and in every precision that can run."""
+    from usassist.engine import BACKENDS, list_engines, runs, why_unavailable
 
     specs = list_engines()
     if not specs:
@@ -151,11 +153,32 @@ def _engines() -> list[Finding]:
             continue
         if backend == "null":
             continue
-        try:
-            for spec in specs:
-                with open_engine(spec, backend) as engine:
-                    detail = f"{spec.engine_id} meets its golden output within {engine.verify():.2g}"
-                findings.append(Finding(what=f"back end {backend}", ok=True, detail=detail))
-        except UsAssistError as error:
-            findings.append(Finding(what=f"back end {backend}", ok=False, detail=str(error)))
-    return findings
+        findings += [_answer(spec, backend, name) for spec in specs for name in spec.precisions if runs(backend, name)]
+    return findings + [_scores(spec.engine_id) for spec in specs]
+
+
+def _answer(spec: EngineSpec, backend: str, precision: str) -> Finding:
+    """Whether an engine answers its golden input; where its INT8 does not, its parent still runs."""
+    from usassist.engine import open_engine
+
+    parent = precision == spec.precision
+    what = f"back end {backend}" if parent else f"back end {backend} {precision}"
+    try:
+        with open_engine(spec, backend, precision=precision) as engine:
+            detail = f"{spec.engine_id} meets its golden output within {engine.verify():.2g}"
+    except UsAssistError as error:
+        return Finding(what=what, ok=False, detail=str(error), needed=parent)
+    return Finding(what=what, ok=True, detail=detail if parent else f"{detail} on average")
+
+
+def _scores(engine_id: str) -> Finding:
+    """Whether the scores of an engine are calibrated; it runs without, but not with a broken file."""
+    name = engine_id.partition("+")[0]
+    try:
+        scores = load_score_calibration(engine_id)
+    except UsAssistError as error:
+        return Finding(what=f"scores of {name}", ok=False, detail=str(error))
+    if scores is None:
+        return Finding(what=f"scores of {name}", ok=False, detail="not calibrated; shown as they are", needed=False)
+    points = ", ".join(scores.points)
+    return Finding(what=f"scores of {name}", ok=True, detail=f"{scores.calibration_id}; operating points {points}")

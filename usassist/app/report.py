@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from usassist.app.replay import Outcome
+from usassist.bus import PointBody
 from usassist.engine import BACKENDS, list_engines, why_unavailable
 from usassist.records import Result, ResultState, SourceInfo
 
@@ -86,6 +87,7 @@ def print_outcome(outcome: Outcome) -> None:
     if causes:
         table.add_row("  why not answered", causes)
     table.add_row("nodules outlined", str(summary["nodules"]))
+    table.add_row("operating point", _point(summary["point"]))
     if summary["decode_errors"]:
         table.add_row("could not be decoded", str(summary["decode_errors"]))
     latency = summary["latency_capture_to_published"]
@@ -103,6 +105,10 @@ def print_outcome(outcome: Outcome) -> None:
         console.print(f"  {path}", highlight=False, soft_wrap=True)
 
 
+def _point(point: dict[str, Any] | None) -> str:
+    return "the engine's own; scores are not calibrated" if point is None else PointBody(**point).words
+
+
 def _recorded(counts: dict[str, Any]) -> str:
     if "error" in counts:
         return "stopped early"
@@ -118,7 +124,7 @@ def engine_table() -> dict[str, Any]:
                 "engine_id": spec.engine_id,
                 "modality": spec.modality,
                 "task": spec.task,
-                "precision": spec.precision,
+                "precisions": list(spec.precisions),
                 "labels": [label.name for label in spec.labels],
                 "licence": spec.licence,
                 "intended_use": spec.intended_use,
@@ -136,9 +142,10 @@ def engine_table() -> dict[str, Any]:
 def print_engine_table(document: dict[str, Any]) -> None:
     """Show :func:`engine_table`."""
     console = Console()
-    engines = Table("engine", "modality", "task", "precision", "labels", title="Engines", title_justify="left")
+    engines = Table("engine", "modality", "task", "precisions", "labels", title="Engines", title_justify="left")
     for item in document["engines"]:
-        engines.add_row(item["engine_id"], item["modality"], item["task"], item["precision"], ", ".join(item["labels"]))
+        lists = [", ".join(item[key]) for key in ("precisions", "labels")]
+        engines.add_row(item["engine_id"], item["modality"], item["task"], *lists)
     console.print(engines)
     backends = Table("back end", "here", "why not", title="Back ends", title_justify="left")
     for item in document["backends"]:

@@ -7,11 +7,14 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from usassist.bus import Publisher
-from usassist.calibrate import load_geometry
+from usassist.calibrate import DEFAULT_POINT, ScoreCalibration, load_geometry, load_score_calibration
 from usassist.clock import MonotonicClock
 from usassist.engine import find_engine, open_engine
+from usassist.errors import UsageError
+from usassist.modalities.ultrasound import DescriptorModel
 from usassist.pipeline import Stream
 from usassist.records import Result, SourceInfo
 from usassist.sources import open_source, parse_crop
@@ -32,7 +35,10 @@ class StreamOptions:
     ----------
     source : address, see ``usassist.sources``
     bus : address of the bus
-    engine, backend, threads : see ``usassist.engine.open_engine``
+    engine, backend, threads, precision : see ``usassist.engine.open_engine``
+    point : operating point of the engine; ``auto`` = ``balanced``, or the engine's own thresholds where its scores are
+        not calibrated
+    score_folder : of score calibrations; None = the one that ships
     fast : answer every frame as fast as possible, instead of keeping the source's own time
     repeat : start again at the end
     count : stop after so many frames; None = all
@@ -46,6 +52,9 @@ class StreamOptions:
     engine: str
     backend: str = "auto"
     threads: int = 0
+    precision: str = "auto"
+    point: str = "auto"
+    score_folder: str | None = None
     fast: bool = False
     repeat: bool = False
     count: int | None = None
@@ -79,6 +88,8 @@ def open_stream(
     with contextlib.ExitStack() as stack:
         geometry = load_geometry(options.calibration) if options.calibration else None
         spec = find_engine(options.engine)
+        scores, point = _choose_point(spec.engine_id, options)
+        descriptors = DescriptorModel.load(spec.folder, spec.engine_id)
         source = stack.enter_context(
             open_source(
                 options.source,
@@ -91,7 +102,7 @@ def open_stream(
                 clock=clock,
             )
         )
-        engine = stack.enter_context(open_engine(spec, options.backend, options.threads))
+        engine = stack.enter_context(open_engine(spec, options.backend, options.threads, options.precision))
         info = source.info
         if on_open is not None:
             on_open(info)
@@ -109,6 +120,20 @@ def open_stream(
             realtime=not options.fast,
             max_age_ms=options.max_age_ms,
             calibration_id=geometry.calibration_id if geometry else None,
+            scores=scores,
+            point=point,
+            descriptors=descriptors,
             on_result=on_result,
         )
         yield stream
+
+
+def _choose_point(engine_id: str, options: StreamOptions) -> tuple[ScoreCalibration | None, str]:
+    """The engine's score calibration, where it has one, and the name of an operating point that it has."""
+    scores = load_score_calibration(engine_id, Path(options.score_folder) if options.score_folder else None)
+    point = DEFAULT_POINT if options.point == "auto" else options.point
+    if scores is not None:
+        scores.point(point)
+    elif options.point != "auto":
+        raise UsageError(f"no operating point {point}: scores of {engine_id} are not calibrated; leave the point out")
+    return scores, point

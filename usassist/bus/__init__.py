@@ -6,10 +6,12 @@ from usassist.bus.publisher import Publisher
 from usassist.bus.subscriber import Subscriber
 from usassist.bus.topics import (
     TOPICS,
+    DescriptorBody,
     EngineBody,
     FrameBody,
     HealthBody,
     LabelBody,
+    PointBody,
     ResultBody,
     SessionBody,
     SessionState,
@@ -18,6 +20,7 @@ from usassist.bus.topics import (
 
 __all__ = [
     "TOPICS",
+    "DescriptorBody",
     "EngineBody",
     "FrameBody",
     "HealthBody",
@@ -25,6 +28,7 @@ __all__ = [
     "LoggedMessage",
     "Message",
     "MessageLogWriter",
+    "PointBody",
     "Publisher",
     "ResultBody",
     "SessionBody",

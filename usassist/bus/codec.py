@@ -27,9 +27,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from usassist.bus.topics import TOPICS, FrameBody, ResultBody, Topic
+from usassist.bus.topics import TOPICS, DescriptorBody, FrameBody, ResultBody, Topic
 from usassist.errors import MessageError, RecordError, SchemaVersionError
-from usassist.records import Detections, Frame, Measurements, Result, Segmentation
+from usassist.records import Descriptor, Detections, Frame, Measurements, Result, Segmentation
 
 __all__ = ["Message", "decode", "encode", "encode_frame", "encode_result", "frame_from", "peek_topic", "result_from"]
 
@@ -243,6 +243,13 @@ def encode_result(result: Result, seq: int, t_publish_ns: int) -> bytearray:
         state=result.state,
         cause=result.cause,
         reason=result.reason,
+        descriptors=tuple(
+            tuple(
+                DescriptorBody(name=item.name, value=item.value, probability=item.probability, basis=item.basis)
+                for item in entry
+            )
+            for entry in result.descriptors
+        ),
     )
     buffers: dict[str, Array] = {}
     if len(result.detections):
@@ -263,10 +270,14 @@ def result_from(message: Message) -> Result:
     """
     body = cast(ResultBody, message.body)
     found = message.buffers
+    fields = {name: getattr(body, name) for name in ResultBody.__struct_fields__}
     try:
+        fields["descriptors"] = tuple(
+            tuple(Descriptor(**msgspec.structs.asdict(item)) for item in entry) for entry in body.descriptors
+        )
         return Result(
             source_id=message.source_id,
-            **{name: getattr(body, name) for name in ResultBody.__struct_fields__},
+            **fields,
             detections=Detections(**{name: found[name] for name in _DETECTION_BUFFERS})
             if found
             else Detections.empty(),

@@ -1,14 +1,14 @@
 """The table of topics. Everything about a topic that code needs is derived from here.
 
-======== ================ ======= ========== ======== ===== ============================================
+======== ================ ======= ========== ======== ===== ====================================================
 topic    schema           version rate, Hz   recorded lane  body
-======== ================ ======= ========== ======== ===== ============================================
+======== ================ ======= ========== ======== ===== ====================================================
 frame    usassist.frame   1.0     of source  yes      frame fields of ``Frame``; buffer ``image``
-result   usassist.result  1.0     of source  yes      event fields of ``Result``; its arrays as buffers
-engine   usassist.engine  1.0     1          yes      event what the engine is, its labels
+result   usassist.result  1.1     of source  yes      event fields of ``Result``; its arrays as buffers
+engine   usassist.engine  1.1     1          yes      event what the engine is, its labels, operating point, descriptors
 session  usassist.session 1.0     1          yes      event what is being streamed, and whether it still runs
 health   usassist.health  1.0     2          yes      event counts, drops and latency of the stream
-======== ================ ======= ========== ======== ===== ============================================
+======== ================ ======= ========== ======== ===== ====================================================
 
 A version is ``(major, minor)``. Minor: a field is added, with a default; readers ignore what they do not know.
 Major: anything else. The major version is part of the topic on the wire, so a reader can refuse, before it reads on,
@@ -17,6 +17,7 @@ bytes that it does not understand. Messages that must reach late joiners (``engi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -27,11 +28,13 @@ from usassist.records import Cause, ResultState
 
 __all__ = [
     "TOPICS",
+    "DescriptorBody",
     "EngineBody",
     "FrameBody",
     "HealthBody",
     "LabelBody",
     "Lane",
+    "PointBody",
     "ResultBody",
     "SessionBody",
     "SessionState",
@@ -64,8 +67,17 @@ class FrameBody(msgspec.Struct, frozen=True, kw_only=True):
     time_base: tuple[int, int] | None = None
 
 
+class DescriptorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One descriptor of one nodule; see ``records.Descriptor``. Its agreement with readers is in ``EngineBody``."""
+
+    name: str
+    value: str
+    probability: float
+    basis: str = "estimated"
+
+
 class ResultBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of ``result``; the fields of ``records.Result`` without the arrays."""
+    """Body of ``result``; the fields of ``records.Result`` without the arrays. ``descriptors`` came with 1.1."""
 
     session_id: str
     frame_id: int
@@ -80,6 +92,7 @@ class ResultBody(msgspec.Struct, frozen=True, kw_only=True):
     state: ResultState
     cause: Cause | None = None
     reason: str = ""
+    descriptors: tuple[tuple[DescriptorBody, ...], ...] = ()
 
 
 class LabelBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,13 +107,45 @@ class LabelBody(msgspec.Struct, frozen=True, kw_only=True):
     score_threshold: float
 
 
+class PointBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The operating point that an engine is cut at; see ``calibrate.OperatingPoint``."""
+
+    name: str
+    sensitivity: float
+    false_positives_per_frame: float
+    alarms_per_negative_frame: float | None = None
+
+    @property
+    def words(self) -> str:
+        """Name and figures as a person reads them: findings are rounded down, false alarms up."""
+        found, alarms = math.floor(100.0 * self.sensitivity + 1e-6), _rounded_up(self.false_positives_per_frame)
+        text = f"{self.name}: finds {found} of 100 nodules, {alarms} false alarms per frame"
+        if self.alarms_per_negative_frame is not None:
+            text += f", {_rounded_up(self.alarms_per_negative_frame)} on frames without a nodule"
+        return f"{text} (validation frames)"
+
+
+def _rounded_up(rate: float) -> str:
+    return f"{math.ceil(100.0 * rate - 1e-6) / 100.0:g}"
+
+
 class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of ``engine``."""
+    """Body of ``engine``.
+
+    ``score_calibration_id`` names the calibration of the scores, and ``point`` is where they are cut; thresholds and
+    scores of results are calibrated then. Both are None where scores are not calibrated.
+    ``descriptor_agreement`` tells, by the name of each descriptor that results may carry, how well it agreed with
+    readers, in words and numbers. It is the same for every nodule, so it is here and not in each result; who shows a
+    descriptor shows this with it.
+    """
 
     engine_id: str
     backend: str
     labels: tuple[LabelBody, ...]
     intended_use: str
+    score_calibration_id: str | None = None
+    point: PointBody | None = None
+    descriptor_agreement: dict[str, str] = {}
 
 
 class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,8 +213,8 @@ TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         Topic(name="frame", version=(1, 0), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
-        Topic(name="result", version=(1, 0), rate_hz=None, recorded=True, lane="event", body=ResultBody),
-        Topic(name="engine", version=(1, 0), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
+        Topic(name="result", version=(1, 1), rate_hz=None, recorded=True, lane="event", body=ResultBody),
+        Topic(name="engine", version=(1, 1), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
         Topic(name="session", version=(1, 0), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
         Topic(name="health", version=(1, 0), rate_hz=2.0, recorded=True, lane="event", body=HealthBody),
     )

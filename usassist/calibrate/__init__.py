@@ -1,5 +1,20 @@
 """Load and check calibration files; the files themselves lie in ``calibration/``."""
 
 from usassist.calibrate.geometry import Geometry, load_geometry
+from usassist.calibrate.score import (
+    DEFAULT_POINT,
+    LabelScale,
+    OperatingPoint,
+    ScoreCalibration,
+    load_score_calibration,
+)
 
-__all__ = ["Geometry", "load_geometry"]
+__all__ = [
+    "DEFAULT_POINT",
+    "Geometry",
+    "LabelScale",
+    "OperatingPoint",
+    "ScoreCalibration",
+    "load_geometry",
+    "load_score_calibration",
+]

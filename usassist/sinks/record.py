@@ -5,7 +5,7 @@
 ``frames.mkv``      the cropped frames, FFV1, lossless; picture k is line k of ``frames.jsonl``. A stream that
                     changes its size, or turns from grey to colour, goes on in ``frames_2.mkv`` and so on
 ``frames.jsonl``    one line per frame: number, stamps, where it lies
-``results.jsonl``   one line per frame: state, cause, nodules with outline and sizes
+``results.jsonl``   one line per frame: state, cause, nodules with outline, sizes and descriptors
 ``bus.log``         the messages byte for byte; pixels are replaced by their place in ``frames.mkv``
 =================== ==========================================================================================
 
@@ -51,7 +51,8 @@ __all__ = ["Recorder", "result_line"]
 
 logger = logging.getLogger(__name__)
 
-SESSION_SCHEMA = (1, 0)
+# 1.1: `engines` say point and score_calibration_id, where scores are calibrated; nodules have descriptors
+SESSION_SCHEMA = (1, 1)
 _TOPICS = tuple(topic.name for topic in TOPICS.values() if topic.recorded)
 _to_json = msgspec.json.Encoder().encode
 
@@ -204,7 +205,7 @@ class Recorder:
             }
         document["calibrations"] = sorted(self._calibrations)
         document["engines"] = [
-            {"engine_id": body.engine_id, "backend": body.backend, "intended_use": body.intended_use}
+            {"engine_id": body.engine_id, "backend": body.backend, "intended_use": body.intended_use, **_scores(body)}
             for body in self._engines.values()
         ]
         document["versions"] = {
@@ -237,23 +238,25 @@ def result_line(result: Result, engine: EngineBody | None, t_publish_ns: int) ->
     Parameters
     ----------
     result : the result
-    engine : names its labels, where known
+    engine : names its labels, and tells how well its descriptors agree with readers, where known
     t_publish_ns : when it went out, monotonic ns
     """
     names = {label.id: label.name for label in engine.labels} if engine else {}
+    least = {label.id: label.score_threshold for label in engine.labels} if engine else {}
     found, sizes = result.detections, result.measurements
     nodules = [
         {
             "label": names.get(int(found.label_id[i])),
             "label_id": int(found.label_id[i]),
             "track_id": int(found.track_id[i]),
-            "score": round(float(found.score[i]), 4),
+            "score": _rounded_score(float(found.score[i]), least.get(int(found.label_id[i]), 0.0)),
             "xyxy_px": _rounded(found.xyxy_px[i]),
             "contour_xy_px": _rounded(contour),
             **{
                 name: None if (column := getattr(sizes, name)) is None else round(float(column[i]), 3)
                 for name in (*sizes.PIXEL_COLUMNS, *sizes.MILLIMETRE_COLUMNS)
             },
+            "descriptors": _descriptors(result, i, engine),
         }
         for i, contour in enumerate(result.segmentation)
     ]
@@ -273,6 +276,36 @@ def result_line(result: Result, engine: EngineBody | None, t_publish_ns: int) ->
         "image_hw_px": result.image_hw_px,
         "nodules": nodules,
     }
+
+
+def _descriptors(result: Result, index: int, engine: EngineBody | None) -> list[dict[str, Any]]:
+    """Descriptors of one nodule, each with its agreement with readers; None where that is not known."""
+    if not result.descriptors:
+        return []
+    agreement = engine.descriptor_agreement if engine else {}
+    return [
+        {
+            "name": item.name,
+            "value": item.value,
+            "probability": round(item.probability, 3),
+            "basis": item.basis,
+            "agreement": agreement.get(item.name),
+        }
+        for item in result.descriptors[index]
+    ]
+
+
+def _scores(engine: EngineBody) -> dict[str, str]:
+    """How scores were cut and what they were calibrated with; nothing where they are raw."""
+    if engine.point is None or engine.score_calibration_id is None:
+        return {}
+    return {"point": engine.point.name, "score_calibration_id": engine.score_calibration_id}
+
+
+def _rounded_score(score: float, threshold: float) -> float:
+    """A score that reached its threshold is not written as one that did not."""
+    rounded = round(score, 4)
+    return threshold if rounded < threshold <= score else rounded
 
 
 def _grey_plane(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:

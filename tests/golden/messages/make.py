@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.samples import ENGINE, SESSION, make_frame, make_result
+from tests.samples import CALIBRATED_ENGINE, DESCRIBED, SESSION, make_frame, make_result
 from usassist.bus import TOPICS, HealthBody
 from usassist.bus.codec import encode, encode_frame, encode_result
 
@@ -27,8 +27,8 @@ def main() -> None:
     """Write the files that are not there yet."""
     messages = {
         "frame": encode_frame(make_frame(3, (8, 12), 3), 5, 6),
-        "result": encode_result(make_result(3), 5, 6),
-        "engine": encode(TOPICS["engine"], "us0", 5, 6, ENGINE, {}),
+        "result": encode_result(make_result(3, descriptors=DESCRIBED), 5, 6),
+        "engine": encode(TOPICS["engine"], "us0", 5, 6, CALIBRATED_ENGINE, {}),
         "session": encode(TOPICS["session"], "us0", 5, 6, SESSION, {}),
         "health": encode(TOPICS["health"], "us0", 5, 6, HEALTH, {}),
     }

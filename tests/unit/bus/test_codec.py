@@ -6,16 +6,17 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.samples import ENGINE, SESSION, make_frame, make_result
-from usassist.bus import TOPICS, FrameBody, decode, frame_from, peek_topic, result_from
+from tests.samples import CALIBRATED_ENGINE, DESCRIBED, ENGINE, SESSION, make_frame, make_result
+from usassist.bus import TOPICS, FrameBody, LabelBody, PointBody, decode, frame_from, peek_topic, result_from
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.errors import MessageError, RecordError, SchemaVersionError
-from usassist.records import Measurements, Result, ResultState
+from usassist.records import Descriptors, Measurements, Result, ResultState
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "messages"
 
@@ -46,6 +47,28 @@ def test_a_result_in_pixels_only_stays_in_pixels_only() -> None:
     assert not back.measurements.calibrated
 
 
+@pytest.mark.parametrize("descriptors", [(), ((),), DESCRIBED])
+def test_descriptors_come_back_as_they_were_also_where_nothing_can_be_said(descriptors: Descriptors) -> None:
+    back = result_from(decode(encode_result(make_result(descriptors=descriptors), 0, 0)))
+    assert back.descriptors == descriptors
+
+
+def test_agreement_with_readers_is_sent_once_per_engine_and_not_in_results() -> None:
+    (agreement,) = CALIBRATED_ENGINE.descriptor_agreement.values()
+    assert agreement.encode() in encode(TOPICS["engine"], "us0", 0, 0, CALIBRATED_ENGINE, {})
+    plain, described = (encode_result(make_result(descriptors=of), 0, 0) for of in ((), DESCRIBED))
+    assert agreement.encode() not in described
+    assert len(described) - len(plain) <= 128
+
+
+@pytest.mark.parametrize("entries", [[[]] * 2, [[{"name": "a", "value": "b", "probability": 2.0}]], [[{"name": "a"}]]])
+def test_descriptors_that_do_not_fit_their_result_are_message_errors(entries: Any) -> None:
+    data = bytes(encode_result(make_result(), 0, 0))
+    broken = _with_header(data, lambda header: header["body"].update(descriptors=entries))
+    with pytest.raises(MessageError):
+        result_from(decode(broken))
+
+
 def test_arrays_received_are_views_that_cannot_be_written() -> None:
     data = encode_frame(make_frame(), 0, 0)
     image = frame_from(decode(data)).image
@@ -72,6 +95,43 @@ def test_a_field_that_is_not_known_yet_is_passed_over() -> None:
     data = bytes(encode(TOPICS["session"], "us0", 1, 2, SESSION, {}))
     newer = _with_header(data, lambda header: header["body"].update(added_in_1_1=[1, 2]))
     assert decode(newer).body == SESSION
+
+
+def test_a_reader_of_an_older_minor_version_still_reads_an_engine_with_an_operating_point() -> None:
+    class EngineBody10(msgspec.Struct, frozen=True, kw_only=True):
+        engine_id: str
+        backend: str
+        labels: tuple[LabelBody, ...]
+        intended_use: str
+
+    older = msgspec.json.decode(msgspec.json.encode(CALIBRATED_ENGINE), type=EngineBody10)
+    assert (older.engine_id, older.labels) == (ENGINE.engine_id, ENGINE.labels)
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "false_alarms", "on_negatives", "words"),
+    [
+        (0.95, 0.08, None, "balanced: finds 95 of 100 nodules, 0.08 false alarms per frame (validation frames)"),
+        (0.999, 0.0, None, "balanced: finds 99 of 100 nodules, 0 false alarms per frame (validation frames)"),
+        (1.0, 1.25, None, "balanced: finds 100 of 100 nodules, 1.25 false alarms per frame (validation frames)"),
+        (
+            0.29,
+            0.2,
+            0.031,
+            "finds 29 of 100 nodules, 0.2 false alarms per frame, 0.04 on frames without a nodule (validation frames)",
+        ),
+    ],
+)
+def test_an_operating_point_is_told_in_words_and_never_better_than_measured(
+    sensitivity: float, false_alarms: float, on_negatives: float | None, words: str
+) -> None:
+    point = PointBody(
+        name="balanced",
+        sensitivity=sensitivity,
+        false_positives_per_frame=false_alarms,
+        alarms_per_negative_frame=on_negatives,
+    )
+    assert point.words.endswith(words)
 
 
 def test_a_header_that_claims_more_than_there_is_makes_nothing() -> None:
@@ -124,9 +184,10 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
         if topic == "frame":
             np.testing.assert_array_equal(frame_from(message).image, make_frame(3, (8, 12), 3).image)
         elif topic == "result":
-            _assert_same(result_from(message), make_result(3))
+            descriptors = () if file.stem == "result-1.0" else DESCRIBED
+            _assert_same(result_from(message), make_result(3, descriptors=descriptors))
         elif topic == "engine":
-            assert message.body == ENGINE
+            assert message.body == (ENGINE if file.stem == "engine-1.0" else CALIBRATED_ENGINE)
         elif topic == "session":
             assert message.body == SESSION
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.samples import ENGINE, SESSION, make_frame, make_result
+from tests.samples import CALIBRATED_ENGINE, ENGINE, SESSION, make_frame, make_result
 from usassist.frames import fill_labelmap
 from usassist.records import ResultState
 from usassist.sinks.overlay import Painter
@@ -92,6 +92,14 @@ def test_before_the_first_frame_there_is_a_picture_that_says_so() -> None:
     view = view_of_silence(None, None)
     assert view is not None
     assert Painter().paint(None, None, view, None).any()
+
+
+def test_a_score_is_written_in_percent_only_where_it_is_calibrated() -> None:
+    from usassist.sinks.overlay.draw import _describe
+
+    result = make_result(hw=HW)
+    assert _describe(result, ENGINE).startswith("1: score 0.88")
+    assert _describe(result, CALIBRATED_ENGINE).startswith("1: score 88 %")
 
 
 def test_millimetres_are_written_only_with_their_uncertainty() -> None:

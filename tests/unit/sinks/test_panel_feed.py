@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -8,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
-from usassist.bus import EngineBody, LabelBody, Message, Publisher, SessionBody, SessionState, decode
+from tests.samples import DESCRIBED
+from usassist.bus import EngineBody, LabelBody, Message, PointBody, Publisher, SessionBody, SessionState, decode
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.bus.topics import TOPICS
 from usassist.clock import FakeClock, MonotonicClock
@@ -137,6 +140,36 @@ def test_outlines_are_sent_only_with_a_finding(desk: Desk, state: str) -> None:
     assert head.state == state
     assert head.live
     assert bool(head.nodules) is head.draw is (state == "finding")
+
+
+def test_the_page_is_told_the_operating_point_and_that_scores_are_calibrated(desk: Desk) -> None:
+    point = PointBody(name="quiet", sensitivity=0.8, false_positives_per_frame=0.02)
+    desk.introduce()
+    desk.event("engine", msgspec.structs.replace(ENGINE, score_calibration_id="x", point=point))
+    head = desk.pair(0)
+    assert head.point == point.words
+    assert head.nodules[0].score_calibrated
+
+
+def test_the_page_is_told_that_scores_are_not_calibrated(desk: Desk) -> None:
+    assert desk.scene.head().point == ""
+    desk.introduce()
+    head = desk.pair(0)
+    assert "scores are not calibrated" in head.point
+    assert not head.nodules[0].score_calibrated
+
+
+def test_the_page_is_told_descriptors_with_the_agreement_that_the_engine_announced(desk: Desk) -> None:
+    desk.introduce()
+    desk.event("engine", msgspec.structs.replace(ENGINE, descriptor_agreement={"echogenicity": "kappa 0.4"}))
+    shot = frame(0, desk.clock.now_ns())
+    desk.scene.add(decode(encode_frame(shot, 0, 0)))
+    desk.scene.add(decode(encode_result(dataclasses.replace(result(shot), descriptors=DESCRIBED), 0, 0)))
+    desk.scene.advance()
+    (nodule,) = desk.scene.head().nodules
+    assert [(item.value, item.basis, item.agreement) for item in nodule.descriptors] == [
+        ("hypoechoic", "estimated", "kappa 0.4")
+    ]
 
 
 def test_nothing_is_drawn_for_an_engine_that_was_not_announced(desk: Desk) -> None:

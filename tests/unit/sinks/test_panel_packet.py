@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 
@@ -7,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from tests.samples import DESCRIBED
 from usassist.errors import MessageError
 from usassist.records import Detections, Measurements, Result, ResultState, Segmentation
 from usassist.sinks.panel.packet import Counters, Head, Label, nodules_of, pack, unpack
@@ -52,6 +54,10 @@ def finding(*, calibrated: bool, label_id: int = 0) -> Result:
     )
 
 
+def described() -> Result:
+    return dataclasses.replace(finding(calibrated=True), descriptors=DESCRIBED)
+
+
 def head(**changes: object) -> Head:
     base = Head(
         session_id="s1",
@@ -68,7 +74,8 @@ def head(**changes: object) -> Head:
         backend="openvino",
         intended_use="research",
         labels=tuple(LABELS.values()),
-        nodules=nodules_of(finding(calibrated=True), LABELS),
+        point="balanced: finds 95 of 100 nodules",
+        nodules=nodules_of(described(), LABELS, scores_calibrated=True, agreement={"echogenicity": "kappa 0.4"}),
         counters=Counters(shown=3, by_cause={"late": 1}),
         t_ms=1234.5,
     )
@@ -95,14 +102,28 @@ def test_the_layout_is_length_json_jpeg() -> None:
 
 
 def test_an_uncalibrated_finding_has_no_millimetres() -> None:
-    (nodule,) = nodules_of(finding(calibrated=False), LABELS)
+    (nodule,) = nodules_of(finding(calibrated=False), LABELS, scores_calibrated=False, agreement={})
     assert (nodule.major_px, nodule.minor_px) == (61.7, 40.0)
     assert nodule.major_mm is nodule.major_u95_mm is nodule.minor_mm is nodule.minor_u95_mm is None
 
 
 def test_a_label_that_was_not_announced_is_an_error() -> None:
     with pytest.raises(LookupError):
-        nodules_of(finding(calibrated=True, label_id=4), LABELS)
+        nodules_of(finding(calibrated=True, label_id=4), LABELS, scores_calibrated=False, agreement={})
+
+
+def test_a_descriptor_comes_with_its_basis_and_its_agreement() -> None:
+    (nodule,) = nodules_of(described(), LABELS, scores_calibrated=True, agreement={"echogenicity": "kappa 0.4"})
+    (descriptor,) = nodule.descriptors
+    assert (descriptor.name, descriptor.value) == ("echogenicity", "hypoechoic")
+    assert (descriptor.basis, descriptor.agreement) == ("estimated", "kappa 0.4")
+
+
+@pytest.mark.parametrize("descriptors", [(), ((),)])
+def test_a_nodule_that_nothing_is_said_about_has_no_descriptors(descriptors: tuple) -> None:
+    result = dataclasses.replace(finding(calibrated=True), descriptors=descriptors)
+    (nodule,) = nodules_of(result, LABELS, scores_calibrated=True, agreement={"echogenicity": "kappa 0.4"})
+    assert nodule.descriptors == ()
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01", b"\xff\xff\xff\xff{}", struct.pack("<I", 2) + b"{}", b"\x01\0\0\0\xff"])

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
+import sys
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -12,14 +14,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.samples import ENGINE, SESSION, make_frame, make_result
+from tests.samples import CALIBRATED_ENGINE, DESCRIBED, ENGINE, SESSION, make_frame, make_result
 from usassist.bus import Publisher, SessionState, decode, read_log, result_from
 from usassist.clock import MonotonicClock
 from usassist.errors import SessionError, SourceError, SourceFormatError, UsageError
 from usassist.records import Frame, ResultState
 from usassist.sinks.files import prepare_folder, write_atomic
 from usassist.sinks.overlay.video import OverlayVideo
-from usassist.sinks.record import Recorder
+from usassist.sinks.record import Recorder, result_line
 from usassist.sources import open_source
 
 
@@ -110,12 +112,41 @@ def test_a_session_that_ended_in_order_says_what_it_is(stream: Stream, tmp_path:
     _record(stream, tmp_path / "s", [make_frame(i, calibration_id="geo") for i in range(6)])
     session = tomllib.loads((tmp_path / "s" / "session.toml").read_text())
     assert session["complete"] is True
-    assert session["schema"] == [1, 0]
+    assert session["schema"] == [1, 1]
     assert (session["frames"], session["results"], session["state"]) == (6, 6, "ended")
     assert session["engines"][0]["engine_id"] == ENGINE.engine_id
     assert session["calibrations"] == ["geo"]
     assert session["session_id"] == SESSION.session_id
     assert {"usassist", "python", "av"} <= set(session["versions"])
+
+
+def test_a_session_notes_the_operating_point_and_the_calibration_of_its_scores(
+    stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ENGINE", CALIBRATED_ENGINE)
+    _record(stream, tmp_path / "s", [make_frame(0)])
+    (engine,) = tomllib.loads((tmp_path / "s" / "session.toml").read_text())["engines"]
+    assert (engine["point"], engine["score_calibration_id"]) == ("balanced", "thyroid_nodule_0.1.0_test")
+
+
+def test_a_session_with_raw_scores_names_no_operating_point(stream: Stream, tmp_path: Path) -> None:
+    _record(stream, tmp_path / "s", [make_frame(0)])
+    (engine,) = tomllib.loads((tmp_path / "s" / "session.toml").read_text())["engines"]
+    assert engine.keys() == {"engine_id", "backend", "intended_use"}
+
+
+@pytest.mark.parametrize(
+    ("score", "threshold", "written"),
+    [(0.31234, 0.31233, 0.31233), (0.31238, 0.31233, 0.3124), (0.2, 0.31, 0.2), (0.87654, 0.31, 0.8765)],
+)
+def test_a_score_that_reached_its_threshold_is_not_written_below_it(
+    score: float, threshold: float, written: float
+) -> None:
+    label = msgspec.structs.replace(ENGINE.labels[0], score_threshold=threshold)
+    found = make_result()
+    scored = dataclasses.replace(found.detections, score=np.array([score], np.float32))
+    line = result_line(make_result(detections=scored), msgspec.structs.replace(ENGINE, labels=(label,)), t_publish_ns=0)
+    assert line["nodules"][0]["score"] == written
 
 
 def test_there_is_one_line_of_result_per_frame_with_outline_and_sizes(stream: Stream, tmp_path: Path) -> None:
@@ -129,6 +160,24 @@ def test_there_is_one_line_of_result_per_frame_with_outline_and_sizes(stream: St
     assert expected.measurements.major_mm is not None
     assert nodule["major_mm"] == pytest.approx(float(expected.measurements.major_mm[0]), abs=1e-3)
     assert nodule["major_u95_mm"] > 0
+
+
+def test_descriptors_are_written_with_their_agreement_and_the_list_is_always_there() -> None:
+    (nodule,) = result_line(make_result(descriptors=DESCRIBED), CALIBRATED_ENGINE, t_publish_ns=0)["nodules"]
+    assert nodule["descriptors"] == [
+        {
+            "name": "echogenicity",
+            "value": "hypoechoic",
+            "probability": 0.75,
+            "basis": "estimated",
+            "agreement": CALIBRATED_ENGINE.descriptor_agreement["echogenicity"],
+        }
+    ]
+    (unknown,) = result_line(make_result(descriptors=DESCRIBED), None, t_publish_ns=0)["nodules"]
+    assert unknown["descriptors"][0]["agreement"] is None
+    for nothing in ((), ((),)):
+        (bare,) = result_line(make_result(descriptors=nothing), CALIBRATED_ENGINE, t_publish_ns=0)["nodules"]
+        assert bare["descriptors"] == []
 
 
 def test_the_log_holds_the_messages_and_the_heads_of_the_frames(stream: Stream, tmp_path: Path) -> None:

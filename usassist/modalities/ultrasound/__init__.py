@@ -1,7 +1,8 @@
 """Ultrasound: frames to tensors and tensors to results."""
 
+from usassist.modalities.ultrasound.descriptors import DescriptorModel
 from usassist.modalities.ultrasound.postprocess import decode
 from usassist.modalities.ultrasound.preprocess import preprocess
 from usassist.modalities.ultrasound.task import UltrasoundTask
 
-__all__ = ["UltrasoundTask", "decode", "preprocess"]
+__all__ = ["DescriptorModel", "UltrasoundTask", "decode", "preprocess"]

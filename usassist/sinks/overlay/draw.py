@@ -117,7 +117,7 @@ class Painter:
             right += f"  age {view.age_ms:.0f} ms"
         right_width = self._width(right, 13)
         self._write(right, width - right_width - 10, 22, _DIM, 13)
-        detail = view.detail or (_describe(result) if view.draw and result is not None else "")
+        detail = view.detail or (_describe(result, engine) if view.draw and result is not None else "")
         self._write(self._fit(detail, width - right_width - x - 44, 14), x + 16, 22, _TEXT, 14)
         bottom = canvas.shape[0] - 12
         notice_width = self._width(_NOTICE, 12)
@@ -150,12 +150,14 @@ class Painter:
 _NOTHING = "no frame"
 
 
-def _describe(result: Result) -> str:
-    """The nodules in words: score and size of each, in mm only where they are known with their uncertainty."""
+def _describe(result: Result, engine: EngineBody | None = None) -> str:
+    """The nodules in words: score, in percent only where calibrated, and size, in mm only with its uncertainty."""
     sizes = result.measurements
+    calibrated = engine is not None and engine.score_calibration_id is not None
     parts = []
     for i in range(len(result.detections)):
-        text = f"{i + 1}: score {float(result.detections.score[i]):.2f}"
+        score = float(result.detections.score[i])
+        text = f"{i + 1}: score " + (f"{min(99.0, 100.0 * score):.0f} %" if calibrated else f"{score:.2f}")
         if sizes.major_mm is not None and sizes.minor_mm is not None:
             assert sizes.major_u95_mm is not None  # given together, by construction
             assert sizes.minor_u95_mm is not None

@@ -15,6 +15,14 @@ const certaintyText = (nodule) =>
     ? "not calibrated"
     : `± ${nodule.major_u95_mm.toFixed(1)} × ± ${nodule.minor_u95_mm.toFixed(1)} mm`;
 
+// Percent stands for a share of findings that are right, so only a calibrated score is shown so; none is ever certain.
+const scoreText = (nodule) =>
+  nodule.score_calibrated ? `${Math.min(99, 100 * nodule.score).toFixed(0)} %` : nodule.score.toFixed(2);
+
+// An estimate is called so wherever it stands.
+const descriptorText = (descriptor) => `${descriptor.name} (${descriptor.basis}): ${descriptor.value}`;
+const agreementText = (descriptor) => `agreement with readers: ${descriptor.agreement || "not known"}`;
+
 // No length without its uncertainty beside it.
 const sizeInOneLine = (nodule) =>
   nodule.major_mm === null
@@ -76,7 +84,7 @@ function strokeTwice(context, color, unit, trace) {
 }
 
 function drawLabel(context, canvas, nodule, row, place, unit) {
-  const lines = [`${numberOf(nodule, row)} ${nodule.label} ${nodule.score.toFixed(2)}`, sizeInOneLine(nodule)];
+  const lines = [`${numberOf(nodule, row)} ${nodule.label} ${scoreText(nodule)}`, sizeInOneLine(nodule)];
   const line = 17 * unit;
   context.font = `600 ${13 * unit}px system-ui, "DejaVu Sans", sans-serif`;
   context.textBaseline = "middle";

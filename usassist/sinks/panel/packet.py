@@ -26,7 +26,7 @@ from usassist.bus import HealthBody
 from usassist.errors import MessageError
 from usassist.records import Result
 
-__all__ = ["Counters", "Head", "Label", "Nodule", "nodules_of", "pack", "unpack"]
+__all__ = ["Counters", "Descriptor", "Head", "Label", "Nodule", "nodules_of", "pack", "unpack"]
 
 _LENGTH = struct.Struct("<I")
 
@@ -38,12 +38,25 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
     color_rgb: tuple[int, int, int]
 
 
+class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
+    """One descriptor of a finding, ``agreement`` with readers in words; empty where the engine has not told it."""
+
+    name: str
+    value: str
+    basis: str
+    agreement: str
+
+
 class Nodule(msgspec.Struct, frozen=True, kw_only=True):
-    """One finding. The millimetres are None on a picture that is not calibrated; ``u95`` is half of a 95 % interval."""
+    """One finding. The millimetres are None on a picture that is not calibrated; ``u95`` is half of a 95 % interval.
+
+    ``score_calibrated`` says that the score may be read as the share of such findings that are right.
+    """
 
     label: str
     color_rgb: tuple[int, int, int]
     score: float
+    score_calibrated: bool
     track_id: int
     contour: list[list[float]]
     xyxy_px: list[float]
@@ -53,6 +66,7 @@ class Nodule(msgspec.Struct, frozen=True, kw_only=True):
     major_u95_mm: float | None = None
     minor_mm: float | None = None
     minor_u95_mm: float | None = None
+    descriptors: tuple[Descriptor, ...] = ()
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +89,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     ``session_id``, ``frame_id`` and ``image_hw_px`` are None before the first frame. ``state``, ``headline``,
     ``detail`` and ``draw`` are those of ``sinks.view.View``. ``live`` is false when the picture is an old one, because
     nothing newer comes. ``age_ms`` is from capture to ``t_ms``, None where that means nothing. ``t_ms`` is monotonic
-    time at which the packet was made.
+    time at which the packet was made. ``point`` is the engine's operating point in words.
     """
 
     session_id: str | None
@@ -91,6 +105,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     engine_id: str
     backend: str
     intended_use: str
+    point: str
     labels: tuple[Label, ...]
     nodules: tuple[Nodule, ...]
     counters: Counters
@@ -129,13 +144,17 @@ def unpack(data: bytes) -> tuple[Head, bytes]:
         raise MessageError(f"a panel packet cannot be read: {error}; load the page again") from error
 
 
-def nodules_of(result: Result, labels: Mapping[int, Label]) -> tuple[Nodule, ...]:
+def nodules_of(
+    result: Result, labels: Mapping[int, Label], *, scores_calibrated: bool, agreement: Mapping[str, str]
+) -> tuple[Nodule, ...]:
     """The findings of a result, one per detection, in its order.
 
     Parameters
     ----------
     result : in state ``finding``
     labels : of the engine that gave the result, by id
+    scores_calibrated : its scores are calibrated
+    agreement : descriptor → how well it agreed with readers, in words
 
     Raises
     ------
@@ -143,6 +162,7 @@ def nodules_of(result: Result, labels: Mapping[int, Label]) -> tuple[Nodule, ...
         If the result uses a label that the engine has not announced.
     """
     found, sizes = result.detections, result.measurements
+    described = result.descriptors or ((),) * len(found)
     nodules = []
     for row, contour in enumerate(result.segmentation):
         label = labels[int(found.label_id[row])]
@@ -155,12 +175,19 @@ def nodules_of(result: Result, labels: Mapping[int, Label]) -> tuple[Nodule, ...
                 label=label.name,
                 color_rgb=label.color_rgb,
                 score=round(float(found.score[row]), 3),
+                score_calibrated=scores_calibrated,
                 track_id=int(found.track_id[row]),
                 contour=np.round(contour.astype(np.float64), 1).tolist(),
                 xyxy_px=np.round(found.xyxy_px[row].astype(np.float64), 1).tolist(),
                 major_px=round(float(sizes.major_px[row]), 1),
                 minor_px=round(float(sizes.minor_px[row]), 1),
                 **lengths_mm,
+                descriptors=tuple(
+                    Descriptor(
+                        name=item.name, value=item.value, basis=item.basis, agreement=agreement.get(item.name, "")
+                    )
+                    for item in described[row]
+                ),
             )
         )
     return tuple(nodules)

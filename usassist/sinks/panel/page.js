@@ -101,9 +101,9 @@ function writeState(live, view, now) {
 function writeNodules(head, view, shown) {
   const nodules = head ? head.nodules : [];
   set("table-frame", shown && shown.head.frame_id !== null ? `frame ${shown.head.frame_id}` : "");
-  const rows = nodules.map((nodule, index) => {
+  const rows = nodules.flatMap((nodule, index) => {
     const row = document.createElement("tr");
-    const cells = [numberOf(nodule, index), nodule.label, nodule.score.toFixed(2), sizeText(nodule)];
+    const cells = [numberOf(nodule, index), nodule.label, scoreText(nodule), sizeText(nodule)];
     cells.forEach((text, column) => {
       const cell = row.insertCell();
       if (column === 0) {
@@ -120,12 +120,29 @@ function writeNodules(head, view, shown) {
         cell.append(note);
       }
     });
-    return row;
+    return nodule.descriptors.length ? [row, descriptorRow(nodule)] : [row];
   });
   at("rows").replaceChildren(...rows);
   const calibrated = nodules.some((nodule) => nodule.major_mm !== null);
   const notes = { no_finding: "The engine found nothing in this frame.", finding: calibrated ? "± gives the 95 % interval." : "" };
   set("table-note", notes[view.state] ?? `${view.headline}: nothing is listed.`);
+  // How good an estimate is, is the same for all nodules, so it stands once below them.
+  const said = nodules.flatMap((nodule) => nodule.descriptors).map((item) => `${item.name}, ${agreementText(item)}`);
+  set("descriptor-note", [...new Set(said)].join("; "));
+}
+
+function descriptorRow(nodule) {
+  const row = document.createElement("tr");
+  row.className = "us-described";
+  const cell = row.insertCell();
+  cell.colSpan = 4;
+  for (const descriptor of nodule.descriptors) {
+    const line = document.createElement("small");
+    line.textContent = descriptorText(descriptor);
+    line.title = agreementText(descriptor);
+    cell.append(line);
+  }
+  return row;
 }
 
 const number = (value, unit, digits = 0) => (value === null || value === undefined ? "–" : `${value.toFixed(digits)}${unit}`);
@@ -147,6 +164,7 @@ function writeStream(live, now) {
   set("source", head.source);
   set("engine", head.engine_id || "–");
   set("backend", head.backend || "–");
+  set("point", head.point || "–");
   set("use", head.intended_use || "–");
   set("session", head.session_id ?? "–");
   at("stream").classList.toggle("us-old", !live.live);

@@ -135,6 +135,7 @@ class Scene:
             engine_id=engine.engine_id if engine else result.engine_id if result else "",
             backend=engine.backend if engine else result.backend if result else "",
             intended_use=engine.intended_use if engine else "",
+            point=_point(engine),
             labels=tuple(_labels(engine).values()),
             nodules=shown.nodules if shown and view.draw else (),
             counters=Counters(
@@ -186,7 +187,13 @@ class Scene:
         nodules: tuple[Nodule, ...] = ()
         if view.draw and result is not None:
             try:
-                nodules = nodules_of(result, _labels(self._engine))
+                engine = self._engine
+                nodules = nodules_of(
+                    result,
+                    _labels(engine),
+                    scores_calibrated=engine is not None and engine.score_calibration_id is not None,
+                    agreement={} if engine is None else engine.descriptor_agreement,
+                )
             except LookupError as error:
                 detail = f"engine {result.engine_id} has not announced its label {error}"
                 view = View(
@@ -225,3 +232,9 @@ def _labels(engine: EngineBody | None) -> dict[int, Label]:
     if engine is None:
         return {}
     return {label.id: Label(name=label.name, color_rgb=label.color_rgb) for label in engine.labels}
+
+
+def _point(engine: EngineBody | None) -> str:
+    if engine is None:
+        return ""
+    return "the engine's own; scores are not calibrated" if engine.point is None else engine.point.words

@@ -1,0 +1,183 @@
+"""What a calibrated score is: Platt scaling per label, and the operating points of an engine.
+
+The raw score of a detection becomes the share of such detections that are right, by a logistic regression on its logit
+(Platt 1999, "Probabilistic outputs for support vector machines", there on the raw output)::
+
+    calibrated = sigmoid(slope * logit(raw) + intercept)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+
+from usassist.errors import CalibrationError, UsageError
+
+__all__ = ["LabelScale", "OperatingPoint", "ScoreCalibration"]
+
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatingPoint:
+    """One place at which an engine may be cut, and what was measured there.
+
+    Attributes
+    ----------
+    name : ``sensitive``, ``balanced`` or ``quiet``, or another that the file gives
+    score : threshold on the calibrated score, 0 to 1
+    sensitivity : share of the nodules that are found, 0 to 1
+    false_positives_per_frame : detections that meet no nodule, per frame
+    alarms_per_negative_frame : the same on frames without a nodule; None = not measured
+    """
+
+    name: str
+    score: float
+    sensitivity: float
+    false_positives_per_frame: float
+    alarms_per_negative_frame: float | None = None
+
+    @property
+    def least_score(self) -> np.float32:
+        """The smallest float32 that is not below `score`: a score of 0.08 as float32 lies a little below 0.08."""
+        nearest = np.float32(self.score)
+        return nearest if float(nearest) >= self.score else np.nextafter(nearest, np.float32(2.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelScale:
+    """How raw scores of one label become calibrated ones.
+
+    Attributes
+    ----------
+    name : of the label
+    slope, intercept : of the line on the logit; the slope is positive
+    ece, ece_cross_validated : expected calibration error, on the frames of the fit and on frames it did not see
+    detections, nodules : how many of each the fit saw
+    """
+
+    name: str
+    slope: float
+    intercept: float
+    ece: float
+    ece_cross_validated: float
+    detections: int
+    nodules: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreCalibration:
+    """What one score file says.
+
+    Attributes
+    ----------
+    calibration_id : name of the measurement
+    engine_id : the engine that it belongs to, weights included
+    labels : one per label of the engine, in the order of its label ids
+    points : name → operating point, in the order of the file; ``balanced`` is always there
+    measured_on, measured_by : date, and the role of who measured
+    method, command : how it was fitted, and what printed it
+    valid_for : on which pictures the figures hold
+    """
+
+    calibration_id: str
+    engine_id: str
+    labels: tuple[LabelScale, ...]
+    points: dict[str, OperatingPoint]
+    measured_on: date
+    measured_by: str
+    method: str
+    command: str
+    valid_for: str
+
+    def point(self, name: str) -> OperatingPoint:
+        """The operating point of that name.
+
+        Raises
+        ------
+        UsageError
+            If there is none; the message lists those that there are.
+        """
+        if name not in self.points:
+            raise UsageError(f"no operating point {name} for {self.engine_id}; known: {', '.join(self.points)}")
+        return self.points[name]
+
+    def calibrated(self, score: npt.ArrayLike, label_id: int) -> Float32Array:
+        """Raw scores as calibrated ones. Rises with the score; 0 stays 0 (a suppressed cell), and 1 stays 1.
+
+        Parameters
+        ----------
+        score : float (N,), raw scores, 0 to 1
+        label_id : of all of them
+
+        Returns
+        -------
+        calibrated : float32 (N,), 0 to 1
+
+        Raises
+        ------
+        CalibrationError
+            If a score lies outside 0 to 1.
+        """
+        raw = np.asarray(score, np.float64)
+        if not ((raw >= 0.0) & (raw <= 1.0)).all():
+            raise CalibrationError("a raw score must lie in 0 to 1; mend the engine")
+        scale = self.labels[label_id]
+        return _sigmoid(scale.slope * _logit(raw) + scale.intercept).astype(np.float32)
+
+    def raw_threshold(self, point_name: str, label_id: int) -> float:
+        """The least raw score whose calibrated score reaches an operating point: the inverse of `calibrated`.
+
+        It is a float32, found by bisection and not by the formula, so that a cut at it leaves exactly the scores that
+        a cut of the calibrated scores leaves, to the last bit.
+
+        Raises
+        ------
+        UsageError
+            If there is no such point.
+        """
+        least = self.point(point_name).least_score
+        low, high = 0, int(np.float32(1.0).view(np.int32))  # the bits of a positive float32 rise with its value
+        while low < high:
+            middle = (low + high) // 2
+            if self.calibrated(np.int32(middle).view(np.float32), label_id) >= least:
+                high = middle
+            else:
+                low = middle + 1
+        return float(np.int32(low).view(np.float32))
+
+    def check_labels(self, names: Sequence[str]) -> None:
+        """See that the file has the engine's labels.
+
+        Parameters
+        ----------
+        names : of the engine's labels, by label id
+
+        Raises
+        ------
+        CalibrationError
+            If it has others, or another order.
+        """
+        ours = [label.name for label in self.labels]
+        if ours != list(names):
+            raise CalibrationError(
+                f"score calibration {self.calibration_id} has the labels {ours}, {self.engine_id} has {list(names)}; "
+                "calibrate the engine again"
+            )
+
+
+def _logit(share: Float64Array) -> Float64Array:
+    """log(p / (1 - p)); minus infinity at 0 and infinity at 1."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(share) - np.log1p(-share), np.float64)
+
+
+def _sigmoid(logit: Float64Array) -> Float64Array:
+    """1 / (1 + exp(-z)), without overflow at either end."""
+    small = np.exp(-np.abs(logit))
+    return np.asarray(np.where(logit >= 0, 1.0, small) / (1.0 + small), np.float64)

@@ -1,0 +1,171 @@
+"""Score files: what an engine's raw score means, and at which scores it may be cut.
+
+A file gives, per label, slope and intercept of the scaling that ``platt`` describes, and it names operating points:
+thresholds on the calibrated score, with what was measured there. It is TOML, belongs to one engine, weights included,
+and is never edited: a new measurement is a new file. Its keys::
+
+    schema = 1
+    calibration_id = "thyroid_nodule_0.2.0_ddti_val"
+    engine_id = "thyroid_nodule@0.2.0+0599db8f8336"
+    measured_on = 2026-11-21            # date
+    measured_by = "engineer"            # a role, never a name
+    method = "how it was fitted"
+    command = "what printed it"
+    valid_for = "which pictures"
+
+    [[labels]]                          # one per label of the engine, in its order
+    name = "nodule"
+    slope = 1.23                        # above 0, so that the order of scores stays
+    intercept = -0.4
+    [labels.residual]
+    ece = 0.02                          # expected calibration error on the frames of the fit
+    ece_cross_validated = 0.04          # the same on frames that the fit did not see
+    detections = 130
+    nodules = 96
+
+    [[points]]                          # `balanced` must be among them
+    name = "balanced"
+    score = 0.31                        # threshold on the calibrated score
+    sensitivity = 0.97                  # share of the nodules that are found
+    false_positives_per_frame = 0.2
+    alarms_per_negative_frame = 0.03    # on frames without a nodule; may be left out
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from usassist.calibrate.platt import LabelScale, OperatingPoint, ScoreCalibration
+from usassist.config import resource_dir
+from usassist.errors import CalibrationError
+
+__all__ = ["DEFAULT_POINT", "LabelScale", "OperatingPoint", "ScoreCalibration", "load_score_calibration"]
+
+DEFAULT_POINT = "balanced"
+
+_TOP = {
+    "schema": int,
+    "calibration_id": str,
+    "engine_id": str,
+    "measured_on": date,
+    "measured_by": str,
+    "method": str,
+    "command": str,
+    "valid_for": str,
+    "labels": list,
+    "points": list,
+}
+_LABEL = {"name": str, "slope": float, "intercept": float, "residual": dict}
+_RESIDUAL = {"ece": float, "ece_cross_validated": float, "detections": int, "nodules": int}
+_POINT = {
+    "name": str,
+    "score": float,
+    "sensitivity": float,
+    "false_positives_per_frame": float,
+    "alarms_per_negative_frame": float,
+}
+_OPTIONAL = {"alarms_per_negative_frame"}
+
+
+def load_score_calibration(engine_id: str, folder: Path | None = None) -> ScoreCalibration | None:
+    """Read the score file of an engine.
+
+    Parameters
+    ----------
+    engine_id : weights included, as ``EngineSpec.engine_id`` gives it
+    folder : of score files; None = the one that ships, ``calibration/score``
+
+    Returns
+    -------
+    calibration : of several the one measured last; None when there is none for this engine
+
+    Raises
+    ------
+    CalibrationError
+        If a file cannot be read, or if the engine's has a key that is missing, unknown, of the wrong type or out of
+        range; also if two files for this engine were measured on the same day.
+    """
+    folder = resource_dir("calibration") / "score" if folder is None else folder
+    found: list[tuple[ScoreCalibration, str]] = []
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise CalibrationError(f"score calibration {path.name} cannot be read: {error}; mend the file") from error
+        if not isinstance(document.get("engine_id"), str):
+            raise CalibrationError(f"score calibration {path.name}: engine_id is missing or no text; make it again")
+        if document["engine_id"] == engine_id:
+            found.append((_calibration_from(document, f"score calibration {path.name}"), path.name))
+    if not found:
+        return None
+    found.sort(key=lambda item: item[0].measured_on)
+    newest = found[-1][0]
+    rivals = [name for calibration, name in found if calibration.measured_on == newest.measured_on]
+    if len(rivals) > 1:
+        raise CalibrationError(
+            f"score calibrations {' and '.join(rivals)} are both for {engine_id} and both measured on "
+            f"{newest.measured_on}; remove all but one"
+        )
+    return newest
+
+
+def _calibration_from(document: dict[str, Any], where: str) -> ScoreCalibration:
+    _check_keys(document, _TOP, where)
+    if document["schema"] != 1:
+        raise CalibrationError(f"{where} has schema {document['schema']}, this usassist reads 1; update usassist")
+    labels = tuple(_label_from(item, f"{where}, labels[{i}]") for i, item in enumerate(document["labels"]))
+    points = [_point_from(item, f"{where}, points[{i}]") for i, item in enumerate(document["points"])]
+    for kind, names in (("labels", [label.name for label in labels]), ("points", [point.name for point in points])):
+        if not names or len(set(names)) != len(names):
+            raise CalibrationError(f"{where}: {kind} must have one entry or more, each with its own name, got {names}")
+    if DEFAULT_POINT not in {point.name for point in points}:
+        raise CalibrationError(f"{where}: points must hold one with the name {DEFAULT_POINT}; make the file again")
+    texts = {key: value for key, value in document.items() if key not in ("schema", "labels", "points")}
+    return ScoreCalibration(labels=labels, points={point.name: point for point in points}, **texts)
+
+
+def _label_from(table: Any, where: str) -> LabelScale:
+    _check_keys(table, _LABEL, where)
+    _check_keys(table["residual"], _RESIDUAL, f"{where}, residual")
+    if table["slope"] <= 0:
+        raise CalibrationError(f"{where}: slope must be above 0, got {table['slope']}; fit it again")
+    for key, high in (("ece", 1.0), ("ece_cross_validated", 1.0), ("detections", math.inf), ("nodules", math.inf)):
+        _check_range(table["residual"], key, high, f"{where}, residual")
+    return LabelScale(
+        name=table["name"],
+        slope=float(table["slope"]),
+        intercept=float(table["intercept"]),
+        **table["residual"],
+    )
+
+
+def _point_from(table: Any, where: str) -> OperatingPoint:
+    _check_keys(table, _POINT, where)
+    for key in table.keys() - {"name"}:
+        _check_range(table, key, 1.0 if key in ("score", "sensitivity") else math.inf, where)
+    figures = {key: float(value) for key, value in table.items() if key != "name"}
+    return OperatingPoint(name=table["name"], **figures)
+
+
+def _check_keys(table: Any, keys: dict[str, type], where: str) -> None:
+    """See that a table has all the keys, no unknown one, and values of the right type that are finite."""
+    if not isinstance(table, dict):
+        raise CalibrationError(f"{where} must be a table, got {table!r}; make the file again")
+    unknown, missing = sorted(table.keys() - keys.keys()), sorted(keys.keys() - _OPTIONAL - table.keys())
+    if unknown or missing:
+        raise CalibrationError(f"{where}: unknown keys {unknown}, missing keys {missing}; make the file again")
+    for key, value in table.items():
+        wanted = keys[key]
+        fits = type(value) is wanted or (wanted is float and type(value) is int)
+        if not fits or (wanted is float and not math.isfinite(value)):
+            raise CalibrationError(f"{where}: {key} must be {wanted.__name__}, got {value!r}; make the file again")
+
+
+def _check_range(table: dict[str, Any], key: str, high: float, where: str) -> None:
+    if not 0 <= table[key] <= high:
+        limit = f"lie in 0 to {high:g}" if math.isfinite(high) else "not be negative"
+        raise CalibrationError(f"{where}: {key} must {limit}, got {table[key]}; make the file again")
