@@ -40,10 +40,10 @@ clips: $(VENV)/.installed-$(EXTRAS)  ## play every real clip below USASSIST_DATA
 	@echo "==> playing every clip of ultrasound_clips_lung and ultrasound_clips_itkpocus in its own time"
 	@$(BIN)/python -m tests.replay.every_clip $(USASSIST_DATA)/ultrasound_clips_lung $(USASSIST_DATA)/ultrasound_clips_itkpocus
 
-train-smoke: $(VENV)/.installed-train  ## two epochs of the shipped engine's recipe, on the data sets below USASSIST_DATA
+train-smoke: $(VENV)/.installed-train  ## two epochs of the first run of the engine's recipe, on the data sets below USASSIST_DATA
 	@test -n "$(USASSIST_DATA)" || { echo "USASSIST_DATA names no folder; set it to the folder with the data sets" >&2; exit 1; }
 	@echo "==> training for two epochs and exporting; the result is of no use, the run is the test"
-	@$(BIN)/usassist train recipes/thyroid_nodule_0.2.toml --epochs 2 --out out/train-smoke
+	@$(BIN)/usassist train recipes/thyroid_nodule_0.2_first.toml --epochs 2 --out out/train-smoke
 
 wheel: $(VENV)/.installed-$(EXTRAS)  ## build dist/*.whl and try it in an empty environment
 	@echo "==> building the wheel and replaying the bundled clip with it in an environment of its own"
