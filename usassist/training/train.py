@@ -127,9 +127,13 @@ def _fresh(recipe: Recipe, data: TrainData, maker: BatchMaker) -> DetectSegmentN
 
 
 def _started(recipe: Recipe, start_dir: Path) -> DetectSegmentNet:
-    net, _ = load_trained(start_dir)
-    if net.config != recipe.model:
-        raise ConfigError(f"the run in {start_dir} has another table [model] than this recipe; choose another --start")
+    net = DetectSegmentNet(recipe.model)
+    net.freeze(recipe.model.frozen_blocks)
+    source, _ = load_trained(start_dir)
+    try:
+        net.load_state_dict(source.state_dict())
+    except RuntimeError as error:
+        raise ConfigError(f"the run in {start_dir} trained another network than this recipe; choose another") from error
     return net
 
 

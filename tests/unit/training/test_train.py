@@ -218,7 +218,7 @@ def test_a_run_goes_on_from_the_weights_of_another_one(tmp_path):
     assert len(started["checkpoint_sha256"]) == 64
 
     other = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, mask_channels=24))
-    with pytest.raises(ConfigError, match="another table"):
+    with pytest.raises(ConfigError, match="another network"):
         train(other, tiny_data(), tmp_path / "third", start_dir=tmp_path / "first")
 
 
