@@ -17,7 +17,10 @@ from usassist.errors import ConfigError
 from usassist.training.model import DetectSegmentNet
 from usassist.training.recipe import ModelConfig, Recipe
 
-__all__ = ["Progress", "WeightAverage", "describe", "load_trained", "resume", "save", "write_manifest"]
+__all__ = ["MANIFEST", "Progress", "WeightAverage", "describe", "load_trained", "resume", "save", "write_manifest"]
+
+MANIFEST = "manifest.json"
+"""Name of the file that says what a run was made from and what came out."""
 
 _CHECKPOINT = "checkpoint.pt"
 
@@ -85,9 +88,10 @@ def describe(out_dir: Path) -> dict[str, Any]:
 
     Returns
     -------
-    ``recipe``, ``steps``, ``elapsed_s``, ``history`` and ``checkpoint_sha256``
+    ``recipe``, ``steps``, ``elapsed_s``, ``history``, ``checkpoint_sha256``, and ``started_from``: the same about the
+    run that it started from itself, as far as its manifest is there
     """
-    path = out_dir / _CHECKPOINT
+    path, manifest = out_dir / _CHECKPOINT, out_dir / MANIFEST
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return {
         "recipe": state["recipe"],
@@ -95,6 +99,9 @@ def describe(out_dir: Path) -> dict[str, Any]:
         "elapsed_s": round(state["progress"]["elapsed_s"], 1),
         "history": state["progress"]["history"],
         "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "started_from": json.loads(manifest.read_text(encoding="utf-8"))["started_from"]
+        if manifest.is_file()
+        else None,
     }
 
 

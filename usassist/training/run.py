@@ -16,7 +16,7 @@ from usassist.errors import ConfigError
 from usassist.frames import letterbox
 from usassist.training.appearance import Appearance, low_spectrum
 from usassist.training.augment import Augmenter
-from usassist.training.checkpoint import Progress, describe, write_manifest
+from usassist.training.checkpoint import MANIFEST, Progress, describe, write_manifest
 from usassist.training.datasets import (
     Sample,
     cached,
@@ -152,8 +152,8 @@ def run_recipe(
         },
         "onnx_parity_max_abs": parity,
     }
-    write_manifest(out_dir / "manifest.json", recipe, last, facts)
-    return Outcome(onnx_path=out_dir / "model.onnx", manifest_path=out_dir / "manifest.json", parity=parity)
+    write_manifest(out_dir / MANIFEST, recipe, last, facts)
+    return Outcome(onnx_path=out_dir / "model.onnx", manifest_path=out_dir / MANIFEST, parity=parity)
 
 
 def _probe(samples: Sequence[Sample], size_hw_px: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.float32]]:
