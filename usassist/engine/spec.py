@@ -216,7 +216,7 @@ def find_engine(name: str, folder: Path | None = None) -> EngineSpec:
 
     Parameters
     ----------
-    name : ``thyroid_nodule`` for its newest version, or ``thyroid_nodule@0.1.0``
+    name : ``thyroid_nodule`` for its newest version, or ``thyroid_nodule@0.2.0``
     folder : where to look; None = the engines that ship
 
     Raises

@@ -92,6 +92,7 @@ def describe(out_dir: Path) -> dict[str, Any]:
     run that it started from itself, as far as its manifest is there
     """
     path, manifest = out_dir / _CHECKPOINT, out_dir / MANIFEST
+    before = json.loads(manifest.read_text(encoding="utf-8"))["started_from"] if manifest.is_file() else None
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return {
         "recipe": state["recipe"],
@@ -99,9 +100,7 @@ def describe(out_dir: Path) -> dict[str, Any]:
         "elapsed_s": round(state["progress"]["elapsed_s"], 1),
         "history": state["progress"]["history"],
         "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "started_from": json.loads(manifest.read_text(encoding="utf-8"))["started_from"]
-        if manifest.is_file()
-        else None,
+        "started_from": before,
     }
 
 
