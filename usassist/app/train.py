@@ -28,7 +28,7 @@ def train(
         Path | None, typer.Option(help="Folder for decoded and simulated frames (default: OUT/cache).")
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="Folder of another run, whose averaged weights this one starts from.")
+        list[Path] | None, typer.Option(help="Folder of another run to start from; of several, from their mean.")
     ] = None,
     epochs: Annotated[
         float | None, typer.Option(min=0.01, help="Stop after so many passes through the frames with nodules.")
@@ -70,7 +70,7 @@ def train(
             text = f"step {progress.step}  loss {progress.loss.get('total', float('nan')):.3f}"
             bar.update(task, completed=progress.share, total=1.0, description=text)
 
-        outcome = run_recipe(plan, folder, data=data, start_dir=start, watch=watch)
+        outcome = run_recipe(plan, folder, data=data, start_dirs=start or (), watch=watch)
     for path in (outcome.onnx_path, outcome.manifest_path):
         typer.echo(str(path))
 

@@ -113,7 +113,7 @@ def run_recipe(
     out_dir: Path,
     *,
     data: TrainData,
-    start_dir: Path | None = None,
+    start_dirs: Sequence[Path] = (),
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> Outcome:
     """Train, export and write the manifest. Goes on from a checkpoint in ``out_dir``.
@@ -123,7 +123,7 @@ def run_recipe(
     recipe : the run
     out_dir : gets ``checkpoint.pt``, ``model.onnx`` and ``manifest.json``
     data : the frames, of :func:`prepare`
-    start_dir : folder of another run, whose averaged weights this one starts from
+    start_dirs : folders of other runs, from the mean of whose averaged weights this one starts
     watch : called after every step
     """
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -134,12 +134,12 @@ def run_recipe(
         last = progress
         watch(progress)
 
-    net = train(recipe, data, out_dir, start_dir=start_dir, watch=note)
+    net = train(recipe, data, out_dir, start_dirs=start_dirs, watch=note)
     probe = _probe(data.validation or data.nodule, recipe.size_hw_px)
     parity = export_onnx(net, recipe.size_hw_px, out_dir / "model.onnx", probe)
     facts: dict[str, Any] = {
         "commit": commit,
-        "started_from": None if start_dir is None else describe(start_dir),
+        "started_from": [describe(start_dir) for start_dir in start_dirs],
         "data_sha256": {
             name: {"frames": len(samples), "sha256": fingerprint(samples)}
             for name, samples in (

@@ -55,7 +55,7 @@ def train(
     data: TrainData,
     out_dir: Path,
     *,
-    start_dir: Path | None = None,
+    start_dirs: Sequence[Path] = (),
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> DetectSegmentNet:
     """Train until the budget is used up, and give the averaged network. Goes on from a checkpoint in ``out_dir``.
@@ -65,20 +65,20 @@ def train(
     recipe : the run
     data : the frames
     out_dir : for the checkpoint
-    start_dir : folder of another run, whose averaged weights this one starts from; None = from the encoder's
+    start_dirs : folders of other runs, from the mean of whose averaged weights this one starts; none = from the encoder's
     watch : called after every step
 
     Raises
     ------
     ConfigError
-        When the checkpoint belongs to another recipe, or the network of ``start_dir`` is another one.
+        When the checkpoint belongs to another recipe, or the network of one of ``start_dirs`` is another one.
     """
     optim = recipe.optim
     torch.set_num_threads(optim.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(recipe.seed)
     maker = BatchMaker(recipe, data.augmenter, data.nodule, data.gland, data.phantom, data.other)
-    net = _fresh(recipe, data, maker) if start_dir is None else _started(recipe, start_dir)
+    net = _started(recipe, start_dirs) if start_dirs else _fresh(recipe, data, maker)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = WeightAverage(net, optim.average_decay)
     optimizer = _optimizer(net, recipe)
@@ -126,14 +126,21 @@ def _fresh(recipe: Recipe, data: TrainData, maker: BatchMaker) -> DetectSegmentN
     return net
 
 
-def _started(recipe: Recipe, start_dir: Path) -> DetectSegmentNet:
+def _started(recipe: Recipe, start_dirs: Sequence[Path]) -> DetectSegmentNet:
+    """The mean of the networks of other runs (Wortsman et al., Model soups, ICML 2022)."""
     net = DetectSegmentNet(recipe.model)
     net.freeze(recipe.model.frozen_blocks)
-    source, _ = load_trained(start_dir)
+    states = [load_trained(start_dir)[0].state_dict() for start_dir in start_dirs]
     try:
-        net.load_state_dict(source.state_dict())
+        for state in states:
+            net.load_state_dict(state)
     except RuntimeError as error:
-        raise ConfigError(f"the run in {start_dir} trained another network than this recipe; choose another") from error
+        raise ConfigError("a run of --start trained another network than this recipe; choose another") from error
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(0) if value.dtype.is_floating_point else value
+        for name, value in states[0].items()
+    }
+    net.load_state_dict(mean)
     return net
 
 

@@ -210,16 +210,21 @@ def test_a_run_that_rounds_at_its_end_learns_and_averages_unrounded(tmp_path):
 def test_a_run_goes_on_from_the_weights_of_another_one(tmp_path):
     first = train(tiny_recipe(), tiny_data(), tmp_path / "first")
     recipe = tiny_recipe(steps=1, learning_rate=1e-12, encoder_learning_rate=1e-12, weight_decay=0.0)
-    outcome = run_recipe(recipe, tmp_path / "second", data=tiny_data(), start_dir=tmp_path / "first")
+    outcome = run_recipe(recipe, tmp_path / "second", data=tiny_data(), start_dirs=[tmp_path / "first"])
     second, _ = load_trained(tmp_path / "second")
     torch.testing.assert_close(second.mask_head.weight, first.mask_head.weight, atol=1e-6, rtol=1e-4)
     started = json.loads(outcome.manifest_path.read_text(encoding="utf-8"))["started_from"]
+    (started,) = started
     assert started["steps"] == 2
     assert len(started["checkpoint_sha256"]) == 64
 
+    both = train(recipe, tiny_data(), tmp_path / "both", start_dirs=[tmp_path / "first", tmp_path / "second"])
+    mean = (first.mask_head.weight + second.mask_head.weight) / 2
+    torch.testing.assert_close(both.mask_head.weight, mean, atol=1e-6, rtol=1e-4)
+
     other = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, mask_channels=24))
     with pytest.raises(ConfigError, match="another network"):
-        train(other, tiny_data(), tmp_path / "third", start_dir=tmp_path / "first")
+        train(other, tiny_data(), tmp_path / "third", start_dirs=[tmp_path / "first"])
 
 
 def test_freezing_needs_weights_that_are_worth_keeping():
