@@ -65,7 +65,8 @@ def train(
     recipe : the run
     data : the frames
     out_dir : for the checkpoint
-    start_dirs : folders of other runs, from the mean of whose averaged weights this one starts; none = from the encoder's
+    start_dirs : folders of other runs, from the mean of whose averaged weights this one starts; none = from those of
+        the encoder
     watch : called after every step
 
     Raises
