@@ -153,9 +153,7 @@ def list_negatives(folder: Path, names: Sequence[str] | None, skipped: list[Skip
     return [by_name[name] for name in names if name in by_name]
 
 
-def read_negatives(
-    paths: Sequence[Path], cases: Cases | None, skipped: list[Skipped], first_number: int = 0
-) -> Iterator[LabelledFrame]:
+def read_negatives(paths: Sequence[Path], cases: Cases | None, skipped: list[Skipped]) -> Iterator[LabelledFrame]:
     """Frames of :func:`list_negatives`, on which no nodule is marked.
 
     Of a clip every 20th of the first 100 frames is taken, and the clip is a case. Pictures that are all named by
@@ -166,7 +164,6 @@ def read_negatives(
     paths : pictures and clips
     cases : None = by blocks of numbers where all pictures are named so, else by their names
     skipped : what cannot be read is added here
-    first_number : leave out pictures with a lower number
     """
     pictures = [path for path in paths if path.suffix.lower() not in CLIP_SUFFIXES]
     numbered = cases is None and all(re.fullmatch(r"\d+", path.stem) for path in pictures)
@@ -174,8 +171,6 @@ def read_negatives(
     for path in paths:
         if path.suffix.lower() in CLIP_SUFFIXES:
             yield from _frames_of_clip(path, skipped)
-            continue
-        if numbered and int(path.stem) < first_number:
             continue
         try:
             image, converted = read_grey(path)

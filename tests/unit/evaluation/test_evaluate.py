@@ -73,11 +73,12 @@ def test_equal_pictures_are_one_case_whatever_they_are_called(tmp_path):
     assert cases == ["3", "3", "9"]
 
 
-def test_negatives_start_at_the_number_asked_for(tmp_path):
+def test_negatives_have_nothing_marked_and_follow_their_sweeps(tmp_path):
     for name in ("0001", "0300", "0301"):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((20, 30), np.uint8))
-    found = list(read_negatives(list_negatives(tmp_path, None, []), None, [], first_number=300))
-    assert [item.name for item in found] == ["0300", "0301"]
+    found = list(read_negatives(list_negatives(tmp_path, None, []), None, []))
+    assert [item.name for item in found] == ["0001", "0300", "0301"]
+    assert found[0].case != found[1].case == found[2].case
     assert not any(item.truth.any() for item in found)
 
 
