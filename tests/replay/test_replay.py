@@ -89,7 +89,7 @@ def test_every_recorded_frame_carries_the_number_under_which_its_result_is_filed
 
 
 def test_the_null_back_end_never_looks_like_an_empty_scene(usassist: Usassist) -> None:
-    run = usassist("replay", "null:frames=5,rate=100,size=96x160", "--out", "s", "--backend", "null", "--json")
+    run = usassist("replay", "null:frames=5,size=96x160", "--fast", "--out", "s", "--backend", "null", "--json")
     document = json.loads(run.stdout)
     assert document["results_by_state"] == {"finding": 0, "no_finding": 0, "no_result": 5, "stale": 0}
     assert document["no_answer_by_cause"]["null_engine"] == 5
