@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,17 @@ from usassist.engine.table import Table
 from usassist.errors import EngineNotFoundError, EngineSpecError, RecordError
 from usassist.records import LabelSpec
 
-__all__ = ["INT8_ARTIFACT", "EngineSpec", "Golden", "TensorSpec", "find_engine", "list_engines", "load_spec"]
+__all__ = [
+    "DEFAULT_PARITY",
+    "INT8_ARTIFACT",
+    "EngineSpec",
+    "Golden",
+    "ParityLimits",
+    "TensorSpec",
+    "find_engine",
+    "list_engines",
+    "load_spec",
+]
 
 _DTYPES = ("float32", "float16", "int32", "int64", "uint8")
 _MODALITIES = ("US", "CT", "MR")
@@ -37,31 +47,64 @@ class TensorSpec:
     dtype : numpy name
     shape : sides in the order of `layout`; None = free
     layout : one letter per axis, for example ``NCHW``
+    min_shape, opt_shape, max_shape : least, usual and largest sides of an input with free sides; None = all are fixed.
+        Plans are built for this range, and memory is taken for the largest.
     """
 
     name: str
     dtype: str
     shape: tuple[int | None, ...]
     layout: str
+    min_shape: tuple[int, ...] | None = None
+    opt_shape: tuple[int, ...] | None = None
+    max_shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Check that layout and shape agree."""
+        """Check that layout, shape and range agree."""
         if self.dtype not in _DTYPES:
             raise EngineSpecError(f"tensor {self.name}: dtype must be one of {', '.join(_DTYPES)}, got {self.dtype}")
         if len(self.layout) != len(self.shape):
             raise EngineSpecError(f"tensor {self.name}: layout {self.layout} does not fit shape {list(self.shape)}")
+        ranges = (self.min_shape, self.opt_shape, self.max_shape)
+        if ranges == (None, None, None):
+            return
+        if None in ranges or not all(
+            len(sides) == len(self.shape) and (side in (None, low) and side in (None, high))
+            for sides in ranges
+            for side, low, high in zip(self.shape, self.min_shape or (), self.max_shape or (), strict=False)
+            if sides is not None
+        ):
+            raise EngineSpecError(f"tensor {self.name}: min, opt and max go together, and fixed sides stay as they are")
+        if not all(1 <= low <= opt <= high for low, opt, high in zip(*ranges, strict=True)):  # type: ignore[arg-type]
+            raise EngineSpecError(f"tensor {self.name}: every side needs 1 <= min <= opt <= max")
+
+    @property
+    def is_free(self) -> bool:
+        """True when a side is free."""
+        return None in self.shape
 
     def accepts(self, dtype: str, shape: tuple[int | None, ...]) -> bool:
         """True when an array, or a graph's own tensor, of this type and shape is what the spec says."""
-        return (
-            dtype == self.dtype
-            and len(shape) == len(self.shape)
-            and all(wanted is None or came == wanted for wanted, came in zip(self.shape, shape, strict=True))
+        if dtype != self.dtype or len(shape) != len(self.shape):
+            return False
+        if not all(wanted is None or came == wanted for wanted, came in zip(self.shape, shape, strict=True)):
+            return False
+        if self.min_shape is None or self.max_shape is None:
+            return True
+        return all(
+            came is None or low <= came <= high
+            for came, low, high in zip(shape, self.min_shape, self.max_shape, strict=True)
         )
 
+    def is_as_free_in(self, shape: tuple[int | None, ...]) -> bool:
+        """True when every side that is free here is free in a graph's own shape of the same length too."""
+        return all(came is None for side, came in zip(self.shape, shape, strict=True) if side is None)
+
     def __str__(self) -> str:
-        """For error messages."""
-        sides = ", ".join("?" if side is None else str(side) for side in self.shape)
+        """For error messages; a free side as ``?``, or as ``8..64`` where its range is known."""
+        ranges = zip(self.min_shape, self.max_shape, strict=True) if self.min_shape and self.max_shape else None
+        free = [f"{low}..{high}" for low, high in ranges] if ranges else ["?"] * len(self.shape)
+        sides = ", ".join(text if side is None else str(side) for side, text in zip(self.shape, free, strict=True))
         return f"{self.name} {self.dtype} [{sides}]"
 
 
@@ -73,13 +116,13 @@ class Golden:
     ----------
     path : ``.npz`` with one array per input and output, named as the tensors
     max_abs_diff : largest difference of any output value that a back end may show in FP32
-    int8_mean_abs_diff : output name → largest mean difference of its values that a back end may show in INT8; None =
-        there is no INT8. INT8 moves single values far where an output is steep, so its mean is what is bounded.
+    mean_abs_diff : precision → output name → largest mean difference of its values that a back end may show in that
+        precision. Rounding moves single values far where an output is steep, so in FP16 and INT8 its mean is bounded.
     """
 
     path: Path
     max_abs_diff: float
-    int8_mean_abs_diff: Mapping[str, float] | None = None
+    mean_abs_diff: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def load(self, names: list[str]) -> dict[str, npt.NDArray[Any]]:
         """Read the arrays `names`.
@@ -96,6 +139,50 @@ class Golden:
             raise EngineSpecError(
                 f"golden file {self.path} cannot be used: {error}; install the engine again"
             ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParityLimits:
+    """How far what is decoded may be from the FP32 reference, for one precision; see ``engine/parity.py``.
+
+    Attributes
+    ----------
+    min_dice : least Dice of a finding's mask with the reference's mask of the same finding
+    min_box_iou : least IoU of their boxes
+    max_score_diff : largest difference of their scores. A finding that is this close to its label's threshold may be
+        missed, or be found in addition.
+    varied_mean_abs_diff : output name → largest mean difference of its values on any variation of the golden input, in
+        FP16 and INT8; empty = not bounded
+    random_mean_abs_diff : likewise on any random input, which may lie far from all that the engine was made for
+    """
+
+    min_dice: float
+    min_box_iou: float
+    max_score_diff: float
+    varied_mean_abs_diff: Mapping[str, float] = field(default_factory=dict)
+    random_mean_abs_diff: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that every limit can be met, and can be missed."""
+        if not all(0.0 < value <= 1.0 for value in (self.min_dice, self.min_box_iou)):
+            raise EngineSpecError(
+                f"parity limits: min_dice and min_box_iou must be above 0 and at most 1, got {self.min_dice:g} and "
+                f"{self.min_box_iou:g}"
+            )
+        bounds = (*self.varied_mean_abs_diff.values(), *self.random_mean_abs_diff.values())
+        if not 0.0 <= self.max_score_diff < 1.0 or not all(value > 0.0 for value in bounds):
+            raise EngineSpecError(
+                "parity limits: max_score_diff must be from 0 to below 1, and every mean_abs_diff above 0"
+            )
+
+
+# What holds where engine.toml has no table of its own, and the one place that says so. FP32 differs only in the order
+# of sums. The limits of FP16 and INT8 are starting points; an engine's own are set from what was measured with it.
+DEFAULT_PARITY: Mapping[str, ParityLimits] = {
+    "fp32": ParityLimits(min_dice=0.99, min_box_iou=0.95, max_score_diff=0.02),
+    "fp16": ParityLimits(min_dice=0.98, min_box_iou=0.95, max_score_diff=0.02),
+    "int8": ParityLimits(min_dice=0.90, min_box_iou=0.80, max_score_diff=0.05),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +206,7 @@ class EngineSpec:
     diameter_rel_sd : relative standard uncertainty of a diameter of its outlines, as measured; None = not measured
     golden : acceptance
     licence, intended_use : texts
+    parity : precision → limits of the comparison with the reference, where the defaults do not hold
     """
 
     name: str
@@ -141,6 +229,7 @@ class EngineSpec:
     golden: Golden
     licence: str
     intended_use: str
+    parity: Mapping[str, ParityLimits] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the closed lists and that labels count from 0."""
@@ -158,13 +247,25 @@ class EngineSpec:
             raise EngineSpecError(f"engine {self.name}: label ids must count from 0")
         if not self.inputs or not self.outputs:
             raise EngineSpecError(f"engine {self.name}: inputs and outputs must not be empty")
-        wanted = {tensor.name for tensor in self.outputs} if INT8_ARTIFACT in self.artifacts else None
-        bounded = self.golden.int8_mean_abs_diff
-        if (None if bounded is None else set(bounded)) != wanted:
+        if (INT8_ARTIFACT in self.artifacts) != ("int8" in self.golden.mean_abs_diff):
             raise EngineSpecError(
-                f"engine {self.name}: golden.int8.mean_abs_diff must name every output, and be there exactly when the "
-                f"artifact {INT8_ARTIFACT} is; make the INT8 again: usassist engine quantize"
+                f"engine {self.name}: golden.int8.mean_abs_diff must be there exactly when the artifact "
+                f"{INT8_ARTIFACT} is; make the INT8 again: usassist engine quantize"
             )
+        for precision, bounds in self.golden.mean_abs_diff.items():
+            if set(bounds) != {tensor.name for tensor in self.outputs}:
+                raise EngineSpecError(
+                    f"engine {self.name}: golden.{precision}.mean_abs_diff must name every output, got "
+                    f"{', '.join(bounds)}"
+                )
+
+        for precision, limits in self.parity.items():
+            for kind, bounds in (("varied", limits.varied_mean_abs_diff), ("random", limits.random_mean_abs_diff)):
+                if bounds and set(bounds) != {tensor.name for tensor in self.outputs}:
+                    raise EngineSpecError(
+                        f"engine {self.name}: parity.{precision}.{kind}_mean_abs_diff must name every output, got "
+                        f"{', '.join(bounds)}"
+                    )
 
     @property
     def engine_id(self) -> str:
@@ -173,8 +274,16 @@ class EngineSpec:
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """What there are artifacts for, the parent's own first."""
-        return (self.precision, *(("int8",) if INT8_ARTIFACT in self.artifacts else ()))
+        """What it can be run in, the parent's own first.
+
+        INT8 where there is an artefact. FP16 of an FP32 parent is derived where it is wanted, and offered only where
+        the spec says how far it may be from the parent.
+        """
+        return (self.precision, *(name for name in ("fp16", "int8") if name in self.golden.mean_abs_diff))
+
+    def parity_limits(self, precision: str) -> ParityLimits:
+        """Limits of the comparison with the reference: the engine's own, else :data:`DEFAULT_PARITY`."""
+        return self.parity.get(precision, DEFAULT_PARITY[precision])
 
     def check_weights(self, artifact: str) -> Path:
         """The file of an artifact, after its SHA-256 has been compared with the spec.
@@ -255,7 +364,9 @@ def load_spec(path: Path) -> EngineSpec:
     preprocess = table.take_table("preprocess")
     measurement = table.take_table("measurement", optional=True)
     golden = table.take_table("golden")
-    golden_int8 = golden.take_table("int8", optional=True)
+    golden_rounded = {name: golden.take_table(name, optional=True) for name in ("fp16", "int8")}
+    parity = table.take_table("parity", optional=True)
+    parity_tables = {name: parity.take_table(name) for name in _PRECISIONS if name in parity.left()}
     artifacts = table.take("artifacts", dict)
     try:
         spec = EngineSpec(
@@ -283,17 +394,20 @@ def load_spec(path: Path) -> EngineSpec:
             golden=Golden(
                 path=folder / golden.take("path", str),
                 max_abs_diff=golden.take("max_abs_diff", float),
-                int8_mean_abs_diff=golden_int8.take_floats("mean_abs_diff") if golden_int8 else None,
+                mean_abs_diff={
+                    name: inner.take_floats("mean_abs_diff") for name, inner in golden_rounded.items() if inner
+                },
             ),
             licence=table.take("licence", str),
             intended_use=table.take("intended_use", str),
+            parity={name: _parity(inner) for name, inner in parity_tables.items()},
         )
     except (RecordError, TypeError) as error:
         raise EngineSpecError(f"{path}: {error}") from error
     if measurement:
         measurement.take("source", str)
         measurement.finish()
-    for rest in (preprocess, golden_int8, golden, table):
+    for rest in (preprocess, *golden_rounded.values(), golden, *parity_tables.values(), parity, table):
         rest.finish()
     if (spec.name, spec.version) != (folder.parent.name, folder.name):
         raise EngineSpecError(f"{path} calls itself {spec.name} {spec.version}, its folder says otherwise; rename one")
@@ -304,15 +418,19 @@ def _tensors(table: Table, key: str) -> tuple[TensorSpec, ...]:
     tensors = []
     for index, item in enumerate(table.take(key, list)):
         entry = Table(item, f"{key}[{index}]")
-        shape = entry.take("shape", list)
-        if not all(type(side) is int for side in shape):
-            raise EngineSpecError(f"{key}[{index}]: shape must be whole numbers (-1 = free), got {shape}")
+        shapes = {name: entry.take(name, list) for name in ("shape", "min", "opt", "max") if name in entry.left()}
+        for name, sides in shapes.items():
+            if not all(type(side) is int for side in sides):
+                raise EngineSpecError(f"{key}[{index}]: {name} must be whole numbers (-1 = free), got {sides}")
+        if "shape" not in shapes:
+            raise EngineSpecError(f"{key}[{index}]: key shape is missing")
         tensors.append(
             TensorSpec(
                 name=entry.take("name", str),
                 dtype=entry.take("dtype", str),
-                shape=tuple(None if side == -1 else side for side in shape),
+                shape=tuple(None if side == -1 else side for side in shapes["shape"]),
                 layout=entry.take("layout", str),
+                **{f"{name}_shape": tuple(shapes[name]) for name in ("min", "opt", "max") if name in shapes},
             )
         )
         entry.finish()
@@ -332,6 +450,16 @@ def _label(item: Any, where: str) -> LabelSpec:
     )
     entry.finish()
     return label
+
+
+def _parity(table: Table) -> ParityLimits:
+    kinds = ("varied", "random")
+    varied, random = (table.take_floats(f"{kind}_mean_abs_diff", optional=True) for kind in kinds)
+    return ParityLimits(
+        **{name: table.take(name, float) for name in ("min_dice", "min_box_iou", "max_score_diff")},
+        varied_mean_abs_diff=varied,
+        random_mean_abs_diff=random,
+    )
 
 
 def _floats(table: Table, key: str, length: int | None = None) -> tuple[float, ...]:

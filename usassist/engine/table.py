@@ -46,9 +46,9 @@ class Table:
             return Table({}, "")
         return Table(self.take(key, dict), f"{self._where}, {key}")
 
-    def take_floats(self, key: str) -> dict[str, float]:
+    def take_floats(self, key: str, *, optional: bool = False) -> dict[str, float]:
         """A table of numbers, whatever its keys."""
-        inner = self.take_table(key)
+        inner = self.take_table(key, optional=optional)
         return {name: inner.take(name, float) for name in inner.left()}
 
     def left(self) -> list[str]:

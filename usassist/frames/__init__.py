@@ -1,7 +1,22 @@
-"""Pure functions on pixels and coordinates: no state, no runtime, no modality."""
+"""Pure functions on pixels, voxels and coordinates: no state, no runtime, no modality."""
 
 from usassist.frames.geometry import fill_labelmap, letterbox, letterbox_affine, to_grey
 from usassist.frames.measure import measure
 from usassist.frames.scan_area import ScanArea, find_scan_area
+from usassist.frames.slabs import Slab, fill_volumes, infer_slices
+from usassist.frames.windows import blend_windows, window_starts
 
-__all__ = ["ScanArea", "fill_labelmap", "find_scan_area", "letterbox", "letterbox_affine", "measure", "to_grey"]
+__all__ = [
+    "ScanArea",
+    "Slab",
+    "blend_windows",
+    "fill_labelmap",
+    "fill_volumes",
+    "find_scan_area",
+    "infer_slices",
+    "letterbox",
+    "letterbox_affine",
+    "measure",
+    "to_grey",
+    "window_starts",
+]

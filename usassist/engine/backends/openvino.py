@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from usassist.engine.base import Session, Tensors
 from usassist.engine.spec import EngineSpec
-from usassist.errors import EngineError
+from usassist.errors import BackendUnavailableError, EngineError
 
-__all__ = ["FORMATS", "LEAST_INT8_SHARE", "PRECISIONS", "REQUIRES", "count_int8", "open"]
+__all__ = ["FORMATS", "LEAST_INT8_SHARE", "PRECISIONS", "REQUIRES", "compile_options", "count_int8", "open"]
 
 # OpenVINO's Python package reports its use to its maker, from a process that it forks. Nothing leaves this machine
 # unless its user says so; without that module OpenVINO falls back to a stub of its own.
@@ -22,7 +22,7 @@ sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
 
 REQUIRES = ("openvino",)
 FORMATS = ("onnx",)
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("int8", "fp32")  # on a processor FP16 would be computed in float
 
 LEAST_INT8_SHARE = 0.9
 """Share of the convolutions and fully connected layers that must run in INT8 before an engine may say that it does."""
@@ -34,14 +34,9 @@ class _OpenVinoSession:
     def __init__(self, spec: EngineSpec, path: Path, threads: int, precision: str) -> None:
         import openvino
 
-        # OpenVINO would run what is FP32 in BF16 where the processor can; the spec says what was verified.
-        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
-        if spec.precision == "fp32":  # and with it the layers that an INT8 graph keeps in float
-            options["INFERENCE_PRECISION_HINT"] = "f32"
-        if threads:
-            options["INFERENCE_NUM_THREADS"] = threads
+        core = openvino.Core()
         try:
-            model = openvino.Core().compile_model(str(path), "CPU", options)
+            model = core.compile_model(str(path), "CPU", compile_options(spec, threads))
             self._request: Any = model.create_infer_request()
         except RuntimeError as error:
             raise EngineError(
@@ -50,7 +45,8 @@ class _OpenVinoSession:
         if precision == "int8":
             quantised, layers = count_int8(model)
             if quantised < LEAST_INT8_SHARE * max(1, layers):
-                raise EngineError(
+                can = "INT8" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")  # then it is the file's fault
+                raise (EngineError if can else BackendUnavailableError)(
                     f"OpenVINO would run {layers - quantised} of {layers} convolutions of {path.name} in float on this "
                     "processor; use --precision fp32"
                 )
@@ -63,13 +59,16 @@ class _OpenVinoSession:
             self._request.infer(dict(inputs), share_inputs=True)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {_first_line(error)}") from error
-        return {name: self._request.get_output_tensor(i).data for i, name in enumerate(self._output_names)}
+        values = {name: self._request.get_output_tensor(i).data for i, name in enumerate(self._output_names)}
+        # Where a side is free, OpenVINO moves its memory when a larger shape comes. Reading an older answer would then
+        # not give other values, as `Session.run` allows, but end the process.
+        return {name: np.array(array) if None in self.outputs[name][1] else array for name, array in values.items()}
 
     def close(self) -> None:
         self._request = None
 
 
-def open(spec: EngineSpec, path: Path, threads: int, precision: str) -> Session:
+def open(spec: EngineSpec, path: Path, *, device: str, threads: int, precision: str) -> Session:
     """Load an ONNX file.
 
     Raises
@@ -78,6 +77,17 @@ def open(spec: EngineSpec, path: Path, threads: int, precision: str) -> Session:
         If OpenVINO cannot load it, or would run an INT8 file in float.
     """
     return _OpenVinoSession(spec, path, threads, precision)
+
+
+def compile_options(spec: EngineSpec, threads: int) -> dict[str, Any]:
+    """The options that an engine is compiled with; `threads` 0 = as many as the process may use."""
+    # OpenVINO would run what is FP32 in BF16 where the processor can; the spec says what was verified.
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+    if spec.precision == "fp32":  # and with it the layers that an INT8 graph keeps in float
+        options["INFERENCE_PRECISION_HINT"] = "f32"
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+    return options
 
 
 def count_int8(model: Any) -> tuple[int, int]:
