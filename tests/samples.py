@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,10 +13,27 @@ import numpy as np
 
 from usassist.bus import EngineBody, LabelBody, PointBody, SessionBody, SessionState
 from usassist.calibrate import LabelScale, OperatingPoint, ScoreCalibration
+from usassist.clock import Clock, MonotonicClock
+from usassist.engine import Relay
+from usassist.errors import BackendUnavailableError
 from usassist.frames.measure import measure
 from usassist.records import Cause, Descriptor, Detections, Frame, Result, ResultState, Segmentation
 
 ENGINE_ID = "thyroid_nodule@0.1.0+000000000000"
+
+
+def make_relay(*engines: Any, clock: Clock | None = None) -> Relay:
+    """A relay over engines that are there, each the next in line of the one before it."""
+    left = {f"engine{i}": engine for i, engine in enumerate(engines)}
+
+    def opener(backend: str, precision: str) -> Any:
+        if backend not in left:
+            raise BackendUnavailableError(f"{backend} is used up")
+        return left.pop(backend)
+
+    pairs = [(name, "fp32") for name in left]
+    first = left.pop("engine0")
+    return Relay(first.spec, pairs, opener, None, clock or MonotonicClock(), (0, first, []))
 
 
 def make_frame(frame_id: int = 0, hw: tuple[int, int] = (48, 64), channels: int = 1, **changes: Any) -> Frame:
@@ -104,6 +123,7 @@ CALIBRATED_ENGINE = msgspec.structs.replace(
         name="balanced", sensitivity=0.95, false_positives_per_frame=0.08, alarms_per_negative_frame=0.03125
     ),
     descriptor_agreement={"echogenicity": "kappa 0.40 (0.20 to 0.60), 9 nodules of 7 cases"},
+    note="tensorrt fp16 is being built: 40 %",
 )
 
 DESCRIBED = ((Descriptor(name="echogenicity", value="hypoechoic", probability=0.75),),)
@@ -188,3 +208,131 @@ sensitivity = 0.8
 false_positives_per_frame = 0.02
 alarms_per_negative_frame = 0.01
 """
+
+
+_BRIGHT_TOML = """
+schema = 1
+name = "bright"
+version = "1.0.0"
+modality = "US"
+task = "detect_segment"
+precision = "fp32"
+licence = "none"
+intended_use = "tests"
+rate_hz = 30.0
+latency_budget_ms = 33.0
+
+[artifacts.onnx]
+path = "model.onnx"
+sha256 = "{sha256}"
+
+[[inputs]]
+name = "image"
+dtype = "float32"
+shape = [1, 1, 256, 384]
+layout = "NCHW"
+
+[[outputs]]
+name = "mask_prob"
+dtype = "float32"
+shape = [1, 1, 128, 192]
+layout = "NCHW"
+
+[[outputs]]
+name = "center_score"
+dtype = "float32"
+shape = [1, 1, 32, 48]
+layout = "NCHW"
+
+[[outputs]]
+name = "box_ltrb_px"
+dtype = "float32"
+shape = [1, 4, 32, 48]
+layout = "NCHW"
+
+[preprocess]
+color = "GRAY"
+input_range = [0.0, 1.0]
+mean = [0.0]
+std = [1.0]
+
+[[labels]]
+id = 0
+name = "nodule"
+scheme = "SCT"
+value = "1"
+meaning = "Nodule"
+color_rgb = [1, 2, 3]
+score_threshold = 0.2
+
+[golden]
+path = "golden.npz"
+max_abs_diff = 0.001
+"""
+
+
+def bright_engine(engines: Path, layers: int = 0) -> Path:
+    """Put the engine `bright` 1.0.0, which takes what is bright for a nodule, into a folder of engines.
+
+    Mask: brighter than 0.7. Score: share of the bright pixels in a square of 33 px, at its peaks. Box: 104 px. It is
+    made with onnx and answers its golden input with onnxruntime.
+
+    Parameters
+    ----------
+    layers : convolutions in front that change nothing, so that there is something to quantise
+    """
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    shapes = {"mask_prob": [1, 1, 128, 192], "center_score": [1, 1, 32, 48], "box_ltrb_px": [1, 4, 32, 48]}
+    pool = {"kernel_shape": [33, 33], "strides": [8, 8], "pads": [16, 16, 16, 16], "count_include_pad": 1}
+    nodes, constants, seen, channels = [], {}, "image", 1
+    for layer in range(layers):
+        wide = 1 if layer == layers - 1 else 2
+        kernel = np.zeros((wide, channels, 3, 3), np.float32)
+        kernel[:, :, 1, 1] = np.eye(wide) if wide == channels else 1.0 / channels
+        constants |= {f"w{layer}": kernel, f"b{layer}": np.zeros(wide, np.float32)}
+        inputs = [seen, f"w{layer}", f"b{layer}"]
+        nodes.append(helper.make_node("Conv", inputs, [f"c{layer}"], f"conv{layer}", pads=[1, 1, 1, 1]))
+        nodes.append(helper.make_node("Relu", [f"c{layer}"], [f"r{layer}"], f"relu{layer}"))
+        seen, channels = f"r{layer}", wide
+    nodes += [
+        helper.make_node("Greater", [seen, "cut"], ["bright"], "bright"),
+        helper.make_node("Cast", ["bright"], ["mask"], "mask", to=TensorProto.FLOAT),
+        helper.make_node("AveragePool", ["mask"], ["mask_prob"], "mask_prob", kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("AveragePool", ["mask"], ["share"], "share", **pool),
+        helper.make_node("MaxPool", ["share"], ["most"], "most", kernel_shape=[5, 5], pads=[2, 2, 2, 2]),
+        helper.make_node("Equal", ["share", "most"], ["is_peak"], "is_peak"),
+        helper.make_node("Where", ["is_peak", "share", "zero"], ["center_score"], "center_score"),
+        helper.make_node("Expand", ["side", "shape"], ["box_ltrb_px"], "box_ltrb_px"),
+    ]
+    constants |= {name: np.full(1, value, np.float32) for name, value in (("cut", 0.7), ("zero", 0.0), ("side", 52.0))}
+    constants["shape"] = np.array([1, 4, 32, 48])
+    graph = helper.make_graph(
+        nodes,
+        "bright",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, 256, 384])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, sides) for name, sides in shapes.items()],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    folder = engines / "bright" / "1.0.0"
+    folder.mkdir(parents=True)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, folder / "model.onnx")
+    digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    (folder / "engine.toml").write_text(_BRIGHT_TOML.format(sha256=digest))
+    image = np.random.default_rng(0).random((1, 1, 256, 384), np.float32)
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    answers = dict(zip(shapes, session.run(list(shapes), {"image": image}), strict=True))
+    np.savez(folder / "golden.npz", image=image, **answers)
+    return engines
+
+
+def bright_screen(seed: int, ellipses: list[tuple[int, int, int, int]]) -> np.ndarray:
+    """A scanner's screen, uint8 (360, 560): a picture of grey noise with bright ellipses x, y, a, b in it, px."""
+    image = np.zeros((360, 560), np.uint8)
+    image[20:320, 80:480] = np.random.default_rng(seed).integers(40, 110, (300, 400))
+    for x, y, a, b in ellipses:
+        cv2.ellipse(image, (x, y), (a, b), 0, 0, 360, 230, -1)
+    return image

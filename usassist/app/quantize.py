@@ -11,7 +11,8 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,24 +20,20 @@ from typing import Any
 
 import numpy as np
 
+from usassist.app.gate import Gate, input_size
 from usassist.engine import EngineSpec
 from usassist.engine.base import Engine
 from usassist.engine.int8 import FrameSet, GateFigure, Int8Calibration, calibration_path, calibration_text
-from usassist.errors import EngineError, EngineSpecError, UsageError
+from usassist.errors import EngineError, EngineSpecError, UsageError, UsAssistError
+from usassist.training.quantize import CalibrationSet, quantise, settings
 
-__all__ = ["GATE_LIMIT", "Judge", "Quantised", "check_may_write", "engine_toml", "judge_nodules", "quantise_engine"]
-
-GATE_LIMIT = 0.01
-"""No figure of the gate may fall by more than this."""
+__all__ = ["Quantised", "check_can_quantise", "engine_toml", "quantise_engine"]
 
 INT8_NAME = "model.int8.onnx"
 
 _BACKEND = "openvino"
 _GOLDEN_SLACK = 2.0  # another processor rounds otherwise; what the golden check must catch is far larger
 _GOLDEN_LEAST = 1e-6
-
-Judge = Callable[[Engine], dict[str, float]]
-"""Runs an engine on labelled frames that set no ranges, and gives figures of merit: 0 to 1, more is better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +42,14 @@ class Quantised:
 
     Attributes
     ----------
+    kind : of the gate, ``accuracy`` or ``agreement``
     gate : figures of merit in both precisions
     golden_mean_abs_diff : tolerance of the golden sample for each output
     files : what was written
     bytes_fp32, bytes_int8 : sizes of both artefacts
     """
 
+    kind: str
     gate: Mapping[str, GateFigure]
     golden_mean_abs_diff: Mapping[str, float]
     files: tuple[Path, ...]
@@ -63,43 +62,50 @@ class Quantised:
 
 
 def quantise_engine(
-    spec: EngineSpec, sets: list[Any], judge: Judge, *, threads: int = 0, replace: bool = False
+    spec: EngineSpec,
+    sets: Sequence[CalibrationSet],
+    gate: Gate,
+    *,
+    threads: int = 0,
+    replace: bool = False,
+    out: Path | None = None,
 ) -> Quantised:
     """Quantise, measure, and write the artefact, its calibration file and ``engine.toml``.
 
     Parameters
     ----------
     spec : an FP32 engine with one image input
-    sets : calibration frames, of :class:`usassist.training.quantize.CalibrationSet`
-    judge : measures an open engine
+    sets : calibration frames
+    gate : what INT8 has to pass
     threads : CPU threads; 0 = all
     replace : take the place of an INT8 artefact that is there
+    out : leave the engine as it is, and write a copy of it with its INT8 to the folders ``engines`` and ``calibration``
+        in this one; None = write to the engine's own folder
 
     Raises
     ------
     UsageError
         If there is an INT8 artefact already, or the engine is not one that can be quantised.
     EngineError
-        If the gate is not passed, or what was made cannot be opened. Nothing is written then.
+        If the gate is not passed, or what was made cannot be opened or written. Nothing is written then.
     """
     from usassist.engine.registry import open_artifact, open_engine
     from usassist.modalities.ultrasound import preprocess
-    from usassist.training.quantize import quantise, settings
 
-    check_may_write(spec, replace=replace)
-    size_hw_px = _input_size(spec)
+    check_can_quantise(spec, replace=replace, out=out)
+    size_hw_px = input_size(spec)
     images = [image for frames in sets for image in frames.images]
     parent = spec.check_weights("onnx")
-    quantised = quantise(parent, [{spec.inputs[0].name: preprocess(image, size_hw_px)[0]} for image in images])
-    with tempfile.TemporaryDirectory(prefix="usassist-int8-") as scratch:
+    with _writing(spec), tempfile.TemporaryDirectory(prefix="usassist-int8-") as scratch:
+        with open_engine(spec, _BACKEND, threads, "fp32") as engine:
+            before = gate.judge(engine)
+        quantised = quantise(parent, [{spec.inputs[0].name: preprocess(image, size_hw_px)[0]} for image in images])
         candidate = Path(scratch) / INT8_NAME
         candidate.write_bytes(quantised)
-        with open_engine(spec, _BACKEND, threads, "fp32") as engine:
-            before = judge(engine)
         with open_artifact(spec, _BACKEND, threads, "int8", candidate) as engine:
-            after = judge(engine)
-            gate = {name: GateFigure(fp32=before[name], int8=after[name], limit=GATE_LIMIT) for name in before}
-            _check_gate(spec, gate)
+            after = gate.judge(engine)
+            figures = {name: GateFigure(fp32=before[name], int8=after[name], limit=gate.limit) for name in before}
+            gate.check(spec, figures)
             tolerance = _golden_tolerance(spec, engine)
         digest = hashlib.sha256(quantised).hexdigest()
         today = datetime.now(UTC)
@@ -109,42 +115,22 @@ def quantise_engine(
             int8_sha256=digest,
             measured_on=f"{today:%Y-%m-%d}",
             measured_by="engineer",
-            method="post-training quantisation with the frames below, cropped and letterboxed as live; the gate runs "
-            f"the live path on validation frames in both precisions on OpenVINO, at the score threshold "
-            f"{spec.labels[0].score_threshold:g}",
+            method=f"post-training quantisation with the frames below, cropped and letterboxed as live; {gate.method}",
             settings=settings(len(images)),
-            gate=gate,
+            gate=figures,
             frames=tuple(FrameSet(name=item.name, chosen=item.chosen, sha256=item.digests()) for item in sets),
         )
         staged = _stage(spec, Path(scratch), candidate, calibration, engine_toml(spec, digest, tolerance))
         open_engine(staged, _BACKEND, threads, "int8").close()
-        files = _move_in(spec, staged)
+        files = _move_in(staged, _target(spec, out), whole=out is not None)
     return Quantised(
-        gate=gate,
+        kind=gate.kind,
+        gate=figures,
         golden_mean_abs_diff=tolerance,
         files=files,
         bytes_fp32=parent.stat().st_size,
         bytes_int8=len(quantised),
     )
-
-
-def judge_nodules(spec: EngineSpec, root: Path) -> Judge:
-    """Mean Dice and sensitivity on the DDTI frames of the part ``val``, at the engine's own threshold."""
-    from usassist.evaluation.evaluate import evaluate
-    from usassist.evaluation.folders import read_labelled
-    from usassist.evaluation.run import run_frames
-    from usassist.evaluation.tally import tally
-
-    folder = root / "thyroid_ddti"
-    size_hw_px = _input_size(spec)
-
-    def judge(engine: Engine) -> dict[str, float]:
-        names = (folder / "val.txt").read_text(encoding="utf-8").split()
-        outcomes = run_frames(engine.infer, size_hw_px, spec.labels, read_labelled(folder, names))
-        figures = evaluate([tally(outcome) for outcome in outcomes], spec.labels[0].score_threshold)
-        return {"dice": figures["dice_mean"].value, "sensitivity": figures["sensitivity"].value}
-
-    return judge
 
 
 def engine_toml(spec: EngineSpec, digest: str, tolerance: Mapping[str, float]) -> str:
@@ -166,38 +152,33 @@ def engine_toml(spec: EngineSpec, digest: str, tolerance: Mapping[str, float]) -
     return tomlkit.dumps(document)
 
 
-def check_may_write(spec: EngineSpec, *, replace: bool) -> None:
-    """Refuse an engine that is not FP32, or that has an INT8 artefact which is not to be replaced.
+def check_can_quantise(spec: EngineSpec, *, replace: bool = False, out: Path | None = None) -> None:
+    """Refuse an engine that cannot be quantised, or whose INT8 cannot be written.
+
+    Parameters
+    ----------
+    replace : an INT8 artefact that is there may be replaced
+    out : as for :func:`quantise_engine`
 
     Raises
     ------
     UsageError
-        If so.
+        If it is not FP32, not 2-D ultrasound, has an INT8 artefact already, or its folder may not be written.
     """
     if spec.precision != "fp32":
         raise UsageError(f"{spec.engine_id} is {spec.precision}; only FP32 engines can be quantised")
-    if "int8" in spec.precisions and not replace:
+    input_size(spec)
+    if out is None and "int8" in spec.precisions and not replace:
         raise UsageError(f"{spec.engine_id} has an INT8 artefact already; use --replace to make it again")
-
-
-def _input_size(spec: EngineSpec) -> tuple[int, int]:
-    image = spec.inputs[0]
-    if spec.modality != "US" or len(spec.inputs) != 1 or image.layout != "NCHW" or None in image.shape:
-        raise UsageError(f"{spec.engine_id} is not an ultrasound engine with one fixed input; it cannot be quantised")
-    height_px, width_px = image.shape[2:]
-    assert height_px is not None
-    assert width_px is not None
-    return height_px, width_px
-
-
-def _check_gate(spec: EngineSpec, gate: Mapping[str, GateFigure]) -> None:
-    if all(figure.holds for figure in gate.values()):
-        return
-    figures = ", ".join(f"{name} {item.fp32:.4f} in FP32 and {item.int8:.4f} in INT8" for name, item in gate.items())
-    raise EngineError(
-        f"INT8 of {spec.engine_id} is refused: {figures}; none may fall by more than {GATE_LIMIT:g}. "
-        "Nothing was written; go on in FP32"
-    )
+    target = _target(spec, out)
+    if out is not None and target.folder.exists():
+        raise UsageError(f"there is a folder {target.folder} already; name another with --out")
+    for folder in (target.folder, calibration_path(target).parent):
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            raise UsageError(
+                f"{folder} cannot be written by this user; use --out FOLDER for a copy of the engine with its INT8"
+            )
 
 
 def _golden_tolerance(spec: EngineSpec, engine: Engine) -> dict[str, float]:
@@ -222,16 +203,18 @@ def _golden_tolerance(spec: EngineSpec, engine: Engine) -> dict[str, float]:
     return tolerance
 
 
+def _target(spec: EngineSpec, out: Path | None) -> EngineSpec:
+    """The engine, where its INT8 goes."""
+    return spec if out is None else dataclasses.replace(spec, folder=out / "engines" / spec.name / spec.version)
+
+
 def _stage(spec: EngineSpec, scratch: Path, candidate: Path, calibration: Int8Calibration, toml: str) -> EngineSpec:
     """A private copy of the engine with the new artefact in it."""
     from usassist.engine import load_spec
 
     folder = scratch / "engines" / spec.name / spec.version
-    for path in (spec.artifacts["onnx"][0], spec.golden.path):
-        copy = folder / path.relative_to(spec.folder)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
-    candidate.rename(folder / INT8_NAME)
+    shutil.copytree(spec.folder, folder)
+    os.replace(candidate, folder / INT8_NAME)
     (folder / "engine.toml").write_text(toml, encoding="utf-8")
     staged = load_spec(folder / "engine.toml")
     paper = calibration_path(staged)
@@ -240,16 +223,44 @@ def _stage(spec: EngineSpec, scratch: Path, candidate: Path, calibration: Int8Ca
     return staged
 
 
-def _move_in(spec: EngineSpec, staged: EngineSpec) -> tuple[Path, ...]:
-    """Put the new files in place, each at once; ``engine.toml``, which makes them count, comes last."""
-    pairs = (
-        (staged.folder / INT8_NAME, spec.folder / INT8_NAME),
-        (calibration_path(staged), calibration_path(spec)),
-        (staged.folder / "engine.toml", spec.folder / "engine.toml"),
-    )
-    for source, target in pairs:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = target.with_name(f"{target.name}.new")
-        shutil.copyfile(source, fresh)
-        os.replace(fresh, target)
-    return tuple(target for _, target in pairs)
+def _move_in(staged: EngineSpec, target: EngineSpec, *, whole: bool) -> tuple[Path, ...]:
+    """Put the new files in place, or all files of the engine; ``engine.toml``, which makes them count, comes last.
+
+    All are written beside their places first, so that a full disk leaves what was there.
+    """
+    others = [path for path in sorted(staged.folder.rglob("*")) if path.is_file() and path.name != "engine.toml"]
+    sources = others if whole else [staged.folder / INT8_NAME]
+    pairs = [(path, target.folder / path.relative_to(staged.folder)) for path in sources]
+    pairs.append((calibration_path(staged), calibration_path(target)))
+    pairs.append((staged.folder / "engine.toml", target.folder / "engine.toml"))
+    fresh: list[Path] = []
+    made: list[Path] = []
+    try:
+        for source, place in pairs:
+            made += [folder for folder in reversed(place.parents) if not folder.exists()]
+            place.parent.mkdir(parents=True, exist_ok=True)
+            fresh.append(place.with_name(f"{place.name}.new"))
+            shutil.copyfile(source, fresh[-1])
+    except OSError:
+        for path in fresh:
+            path.unlink(missing_ok=True)
+        for folder in reversed(made):
+            folder.rmdir()
+        raise
+    for path, (_, place) in zip(fresh, pairs, strict=True):
+        os.replace(path, place)
+    return tuple(place for _, place in pairs)
+
+
+@contextmanager
+def _writing(spec: EngineSpec) -> Iterator[None]:
+    """Say in one line that a disk is full, or the like."""
+    try:
+        yield
+    except UsAssistError:
+        raise
+    except OSError as error:
+        raise EngineError(
+            f"INT8 of {spec.engine_id} cannot be written: {error.strerror or error}; free some space, or use --out "
+            "FOLDER on another disk. Nothing was changed"
+        ) from error

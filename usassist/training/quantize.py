@@ -21,21 +21,19 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from usassist.engine.qdq import check_qdq
 from usassist.errors import ConfigError, EngineSpecError
 from usassist.training.datasets import load_gland, load_nodule, load_phantom
 
-__all__ = ["CalibrationSet", "float_tail", "lint_qdq", "quantise", "settings", "thyroid_sets"]
+__all__ = ["CalibrationSet", "float_tail", "need_quantiser", "quantise", "settings", "spread", "thyroid_sets"]
 
 Array = npt.NDArray[Any]
 UInt8Array = npt.NDArray[np.uint8]
-
-LEAST_OPSET = 19  # from here on the scales may be of either float type
 
 _NODULE_FRAMES, _GLAND_FRAMES, _PHANTOM_FRAMES = 200, 50, 50
 _GLAND_LAST_NUMBER = 2400  # as the recipes: later sweeps stay unseen
 _PHANTOM_SEED = 1000  # as the recipes; the evaluation counts from 1
 _PHANTOM_CROSSING_SHARE = 0.75
-_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,9 +89,13 @@ def thyroid_sets(root: Path) -> list[CalibrationSet]:
 def _evenly(name: str, images: list[UInt8Array], count: int) -> CalibrationSet:
     count = min(count, len(images))
     chosen = f"{count} of {len(images)}, evenly spaced in the order of their names"
-    return CalibrationSet(
-        name=name, chosen=chosen, images=tuple(images[index * len(images) // count] for index in range(count))
-    )
+    return CalibrationSet(name=name, chosen=chosen, images=tuple(images[index] for index in spread(len(images), count)))
+
+
+def spread(total: int, count: int) -> list[int]:
+    """At most `count` places among `total`, evenly spaced."""
+    count = min(count, total)
+    return [index * total // count for index in range(count)]
 
 
 def quantise(parent: Path, inputs: Sequence[Mapping[str, Array]]) -> bytes:
@@ -113,11 +115,9 @@ def quantise(parent: Path, inputs: Sequence[Mapping[str, Array]]) -> bytes:
     ConfigError
         If NNCF is not installed.
     EngineSpecError
-        If what comes out is not the symmetric QDQ form; see :func:`lint_qdq`.
+        If what comes out is not the symmetric QDQ form; see :func:`usassist.engine.qdq.lint_qdq`.
     """
-    import onnx
-
-    nncf = _import_nncf()
+    nncf, onnx = need_quantiser()
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, QuantizationParameters
 
     model = onnx.load(str(parent))
@@ -139,8 +139,9 @@ def quantise(parent: Path, inputs: Sequence[Mapping[str, Array]]) -> bytes:
         del node.metadata_props[:]
     del quantised.metadata_props[:]
     onnx.checker.check_model(quantised, full_check=True)
-    lint_qdq(quantised)
-    return bytes(quantised.SerializeToString(deterministic=True))
+    content = bytes(quantised.SerializeToString(deterministic=True))
+    check_qdq(content)
+    return content
 
 
 def _make_signed(model: Any) -> None:
@@ -213,64 +214,20 @@ def float_tail(model: Any) -> list[str]:
     return sorted(tail)
 
 
-def lint_qdq(model: Any) -> None:
-    """Check that a graph is symmetric QDQ as every back end reads it.
-
-    Values are int8 with zero points of 0, scales are finite and positive, activations have one scale per tensor, a
-    bias is a float, the operator set is 19 or later, and at least one convolution has both inputs quantised.
+def need_quantiser() -> tuple[ModuleType, ModuleType]:
+    """The modules ``nncf`` and ``onnx``.
 
     Raises
     ------
-    EngineSpecError
-        That names the first few things that are wrong.
+    ConfigError
+        If one of them is not installed.
     """
-    from onnx import numpy_helper
-
-    constants = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
-    maker = {name: node for node in model.graph.node for name in node.output}
-    wrong: list[str] = []
-    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    if opset < LEAST_OPSET:
-        wrong.append(f"operator set {opset}, wanted {LEAST_OPSET} or later")
-    wrong += [f"operators of the domain {entry.domain}" for entry in model.opset_import if entry.domain]
-    both = 0
-    for node in model.graph.node:
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            wrong += [f"{node.name}: {text}" for text in _pair_faults(node, constants)]
-        elif node.op_type in _WEIGHTED:
-            made = [maker[name].op_type if name in maker else "" for name in node.input]
-            both += made[:2] == ["DequantizeLinear"] * 2
-            if made[2:] == ["DequantizeLinear"]:
-                wrong.append(f"{node.name}: the bias is quantised")
-    if not both:
-        wrong.append("no convolution has both inputs quantised")
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise EngineSpecError(f"the INT8 graph is not symmetric QDQ: {'; '.join(wrong[:3])}{more}; mend the quantiser")
-
-
-def _pair_faults(node: Any, constants: Mapping[str, Array]) -> list[str]:
-    scale = constants.get(node.input[1])
-    zero = constants.get(node.input[2]) if len(node.input) > 2 else None
-    faults = []
-    if scale is None or not np.isfinite(scale).all() or not (scale > 0).all():
-        faults.append("scales must be constant, finite and positive")
-    elif scale.size > 1 and node.input[0] not in constants:
-        faults.append("an activation must have one scale per tensor")
-    if zero is None or zero.dtype != np.int8 or zero.any():
-        faults.append("the zero point must be an int8 of 0")
-    value = constants.get(node.input[0])
-    if node.op_type == "DequantizeLinear" and value is not None and value.dtype != np.int8:
-        faults.append(f"values are {value.dtype}, not int8")
-    return faults
-
-
-def _import_nncf() -> ModuleType:
     # Like OpenVINO, NNCF would report its use to its maker; without that module it falls back to a stub.
     sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
     try:
         import nncf
+        import onnx
     except ImportError as error:
-        raise ConfigError(f"nncf cannot be imported ({error}); run: pip install usassist[train]") from error
+        raise ConfigError(f"INT8 needs nncf and onnx ({error}); run: pip install 'usassist[train]'") from error
     nncf.set_log_level(logging.ERROR)
-    return cast(ModuleType, nncf)
+    return nncf, onnx

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -11,132 +10,22 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from tests.samples import bright_engine, bright_screen
 from usassist.app.cli import main
 from usassist.calibrate import load_score_calibration
 
-onnx = pytest.importorskip("onnx", reason="the engine of these tests is made with onnx")
-onnxruntime = pytest.importorskip("onnxruntime", reason="the engine of these tests runs on onnxruntime")
-
-TOML = """
-schema = 1
-name = "bright"
-version = "1.0.0"
-modality = "US"
-task = "detect_segment"
-precision = "fp32"
-licence = "none"
-intended_use = "tests"
-rate_hz = 30.0
-latency_budget_ms = 33.0
-
-[artifacts.onnx]
-path = "model.onnx"
-sha256 = "{sha256}"
-
-[[inputs]]
-name = "image"
-dtype = "float32"
-shape = [1, 1, 256, 384]
-layout = "NCHW"
-
-[[outputs]]
-name = "mask_prob"
-dtype = "float32"
-shape = [1, 1, 128, 192]
-layout = "NCHW"
-
-[[outputs]]
-name = "center_score"
-dtype = "float32"
-shape = [1, 1, 32, 48]
-layout = "NCHW"
-
-[[outputs]]
-name = "box_ltrb_px"
-dtype = "float32"
-shape = [1, 4, 32, 48]
-layout = "NCHW"
-
-[preprocess]
-color = "GRAY"
-input_range = [0.0, 1.0]
-mean = [0.0]
-std = [1.0]
-
-[[labels]]
-id = 0
-name = "nodule"
-scheme = "SCT"
-value = "1"
-meaning = "Nodule"
-color_rgb = [1, 2, 3]
-score_threshold = 0.2
-
-[golden]
-path = "golden.npz"
-max_abs_diff = 0.001
-"""
+pytest.importorskip("onnx", reason="the engine of these tests is made with onnx")
+pytest.importorskip("onnxruntime", reason="the engine of these tests runs on onnxruntime")
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-def _model() -> onnx.ModelProto:
-    """Mask: brighter than 0.7. Score: share of the bright pixels in a square of 33 px, at its peaks. Box: 104 px."""
-    from onnx import TensorProto, helper
-
-    def constant(name: str, value: npt.NDArray[np.float32]) -> onnx.TensorProto:
-        return helper.make_tensor(name, TensorProto.FLOAT, value.shape, value.ravel())
-
-    outputs = {"mask_prob": [1, 1, 128, 192], "center_score": [1, 1, 32, 48], "box_ltrb_px": [1, 4, 32, 48]}
-    pool = {"kernel_shape": [33, 33], "strides": [8, 8], "pads": [16, 16, 16, 16], "count_include_pad": 1}
-    nodes = [
-        helper.make_node("Greater", ["image", "cut"], ["bright"]),
-        helper.make_node("Cast", ["bright"], ["mask"], to=TensorProto.FLOAT),
-        helper.make_node("AveragePool", ["mask"], ["mask_prob"], kernel_shape=[2, 2], strides=[2, 2]),
-        helper.make_node("AveragePool", ["mask"], ["share"], **pool),
-        helper.make_node("MaxPool", ["share"], ["most"], kernel_shape=[5, 5], pads=[2, 2, 2, 2]),
-        helper.make_node("Equal", ["share", "most"], ["is_peak"]),
-        helper.make_node("Where", ["is_peak", "share", "zero"], ["center_score"]),
-        helper.make_node("Expand", ["side", "shape"], ["box_ltrb_px"]),
-    ]
-    shape = helper.make_tensor("shape", TensorProto.INT64, [4], [1, 4, 32, 48])
-    graph = helper.make_graph(
-        nodes,
-        "bright",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, 256, 384])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, sides) for name, sides in outputs.items()],
-        [constant(name, np.full(1, value, np.float32)) for name, value in (("cut", 0.7), ("zero", 0.0), ("side", 52.0))]
-        + [shape],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of engines with `bright` in it."""
-    root = tmp_path_factory.mktemp("engines")
-    folder = root / "bright" / "1.0.0"
-    folder.mkdir(parents=True)
-    onnx.save(_model(), folder / "model.onnx")
-    digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
-    (folder / "engine.toml").write_text(TOML.format(sha256=digest))
-    image = np.random.default_rng(0).random((1, 1, 256, 384), np.float32)
-    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    names = ["mask_prob", "center_score", "box_ltrb_px"]
-    answers = dict(zip(names, session.run(names, {"image": image}), strict=True))
-    np.savez(folder / "golden.npz", image=image, **answers)
-    return root
-
-
-def _screen(seed: int, ellipses: list[tuple[int, int, int, int]]) -> npt.NDArray[np.uint8]:
-    image = np.zeros((360, 560), np.uint8)
-    image[20:320, 80:480] = np.random.default_rng(seed).integers(40, 110, (300, 400))
-    for x, y, a, b in ellipses:
-        cv2.ellipse(image, (x, y), (a, b), 0, 0, 360, 230, -1)
-    return image
+    return bright_engine(tmp_path_factory.mktemp("engines"))
 
 
 @pytest.fixture
@@ -146,11 +35,13 @@ def data(tmp_path: Path) -> Path:
         (tmp_path / folder).mkdir()
     for index in range(8):
         nodule, spot = (160 + 10 * index, 120, 40, 28), (400, 240, 12, 11)
-        cv2.imwrite(str(tmp_path / f"images/{index}_1.png"), _screen(index, [nodule, *([spot] if index % 2 else [])]))
+        cv2.imwrite(
+            str(tmp_path / f"images/{index}_1.png"), bright_screen(index, [nodule, *([spot] if index % 2 else [])])
+        )
         mask = cv2.ellipse(np.zeros((360, 560), np.uint8), nodule[:2], nodule[2:], 0, 0, 360, 255, -1)
         cv2.imwrite(str(tmp_path / f"masks/{index}_1.png"), mask)
         ellipses = [spot] if index == 0 else []
-        cv2.imwrite(str(tmp_path / f"without/{index:04}.png"), _screen(50 + index, ellipses))
+        cv2.imwrite(str(tmp_path / f"without/{index:04}.png"), bright_screen(50 + index, ellipses))
     return tmp_path
 
 

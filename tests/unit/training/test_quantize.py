@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,11 +18,13 @@ pytest.importorskip("nncf", reason="quantising needs the extra `train`: pip inst
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from usassist.app.quantize import quantise_engine
+from usassist.app.gate import ACCURACY_LIMIT, Gate
+from usassist.app.quantize import check_can_quantise, quantise_engine
 from usassist.engine import find_engine, open_engine
 from usassist.engine.int8 import load_calibration
+from usassist.engine.qdq import lint_qdq
 from usassist.errors import ConfigError, EngineError, EngineSpecError, UsageError
-from usassist.training.quantize import CalibrationSet, float_tail, lint_qdq, quantise, thyroid_sets
+from usassist.training.quantize import CalibrationSet, float_tail, need_quantiser, quantise, spread, thyroid_sets
 
 LAYERS = 11  # the last stays in float
 
@@ -150,59 +156,8 @@ def test_the_answer_stays_close_to_the_parents(parent: Path, quantised: bytes) -
     assert 0.0 < float(np.abs(found - expected).mean()) < 0.05
 
 
-def _edit_opset(model: Any) -> None:
-    model.opset_import[0].version = 17
-
-
-def _edit_scale(model: Any) -> None:
-    _replace(model, 1, lambda array: -array)
-
-
-def _edit_zero_point(model: Any) -> None:
-    _replace(model, 2, lambda array: array + np.int8(3))
-
-
-def _edit_type(model: Any) -> None:
-    _replace(model, 2, lambda array: array.astype(np.uint8))
-
-
-def _edit_channels(model: Any) -> None:
-    _replace(model, 1, lambda array: np.full(8, array, np.float32))
-
-
-def _edit_bias(model: Any) -> None:
-    node = next(node for node in model.graph.node if node.op_type == "Conv")
-    node.input[2] = next(name for other in model.graph.node for name in other.output if "Dequant" in other.op_type)
-
-
-def _replace(model: Any, place: int, change: Any) -> None:
-    name = next(node for node in model.graph.node if node.op_type == "QuantizeLinear").input[place]
-    item = next(item for item in model.graph.initializer if item.name == name)
-    item.CopyFrom(numpy_helper.from_array(np.asarray(change(numpy_helper.to_array(item))), name))
-
-
-@pytest.mark.parametrize(
-    ("edit", "message"),
-    [
-        (_edit_opset, "operator set 17"),
-        (_edit_scale, "finite and positive"),
-        (_edit_zero_point, "zero point"),
-        (_edit_type, "zero point"),
-        (_edit_channels, "one scale per tensor"),
-        (_edit_bias, "bias is quantised"),
-    ],
-)
-def test_a_graph_that_is_not_symmetric_is_refused(quantised: bytes, edit: Any, message: str) -> None:
-    model = onnx.load_from_string(quantised)
-    lint_qdq(model)
-    edit(model)
-    with pytest.raises(EngineSpecError, match=message):
-        lint_qdq(model)
-
-
-def test_a_graph_in_float_is_refused(parent: Path) -> None:
-    with pytest.raises(EngineSpecError, match="no convolution has both inputs quantised"):
-        lint_qdq(onnx.load(parent))
+def test_what_comes_out_is_symmetric_qdq(quantised: bytes) -> None:
+    assert lint_qdq(quantised) == []
 
 
 def test_a_digest_is_that_of_the_pixels() -> None:
@@ -242,13 +197,18 @@ def _tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def _judge(fall: float) -> Any:
-    return lambda engine: {"dice": 0.8 if engine.precision == "fp32" else 0.8 - fall}
+def _gate(fall: float) -> Gate:
+    return Gate(
+        kind="accuracy",
+        judge=lambda engine: {"dice": 0.8 if engine.precision == "fp32" else 0.8 - fall},
+        limit=ACCURACY_LIMIT,
+        method="by decree",
+    )
 
 
 def test_an_engine_that_passes_the_gate_gets_its_int8_and_opens_with_it(engines: Path) -> None:
     before = (engines / "net/0.1.0/engine.toml").read_text()
-    done = quantise_engine(find_engine("net", engines), _sets(), _judge(0.01), threads=1)
+    done = quantise_engine(find_engine("net", engines), _sets(), _gate(0.01), threads=1)
     spec = find_engine("net", engines)
     assert spec.precisions == ("fp32", "int8")
     assert {path.relative_to(engines.parent).as_posix() for path in done.files} == {
@@ -272,16 +232,16 @@ def test_an_engine_that_passes_the_gate_gets_its_int8_and_opens_with_it(engines:
 def test_one_that_fails_the_gate_is_refused_with_the_figures_and_nothing_is_written(engines: Path) -> None:
     before = _tree(engines.parent)
     with pytest.raises(EngineError, match=r"dice 0.8000 in FP32 and 0.7899 in INT8; none may fall by more than 0.01"):
-        quantise_engine(find_engine("net", engines), _sets(), _judge(0.0101), threads=1)
+        quantise_engine(find_engine("net", engines), _sets(), _gate(0.0101), threads=1)
     assert _tree(engines.parent) == before
 
 
 def test_int8_is_made_again_only_when_that_is_asked_for_and_comes_out_the_same(engines: Path) -> None:
-    quantise_engine(find_engine("net", engines), _sets(), _judge(0.0), threads=1)
+    quantise_engine(find_engine("net", engines), _sets(), _gate(0.0), threads=1)
     before = _tree(engines.parent)
     with pytest.raises(UsageError, match="use --replace"):
-        quantise_engine(find_engine("net", engines), _sets(), _judge(0.0), threads=1)
-    quantise_engine(find_engine("net", engines), _sets(), _judge(0.0), threads=1, replace=True)
+        quantise_engine(find_engine("net", engines), _sets(), _gate(0.0), threads=1)
+    quantise_engine(find_engine("net", engines), _sets(), _gate(0.0), threads=1, replace=True)
     assert _tree(engines.parent) == before
 
 
@@ -293,7 +253,82 @@ def test_a_golden_tolerance_that_zeros_would_meet_everywhere_is_refused(engines:
     toml = engines / "net/0.1.0/engine.toml"
     toml.write_text(toml.read_text().replace("max_abs_diff = 0.001", "max_abs_diff = 9.0"))
     with pytest.raises(EngineSpecError, match="an answer of zeros would pass"):
-        quantise_engine(find_engine("net", engines), _sets(), _judge(0.0), threads=1)
+        quantise_engine(find_engine("net", engines), _sets(), _gate(0.0), threads=1)
+
+
+def test_a_copy_with_its_int8_leaves_the_engine_as_it_was(engines: Path, tmp_path: Path) -> None:
+    before = _tree(engines)
+    done = quantise_engine(find_engine("net", engines), _sets(), _gate(0.0), threads=1, out=tmp_path / "copy")
+    assert _tree(engines) == before
+    assert set(_tree(tmp_path / "copy")) == {path.relative_to(tmp_path / "copy").as_posix() for path in done.files}
+    assert (tmp_path / "copy/engines/net/0.1.0/golden.npz").is_file()
+    spec = find_engine("net", tmp_path / "copy/engines")
+    with open_engine(spec, "openvino", precision="int8") as engine:
+        assert engine.precision == "int8"
+    with pytest.raises(UsageError, match="already; name another with --out"):
+        quantise_engine(find_engine("net", engines), _sets(), _gate(0.0), threads=1, out=tmp_path / "copy")
+
+
+@pytest.mark.parametrize("place", [None, "copy"])
+def test_a_full_disk_is_one_line_and_leaves_everything_as_it_was(
+    engines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str | None
+) -> None:
+    out = None if place is None else tmp_path / place
+    spec = find_engine("net", engines)
+    before = _tree(tmp_path)
+    real = shutil.copyfile
+
+    def copy(source: Path, target: Path, **options: Any) -> object:
+        if Path(target).name == "net_0.1.0.toml.new":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(source, target, **options)
+
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    with pytest.raises(EngineError, match="cannot be written: No space left on device; free some space"):
+        quantise_engine(spec, _sets(), _gate(0.0), threads=1, out=out)
+    assert _tree(tmp_path) == before
+    assert not (tmp_path / "copy").exists()
+    assert not (tmp_path / "calibration").exists()
+
+
+def test_a_folder_that_may_not_be_written_is_refused_before_anything_is_done(
+    engines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = find_engine("net", engines)
+    monkeypatch.setattr(os, "access", lambda path, _mode: not Path(path).is_relative_to(engines))
+    with pytest.raises(UsageError, match="cannot be written by this user; use --out FOLDER"):
+        check_can_quantise(spec)
+    check_can_quantise(spec, out=tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('precision = "fp32"', 'precision = "fp16"', "only FP32 engines can be quantised"),
+        ('modality = "US"', 'modality = "CT"', "not a 2-D ultrasound engine with one fixed input"),
+        (
+            'shape = [1, 1, 16, 16]\nlayout = "NCHW"',
+            'shape = [1, 1, 1, 16, 16]\nlayout = "NCDHW"',
+            "not a 2-D ultrasound engine with one fixed input",
+        ),
+    ],
+)
+def test_an_engine_that_cannot_be_quantised_is_refused(engines: Path, old: str, new: str, message: str) -> None:
+    path = engines / "net/0.1.0/engine.toml"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(UsageError, match=message):
+        check_can_quantise(find_engine("net", engines))
+
+
+def test_places_are_evenly_spaced_and_never_more_than_there_are() -> None:
+    assert spread(10, 4) == [0, 2, 5, 7]
+    assert spread(3, 4) == [0, 1, 2]
+
+
+def test_without_nncf_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(ConfigError, match=r"pip install 'usassist\[train\]'"):
+        need_quantiser()
 
 
 def test_the_command_for_a_missing_data_set_says_which(tmp_path: Path) -> None:

@@ -1,0 +1,203 @@
+"""Folders of the user's own that an engine is quantised on: pictures, and pictures with masks.
+
+File names may be names of patients. They are used to sort the files and to pair them, and are neither shown nor
+written: a picture that is at fault is named by its number in the order of their names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from usassist.errors import ScanAreaError, SourceError
+from usassist.evaluation.cases import Cases
+from usassist.evaluation.folders import LabelledFrame, Pair, read_pairs
+from usassist.evaluation.metrics import regions
+from usassist.evaluation.pictures import Skipped, list_files, list_pictures, read_grey
+from usassist.evaluation.tally import LEAST_TRUTH_PX
+from usassist.frames import find_scan_area
+from usassist.training.quantize import CalibrationSet, spread
+
+__all__ = ["LEAST_FRAMES", "OwnLabelled", "OwnPictures", "read_own_labelled", "read_own_pictures", "read_unlabelled"]
+
+UInt8Array = npt.NDArray[np.uint8]
+
+LEAST_FRAMES = 20
+"""Fewer different pictures set no ranges, and judge nothing."""
+
+_ORDER = "in the order of their names"
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OwnPictures:
+    """Pictures that set the ranges.
+
+    Attributes
+    ----------
+    frames : cropped as live
+    paths : of the same pictures
+    digests : SHA-256 of the grey pixels of each whole picture
+    """
+
+    frames: CalibrationSet
+    paths: tuple[Path, ...]
+    digests: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnLabelled:
+    """Pictures with masks, each of which can be read.
+
+    Attributes
+    ----------
+    pairs : pictures and masks
+    digests : SHA-256 of the grey pixels of each whole picture
+    """
+
+    pairs: tuple[Pair, ...]
+    digests: frozenset[str]
+
+    def read(self) -> Iterator[LabelledFrame]:
+        """The frames, not cropped.
+
+        Raises
+        ------
+        SourceError
+            If one can no longer be read.
+        """
+        for number, pair in enumerate(self.pairs, start=1):
+            frame, reason = _read_pair(pair)
+            if frame is None:
+                raise SourceError(_fault("labelled picture", [(number, reason)], len(self.pairs)))
+            yield frame
+
+
+def read_own_pictures(folder: Path, count: int) -> OwnPictures:
+    """Take pictures evenly spaced from a folder, and crop each to its scan area.
+
+    Parameters
+    ----------
+    folder : png, jpg, bmp and tif files; other files and folders in it are not looked at
+    count : at most so many are taken
+
+    Raises
+    ------
+    SourceError
+        If the folder cannot be read, there are fewer than :data:`LEAST_FRAMES` different pictures, or one of those
+        taken cannot be read or shows no scan area.
+    """
+    paths = list(list_pictures(list_files(folder), []).values())
+    if not paths:
+        raise SourceError("the folder of --images holds no png, jpg, bmp or tif pictures; give another folder")
+    _check_enough(len(paths), "pictures")
+    places = spread(len(paths), count)
+    images: list[UInt8Array] = []
+    faults: list[tuple[int, str]] = []
+    digests: set[str] = set()
+    for place in places:
+        try:
+            grey, _ = read_grey(paths[place])
+            x1, y1, x2, y2 = find_scan_area([grey]).xyxy_px
+        except ScanAreaError:
+            faults.append((place + 1, "shows no scan area"))
+        except SourceError as error:
+            faults.append((place + 1, _nameless(str(error), paths[place])))
+        else:
+            digests.add(_digest(grey))
+            images.append(np.ascontiguousarray(grey[y1:y2, x1:x2]))
+    if faults:
+        raise SourceError(_fault("picture", faults, len(paths)))
+    _check_enough(len(digests), "different pictures")
+    frames = CalibrationSet(
+        name="own pictures", chosen=f"{len(places)} of {len(paths)}, evenly spaced {_ORDER}", images=tuple(images)
+    )
+    return OwnPictures(frames=frames, paths=tuple(paths[place] for place in places), digests=frozenset(digests))
+
+
+def read_own_labelled(images: Path, masks: Path) -> OwnLabelled:
+    """Pair pictures and masks of the same name, and look at each.
+
+    Raises
+    ------
+    SourceError
+        If a folder cannot be read, a picture or a mask has no partner, one cannot be read, both differ in size, or a
+        nodule is marked in fewer than :data:`LEAST_FRAMES` pictures.
+    """
+    strays: list[Skipped] = []
+    pictures, labels = (list_pictures(list_files(folder), strays) for folder in (images, masks))
+    alone = [number for number, name in enumerate(pictures, start=1) if name not in labels]
+    left = len(labels.keys() - pictures.keys())
+    twice = sum(stray.reason.startswith("same name") for stray in strays)
+    if alone or left or twice:
+        first = f" (the first is picture {alone[0]} {_ORDER})" if alone else ""
+        raise SourceError(
+            f"pictures and masks do not match: {len(alone)} of {len(pictures)} pictures have no mask of the same "
+            f"name{first}, {left} of {len(labels)} masks have no picture, {twice} files have the name of another; "
+            "mend the folders of --gate-images and --gate-masks"
+        )
+    pairs = tuple(Pair(name=name, image=path, mask=labels[name]) for name, path in pictures.items())
+    faults: list[tuple[int, str]] = []
+    digests: set[str] = set()
+    marked = 0
+    for number, pair in enumerate(pairs, start=1):
+        frame, reason = _read_pair(pair)
+        if frame is None:
+            faults.append((number, reason))
+        else:
+            digests.add(_digest(frame.image))
+            marked += bool(regions(frame.truth, LEAST_TRUTH_PX))
+    if faults:
+        raise SourceError(_fault("labelled picture", faults, len(pairs)))
+    _check_enough(marked, "labelled pictures with a nodule in them")
+    return OwnLabelled(pairs=pairs, digests=frozenset(digests))
+
+
+def read_unlabelled(paths: Sequence[Path]) -> Iterator[LabelledFrame]:
+    """Pictures as frames on which nothing is marked, not cropped.
+
+    Raises
+    ------
+    SourceError
+        If one cannot be read.
+    """
+    for number, path in enumerate(paths, start=1):
+        try:
+            grey, _ = read_grey(path)
+        except SourceError as error:
+            raise SourceError(_fault("picture", [(number, _nameless(str(error), path))], len(paths))) from None
+        yield LabelledFrame(name=f"{number}", case=f"{number}", image=grey, truth=np.zeros(grey.shape, np.bool_))
+
+
+def _read_pair(pair: Pair) -> tuple[LabelledFrame | None, str]:
+    """The frame, or None and why not."""
+    skipped: list[Skipped] = []
+    frame = next(read_pairs([pair], Cases(), skipped), None)
+    return frame, "" if frame is not None else _nameless(skipped[0].reason, pair.image, pair.mask)
+
+
+def _check_enough(count: int, what: str) -> None:
+    if count < LEAST_FRAMES:
+        raise SourceError(f"{count} {what} are too few; give {LEAST_FRAMES} or more, of many patients and settings")
+
+
+def _fault(what: str, faults: Sequence[tuple[int, str]], total: int) -> str:
+    listed = "; ".join(f"number {number} {reason}" for number, reason in faults[:_SHOWN])
+    more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+    return f"of {total} {what}s {_ORDER}, {listed}{more}; mend them or take them out of the folder"
+
+
+def _nameless(reason: str, *paths: Path) -> str:
+    """What was found, without the file's name before it and the advice behind it."""
+    for path in paths:
+        reason = reason.removeprefix(path.name).strip()
+    return reason.split(";")[0]
+
+
+def _digest(image: UInt8Array) -> str:
+    return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()
