@@ -21,8 +21,10 @@ from usassist.errors import ConfigError
 __all__ = [
     "BusConfig",
     "Config",
+    "EngineConfig",
     "PanelConfig",
     "StreamConfig",
+    "cache_dir",
     "data_dir",
     "from_table",
     "has_display",
@@ -85,12 +87,26 @@ class PanelConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """Table ``[engine]``: what is built from an engine for this machine.
+
+    Attributes
+    ----------
+    cache_limit_mb : size of the folder :func:`cache_dir`, in MiB; beyond it those files go that were not used for
+        longest
+    """
+
+    cache_limit_mb: int = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that can be set in a file."""
 
     stream: StreamConfig = field(default_factory=StreamConfig)
     bus: BusConfig = field(default_factory=BusConfig)
     panel: PanelConfig = field(default_factory=PanelConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -114,15 +130,15 @@ def load_config(path: Path | None = None) -> Config:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"settings file {path} cannot be read: {error}; mend it or leave out --config") from error
-    tables = {"stream": StreamConfig, "bus": BusConfig, "panel": PanelConfig}
+    tables = {"stream": StreamConfig, "bus": BusConfig, "panel": PanelConfig, "engine": EngineConfig}
     unknown = sorted(document.keys() - tables.keys())
     if unknown:
         raise ConfigError(f"settings file {path}: unknown table {unknown[0]}; known: {', '.join(tables)}")
-    stream, bus, panel = (
+    stream, bus, panel, engine = (
         from_table(kind, document.get(name, {}), where=f"settings file {path}, table {name}")
         for name, kind in tables.items()
     )
-    return Config(stream=stream, bus=bus, panel=panel)
+    return Config(stream=stream, bus=bus, panel=panel, engine=engine)
 
 
 def from_table(kind: type[Any], table: dict[str, Any], *, where: str) -> Any:
@@ -193,11 +209,36 @@ def runtime_dir() -> Path:
     """
     base = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(base) / "usassist" if base else Path(tempfile.gettempdir()) / f"usassist-{os.getuid()}"
+    return _private_dir(folder, "folder for sockets", "remove it")
+
+
+def cache_dir() -> Path:
+    """The folder of what was built on this machine, which only this user can enter (mode 0700).
+
+    The environment variable ``USASSIST_CACHE`` names it; else it is ``usassist`` in ``XDG_CACHE_HOME`` or
+    ``~/.cache``.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be made, belongs to somebody else, is a symbolic link, or others may enter it.
+    """
+    named = os.environ.get("USASSIST_CACHE")
+    if named:
+        folder = Path(named).absolute()
+    else:
+        base = os.environ.get("XDG_CACHE_HOME", "")
+        folder = (Path(base) if os.path.isabs(base) else Path(os.path.expanduser("~")) / ".cache") / "usassist"
+    remedy = f"chmod 700 {folder}, or name another folder with USASSIST_CACHE"
+    return _private_dir(folder, "cache folder", remedy)
+
+
+def _private_dir(folder: Path, what: str, remedy: str) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.lstat()
     except OSError as error:
-        raise ConfigError(f"the folder for sockets {folder} cannot be made: {error.strerror}; mend it") from error
+        raise ConfigError(f"the {what} {folder} cannot be made: {error.strerror}; mend it") from error
     if not folder.is_dir() or folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise ConfigError(f"the folder for sockets {folder} must belong to you alone (mode 0700); remove it")
+        raise ConfigError(f"the {what} {folder} must belong to you alone (mode 0700); {remedy}")
     return folder

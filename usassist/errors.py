@@ -13,8 +13,11 @@
     ├── EngineError         RuntimeError     an engine cannot be opened or failed
     │   ├── EngineNotFoundError LookupError  no engine of that name
     │   ├── EngineSpecError                  engine.toml or the weights do not agree with it
-    │   ├── EngineOutputError                an output has a wrong shape or is not finite
+    │   ├── BackendFailedError               a back end that was open failed while it ran; another may take over
+    │   │   └── EngineOutputError            an output has a wrong shape or is not finite
+    │   ├── CacheError                       the folder of what was built here cannot be used
     │   └── BackendUnavailableError ImportError   the runtime is not installed or cannot run here
+    │       └── PlanMissingError             it could run, once its plan has been built
     ├── BusError            ConnectionError  an address is in use or cannot be reached
     │   ├── MessageError    ValueError       bytes that are not one of our messages
     │   └── SchemaVersionError               a message of another major version
@@ -27,8 +30,10 @@ narrow class; the command line catches ``UsAssistError``, prints that line and e
 from __future__ import annotations
 
 __all__ = [
+    "BackendFailedError",
     "BackendUnavailableError",
     "BusError",
+    "CacheError",
     "CalibrationError",
     "ConfigError",
     "EngineError",
@@ -36,6 +41,7 @@ __all__ = [
     "EngineOutputError",
     "EngineSpecError",
     "MessageError",
+    "PlanMissingError",
     "RecordError",
     "ScanAreaError",
     "SchemaVersionError",
@@ -101,12 +107,24 @@ class EngineSpecError(EngineError):
     """``engine.toml`` is malformed, or the weights do not agree with it."""
 
 
-class EngineOutputError(EngineError):
+class BackendFailedError(EngineError):
+    """A back end that was open failed while it ran. It is not to be trusted again; another may take over."""
+
+
+class EngineOutputError(BackendFailedError):
     """An engine's output has another shape than the spec says, or is not finite."""
+
+
+class CacheError(EngineError):
+    """The folder of plans and of other files that were built on this machine cannot be used."""
 
 
 class BackendUnavailableError(EngineError, ImportError):
     """The runtime of a back end is not installed or cannot run on this machine."""
+
+
+class PlanMissingError(BackendUnavailableError):
+    """The back end could run here, but its plan has not been built yet."""
 
 
 class BusError(UsAssistError, ConnectionError):

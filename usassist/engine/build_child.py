@@ -1,0 +1,81 @@
+"""The child process of a build, ``python -m usassist.engine.build_child FOLDER BACKEND PRECISION NICENESS``.
+
+See ``engine/building.py``. FOLDER is where ``engine.toml`` lies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import IO
+
+__all__ = ["main"]
+
+
+def main(folder: str, backend: str, precision: str, niceness: str) -> int:
+    """Build, and say how it goes. Returns the exit code."""
+    _go_with_parent()
+    with contextlib.suppress(OSError):
+        os.nice(int(niceness))
+    os.umask(0o077)
+    # Native builders write to standard output too. The reports get a descriptor of their own, the rest standard error.
+    reports = open(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)  # noqa: SIM115 - until the end
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    logging.basicConfig(level=logging.WARNING, format="usassist: %(name)s: %(message)s", stream=sys.stderr)
+
+    from usassist.engine.registry import prepare, prepared_path
+    from usassist.engine.spec import load_spec
+    from usassist.errors import UsAssistError
+
+    def progress(stage: str, share: float) -> None:
+        _tell(reports, "building", stage=stage, share=share)
+
+    try:
+        spec = load_spec(Path(folder) / "engine.toml")
+        built = prepare(spec, backend, precision, progress)
+        path = prepared_path(spec, backend, precision)
+    except UsAssistError as error:
+        _tell(reports, "failed", message=str(error), exit_code=error.exit_code)
+        return error.exit_code
+    _tell(reports, "done", built=built, path=str(path))
+    return 0
+
+
+def _tell(reports: IO[str], event: str, **content: object) -> None:
+    try:
+        reports.write(json.dumps({"event": event, **content}) + "\n")
+    except BrokenPipeError:
+        os._exit(1)  # nobody is left to build for
+
+
+def _go_with_parent() -> None:
+    """End this process when standard input ends, also while native code keeps the interpreter.
+
+    Linux sends a signal when the last writer of a pipe goes. PR_SET_PDEATHSIG would do so when the *thread* that
+    started this process ends. Elsewhere a thread waits for the end of the pipe.
+    """
+    stdin = sys.stdin.fileno()
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(stdin, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(stdin, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(stdin, fcntl.F_SETFL, fcntl.fcntl(stdin, fcntl.F_GETFL) | os.O_ASYNC)
+
+    def watch() -> None:
+        while os.read(stdin, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+if __name__ == "__main__":
+    code = main(*sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(code)  # a builder's own threads may still hang in a device; everything that matters is on disk

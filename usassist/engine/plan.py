@@ -1,0 +1,209 @@
+"""Plans: what a back end compiles from the ONNX for one machine, found in the cache or built into it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from usassist.engine.cache import Cache, open_cache
+from usassist.engine.entry import Entry, file_sha256
+from usassist.engine.int8 import calibration_path
+from usassist.engine.qdq import check_qdq
+from usassist.engine.spec import EngineSpec
+from usassist.errors import CacheError, EngineSpecError
+
+__all__ = ["BuiltPlan", "Plan", "build_plan", "find_plan", "forget_plan", "plan_path"]
+
+logger = logging.getLogger(__name__)
+
+_SCHEMA = 1
+
+PlanTensors = list[tuple[str, str, str, list[int]]]
+"""One row for each tensor: name, ``input`` or ``output``, numpy name of its type, sides with -1 for a free one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltPlan:
+    """What a back end's ``build_plan`` gives.
+
+    Attributes
+    ----------
+    content : the plan
+    timing : what the builder measured, to be given to the next build; may be empty
+    tensors : of the plan, as the runtime reports them
+    """
+
+    content: bytes
+    timing: bytes
+    tensors: PlanTensors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One plan, as it was found: the content is what was stored, and was made for this machine and this engine.
+
+    Attributes
+    ----------
+    content : the plan
+    header : ``key`` (everything that decides what the plan is), ``facts``, ``sha256`` and ``created`` (UTC)
+    tensors : of the plan; they agree with the spec
+    path : where it lies
+    """
+
+    content: bytes
+    header: Mapping[str, Any]
+    tensors: PlanTensors
+    path: Path
+
+
+def find_plan(module: ModuleType, spec: EngineSpec, path: Path, precision: str) -> Plan | None:
+    """The plan that a back end runs in the place of an ONNX file; None when it has not been built here.
+
+    Parameters
+    ----------
+    module : the back end's module, see ``docs/engines.md``
+    spec : the engine
+    path : the ONNX file
+    precision : what the plan is called by; the file itself says what is computed how
+
+    Raises
+    ------
+    CacheError
+        If the cache folder cannot be used.
+    EngineSpecError
+        If the INT8 calibration is missing.
+    """
+    return _find(open_cache(), _plan_key(module, spec, path, precision), spec)
+
+
+def build_plan(
+    module: ModuleType, spec: EngineSpec, path: Path, precision: str, progress: Callable[[str, float], None]
+) -> bool:
+    """Build a plan into the cache, unless it is there. Where another process is at it, that one is waited for.
+
+    Parameters
+    ----------
+    module, spec, path, precision : as of :func:`find_plan`
+    progress : told what is being done, and how much of it is done, 0 to 1
+
+    Returns
+    -------
+    built : False when it was there already
+
+    Raises
+    ------
+    CacheError
+        If it cannot be stored; nothing half-written stays behind.
+    EngineError
+        If the back end cannot build it, or its tensors differ from the spec.
+    """
+    cache, key = open_cache(), _plan_key(module, spec, path, precision)
+    if _find(cache, key, spec) is not None:
+        return False
+    with cache.locked(key, lambda: _say_waiting(progress)):
+        if _find(cache, key, spec) is not None:
+            return False
+        timing_key = _timing_key(module, precision)
+        timing = cache.load(timing_key)
+        before = timing.content if timing is not None else b""
+        started_s = time.monotonic()
+        if precision == "int8":
+            check_qdq(path)
+        built = module.build_plan(spec, path, precision, before, progress)
+        build_s = time.monotonic() - started_s
+        if not _fits(built.tensors, spec):
+            listed = "; ".join(f"{name} {dtype} {sides}" for name, _, dtype, sides in built.tensors)
+            raise EngineSpecError(
+                f"engine {spec.engine_id}: the plan's tensors are {listed}; engine.toml says "
+                f"{'; '.join(map(str, (*spec.inputs, *spec.outputs)))}; correct engine.toml or the export"
+            )
+        progress("storing", 0.0)
+        facts = {"engine": spec.engine_id, "precision": precision, "tensors": built.tensors}
+        cache.store(key, built.content, {"kind": "plan", **facts, "build_s": round(build_s, 3)})
+        if built.timing and built.timing != before:
+            try:
+                cache.store(timing_key, built.timing, {"kind": "timing"})
+            except CacheError as error:  # the plan is there; without the timings the next build only takes longer
+                logger.warning("the timings of this build are not kept: %s", error)
+    return True
+
+
+def forget_plan(module: ModuleType, spec: EngineSpec, path: Path, precision: str) -> None:
+    """Remove a plan from the cache, so that the next build makes another. Parameters as of :func:`find_plan`."""
+    open_cache().forget(_plan_key(module, spec, path, precision))
+
+
+def plan_path(module: ModuleType, spec: EngineSpec, path: Path, precision: str) -> Path:
+    """Where a plan lies, or would lie. Parameters as of :func:`find_plan`."""
+    return open_cache().path(_plan_key(module, spec, path, precision))
+
+
+def _find(cache: Cache, key: Mapping[str, Any], spec: EngineSpec) -> Plan | None:
+    entry = cache.load(key)
+    if entry is None:
+        return None
+    tensors = _tensors(entry)
+    if tensors is None or not _fits(tensors, spec):
+        logger.warning("cache: %s has other tensors than %s; it is removed", entry.path.name, spec.engine_id)
+        cache.forget(key)
+        return None
+    return Plan(content=entry.content, header=entry.header, tensors=tensors, path=entry.path)
+
+
+def _tensors(entry: Entry) -> PlanTensors | None:
+    try:
+        return [
+            (str(name), str(kind), str(dtype), [int(side) for side in sides])
+            for name, kind, dtype, sides in entry.header["facts"]["tensors"]
+        ]
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _fits(tensors: PlanTensors, spec: EngineSpec) -> bool:
+    """True when a plan has the tensors of the spec and no others."""
+    wanted = {(tensor.name, "input"): tensor for tensor in spec.inputs}
+    wanted |= {(tensor.name, "output"): tensor for tensor in spec.outputs}
+    return sorted(wanted) == sorted((name, kind) for name, kind, _, _ in tensors) and all(
+        wanted[name, kind].accepts(dtype, tuple(None if side == -1 else side for side in sides))
+        for name, kind, dtype, sides in tensors
+    )
+
+
+def _plan_key(module: ModuleType, spec: EngineSpec, path: Path, precision: str) -> dict[str, Any]:
+    return {
+        "kind": "plan",
+        "schema": _SCHEMA,
+        "module": module.__name__,
+        "runtime": module.plan_key(precision),
+        "onnx_sha256": _sha256(path),
+        "precision": precision,
+        "calibration_sha256": _sha256(calibration_path(spec)) if precision == "int8" else None,
+        "inputs": [
+            [tensor.name, tensor.dtype, list(tensor.shape), tensor.min_shape, tensor.opt_shape, tensor.max_shape]
+            for tensor in spec.inputs
+        ],
+    }
+
+
+def _timing_key(module: ModuleType, precision: str) -> dict[str, Any]:
+    """What timings hold for: the runtime and the GPU. Where a back end does not say, its whole key."""
+    runtime = module.timing_key() if hasattr(module, "timing_key") else module.plan_key(precision)
+    return {"kind": "timing", "schema": _SCHEMA, "module": module.__name__, "runtime": runtime}
+
+
+def _say_waiting(progress: Callable[[str, float], None]) -> None:
+    logger.warning("another process builds the same plan; waiting for it")
+    progress("waiting for another process", 0.0)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise EngineSpecError(f"{path} cannot be read: {error.strerror}; install the engine again") from error
