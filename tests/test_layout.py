@@ -20,7 +20,7 @@ from usassist.engine.registry import AUTO_ORDER
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(module.name for module in pkgutil.walk_packages(usassist.__path__, "usassist."))
-NEEDS_TORCH = re.compile(r"usassist\.training")
+NEEDS_TORCH = re.compile(r"usassist\.(training|engine\.onnx_torch)")
 
 
 @pytest.mark.parametrize("folder", ["engines", "calibration"])
@@ -68,7 +68,7 @@ def test_every_module_lists_its_public_names(name: str) -> None:
 
 def test_tables_agree_with_the_files() -> None:
     files = {path.stem for path in (ROOT / "usassist/engine/backends").glob("*.py")} - {"__init__"}
-    assert files == set(BACKENDS)
+    assert files == {backend.module for backend in BACKENDS.values()}
     assert set(AUTO_ORDER) <= set(BACKENDS) - {"null"}
     children = {path.stem for path in (ROOT / "usassist/app/children").glob("*.py")} - {"__init__"}
     assert children == set(CHILDREN)
@@ -85,20 +85,24 @@ def test_only_config_reads_the_environment() -> None:
 
 
 def test_every_dependency_that_is_imported_is_declared() -> None:
+    """What an extra brings is imported where it is used, or in folders that nothing else imports at the top."""
     declared = {_package(item) for item in _project()["dependencies"]}
-    train = {_package(item) for item in _project()["optional-dependencies"]["train"]}
+    extras = {name: {_package(item) for item in items} for name, items in _project()["optional-dependencies"].items()}
+    folders = {"training": extras["train"], "onnx_torch": extras["torch"]}
+    lazily = set().union(*(items for name, items in extras.items() if name != "dev"))
     names = {"cv2": "opencv-python", "zmq": "pyzmq", "sklearn": "scikit-learn"}
     for path in (ROOT / "usassist").rglob("*.py"):
-        allowed = declared | (train if "training" in path.parts else set())
-        for found in _imports(path) - set(sys.stdlib_module_names) - {"usassist"}:
-            assert names.get(found, found) in allowed, f"{path} imports {found}"
+        tree = ast.parse(path.read_text())
+        here = declared.union(*(items for folder, items in folders.items() if folder in path.parts))
+        for nodes, allowed in ((tree.body, here), (list(ast.walk(tree)), here | lazily)):
+            for found in _imports(nodes) - set(sys.stdlib_module_names) - {"usassist"}:
+                assert names.get(found, found).replace("_", "-") in allowed, f"{path} imports {found}"
 
 
-def _imports(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text())
+def _imports(nodes: list[ast.AST]) -> set[str]:
     return {
         name.split(".")[0]
-        for node in ast.walk(tree)
+        for node in nodes
         for name in (
             [alias.name for alias in node.names]
             if isinstance(node, ast.Import)

@@ -4,6 +4,7 @@ Capture and inference share one process, so that pixels reach the engine without
 thread takes frames from the source, publishes each at once (a picture never waits for inference) and puts it into a
 slot that holds one frame. The loop takes the newest frame out of the slot. A frame that was overwritten there is
 published as ``no_result`` with the cause ``dropped``: every frame that the source gave ends as exactly one result.
+Between two frames the loop asks the relay whether another back end is to answer from now on.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ import numpy.typing as npt
 from usassist.bus import EngineBody, HealthBody, LabelBody, PointBody, Publisher, SessionBody, SessionState
 from usassist.calibrate import DEFAULT_POINT, ScoreCalibration
 from usassist.clock import Clock
-from usassist.engine import Engine, EngineSpec
-from usassist.errors import EngineSpecError, UsAssistError
+from usassist.engine import Engine, EngineSpec, Relay
+from usassist.errors import BackendFailedError, EngineSpecError, UsAssistError
 from usassist.modalities.ultrasound import DescriptorModel, UltrasoundTask
 from usassist.records import Answer, Cause, Frame, Result, ResultState, SourceInfo
 from usassist.sources import Source
@@ -153,8 +154,11 @@ class StreamSummary:
     realtime : the source kept its own time; if not, latency includes waiting for the frame before
     score_calibration_id, point : of the scores, None when they are not calibrated
     frames : that the source gave
+    backend : the one that answers, or the last that did
     by_state : results per state
     by_cause : results without an answer, per cause
+    by_backend : answers and late answers, per back end
+    changes : every take-over of one back end from another, in words, with the first frame that it concerns
     nodules : detections in all answers together
     decode_errors : pictures that the source holds but could not decode
     latency : of answered frames, capture to published result, ms
@@ -171,6 +175,8 @@ class StreamSummary:
     frames: int = 0
     by_state: Counter[str] = field(default_factory=Counter)
     by_cause: Counter[str] = field(default_factory=Counter)
+    by_backend: Counter[str] = field(default_factory=Counter)
+    changes: list[dict[str, Any]] = field(default_factory=list)
     nodules: int = 0
     decode_errors: int = 0
     latency: LatencyLog = field(default_factory=LatencyLog)
@@ -200,6 +206,8 @@ class StreamSummary:
             "frames_per_s": round(self.frames / self.elapsed_s, 2) if self.elapsed_s > 0 else None,
             "engine_id": self.engine_id,
             "backend": self.backend,
+            "answers_by_backend": dict(self.by_backend),
+            "backend_changes": self.changes,
             "score_calibration_id": self.score_calibration_id,
             "point": None if self.point is None else msgspec.structs.asdict(self.point),
         }
@@ -211,7 +219,7 @@ class Stream:
     Parameters
     ----------
     source : opened
-    engine : opened
+    relay : holds the engine that answers, and those that take over
     publisher : bound
     clock : the source's clock
     session_id : of every frame
@@ -227,7 +235,7 @@ class Stream:
     def __init__(
         self,
         source: Source,
-        engine: Engine,
+        relay: Relay,
         publisher: Publisher,
         clock: Clock,
         *,
@@ -242,12 +250,11 @@ class Stream:
     ) -> None:
         self._source = source
         self._info: SourceInfo = source.info
-        self._engine = engine
-        if engine.spec.modality not in TASKS:
-            raise EngineSpecError(
-                f"engine {engine.spec.engine_id} is for {engine.spec.modality}, which does not stream"
-            )
-        self._task = TASKS[engine.spec.modality](engine.spec, scores, point, descriptors)
+        self._relay = relay
+        spec = relay.spec
+        if spec.modality not in TASKS:
+            raise EngineSpecError(f"engine {spec.engine_id} is for {spec.modality}, which does not stream")
+        self._task = TASKS[spec.modality](spec, scores, point, descriptors)
         self.publisher = publisher
         self._clock = clock
         self._realtime = realtime
@@ -262,11 +269,12 @@ class Stream:
         self._next_announcement_ns = 0
         self._next_health_ns = 0
         self._last_error = ""
-        self._engine_body = _engine_body(engine, scores, point, descriptors)
+        self._changes_told = 0
+        self._engine_body = _engine_body(spec, scores, point, descriptors)
         self.summary = StreamSummary(
             session_id=session_id,
-            engine_id=engine.spec.engine_id,
-            backend=engine.backend,
+            engine_id=spec.engine_id,
+            backend=relay.backend,
             realtime=realtime,
             score_calibration_id=self._engine_body.score_calibration_id,
             point=self._engine_body.point,
@@ -296,6 +304,8 @@ class Stream:
                     self._slot.close()  # do not wait for a source that hangs
                 for lost in overwritten:
                     self._give_up(lost, interrupted=interrupted)
+                if self._relay.poll():
+                    self._tell_change(self._last_captured_id if frame is None else frame.frame_id)
                 if frame is not None:
                     if interrupted:
                         self._give_up(frame, interrupted=True)
@@ -333,17 +343,22 @@ class Stream:
     def _answer(self, frame: Frame) -> None:
         t_start_ns = self._clock.now_ns()
         state, cause, reason = ResultState.NO_RESULT, Cause.ENGINE_ERROR, ""
-        answer = Answer()
+        answer, engine, backend = Answer(), self._relay.engine, self._relay.backend
+        failure: BackendFailedError | None = None
         try:
-            answer = self._task(frame, self._engine)
+            if engine is None:
+                reason = self._last_error = f"no back end answers: {self._relay.note}"
+            else:
+                answer = self._task(frame, engine)
         except Exception as error:
             # Whatever fails between frame and answer, this frame has no result, and the stream goes on.
             logger.exception("no result for frame %d", frame.frame_id)
             reason = self._last_error = str(error) if isinstance(error, UsAssistError) else f"engine failed: {error!r}"
+            failure = error if isinstance(error, BackendFailedError) else None
         t_end_ns = self._clock.now_ns()
         age_ms = (t_end_ns - frame.t_capture_ns) / 1e6
         if not reason:
-            if self._engine.backend == "null":
+            if backend == "null":
                 cause, reason = Cause.NULL_ENGINE, "back end null computes nothing"
                 answer = Answer()
             elif self._realtime and age_ms > self._max_age_ms:
@@ -353,7 +368,23 @@ class Stream:
             else:
                 state = ResultState.FINDING if len(answer.detections) else ResultState.NO_FINDING
         dropped, self._dropped_since_answer = self._dropped_since_answer, 0
-        self._publish(frame, state, None if state.is_answer else cause, reason, answer, (t_start_ns, t_end_ns), dropped)
+        t_infer_ns = (t_start_ns, t_end_ns)
+        self._publish(frame, state, None if state.is_answer else cause, reason, answer, t_infer_ns, dropped, backend)
+        if failure is not None:
+            self._relay.fail(failure)
+            self._tell_change(frame.frame_id + 1)
+
+    def _tell_change(self, frame_id: int) -> None:
+        """Tell the bus that another back end answers from a frame on, before that frame's result."""
+        summary = self.summary
+        if self._relay.engine is not None:
+            summary.backend = self._relay.backend
+        for change in self._relay.changes[self._changes_told :]:
+            summary.changes.append(
+                {"frame_id": frame_id, "before": change.before, "after": change.after, "reason": change.reason}
+            )
+        self._changes_told = len(self._relay.changes)
+        self._announce(force=True)
 
     def _give_up(self, frame: Frame, *, interrupted: bool) -> None:
         """Say of a frame that the engine was never asked about it."""
@@ -363,7 +394,8 @@ class Stream:
             if interrupted
             else (Cause.DROPPED, "the engine was busy; a newer frame took its place")
         )
-        self._publish(frame, ResultState.NO_RESULT, cause, reason, Answer(), (None, None), 0)
+        backend = self._relay.backend
+        self._publish(frame, ResultState.NO_RESULT, cause, reason, Answer(), (None, None), 0, backend)
 
     def _publish(
         self,
@@ -374,6 +406,7 @@ class Stream:
         answer: Answer,
         t_infer_ns: tuple[int | None, int | None],
         frames_dropped: int,
+        backend: str,
     ) -> None:
         result = Result(
             session_id=frame.session_id,
@@ -383,7 +416,7 @@ class Stream:
             t_infer_start_ns=t_infer_ns[0],
             t_infer_end_ns=t_infer_ns[1],
             engine_id=self._engine_body.engine_id,
-            backend=self._engine.backend,
+            backend=backend,
             calibration_id=frame.calibration_id,
             image_hw_px=frame.image_hw_px,
             frames_dropped=frames_dropped,
@@ -400,6 +433,8 @@ class Stream:
         summary.frames += 1
         summary.by_state[state] += 1
         summary.nodules += len(answer.detections)
+        if state.is_answer or state is ResultState.STALE:
+            summary.by_backend[backend] += 1
         if cause is not None:
             summary.by_cause[cause] += 1
         if t_infer_ns[0] is not None:
@@ -414,6 +449,9 @@ class Stream:
         now_ns = self._clock.now_ns()
         if force or now_ns >= self._next_announcement_ns:
             self._next_announcement_ns = now_ns + _ENGINE_PERIOD_NS
+            self._engine_body = msgspec.structs.replace(
+                self._engine_body, backend=self._relay.backend, note=self._relay.note
+            )
             self.publisher.event("engine", self._engine_body)
             self.publisher.event("session", self._session_body())
         if force or now_ns >= self._next_health_ns:
@@ -464,16 +502,16 @@ class Stream:
 
 
 def _engine_body(
-    engine: Engine, scores: ScoreCalibration | None, point: str, descriptors: DescriptorModel | None
+    spec: EngineSpec, scores: ScoreCalibration | None, point: str, descriptors: DescriptorModel | None
 ) -> EngineBody:
     """What the bus is told of the engine; thresholds are those of the scores that are published."""
-    spec, cut = engine.spec, None if scores is None else scores.point(point)
+    cut = None if scores is None else scores.point(point)
     labels = spec.labels
     if cut is not None:
         labels = tuple(dataclasses.replace(label, score_threshold=cut.score) for label in labels)
     return EngineBody(
         engine_id=spec.engine_id,
-        backend=engine.backend,
+        backend="none",
         labels=tuple(
             LabelBody(**{name: getattr(label, name) for name in LabelBody.__struct_fields__}) for label in labels
         ),

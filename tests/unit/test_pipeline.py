@@ -11,12 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.samples import make_scores
+from tests.samples import make_relay, make_scores
 from usassist.bus import SessionState, Subscriber, frame_from, result_from
 from usassist.bus.publisher import Publisher
 from usassist.clock import MonotonicClock
+from usassist.engine import Relay
 from usassist.engine.spec import EngineSpec, Golden, TensorSpec
-from usassist.errors import EngineError, EngineSpecError, SourceError
+from usassist.errors import (
+    BackendFailedError,
+    EngineError,
+    EngineOutputError,
+    EngineSpecError,
+    PlanMissingError,
+    SourceError,
+)
 from usassist.modalities.ultrasound.descriptors import DescriptorModel, LogisticTable
 from usassist.pipeline import LatencyLog, Slot, Stream, StreamSummary
 from usassist.records import Cause, Frame, LabelSpec, Result, ResultState
@@ -63,8 +71,12 @@ class FakeEngine:
         self.spec = _spec()
         self.backend = backend
         self.calls = 0
+        self.closed = threading.Event()
         self._act = act
         self._finds = finds
+
+    def close(self) -> None:
+        self.closed.set()
 
     def infer(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         self.calls += 1
@@ -91,7 +103,7 @@ class Run:
         self.publisher = Publisher(address, "us0", MonotonicClock(), lossless=not realtime)
         self.stream = Stream(
             source,
-            engine,
+            engine if isinstance(engine, Relay) else make_relay(engine),
             self.publisher,
             MonotonicClock(),
             session_id="s",
@@ -342,7 +354,9 @@ def test_an_engine_that_ultrasound_cannot_feed_is_refused(
     engine.spec = _spec(**changes)
     publisher = Publisher(bus_address, "us0", MonotonicClock())
     with pytest.raises(EngineSpecError, match=message):
-        Stream(_null(1), engine, publisher, MonotonicClock(), session_id="s", realtime=False, max_age_ms=1.0)
+        Stream(
+            _null(1), make_relay(engine), publisher, MonotonicClock(), session_id="s", realtime=False, max_age_ms=1.0
+        )
     publisher.close()
 
 
@@ -374,3 +388,101 @@ def test_the_slot_keeps_the_newest_and_hands_over_what_it_overwrote() -> None:
     slot.close()
     assert slot.take(0) == (frames[3], [], True)
     assert slot.take(0) == (None, [], False)
+
+
+def _broken_from(call: int) -> Callable[[int], None]:
+    def act(index: int) -> None:
+        if index >= call:
+            raise BackendFailedError("back end fake failed: lost device")
+
+    return act
+
+
+def test_a_back_end_that_fails_costs_one_frame_and_the_next_takes_over(bus_address: str) -> None:
+    first, second = FakeEngine(_broken_from(20)), FakeEngine(backend="spare")
+    run = Run(bus_address, make_relay(first, second), _null(60))
+    summary = run()
+    assert [result.frame_id for result in run.results] == list(range(60))
+    assert [result.backend for result in run.results] == ["fake"] * 21 + ["spare"] * 39
+    lost = run.results[20]
+    assert (lost.state, lost.cause) == (ResultState.NO_RESULT, Cause.ENGINE_ERROR)
+    assert "lost device" in lost.reason
+    assert summary.by_state == {ResultState.FINDING: 59, ResultState.NO_RESULT: 1}
+    assert summary.by_backend == {"fake": 20, "spare": 39}
+    assert [(change["frame_id"], change["before"], change["after"]) for change in summary.changes] == [
+        (21, "fake", "spare")
+    ]
+    assert first.closed.wait(10)
+    assert {body.backend for body in run.engines} == {"fake", "spare"}
+    assert "spare took over" in run.engines[-1].note
+
+
+def test_an_answer_of_the_wrong_shape_is_a_failure_of_the_back_end(bus_address: str) -> None:
+    def lie(index: int) -> None:
+        if index == 3:
+            raise EngineOutputError("mask_prob must be [1, 1, 32, 48]")
+
+    run = Run(bus_address, make_relay(FakeEngine(lie), FakeEngine(backend="spare")), _null(10))
+    run()
+    assert [result.backend for result in run.results] == ["fake"] * 4 + ["spare"] * 6
+
+
+def test_a_fault_outside_the_engine_costs_its_frame_and_no_back_end(bus_address: str) -> None:
+    def act(index: int) -> None:
+        if index == 3:
+            raise ValueError("a fault in the postprocessing")
+
+    run = Run(bus_address, make_relay(FakeEngine(act), FakeEngine(backend="spare")), _null(10))
+    summary = run()
+    assert summary.by_state == {ResultState.FINDING: 9, ResultState.NO_RESULT: 1}
+    assert summary.by_backend == {"fake": 9}
+    assert summary.changes == []
+
+
+def test_where_no_back_end_is_left_every_frame_says_so(bus_address: str) -> None:
+    run = Run(bus_address, make_relay(FakeEngine(_broken_from(5))), _null(20))
+    summary = run()
+    assert [result.frame_id for result in run.results] == list(range(20))
+    assert [result.state for result in run.results[5:]] == [ResultState.NO_RESULT] * 15
+    assert {result.backend for result in run.results[6:]} == {"none"}
+    assert all("lost device" in result.reason for result in run.results[5:])
+    assert summary.by_backend == {"fake": 5}
+    assert summary.backend == "fake"
+
+
+def test_a_better_back_end_takes_over_between_two_frames_without_a_gap(bus_address: str) -> None:
+    ready, better = threading.Event(), FakeEngine(backend="better")
+    spec = better.spec
+
+    class Build:
+        def poll(self) -> tuple[str, str, float]:
+            return ("done", "", 1.0) if ready.is_set() else ("building", "tactics", 0.5)
+
+        def close(self) -> None:
+            pass
+
+    slow = FakeEngine(lambda index: ready.set() if index == 30 else time.sleep(0.001))
+    first = (1, slow, [PlanMissingError("no plan")])
+    relay = Relay(
+        spec,
+        [("tensorrt", "fp16"), ("openvino", "int8")],
+        lambda *_pair: better,  # type: ignore[arg-type, return-value]
+        lambda *_pair: Build(),
+        MonotonicClock(),
+        first,  # type: ignore[arg-type]
+    )
+    relay._candidates[0].again_ns, relay._candidates[0].needs_build = 0, True  # this machine could not run it
+    run = Run(bus_address, relay, _null(400))
+    summary = run()
+    assert [result.frame_id for result in run.results] == list(range(400))
+    assert summary.by_state == {ResultState.FINDING: 400}
+    backends = [result.backend for result in run.results]
+    switch = backends.index("better")
+    assert 30 < switch < 400
+    assert backends == ["fake"] * switch + ["better"] * (400 - switch)
+    assert summary.changes == [
+        {"frame_id": switch, "before": "fake", "after": "better", "reason": "it is ready"},
+    ]
+    announced = [body.backend for body in run.engines]
+    assert announced.index("better") > 0
+    assert not slow.closed.is_set()  # it stands by

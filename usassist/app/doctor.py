@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from usassist.app.native import explain_import_error
@@ -84,7 +85,7 @@ def print_findings(findings: list[Finding]) -> None:
     table = Table("", "what", "found", title="usassist doctor", title_justify="left")
     for item in findings:
         mark = "[green]ok[/]" if item.ok else "[red]no[/]" if item.needed else "[yellow]--[/]"
-        table.add_row(mark, item.what, item.detail)
+        table.add_row(mark, escape(item.what), escape(item.detail))
     Console().print(table)
 
 
@@ -139,35 +140,41 @@ def _display() -> tuple[bool, str]:
 
 
 def _engines() -> list[Finding]:
-    """Open every engine with every back end and in every precision that can run."""
-    from usassist.engine import BACKENDS, list_engines, runs, why_unavailable
+    """Open every engine with every back end, in every precision that `auto` would take there."""
+    from usassist.engine import BACKENDS, candidates, list_engines, why_unavailable
 
     specs = list_engines()
     if not specs:
         return [Finding(what="engines", ok=False, detail="there is none; install usassist again")]
-    findings = []
+    findings: list[Finding] = []
+    missing: dict[str, list[str]] = {}
     for backend in BACKENDS:
         reason = why_unavailable(backend)
         if reason is not None:
-            findings.append(Finding(what=f"back end {backend}", ok=False, detail=reason, needed=False))
-            continue
-        if backend == "null":
-            continue
-        findings += [_answer(spec, backend, name) for spec in specs for name in spec.precisions if runs(backend, name)]
+            missing.setdefault(reason, []).append(backend)
+        elif backend != "null":
+            findings += [_answer(spec, *pair) for spec in specs for pair in candidates(spec, backend)]
+    for reason, names in missing.items():
+        what = f"back end{'s' if len(names) > 1 else ''} {', '.join(names)}"
+        findings.append(Finding(what=what, ok=False, detail=reason, needed=False))
     return findings + [_scores(spec.engine_id) for spec in specs]
 
 
 def _answer(spec: EngineSpec, backend: str, precision: str) -> Finding:
-    """Whether an engine answers its golden input; where its INT8 does not, its parent still runs."""
-    from usassist.engine import open_engine
+    """Whether an engine answers its golden input; where its INT8 does not, its parent still runs.
+
+    What comes with the package is needed; what came beside it is not.
+    """
+    from usassist.engine.registry import open_checked
 
     parent = precision == spec.precision
+    needed = parent and backend in ("openvino", "onnxruntime")
     what = f"back end {backend}" if parent else f"back end {backend} {precision}"
     try:
-        with open_engine(spec, backend, precision=precision) as engine:
+        with open_checked(spec, backend, 0, precision) as engine:
             detail = f"{spec.engine_id} meets its golden output within {engine.verify():.2g}"
     except UsAssistError as error:
-        return Finding(what=what, ok=False, detail=str(error), needed=parent)
+        return Finding(what=what, ok=False, detail=str(error), needed=needed)
     return Finding(what=what, ok=True, detail=detail if parent else f"{detail} on average")
 
 

@@ -33,6 +33,10 @@ _FINISH_S = 120.0
 class Progress(Protocol):
     """What is told while a replay runs."""
 
+    def building(self, stage: str, share: float) -> None:
+        """A plan is being built, before anything is open; 0 to 1 of it is done."""
+        ...
+
     def opened(self, info: SourceInfo) -> None:
         """Source and engine are open."""
         ...
@@ -87,7 +91,9 @@ def replay(options: StreamOptions, folder: Path, *, overlay_video: bool, window:
             if not options.bus:
                 options = dataclasses.replace(options, bus=stack.enter_context(private_bus()))
             stop = stack.enter_context(stop_on_signal())
-            stream = stack.enter_context(open_stream(options, on_open=progress.opened, on_result=progress.result))
+            stream = stack.enter_context(
+                open_stream(options, on_open=progress.opened, on_result=progress.result, on_build=progress.building)
+            )
             children["record"].begin({"address": options.bus, "folder": str(folder)})
             if overlay_video:
                 children["overlay_video"].begin({"address": options.bus, "path": str(folder / "overlay.mkv")})

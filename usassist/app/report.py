@@ -7,12 +7,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from usassist.app.replay import Outcome
 from usassist.bus import PointBody
-from usassist.engine import BACKENDS, list_engines, why_unavailable
+from usassist.engine import BACKENDS, EngineSpec, candidates, is_ready, list_engines, why_unavailable
 from usassist.records import Result, ResultState, SourceInfo
 
 __all__ = ["BarProgress", "engine_table", "print_engine_table", "print_outcome", "render_with_progress"]
@@ -45,14 +46,24 @@ class BarProgress:
             transient=True,
         )
         self._task: TaskID | None = None
+        self._building: TaskID | None = None
         self._findings = 0
 
     def opened(self, info: SourceInfo) -> None:
         """Source and engine are open."""
+        if self._building is not None:
+            self._progress.remove_task(self._building)
         self._progress.start()
         self._task = self._progress.add_task(
             info.description, total=info.frame_count or info.frame_count_estimate, note=""
         )
+
+    def building(self, stage: str, share: float) -> None:
+        """A plan is being built, before anything is open."""
+        if self._building is None:
+            self._progress.start()
+            self._building = self._progress.add_task("building", total=100, note="")
+        self._progress.update(self._building, completed=round(100 * share), description=stage or "building")
 
     def result(self, result: Result) -> None:
         """One more frame has its result."""
@@ -86,6 +97,14 @@ def print_outcome(outcome: Outcome) -> None:
     causes = ", ".join(f"{cause.replace('_', ' ')} {n}" for cause, n in summary["no_answer_by_cause"].items() if n)
     if causes:
         table.add_row("  why not answered", causes)
+    for change in summary["backend_changes"]:
+        table.add_row(
+            f"from frame {change['frame_id']}",
+            f"{change['after']} in the place of {change['before']}: {change['reason']}",
+        )
+    if len(summary["answers_by_backend"]) > 1:
+        answered = ", ".join(f"{name} {count}" for name, count in summary["answers_by_backend"].items())
+        table.add_row("answered by", answered)
     table.add_row("nodules outlined", str(summary["nodules"]))
     table.add_row("operating point", _point(summary["point"]))
     if summary["decode_errors"]:
@@ -126,6 +145,7 @@ def engine_table() -> dict[str, Any]:
                 "task": spec.task,
                 "precisions": list(spec.precisions),
                 "labels": [label.name for label in spec.labels],
+                "auto": _auto(spec),
                 "licence": spec.licence,
                 "intended_use": spec.intended_use,
             }
@@ -139,18 +159,28 @@ def engine_table() -> dict[str, Any]:
     }
 
 
+def _auto(spec: EngineSpec) -> str | None:
+    """Back end and precision that `auto` begins with here; None when nothing can run the engine."""
+    return next((" ".join(pair) for pair in candidates(spec) if is_ready(spec, *pair)), None)
+
+
 def print_engine_table(document: dict[str, Any]) -> None:
     """Show :func:`engine_table`."""
     console = Console()
-    engines = Table("engine", "modality", "task", "precisions", "labels", title="Engines", title_justify="left")
+    engines = Table(title="Engines", title_justify="left")
+    engines.add_column("engine", no_wrap=True)
+    for name in ("for", "precisions", "labels", "auto takes here"):
+        engines.add_column(name)
     for item in document["engines"]:
         lists = [", ".join(item[key]) for key in ("precisions", "labels")]
-        engines.add_row(item["engine_id"], item["modality"], item["task"], *lists)
+        name, _, _ = item["engine_id"].partition("+")
+        purpose = f"{item['modality']}, {item['task'].replace('_', ' ')}"
+        engines.add_row(name, purpose, *lists, item["auto"] or "nothing")
     console.print(engines)
     backends = Table("back end", "here", "why not", title="Back ends", title_justify="left")
     for item in document["backends"]:
         note = "computes nothing; every result says so" if item["name"] == "null" else item["reason"] or ""
-        backends.add_row(item["name"], "yes" if item["available"] else "no", note)
+        backends.add_row(item["name"], "yes" if item["available"] else "no", escape(note))
     console.print(backends)
 
 

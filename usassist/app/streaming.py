@@ -12,7 +12,7 @@ from pathlib import Path
 from usassist.bus import Publisher
 from usassist.calibrate import DEFAULT_POINT, ScoreCalibration, load_geometry, load_score_calibration
 from usassist.clock import MonotonicClock
-from usassist.engine import find_engine, open_engine
+from usassist.engine import Relay, find_engine
 from usassist.errors import UsageError
 from usassist.modalities.ultrasound import DescriptorModel
 from usassist.pipeline import Stream
@@ -35,7 +35,8 @@ class StreamOptions:
     ----------
     source : address, see ``usassist.sources``
     bus : address of the bus
-    engine, backend, threads, precision : see ``usassist.engine.open_engine``
+    engine, backend, threads, precision : see ``usassist.engine.Relay.open``
+    engines : folder of engines; None = those that ship
     point : operating point of the engine; ``auto`` = ``balanced``, or the engine's own thresholds where its scores are
         not calibrated
     score_folder : of score calibrations; None = the one that ships
@@ -54,6 +55,7 @@ class StreamOptions:
     threads: int = 0
     precision: str = "auto"
     point: str = "auto"
+    engines: str | None = None
     score_folder: str | None = None
     fast: bool = False
     repeat: bool = False
@@ -70,6 +72,7 @@ def open_stream(
     *,
     on_open: Callable[[SourceInfo], None] | None = None,
     on_result: Callable[[Result], None] | None = None,
+    on_build: Callable[[str, float], None] | None = None,
 ) -> Iterator[Stream]:
     """Open everything, engine first, and give a stream that is ready to run; close everything at the end.
 
@@ -78,6 +81,7 @@ def open_stream(
     options : what to stream
     on_open : called when source and engine are open, before anything is published
     on_result : called after every published result
+    on_build : told how the build of a plan goes that a named back end needs first
 
     Raises
     ------
@@ -87,7 +91,7 @@ def open_stream(
     clock = MonotonicClock()
     with contextlib.ExitStack() as stack:
         geometry = load_geometry(options.calibration) if options.calibration else None
-        spec = find_engine(options.engine)
+        spec = find_engine(options.engine, Path(options.engines) if options.engines else None)
         scores, point = _choose_point(spec.engine_id, options)
         descriptors = DescriptorModel.load(spec.folder, spec.engine_id)
         source = stack.enter_context(
@@ -102,7 +106,9 @@ def open_stream(
                 clock=clock,
             )
         )
-        engine = stack.enter_context(open_engine(spec, options.backend, options.threads, options.precision))
+        relay = stack.enter_context(
+            Relay.open(spec, options.backend, options.threads, options.precision, clock=clock, progress=on_build)
+        )
         info = source.info
         if on_open is not None:
             on_open(info)
@@ -113,7 +119,7 @@ def open_stream(
         stack.callback(publisher.close)
         stream = Stream(
             source,
-            engine,
+            relay,
             publisher,
             clock,
             session_id=options.session_id,

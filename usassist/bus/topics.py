@@ -137,6 +137,8 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     ``descriptor_agreement`` tells, by the name of each descriptor that results may carry, how well it agreed with
     readers, in words and numbers. It is the same for every nodule, so it is here and not in each result; who shows a
     descriptor shows this with it.
+    ``note`` tells what goes on beside the stream, for example that a plan is being built, and why the back end changed.
+    It came with 1.2.
     """
 
     engine_id: str
@@ -146,6 +148,7 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     score_calibration_id: str | None = None
     point: PointBody | None = None
     descriptor_agreement: dict[str, str] = {}
+    note: str = ""
 
 
 class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,7 +217,7 @@ TOPICS: dict[str, Topic] = {
     for topic in (
         Topic(name="frame", version=(1, 0), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
         Topic(name="result", version=(1, 1), rate_hz=None, recorded=True, lane="event", body=ResultBody),
-        Topic(name="engine", version=(1, 1), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
+        Topic(name="engine", version=(1, 2), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
         Topic(name="session", version=(1, 0), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
         Topic(name="health", version=(1, 0), rate_hz=2.0, recorded=True, lane="event", body=HealthBody),
     )

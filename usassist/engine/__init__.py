@@ -4,7 +4,16 @@ What can be run lies as data in ``engines/``; the runtimes that run it are one f
 """
 
 from usassist.engine.base import Engine
-from usassist.engine.registry import BACKENDS, PRECISIONS, open_engine, runs, why_unavailable
+from usassist.engine.registry import (
+    BACKENDS,
+    PRECISIONS,
+    candidates,
+    is_ready,
+    open_engine,
+    runs,
+    why_unavailable,
+)
+from usassist.engine.relay import Relay
 from usassist.engine.spec import EngineSpec, TensorSpec, find_engine, list_engines, load_spec
 
 __all__ = [
@@ -12,8 +21,11 @@ __all__ = [
     "PRECISIONS",
     "Engine",
     "EngineSpec",
+    "Relay",
     "TensorSpec",
+    "candidates",
     "find_engine",
+    "is_ready",
     "list_engines",
     "load_spec",
     "open_engine",

@@ -1,12 +1,14 @@
 """How fast every back end runs an engine here, in every precision.
 
 A machine is never quiet. So all variants are opened first and then take turns, a few inferences each, in an order
-that moves on by one every round: whatever else the machine does falls on all of them. What can be compared is the
-ratio to the FP32 reference of the same rounds; milliseconds hold for this machine at this moment.
+that moves on by one every round: whatever else the machine does falls on all of them. A slow one gives its turn away
+after a second, so that it does not take the time of the others. What can be compared is the ratio to the FP32
+reference of the same rounds; milliseconds hold for this machine at this moment.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -18,15 +20,24 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.engine.base import Engine
+from usassist.engine.probe import golden_input
 from usassist.engine.registry import BACKENDS, PRECISIONS, load_engine, why_not
 from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendUnavailableError, EngineError, UsageError
 
-__all__ = ["BenchReport", "Left", "Variant", "bench"]
+__all__ = ["BenchReport", "Judge", "Left", "Variant", "bench", "meets_golden"]
 
 REFERENCE = ("onnxruntime", "fp32")
 
+Judge = Callable[[Engine], str | None]
+"""Asked once for every variant, after the timing: why it must not be used; None = it may."""
+
 _TURN = 10  # inferences that count, of one variant in one round; one more before them warms its caches
+_TURN_S = 1.0  # a slow variant gives its turn away after so long, unless the inferences are counted
+_WARM_UP = 20  # first inferences that are looked at, and no more of them than fit in so many seconds
+_WARM_UP_S = 5.0
+_WARM_UP_LEAST = 3
+_SETTLED = 1.25  # times the median of the later half of them
 _COMPUTES_NOTHING = "computes nothing, so there is nothing to time"
 
 
@@ -37,21 +48,28 @@ class Variant:
     Attributes
     ----------
     backend, precision : what was timed
-    golden_error : why the golden input was not answered as it must be; None = it was
+    device : what it ran on
+    rejected : why it must not be used, as the judge says; None = it may
     cold_open_ms : hash, load and compile, once, without the import of the runtime
     first_ms : the first inference
+    warm_up_count, warm_up_ms : inferences until the times settle, and how long they took together. Settled is the
+        first that takes at most 1.25 times the median of the later half of the first 20
     p50_ms, p95_ms, p99_ms : of the inferences that count
     per_s : inferences per second, one after the other
-    growth_mb : resident memory (10⁶ bytes) that opening and the first inference added; None = cannot be read here
+    growth_mb : resident memory (10⁶ bytes) of this process that opening and the first inference added, without the
+        memory of a GPU; None = cannot be read here
     ratio : p50 of a round against that of the reference in the same round, median over the rounds; less is faster
     count : inferences that count
     """
 
     backend: str
     precision: str
-    golden_error: str | None
+    device: str
+    rejected: str | None
     cold_open_ms: float
     first_ms: float
+    warm_up_count: int
+    warm_up_ms: float
     p50_ms: float
     p95_ms: float
     p99_ms: float
@@ -82,7 +100,8 @@ class BenchReport:
     reference : back end and precision that ratios are against
     variants : by ratio, fastest first
     left_out : those that did not run
-    fastest : back end and precision of the fastest that answered its golden input; None = none did
+    judged_by : what a variant had to pass to be called the fastest, in words
+    fastest : back end and precision of the fastest that passed; None = none did
     """
 
     engine_id: str
@@ -91,17 +110,27 @@ class BenchReport:
     reference: tuple[str, str]
     variants: tuple[Variant, ...]
     left_out: tuple[Left, ...]
+    judged_by: str
     fastest: tuple[str, str] | None
 
 
 @dataclass(slots=True, kw_only=True)
 class _Run:
     engine: Engine
-    golden_error: str | None
     cold_open_ms: float
-    first_ms: float
+    first_ms: list[float]
     growth_mb: float | None
+    rejected: str | None = None
     turns: list[npt.NDArray[np.float64]] = field(default_factory=list)
+
+
+def meets_golden(engine: Engine) -> str | None:
+    """The judge that needs nothing else: why an engine does not answer its golden input as it must; None = it does."""
+    try:
+        engine.verify()
+    except EngineError as error:
+        return str(error)
+    return None
 
 
 def bench(
@@ -112,6 +141,8 @@ def bench(
     threads: int = 0,
     seconds: float = 10.0,
     count: int | None = None,
+    judge: Judge = meets_golden,
+    judged_by: str = "answered its golden input",
     clock: Callable[[], float] = time.perf_counter,
 ) -> BenchReport:
     """Open every variant that can run here, let them take turns on the golden input, and compare.
@@ -123,6 +154,8 @@ def bench(
     threads : CPU threads; 0 = as many as the process may use
     seconds : go on for so long after all are open; at least one round is done
     count : inferences of each variant instead
+    judge : says which variants may be called the fastest
+    judged_by : what `judge` asks, in words
     clock : seconds, rising
 
     Raises
@@ -136,7 +169,7 @@ def bench(
     """
     left: list[Left] = []
     runs: list[_Run] = []
-    inputs = _golden_input(spec)
+    inputs = golden_input(spec)
     try:
         for backend, precision in _variants(spec, tuple(backends), tuple(precisions)):
             reason = why_not(spec, backend, precision) or (_COMPUTES_NOTHING if backend == "null" else None)
@@ -155,12 +188,14 @@ def bench(
             wanted = _TURN if count is None else min(_TURN, count - rounds * _TURN)
             for index in range(len(runs)):
                 run = runs[(index + rounds) % len(runs)]
-                run.turns.append(_turn(run.engine, inputs, wanted, clock))
+                run.turns.append(_turn(run.engine, inputs, wanted, _TURN_S if count is None else math.inf, clock))
             rounds += 1
+        for run in runs:
+            run.rejected = judge(run.engine)
     finally:
         for run in runs:
             run.engine.close()
-    return _report(spec, threads, rounds, runs, left)
+    return _report(spec, threads, rounds, runs, left, judged_by)
 
 
 def _variants(spec: EngineSpec, backends: tuple[str, ...], precisions: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -170,11 +205,6 @@ def _variants(spec: EngineSpec, backends: tuple[str, ...], precisions: tuple[str
     # A precision that was not asked for by name and that the engine does not have is no variant at all.
     wanted = [name for name in precisions if len(precisions) == 1 or name in spec.precisions or name == "int8"]
     return [(backend, precision) for backend in backends for precision in sorted(wanted)]
-
-
-def _golden_input(spec: EngineSpec) -> dict[str, npt.NDArray[Any]]:
-    stored = spec.golden.load([tensor.name for tensor in spec.inputs])
-    return {tensor.name: np.ascontiguousarray(stored[tensor.name], tensor.dtype) for tensor in spec.inputs}
 
 
 def _open(
@@ -191,35 +221,42 @@ def _open(
     try:
         engine.infer(inputs)
         first_s, after_mb = clock(), _resident_mb()
+        later_s = [clock()]
+        while len(later_s) < _WARM_UP and (len(later_s) < _WARM_UP_LEAST or later_s[-1] - later_s[0] < _WARM_UP_S):
+            engine.infer(inputs)
+            later_s.append(clock())
     except EngineError:
         engine.close()
         raise
-    golden_error = None
-    try:
-        engine.verify()
-    except EngineError as error:
-        golden_error = str(error)
     return _Run(
         engine=engine,
-        golden_error=golden_error,
         cold_open_ms=1e3 * (opened_s - start_s),
-        first_ms=1e3 * (first_s - opened_s),
+        first_ms=[1e3 * (first_s - opened_s), *(1e3 * np.diff(np.array(later_s, np.float64))).tolist()],
         growth_mb=None if before_mb is None or after_mb is None else after_mb - before_mb,
     )
 
 
+def _warm_up(times_ms: list[float]) -> tuple[int, float]:
+    """How many of the first inferences came before the first settled one, and how long they took, ms."""
+    settled_ms = _SETTLED * float(np.median(times_ms[len(times_ms) // 2 :]))
+    count = next(index for index, time_ms in enumerate(times_ms) if time_ms <= settled_ms)
+    return count, sum(times_ms[:count])
+
+
 def _turn(
-    engine: Engine, inputs: dict[str, npt.NDArray[Any]], count: int, clock: Callable[[], float]
+    engine: Engine, inputs: dict[str, npt.NDArray[Any]], count: int, seconds: float, clock: Callable[[], float]
 ) -> npt.NDArray[np.float64]:
     engine.infer(inputs)
     times_s = [clock()]
-    for _ in range(count):
+    while len(times_s) == 1 or (len(times_s) <= count and times_s[-1] - times_s[0] < seconds):
         engine.infer(inputs)
         times_s.append(clock())
     return 1e3 * np.diff(np.array(times_s, np.float64))
 
 
-def _report(spec: EngineSpec, threads: int, rounds: int, runs: list[_Run], left: list[Left]) -> BenchReport:
+def _report(
+    spec: EngineSpec, threads: int, rounds: int, runs: list[_Run], left: list[Left], judged_by: str
+) -> BenchReport:
     def name(run: _Run) -> tuple[str, str]:
         return run.engine.runtime, run.engine.precision
 
@@ -230,14 +267,18 @@ def _report(spec: EngineSpec, threads: int, rounds: int, runs: list[_Run], left:
     for run in runs:
         every = np.concatenate(run.turns)
         p50, p95, p99 = (float(value) for value in np.percentile(every, [50, 95, 99]))
+        warm_up_count, warm_up_ms = _warm_up(run.first_ms)
         ratios = np.array([np.median(turn) for turn in run.turns]) / per_round
         variants.append(
             Variant(
                 backend=run.engine.runtime,
                 precision=run.engine.precision,
-                golden_error=run.golden_error,
+                device=run.engine.device,
+                rejected=run.rejected,
                 cold_open_ms=run.cold_open_ms,
-                first_ms=run.first_ms,
+                first_ms=run.first_ms[0],
+                warm_up_count=warm_up_count,
+                warm_up_ms=warm_up_ms,
                 p50_ms=p50,
                 p95_ms=p95,
                 p99_ms=p99,
@@ -248,7 +289,7 @@ def _report(spec: EngineSpec, threads: int, rounds: int, runs: list[_Run], left:
             )
         )
     variants.sort(key=lambda item: item.ratio)
-    fastest = next((item for item in variants if item.golden_error is None), None)
+    fastest = next((item for item in variants if item.rejected is None), None)
     return BenchReport(
         engine_id=spec.engine_id,
         threads=threads,
@@ -256,6 +297,7 @@ def _report(spec: EngineSpec, threads: int, rounds: int, runs: list[_Run], left:
         reference=name(reference),
         variants=tuple(variants),
         left_out=tuple(left),
+        judged_by=judged_by,
         fastest=None if fastest is None else (fastest.backend, fastest.precision),
     )
 

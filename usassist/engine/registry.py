@@ -1,47 +1,87 @@
 """The table of back ends, and how an engine is opened with one of them.
 
-A back end is one file in ``engine/backends/`` that offers four names: ``REQUIRES`` (what it imports), ``FORMATS``
-(the artifacts it reads, best first), ``PRECISIONS`` (what it runs) and ``open(spec, path, threads, precision) ->
-Session``. It imports its runtime inside ``open``, so that a machine without that runtime can still list, test and run
-the others. See ``docs/engines.md``.
+A back end is a row of :data:`BACKENDS`: a file in ``engine/backends/`` and the device that it runs on. The file offers
+``REQUIRES`` (what it imports), ``FORMATS`` (the artifacts it reads, best first), ``PRECISIONS`` (what it runs, in the
+order in which ``auto`` takes them) and ``open``. It imports its runtime inside its functions, so that a machine
+without that runtime can still list, test and run the others. See ``docs/engines.md``.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from usassist.engine.base import Engine
+from usassist.engine.cuda import why_no_cuda
+from usassist.engine.half import half_artifact, why_no_half
 from usassist.engine.int8 import load_calibration
+from usassist.engine.plan import build_plan, find_plan, forget_plan, plan_path
 from usassist.engine.spec import INT8_ARTIFACT, EngineSpec
-from usassist.errors import BackendUnavailableError, EngineError, EngineNotFoundError, UsageError
+from usassist.errors import BackendUnavailableError, EngineError, EngineNotFoundError, PlanMissingError, UsageError
 
 __all__ = [
     "AUTO_ORDER",
     "BACKENDS",
     "PRECISIONS",
+    "Backend",
+    "Progress",
+    "candidates",
+    "is_ready",
     "load_engine",
+    "needs_plan",
     "open_artifact",
+    "open_checked",
     "open_engine",
+    "open_first",
+    "prepare",
+    "prepared",
+    "prepared_path",
     "runs",
     "why_not",
+    "why_not_build",
     "why_unavailable",
 ]
 
 logger = logging.getLogger(__name__)
 
-# name → what to install when it is missing
-BACKENDS: dict[str, str] = {
-    "openvino": "pip install openvino",
-    "onnxruntime": "pip install onnxruntime",
-    "null": "",
+Progress = Callable[[str, float], None]
+"""Told what is being done and how much of it is done, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One row of the table.
+
+    Attributes
+    ----------
+    module : the file in ``engine/backends/``
+    device : ``cpu``, ``cuda``, or ``none`` where nothing is computed
+    install : what to do when its runtime is missing
+    """
+
+    module: str
+    device: str
+    install: str
+
+
+# In the order in which `auto` tries them.
+BACKENDS: dict[str, Backend] = {
+    "tensorrt": Backend("tensorrt", "cuda", "pip install 'usassist[tensorrt]'"),
+    "tensorrt-rtx": Backend("tensorrt_rtx", "cuda", "pip install 'usassist[tensorrt-rtx]'"),
+    "onnxruntime-cuda": Backend("onnxruntime", "cuda", "put onnxruntime-gpu in the place of onnxruntime"),
+    "torch-cuda": Backend("torch", "cuda", "pip install 'usassist[torch]'"),
+    "openvino": Backend("openvino", "cpu", "pip install openvino"),
+    "onnxruntime": Backend("onnxruntime", "cpu", "pip install onnxruntime"),
+    "torch": Backend("torch", "cpu", "pip install 'usassist[torch]'"),
+    "null": Backend("null", "none", ""),
 }
 # `auto` takes the first that can run. `null` computes nothing and is never taken without being asked for.
-AUTO_ORDER = ("openvino", "onnxruntime")
-# `auto` takes the first that the engine has and the back end runs.
-PRECISIONS = ("int8", "fp32", "fp16")
+AUTO_ORDER = tuple(name for name in BACKENDS if name != "null")
+PRECISIONS = ("fp32", "fp16", "int8")
 
 
 def why_unavailable(backend: str) -> str | None:
@@ -52,12 +92,30 @@ def why_unavailable(backend: str) -> str | None:
     EngineNotFoundError
         If there is no back end of that name.
     """
-    for name in _module(backend).REQUIRES:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            return f"{name} cannot be imported ({error}); {BACKENDS[backend]}"
-    return None
+    module, row = _module(backend), BACKENDS[backend]
+    # The device comes first: a TensorRT runtime without a driver ends the interpreter, and no `except` helps.
+    reason = why_no_cuda() if row.device == "cuda" else None
+    reason = reason or _missing(module, row)
+    if reason is None and hasattr(module, "why_not_here"):
+        reason = module.why_not_here(row.device)
+    return reason
+
+
+def why_not_build(backend: str) -> str | None:
+    """Why a back end cannot build plans here; None when it can, or when it needs none.
+
+    Some can build where they cannot run: TensorRT for RTX compiles without a GPU.
+    """
+    if not needs_plan(backend):
+        return None
+    module, row = _module(backend), BACKENDS[backend]
+    reason = why_no_cuda() if module.BUILD_NEEDS_DEVICE else None
+    return reason or _missing(module, row)
+
+
+def needs_plan(backend: str) -> bool:
+    """True when a back end runs a plan that has to be built from the ONNX first, which takes a while."""
+    return hasattr(_module(backend), "build_plan")
 
 
 def runs(backend: str, precision: str) -> bool:
@@ -71,39 +129,88 @@ def runs(backend: str, precision: str) -> bool:
     return precision in _module(backend).PRECISIONS
 
 
-def why_not(spec: EngineSpec, backend: str, precision: str) -> str | None:
+def why_not(spec: EngineSpec, backend: str, precision: str, *, build: bool = False) -> str | None:
     """Why a back end cannot run an engine in a precision here, with what to do; None when it can, as far as is known.
+
+    Parameters
+    ----------
+    build : ask whether it can build a plan here, instead of whether it can run
 
     Raises
     ------
     EngineNotFoundError
         If there is no back end of that name.
     """
-    reason = why_unavailable(backend)
+    reason = why_not_build(backend) if build else why_unavailable(backend)
     if reason is not None:
-        return f"back end {backend} cannot run here: {reason}"
+        return f"back end {backend} cannot {'build' if build else 'run'} here: {reason}"
     if precision not in spec.precisions:
         return _has_not(spec, precision)
     if not runs(backend, precision):
         return f"back end {backend} does not run {precision}; use another --backend, or --precision {spec.precision}"
-    if _artifact(spec, backend, precision) is None:
+    artifact = _artifact(spec, backend, precision)
+    if artifact is None:
         formats = ", ".join(_module(backend).FORMATS)
         return f"back end {backend} reads {formats}; {spec.engine_id} has none; use another --backend"
-    return None
+    return why_no_half() if _is_derived(spec, precision) else None
 
 
-def open_engine(spec: EngineSpec, backend: str = "auto", threads: int = 0, precision: str = "auto") -> Engine:
+def candidates(spec: EngineSpec, backend: str = "auto", precision: str = "auto") -> list[tuple[str, str]]:
+    """Back ends and precisions in the order in which they are to be tried; whether each can run here is not asked.
+
+    Parameters
+    ----------
+    backend : a name of :data:`BACKENDS`, or ``auto`` for all of :data:`AUTO_ORDER`
+    precision : one of :data:`PRECISIONS`, or ``auto`` for all that the engine has and the back end runs
+
+    Raises
+    ------
+    EngineNotFoundError
+        If there is no back end of that name.
+    UsageError
+        If there is no precision of that name.
+    BackendUnavailableError
+        If the engine does not have the precision.
+    """
+    if precision != "auto":
+        if precision not in PRECISIONS:
+            raise UsageError(f"no precision {precision}; known: auto, {', '.join(sorted(PRECISIONS))}")
+        if precision not in spec.precisions:
+            raise BackendUnavailableError(_has_not(spec, precision))
+    pairs = []
+    for name in AUTO_ORDER if backend == "auto" else (backend,):
+        offered = [item for item in _module(name).PRECISIONS if item in spec.precisions]
+        if precision != "auto":
+            offered = [precision] if precision in offered or backend != "auto" else []
+        # FP16 is derived where it pays; on a processor it only costs accuracy, so it is never taken by itself there.
+        elif BACKENDS[name].device != "cuda":
+            offered = [item for item in offered if not _is_derived(spec, item)]
+        pairs += [(name, item) for item in offered or [spec.precision]]
+    return pairs
+
+
+def open_engine(
+    spec: EngineSpec,
+    backend: str = "auto",
+    threads: int = 0,
+    precision: str = "auto",
+    *,
+    progress: Progress | None = None,
+) -> Engine:
     """Open an engine: weights checked, tensors checked, golden input answered as it must be.
 
-    The golden input is also the warm-up, so the first frame is not slower than the rest.
+    The golden input is also the warm-up, so the first frame is not slower than the rest. A back end that is named and
+    needs a plan builds it first, which takes minutes; ``auto`` takes only what is ready
+    (:class:`usassist.engine.relay.Relay` builds in the background).
 
     Parameters
     ----------
     spec : from ``find_engine``
     backend : a name of :data:`BACKENDS`, or ``auto`` for the first of :data:`AUTO_ORDER` that can run it
     threads : CPU threads; 0 = as many as the process may use
-    precision : ``fp32`` or ``int8``, or ``auto`` for ``int8`` where the engine has it and the back end runs it, else
-        the parent's. What cannot be used is then left with a warning; a precision that is named is used or refused.
+    precision : one of :data:`PRECISIONS`, or ``auto`` for the first that the engine has and the back end runs. What
+        cannot be used is then left with a warning; a precision that is named is used or refused.
+    progress : told how a build goes
 
     Raises
     ------
@@ -116,20 +223,95 @@ def open_engine(spec: EngineSpec, backend: str = "auto", threads: int = 0, preci
     EngineError
         If weights, calibration, tensors or golden output do not agree with the spec.
     """
-    if precision != "auto" and precision not in PRECISIONS:
-        raise UsageError(f"no precision {precision}; known: auto, {', '.join(sorted(PRECISIONS))}")
+    pairs = candidates(spec, backend, precision)
     if backend != "auto":
-        return _open(spec, backend, threads, precision)
-    if precision not in ("auto", *spec.precisions):
-        raise BackendUnavailableError(_has_not(spec, precision))
-    reasons = []
-    for name in AUTO_ORDER:
+        pairs = prepared(spec, pairs, progress)
+    return open_first(spec, pairs, threads)[1]
+
+
+def open_first(spec: EngineSpec, pairs: list[tuple[str, str]], threads: int) -> tuple[int, Engine, list[EngineError]]:
+    """Open the first back end and precision that can be opened.
+
+    Returns
+    -------
+    index : which of `pairs`
+    engine : opened, and its golden input answered
+    errors : why those before it could not be opened, in their order
+
+    Raises
+    ------
+    BackendUnavailableError
+        If none can; the message says why each cannot.
+    EngineError
+        The reason itself, where there is only one.
+    """
+    errors: list[EngineError] = []
+    for index, (backend, precision) in enumerate(pairs):
         try:
-            return _open(spec, name, threads, precision)
+            return index, open_checked(spec, backend, threads, precision), errors
         except EngineError as error:
-            logger.warning("back end %s cannot run %s: %s", name, spec.engine_id, error)
-            reasons.append(f"{name}: {error}")
-    raise BackendUnavailableError(f"no back end can run {spec.engine_id}: " + " | ".join(reasons))
+            if len(pairs) == 1:
+                raise
+            # What is not here at all is no news to the user of `auto`; what is here and fails is.
+            level = logging.INFO if isinstance(error, BackendUnavailableError) else logging.WARNING
+            logger.log(level, "back end %s cannot run %s in %s: %s", backend, spec.engine_id, precision, error)
+            errors.append(error)
+    reasons = [f"{backend} {precision}: {error}" for (backend, precision), error in zip(pairs, errors, strict=True)]
+    raise BackendUnavailableError(f"no back end can run {spec.engine_id}: " + " | ".join(_once(reasons)))
+
+
+def prepared(spec: EngineSpec, pairs: list[tuple[str, str]], progress: Progress | None = None) -> list[tuple[str, str]]:
+    """Those of one back end's pairs that can be opened, after the plan of the first has been built where one is needed.
+
+    Raises
+    ------
+    EngineError
+        If the back end cannot run or cannot build here.
+    """
+    backend, precision = pairs[0]
+    reason = why_unavailable(backend)
+    if reason is not None:
+        raise BackendUnavailableError(f"back end {backend} cannot run here: {reason}")
+    prepare(spec, backend, precision, progress)
+    return pairs[:1] if needs_plan(backend) else pairs
+
+
+def open_checked(spec: EngineSpec, backend: str, threads: int, precision: str) -> Engine:
+    """Open one back end in one precision, and ask it the golden input.
+
+    A plan that does not answer it as it must is thrown away, so that the next build makes another.
+
+    Raises
+    ------
+    PlanMissingError
+        If its plan has not been built.
+    EngineError
+        As `open_engine`.
+    """
+    engine = load_engine(spec, backend, threads, precision)
+    if backend == "null":
+        return engine
+    try:
+        difference = engine.verify()
+    except EngineError:
+        engine.close()
+        if needs_plan(backend):
+            forget_plan(_module(backend), spec, artifact_path(spec, backend, precision), precision)
+        raise
+    logger.info("%s on %s: golden output met within %.3g", spec.engine_id, engine.backend, difference)
+    return engine
+
+
+def is_ready(spec: EngineSpec, backend: str, precision: str) -> bool:
+    """True when a back end can run an engine in a precision at once: nothing is missing, and its plan is built."""
+    if why_not(spec, backend, precision) is not None:
+        return False
+    if not needs_plan(backend):
+        return True
+    try:
+        return find_plan(_module(backend), spec, artifact_path(spec, backend, precision), precision) is not None
+    except EngineError:
+        return False
 
 
 def load_engine(spec: EngineSpec, backend: str, threads: int, precision: str) -> Engine:
@@ -137,17 +319,15 @@ def load_engine(spec: EngineSpec, backend: str, threads: int, precision: str) ->
 
     Raises
     ------
+    PlanMissingError
+        If its plan has not been built.
     EngineError
         As `open_engine`, except for the golden output.
     """
     reason = why_not(spec, backend, precision)
-    artifact = _artifact(spec, backend, precision)
-    if reason is not None or artifact is None:
-        raise BackendUnavailableError(reason or f"back end {backend} reads nothing of {spec.engine_id}")
-    path = spec.check_weights(artifact)
-    if precision == "int8" and artifact == INT8_ARTIFACT:
-        load_calibration(spec)
-    return open_artifact(spec, backend, threads, precision, path)
+    if reason is not None:
+        raise BackendUnavailableError(reason)
+    return open_artifact(spec, backend, threads, precision, artifact_path(spec, backend, precision))
 
 
 def open_artifact(spec: EngineSpec, backend: str, threads: int, precision: str, path: Path) -> Engine:
@@ -155,10 +335,26 @@ def open_artifact(spec: EngineSpec, backend: str, threads: int, precision: str, 
 
     Raises
     ------
+    PlanMissingError
+        If the back end needs a plan of this file and there is none.
     EngineError
         If the back end cannot load the file, or its tensors differ from the spec.
     """
-    session = _module(backend).open(spec, path, threads, precision)
+    module = _module(backend)
+    if needs_plan(backend):
+        plan = find_plan(module, spec, path, precision)
+        if plan is None:
+            raise PlanMissingError(
+                f"back end {backend} has no plan of {spec.engine_id} in {precision} for this machine; "
+                f"build it: usassist engine build {spec.name} --backend {backend} --precision {precision}"
+            )
+        try:
+            session = module.open_plan(spec, plan)
+        except PlanMissingError:  # it is there and cannot be read: the next build makes another
+            forget_plan(module, spec, path, precision)
+            raise
+    else:
+        session = module.open(spec, path, device=BACKENDS[backend].device, threads=threads, precision=precision)
     try:
         return Engine(spec, backend, session, precision)
     except EngineError:
@@ -166,30 +362,63 @@ def open_artifact(spec: EngineSpec, backend: str, threads: int, precision: str, 
         raise
 
 
-def _open(spec: EngineSpec, backend: str, threads: int, precision: str) -> Engine:
-    if precision != "auto":
-        return _open_checked(spec, backend, threads, precision)
-    usable = [name for name in PRECISIONS if name in spec.precisions and runs(backend, name)]
-    for name in usable[:-1]:
-        try:
-            return _open_checked(spec, backend, threads, name)
-        except EngineError as error:
-            if why_unavailable(backend) is not None:
-                raise
-            logger.warning("back end %s cannot run %s in %s: %s", backend, spec.engine_id, name, error)
-    return _open_checked(spec, backend, threads, usable[-1] if usable else spec.precision)
+def artifact_path(spec: EngineSpec, backend: str, precision: str) -> Path:
+    """The file that a back end reads for a precision, with its hash checked; FP16 is derived where there is none.
+
+    Raises
+    ------
+    EngineError
+        If there is none, it is not the file that the spec names, or its calibration does not fit.
+    """
+    artifact = _artifact(spec, backend, precision)
+    if artifact is None:
+        raise BackendUnavailableError(why_not(spec, backend, precision) or f"{backend} reads nothing of {spec.name}")
+    path = spec.check_weights(artifact)
+    if artifact == INT8_ARTIFACT:
+        load_calibration(spec)
+    return half_artifact(spec, path) if _is_derived(spec, precision) else path
 
 
-def _open_checked(spec: EngineSpec, backend: str, threads: int, precision: str) -> Engine:
-    engine = load_engine(spec, backend, threads, precision)
-    if backend != "null":
+def prepare(spec: EngineSpec, backend: str, precision: str, progress: Progress | None = None) -> bool:
+    """Build what a back end needs before it can open an engine, in this process; a moment where it is there already.
+
+    Returns
+    -------
+    built : False when nothing had to be built
+
+    Raises
+    ------
+    EngineError
+        If it cannot be built here; nothing half-built stays behind.
+    """
+    if not needs_plan(backend):
+        return False
+    reason = why_not(spec, backend, precision, build=True)
+    if reason is not None:
+        raise BackendUnavailableError(reason)
+    path = artifact_path(spec, backend, precision)
+    return build_plan(_module(backend), spec, path, precision, progress or (lambda _stage, _share: None))
+
+
+def prepared_path(spec: EngineSpec, backend: str, precision: str) -> Path:
+    """Where that lies which :func:`prepare` makes: the plan, or the file that a back end without plans reads.
+
+    Raises
+    ------
+    EngineError
+        As :func:`artifact_path`.
+    """
+    path = artifact_path(spec, backend, precision)
+    return plan_path(_module(backend), spec, path, precision) if needs_plan(backend) else path
+
+
+def _missing(module: ModuleType, row: Backend) -> str | None:
+    for name in module.REQUIRES:
         try:
-            difference = engine.verify()
-        except EngineError:
-            engine.close()
-            raise
-        logger.info("%s on %s: golden output met within %.3g", spec.engine_id, engine.backend, difference)
-    return engine
+            importlib.import_module(name)
+        except ImportError as error:
+            return f"{name} cannot be imported ({error}); {row.install}"
+    return module.why_not_installed() if hasattr(module, "why_not_installed") else None
 
 
 def _has_not(spec: EngineSpec, precision: str) -> str:
@@ -198,13 +427,23 @@ def _has_not(spec: EngineSpec, precision: str) -> str:
     return f"{spec.engine_id} has {has}, not {precision}; use --precision {spec.precision}{make}"
 
 
+def _is_derived(spec: EngineSpec, precision: str) -> bool:
+    """True when an artefact of that precision is made from the parent on this machine."""
+    return precision == "fp16" != spec.precision
+
+
 def _artifact(spec: EngineSpec, backend: str, precision: str) -> str | None:
-    """Name of the artefact that a back end reads for a precision; None when there is none."""
-    suffix = "" if precision == spec.precision else f"_{precision}"
+    """The artefact that a back end reads for a precision, or that it is derived from; None when there is none."""
+    suffix = "" if precision == spec.precision or _is_derived(spec, precision) else f"_{precision}"
     return next((name + suffix for name in _module(backend).FORMATS if name + suffix in spec.artifacts), None)
+
+
+def _once(reasons: Iterable[str]) -> list[str]:
+    """One reason for each back end: that its runtime is missing need not be said for every precision."""
+    return list({reason.split(": ", 1)[1]: reason for reason in reversed(list(reasons))}.values())[::-1]
 
 
 def _module(backend: str) -> ModuleType:
     if backend not in BACKENDS:
         raise EngineNotFoundError(f"no back end {backend}; known: auto, {', '.join(BACKENDS)}")
-    return importlib.import_module(f"usassist.engine.backends.{backend}")
+    return importlib.import_module(f"usassist.engine.backends.{BACKENDS[backend].module}")

@@ -82,7 +82,8 @@ class Recorder:
         self._video_key: tuple[tuple[int, int], str] | None = None
         self._video_count = 0
         self._end = StreamEnd(abandoned)
-        self._engines: dict[str, EngineBody] = {}
+        self._engines: dict[tuple[str, str], EngineBody] = {}  # by engine and back end
+        self._engine: dict[str, EngineBody] = {}  # by engine: as it was announced last
         self._calibrations: set[str] = set()
         self.frames = 0
         self.results = 0
@@ -133,11 +134,14 @@ class Recorder:
         if name == "result":
             result = result_from(message)
             self.results += 1
-            line = result_line(result, self._engines.get(result.engine_id), message.t_publish_ns)
+            line = result_line(result, self._engine.get(result.engine_id), message.t_publish_ns)
             self._files["results.jsonl"].write(_to_json(line) + b"\n")
-        elif name == "engine" and message.body.engine_id not in self._engines:
-            self._engines[message.body.engine_id] = message.body
-            self._write_session(complete=False)
+        elif name == "engine":
+            body = message.body
+            self._engine[body.engine_id] = body
+            if (body.engine_id, body.backend) not in self._engines:  # the first, or another back end took over
+                self._engines[body.engine_id, body.backend] = body
+                self._write_session(complete=False)
 
     def _take_frame(self, frame: Frame) -> None:
         image = frame.image

@@ -72,6 +72,7 @@ def head(**changes: object) -> Head:
         source="µ-scanner",
         engine_id="e@1.0.0+0",
         backend="openvino",
+        engine_note="",
         intended_use="research",
         labels=tuple(LABELS.values()),
         point="balanced: finds 95 of 100 nodules",

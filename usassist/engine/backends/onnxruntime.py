@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the reference, and the fallback of every other back end."""
+"""ONNX Runtime: on the CPU the reference, and the fallback of every other back end; on CUDA where it has that."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from usassist.engine.base import Session, Tensors
 from usassist.engine.spec import EngineSpec
-from usassist.errors import EngineError
+from usassist.errors import BackendUnavailableError, EngineError
 
-__all__ = ["FORMATS", "PRECISIONS", "REQUIRES", "open"]
+__all__ = ["FORMATS", "PRECISIONS", "REQUIRES", "open", "why_not_here"]
 
 REQUIRES = ("onnxruntime",)
 FORMATS = ("onnx",)
@@ -27,19 +27,25 @@ _DTYPES = {
 }
 
 
-class _OnnxRuntimeSession:
-    device = "CPU"
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
-    def __init__(self, path: Path, threads: int) -> None:
+
+class _OnnxRuntimeSession:
+    def __init__(self, path: Path, device: str, threads: int) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(str(path), options, providers=_providers(device))
         except Exception as error:  # the runtime's own classes derive from nothing narrower
             raise EngineError(f"ONNX Runtime cannot load {path.name}: {error}; install the engine again") from error
+        if _PROVIDERS[device] not in session.get_providers():  # it goes on without one that does not start
+            raise BackendUnavailableError(
+                f"ONNX Runtime could not start on {device}; look at its own messages, or use --backend onnxruntime"
+            )
+        self.device = device.upper()
         self._session: Any = session
         self.inputs = {node.name: _describe(node) for node in session.get_inputs()}
         self.outputs = {node.name: _describe(node) for node in session.get_outputs()}
@@ -56,7 +62,7 @@ class _OnnxRuntimeSession:
         self._session = None
 
 
-def open(spec: EngineSpec, path: Path, threads: int, precision: str) -> Session:
+def open(spec: EngineSpec, path: Path, *, device: str, threads: int, precision: str) -> Session:
     """Load an ONNX file.
 
     Raises
@@ -64,7 +70,23 @@ def open(spec: EngineSpec, path: Path, threads: int, precision: str) -> Session:
     EngineError
         If ONNX Runtime cannot load it.
     """
-    return _OnnxRuntimeSession(path, threads)
+    return _OnnxRuntimeSession(path, device, threads)
+
+
+def why_not_here(device: str) -> str | None:
+    """Why it cannot run on a device here; None when it can, as far as its build goes."""
+    import onnxruntime
+
+    if _PROVIDERS[device] in onnxruntime.get_available_providers():
+        return None
+    return "this build of ONNX Runtime has no CUDA; pip uninstall onnxruntime, then pip install onnxruntime-gpu"
+
+
+def _providers(device: str) -> list[Any]:
+    if device == "cpu":
+        return [_PROVIDERS["cpu"]]
+    # TF32 would round FP32 to ten bits; the golden check and the spec speak of FP32.
+    return [(_PROVIDERS["cuda"], {"use_tf32": "0", "cudnn_conv_algo_search": "EXHAUSTIVE"}), _PROVIDERS["cpu"]]
 
 
 def _describe(node: Any) -> tuple[str, tuple[int | None, ...]]:

@@ -124,7 +124,8 @@ class Painter:
         self._write(_NOTICE, width - notice_width - 10, bottom, _DIM, 12)
         ran = result.backend if result is not None else (engine.backend if engine is not None else "")
         name = engine.engine_id.partition("+")[0] if engine is not None else "no engine"
-        self._write(self._fit(f"{name}  {ran}", width - notice_width - 40, 12), 10, bottom, _DIM, 12)
+        note = f"  –  {engine.note}" if engine is not None and engine.note else ""
+        self._write(self._fit(f"{name}  {ran}{note}", width - notice_width - 40, 12), 10, bottom, _DIM, 12)
 
     def _write(self, text: str, x: int, y: int, color: Color, size: int, weight: int = 400) -> int:
         if not text:

@@ -89,7 +89,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     ``session_id``, ``frame_id`` and ``image_hw_px`` are None before the first frame. ``state``, ``headline``,
     ``detail`` and ``draw`` are those of ``sinks.view.View``. ``live`` is false when the picture is an old one, because
     nothing newer comes. ``age_ms`` is from capture to ``t_ms``, None where that means nothing. ``t_ms`` is monotonic
-    time at which the packet was made. ``point`` is the engine's operating point in words.
+    time at which the packet was made. ``point`` is the engine's operating point in words. ``backend`` is the one that
+    answered the frame, and ``engine_note`` tells what goes on beside the stream.
     """
 
     session_id: str | None
@@ -104,6 +105,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     engine_id: str
     backend: str
+    engine_note: str
     intended_use: str
     point: str
     labels: tuple[Label, ...]

@@ -164,6 +164,7 @@ function writeStream(live, now) {
   set("source", head.source);
   set("engine", head.engine_id || "–");
   set("backend", head.backend || "–");
+  set("engine-note", head.engine_note);
   set("point", head.point || "–");
   set("use", head.intended_use || "–");
   set("session", head.session_id ?? "–");
