@@ -5,10 +5,11 @@ EXTRAS ?= dev
 VENV   := .venv
 BIN    := $(VENV)/bin
 DATA   := $(wildcard ../shared/data)
+TENSORRT_API := 10.16.1.11 11.4.0.106
 export USASSIST_DATA ?= $(if $(DATA),$(abspath $(DATA)))
 
 .DEFAULT_GOAL := help
-.PHONY: help replay demo test lint clips train-smoke wheel clean
+.PHONY: help replay demo test lint clips kill-builds tensorrt-api train-smoke wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -40,6 +41,12 @@ clips: $(VENV)/.installed-$(EXTRAS)  ## play every real clip below USASSIST_DATA
 	@echo "==> playing every clip of ultrasound_clips_lung and ultrasound_clips_itkpocus in its own time"
 	@$(BIN)/python -m tests.replay.every_clip $(USASSIST_DATA)/ultrasound_clips_lung $(USASSIST_DATA)/ultrasound_clips_itkpocus
 
+kill-builds: $(VENV)/.installed-$(EXTRAS)  ## kill builds of the shipped engine's plan, and look at what they leave (needs the extra tensorrt-rtx)
+	@echo "==> killing 20 builds with TensorRT for RTX at moments spread over a build"
+	@$(BIN)/python -m tests.engines.kill_builds thyroid_nodule tensorrt-rtx
+
+tensorrt-api: $(TENSORRT_API:%=$(VENV)/tensorrt-api/%)  ## the Python names of TensorRT 10 and 11, for the test that compares ours with them
+
 train-smoke: $(VENV)/.installed-train  ## two epochs of the first run of the engine's recipe, on the data sets below USASSIST_DATA
 	@test -n "$(USASSIST_DATA)" || { echo "USASSIST_DATA names no folder; set it to the folder with the data sets" >&2; exit 1; }
 	@echo "==> training for two epochs and exporting; the result is of no use, the run is the test"
@@ -59,6 +66,13 @@ $(VENV)/bin/python:
 	  || { echo "usassist needs Python 3.11 or newer, and $(PYTHON) is older; name another with: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) \
 	  || { echo "python3 cannot make environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; rm -rf $(VENV); exit 1; }
+
+$(VENV)/tensorrt-api/%: | $(VENV)/bin/python
+	@echo "==> fetching the Python names of TensorRT $* (nothing can be run with them)"
+	@rm -rf $@.part
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --no-compile \
+	  --target $@.part tensorrt_cu13_bindings==$*
+	@mv $@.part $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "==> installing usassist and what it needs (about a minute the first time)"

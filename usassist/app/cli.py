@@ -14,10 +14,12 @@ import typer
 from typer.exceptions import TyperException
 
 from usassist import __version__
-from usassist.app.engines import bench, quantize
+from usassist.app.build import build, cache_app
+from usassist.app.engines import FolderOption, bench, quantize
 from usassist.app.evaluate import evaluate_app
 from usassist.app.native import explain_import_error
 from usassist.app.train import train
+from usassist.app.verify import verify
 from usassist.config import load_config
 from usassist.errors import UsageError, UsAssistError
 
@@ -36,7 +38,10 @@ app.add_typer(engine_app, name="engine")
 app.add_typer(phantom_app, name="phantom")
 app.command()(train)
 engine_app.command()(bench)
+engine_app.command()(build)
+engine_app.add_typer(cache_app, name="cache")
 engine_app.command()(quantize)
+engine_app.command("verify")(verify)
 app.add_typer(evaluate_app, name="eval")
 
 EngineOption = Annotated[str | None, typer.Option(help="Engine: NAME or NAME@VERSION.")]
@@ -70,6 +75,7 @@ def replay(
     precision: PrecisionOption = None,
     point: PointOption = None,
     threads: Annotated[int | None, typer.Option(min=0, help="CPU threads of the engine; 0 = all.")] = None,
+    engines: FolderOption = None,
     fast: Annotated[bool, typer.Option("--fast", help="Answer every frame as fast as possible.")] = False,
     repeat: Annotated[bool, typer.Option("--repeat", help="Start again at the end.")] = False,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
@@ -95,6 +101,7 @@ def replay(
         source=source,
         bus=bus or "",
         engine=engine or settings.stream.engine,
+        engines=None if engines is None else str(engines.resolve()),
         backend=backend or settings.stream.backend,
         precision=precision or settings.stream.precision,
         point=point or settings.stream.point,

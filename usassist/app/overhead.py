@@ -1,0 +1,205 @@
+"""What the engine layer costs over calling OpenVINO directly: ``usassist engine bench NAME --overhead``.
+
+Both run the same file with the same options, each compiled on its own, and take turns, the first of a round being the
+second of the next: whatever else the machine does falls on both. What is compared is the median of a round with the
+median of the same round. A busy machine leaves a wide interval, so the layer's own work (checks of inputs and outputs,
+dictionaries) is timed apart too, with a back end that has its answer ready.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from usassist.engine import EngineSpec
+from usassist.engine.base import Engine
+from usassist.engine.probe import golden_input
+from usassist.engine.registry import artifact_path, open_engine, why_not
+from usassist.errors import BackendUnavailableError
+
+__all__ = ["Overhead", "measure_overhead", "overheads", "print_overheads"]
+
+Array = npt.NDArray[Any]
+Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
+_TURN = 5  # inferences of each in one round; one more before them warms its caches
+_ALONE = 500  # calls with a ready answer
+_DRAWS = 2000
+_BACKEND = "openvino"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overhead:
+    """One precision.
+
+    Attributes
+    ----------
+    precision : of the file
+    direct_p50_ms, layer_p50_ms : median over all inferences, without and with the layer
+    ratio : layer to direct, median over the rounds; `ratio_low` to `ratio_high` is its 95 % interval
+    difference_ms : layer less direct, likewise
+    own_ms : the layer's own work, median over calls with a ready answer
+    rounds : turns of each
+    """
+
+    precision: str
+    direct_p50_ms: float
+    layer_p50_ms: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    difference_ms: float
+    difference_low_ms: float
+    difference_high_ms: float
+    own_ms: float
+    rounds: int
+
+
+def overheads(spec: EngineSpec, *, threads: int, seconds: float) -> tuple[Overhead, ...]:
+    """Measure every precision of an engine that OpenVINO can run here, for `seconds` in all.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If OpenVINO can run none of them.
+    EngineError
+        If one of them cannot be opened.
+    """
+    reasons = {precision: why_not(spec, _BACKEND, precision) for precision in spec.precisions}
+    able = [precision for precision, reason in reasons.items() if reason is None]
+    if not able:
+        raise BackendUnavailableError(f"the overhead is measured with OpenVINO: {next(iter(reasons.values()))}")
+    inputs = golden_input(spec)
+    done = []
+    for precision in able:
+        direct = _direct(spec, precision, threads)
+        with open_engine(spec, _BACKEND, threads, precision) as engine:
+            own_ms = _own_work_ms(engine, inputs)
+            done.append(measure_overhead(precision, direct, engine.infer, inputs, own_ms, seconds=seconds / len(able)))
+    return tuple(done)
+
+
+def measure_overhead(
+    precision: str,
+    direct: Infer,
+    layer: Infer,
+    inputs: Mapping[str, Array],
+    own_ms: float,
+    *,
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Overhead:
+    """Let two ways to run the same model take turns for `seconds`, two rounds at least.
+
+    Intervals draw whole rounds with replacement, the same rounds of both (Efron and Tibshirani 1993, 13.3).
+    """
+    times: dict[Infer, list[Array]] = {direct: [], layer: []}
+    order, end_s = [direct, layer], clock() + seconds
+    while len(times[layer]) < 2 or clock() < end_s:
+        for infer in order:
+            times[infer].append(_turn(infer, inputs, clock))
+        order.reverse()
+    medians = np.array([[np.median(turn) for turn in times[infer]] for infer in (direct, layer)])
+    ratios, differences = medians[1] / medians[0], medians[1] - medians[0]
+    drawn = np.random.default_rng(0).integers(len(ratios), size=(_DRAWS, len(ratios)))
+    ratio_low, ratio_high = np.percentile(np.median(ratios[drawn], axis=1), [2.5, 97.5])
+    low_ms, high_ms = np.percentile(np.median(differences[drawn], axis=1), [2.5, 97.5])
+    return Overhead(
+        precision=precision,
+        direct_p50_ms=float(np.median(np.concatenate(times[direct]))),
+        layer_p50_ms=float(np.median(np.concatenate(times[layer]))),
+        ratio=float(np.median(ratios)),
+        ratio_low=float(ratio_low),
+        ratio_high=float(ratio_high),
+        difference_ms=float(np.median(differences)),
+        difference_low_ms=float(low_ms),
+        difference_high_ms=float(high_ms),
+        own_ms=own_ms,
+        rounds=len(ratios),
+    )
+
+
+def print_overheads(spec: EngineSpec, threads: int, items: tuple[Overhead, ...], console: Console) -> None:
+    """Show what was measured as a table."""
+    words = f"{threads} threads" if threads else "all threads"
+    table = Table(
+        title=f"{spec.engine_id} on OpenVINO, {words}: the engine layer over calling it directly",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    columns = ("precision", "direct", "layer", "ratio (95 %)", "difference (95 %)", "own work", "rounds")
+    for column in columns:
+        table.add_column(column, justify="left" if column == "precision" else "right", no_wrap=True)
+    for item in items:
+        table.add_row(
+            item.precision,
+            f"{item.direct_p50_ms:.3f}",
+            f"{item.layer_p50_ms:.3f}",
+            f"{item.ratio:.3f} ({item.ratio_low:.3f} to {item.ratio_high:.3f})",
+            f"{item.difference_ms:.2f} ({item.difference_low_ms:.2f} to {item.difference_high_ms:.2f})",
+            f"{item.own_ms:.3f}",
+            str(item.rounds),
+        )
+    console.print(table)
+    console.print(
+        "medians in ms; ratio and difference of the same round, their intervals by drawing whole rounds; own work: of "
+        "the layer, with a back end that has its answer ready"
+    )
+
+
+def _direct(spec: EngineSpec, precision: str, threads: int) -> Infer:
+    """OpenVINO as a program without this one would call it: same file, same options, inputs shared, outputs read."""
+    import openvino
+
+    from usassist.engine.backends.openvino import compile_options
+
+    path = artifact_path(spec, _BACKEND, precision)
+    model = openvino.Core().compile_model(str(path), "CPU", compile_options(spec, threads))
+    request = model.create_infer_request()
+    names = [port.any_name for port in model.outputs]
+
+    def infer(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        request.infer(inputs, share_inputs=True)
+        return {name: request.get_output_tensor(index).data for index, name in enumerate(names)}
+
+    return infer
+
+
+@dataclass(slots=True, kw_only=True)
+class _Ready:
+    """A session that answers at once what another one answered."""
+
+    inputs: dict[str, tuple[str, tuple[int | None, ...]]]
+    outputs: dict[str, tuple[str, tuple[int | None, ...]]]
+    answer: dict[str, Array]
+    device: str = "none"
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return self.answer
+
+    def close(self) -> None:
+        pass
+
+
+def _own_work_ms(engine: Engine, inputs: Mapping[str, Array]) -> float:
+    answer = {name: array.copy() for name, array in engine.infer(inputs).items()}
+    ends = [{name: (array.dtype.name, array.shape) for name, array in part.items()} for part in (inputs, answer)]
+    ready = Engine(engine.spec, engine.runtime, _Ready(inputs=ends[0], outputs=ends[1], answer=answer))
+    return float(np.median([_turn(ready.infer, inputs, time.perf_counter) for _ in range(_ALONE // _TURN)]))
+
+
+def _turn(infer: Infer, inputs: Mapping[str, Array], clock: Callable[[], float]) -> Array:
+    infer(inputs)
+    times_s = [clock()]
+    for _ in range(_TURN):
+        infer(inputs)
+        times_s.append(clock())
+    return 1e3 * np.diff(np.array(times_s, np.float64))

@@ -1,0 +1,134 @@
+"""Screens to measure the scan area on: what the data folder holds, and phantom screens whose truth is known."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from usassist.phantom import PhantomConfig, PhantomScanner
+from usassist.phantom.config import GEOMETRIES, LAYOUTS
+
+__all__ = ["ScreenSet", "data_screens", "phantom_screens"]
+
+UInt8Array = npt.NDArray[np.uint8]
+
+_CLIPS = (".mp4", ".mov", ".mpeg")
+_PICTURES = (".png", ".jpg")
+_SET_FRAMES = 8
+_SET_SPAN = 60  # frames of a clip that a set is spread over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScreenSet:
+    """Screens that the scan area is looked for on together.
+
+    Attributes
+    ----------
+    group : data set, with what kind of screens
+    name : of the file or the phantom
+    frames : uint8 (H, W) or (H, W, 3) RGB, all of one size
+    truth_xyxy_px : the true rectangle, None where nobody knows it
+    banner : bool (H, W), what is drawn on the screen beside the picture; None where nobody knows it
+    """
+
+    group: str
+    name: str
+    frames: tuple[UInt8Array, ...]
+    truth_xyxy_px: tuple[int, int, int, int] | None = None
+    banner: npt.NDArray[np.bool_] | None = None
+
+
+def data_screens(folder: Path) -> Iterator[ScreenSet]:
+    """Screens of the public sets below the data folder; sets that are not there are left out."""
+    for path in _files(folder / "thyroid_ddti" / "images", _PICTURES):
+        yield _still("thyroid_ddti", path)
+    for part, step in (("val", 3), ("train", 9)):  # neighbours are nearly alike
+        for path in _files(folder / "thyroid_gland_tg3k" / part / "images", _PICTURES)[::step]:
+            yield _still("thyroid_gland_tg3k", path)
+    for name in ("ultrasound_clips_itkpocus", "ultrasound_clips_lung"):
+        for path in _files(folder / name, _CLIPS):
+            frames = _clip(path)
+            yield ScreenSet(group=f"{name}, clips", name=path.stem, frames=frames)
+            yield ScreenSet(group=f"{name}, first frames", name=path.stem, frames=frames[:1])
+        for path in _files(folder / name, _PICTURES):
+            yield _still(f"{name}, stills", path)
+    for path in _files(folder, (".dcm",)):
+        if path.parent.name.startswith("ultrasound"):
+            frames = _dicom(path)
+            if frames:
+                yield ScreenSet(group="dicom", name=path.stem, frames=frames)
+
+
+def phantom_screens(count: int, *, still: bool) -> Iterator[ScreenSet]:
+    """Phantom screens from random settings, all layouts and geometries in turn.
+
+    Parameters
+    ----------
+    count : how many
+    still : one screen each; otherwise eight, spread over four seconds
+    """
+    kinds = [(layout, geometry) for layout in LAYOUTS for geometry in GEOMETRIES]
+    for seed in range(count):
+        layout, geometry = kinds[seed % len(kinds)]
+        config = dataclasses.replace(PhantomConfig.random(seed), layout=layout, geometry=geometry)
+        scanner = PhantomScanner(config)
+        times_s = (2.0,) if still else tuple(0.5 * index for index in range(_SET_FRAMES))
+        frames = tuple(scanner.render(t_s).screen for t_s in times_s)
+        truth = scanner.scan_xyxy_px
+        # The screen's ground has at most a few colours, its marks stand on them: two levels apart is a mark.
+        grey = np.asarray(cv2.cvtColor(frames[0], cv2.COLOR_RGB2GRAY), np.uint8)
+        banner = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, np.ones((41, 41), np.uint8)) > 16
+        banner[truth[1] : truth[3], truth[0] : truth[2]] = False
+        yield ScreenSet(
+            group=f"phantom {layout}, {'stills' if still else 'clips'}",
+            name=f"{seed} {geometry} {config.screen_hw_px[1]}x{config.screen_hw_px[0]}",
+            frames=frames,
+            truth_xyxy_px=truth,
+            banner=np.asarray(banner, np.bool_),
+        )
+
+
+def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+
+
+def _still(group: str, path: Path) -> ScreenSet:
+    image = np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB), np.uint8)
+    return ScreenSet(group=group, name=path.stem, frames=(image,))
+
+
+def _clip(path: Path) -> tuple[UInt8Array, ...]:
+    clip = cv2.VideoCapture(str(path))
+    kept = []
+    for index in range(_SET_SPAN):
+        ok, frame = clip.read()
+        if not ok:
+            break
+        if index % (_SET_SPAN // _SET_FRAMES) == 0:
+            kept.append(np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8))
+    clip.release()
+    return tuple(kept[:_SET_FRAMES])
+
+
+def _dicom(path: Path) -> tuple[UInt8Array, ...]:
+    """Frames of a DICOM file in RGB; none where pydicom is missing or has no decoder for it."""
+    try:
+        import pydicom
+        from pydicom.pixels import pixel_array
+    except ImportError:
+        return ()
+    try:
+        pixels = pixel_array(pydicom.dcmread(path))
+    except (RuntimeError, NotImplementedError, AttributeError, ValueError):
+        return ()
+    if pixels.dtype != np.uint8:
+        return ()
+    colour = pixels.shape[-1] == 3
+    stack = pixels if pixels.ndim == (4 if colour else 3) else pixels[None]
+    return tuple(np.ascontiguousarray(frame) for frame in stack[:_SET_FRAMES])
