@@ -1,9 +1,10 @@
 """What the engine layer costs over calling OpenVINO directly: ``usassist engine bench NAME --overhead``.
 
-Both run the same file with the same options, each compiled on its own, and take turns, the first of a round being the
-second of the next: whatever else the machine does falls on both. What is compared is the median of a round with the
-median of the same round. A busy machine leaves a wide interval, so the layer's own work (checks of inputs and outputs,
-dictionaries) is timed apart too, with a back end that has its answer ready.
+Both run the same file with the same options, each compiled on its own, and take turns, one inference each, the first of
+a round being the second of the next: whatever else the machine does falls on both. What is compared is the time of the
+one with the time of the other in the same round. The layer's own work (checks of inputs and outputs, dictionaries) is
+timed apart too, with a back end that has its answer ready; there its code and data are still in the caches, which an
+inference empties.
 """
 
 from __future__ import annotations
@@ -30,8 +31,7 @@ __all__ = ["Overhead", "measure_overhead", "overheads", "print_overheads"]
 Array = npt.NDArray[Any]
 Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
-_TURN = 5  # inferences of each in one round; one more before them warms its caches
-_ALONE = 500  # calls with a ready answer
+_ALONE = 1000  # calls with a ready answer
 _DRAWS = 2000
 _BACKEND = "openvino"
 
@@ -47,7 +47,7 @@ class Overhead:
     ratio : layer to direct, median over the rounds; `ratio_low` to `ratio_high` is its 95 % interval
     difference_ms : layer less direct, likewise
     own_ms : the layer's own work, median over calls with a ready answer
-    rounds : turns of each
+    rounds : inferences of each
     """
 
     precision: str
@@ -101,21 +101,24 @@ def measure_overhead(
 
     Intervals draw whole rounds with replacement, the same rounds of both (Efron and Tibshirani 1993, 13.3).
     """
-    times: dict[Infer, list[Array]] = {direct: [], layer: []}
-    order, end_s = [direct, layer], clock() + seconds
-    while len(times[layer]) < 2 or clock() < end_s:
-        for infer in order:
-            times[infer].append(_turn(infer, inputs, clock))
+    both = (direct, layer)
+    for infer in both * 2:
+        infer(inputs)
+    times_ms: tuple[list[float], list[float]] = ([], [])
+    order, end_s = [0, 1], clock() + seconds
+    while len(times_ms[0]) < 2 or clock() < end_s:
+        for index in order:
+            times_ms[index].append(_timed_ms(both[index], inputs, clock))
         order.reverse()
-    medians = np.array([[np.median(turn) for turn in times[infer]] for infer in (direct, layer)])
-    ratios, differences = medians[1] / medians[0], medians[1] - medians[0]
+    direct_ms, layer_ms = (np.array(item) for item in times_ms)
+    ratios, differences = layer_ms / direct_ms, layer_ms - direct_ms
     drawn = np.random.default_rng(0).integers(len(ratios), size=(_DRAWS, len(ratios)))
     ratio_low, ratio_high = np.percentile(np.median(ratios[drawn], axis=1), [2.5, 97.5])
     low_ms, high_ms = np.percentile(np.median(differences[drawn], axis=1), [2.5, 97.5])
     return Overhead(
         precision=precision,
-        direct_p50_ms=float(np.median(np.concatenate(times[direct]))),
-        layer_p50_ms=float(np.median(np.concatenate(times[layer]))),
+        direct_p50_ms=float(np.median(direct_ms)),
+        layer_p50_ms=float(np.median(layer_ms)),
         ratio=float(np.median(ratios)),
         ratio_low=float(ratio_low),
         ratio_high=float(ratio_high),
@@ -131,7 +134,7 @@ def print_overheads(spec: EngineSpec, threads: int, items: tuple[Overhead, ...],
     """Show what was measured as a table."""
     words = f"{threads} threads" if threads else "all threads"
     table = Table(
-        title=f"{spec.engine_id} on OpenVINO, {words}: the engine layer over calling it directly",
+        title=f"{spec.engine_id}: the engine layer over OpenVINO alone, {words}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
@@ -150,8 +153,8 @@ def print_overheads(spec: EngineSpec, threads: int, items: tuple[Overhead, ...],
         )
     console.print(table)
     console.print(
-        "medians in ms; ratio and difference of the same round, their intervals by drawing whole rounds; own work: of "
-        "the layer, with a back end that has its answer ready"
+        "medians in ms; ratio and difference in the same round, intervals by drawing rounds; own work: of the layer, "
+        "with a back end that has its answer ready"
     )
 
 
@@ -193,13 +196,10 @@ def _own_work_ms(engine: Engine, inputs: Mapping[str, Array]) -> float:
     answer = {name: array.copy() for name, array in engine.infer(inputs).items()}
     ends = [{name: (array.dtype.name, array.shape) for name, array in part.items()} for part in (inputs, answer)]
     ready = Engine(engine.spec, engine.runtime, _Ready(inputs=ends[0], outputs=ends[1], answer=answer))
-    return float(np.median([_turn(ready.infer, inputs, time.perf_counter) for _ in range(_ALONE // _TURN)]))
+    return float(np.median([_timed_ms(ready.infer, inputs, time.perf_counter) for _ in range(_ALONE)]))
 
 
-def _turn(infer: Infer, inputs: Mapping[str, Array], clock: Callable[[], float]) -> Array:
+def _timed_ms(infer: Infer, inputs: Mapping[str, Array], clock: Callable[[], float]) -> float:
+    start_s = clock()
     infer(inputs)
-    times_s = [clock()]
-    for _ in range(_TURN):
-        infer(inputs)
-        times_s.append(clock())
-    return 1e3 * np.diff(np.array(times_s, np.float64))
+    return 1e3 * (clock() - start_s)
