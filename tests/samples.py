@@ -11,13 +11,13 @@ import cv2
 import msgspec
 import numpy as np
 
-from usassist.bus import EngineBody, LabelBody, PointBody, SessionBody, SessionState
+from usassist.bus import EngineBody, LabelBody, PointBody, SessionBody, SessionState, SignalBody
 from usassist.calibrate import LabelScale, OperatingPoint, ScoreCalibration
 from usassist.clock import Clock, MonotonicClock
 from usassist.engine import Relay
 from usassist.errors import BackendUnavailableError
 from usassist.frames.measure import measure
-from usassist.records import Cause, Descriptor, Detections, Frame, Result, ResultState, Segmentation
+from usassist.records import Cause, Descriptor, Detections, Frame, PictureState, Result, ResultState, Segmentation
 
 ENGINE_ID = "thyroid_nodule@0.1.0+000000000000"
 
@@ -140,6 +140,10 @@ SESSION = SessionBody(
     last_frame_id=0,
     realtime=True,
     max_age_ms=150.0,
+)
+
+LIVE_SESSION = msgspec.structs.replace(
+    SESSION, signal=SignalBody(state=PictureState.FROZEN, reason="the scanner is frozen", t_since_ns=7, reconnects=2)
 )
 
 

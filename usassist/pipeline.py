@@ -21,20 +21,20 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from usassist.bus import EngineBody, HealthBody, LabelBody, PointBody, Publisher, SessionBody, SessionState
+from usassist.bus import EngineBody, HealthBody, LabelBody, PointBody, Publisher, SessionBody, SessionState, SignalBody
 from usassist.calibrate import DEFAULT_POINT, ScoreCalibration
 from usassist.clock import Clock
 from usassist.engine import Engine, EngineSpec, Relay
 from usassist.errors import BackendFailedError, EngineSpecError, UsAssistError
 from usassist.modalities.ultrasound import DescriptorModel, UltrasoundTask
-from usassist.records import Answer, Cause, Frame, Result, ResultState, SourceInfo
+from usassist.records import Answer, Cause, Frame, PictureState, Result, ResultState, Signal
 from usassist.sources import Source
 
 __all__ = ["LatencyLog", "Stream", "StreamSummary", "Task"]
 
 logger = logging.getLogger(__name__)
 
-_WAIT_S = 0.1
+_WAIT_S = 0.05
 _ENGINE_PERIOD_NS = 1_000_000_000
 _HEALTH_PERIOD_NS = 500_000_000
 _RECENT = 150
@@ -249,7 +249,6 @@ class Stream:
         on_result: Callable[[Result], None] | None = None,
     ) -> None:
         self._source = source
-        self._info: SourceInfo = source.info
         self._relay = relay
         spec = relay.spec
         if spec.modality not in TASKS:
@@ -266,6 +265,7 @@ class Stream:
         self._last_captured_id = -1
         self._dropped_since_answer = 0
         self._first_capture_ns: int | None = None
+        self._signal: Signal | None = None
         self._next_announcement_ns = 0
         self._next_health_ns = 0
         self._last_error = ""
@@ -309,6 +309,8 @@ class Stream:
                 if frame is not None:
                     if interrupted:
                         self._give_up(frame, interrupted=True)
+                    elif frame.picture is not PictureState.LIVE:
+                        self._leave_out(frame)
                     else:
                         self._answer(frame)
                 self._announce()
@@ -386,6 +388,12 @@ class Stream:
         self._changes_told = len(self._relay.changes)
         self._announce(force=True)
 
+    def _leave_out(self, frame: Frame) -> None:
+        """Say of a frame that nothing may be said about its picture; what was announced of the signal comes first."""
+        self._announce()
+        backend, reason = self._relay.backend, frame.picture_reason or str(frame.picture)
+        self._publish(frame, ResultState.NO_RESULT, Cause.NOT_LIVE, reason, Answer(), (None, None), 0, backend)
+
     def _give_up(self, frame: Frame, *, interrupted: bool) -> None:
         """Say of a frame that the engine was never asked about it."""
         self._dropped_since_answer += 1
@@ -446,7 +454,12 @@ class Stream:
 
     def _announce(self, *, force: bool = False) -> None:
         """Repeat what late joiners must know, and tell how the stream is."""
-        now_ns = self._clock.now_ns()
+        now_ns, signal = self._clock.now_ns(), self._source.signal
+        told = self._signal
+        force = force or (signal is None) != (told is None)
+        if signal is not None and told is not None:
+            force = force or (signal.state, signal.reason) != (told.state, told.reason)
+        self._signal = signal
         if force or now_ns >= self._next_announcement_ns:
             self._next_announcement_ns = now_ns + _ENGINE_PERIOD_NS
             self._engine_body = msgspec.structs.replace(
@@ -459,18 +472,20 @@ class Stream:
             self.publisher.event("health", self._health_body())
 
     def _session_body(self) -> SessionBody:
+        info, signal = self._source.info, self._signal
         return SessionBody(
             session_id=self.summary.session_id,
             state=self.summary.state,
-            source=self._info.description,
-            image_hw_px=self._info.image_hw_px,
-            rate_hz=self._info.rate_hz,
-            frame_count=self._info.frame_count,
+            source=info.description,
+            image_hw_px=info.image_hw_px,
+            rate_hz=info.rate_hz,
+            frame_count=info.frame_count,
             calibration_id=self._calibration_id,
             last_frame_id=self._last_captured_id,
             realtime=self._realtime,
             max_age_ms=self._max_age_ms,
             reason=self.summary.reason,
+            signal=None if signal is None else SignalBody(**dataclasses.asdict(signal)),
         )
 
     def _health_body(self) -> HealthBody:

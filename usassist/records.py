@@ -33,9 +33,11 @@ __all__ = [
     "Frame",
     "LabelSpec",
     "Measurements",
+    "PictureState",
     "Result",
     "ResultState",
     "Segmentation",
+    "Signal",
     "SourceInfo",
 ]
 
@@ -74,6 +76,39 @@ class Cause(StrEnum):
     LATE = "late"  # the answer came later than the configured age
     MISSING = "missing"  # a sink never received a result for this frame
     INTERRUPTED = "interrupted"  # the run ended before the engine was asked
+    NOT_LIVE = "not_live"  # the picture is frozen, changed, or no B-mode: nothing may be said about it
+
+
+class PictureState(StrEnum):
+    """What can be said of the picture that a live source gives. Only on the first is anything drawn or measured."""
+
+    LIVE = "live"
+    FROZEN = "frozen"  # the picture stands still: the scanner is frozen, or the grabber repeats a frame
+    LOST = "lost"  # no picture comes: no device, no signal, or nothing in it
+    CHANGED = "changed"  # resolution, layout, depth or zoom are not what they were when the scan area was settled
+    NOT_B_MODE = "not_b_mode"  # colour Doppler, a menu, or another number of views than the profile says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """How a live source's signal is now.
+
+    Attributes
+    ----------
+    state : of the picture
+    reason : why it is not live, or what a person should know although it is; may be empty
+    t_since_ns : monotonic ns since when that holds
+    t_last_grab_ns : monotonic ns of the last screen that came, None before the first
+    reconnects : how often the source was opened again
+    skipped : screens that came faster than they could be taken
+    """
+
+    state: PictureState
+    reason: str = ""
+    t_since_ns: int = 0
+    t_last_grab_ns: int | None = None
+    reconnects: int = 0
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +188,11 @@ class Frame:
     spacing_rel_sd : relative standard uncertainty of the spacing; None exactly when the spacing is
     calibration_id : the geometry file the spacing came from
     pts, time_base : presentation stamp of the clip the frame came from
+    t_decoded_ns : monotonic ns at which the pixels were ready, where that is known
+    picture : what can be said of it; of a frame that is not live there is no answer
+    picture_reason : why it is not live
+    text_xyxy_px : boxes of text and marks that the scanner burnt into it, px of the image, x2 and y2 exclusive; a
+        recorder covers them
     """
 
     session_id: str
@@ -166,6 +206,10 @@ class Frame:
     calibration_id: str | None = None
     pts: int | None = None
     time_base: Fraction | None = None
+    t_decoded_ns: int | None = None
+    picture: PictureState = PictureState.LIVE
+    picture_reason: str = ""
+    text_xyxy_px: tuple[tuple[int, int, int, int], ...] = ()
 
     def __post_init__(self) -> None:
         """Check every field and make the pixels read-only."""

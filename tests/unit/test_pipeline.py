@@ -232,6 +232,7 @@ def test_a_source_that_breaks_fails_the_session_after_its_frames_were_answered(b
             self._inner = _null(10)
             self.info = self._inner.info
             self.decode_errors = 2
+            self.signal = None
 
         def frames(self) -> Iterator[Frame]:
             yield from self._inner.frames()
@@ -257,6 +258,7 @@ def test_stopping_does_not_wait_for_a_source_that_hangs(bus_address: str) -> Non
             self._inner = _null(3)
             self.info = self._inner.info
             self.decode_errors = 0
+            self.signal = None
 
         def frames(self) -> Iterator[Frame]:
             yield from self._inner.frames()

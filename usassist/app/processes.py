@@ -31,7 +31,7 @@ from typing import Any, Self
 
 from usassist.errors import UsAssistError
 
-__all__ = ["CHILDREN", "Child"]
+__all__ = ["CHILDREN", "Child", "Report"]
 
 # name → module whose `work(options, parent)` the child runs; see app/worker.py
 CHILDREN: dict[str, str] = {
@@ -39,6 +39,7 @@ CHILDREN: dict[str, str] = {
     "record": "usassist.app.children.record",
     "overlay_video": "usassist.app.children.overlay_video",
     "overlay": "usassist.app.children.overlay",
+    "panel": "usassist.app.children.panel",
 }
 
 
@@ -131,6 +132,18 @@ class Child:
                 code = self._process.wait()
                 raise UsAssistError(f"the process {self.name} ended with exit code {code}; run usassist doctor")
         raise UsAssistError(f"the process {self.name} did not answer in {timeout_s:.0f} s; run usassist doctor")
+
+    def said(self) -> Report | None:
+        """What it has said and nobody has heard yet, at once; None when there is nothing."""
+        try:
+            return self._reports.get_nowait()
+        except queue.Empty:
+            return None
+
+    def ask_to_end(self) -> None:
+        """Ask it to finish what it does; it stays until :meth:`end`."""
+        if self.alive:
+            self._process.terminate()
 
     def end(self, timeout_s: float = 5.0) -> None:
         """Tell it that its parent is going, and make sure that it is gone too."""

@@ -22,6 +22,9 @@ from usassist.sources import open_source, parse_crop
 __all__ = ["StreamOptions", "new_session_id", "open_stream"]
 
 
+_LARGE_FRAME_BYTES = 1080 * 1920 * 3  # where a live source does not know yet
+
+
 def new_session_id() -> str:
     """A sortable name: UTC time and six random digits, ``20260314T101500Z-3f9a2c``."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
@@ -113,9 +116,8 @@ def open_stream(
         if on_open is not None:
             on_open(info)
         height, width = info.image_hw_px
-        publisher = Publisher(
-            options.bus, "us0", clock, lossless=options.fast, frame_bytes=height * width * info.channels
-        )
+        frame_bytes = height * width * info.channels or _LARGE_FRAME_BYTES
+        publisher = Publisher(options.bus, "us0", clock, lossless=options.fast, frame_bytes=frame_bytes)
         stack.callback(publisher.close)
         stream = Stream(
             source,

@@ -17,10 +17,17 @@ __all__ = ["Parent", "main"]
 
 
 class Parent:
-    """The process that started this one."""
+    """The process that started this one.
+
+    Attributes
+    ----------
+    gone : it is gone, or asks this process to end (SIGTERM)
+    closed : it is gone, or needs this process no longer
+    """
 
     def __init__(self) -> None:
         self.gone = threading.Event()
+        self.closed = threading.Event()
 
     def tell(self, event: str, **content: Any) -> None:
         """Send a report; a parent that is gone is told nothing."""
@@ -29,6 +36,7 @@ class Parent:
             sys.stdout.flush()
         except (BrokenPipeError, ValueError):
             self.gone.set()
+            self.closed.set()
 
     def listen(self) -> None:
         """Notice when the parent goes."""
@@ -38,6 +46,7 @@ class Parent:
         while sys.stdin.read(1):
             pass
         self.gone.set()
+        self.closed.set()
 
 
 def main() -> int:

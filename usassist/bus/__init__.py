@@ -15,6 +15,7 @@ from usassist.bus.topics import (
     ResultBody,
     SessionBody,
     SessionState,
+    SignalBody,
     Topic,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "ResultBody",
     "SessionBody",
     "SessionState",
+    "SignalBody",
     "Subscriber",
     "Topic",
     "decode",

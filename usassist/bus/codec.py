@@ -192,6 +192,10 @@ def encode_frame(frame: Frame, seq: int, t_publish_ns: int) -> bytearray:
         calibration_id=frame.calibration_id,
         pts=frame.pts,
         time_base=None if frame.time_base is None else (frame.time_base.numerator, frame.time_base.denominator),
+        t_decoded_ns=frame.t_decoded_ns,
+        picture=frame.picture,
+        picture_reason=frame.picture_reason,
+        text_xyxy_px=frame.text_xyxy_px,
     )
     return encode(TOPICS["frame"], frame.source_id, seq, t_publish_ns, body, {"image": frame.image})
 
@@ -218,6 +222,10 @@ def frame_from(message: Message) -> Frame:
             calibration_id=body.calibration_id,
             pts=body.pts,
             time_base=None if body.time_base is None else Fraction(*body.time_base),
+            t_decoded_ns=body.t_decoded_ns,
+            picture=body.picture,
+            picture_reason=body.picture_reason,
+            text_xyxy_px=body.text_xyxy_px,
         )
     except (RecordError, KeyError, ZeroDivisionError) as error:
         raise MessageError(f"a frame message holds no valid frame: {error}") from error

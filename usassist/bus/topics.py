@@ -3,10 +3,10 @@
 ======== ================ ======= ========== ======== ===== ====================================================
 topic    schema           version rate, Hz   recorded lane  body
 ======== ================ ======= ========== ======== ===== ====================================================
-frame    usassist.frame   1.0     of source  yes      frame fields of ``Frame``; buffer ``image``
+frame    usassist.frame   1.1     of source  yes      frame fields of ``Frame``; buffer ``image``
 result   usassist.result  1.1     of source  yes      event fields of ``Result``; its arrays as buffers
-engine   usassist.engine  1.1     1          yes      event what the engine is, its labels, operating point, descriptors
-session  usassist.session 1.0     1          yes      event what is being streamed, and whether it still runs
+engine   usassist.engine  1.2     1          yes      event what the engine is, its labels, operating point, descriptors
+session  usassist.session 1.1     1          yes      event what is being streamed, whether it still runs, its signal
 health   usassist.health  1.0     2          yes      event counts, drops and latency of the stream
 ======== ================ ======= ========== ======== ===== ====================================================
 
@@ -24,7 +24,7 @@ from typing import Literal
 
 import msgspec
 
-from usassist.records import Cause, ResultState
+from usassist.records import Cause, PictureState, ResultState
 
 __all__ = [
     "TOPICS",
@@ -38,6 +38,7 @@ __all__ = [
     "ResultBody",
     "SessionBody",
     "SessionState",
+    "SignalBody",
     "Topic",
 ]
 
@@ -54,7 +55,7 @@ class SessionState(StrEnum):
 
 
 class FrameBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of ``frame``; the fields of ``records.Frame`` without the pixels."""
+    """Body of ``frame``; the fields of ``records.Frame`` without the pixels. The last four came with 1.1."""
 
     session_id: str
     frame_id: int
@@ -65,6 +66,10 @@ class FrameBody(msgspec.Struct, frozen=True, kw_only=True):
     calibration_id: str | None = None
     pts: int | None = None
     time_base: tuple[int, int] | None = None
+    t_decoded_ns: int | None = None
+    picture: PictureState = PictureState.LIVE
+    picture_reason: str = ""
+    text_xyxy_px: tuple[tuple[int, int, int, int], ...] = ()
 
 
 class DescriptorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -151,11 +156,24 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class SignalBody(msgspec.Struct, frozen=True, kw_only=True):
+    """How a live source's signal is; the fields of ``records.Signal``."""
+
+    state: PictureState
+    reason: str = ""
+    t_since_ns: int = 0
+    t_last_grab_ns: int | None = None
+    reconnects: int = 0
+    skipped: int = 0
+
+
 class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
     """Body of ``session``.
 
     ``source`` is a description without path or patient text. ``frame_count`` is how many frames the source will give,
-    where that is known; ``last_frame_id`` is the last one published, -1 before the first.
+    where that is known; ``last_frame_id`` is the last one published, -1 before the first. ``image_hw_px`` is (0, 0) of
+    a live source that has not given a frame yet. ``signal`` is of live sources alone, and is told at once when it
+    changes; it came with 1.1.
     """
 
     session_id: str
@@ -169,6 +187,7 @@ class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
     realtime: bool
     max_age_ms: float
     reason: str = ""
+    signal: SignalBody | None = None
 
 
 class HealthBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,10 +234,10 @@ class Topic:
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic(name="frame", version=(1, 0), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
+        Topic(name="frame", version=(1, 1), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
         Topic(name="result", version=(1, 1), rate_hz=None, recorded=True, lane="event", body=ResultBody),
         Topic(name="engine", version=(1, 2), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
-        Topic(name="session", version=(1, 0), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
+        Topic(name="session", version=(1, 1), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
         Topic(name="health", version=(1, 0), rate_hz=2.0, recorded=True, lane="event", body=HealthBody),
     )
 }

@@ -53,6 +53,7 @@ logger = logging.getLogger(__name__)
 
 # 1.1: `engines` say point and score_calibration_id, where scores are calibrated; nodules have descriptors
 SESSION_SCHEMA = (1, 1)
+_RIM_PX = 6  # around a box of text: the colour it is covered with comes from there
 _TOPICS = tuple(topic.name for topic in TOPICS.values() if topic.recorded)
 _to_json = msgspec.json.Encoder().encode
 
@@ -144,7 +145,7 @@ class Recorder:
                 self._write_session(complete=False)
 
     def _take_frame(self, frame: Frame) -> None:
-        image = frame.image
+        image = _covered(frame)
         grey = image if image.ndim == 2 else _grey_plane(image)
         kind = "gray" if grey is not None else "bgr0"
         if self._video_key is not None and self._video_key == (frame.image_hw_px, "bgr0"):
@@ -168,6 +169,7 @@ class Recorder:
             "spacing_rc_mm": frame.spacing_rc_mm,
             "spacing_rel_sd": frame.spacing_rel_sd,
             "calibration_id": frame.calibration_id,
+            **({"covered_xyxy_px": frame.text_xyxy_px} if frame.text_xyxy_px else {}),
         }
         self._files["frames.jsonl"].write(_to_json(line) + b"\n")
         if frame.calibration_id is not None:
@@ -234,6 +236,19 @@ class Recorder:
         if self._log is not None:
             self._log.close()
         self.subscriber.close()
+
+
+def _covered(frame: Frame) -> npt.NDArray[np.uint8]:
+    """The picture of a frame, with whole boxes over text and marks, so that nothing can be read from their shape."""
+    if not frame.text_xyxy_px:
+        return frame.image
+    image = frame.image.copy()
+    height, width = frame.image_hw_px
+    for x1, y1, x2, y2 in frame.text_xyxy_px:
+        left, top, right, bottom = max(x1 - _RIM_PX, 0), max(y1 - _RIM_PX, 0), x2 + _RIM_PX, y2 + _RIM_PX
+        around = frame.image[top : min(bottom, height), left : min(right, width)]
+        image[y1:y2, x1:x2] = np.median(around, axis=(0, 1)).astype(np.uint8)
+    return image
 
 
 def result_line(result: Result, engine: EngineBody | None, t_publish_ns: int) -> dict[str, Any]:

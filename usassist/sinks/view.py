@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from usassist.bus import EngineBody, SessionBody, SessionState
-from usassist.records import Result, ResultState
+from usassist.records import Cause, PictureState, Result, ResultState
 
 __all__ = ["STATE_COLOR_RGB", "View", "view_of_pair", "view_of_silence"]
 
@@ -18,6 +18,14 @@ STATE_COLOR_RGB: dict[ResultState, tuple[int, int, int]] = {
     ResultState.NO_FINDING: (130, 200, 150),
     ResultState.NO_RESULT: (232, 80, 64),
     ResultState.STALE: (200, 120, 255),
+}
+
+
+_NOT_LIVE = {
+    PictureState.FROZEN: "FROZEN",
+    PictureState.LOST: "SIGNAL LOST",
+    PictureState.CHANGED: "PICTURE CHANGED",
+    PictureState.NOT_B_MODE: "NOT B-MODE",
 }
 
 
@@ -41,7 +49,13 @@ class View:
     age_ms: float | None
 
 
-def view_of_pair(result: Result | None, engine: EngineBody | None, session: SessionBody | None, now_ns: int) -> View:
+def view_of_pair(
+    result: Result | None,
+    engine: EngineBody | None,
+    session: SessionBody | None,
+    now_ns: int,
+    picture: PictureState = PictureState.LIVE,
+) -> View:
     """How to show a frame with its own result.
 
     Parameters
@@ -50,9 +64,12 @@ def view_of_pair(result: Result | None, engine: EngineBody | None, session: Sess
     engine : the last ``engine`` message, None when none has come
     session : the last ``session`` message, None when none has come
     now_ns : monotonic ns
+    picture : of the frame
     """
     if result is None:
         return _no_result("the result for this frame did not arrive in time")
+    if result.cause is Cause.NOT_LIVE:
+        return _not_live(picture, result.reason)
     realtime = session is None or session.realtime
     age_ms = (now_ns - result.t_capture_ns) / 1e6 if realtime else None
     if result.state is ResultState.NO_RESULT:
@@ -86,12 +103,24 @@ def view_of_silence(session: SessionBody | None, silent_ms: float | None) -> Vie
             SessionState.FAILED: f"the stream failed: {session.reason}",
         }[session.state]
         return _no_result(text)
+    signal = None if session is None else session.signal
+    period_ms = 1000.0 / session.rate_hz if session is not None and session.rate_hz else 33.3
+    silent = silent_ms is None or silent_ms > max(10.0 * period_ms, 330.0)
+    if signal is not None and signal.state is not PictureState.LIVE:
+        # A frozen picture is still given, and looked at; of one that is lost or changed the last frame is an old one.
+        if silent or signal.state in (PictureState.LOST, PictureState.CHANGED):
+            return _not_live(signal.state, signal.reason)
+        return None
     if silent_ms is None:
         return _no_result("waiting for the first frame")
-    period_ms = 1000.0 / session.rate_hz if session is not None and session.rate_hz else 33.3
-    if silent_ms > max(10.0 * period_ms, 330.0):
+    if silent:
         return _no_result(f"no frame for {silent_ms / 1000.0:.1f} s")
     return None
+
+
+def _not_live(state: PictureState, detail: str) -> View:
+    headline = _NOT_LIVE.get(state, "NO RESULT")
+    return View(state=ResultState.NO_RESULT, headline=headline, detail=detail, draw=False, age_ms=None)
 
 
 def _no_result(detail: str, age_ms: float | None = None) -> View:

@@ -14,7 +14,7 @@ from typing import Literal, Protocol, Self
 from usassist.calibrate import Geometry
 from usassist.clock import Clock, MonotonicClock
 from usassist.errors import UsageError
-from usassist.records import Frame, SourceInfo
+from usassist.records import Frame, Signal, SourceInfo
 
 __all__ = ["Crop", "Source", "SourceOptions", "parse_crop"]
 
@@ -29,12 +29,24 @@ class Source(Protocol):
     The iterator ends when the stream ends. It raises ``SourceError`` when the stream breaks in the middle, after all
     frames before the break were given.
 
+    ``signal`` is how the signal of a live source is now, safe to be asked from any thread; None where there is no such
+    thing: a file is always what it is. ``info`` of a live source changes when its picture does.
+
     ``decode_errors`` counts the pictures that the stream holds but that could not be decoded; none is left out
     silently.
     """
 
-    info: SourceInfo
     decode_errors: int
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known of the stream now."""
+        ...
+
+    @property
+    def signal(self) -> Signal | None:
+        """How the signal of a live source is now."""
+        ...
 
     def frames(self) -> Iterator[Frame]:
         """Give the frames in order, ``frame_id`` from 0."""

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.closing import Closing
-from usassist.records import Frame, SourceInfo
+from usassist.records import Frame, Signal, SourceInfo
 from usassist.sources.base import SourceOptions
 
 __all__ = ["PacedSource", "Picture"]
@@ -49,6 +49,8 @@ class PacedSource(Closing):
     A subclass gives pictures; this class hands them over when they are due. A picture that is late is handed over at
     once and none is skipped: dropping is the business of whoever cannot keep up.
     """
+
+    signal: Signal | None = None
 
     def __init__(self, info: SourceInfo, options: SourceOptions) -> None:
         self.info = info

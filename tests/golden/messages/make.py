@@ -7,10 +7,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.samples import CALIBRATED_ENGINE, DESCRIBED, SESSION, make_frame, make_result
+from tests.samples import CALIBRATED_ENGINE, DESCRIBED, LIVE_SESSION, make_frame, make_result
 from usassist.bus import TOPICS, HealthBody
 from usassist.bus.codec import encode, encode_frame, encode_result
+from usassist.records import PictureState
 
+NOT_LIVE = {
+    "t_decoded_ns": 4,
+    "picture": PictureState.FROZEN,
+    "picture_reason": "the scanner is frozen",
+    "text_xyxy_px": ((1, 2, 3, 4),),
+}
 HEALTH = HealthBody(
     process="stream",
     frames=3,
@@ -26,10 +33,10 @@ HEALTH = HealthBody(
 def main() -> None:
     """Write the files that are not there yet."""
     messages = {
-        "frame": encode_frame(make_frame(3, (8, 12), 3), 5, 6),
+        "frame": encode_frame(make_frame(3, (8, 12), 3, **NOT_LIVE), 5, 6),
         "result": encode_result(make_result(3, descriptors=DESCRIBED), 5, 6),
         "engine": encode(TOPICS["engine"], "us0", 5, 6, CALIBRATED_ENGINE, {}),
-        "session": encode(TOPICS["session"], "us0", 5, 6, SESSION, {}),
+        "session": encode(TOPICS["session"], "us0", 5, 6, LIVE_SESSION, {}),
         "health": encode(TOPICS["health"], "us0", 5, 6, HEALTH, {}),
     }
     for name, data in messages.items():

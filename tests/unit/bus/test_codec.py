@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.samples import CALIBRATED_ENGINE, DESCRIBED, ENGINE, SESSION, make_frame, make_result
+from tests.samples import CALIBRATED_ENGINE, DESCRIBED, ENGINE, LIVE_SESSION, SESSION, make_frame, make_result
 from usassist.bus import TOPICS, FrameBody, LabelBody, PointBody, decode, frame_from, peek_topic, result_from
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.errors import MessageError, RecordError, SchemaVersionError
-from usassist.records import Descriptors, Measurements, Result, ResultState
+from usassist.records import Descriptors, Measurements, PictureState, Result, ResultState
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "messages"
 
@@ -182,7 +182,10 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
         message = decode(file.read_bytes())
         assert message.topic.name == topic
         if topic == "frame":
-            np.testing.assert_array_equal(frame_from(message).image, make_frame(3, (8, 12), 3).image)
+            frame = frame_from(message)
+            np.testing.assert_array_equal(frame.image, make_frame(3, (8, 12), 3).image)
+            live = file.stem == "frame-1.0"
+            assert (frame.picture, frame.t_decoded_ns) == ((PictureState.LIVE, None) if live else (PictureState.FROZEN, 4))
         elif topic == "result":
             descriptors = () if file.stem == "result-1.0" else DESCRIBED
             _assert_same(result_from(message), make_result(3, descriptors=descriptors))
@@ -191,7 +194,7 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
             expected = ENGINE if file.stem == "engine-1.0" else CALIBRATED_ENGINE
             assert message.body == msgspec.structs.replace(expected, note=note)
         elif topic == "session":
-            assert message.body == SESSION
+            assert message.body == (SESSION if file.stem == "session-1.0" else LIVE_SESSION)
 
 
 def _with_header(data: bytes, change: Any) -> bytes:

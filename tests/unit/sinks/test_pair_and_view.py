@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from tests.samples import ENGINE, SESSION, make_frame, make_result
-from usassist.bus import SessionState
+from usassist.bus import SessionBody, SessionState, SignalBody
 from usassist.clock import FakeClock
-from usassist.records import ResultState
+from usassist.records import Cause, PictureState, ResultState
 from usassist.sinks.pair import EveryPair, NewestPair
 from usassist.sinks.view import STATE_COLOR_RGB, view_of_pair, view_of_silence
 
@@ -170,3 +170,33 @@ def test_the_end_of_a_stream_is_said_at_once(state: SessionState) -> None:
     assert view is not None
     assert view.state is ResultState.NO_RESULT
     assert ("cable" in view.detail) == (state is SessionState.FAILED)
+
+
+def _with_signal(state: PictureState) -> SessionBody:
+    return msgspec.structs.replace(SESSION, signal=SignalBody(state=state, reason="because"))
+
+
+@pytest.mark.parametrize(
+    ("state", "headline"),
+    [
+        (PictureState.FROZEN, "FROZEN"),
+        (PictureState.LOST, "SIGNAL LOST"),
+        (PictureState.CHANGED, "PICTURE CHANGED"),
+        (PictureState.NOT_B_MODE, "NOT B-MODE"),
+    ],
+)
+def test_a_picture_that_is_not_live_is_named_and_nothing_is_drawn_on_it(state: PictureState, headline: str) -> None:
+    result = make_result(1, ResultState.NO_RESULT, cause=Cause.NOT_LIVE, reason="because")
+    view = view_of_pair(result, ENGINE, SESSION, 0, state)
+    assert (view.state, view.headline, view.detail, view.draw) == (ResultState.NO_RESULT, headline, "because", False)
+    silent = view_of_silence(_with_signal(state), 5000.0)
+    assert silent is not None
+    assert (silent.headline, silent.detail) == (headline, "because")
+
+
+def test_a_frozen_picture_that_comes_is_shown_and_a_lost_one_is_not() -> None:
+    assert view_of_silence(_with_signal(PictureState.FROZEN), 20.0) is None
+    assert view_of_silence(_with_signal(PictureState.NOT_B_MODE), 20.0) is None
+    assert view_of_silence(_with_signal(PictureState.LOST), 20.0) is not None
+    assert view_of_silence(_with_signal(PictureState.CHANGED), 20.0) is not None
+    assert view_of_silence(_with_signal(PictureState.LIVE), 20.0) is None

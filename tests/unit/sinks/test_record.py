@@ -354,3 +354,21 @@ def test_a_folder_without_recording_is_refused(tmp_path: Path) -> None:
     (tmp_path / "frames.jsonl").write_text('{"frame_id": "x"}\n{}\n')
     with pytest.raises(SourceFormatError, match="damaged in line 1"):
         open_source(f"session:{tmp_path}", session_id="s")
+
+
+def test_text_that_the_scanner_burnt_in_is_covered_in_what_is_recorded_and_nothing_else_is(
+    stream: Stream, tmp_path: Path
+) -> None:
+    box = (10, 8, 30, 20)
+    frames = [make_frame(i, text_xyxy_px=(box,) if i >= 3 else ()) for i in range(6)]
+    _record(stream, tmp_path / "s", frames)
+    with open_source(f"session:{tmp_path / 's'}", session_id="again", fast=True) as source:
+        back = [frame.image for frame in source.frames()]
+    x1, y1, x2, y2 = box
+    for number, (before, after) in enumerate(zip(frames, back, strict=True)):
+        outside = np.ones(after.shape, bool)
+        outside[y1:y2, x1:x2] = number < 3
+        np.testing.assert_array_equal(before.image[outside], after[outside])
+        assert (np.ptp(after[y1:y2, x1:x2]) == 0) == (number >= 3)
+    lines = _lines(tmp_path / "s" / "frames.jsonl")
+    assert [line.get("covered_xyxy_px") for line in lines] == [None] * 3 + [[list(box)]] * 3

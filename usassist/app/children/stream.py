@@ -1,4 +1,4 @@
-"""Child process: stream a source, for a page that runs in the parent."""
+"""Child process: stream a source onto the bus."""
 
 from __future__ import annotations
 
@@ -9,9 +9,23 @@ from usassist.app.worker import Parent
 
 __all__ = ["work"]
 
+_ARCHIVES_S = 5.0
+_LAST_WORDS_S = 10.0
+
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
-    """Stream with ``options``, the fields of ``StreamOptions``, until the source ends or the parent goes."""
+    """Stream with ``options`` until the source ends or the parent goes.
+
+    ``options`` are the fields of ``StreamOptions``, and ``archives``: so many recorders are waited for, first until
+    they listen, and at the end until the parent says that they have everything.
+    """
+    archives = options.pop("archives", 0)
     with open_stream(StreamOptions(**options)) as stream:
         parent.tell("ready")
-        return {"summary": stream.run(parent.gone).as_dict()}
+        if archives:
+            stream.publisher.wait_for_archives(archives, _ARCHIVES_S, lambda: not parent.gone.is_set())
+        summary = stream.run(parent.gone).as_dict()
+        if archives:
+            parent.tell("ended", summary=summary)
+            parent.closed.wait(_LAST_WORDS_S)
+    return {"summary": summary}

@@ -86,7 +86,7 @@ class OverlayVideo:
     def _write(self, pair: Pair) -> None:
         # The age shown is that at publication: when the file is written says nothing about the stream.
         now_ns = self._published_ns.pop(pair.frame.frame_id, pair.frame.t_capture_ns)
-        view = view_of_pair(pair.result, self._engine, self._end.session, now_ns)
+        view = view_of_pair(pair.result, self._engine, self._end.session, now_ns, pair.frame.picture)
         picture = self._painter.paint(pair.frame, pair.result, view, self._engine)
         if self._writer is None:
             height, width = (side + side % 2 for side in picture.shape[:2])  # 4:2:0 needs even sides

@@ -64,7 +64,7 @@ class OverlayScreen:
         if pair is not None:
             self._shown = (pair.frame, pair.result)
             self._silence_shown = ""
-            view = view_of_pair(pair.result, self._engine, self._session, now_ns)
+            view = view_of_pair(pair.result, self._engine, self._session, now_ns, pair.frame.picture)
             return self._painter.paint(pair.frame, pair.result, view, self._engine)
         silent_ms = None if self._last_frame_ns is None else (now_ns - self._last_frame_ns) / 1e6
         silence = view_of_silence(self._session, silent_ms)

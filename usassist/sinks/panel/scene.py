@@ -184,7 +184,7 @@ class Scene:
         self._tally.shown += 1
         if result is None:
             self._tally.by_cause[Cause.MISSING.value] += 1
-        view = view_of_pair(result, self._engine, self._session, now_ns)
+        view = view_of_pair(result, self._engine, self._session, now_ns, frame.picture)
         nodules: tuple[Nodule, ...] = ()
         if view.draw and result is not None:
             try:

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from usassist.clock import FakeClock
+from usassist.errors import SourceError
+from usassist.sources.feed import Feed
+from usassist.sources.grab import Grab, Grabber
+
+
+def _grab(number: int) -> Grab:
+    image = np.full((4, 6), number % 256, np.uint8)
+    return Grab(number=number, image=image, t_capture_ns=number, t_decoded_ns=number, stamp="arrival")
+
+
+class FakeGrabber:
+    """Gives what `script` gives; None in it is a system call that never comes back."""
+
+    description = "fake"
+    warnings = ()
+    rate_hz = 30.0
+
+    def __init__(self, script: Callable[[], Iterator[Grab | None]]) -> None:
+        self._script = script
+        self.closed = threading.Event()
+        self.hanging = threading.Event()
+        self.let_go = threading.Event()
+
+    def grabs(self) -> Iterator[Grab]:
+        for grab in self._script():
+            if grab is None:
+                self.hanging.set()
+                self.let_go.wait(30)
+                return
+            yield grab
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def _until(condition: Callable[[], bool], feed: Feed | None = None) -> None:
+    end_s = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end_s
+        if feed is not None:
+            feed.look_after()
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(1_000_000_000)
+
+
+def _feed(clock: FakeClock, *grabbers: FakeGrabber | SourceError) -> tuple[Feed, list[FakeGrabber]]:
+    left, opened = list(grabbers), []
+
+    def opener() -> Grabber:
+        if not left:
+            raise SourceError("there is nothing left; plug it in")
+        following = left.pop(0)
+        if isinstance(following, SourceError):
+            raise following
+        opened.append(following)
+        return following
+
+    return Feed(opener, clock), opened
+
+
+def test_only_the_newest_screen_is_kept_and_the_others_are_counted(clock: FakeClock) -> None:
+    grabber = FakeGrabber(lambda: iter([_grab(0), _grab(1), _grab(2), None]))
+    feed, _ = _feed(clock, grabber)
+    feed.look_after()
+    assert grabber.hanging.wait(20)
+    grab, skipped = feed.take(5)
+    assert grab is not None
+    assert (grab.number, skipped) == (2, 2)
+    assert feed.take(0) == (None, 0)
+    grabber.let_go.set()
+    feed.close()
+
+
+def test_an_input_that_ends_is_opened_again_after_a_pause(clock: FakeClock) -> None:
+    first, second = (FakeGrabber(lambda: iter([_grab(7)])), FakeGrabber(lambda: iter([_grab(8), None])))
+    feed, opened = _feed(clock, first, second)
+    feed.look_after()
+    assert feed.take(20)[0] is not None
+    assert first.closed.wait(20)
+    _until(lambda: feed.problem != "", feed)
+    assert "ended" in feed.problem
+    feed.look_after()
+    assert opened == [first]
+    clock.advance_ms(101)
+    feed.look_after()
+    grab, _ = feed.take(20)
+    assert grab is not None
+    assert grab.number == 8
+    assert (feed.problem, feed.reconnects) == ("", 1)
+    second.let_go.set()
+    feed.close()
+
+
+def test_what_cannot_be_opened_is_tried_for_ever_and_says_why(clock: FakeClock) -> None:
+    feed, _ = _feed(clock, *[SourceError(f"refused {i}; start the sender") for i in range(20)])
+    for i in range(20):
+        _until(lambda i=i: feed.problem == f"refused {i}; start the sender", feed)  # type: ignore[misc]
+        clock.advance_ms(501)  # the longest pause
+    assert feed.reconnects >= 19
+    feed.close()
+
+
+def test_a_thread_that_hangs_while_reading_is_abandoned_and_its_late_screens_are_ignored(clock: FakeClock) -> None:
+    def late() -> Iterator[Grab | None]:
+        yield _grab(1)
+        stuck.hanging.set()
+        stuck.let_go.wait(30)
+        yield _grab(99)
+
+    stuck = FakeGrabber(late)
+    fresh = FakeGrabber(lambda: iter([_grab(2), None]))
+    feed, _ = _feed(clock, stuck, fresh)
+    feed.look_after()
+    assert feed.take(20)[0] is not None
+    assert stuck.hanging.wait(20)
+    clock.advance_ms(1_999)
+    feed.look_after()
+    assert feed.problem == ""
+    clock.advance_ms(2)
+    feed.look_after()
+    assert "does not answer" in feed.problem
+    assert stuck.closed.wait(20)
+    clock.advance_ms(101)
+    feed.look_after()
+    grab, _ = feed.take(20)
+    assert grab is not None
+    assert grab.number == 2
+    stuck.let_go.set()
+    time.sleep(0.05)
+    assert feed.take(0)[0] is None
+    fresh.let_go.set()
+    feed.close()
+
+
+def test_an_opening_that_hangs_does_not_hold_up_who_asks(clock: FakeClock) -> None:
+    let_go = threading.Event()
+
+    def opener() -> Grabber:
+        let_go.wait(30)
+        raise SourceError("too late")
+
+    feed = Feed(opener, clock)
+    for _ in range(3):
+        feed.look_after()
+        clock.advance_ms(4_001)
+        feed.look_after()
+        clock.advance_ms(501)
+    assert "does not answer" in feed.problem
+    let_go.set()
+    feed.close()
+
+
+def test_many_abandoned_threads_make_it_patient(clock: FakeClock) -> None:
+    let_go, tries = threading.Event(), []
+
+    def opener() -> Grabber:
+        tries.append(1)
+        let_go.wait(30)
+        raise SourceError("too late")
+
+    feed = Feed(opener, clock)
+    for _ in range(40):
+        feed.look_after()
+        clock.advance_ms(4_001)
+        feed.look_after()
+        clock.advance_ms(501)
+    assert len(tries) < 25
+    let_go.set()
+    feed.close()
+
+
+def test_a_fault_in_a_grabber_is_told_and_does_not_end_the_feed(clock: FakeClock) -> None:
+    def broken() -> Iterator[Grab | None]:
+        raise ZeroDivisionError("oops")
+        yield None
+
+    feed, _ = _feed(clock, FakeGrabber(broken), FakeGrabber(lambda: iter([_grab(1), None])))
+    _until(lambda: feed.problem != "", feed)
+    assert "fault of usassist" in feed.problem
+    clock.advance_ms(101)
+    feed.look_after()
+    assert feed.take(20)[0] is not None
+    feed.close()

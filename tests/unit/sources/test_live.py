@@ -1,0 +1,237 @@
+"""The live source with grabbers, a watch and a scan check that do what a test wants."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from usassist.calibrate import Geometry
+from usassist.clock import MonotonicClock
+from usassist.errors import UsageError
+from usassist.records import Frame, PictureState
+from usassist.sources import SourceOptions, open_source
+from usassist.sources.grab import Grab
+from usassist.sources.live import LiveSource
+from usassist.sources.scan_check import ScanVerdict
+from usassist.sources.watch import Verdict
+
+LIVE, FROZEN, LOST, CHANGED = PictureState.LIVE, PictureState.FROZEN, PictureState.LOST, PictureState.CHANGED
+STEP_NS = 33_000_000
+BANNER = 255
+
+
+def screen(number: int, hw: tuple[int, int] = (240, 320), box: tuple[int, int, int, int] = (60, 40, 260, 220)) -> Any:
+    """A scanner's screen: a bright banner, a dark surround, and moving speckle in the box."""
+    rng = np.random.default_rng(number)
+    image = np.zeros((*hw, 3), np.uint8)
+    image[:16] = BANNER
+    x1, y1, x2, y2 = box
+    image[y1:y2, x1:x2] = rng.integers(60, 200, (y2 - y1, x2 - x1, 1))
+    return image
+
+
+class ScriptedGrabber:
+    """Gives a list of screens, one as soon as the one before was looked at, and then waits to be closed."""
+
+    description = "scripted"
+    warnings = ("interlaced",)
+    rate_hz = 30.0
+
+    def __init__(self, screens: list[Any]) -> None:
+        self._screens = screens
+        self.taken = threading.Semaphore(0)
+        self.closed = threading.Event()
+
+    def grabs(self) -> Iterator[Grab]:
+        for number, image in enumerate(self._screens):
+            t_ns = 10**9 + number * STEP_NS
+            yield Grab(number=number, image=image, t_capture_ns=t_ns, t_decoded_ns=t_ns + 1, stamp="arrival")
+            self.taken.acquire(timeout=20)
+        self.closed.wait(20)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class FakeWatch:
+    """Says of the nth screen since it settled what the script of the test says."""
+
+    script: list[PictureState]
+    settled: list[tuple[int, int, int, int]]
+
+    def __init__(self, profile: Any = None) -> None:
+        pass
+
+    def settle(self, image: Any, roi: tuple[int, int, int, int], t_ns: int) -> None:
+        self.settled.append(roi)
+
+    def look(self, grab: Grab) -> Verdict:
+        state = self.script.pop(0) if self.script else LIVE
+        return Verdict(state=state, reason="" if state is LIVE else f"it is {state}", since_ns=grab.t_decoded_ns)
+
+    def silence(self, now_ns: int) -> Verdict:
+        return Verdict(state=LIVE, reason="", since_ns=now_ns)
+
+
+class FakeCheck:
+    failing = False
+
+    def __init__(self, roi: Any) -> None:
+        pass
+
+    def check(self, image: Any) -> ScanVerdict:
+        return ScanVerdict(ok=not self.failing, reason="the picture has moved" if self.failing else "", found=None)
+
+
+Play = Callable[..., tuple[list[Frame], LiveSource, list[PictureState]]]
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Play:
+    FakeWatch.script, FakeWatch.settled, FakeCheck.failing = [], [], False
+    monkeypatch.setattr("usassist.sources.live.PictureWatch", FakeWatch)
+    monkeypatch.setattr("usassist.sources.live.ScanCheck", FakeCheck)
+
+    def call(screens: list[Any], *states: PictureState, **options: Any) -> Any:
+        FakeWatch.script = list(states)
+        grabber = ScriptedGrabber(screens)
+        source = LiveSource(
+            lambda: grabber, SourceOptions(session_id="s", clock=MonotonicClock(), **options), kind="test"
+        )
+        said: list[PictureState] = []
+        look = source._look_at
+        seen = 0
+
+        def looked(grab: Grab) -> Frame | None:
+            nonlocal seen
+            frame = look(grab)
+            said.append(source.signal.state)
+            seen += 1
+            if seen == len(screens):
+                source._closed.set()
+            grabber.taken.release()
+            return frame
+
+        monkeypatch.setattr(source, "_look_at", looked)
+        frames = list(source.frames())
+        source.close()
+        return frames, source, said
+
+    return call
+
+
+def test_frames_come_once_the_scan_area_is_settled_and_show_nothing_but_it(play: Play) -> None:
+    frames, source, _ = play([screen(i) for i in range(40)])
+    assert len(frames) > 10
+    assert [frame.frame_id for frame in frames] == list(range(len(frames)))
+    (roi,) = FakeWatch.settled
+    assert roi[1] >= 16
+    for frame in frames:
+        assert frame.roi_xyxy_px == roi
+        assert int(frame.image.max()) < BANNER
+        assert frame.picture is LIVE
+        assert frame.t_decoded_ns == frame.t_capture_ns + 1
+    assert source.info.image_hw_px == frames[0].image_hw_px
+    assert source.info.grab_hw_px == (240, 320)
+    assert source.info.description == "scripted; interlaced"
+    assert source.info.rate_hz == 30.0
+
+
+def test_a_frozen_picture_is_given_with_that_word_on_it(play: Play) -> None:
+    frames, _, said = play([screen(i) for i in range(30)], LIVE, LIVE, FROZEN, FROZEN, LIVE)
+    assert [frame.picture for frame in frames[:6]] == [LIVE, LIVE, FROZEN, FROZEN, LIVE, LIVE]
+    assert frames[2].picture_reason == "it is frozen"
+    assert FROZEN in said
+
+
+def test_a_lost_picture_gives_no_frame(play: Play) -> None:
+    frames, _, said = play([screen(i) for i in range(30)], LIVE, LOST, LOST, LIVE)
+    assert all(frame.picture is LIVE for frame in frames)
+    assert said.count(LOST) >= 2
+
+
+def test_after_a_change_no_frame_is_given_until_the_area_is_found_again(play: Play) -> None:
+    other = (40, 60, 200, 200)
+    screens = [screen(i) for i in range(30)] + [screen(100 + i, box=other) for i in range(40)]
+    frames, _, said = play(screens, *[LIVE] * 14, *[CHANGED])
+    assert len(FakeWatch.settled) == 2
+    first, second = FakeWatch.settled
+    assert first != second
+    assert CHANGED in said
+    assert {frame.roi_xyxy_px for frame in frames} == {first, second}
+    assert all(int(frame.image.max()) < BANNER for frame in frames)
+
+
+def test_a_new_screen_size_is_a_change_even_before_the_watch_has_looked(play: Play) -> None:
+    screens = [screen(i) for i in range(25)] + [screen(i, (300, 400)) for i in range(25)]
+    frames, source, said = play(screens)
+    assert CHANGED in said
+    assert source.info.grab_hw_px == (300, 400)
+    assert {frame.roi_xyxy_px for frame in frames} == set(FakeWatch.settled)
+
+
+def test_with_a_calibration_the_calibrated_picture_is_waited_for(play: Play) -> None:
+    geometry = Geometry(
+        calibration_id="g",
+        crop_xyxy_px=(60, 40, 260, 220),
+        grab_hw_px=(240, 320),
+        spacing_rc_mm=(0.1, 0.1),
+        spacing_rel_sd=0.01,
+    )
+    frames, _, said = play([screen(i) for i in range(20)], LIVE, CHANGED, CHANGED, LIVE, geometry=geometry)
+    assert FakeWatch.settled == [(60, 40, 260, 220)]
+    assert said.count(CHANGED) == 2
+    assert len(frames) == 20 - 1 - 2
+    assert all(frame.spacing_rc_mm == (0.1, 0.1) for frame in frames)
+
+
+def test_a_calibration_of_another_screen_gives_no_frame_and_says_why(play: Play) -> None:
+    geometry = Geometry(
+        calibration_id="g", crop_xyxy_px=None, grab_hw_px=(480, 640), spacing_rc_mm=(0.1, 0.1), spacing_rel_sd=0.01
+    )
+    frames, source, _ = play([screen(i) for i in range(20)], geometry=geometry)
+    assert frames == []
+    assert source.signal.state is CHANGED
+    assert "calibration g was made on a screen of 640 x 480" in source.signal.reason
+
+
+def test_a_screen_without_a_picture_gives_no_frame(play: Play) -> None:
+    empty = np.zeros((240, 320, 3), np.uint8)
+    empty[100:104, 50:90] = 200
+    frames, source, _ = play([empty] * 30)
+    assert frames == []
+    assert source.signal.state is PictureState.NOT_B_MODE
+    assert "no ultrasound picture" in source.signal.reason
+
+
+def test_a_check_that_fails_twice_is_a_change(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usassist.sources.live._CHECK_EVERY_NS", 3 * STEP_NS)
+    FakeCheck.failing = True
+    frames, _, said = play([screen(i) for i in range(60)])
+    assert CHANGED in said
+    assert len(FakeWatch.settled) >= 2
+    assert frames
+
+
+def test_before_anything_comes_it_says_that_it_waits() -> None:
+    blocked = threading.Event()
+
+    def opener() -> Any:
+        blocked.wait(20)
+        raise AssertionError("not reached in this test")
+
+    source = LiveSource(opener, SourceOptions(session_id="s"))
+    assert source.signal.state is LOST
+    assert source.info.image_hw_px == (0, 0)
+    threading.Timer(0.3, source.close).start()
+    assert list(source.frames()) == []
+    blocked.set()
+
+
+def test_live_input_has_its_own_pace() -> None:
+    with pytest.raises(UsageError, match="own pace"):
+        open_source("udp://127.0.0.1:1", session_id="s", fast=True)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from usassist.sources.text_watch import TextWatch
+
+STEP_NS = 150_000_000
+
+
+def _picture(number: int, text: str = "") -> np.ndarray:
+    rng = np.random.default_rng(number)
+    speckle = cv2.GaussianBlur(rng.rayleigh(30, (300, 400)).astype(np.float32), (5, 5), 0)
+    image = np.clip(speckle * 1.6, 0, 255).astype(np.uint8)
+    if text:
+        cv2.putText(image, text, (120, 150), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255, 1, cv2.LINE_AA)
+    return image
+
+
+def _play(watch: TextWatch, count: int, text: str, start: int = 0) -> None:
+    for number in range(start, start + count):
+        watch.offer(_picture(number, text), number * STEP_NS)
+        watch.wait()
+
+
+def test_burnt_text_is_found_beside_the_stream() -> None:
+    watch = TextWatch()
+    assert watch.boxes_xyxy_px == ()
+    _play(watch, 5, "MUELLER")
+    boxes = watch.boxes_xyxy_px
+    assert boxes
+    covered = np.zeros((300, 400), bool)
+    for x1, y1, x2, y2 in boxes:
+        covered[y1:y2, x1:x2] = True
+    blank, written = np.zeros((2, 300, 400), np.uint8)
+    cv2.putText(written, "MUELLER", (120, 150), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255, 1, cv2.LINE_AA)
+    assert covered[written > 100].mean() > 0.95
+    assert covered[blank == written].mean() < 0.1
+
+
+def test_what_was_found_the_time_before_is_still_covered() -> None:
+    watch = TextWatch()
+    _play(watch, 5, "MUELLER")
+    found = set(watch.boxes_xyxy_px)
+    _play(watch, 5, "", start=5)
+    assert found <= set(watch.boxes_xyxy_px)
+    _play(watch, 5, "", start=10)
+    assert not found & set(watch.boxes_xyxy_px)
+
+
+def test_pictures_that_come_faster_than_it_looks_are_left_out() -> None:
+    watch = TextWatch()
+    for number in range(100):
+        watch.offer(_picture(number, "TEXT"), number * 1_000_000)
+    watch.wait()
+    assert watch.boxes_xyxy_px == ()

@@ -1,0 +1,22 @@
+"""Child process: serve the page in the browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from usassist.app.worker import Parent
+from usassist.config import PanelConfig
+from usassist.sinks.panel import run_panel
+
+__all__ = ["work"]
+
+
+def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
+    """Serve ``options["address"]`` as ``options["panel"]`` says, until the parent goes."""
+    run_panel(
+        options["address"],
+        PanelConfig(**options["panel"]),
+        on_ready=lambda url: parent.tell("ready", url=url),
+        stop=parent.gone,
+    )
+    return {}

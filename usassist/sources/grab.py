@@ -1,0 +1,65 @@
+"""What a grabber gives, before anything is cut off: it never leaves this package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Grab", "Grabber"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grab:
+    """One whole screen.
+
+    Attributes
+    ----------
+    number : from 0, one more for every picture of this connection
+    image : uint8 (H, W) grey or (H, W, 3) RGB
+    t_capture_ns : monotonic ns; the driver's own stamp where it has a monotonic one, else when the data arrived here
+    t_decoded_ns : monotonic ns at which the pixels were ready
+    stamp : where `t_capture_ns` comes from
+    pts, time_base : stamp of the stream
+    damaged : the decoder marked it as damaged
+    """
+
+    number: int
+    image: npt.NDArray[np.uint8]
+    t_capture_ns: int
+    t_decoded_ns: int
+    stamp: Literal["driver", "arrival"]
+    pts: int | None = None
+    time_base: Fraction | None = None
+    damaged: bool = False
+
+
+class Grabber(Protocol):
+    """A device or stream that is open.
+
+    `grabs` may wait in a system call for as long as that takes, and even for ever: it runs in a thread that can be
+    abandoned. It ends, or raises ``SourceError``, when the signal is gone; then the grabber is closed and another one
+    is opened.
+
+    Attributes
+    ----------
+    description : what it is, with its mode, without any path, address or patient text
+    warnings : what is wrong with the mode: interlaced, scaled, another rate than asked for
+    rate_hz : nominal, None where it is not known
+    """
+
+    description: str
+    warnings: tuple[str, ...]
+    rate_hz: float | None
+
+    def grabs(self) -> Iterator[Grab]:
+        """Give the screens as they come."""
+        ...
+
+    def close(self) -> None:
+        """Release the device. May be called twice, and from another thread."""
+        ...
