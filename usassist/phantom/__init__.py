@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from usassist.phantom.clip import render_clip
 from usassist.phantom.config import NodulePlan, PhantomConfig
+from usassist.phantom.fault_scanner import FaultFrame, FaultScanner
+from usassist.phantom.faults import Fault, FaultPlan, load_faults
 from usassist.phantom.scanner import PhantomScanner
 from usassist.phantom.truth import ClipTruth, NoduleTruth, PhantomFrame, PhantomScan, TruthFrame, read_truth
 
 __all__ = [
     "ClipTruth",
+    "Fault",
+    "FaultFrame",
+    "FaultPlan",
+    "FaultScanner",
     "NodulePlan",
     "NoduleTruth",
     "PhantomConfig",
@@ -16,6 +22,7 @@ __all__ = [
     "PhantomScan",
     "PhantomScanner",
     "TruthFrame",
+    "load_faults",
     "read_truth",
     "render_clip",
 ]
