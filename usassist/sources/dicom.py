@@ -1,0 +1,209 @@
+"""An ultrasound DICOM file as a source: a cine loop at its own pace, or a single frame.
+
+The crop is looked for inside the region that the scanner names as B-mode tissue, where it names one: the region
+leaves the banner out, but often has texts and rulers in it. No tag that names or describes a patient is read, and the
+name of the file, which is often a patient's, is said in errors alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from usassist.errors import ScanAreaError, SourceError, SourceFormatError, UsageError
+from usassist.frames import find_scan_area
+from usassist.records import SourceInfo
+from usassist.sources.base import SourceOptions
+from usassist.sources.cropping import Roi, cut, is_automatic, settle_roi
+from usassist.sources.decoding import check_file
+from usassist.sources.dicom_frames import frame_spans, read_span
+from usassist.sources.dicom_header import read_header
+from usassist.sources.dicom_pixels import FrameError, decode_frame
+from usassist.sources.paced import PacedSource, Picture
+
+__all__ = ["DicomSource", "open_address"]
+
+UInt8Array = npt.NDArray[np.uint8]
+
+_log = logging.getLogger(__name__)
+
+_LOOKS = 3  # times that the scan area is looked for, each time on other frames
+_FRAMES_PER_LOOK = 8
+_LARGEST_LIMIT = 0.85  # a region with a larger share of the screen may hold the banner and is no crop by itself
+
+
+def open_address(rest: str, options: SourceOptions) -> DicomSource:
+    """Open ``dicom:FILE``."""
+    if not rest:
+        raise UsageError("source dicom needs a file; write dicom:FILE")
+    return DicomSource(Path(rest).expanduser(), options)
+
+
+class DicomSource(PacedSource):
+    """An ultrasound DICOM file as a source. Frames are read and decoded one at a time.
+
+    Parameters
+    ----------
+    path : the file
+    options : see :class:`usassist.sources.SourceOptions`
+
+    Attributes
+    ----------
+    header_spacing_rc_mm : mm per px inside the crop as the header gives it, row step first, or None. It comes without
+        an uncertainty, so no frame carries it: millimetres need a calibration file.
+
+    Raises
+    ------
+    SourceError
+        If the file is missing or may not be read.
+    SourceFormatError
+        If it is no ultrasound DICOM file, or holds no frame that can be decoded.
+    ScanAreaError
+        If the scan area is to be found and is not.
+    """
+
+    def __init__(self, path: Path, options: SourceOptions) -> None:
+        check_file(path)
+        self._path = path
+        self._header = read_header(path)
+        self._spans = self._read_spans()
+        claimed, self._held = self._header.frame_count, len(self._spans)
+        if self._held > claimed:
+            _log.warning("DICOM: the header says %d frames, there are %d; the first are played", claimed, self._held)
+            self._spans = self._spans[:claimed]
+        self._check_first()
+        self._roi = self._settle(options)
+        inside = self._header.regions.tissue_xyxy_px
+        self.header_spacing_rc_mm = (
+            self._header.regions.spacing_rc_mm if inside is not None and _contains(inside, self._roi) else None
+        )
+        timing = self._header.timing
+        frames = "1 frame" if claimed == 1 else f"{claimed} frames"
+        super().__init__(
+            SourceInfo(
+                description=", ".join(
+                    ["DICOM cine" if claimed > 1 else "DICOM", frames, self._header.syntax.name]
+                    + [f"with {other}" for other in self._header.regions.others]
+                ),
+                image_hw_px=(self._roi[3] - self._roi[1], self._roi[2] - self._roi[0]),
+                channels=self._header.channels,
+                rate_hz=timing.rate_hz if claimed > 1 else None,
+                frame_count=options.frame_count(claimed),
+                roi_xyxy_px=self._roi,
+                grab_hw_px=self._header.hw_px,
+            ),
+            options,
+        )
+        if claimed > 1:
+            _log.info("DICOM: timing by %s", timing.tag or "no tag, so 25 Hz")
+        if self.header_spacing_rc_mm is not None and options.geometry is None:
+            _log.info(
+                "DICOM: the header gives %.5g x %.5g mm per px without an uncertainty, so nothing is measured in mm; "
+                "give a calibration to measure",
+                *self.header_spacing_rc_mm,
+            )
+
+    def _pictures(self) -> Iterator[Picture]:
+        timing, count = self._header.timing, len(self._spans)
+        t_pass_ns, t_period_ns = 0, round(timing.period_ms * 1_000_000)
+        while True:
+            errors_before = self.decode_errors
+            for index, image in self._images(range(count)):
+                if image is None:
+                    self.decode_errors += 1
+                    continue
+                yield Picture(
+                    image=cut(image, self._roi),
+                    roi_xyxy_px=self._roi,
+                    t_media_ns=t_pass_ns + timing.due_ns(index),
+                )
+            missed = self.decode_errors - errors_before
+            if missed:
+                _log.warning("DICOM: %d of %d frames could not be decoded", missed, count)
+            if self._held < self._header.frame_count:
+                raise SourceError(
+                    f"{self._path.name} broke off after {count} of {self._header.frame_count} frames; "
+                    "copy or export the file again"
+                )
+            if not self._options.repeat:
+                return
+            if missed == count:
+                raise SourceError(f"{self._path.name} cannot be decoded any more; check that it was not changed")
+            t_pass_ns += timing.due_ns(count - 1) + t_period_ns
+
+    def _images(self, indices: Iterator[int] | range) -> Iterator[tuple[int, UInt8Array | None]]:
+        """The whole pictures of these frames, with their numbers; None for one that cannot be decoded."""
+        try:
+            with self._path.open("rb") as file:
+                for index in indices:
+                    data = read_span(file, self._spans[index])
+                    try:
+                        image = decode_frame(self._header, data)
+                    except FrameError:
+                        yield index, None
+                    else:
+                        yield index, image
+        except SourceError:
+            raise
+        except OSError as error:
+            raise SourceError(f"{self._path.name} cannot be read: {error.strerror}; check the file") from error
+
+    def _read_spans(self) -> list[tuple[tuple[int, int], ...]]:
+        try:
+            with self._path.open("rb") as file:
+                return frame_spans(self._header, file)
+        except OSError as error:
+            raise SourceError(f"{self._path.name} cannot be read: {error.strerror}; check the file") from error
+
+    def _check_first(self) -> None:
+        """Raise unless a frame can be decoded; where none can, say why the first cannot."""
+        if not self._spans:
+            raise SourceFormatError(f"{self._path.name} breaks off before its first frame; copy or export it again")
+        if any(image is not None for _, image in self._images(range(len(self._spans)))):
+            return
+        try:
+            with self._path.open("rb") as file:
+                decode_frame(self._header, read_span(file, self._spans[0]))
+        except FrameError as error:
+            raise SourceFormatError(
+                f"{self._path.name} ({self._header.syntax.name}) holds no frame that can be decoded: of the first, "
+                f"{error}; convert it with: gdcmconv --raw FILE OUT.dcm, or export it again"
+            ) from None
+
+    def _settle(self, options: SourceOptions) -> Roi:
+        """Where the crop lies: as asked for, else what is found inside the region that the scanner names."""
+        limit = self._header.regions.tissue_xyxy_px
+        if limit is None or not is_automatic(options):
+            return settle_roi(options, self._header.hw_px, self._looks)
+        settle_roi(replace(options, crop=limit), self._header.hw_px, self._looks)  # checks the calibration's screen
+        for look in self._looks():
+            try:
+                x1, y1, x2, y2 = find_scan_area([cut(image, limit) for image in look]).xyxy_px
+            except ScanAreaError:
+                continue
+            return limit[0] + x1, limit[1] + y1, limit[0] + x2, limit[1] + y2
+        height_px, width_px = self._header.hw_px
+        if (limit[2] - limit[0]) * (limit[3] - limit[1]) > _LARGEST_LIMIT * height_px * width_px:
+            raise ScanAreaError(
+                "no ultrasound picture was found, and the region that the scanner names is nearly the whole screen; "
+                "give it with --crop X1,Y1,X2,Y2, or --crop none where the frame holds nothing but the picture"
+            )
+        return limit
+
+    def _looks(self) -> Iterator[list[UInt8Array]]:
+        """Frames spread over the whole cine, other ones at each look."""
+        count = len(self._spans)
+        for look in range(min(_LOOKS, count)):
+            spread = np.linspace(look, count - 1, min(_FRAMES_PER_LOOK, count - look)).astype(int)
+            images = [image for _, image in self._images(iter(sorted(set(spread.tolist())))) if image is not None]
+            if images:
+                yield images
+
+
+def _contains(outer: Roi, inner: Roi) -> bool:
+    return outer[0] <= inner[0] and outer[1] <= inner[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
