@@ -14,10 +14,13 @@ import typer
 from typer.exceptions import TyperException
 
 from usassist import __version__
+from usassist.app.bench_faults import bench_app
 from usassist.app.build import build, cache_app
 from usassist.app.engines import FolderOption, bench, quantize
 from usassist.app.evaluate import evaluate_app
 from usassist.app.native import explain_import_error
+from usassist.app.phantom_serve import serve
+from usassist.app.sources import sources_app
 from usassist.app.train import train
 from usassist.app.verify import verify
 from usassist.config import load_config
@@ -36,6 +39,7 @@ engine_app = typer.Typer(help="Engines and the back ends that run them.", no_arg
 phantom_app = typer.Typer(help="The simulated scanner.", no_args_is_help=True)
 app.add_typer(engine_app, name="engine")
 app.add_typer(phantom_app, name="phantom")
+phantom_app.command("serve")(serve)
 app.command()(train)
 engine_app.command()(bench)
 engine_app.command()(build)
@@ -43,6 +47,8 @@ engine_app.add_typer(cache_app, name="cache")
 engine_app.command()(quantize)
 engine_app.command("verify")(verify)
 app.add_typer(evaluate_app, name="eval")
+app.add_typer(sources_app, name="sources")
+app.add_typer(bench_app, name="bench")
 
 EngineOption = Annotated[str | None, typer.Option(help="Engine: NAME or NAME@VERSION.")]
 BackendOption = Annotated[str | None, typer.Option(help="Back end, or auto.")]
@@ -123,6 +129,79 @@ def replay(
     if outcome.error is not None:
         _complain(outcome.error)
     raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def live(
+    source: Annotated[str, typer.Option(help="v4l2:/dev/video0, rtsp://…, udp://…, tcp://…, pipe:…, screen:X,Y,W,H")],
+    engine: EngineOption = None,
+    backend: BackendOption = None,
+    precision: PrecisionOption = None,
+    point: PointOption = None,
+    threads: Annotated[int | None, typer.Option(min=0, help="CPU threads of the engine; 0 = all.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder that gets a folder for every session.")] = Path("out"),
+    record: Annotated[bool, typer.Option("--record/--no-record", help="Keep frames and results.")] = True,
+    crop: Annotated[str, typer.Option(help="Scan area: auto or X1,Y1,X2,Y2.")] = "auto",
+    calibration: Annotated[str | None, typer.Option(help="Geometry calibration: name or file.")] = None,
+    uncalibrated: Annotated[
+        bool, typer.Option("--uncalibrated", help="Show the whole screen; nothing is recorded or measured.")
+    ] = False,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Serve the page in the browser.")] = True,
+    window: Annotated[bool, typer.Option("--window", help="Also show the overlay in a window.")] = False,
+    host: Annotated[str | None, typer.Option(help="Address that the page listens on.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port that the page listens on.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
+    bus: Annotated[str | None, typer.Option(help="Publish here, so that others can watch.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Watch a live scanner: grab, crop, engine, recorder and page, for ever, until Ctrl-C."""
+    from usassist.app.live import LiveOptions, run_live
+    from usassist.app.replay import stop_on_signal
+    from usassist.app.report import print_live
+    from usassist.app.streaming import StreamOptions
+    from usassist.config import has_display
+    from usassist.sources.live_input import is_live
+
+    settings = load_config(config)
+    if not is_live(source):
+        raise UsageError(f"{source} is no live input; play files with usassist replay, or see usassist sources list")
+    if window and not has_display():
+        raise UsageError("there is no display for a window here; use the page in a browser")
+    if uncalibrated and (calibration or crop != "auto"):
+        raise UsageError("--uncalibrated shows the whole screen; leave out --crop and --calibration")
+    if crop == "none":
+        raise UsageError("the whole screen of a scanner holds the patient's name; use --uncalibrated to look at it")
+    stream = StreamOptions(
+        source=source,
+        bus=bus or "",
+        engine=engine or settings.stream.engine,
+        backend=backend or settings.stream.backend,
+        precision=precision or settings.stream.precision,
+        point=point or settings.stream.point,
+        threads=settings.stream.threads if threads is None else threads,
+        count=count,
+        crop="none" if uncalibrated else crop,
+        calibration=calibration,
+        max_age_ms=settings.stream.max_age_ms,
+    )
+    options = LiveOptions(
+        stream=stream,
+        record_into=out.resolve() if record and not uncalibrated else None,
+        panel=_panel_config(settings.panel, host, port) if page else None,
+        window=window,
+    )
+    with stop_on_signal() as stop:
+        report = run_live(
+            options,
+            stop,
+            on_ready=_say_live,
+            on_event=_complain,
+        )
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(report), indent=2))
+    else:
+        print_live(report)
 
 
 @app.command()
@@ -263,6 +342,13 @@ def _complain(message: str) -> None:
 
 def _say_where(url: str) -> None:
     sys.stderr.write(f"usassist: the page is at {url} — Ctrl-C ends it\n")
+
+
+def _say_live(url: str) -> None:
+    if url:
+        _say_where(url)
+    else:
+        sys.stderr.write("usassist: live — Ctrl-C ends it\n")
 
 
 def _panel_config(settings: Any, host: str | None, port: int | None) -> Any:

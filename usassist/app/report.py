@@ -11,12 +11,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from usassist.app.live import LiveReport
 from usassist.app.replay import Outcome
 from usassist.bus import PointBody
 from usassist.engine import BACKENDS, EngineSpec, candidates, is_ready, list_engines, why_unavailable
 from usassist.records import Result, ResultState, SourceInfo
 
-__all__ = ["BarProgress", "engine_table", "print_engine_table", "print_outcome", "render_with_progress"]
+__all__ = ["BarProgress", "engine_table", "print_engine_table", "print_live", "print_outcome", "render_with_progress"]
 
 _STATE_WORDS = {
     ResultState.FINDING: "finding",
@@ -122,6 +123,29 @@ def print_outcome(outcome: Outcome) -> None:
     console.print(table)
     for path in outcome.files.values():
         console.print(f"  {path}", highlight=False, soft_wrap=True)
+
+
+def print_live(report: LiveReport) -> None:
+    """The short table at the end of a live session."""
+    table = Table(title="live session", title_justify="left", show_header=False)
+    summary = report.summary
+    if summary is not None:
+        table.add_row("frames", str(summary["frames"]))
+        for state, count in summary["results_by_state"].items():
+            table.add_row(f"  {_STATE_WORDS[ResultState(state)]}", str(count))
+        causes = ", ".join(f"{cause.replace('_', ' ')} {n}" for cause, n in summary["no_answer_by_cause"].items() if n)
+        table.add_row("  why not answered", causes or "–")
+        latency = summary["latency_capture_to_published"]
+        if latency is not None:
+            text = (
+                f"p50 {latency['p50_ms']}  p95 {latency['p95_ms']}  p99 {latency['p99_ms']}  max {latency['max_ms']} ms"
+            )
+            table.add_row("capture to published result", text)
+    if report.restarts:
+        table.add_row("started again", ", ".join(f"{name} {count} times" for name, count in report.restarts.items()))
+    for folder in report.folders:
+        table.add_row("recorded in", folder)
+    Console().print(table)
 
 
 def _point(point: dict[str, Any] | None) -> str:

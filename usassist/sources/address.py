@@ -10,12 +10,14 @@ from usassist.calibrate import Geometry
 from usassist.clock import Clock, MonotonicClock
 from usassist.errors import SourceError, UsageError
 from usassist.sources.base import Crop, Source, SourceOptions
+from usassist.sources.live_input import LIVE_SCHEMES, is_live
 
 __all__ = ["PICTURE_SUFFIXES", "open_source", "parse_settings"]
 
 # Each module has open_address(rest, options) -> Source, and is imported only when it is asked for.
 _MODULES = {
     "clip": "usassist.sources.clip",
+    "dicom": "usassist.sources.dicom",
     "images": "usassist.sources.images",
     "null": "usassist.sources.null",
     "phantom": "usassist.sources.phantom",
@@ -41,9 +43,9 @@ def open_source(
 
     Parameters
     ----------
-    address : a path (a video file plays as a clip, a folder or a single picture as images), or ``clip:PATH``,
-        ``images:DIR``, ``phantom:seed=3,seconds=10``, ``null:frames=100,rate=30,size=480x640``, or ``session:DIR`` for
-        the frames of a recorded session
+    address : a path (a video file plays as a clip, a folder or a single picture as images, a DICOM file as
+        dicom), or ``clip:PATH``, ``images:DIR``, ``dicom:FILE``, ``phantom:seed=3,seconds=10``,
+        ``null:frames=100,rate=30,size=480x640``, or ``session:DIR`` for the frames of a recorded session
     session_id, source_id : copied to every frame
     fast : hand frames over as they are asked for, instead of when they are due
     repeat : begin again at the end; ``frame_id`` goes on rising
@@ -75,6 +77,10 @@ def open_source(
         geometry=geometry,
         clock=MonotonicClock() if clock is None else clock,
     )
+    if is_live(address):
+        from usassist.sources.live import open_live
+
+        return open_live(address, options)
     name, rest = _split(address)
     source: Source = importlib.import_module(_MODULES[name]).open_address(rest, options)
     return source
@@ -124,8 +130,22 @@ def _split(address: str) -> tuple[str, str]:
         raise UsageError(f"there is no source of the kind {match[1]}; give a path, or {_choices()}")
     if is_folder or path.suffix.lower() in PICTURE_SUFFIXES:
         return "images", address
+    if path.suffix.lower() == ".dcm" or _begins_as_dicom(path):
+        return "dicom", address
     return "clip", address
 
 
+def _begins_as_dicom(path: Path) -> bool:
+    """True for an ordinary file with the mark of DICOM behind its preamble of 128 bytes."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False  # whoever opens it says why it cannot be read
+
+
 def _choices() -> str:
-    return ", ".join(f"{name}:" for name in sorted(_MODULES))
+    files, live = (", ".join(f"{name}:" for name in sorted(names)) for names in (_MODULES, LIVE_SCHEMES))
+    return f"{files}; live input is {live}"

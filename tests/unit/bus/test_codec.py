@@ -184,8 +184,8 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
         if topic == "frame":
             frame = frame_from(message)
             np.testing.assert_array_equal(frame.image, make_frame(3, (8, 12), 3).image)
-            live = file.stem == "frame-1.0"
-            assert (frame.picture, frame.t_decoded_ns) == ((PictureState.LIVE, None) if live else (PictureState.FROZEN, 4))
+            expected = (PictureState.LIVE, None) if file.stem == "frame-1.0" else (PictureState.FROZEN, 4)
+            assert (frame.picture, frame.t_decoded_ns) == expected
         elif topic == "result":
             descriptors = () if file.stem == "result-1.0" else DESCRIBED
             _assert_same(result_from(message), make_result(3, descriptors=descriptors))

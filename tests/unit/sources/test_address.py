@@ -13,13 +13,15 @@ from usassist.sources.timeline import Timeline
 
 @pytest.mark.parametrize("address", ["", "   "])
 def test_empty_address_is_refused(address: str) -> None:
-    with pytest.raises(UsageError, match=r"empty; give .*clip:, images:, null:, phantom:"):
+    with pytest.raises(UsageError, match=r"empty; give .*clip:, dicom:, images:, null:, phantom:"):
         open_source(address, session_id="s")
 
 
-@pytest.mark.parametrize("address", ["camera:0", "rtsp://host/stream"])
+@pytest.mark.parametrize("address", ["camera:0", "ftp://host/stream"])
 def test_unknown_kind_is_refused_and_the_known_are_named(address: str) -> None:
-    with pytest.raises(UsageError, match=r"no source of the kind (camera|rtsp); give a path, or clip:, images:"):
+    with pytest.raises(
+        UsageError, match=r"no source of the kind (camera|ftp); give a path, or clip:, dicom:, images:"
+    ):
         open_source(address, session_id="s")
 
 

@@ -1,0 +1,45 @@
+"""Which pictures waited in a buffer while the caller was busy: they are old, and the newest one is wanted."""
+
+from __future__ import annotations
+
+__all__ = ["Backlog"]
+
+_WAITED_NS = 1_000_000  # a read that takes longer than this had to wait for its data, so nothing was left in a buffer
+_DEFAULT_RATE_HZ = 30.0
+
+
+class Backlog:
+    """Says of each picture whether newer ones were already waiting when it was read.
+
+    A caller that was away for n periods has about n pictures waiting: all but the last of them are old, as long as they
+    can be read without waiting.
+
+    Parameters
+    ----------
+    rate_hz : nominal rate; None where it is not known
+    """
+
+    def __init__(self, rate_hz: float | None) -> None:
+        self._period_ns = 1e9 / (rate_hz or _DEFAULT_RATE_HZ)
+        self._old = 0
+
+    def away(self, duration_ns: int) -> None:
+        """Note that nothing was read for this time, ns."""
+        periods = int(duration_ns / self._period_ns)
+        if periods > 1:
+            self._old += periods - 1
+
+    def is_old(self, waited_ns: int) -> bool:
+        """Say whether a picture is old.
+
+        Parameters
+        ----------
+        waited_ns : how long the reading of it took
+        """
+        if not self._old:
+            return False
+        if waited_ns > _WAITED_NS:
+            self._old = 0
+            return False
+        self._old -= 1
+        return True

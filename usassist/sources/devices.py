@@ -1,0 +1,91 @@
+"""What live inputs this machine has: frame grabbers, a display, and protocols of the network."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from usassist.config import has_display
+from usassist.errors import SourceError
+from usassist.sources.network import has_protocol
+from usassist.sources.v4l2 import open_device
+from usassist.sources.v4l2_modes import list_modes, query_device
+
+__all__ = ["Inputs", "VideoDevice", "find_inputs"]
+
+_PROTOCOLS = ("rtsp", "udp", "tcp", "srt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoDevice:
+    """A Video4Linux device.
+
+    Attributes
+    ----------
+    address : what to write to open it
+    driver, card : as the driver says, empty where it cannot be asked
+    modes : one text each
+    problem : why it cannot be used, and what to do; empty where it can
+    """
+
+    address: str
+    driver: str
+    card: str
+    modes: tuple[str, ...]
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What was found.
+
+    Attributes
+    ----------
+    devices : frame grabbers and cameras
+    display : there is a display, and the screen can be read
+    protocols : whether this build can read from each
+    """
+
+    devices: tuple[VideoDevice, ...]
+    display: bool
+    protocols: dict[str, bool]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self)
+
+
+def find_inputs(folder: Path = Path("/dev")) -> Inputs:
+    """Look at everything; what cannot be opened is listed with the reason."""
+    nodes = [node for node in folder.glob("video*") if re.fullmatch(r"video\d+", node.name)]
+    found = [_look(node) for node in sorted(nodes, key=lambda node: int(node.name[5:]))]
+    return Inputs(
+        devices=tuple(device for device in found if device is not None),
+        display=has_display(),
+        protocols={scheme: has_protocol(scheme) for scheme in _PROTOCOLS},
+    )
+
+
+def _look(node: Path) -> VideoDevice | None:
+    """One device; None for those that hold no pictures, such as the second node of a camera for its metadata."""
+    address = f"v4l2:{node}"
+    driver = card = ""
+    try:
+        fd = open_device(str(node))
+        try:
+            device = query_device(fd)
+            driver, card = device.driver, device.card
+            if not device.captures:
+                return None
+            modes = tuple(str(mode) for mode in list_modes(fd))
+        finally:
+            os.close(fd)
+    except SourceError as error:
+        return VideoDevice(address=address, driver=driver, card=card, modes=(), problem=str(error))
+    except OSError as error:
+        problem = f"it does not answer ({error.strerror}); plug it in again"
+        return VideoDevice(address=address, driver=driver, card=card, modes=(), problem=problem)
+    return VideoDevice(address=address, driver=driver, card=card, modes=modes, problem="")

@@ -1,0 +1,79 @@
+"""From a live address to an open grabber: a device, a network stream, a program or FIFO, a part of the screen."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from usassist.errors import UsageError
+from usassist.sources.grab import Grabber
+
+__all__ = ["LIVE_SCHEMES", "GrabOptions", "is_live", "open_grabber"]
+
+# Each module has open_grabber(address, options) -> Grabber, and is imported only when it is asked for.
+_MODULES = {
+    "pipe": "usassist.sources.pipe",
+    "rtsp": "usassist.sources.network",
+    "screen": "usassist.sources.screen",
+    "srt": "usassist.sources.network",
+    "tcp": "usassist.sources.network",
+    "udp": "usassist.sources.network",
+    "v4l2": "usassist.sources.v4l2",
+}
+LIVE_SCHEMES = tuple(_MODULES)
+_SCHEME = re.compile(r"([a-z][a-z0-9]*):.*", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrabOptions:
+    """How a live input is opened.
+
+    Attributes
+    ----------
+    open_timeout_s : how long to wait for a peer and for its first data. FFmpeg counts it once for the connection and
+        once more for the data, so a silent peer is given up after twice this time
+    read_timeout_s : how long a stream that is open may be silent before ``grabs`` raises; ``close`` from another thread
+        takes effect within this time
+    hw : ``auto`` decodes on the graphics processor where one is there, ``none`` never does
+    """
+
+    open_timeout_s: float = 5.0
+    read_timeout_s: float = 1.0
+    hw: Literal["auto", "none"] = "auto"
+
+
+def is_live(address: str) -> bool:
+    """True for an address that :func:`open_grabber` knows."""
+    match = _SCHEME.fullmatch(address)
+    return match is not None and match[1] in _MODULES
+
+
+def open_grabber(address: str, options: GrabOptions | None = None) -> Grabber:
+    """Open a live input.
+
+    Parameters
+    ----------
+    address : ``v4l2:/dev/video0`` (with ``,size=1920x1080,rate=60,format=mjpeg``), ``rtsp://…``, ``udp://HOST:PORT``,
+        ``tcp://HOST:PORT``, ``srt://HOST:PORT``, ``pipe:COMMAND``, ``pipe:/path/of/fifo``, or ``screen:X,Y,W,H``;
+        see docs/sources.md
+    options : timeouts and decoding
+
+    Returns
+    -------
+    grabber : open; its first picture may still have to come
+
+    Raises
+    ------
+    UsageError
+        If the address is malformed.
+    SourceError
+        If the input is not there, may not be used, is silent, or sends no video.
+    """
+    if not is_live(address):
+        known = ", ".join(f"{scheme}:" for scheme in _MODULES)
+        raise UsageError(f"this is no address of a live input; write one that begins with {known}")
+    module = importlib.import_module(_MODULES[address.partition(":")[0]])
+    grabber: Grabber = module.open_grabber(address, GrabOptions() if options is None else options)
+    return grabber

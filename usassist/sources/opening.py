@@ -1,0 +1,106 @@
+"""Opening of a live input with FFmpeg: low latency, time limits, and each failure as one line with a remedy."""
+
+from __future__ import annotations
+
+import errno
+import time
+from typing import Any
+
+import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
+
+# isort: split
+import av
+import av.error
+from av.container import InputContainer
+
+from usassist.errors import SourceError
+from usassist.sources.hardware import hardware_decoder
+from usassist.sources.live_input import GrabOptions
+from usassist.sources.stream import plain
+
+__all__ = ["STREAM_FORMATS", "open_container"]
+
+STREAM_FORMATS = "nut,mpegts,matroska,webm,yuv4mpegpipe"  # a playlist in disguise must not make FFmpeg open others
+_LOW_LATENCY = {
+    "fflags": "nobuffer",
+    "flags": "low_delay",
+    "probesize": "200000",  # bytes
+    "analyzeduration": "200000",  # us
+}
+_SILENT = "nothing came in time; check that the sender runs, its address, and the firewall between"
+_TO_SEND = "NUT, MPEG-TS or Matroska"
+
+
+def open_container(
+    target: Any,
+    *,
+    scheme: str,
+    options: GrabOptions,
+    settings: dict[str, str],
+    format_name: str | None = None,
+    buffer_size: int = 32768,
+    hw: bool = True,
+) -> InputContainer:
+    """Open an address, a device or a file object.
+
+    Parameters
+    ----------
+    target : for FFmpeg; never shown
+    scheme : the kind of input, for messages
+    options : timeouts and decoding
+    settings : options of FFmpeg, on top of those for low latency
+    format_name : demuxer or device; None = as the data show
+    buffer_size : bytes asked of a file object at once
+    hw : decoding on the graphics processor makes sense for this input
+
+    Raises
+    ------
+    SourceError
+        If it cannot be opened.
+    """
+    started_s = time.monotonic()
+    try:
+        container: InputContainer = av.open(
+            target,
+            "r",
+            format=format_name,
+            options=_LOW_LATENCY | settings,
+            buffer_size=buffer_size,
+            timeout=(options.open_timeout_s, options.read_timeout_s),
+            hwaccel=hardware_decoder() if hw and options.hw == "auto" else None,
+        )
+        return container
+    except SourceError:
+        raise
+    except (av.error.FFmpegError, ValueError) as error:
+        if scheme == "rtsp" and time.monotonic() - started_s >= options.open_timeout_s:
+            reason = _SILENT  # FFmpeg takes a peer that never answers for one that answers nonsense
+        else:
+            reason = _reason(error, scheme)
+        # Without its cause: that holds the address, which may hold a password.
+        raise SourceError(f"{scheme}: {reason}") from None
+
+
+def _reason(error: Exception, scheme: str) -> str:
+    """What is wrong, and what to do."""
+    match error:
+        case av.error.ExitError() | av.error.TimeoutError():
+            return _SILENT
+        case av.error.ConnectionRefusedError():
+            return "the other side refuses the connection; check that the sender runs, and the port"
+        case av.error.ProtocolNotFoundError() | av.error.DemuxerNotFoundError():
+            return f"this build of PyAV cannot read {scheme}; send by rtsp, udp or tcp, or give a program to pipe:"
+        case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
+            return "the sender wants another user and password; write them before the host as USER:PASSWORD@"
+        case av.error.HTTPNotFoundError():
+            return "the sender has no stream of that name; check what stands behind the port"
+        case av.error.InvalidDataError() | av.error.EOFError():
+            return f"what comes is no video that can be read; send {'H.264' if scheme == 'rtsp' else _TO_SEND}"
+        case av.error.DecoderNotFoundError():
+            return "this build of PyAV has no decoder for what comes; send H.264 or H.265"
+    number = getattr(error, "errno", None)
+    if number == errno.EBUSY:
+        return "another program uses the device; end that program"
+    if number == errno.EADDRINUSE:
+        return "another program reads from this port; end it, or choose another port"
+    return f"it cannot be opened: {plain(error)}; check the address"

@@ -1,0 +1,195 @@
+"""A program that writes video to its standard output, or a FIFO: the way in for grabbers that FFmpeg does not know."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import stat
+import subprocess
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from usassist.errors import SourceError, UsageError
+from usassist.sources.live_input import GrabOptions
+from usassist.sources.opening import STREAM_FORMATS, open_container
+from usassist.sources.polled import PolledReader
+from usassist.sources.stream import StreamGrabber, StreamHooks
+
+__all__ = ["open_grabber", "open_program"]
+
+_BUFFER_BYTES = 1 << 20  # a picture of a raw stream is large, and each read goes through Python
+_GRACE_S = 0.5  # between the polite and the other signal
+_MOST_WORDS = 200
+
+
+def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
+    """Open ``pipe:COMMAND`` or ``pipe:/path/of/fifo``.
+
+    Parameters
+    ----------
+    address : the command is run without a shell. NUT, MPEG-TS, Matroska or YUV4MPEG has to come
+    options : timeouts and decoding
+
+    Raises
+    ------
+    UsageError
+        If there is no command.
+    SourceError
+        If the program cannot be run, ends with an error, is silent, or writes no video.
+    """
+    rest = address.partition(":")[2].strip()
+    if not rest:
+        raise UsageError("pipe: neither a command nor a FIFO is named; write pipe:COMMAND or pipe:/path/of/fifo")
+    if _is_fifo(rest):
+        reader = PolledReader(_open_fifo(rest), timeout_s=options.open_timeout_s)
+        return _open(reader, None, options)
+    try:
+        words = shlex.split(rest)
+    except ValueError as error:
+        raise UsageError(f"pipe: the command cannot be taken apart ({error}); check its quotes") from None
+    return open_program(words, options)
+
+
+def open_program(
+    words: list[str], options: GrabOptions, *, scheme: str = "pipe", mode: str = "", rate_hz: float | None = None
+) -> StreamGrabber:
+    """Run a program and read what it writes to its standard output.
+
+    Parameters
+    ----------
+    words : program and arguments
+    options : timeouts and decoding
+    scheme, mode, rate_hz : see :class:`usassist.sources.stream.StreamGrabber`
+
+    Raises
+    ------
+    SourceError
+        If it cannot be run, ends with an error, is silent, or writes no video.
+    """
+    child = _Child(words, scheme)
+    reader = PolledReader(
+        child.data_fd,
+        words_fd=child.words_fd,
+        timeout_s=options.open_timeout_s,
+        scheme=scheme,
+        on_end=child.check,
+    )
+    return _open(reader, child, options, scheme, mode, rate_hz)
+
+
+def _open(
+    reader: PolledReader,
+    child: _Child | None,
+    options: GrabOptions,
+    scheme: str = "pipe",
+    mode: str = "",
+    rate_hz: float | None = None,
+) -> StreamGrabber:
+    def release() -> None:
+        if child is not None:
+            child.end()
+        reader.release()
+
+    try:
+        try:
+            container = open_container(
+                reader,
+                scheme=scheme,
+                options=options,
+                settings={"format_whitelist": STREAM_FORMATS, "protocol_whitelist": "none"},
+                buffer_size=_BUFFER_BYTES,
+            )
+        except SourceError:
+            reader.raise_failure()
+            raise
+        reader.timeout_s = options.read_timeout_s
+        hooks = StreamHooks(interrupt=reader.interrupt, release=release, ended=reader.raise_failure)
+        return StreamGrabber(container, scheme=scheme, mode=mode, rate_hz=rate_hz, hooks=hooks)
+    except BaseException:
+        release()
+        raise
+
+
+class _Child:
+    """The program, in a process group of its own, so that what it starts ends with it."""
+
+    def __init__(self, words: list[str], scheme: str) -> None:
+        self._scheme = scheme
+        name = Path(words[0]).name
+        try:
+            self._process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise SourceError(
+                f"{scheme}: there is no program or FIFO {name}; check its spelling, or make the FIFO with mkfifo"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise SourceError(
+                f"{scheme}: {name} cannot be run ({getattr(error, 'strerror', None) or error}); "
+                "name a program that writes video to its standard output"
+            ) from None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        # Copies, so that only one side closes them.
+        self.data_fd, self.words_fd = os.dup(self._process.stdout.fileno()), os.dup(self._process.stderr.fileno())
+        self._process.stdout.close()
+        self._process.stderr.close()
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def check(self, reader: PolledReader) -> None:
+        """Raise with the last words of a program that ended with an error."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_S)
+        code = self._process.returncode
+        if code:
+            how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+            said = reader.last_words()[:_MOST_WORDS]
+            raise SourceError(
+                f"{self._scheme}: the program {how}"
+                + (f" and said {said!r}" if said else "")
+                + "; run it alone to see why"
+            )
+
+    def end(self) -> None:
+        """End the whole group."""
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+        group = self._process.pid
+        try:
+            os.killpg(group, signal.SIGTERM)
+        except ProcessLookupError:
+            self._process.wait()
+            return
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_S)
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+        self._process.wait()
+
+
+def _is_fifo(text: str) -> bool:
+    try:
+        return stat.S_ISFIFO(Path(text).expanduser().stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _open_fifo(text: str) -> int:
+    try:
+        # Otherwise it waits in open() until somebody writes.
+        return os.open(Path(text).expanduser(), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError:
+        raise SourceError("pipe: this user may not read the FIFO; change its permissions") from None
+    except OSError as error:
+        raise SourceError(f"pipe: the FIFO cannot be opened ({error.strerror}); make it again with mkfifo") from None

@@ -1,0 +1,131 @@
+"""A pipe or FIFO read with a time limit: FFmpeg itself would wait for ever in such a read."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+
+from usassist.errors import SourceError
+
+__all__ = ["PolledReader"]
+
+_LAST_BYTES = 4096  # of what a program says on its standard error
+
+
+class PolledReader:
+    """A file object with ``read``, for ``av.open``.
+
+    Parameters
+    ----------
+    data_fd : descriptor to read from; it belongs to this object
+    timeout_s : how long a read may wait before data have come, s; ``timeout_s`` can be set later
+    scheme : the kind of input, for messages
+    words_fd : descriptor of the standard error of the program that writes; it belongs to this object
+    on_end : called once when the data end; raises ``SourceError`` where that was no proper end
+
+    Attributes
+    ----------
+    failure : why the data ended; None while they come, and after a proper end. ``read`` does not raise it, since FFmpeg
+        would read on
+    """
+
+    def __init__(
+        self,
+        data_fd: int,
+        *,
+        timeout_s: float,
+        scheme: str = "pipe",
+        words_fd: int | None = None,
+        on_end: Callable[[PolledReader], None] | None = None,
+    ) -> None:
+        self.timeout_s = timeout_s
+        self.failure: SourceError | None = None
+        self._scheme = scheme
+        self._data_fd = data_fd
+        self._words_fd = words_fd
+        self._on_end = on_end
+        self._wake_read_fd, self._wake_write_fd = os.pipe()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._words = b""
+        self._poll = select.poll()
+        for fd in (data_fd, self._wake_read_fd, *([] if words_fd is None else [words_fd])):
+            os.set_blocking(fd, False)
+            self._poll.register(fd, select.POLLIN)
+
+    def read(self, size: int) -> bytes:
+        """Give what is there, at least one byte and at most `size`; nothing at the end."""
+        if self.failure is not None:
+            return b""
+        try:
+            return self._read(size)
+        except SourceError as error:
+            self.failure = error
+            return b""
+
+    def raise_failure(self) -> None:
+        """Raise what ended the data, if that was no proper end."""
+        if self.failure is not None:
+            raise self.failure
+
+    def _read(self, size: int) -> bytes:
+        deadline_s = time.monotonic() + self.timeout_s
+        while True:
+            left_ms = max(0, round(1000 * (deadline_s - time.monotonic())))
+            ready = {fd for fd, _ in self._poll.poll(left_ms)}
+            if self._wake_read_fd in ready:
+                raise SourceError(f"{self._scheme}: closed; open it again")
+            if self._words_fd in ready:
+                self._listen()
+            if self._data_fd in ready:
+                try:
+                    data = os.read(self._data_fd, size)
+                except BlockingIOError:
+                    continue
+                if not data and self._on_end is not None:
+                    on_end, self._on_end = self._on_end, None
+                    on_end(self)
+                return data
+            if time.monotonic() >= deadline_s:
+                raise SourceError(
+                    f"{self._scheme}: nothing comes; check that the program at its other end runs and writes"
+                )
+
+    def last_words(self) -> str:
+        """Last line that the program wrote to its standard error; empty when it wrote none."""
+        self._listen()
+        lines = self._words.decode("utf-8", "replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def interrupt(self) -> None:
+        """Make a read that waits in another thread raise."""
+        with self._lock:
+            if not self._closed:
+                os.write(self._wake_write_fd, b"x")
+
+    def release(self) -> None:
+        """Close the descriptors. Only when nobody reads any more."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        for fd in (self._data_fd, self._wake_read_fd, self._wake_write_fd):
+            os.close(fd)
+        if self._words_fd is not None:
+            os.close(self._words_fd)
+
+    def _listen(self) -> None:
+        if self._words_fd is None:
+            return
+        try:
+            words = os.read(self._words_fd, 65536)
+        except BlockingIOError:
+            return
+        if not words:
+            self._poll.unregister(self._words_fd)
+            os.close(self._words_fd)
+            self._words_fd = None
+        self._words = (self._words + words)[-_LAST_BYTES:]

@@ -1,0 +1,265 @@
+"""Reading of an open stream or device: what all live inputs share, from the packet to the screen."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
+
+# isort: split
+import av
+import av.error
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from usassist.closing import Closing
+from usassist.errors import SourceError
+from usassist.sources.backlog import Backlog
+from usassist.sources.grab import Grab
+from usassist.sources.pixels import UInt8Array, is_grey, to_image
+
+__all__ = ["StreamGrabber", "StreamHooks", "plain"]
+
+_LEAST_RATE_HZ, _MOST_RATE_HZ = 1.0, 240.0  # what a short look at a stream takes for its rate may be nonsense
+_TRIES_AT_START = 600  # packets without a picture: a stream that is joined has none before its next key picture
+_TRIES = 60  # packets without a picture, after the first picture
+_ARRIVALS_KEPT = 64  # packets that a decoder may hold back
+_MOST_AGE_NS = 2_000_000_000  # a stamp of a driver that is older, or in the future, is on another clock
+# FFmpeg's scaler has no fast way from these to RGB; by the planar format it takes a tenth to a third of the time.
+_PLANAR = {"nv12": "yuv420p", "uyvy422": "yuv422p", "yuyv422": "yuv422p"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamHooks:
+    """What one kind of input adds.
+
+    Attributes
+    ----------
+    before_read : waits until data are there, and raises ``SourceError`` when none come; it is given a function that
+        says whether to give up at once
+    interrupt : makes a read that waits in another thread return
+    release : runs once, after the container was closed; may be called in any thread
+    ended : called at the end of the stream; raises ``SourceError`` where that was no proper end
+    driver_stamps : the stamps of the stream are ns of the monotonic clock times its time base, if they are plausible
+    """
+
+    before_read: Callable[[Callable[[], bool]], None] | None = None
+    interrupt: Callable[[], None] | None = None
+    release: Callable[[], None] | None = None
+    ended: Callable[[], None] | None = None
+    driver_stamps: bool = False
+
+
+class StreamGrabber(Closing):
+    """The first video stream of an open container, screen by screen. See :class:`usassist.sources.grab.Grabber`.
+
+    Parameters
+    ----------
+    container : open; it is closed with the grabber
+    scheme : the kind of input, for messages
+    mode : what stands behind scheme and codec in the description
+    warnings : what is wrong with the mode
+    rate_hz : nominal rate where it is known better than from the stream
+    hooks : what this kind of input adds
+
+    Raises
+    ------
+    SourceError
+        If it holds no video that can be decoded; then the container is closed.
+    """
+
+    def __init__(
+        self,
+        container: InputContainer,
+        *,
+        scheme: str,
+        mode: str = "",
+        warnings: tuple[str, ...] = (),
+        rate_hz: float | None = None,
+        hooks: StreamHooks | None = None,
+    ) -> None:
+        self._container = container
+        self._scheme = scheme
+        self._hooks = hooks or StreamHooks()
+        self._lock = threading.Lock()  # held while FFmpeg runs: the container must not be closed under its feet
+        self._closing = threading.Event()
+        self._released = False
+        self._number = 0
+        self._damaged = False
+        self._without_picture = 0
+        self._left_ns: int | None = None
+        self._silence_ns = 1e9 * float(container.read_timeout or float("inf"))
+        self._arrivals: dict[int | None, int] = {}
+        try:
+            self._stream = self._pick_stream()
+            # Not AUTO: with a picture for every thread the decoder holds as many back.
+            self._stream.thread_type = "SLICE"
+            codec = self._stream.codec_context.name
+        except BaseException:
+            self.close()
+            raise
+        self.rate_hz = rate_hz if rate_hz is not None else self._stated_rate_hz()
+        self.description = ", ".join(filter(None, (scheme, codec, mode)))
+        self.warnings = warnings
+
+    def grabs(self) -> Iterator[Grab]:
+        """Give the screens as they come.
+
+        A caller that was away for longer than a period is given the newest of what waits; ``number`` goes on as if it
+        had seen the others.
+
+        Raises
+        ------
+        SourceError
+            If the stream falls silent, breaks off, or cannot be decoded any more.
+        """
+        packets = self._container.demux(self._stream)
+        backlog = Backlog(self.rate_hz)
+        while not self._closing.is_set():
+            with self._lock:
+                try:
+                    if self._released:
+                        return
+                    grabs, ended = self._read(packets, backlog)
+                except SourceError:
+                    if self._closing.is_set():
+                        return
+                    raise
+                finally:
+                    if self._closing.is_set():
+                        self._release()
+            yield from grabs
+            if ended:
+                if self._hooks.ended is not None and not self._closing.is_set():
+                    self._hooks.ended()
+                return
+
+    def close(self) -> None:
+        """Release the device or connection: at once, or when a read that goes on in another thread returns."""
+        self._closing.set()
+        if self._hooks.interrupt is not None:
+            self._hooks.interrupt()
+        if self._lock.acquire(blocking=False):
+            try:
+                self._release()
+            finally:
+                self._lock.release()
+
+    def _release(self) -> None:
+        if self._released:
+            return
+        self._released = True
+        self._container.close()
+        if self._hooks.release is not None:
+            self._hooks.release()
+
+    def _read(self, packets: Iterator[Any], backlog: Backlog) -> tuple[list[Grab], bool]:
+        """Read one packet and make what it holds into grabs; the second value says that the stream is at its end."""
+        started_ns = time.monotonic_ns()
+        if self._left_ns is not None:
+            backlog.away(started_ns - self._left_ns)
+        try:
+            if self._hooks.before_read is not None:
+                self._hooks.before_read(self._closing.is_set)
+            packet = next(packets, None)
+        except av.error.ExitError:
+            raise self._silent() from None
+        except av.error.FFmpegError as error:
+            raise SourceError(f"{self._scheme} broke off: {plain(error)}; check the device and its cable") from None
+        if packet is None:
+            return [], True
+        self._left_ns = arrived_ns = time.monotonic_ns()
+        if arrived_ns - started_ns > self._silence_ns:
+            raise self._silent()  # what the demuxer hands out when it is interrupted came long ago, not now
+        if packet.size == 0 and packet.pts is not None:
+            self._damaged = True  # the driver gives a buffer without data for one that it could not fill
+            return [], False
+        self._arrivals[packet.pts] = arrived_ns
+        if len(self._arrivals) > _ARRIVALS_KEPT:
+            del self._arrivals[next(iter(self._arrivals))]
+        self._damaged |= bool(packet.is_corrupt)
+        frames = self._decode(packet)
+        old = backlog.is_old(arrived_ns - started_ns) if frames else False
+        self._number += len(frames)
+        shown = [] if old else frames
+        first = self._number - len(shown)
+        return [self._grab(frame, first + place, arrived_ns) for place, frame in enumerate(shown)], False
+
+    def _silent(self) -> SourceError:
+        return SourceError(f"{self._scheme}: nothing comes any more; check that the sender runs")
+
+    def _decode(self, packet: Any) -> list[av.VideoFrame]:
+        try:
+            frames = [frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)]
+        except av.error.EOFError:
+            return []
+        except av.error.FFmpegError as error:
+            self._damaged = True
+            self._count_without_picture(plain(error))
+            return []
+        if frames:
+            self._without_picture = 0
+        else:
+            self._count_without_picture("no picture in it")
+        return frames
+
+    def _count_without_picture(self, why: str) -> None:
+        self._without_picture += 1
+        if self._without_picture >= (_TRIES if self._number else _TRIES_AT_START):
+            raise SourceError(
+                f"{self._scheme}: {self._without_picture} packets one after the other could not be decoded ({why}); "
+                "the sender may have changed its codec: check its settings"
+            )
+
+    def _grab(self, frame: av.VideoFrame, number: int, arrived_ns: int) -> Grab:
+        try:
+            planar = _PLANAR.get(frame.format.name)
+            image: UInt8Array = to_image(frame if planar is None else frame.reformat(format=planar, threads=1))
+        except (av.error.FFmpegError, ValueError, MemoryError) as error:
+            raise SourceError(
+                f"{self._scheme}: pixels of the format {frame.format.name} cannot be converted ({plain(error)}); "
+                "choose another format at the sender"
+            ) from None
+        if is_grey(frame) or frame.format.name == "rgb24":
+            image = np.array(image)  # it may be a view of a buffer of the driver, which goes with the device
+        damaged, self._damaged = self._damaged or frame.is_corrupt, False
+        driver_ns = self._driver_ns(frame, arrived_ns)
+        return Grab(
+            number=number,
+            image=image,
+            t_capture_ns=self._arrivals.pop(frame.pts, arrived_ns) if driver_ns is None else driver_ns,
+            t_decoded_ns=time.monotonic_ns(),
+            stamp="arrival" if driver_ns is None else "driver",
+            pts=frame.pts,
+            time_base=frame.time_base if frame.pts is not None else None,
+            damaged=damaged,
+        )
+
+    def _driver_ns(self, frame: av.VideoFrame, arrived_ns: int) -> int | None:
+        """The driver's stamp, where it is on the monotonic clock."""
+        if not self._hooks.driver_stamps or frame.pts is None or frame.time_base is None:
+            return None
+        stamp_ns = int(frame.pts * frame.time_base * 1_000_000_000)
+        return stamp_ns if 0 <= arrived_ns - stamp_ns < _MOST_AGE_NS else None
+
+    def _pick_stream(self) -> VideoStream:
+        for stream in self._container.streams.video:
+            if stream.codec_context is not None:
+                return stream
+        raise SourceError(f"{self._scheme}: no video that can be decoded comes; check what the sender sends")
+
+    def _stated_rate_hz(self) -> float | None:
+        for rate in (self._stream.average_rate, self._stream.guessed_rate):
+            if rate and _LEAST_RATE_HZ <= rate <= _MOST_RATE_HZ:
+                return float(rate)
+        return None
+
+
+def plain(error: BaseException) -> str:
+    """The error of FFmpeg in a few words, without address or path."""
+    return str(getattr(error, "strerror", None) or error).split(":")[0].split("'")[0].strip()
