@@ -161,7 +161,7 @@ def live(
     from usassist.app.report import print_live
     from usassist.app.streaming import StreamOptions
     from usassist.config import has_display
-    from usassist.sources.live_input import is_live
+    from usassist.sources.inputs.address import is_live
 
     settings = load_config(config)
     if not is_live(source):

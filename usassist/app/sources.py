@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from usassist.sources.devices import Inputs
+    from usassist.sources.inputs.devices import Inputs
 
 __all__ = ["sources_app"]
 
@@ -30,7 +30,7 @@ def sources_list(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
     """List frame grabbers with their modes, the display, and the protocols that can be read here."""
-    from usassist.sources.devices import find_inputs
+    from usassist.sources.inputs.devices import find_inputs
 
     inputs = find_inputs()
     if as_json:

@@ -10,14 +10,14 @@ from usassist.calibrate import Geometry
 from usassist.clock import Clock, MonotonicClock
 from usassist.errors import SourceError, UsageError
 from usassist.sources.base import Crop, Source, SourceOptions
-from usassist.sources.live_input import LIVE_SCHEMES, is_live
+from usassist.sources.inputs.address import LIVE_SCHEMES, is_live
 
 __all__ = ["PICTURE_SUFFIXES", "open_source", "parse_settings"]
 
 # Each module has open_address(rest, options) -> Source, and is imported only when it is asked for.
 _MODULES = {
     "clip": "usassist.sources.clip",
-    "dicom": "usassist.sources.dicom",
+    "dicom": "usassist.sources.dicom.source",
     "images": "usassist.sources.images",
     "null": "usassist.sources.null",
     "phantom": "usassist.sources.phantom",

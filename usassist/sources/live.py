@@ -19,7 +19,7 @@ from usassist.sources.base import SourceOptions
 from usassist.sources.cropping import Roi, cut, is_automatic, settle_roi
 from usassist.sources.feed import Feed
 from usassist.sources.grab import Grab, Grabber
-from usassist.sources.live_input import GrabOptions, open_grabber
+from usassist.sources.inputs.address import GrabOptions, open_grabber
 from usassist.sources.scan_check import ScanCheck
 from usassist.sources.text_watch import TextWatch
 from usassist.sources.watch import PictureWatch, Verdict, WatchProfile
@@ -214,9 +214,7 @@ class LiveSource(Closing):
         self._failed_checks = 0 if found.ok else self._failed_checks + 1
         if self._failed_checks < _ALARM_TIMES:
             return verdict
-        return dataclasses.replace(
-            verdict, state=PictureState.CHANGED, reason=found.reason, since_ns=grab.t_decoded_ns
-        )
+        return dataclasses.replace(verdict, state=PictureState.CHANGED, reason=found.reason, since_ns=grab.t_decoded_ns)
 
     def _unsettle(self) -> None:
         self._roi, self._check = None, None

@@ -25,7 +25,7 @@ from usassist.clock import FakeClock
 from usassist.errors import CalibrationError, ScanAreaError, SourceError, SourceFormatError, UsageError
 from usassist.records import Frame
 from usassist.sources import open_source
-from usassist.sources.dicom import DicomSource
+from usassist.sources.dicom.source import DicomSource
 
 UInt8Array = npt.NDArray[np.uint8]
 HW = (24, 32)
@@ -791,7 +791,7 @@ def test_frames_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.Monke
         file.seek(parts[0][0])
         return bytes(file.read(parts[0][1]))
 
-    monkeypatch.setattr("usassist.sources.dicom.read_span", counted)
+    monkeypatch.setattr("usassist.sources.dicom.source.read_span", counted)
     source = open_dicom(path)
     frames = source.frames()
     read.clear()

@@ -19,8 +19,8 @@ import pytest
 
 from usassist.errors import SourceError, UsageError
 from usassist.sources.grab import Grab, Grabber
-from usassist.sources.live_input import GrabOptions, is_live, open_grabber
-from usassist.sources.network import has_protocol
+from usassist.sources.inputs.address import GrabOptions, is_live, open_grabber
+from usassist.sources.inputs.network import has_protocol
 
 WRITER = Path(__file__).with_name("stream_writer.py")
 Send = Callable[..., subprocess.Popen[bytes]]

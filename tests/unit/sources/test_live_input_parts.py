@@ -19,11 +19,11 @@ from typer.testing import CliRunner
 
 from usassist.app.cli import app
 from usassist.errors import SourceError
-from usassist.sources import screen
-from usassist.sources.backlog import Backlog
-from usassist.sources.devices import find_inputs
-from usassist.sources.live_input import GrabOptions, open_grabber
-from usassist.sources.stream import StreamGrabber, StreamHooks
+from usassist.sources.inputs import screen
+from usassist.sources.inputs.address import GrabOptions, open_grabber
+from usassist.sources.inputs.backlog import Backlog
+from usassist.sources.inputs.devices import find_inputs
+from usassist.sources.inputs.stream import StreamGrabber, StreamHooks
 
 PERIOD_NS = 40_000_000
 LEVEL = 120
@@ -192,7 +192,7 @@ def test_nodes_that_cannot_be_used_are_listed_with_the_reason(tmp_path: Path) ->
 
 
 def test_machine_without_a_grabber_says_so_and_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from usassist.sources import devices
+    from usassist.sources.inputs import devices
 
     nothing = find_inputs(tmp_path)
     monkeypatch.setattr(devices, "find_inputs", lambda: nothing)

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from usassist.errors import SourceError
-from usassist.sources import v4l2, v4l2_modes
-from usassist.sources.live_input import GrabOptions, open_grabber
-from usassist.sources.v4l2_choice import Choice, Wanted, check_current, choose, parse_wanted
-from usassist.sources.v4l2_modes import Current, Mode, list_modes, query_current, query_device
+from usassist.sources.inputs import v4l2, v4l2_modes
+from usassist.sources.inputs.address import GrabOptions, open_grabber
+from usassist.sources.inputs.v4l2_choice import Choice, Wanted, check_current, choose, parse_wanted
+from usassist.sources.inputs.v4l2_modes import Current, Mode, list_modes, query_current, query_device
 
 Sizes = dict[tuple[int, int], list[tuple[int, int]]]  # width, height: intervals in s as numerator, denominator
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from usassist.errors import SourceError, UsageError
 from usassist.sources.address import parse_settings
-from usassist.sources.v4l2_modes import FORMATS, Current, Mode
+from usassist.sources.inputs.v4l2_modes import FORMATS, Current, Mode
 
 __all__ = ["Choice", "Wanted", "check_current", "choose", "parse_wanted"]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from pydicom import Dataset
 
-from usassist.sources.dicom_timing import number_of
+from usassist.sources.dicom.timing import number_of
 
 __all__ = ["Regions", "read_regions"]
 

@@ -21,10 +21,10 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
 from usassist.errors import SourceError, SourceFormatError
-from usassist.sources.dicom_palette import COLOURS, read_palette
-from usassist.sources.dicom_regions import Regions, read_regions
-from usassist.sources.dicom_syntax import refusal
-from usassist.sources.dicom_timing import FrameTiming, number_of, read_timing
+from usassist.sources.dicom.palette import COLOURS, read_palette
+from usassist.sources.dicom.regions import Regions, read_regions
+from usassist.sources.dicom.syntax import refusal
+from usassist.sources.dicom.timing import FrameTiming, number_of, read_timing
 
 __all__ = ["PYDICOM_ERRORS", "DicomHeader", "read_header"]
 

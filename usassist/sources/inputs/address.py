@@ -14,13 +14,13 @@ __all__ = ["LIVE_SCHEMES", "GrabOptions", "is_live", "open_grabber"]
 
 # Each module has open_grabber(address, options) -> Grabber, and is imported only when it is asked for.
 _MODULES = {
-    "pipe": "usassist.sources.pipe",
-    "rtsp": "usassist.sources.network",
-    "screen": "usassist.sources.screen",
-    "srt": "usassist.sources.network",
-    "tcp": "usassist.sources.network",
-    "udp": "usassist.sources.network",
-    "v4l2": "usassist.sources.v4l2",
+    "pipe": "usassist.sources.inputs.pipe",
+    "rtsp": "usassist.sources.inputs.network",
+    "screen": "usassist.sources.inputs.screen",
+    "srt": "usassist.sources.inputs.network",
+    "tcp": "usassist.sources.inputs.network",
+    "udp": "usassist.sources.inputs.network",
+    "v4l2": "usassist.sources.inputs.v4l2",
 }
 LIVE_SCHEMES = tuple(_MODULES)
 _SCHEME = re.compile(r"([a-z][a-z0-9]*):.*", re.DOTALL)

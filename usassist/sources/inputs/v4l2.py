@@ -15,11 +15,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from usassist.errors import SourceError, UsageError
-from usassist.sources.live_input import GrabOptions
-from usassist.sources.opening import open_container
-from usassist.sources.stream import StreamGrabber, StreamHooks
-from usassist.sources.v4l2_choice import Choice, check_current, choose, parse_wanted
-from usassist.sources.v4l2_modes import list_modes, query_current, query_device
+from usassist.sources.inputs.address import GrabOptions
+from usassist.sources.inputs.opening import open_container
+from usassist.sources.inputs.stream import StreamGrabber, StreamHooks
+from usassist.sources.inputs.v4l2_choice import Choice, check_current, choose, parse_wanted
+from usassist.sources.inputs.v4l2_modes import list_modes, query_current, query_device
 
 __all__ = ["open_device", "open_grabber", "users_of"]
 

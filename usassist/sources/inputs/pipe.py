@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from usassist.errors import SourceError, UsageError
-from usassist.sources.live_input import GrabOptions
-from usassist.sources.opening import STREAM_FORMATS, open_container
-from usassist.sources.polled import PolledReader
-from usassist.sources.stream import StreamGrabber, StreamHooks
+from usassist.sources.inputs.address import GrabOptions
+from usassist.sources.inputs.opening import STREAM_FORMATS, open_container
+from usassist.sources.inputs.polled import PolledReader
+from usassist.sources.inputs.stream import StreamGrabber, StreamHooks
 
 __all__ = ["open_grabber", "open_program"]
 
@@ -61,7 +61,7 @@ def open_program(
     ----------
     words : program and arguments
     options : timeouts and decoding
-    scheme, mode, rate_hz : see :class:`usassist.sources.stream.StreamGrabber`
+    scheme, mode, rate_hz : see :class:`usassist.sources.inputs.stream.StreamGrabber`
 
     Raises
     ------

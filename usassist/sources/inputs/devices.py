@@ -10,9 +10,9 @@ from typing import Any
 
 from usassist.config import has_display
 from usassist.errors import SourceError
-from usassist.sources.network import has_protocol
-from usassist.sources.v4l2 import open_device
-from usassist.sources.v4l2_modes import list_modes, query_device
+from usassist.sources.inputs.network import has_protocol
+from usassist.sources.inputs.v4l2 import open_device
+from usassist.sources.inputs.v4l2_modes import list_modes, query_device
 
 __all__ = ["Inputs", "VideoDevice", "find_inputs"]
 

@@ -14,9 +14,9 @@ import av.error
 from av.container import InputContainer
 
 from usassist.errors import SourceError
-from usassist.sources.hardware import hardware_decoder
-from usassist.sources.live_input import GrabOptions
-from usassist.sources.stream import plain
+from usassist.sources.inputs.address import GrabOptions
+from usassist.sources.inputs.hardware import hardware_decoder
+from usassist.sources.inputs.stream import plain
 
 __all__ = ["STREAM_FORMATS", "open_container"]
 

@@ -21,9 +21,9 @@ from usassist.records import SourceInfo
 from usassist.sources.base import SourceOptions
 from usassist.sources.cropping import Roi, cut, is_automatic, settle_roi
 from usassist.sources.decoding import check_file
-from usassist.sources.dicom_frames import frame_spans, read_span
-from usassist.sources.dicom_header import read_header
-from usassist.sources.dicom_pixels import FrameError, decode_frame
+from usassist.sources.dicom.frames import frame_spans, read_span
+from usassist.sources.dicom.header import read_header
+from usassist.sources.dicom.pixels import FrameError, decode_frame
 from usassist.sources.paced import PacedSource, Picture
 
 __all__ = ["DicomSource", "open_address"]

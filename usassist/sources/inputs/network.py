@@ -13,9 +13,9 @@ import av
 import av.error
 
 from usassist.errors import SourceError, UsageError
-from usassist.sources.live_input import GrabOptions
-from usassist.sources.opening import STREAM_FORMATS, open_container
-from usassist.sources.stream import StreamGrabber
+from usassist.sources.inputs.address import GrabOptions
+from usassist.sources.inputs.opening import STREAM_FORMATS, open_container
+from usassist.sources.inputs.stream import StreamGrabber
 
 __all__ = ["has_protocol", "open_grabber"]
 

@@ -9,8 +9,8 @@ import os
 import struct
 from typing import BinaryIO
 
-from usassist.sources.dicom_header import DicomHeader
-from usassist.sources.dicom_syntax import JPEG_2000_SYNTAXES, JPEG_SYNTAXES
+from usassist.sources.dicom.header import DicomHeader
+from usassist.sources.dicom.syntax import JPEG_2000_SYNTAXES, JPEG_SYNTAXES
 
 __all__ = ["Span", "frame_spans", "read_span"]
 

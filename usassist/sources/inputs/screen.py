@@ -12,11 +12,11 @@ import av
 
 from usassist.config import has_display
 from usassist.errors import SourceError, UsageError
-from usassist.sources import screen_program
 from usassist.sources.address import parse_settings
-from usassist.sources.live_input import GrabOptions
-from usassist.sources.pipe import open_program
-from usassist.sources.stream import StreamGrabber
+from usassist.sources.inputs import screen_program
+from usassist.sources.inputs.address import GrabOptions
+from usassist.sources.inputs.pipe import open_program
+from usassist.sources.inputs.stream import StreamGrabber
 
 __all__ = ["open_grabber"]
 

@@ -19,8 +19,8 @@ from av.video.stream import VideoStream
 
 from usassist.closing import Closing
 from usassist.errors import SourceError
-from usassist.sources.backlog import Backlog
 from usassist.sources.grab import Grab
+from usassist.sources.inputs.backlog import Backlog
 from usassist.sources.pixels import UInt8Array, is_grey, to_image
 
 __all__ = ["StreamGrabber", "StreamHooks", "plain"]

@@ -1,0 +1,1 @@
+"""DICOM files as a source: single ultrasound frames and cine loops."""
