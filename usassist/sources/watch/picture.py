@@ -1,0 +1,277 @@
+"""Whether the picture of a live source can be trusted: live, frozen, lost, changed, or not B-mode.
+
+The watch is fed with whole grabbed screens and their times. It has no clock, no thread and no input of its own, so the
+same grabs always give the same verdicts. What each check cannot tell stands in its module: `motion` (frozen),
+`surround` and `view` (changed, menus, two views), `colour`, `signal` (black, flat, snow).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from usassist.errors import UsageError
+from usassist.records import PictureState
+from usassist.sources.grab import Grab
+from usassist.sources.watch.alarm import Alarm, Verdict
+from usassist.sources.watch.colour import Colour
+from usassist.sources.watch.motion import Motion, Movement
+from usassist.sources.watch.profile import WatchProfile
+from usassist.sources.watch.signal import no_picture, plane_of
+from usassist.sources.watch.surround import Surround
+from usassist.sources.watch.view import View, has_menu
+
+__all__ = ["PictureWatch", "Verdict", "WatchProfile"]
+
+UInt8Array = npt.NDArray[np.uint8]
+Roi = tuple[int, int, int, int]
+
+_SAMPLES = 168  # samples along the longer side of the scan area, about
+_MARGIN = 0.1  # of the scan area's width that is looked at beside it
+_MOST_NOISE = 3.0  # levels; a menu is not looked for in more
+_INTERVALS = 15  # over which the rate is taken
+# The first of these that is raised is the verdict.
+_ORDER = ("damaged", "resolution", "signal", "menu", "views", "colour", "layout", "shape")
+_STATES = {
+    "damaged": PictureState.LOST,
+    "resolution": PictureState.CHANGED,
+    "signal": PictureState.LOST,
+    "menu": PictureState.NOT_B_MODE,
+    "views": PictureState.NOT_B_MODE,
+    "colour": PictureState.NOT_B_MODE,
+    "layout": PictureState.CHANGED,
+    "shape": PictureState.CHANGED,
+}
+
+
+class PictureWatch:
+    """Judges every grab of one live source.
+
+    Until `settle` was called, and again from the moment the picture is lost until it is seen to move, the verdict is
+    ``lost``. After `settle` it is ``live`` at once; a black or frozen start is told after at most 0.5 s. For `learn_s`
+    after `settle` the screen's own moving parts (clock, cursor) and the outline of the picture are learnt; meanwhile
+    a change of resolution, a lost or frozen picture, a menu and colour are told, but no change of layout or depth.
+
+    Parameters
+    ----------
+    profile : times and thresholds
+    """
+
+    def __init__(self, profile: WatchProfile | None = None) -> None:
+        self._profile = profile or WatchProfile()
+        self._verdict = Verdict(state=PictureState.LOST, reason="no scan area has been settled yet", since_ns=0)
+        self._shape: tuple[int, ...] | None = None
+        self._last_ns: int | None = None
+        self._intervals: deque[int] = deque(maxlen=_INTERVALS)
+
+    def settle(self, screen: UInt8Array, roi_xyxy_px: Roi, t_ns: int) -> None:
+        """Take the picture as normal from here: at the start, and after a change was accepted.
+
+        Parameters
+        ----------
+        screen : uint8 (H, W) or (H, W, 3) RGB, a whole grab
+        roi_xyxy_px : the scan area on it, px
+        t_ns : its time, monotonic ns
+
+        Raises
+        ------
+        UsageError
+            If the scan area does not lie on the screen.
+        """
+        height, width = screen.shape[:2]
+        x1, y1, x2, y2 = roi_xyxy_px
+        if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
+            raise UsageError(
+                f"watch: the scan area {roi_xyxy_px} does not lie on a screen of {width} x {height} px; find it anew"
+            )
+        profile = self._profile
+        self._shape = screen.shape[:2]
+        self._step = step = max(1, max(x2 - x1, y2 - y1) // _SAMPLES)
+        before = round(_MARGIN * (x2 - x1) / step)
+        left, right = min(before, x1 // step), min(before, (width - x2) // step)
+        below = min(before, (height - y2) // step)
+        self._window = np.s_[y1 : y2 + below * step : step, x1 - left * step : x2 + right * step : step]
+        rows, columns = -(-(y2 - y1) // step), -(-(x2 - x1) // step)
+        self._box = (0, rows, left, left + columns)
+        samples = self._samples(screen)
+        inside = np.zeros(samples.shape, np.bool_)
+        inside[self._in_box()] = True
+        self._background = _background(screen, roi_xyxy_px)
+        self._motion = Motion(profile, inside, self._background)
+        self._view = View(profile, self._box, self._background)
+        self._surround = Surround(profile, screen, roi_xyxy_px)
+        self._colour = Colour()
+        self._alarms = {name: Alarm(profile.confirm_s, profile.clear_s) for name in _ORDER}
+        self._alarms["colour"] = Alarm(profile.confirm_s, profile.colour_clear_s)
+        self._had_menu = has_menu(samples[self._in_box()], None, self._background, profile.menu_share)
+        self._until_ns = t_ns + round(profile.learn_s * 1e9)
+        self._learning = True
+        self._turns: dict[Callable[[UInt8Array, UInt8Array, int], None], int] = {
+            check: t_ns for check in (self._look_around, self._look_at_shape, self._look_over)
+        }
+        self._blank: str | None = None
+        self._before: UInt8Array | None = None
+        self._sum: int | None = None
+        self._settled_ns = t_ns
+        self._verdict = Verdict(state=PictureState.LIVE, reason="", since_ns=t_ns)
+
+    def look(self, grab: Grab) -> Verdict:
+        """Judge a grab; the verdict holds for this grab."""
+        t_ns = grab.t_capture_ns
+        self._note_time(grab)
+        if self._shape is None:
+            return self._verdict
+        alarms = self._alarms
+        alarms["damaged"].feed("the pictures come damaged" if grab.damaged else None, t_ns)
+        same_size = grab.image.shape[:2] == self._shape
+        height, width = grab.image.shape[:2]
+        alarms["resolution"].feed(None if same_size else f"the screen has now {width} x {height} px", t_ns)
+        movement: Movement = "unknown"
+        if same_size and not grab.damaged:
+            samples = self._samples(grab.image)
+            movement = self._motion.add(samples, self._surround.restlessness(grab.image), t_ns)
+            self._look_in_turn(grab.image, samples, t_ns)
+        elif not same_size:
+            self._motion.restart()
+        self._verdict = self._conclude(movement, grab.image, t_ns)
+        return self._verdict
+
+    def silence(self, now_ns: int) -> Verdict:
+        """Judge that no grab has come; call it about every 50 ms while none comes."""
+        if self._last_ns is None or self._shape is None:
+            return self._verdict
+        if now_ns - self._last_ns > self._patience_ns() and self._verdict.reason != _SILENT:
+            self._verdict = Verdict(state=PictureState.LOST, reason=_SILENT, since_ns=self._last_ns)
+            self._motion.restart()
+            self._intervals.clear()
+        return self._verdict
+
+    def _note_time(self, grab: Grab) -> None:
+        now_ns = max(grab.t_capture_ns, grab.t_decoded_ns)
+        if self._last_ns is not None and self._shape is not None:
+            self.silence(now_ns)
+            if self._verdict.reason != _SILENT:
+                self._intervals.append(max(1, now_ns - self._last_ns))
+        self._last_ns = now_ns
+
+    def _patience_ns(self) -> int:
+        profile = self._profile
+        period_s = 1.0 / profile.rate_hz if profile.rate_hz else 0.0
+        if not period_s and self._intervals:
+            period_s = float(np.median(self._intervals)) / 1e9
+        return round(min(max(3.0 * period_s, profile.silence_s), profile.silence_most_s) * 1e9)
+
+    def _samples(self, image: UInt8Array) -> UInt8Array:
+        return np.ascontiguousarray(plane_of(image)[self._window])
+
+    def _in_box(self) -> tuple[slice, slice]:
+        top, bottom, left, right = self._box
+        return slice(top, bottom), slice(left, right)
+
+    def _look_in_turn(self, image: UInt8Array, samples: UInt8Array, t_ns: int) -> None:
+        """All checks but that of motion: the one that is due for longest, and every one that is overdue."""
+        done = False
+        for check in sorted(self._turns, key=self._turns.__getitem__):
+            if done and t_ns - self._turns[check] < round(self._profile.slow_s * 1e9):
+                break
+            self._turns[check] = t_ns
+            check(image, samples, t_ns)
+            done = True
+        self._before = samples
+
+    def _look_around(self, image: UInt8Array, samples: UInt8Array, t_ns: int) -> None:
+        alarms = self._alarms
+        lost = self._surround.lost_share(image)
+        self._blank = no_picture(image, self._background, lost is not None and lost < 0.5)
+        alarms["signal"].feed(self._blank, t_ns)
+        if self._blank is not None:
+            return
+        if self._learning:
+            self._surround.learn(image)
+            if t_ns >= self._until_ns:
+                self._view.end_learning()
+                self._surround.end_learning()
+                self._learning = False
+        else:
+            alarms["layout"].feed(self._surround.problem(image), t_ns)
+
+    def _look_at_shape(self, image: UInt8Array, samples: UInt8Array, t_ns: int) -> None:
+        if self._blank is not None:
+            return
+        if self._learning:
+            self._view.learn(samples)
+        else:
+            wrong, shape = self._view.look(samples)
+            self._alarms["views"].feed(wrong, t_ns)
+            self._alarms["shape"].feed(shape, t_ns)
+
+    def _look_over(self, image: UInt8Array, samples: UInt8Array, t_ns: int) -> None:
+        profile = self._profile
+        inner = np.ascontiguousarray(samples[self._in_box()])
+        before, noise = self._before, min(self._motion.noise, _MOST_NOISE)
+        still = (
+            None
+            if before is None
+            else cv2.absdiff(inner, np.ascontiguousarray(before[self._in_box()])) <= 2 + 3 * noise
+        )
+        menu = not self._had_menu and has_menu(inner, still, self._background, profile.menu_share, noise)
+        self._alarms["menu"].feed("a menu or a dialog lies over the picture" if menu else None, t_ns)
+        if image.ndim == 3:
+            share = self._colour.share(np.ascontiguousarray(image[self._window][self._in_box()]))
+            coloured = share >= profile.colour_share and not menu
+            reason = "the picture shows colour: colour Doppler or another mode"
+            self._alarms["colour"].feed(reason if coloured else None, t_ns)
+
+    def _conclude(self, movement: Movement, image: UInt8Array, t_ns: int) -> Verdict:
+        old = self._verdict
+        for name in _ORDER:
+            alarm = self._alarms[name]
+            if alarm.raised:
+                self._sum = None
+                state = _STATES[name]
+                since_ns = old.since_ns if old.state is state else alarm.since_ns
+                return Verdict(state=state, reason=alarm.reason, since_ns=since_ns)
+        if movement == "still":
+            begun_ns = self._motion.still_since_ns
+            if old.state is PictureState.FROZEN:
+                begun_ns = old.since_ns
+            since_ns = t_ns if begun_ns is None else begun_ns
+            return Verdict(state=PictureState.FROZEN, reason=self._still_reason(image), since_ns=since_ns)
+        self._sum = None
+        if movement == "moving" and old.state is not PictureState.LIVE:
+            return Verdict(state=PictureState.LIVE, reason="", since_ns=t_ns)
+        if movement == "unknown" and old.state in (PictureState.CHANGED, PictureState.NOT_B_MODE):
+            return Verdict(state=PictureState.LIVE, reason="", since_ns=t_ns)
+        return old
+
+    def _still_reason(self, image: UInt8Array) -> str:
+        """Tell a grabber that repeats a frame from a scanner that is frozen, as far as the last two grabs show it."""
+        if not self._motion.is_exact:
+            self._sum = None
+            return _FROZEN
+        flat = np.ascontiguousarray(image).reshape(-1)
+        total = int(flat[: flat.size // 8 * 8].view(np.uint64).sum(dtype=np.uint64))
+        repeats = self._sum in (None, total)
+        self._sum = total
+        return _REPEATED if repeats and self._verdict.reason != _FROZEN else _FROZEN
+
+
+_SILENT = "no picture comes"
+_FROZEN = "the picture stands still: the scanner is frozen"
+_REPEATED = "the same screen comes again and again, bit for bit: the grabber repeats it, or scanner and clock stand"
+
+
+def _background(screen: UInt8Array, roi_xyxy_px: Roi) -> int:
+    """The commonest grey level of the screen outside the scan area, or its darkest where nothing lies outside."""
+    x1, y1, x2, y2 = roi_xyxy_px
+    grey = plane_of(screen)
+    outside = np.ones(grey.shape, np.bool_)
+    outside[y1:y2, x1:x2] = False
+    if np.count_nonzero(outside) < 0.02 * grey.size:
+        return int(np.percentile(grey[::4, ::4], 1))
+    count = np.bincount(grey[outside], minlength=256)
+    return int(np.argmax(count))

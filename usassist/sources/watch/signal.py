@@ -1,0 +1,77 @@
+"""Is there a picture at all? Black, one flat colour, and snow are not."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["no_picture", "plane_of"]
+
+UInt8Array = npt.NDArray[np.uint8]
+
+_BLACK = 20  # a screen whose brightest parts are darker than this is black
+_ONE_COLOUR = 0.97  # share of the screen in one colour
+_OTHER_COLOUR = 0.85  # the same where the colour is not that of the bare screen
+_DARK = 40  # a dark screen with a few bright echoes may be all that a probe in water shows
+_NEAR = 10  # levels within which colours are one
+_SNOW_LEVELS = 14.0  # least standard deviation of snow in every part of the screen
+_SNOW_ROUGH = 0.5  # snow changes from pixel to pixel by this share of what unrelated pixels differ by
+
+
+def plane_of(image: UInt8Array) -> UInt8Array:
+    """One plane of a grab, a view: the grey levels, or green, which stands for them."""
+    return image if image.ndim == 2 else image[..., 1]
+
+
+def no_picture(image: UInt8Array, background: int, marks_stand: bool) -> str | None:
+    """Why a screen shows no picture; None when it may show one.
+
+    Parameters
+    ----------
+    image : uint8 (H, W) or (H, W, 3)
+    background : grey level of the bare screen when it was settled
+    marks_stand : True when the screen's own marks are where they were: then it is no foreign screen
+    """
+    step = max(1, image.shape[0] // 80)
+    small = np.ascontiguousarray(image[step // 2 :: step, step // 2 :: step])
+    grey = np.ascontiguousarray(plane_of(small))
+    level = max(_BLACK, background + _BLACK // 2 if background < 64 else 0)
+    bright = cv2.threshold(small, level, 1, cv2.THRESH_BINARY)[1]
+    if np.count_nonzero(bright) <= 0.002 * bright.size:
+        return "the screen is black"
+    if _is_snow(image):
+        return "the screen shows snow: the grabber has no signal"
+    if marks_stand:
+        return None
+    level = int(np.argmax(np.bincount(grey.ravel(), minlength=256)))
+    share = float(np.count_nonzero(np.abs(grey.astype(np.int16) - level) <= _NEAR)) / grey.size
+    foreign = abs(level - background) > 2 * _NEAR or _is_tinted(small, grey, level)
+    if share >= (_OTHER_COLOUR if foreign else _ONE_COLOUR if level > _DARK else 2.0):
+        return "the screen shows one flat colour: the grabber has no signal"
+    return None
+
+
+def _is_tinted(small: UInt8Array, grey: UInt8Array, level: int) -> bool:
+    """True when the commonest level of green belongs to a strong colour: a blue screen has little green."""
+    if small.ndim == 2:
+        return False
+    common = small[np.abs(grey.astype(np.int16) - level) <= _NEAR]
+    colour = np.median(common, axis=0)
+    return bool(colour.max() - colour.min() > 40)
+
+
+def _is_snow(image: UInt8Array) -> bool:
+    """True when neighbouring pixels have nothing to do with each other, all over the screen."""
+    plane = plane_of(image)
+    for part in (0.07, 0.3, 0.5, 0.7, 0.93):
+        row = round(plane.shape[0] * part)
+        for piece in np.array_split(plane[row : row + 4].astype(np.float32), 4, axis=1):
+            spread = float(piece.std())
+            if spread < _SNOW_LEVELS:
+                return False
+            # what comes through a cable is smooth along its lines, but not from line to line
+            step = max(float(np.mean(np.abs(np.diff(piece, axis=axis)))) for axis in (0, 1))
+            if step < _SNOW_ROUGH * 1.128 * spread:
+                return False
+    return True
