@@ -48,7 +48,8 @@ class AreaRow:
     group, name : of the screens
     xyxy_px : the rectangle; None where none was found
     whole : it is the whole screen
-    iou, lost : overlap with the true rectangle, and share of the true rectangle outside; None without truth
+    iou : overlap with the true rectangle; None without truth
+    lost : share of the lit pixels of the true rectangle that lie outside; None without truth
     banner_px : marks of the screen inside the rectangle, px; None without truth
     lit_outside : thick lit structures outside the rectangle, share of the screen
     elapsed_ms : for the search
@@ -78,8 +79,11 @@ def measure_area(screens: ScreenSet) -> AreaRow:
     iou = lost = banner_px = None
     truth = screens.truth_xyxy_px
     if truth is not None and found is not None:
-        shared = _area((max(truth[0], found[0]), max(truth[1], found[1]), min(truth[2], found[2]), min(truth[3], found[3])))
-        iou, lost = shared / (_area(truth) + _area(found) - shared), 1 - shared / _area(truth)
+        shared = _area(
+            (max(truth[0], found[0]), max(truth[1], found[1]), min(truth[2], found[2]), min(truth[3], found[3]))
+        )
+        iou = shared / (_area(truth) + _area(found) - shared)
+        lost = _lost(screens.frames[0], truth, found)
     if screens.banner is not None and found is not None:
         x1, y1, x2, y2 = found
         banner_px = int(np.count_nonzero(screens.banner[y1:y2, x1:x2]))
@@ -101,13 +105,22 @@ def _area(rectangle: Rectangle) -> int:
     return max(0, x2 - x1) * max(0, y2 - y1)
 
 
+def _lost(image: UInt8Array, truth: Rectangle, found: Rectangle) -> float:
+    lit = np.zeros(image.shape[:2], np.bool_)
+    x1, y1, x2, y2 = truth
+    lit[y1:y2, x1:x2] = image[y1:y2, x1:x2, 0] >= _LIT_LEVELS
+    in_truth = np.count_nonzero(lit)
+    lit[found[1] : found[3], found[0] : found[2]] = False
+    return float(np.count_nonzero(lit)) / max(1, int(in_truth))
+
+
 def _lit_outside(image: UInt8Array, found: Rectangle | None) -> float:
     if found is None:
         return 0.0
     grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-    lit = (cv2.blur(grey, (9, 9)) > _LIT_LEVELS).astype(np.uint8)
+    lit = np.asarray(cv2.blur(grey, (9, 9)) > _LIT_LEVELS, np.uint8)
     side_px = max(9, round(0.05 * max(grey.shape)))
-    lit = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((side_px, side_px), np.uint8))
+    lit = np.asarray(cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((side_px, side_px), np.uint8)), np.uint8)
     lit[found[1] : found[3], found[0] : found[2]] = 0
     return float(lit.mean())
 
@@ -117,7 +130,7 @@ def _cell(screens: ScreenSet, row: AreaRow) -> UInt8Array:
     image = screens.frames[0]
     image = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
     wide_px, high_px = _CELL_WH_PX
-    scale = min((wide_px - 4) / image.shape[1], (high_px - 18) / image.shape[0])
+    scale = float(min((wide_px - 4) / int(image.shape[1]), (high_px - 18) / int(image.shape[0])))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     small = np.asarray(255 * (small / 255.0) ** 0.6, np.uint8)
     if row.xyxy_px is not None:
@@ -143,7 +156,17 @@ def _write_sheets(folder: Path, group: str, cells: list[UInt8Array]) -> None:
 
 def _table(rows: Iterable[AreaRow]) -> Table:
     table = Table(title="scan area", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("screens", "sets", "no answer", "whole", "IoU p5", "IoU p50", "lost > 1 %", "banner passes", "ms p95"):
+    for column in (
+        "screens",
+        "sets",
+        "no answer",
+        "whole",
+        "IoU p5",
+        "IoU p50",
+        "lost > 1 %",
+        "banner passes",
+        "ms p95",
+    ):
         table.add_column(column, justify="left" if column == "screens" else "right")
     groups: dict[str, list[AreaRow]] = {}
     for row in rows:

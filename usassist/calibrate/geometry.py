@@ -10,7 +10,7 @@ A file is TOML and is never edited: a new measurement is a new file. Its keys::
     valid_for = "which scanner, probe, preset and grabber"
     grab_hw_px = [720, 1280]            # size of the screen it was measured on
     crop_xyxy_px = [320, 40, 960, 680]  # scan area on that screen; leave out to find it automatically
-    spacing_rc_mm = [0.0625, 0.0625]    # mm per px, row step first
+    spacing_rc_mm = [0.0625, 0.0625]    # mm per px, row step first; leave both out for a scan area alone
     spacing_rel_sd = 0.002              # relative standard uncertainty of the spacing
     residual = "what was left over, in words and numbers"
 """
@@ -40,7 +40,7 @@ _KEYS = {
     "spacing_rel_sd": float,
     "residual": str,
 }
-_OPTIONAL = {"crop_xyxy_px", "grab_hw_px"}
+_OPTIONAL = {"crop_xyxy_px", "grab_hw_px", "spacing_rc_mm", "spacing_rel_sd"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,19 +52,27 @@ class Geometry:
     calibration_id : name of the measurement
     crop_xyxy_px : scan area on the grabbed screen, px; None = find it automatically
     grab_hw_px : size of the screen that it was measured on, px; None = any
-    spacing_rc_mm : mm per px, row step first
-    spacing_rel_sd : relative standard uncertainty of the spacing
+    spacing_rc_mm : mm per px, row step first; None = only the scan area is known
+    spacing_rel_sd : relative standard uncertainty of the spacing; None exactly when the spacing is
     """
 
     calibration_id: str
     crop_xyxy_px: tuple[int, int, int, int] | None
     grab_hw_px: tuple[int, int] | None
-    spacing_rc_mm: tuple[float, float]
-    spacing_rel_sd: float
+    spacing_rc_mm: tuple[float, float] | None
+    spacing_rel_sd: float | None
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if min(self.spacing_rc_mm) <= 0 or self.spacing_rel_sd < 0:
+        if (self.spacing_rc_mm is None) != (self.spacing_rel_sd is None):
+            raise CalibrationError(
+                f"calibration {self.calibration_id}: spacing_rc_mm and spacing_rel_sd go together; give both or neither"
+            )
+        if self.spacing_rc_mm is None and (self.crop_xyxy_px is None or self.grab_hw_px is None):
+            raise CalibrationError(
+                f"calibration {self.calibration_id}: without a spacing it needs crop_xyxy_px and grab_hw_px; add them"
+            )
+        if self.spacing_rc_mm is not None and (min(self.spacing_rc_mm) <= 0 or (self.spacing_rel_sd or 0.0) < 0):
             raise CalibrationError(
                 f"calibration {self.calibration_id}: spacing must be positive, got {self.spacing_rc_mm} mm "
                 f"with relative sd {self.spacing_rel_sd}; measure it again"
@@ -126,6 +134,6 @@ def _geometry_from(document: dict[str, Any], file_name: str) -> Geometry:
         calibration_id=document["calibration_id"],
         crop_xyxy_px=None if crop is None else (int(crop[0]), int(crop[1]), int(crop[2]), int(crop[3])),
         grab_hw_px=None if grab is None else (int(grab[0]), int(grab[1])),
-        spacing_rc_mm=(float(document["spacing_rc_mm"][0]), float(document["spacing_rc_mm"][1])),
-        spacing_rel_sd=float(document["spacing_rel_sd"]),
+        spacing_rc_mm=None if spacing is None else (float(spacing[0]), float(spacing[1])),
+        spacing_rel_sd=None if document.get("spacing_rel_sd") is None else float(document["spacing_rel_sd"]),
     )

@@ -15,6 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import ScanAreaError
+from usassist.frames.burnt_text import find_burnt_text
+from usassist.frames.scan_ground import (
+    LIT_LEVELS,
+    MAX_FRAMES,
+    dense,
+    ground_distance,
+    is_noisy,
+    opened,
+    reduce_screens,
+    text_strokes,
+    thickness_px,
+)
 
 __all__ = ["ScanArea", "find_scan_area"]
 
@@ -22,22 +34,18 @@ _UInt8Array = npt.NDArray[np.uint8]
 _BoolArray = npt.NDArray[np.bool_]
 _Rectangle = tuple[int, int, int, int]
 
-_WORK_SIDE_PX = 640  # the search runs on a copy, whole steps smaller, whose longer side is at most this
-_MAX_FRAMES = 8  # more frames than this are thinned out evenly
-_FLAT_SHARE = 0.02  # less flat background than this: the frame is all picture
-_FLAT_LEVELS = 2  # range within a small square of the flat background, noise averaged
-_NEAR_LEVELS = 8  # flat pixels this close to the background's level show its noise
-_ONE_LEVEL_SHARE = 0.5  # a background of one level has this share of the flat pixels
-_LIT_LEVELS = 3  # grey levels away from the background that count as something
-_FAINT_LEVELS = 1  # the same for growing into the dark field
+_FAINT_LEVELS = 2  # the same for growing into the dark field
 _FAINT_LIMIT = 48  # brighter than this is either certain already or a mark of the screen
-_TEXT_LEVELS = 48  # thin strokes at least this far from the bare background are text
-_BARE_LEVELS = 12  # closer than this to the background is bare, traces of compression included
+_MARK_LEVELS = 24  # away from the picture, so far from the background, it may be a letter
+_MARK_SPECKS = 6  # this many pixels are no letter yet
 _BARE_SHARE = 0.004  # a frame with at most this share lit outside the picture is bare around it
-_MOTION_LEVELS = 6  # range in time that counts as motion
-_THICK = 0.036  # share of the longer side below which a structure is text, a ruler or a bar
 _LEAST_SHARE = 0.02  # a picture smaller than this share of the screen is none
+_TIP_REACH = 5  # thin ends of a fan lie within this many thicknesses of its body
+_SPARSE_LEVELS = 0.35  # mean level of the noise of an empty depth
+_TRACE_SHARE = 0.02  # more than this share a few levels off the background: the picture was compressed
 _SECOND_SHARE = 0.2  # a second view has at least this share of the area of the first
+_LINE_OF_TEXT = 3  # times as long as high
+_EDGE_SHARE = 0.12  # a banner lies in this part of the frame at its edges
 _REMEDY = "give it with --crop X1,Y1,X2,Y2, or --crop none where the frame holds nothing but the picture"
 
 
@@ -66,7 +74,7 @@ class ScanArea:
         return self.xyxy_px == (0, 0, self.grab_hw_px[1], self.grab_hw_px[0])
 
 
-def find_scan_area(frames: Sequence[_UInt8Array]) -> ScanArea:
+def find_scan_area(frames: Sequence[_UInt8Array], *, may_be_whole: bool = True) -> ScanArea:
     """Find the rectangle around the ultrasound picture on a scanner's screen.
 
     One still is enough; several frames spread over a clip make it surer. The rectangle holds the whole picture
@@ -77,6 +85,8 @@ def find_scan_area(frames: Sequence[_UInt8Array]) -> ScanArea:
     Parameters
     ----------
     frames : uint8 (H, W) grey or (H, W, 3) RGB, all of one size
+    may_be_whole : the frames may have been cropped to the picture already. False for a live screen: there the whole
+        frame is never the answer
 
     Returns
     -------
@@ -85,85 +95,50 @@ def find_scan_area(frames: Sequence[_UInt8Array]) -> ScanArea:
     Raises
     ------
     ScanAreaError
-        If there are no frames, their sizes differ, or none shows anything that looks like a picture.
+        If there are no frames, their sizes differ, none shows anything that looks like a picture, or the whole frame
+        would be the answer where that may not be or where text stands in it.
     """
-    brightest, moving, step_px = _reduce(frames)
+    brightest, moving, step_px = reduce_screens(frames)
     height_px, width_px = frames[0].shape[:2]
     grab_hw_px = (height_px, width_px)
-    distance = _distance(brightest)
+    distance = ground_distance(brightest)
     if distance is None:
-        return ScanArea(xyxy_px=(0, 0, width_px, height_px), grab_hw_px=grab_hw_px)
-    rectangle = _picture_rectangle(distance, moving)
+        rectangle: _Rectangle | None = (0, 0, brightest.shape[1], brightest.shape[0])
+    else:
+        rectangle = _picture_rectangle(distance, moving)
     if rectangle is None:
         raise ScanAreaError(f"no ultrasound picture was found on the screen of {width_px} x {height_px} px; {_REMEDY}")
     x1, y1, x2, y2 = (step_px * edge for edge in rectangle)
     x2 = width_px if x2 > width_px - 2 * step_px else x2
     y2 = height_px if y2 > height_px - 2 * step_px else y2
-    return ScanArea(xyxy_px=(x1, y1, x2, y2), grab_hw_px=grab_hw_px)
+    area = ScanArea(xyxy_px=(x1, y1, x2, y2), grab_hw_px=grab_hw_px)
+    sure = not area.is_whole and not is_noisy(brightest)
+    if (area.is_whole and not may_be_whole) or (not sure and _has_text_at_edges(frames, area.xyxy_px)):
+        raise ScanAreaError(
+            f"the picture cannot be told from the rest of the screen of {width_px} x {height_px} px; {_REMEDY}"
+        )
+    return area
 
 
-def _reduce(frames: Sequence[_UInt8Array]) -> tuple[_UInt8Array, _BoolArray | None, int]:
-    """Brightest value in time and where there is motion (None for a still), both `step_px` times smaller."""
-    if not frames:
-        raise ScanAreaError("no frames were given to find the scan area on; give at least one")
-    shape = frames[0].shape[:2]
-    if any(frame.shape[:2] != shape for frame in frames):
-        raise ScanAreaError("the frames differ in size, so they have no common scan area; search in each on its own")
-    step_px = -(-max(shape) // _WORK_SIDE_PX)
-    rows, columns = max(1, shape[0] // step_px), max(1, shape[1] // step_px)
-    brightest: _UInt8Array | None = None
-    darkest: _UInt8Array | None = None
-    for frame in frames[:: -(-len(frames) // _MAX_FRAMES)]:
-        small = frame
-        if step_px > 1:
-            whole_steps = frame[: rows * step_px, : columns * step_px]
-            small = np.asarray(cv2.resize(whole_steps, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
-        if small.ndim == 3:
-            small = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
-        brightest = small if brightest is None else np.maximum(brightest, small)
-        darkest = small if darkest is None else np.minimum(darkest, small)
-    assert brightest is not None
-    assert darkest is not None
-    moving = (brightest - darkest) > _MOTION_LEVELS
-    return brightest, moving if moving.any() else None, step_px
-
-
-def _distance(grey: _UInt8Array) -> _UInt8Array | None:
-    """Levels above the noise by which a pixel differs from the background; None when no part of the screen is flat."""
-    flat = _range(grey) <= _FLAT_LEVELS
-    clean = bool(flat.mean() >= _FLAT_SHARE)
-    if not clean:  # an analogue grabber adds noise everywhere
-        flat = _range(np.asarray(cv2.blur(grey, (3, 3)), np.uint8)) <= _FLAT_LEVELS
-        if flat.mean() < _FLAT_SHARE:
-            return None
-    kernel = np.ones((5, 5), np.uint8)
-    count = np.bincount(grey[flat], minlength=256).astype(np.float64)
-    count = np.convolve(count, np.ones(3), "same")
-    # Of the levels that are common, the darkest: an even patch of tissue must not pass for background.
-    first = int(np.flatnonzero(count >= 0.25 * count.max())[0])
-    level = first + int(np.argmax(count[first : first + 3]))
-    distance = np.asarray(cv2.absdiff(grey, np.full_like(grey, level)), np.uint8)
-    near = flat & (distance <= _NEAR_LEVELS)
-    if near.sum() < _ONE_LEVEL_SHARE * flat.sum():  # a background that shades off: texture decides
-        distance, near = _range(grey), flat
-    else:  # a part of the screen in another even colour
-        panel = _open(flat & (distance > _NEAR_LEVELS), _thick_px(grey))
-        distance[cv2.dilate(panel, kernel) > 0] = 0
-    noise = 0 if clean else 3 * int(np.percentile(distance[near], 30))
-    return np.asarray(cv2.subtract(distance, np.full_like(grey, noise)), np.uint8)
-
-
-def _range(grey: _UInt8Array) -> _UInt8Array:
-    """Brightest minus darkest in a small square."""
-    return np.asarray(cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8)), np.uint8)
+def _has_text_at_edges(frames: Sequence[_UInt8Array], rectangle: _Rectangle) -> bool:
+    """True when something as long as a line of text stands near an edge of the rectangle, as a banner does."""
+    x1, y1, x2, y2 = rectangle
+    inside = [frame[y1:y2, x1:x2] for frame in frames[:: -(-len(frames) // MAX_FRAMES)]]
+    marks = find_burnt_text(inside).astype(np.uint8)
+    gap_px = max(9, round(0.06 * marks.shape[0]))
+    marks = np.asarray(cv2.morphologyEx(marks, cv2.MORPH_CLOSE, np.ones((1, gap_px), np.uint8)), np.uint8)
+    _, _, stats, centres = cv2.connectedComponentsWithStats(marks)
+    line = stats[1:, cv2.CC_STAT_WIDTH] >= _LINE_OF_TEXT * stats[1:, cv2.CC_STAT_HEIGHT]
+    at = centres[1:] / np.array([x2 - x1, y2 - y1])
+    return bool((line & (np.minimum(at, 1 - at).min(axis=1) < _EDGE_SHARE)).any())
 
 
 def _picture_rectangle(distance: _UInt8Array, moving: _BoolArray | None) -> _Rectangle | None:
     """Rectangle around the picture on the smaller copy."""
-    thick_px = _thick_px(distance)
-    text = _text(distance, thick_px)
-    lit = _dense((distance > _LIT_LEVELS) & ~text, 5, 0.5)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(_open(lit, thick_px))
+    thick_px = thickness_px(distance)
+    text = text_strokes(distance, thick_px)
+    lit = dense((distance > LIT_LEVELS) & ~text, 5, 0.5)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(opened(lit, thick_px))
     if count < 2:
         return None
     area = stats[1:, cv2.CC_STAT_AREA].astype(np.float64)
@@ -179,30 +154,17 @@ def _picture_rectangle(distance: _UInt8Array, moving: _BoolArray | None) -> _Rec
         if other != main and area[other] >= _SECOND_SHARE * area[main] and _beside(stats[1 + main], stats[1 + other]):
             keep.append(other)
     certain = np.isin(labels, [1 + index for index in keep])
-    tips = _open(lit, thick_px // 3 | 1)
+    tips = opened(dense((distance > _FAINT_LEVELS) & ~text, 5, 0.5), thick_px // 3 | 1)
     faint = (distance > _FAINT_LEVELS) & (distance < _FAINT_LIMIT) & ~text
-    field = _open(_dense(faint, 5, 0.4) | certain, thick_px)
-    field |= tips & np.asarray(cv2.dilate(field, np.ones((thick_px, thick_px), np.uint8)), np.uint8)
+    field = opened(dense(faint, 5, 0.4) | certain, thick_px)
+    reach_px = _TIP_REACH * thick_px | 1
+    field |= tips & np.asarray(cv2.dilate(field, np.ones((reach_px, reach_px), np.uint8)), np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(field)
     chosen = np.unique(labels[certain & (field > 0)])
     rectangle = _around(stats[chosen[chosen > 0]])
-    rectangle = _with_strips(rectangle, distance > _LIT_LEVELS)
-    return _with_empty_rest(rectangle, distance)
-
-
-def _thick_px(grey: _UInt8Array) -> int:
-    """The side below which a structure on the smaller copy is text, a ruler or a bar; odd."""
-    longer_px: int = max(grey.shape[0], grey.shape[1])
-    return max(5, round(_THICK * longer_px)) | 1
-
-
-def _text(distance: _UInt8Array, thick_px: int) -> _BoolArray:
-    """Bright thin strokes on bare background, with a rim for the traces of compression."""
-    side_px = thick_px // 2 | 1
-    ground = cv2.morphologyEx(distance, cv2.MORPH_OPEN, np.ones((side_px, side_px), np.uint8))
-    bare = _dense(distance <= _BARE_LEVELS, thick_px, 0.5) > 0
-    strokes = (distance >= _TEXT_LEVELS) & (ground <= _LIT_LEVELS) & bare
-    return np.asarray(cv2.dilate(strokes.astype(np.uint8), np.ones((5, 5), np.uint8)), np.uint8) > 0
+    rectangle = _with_strips(rectangle, distance > LIT_LEVELS)
+    rectangle = _with_sparse_depth(rectangle, distance, text)
+    return _with_empty_rest(rectangle, distance, text)
 
 
 def _around(boxes: npt.NDArray[np.int32]) -> _Rectangle:
@@ -227,12 +189,46 @@ def _with_strips(rectangle: _Rectangle, lit: _BoolArray) -> _Rectangle:
     return x1, min(y1, int(rows.min(initial=y1))), x2, max(y2, int(rows.max(initial=y2 - 1)) + 1)
 
 
-def _with_empty_rest(rectangle: _Rectangle, distance: _UInt8Array) -> _Rectangle:
+def _with_sparse_depth(rectangle: _Rectangle, distance: _UInt8Array, text: _BoolArray) -> _Rectangle:
+    """Add the deep rows where little more than noise is left, on a screen whose own background is without any."""
+    x1, y1, x2, y2 = rectangle
+    level = np.minimum(np.where(text, 0, distance), 4 * LIT_LEVELS).astype(np.float32)
+    few = np.asarray(cv2.blur(level, (9, 9), borderType=cv2.BORDER_REPLICATE)) > _SPARSE_LEVELS
+    inset = (x2 - x1) // 8
+    rows = few[y2:, x1 + inset : x2 - inset].mean(axis=1) >= 0.5
+    slack_px = max(2, round(0.08 * (x2 - x1)))
+    ring = np.zeros(distance.shape, np.bool_)
+    ring[max(0, y1 - 8) : y2 + 8, max(0, x1 - 8) : x2 + 8] = True
+    ring[max(0, y1 - 2) :, max(0, x1 - 2) : x2 + 2] = False
+    traces = (distance[ring] > 0) & (distance[ring] <= LIT_LEVELS)
+    if traces.size and traces.mean() > _TRACE_SHARE:
+        return rectangle  # traces of compression look the same as noise
+    for margin in (np.s_[max(0, x1 - 2 * slack_px) : max(0, x1 - slack_px)], np.s_[x2 + slack_px : x2 + 2 * slack_px]):
+        if few[y2:, margin].shape[1]:
+            rows &= few[y2:, margin].mean(axis=1) <= 0.5
+    rows[4:] &= ~text[y2 + 4 :, x1:x2].any(axis=1)  # the picture's own edge may look like strokes
+    deep_px = int(np.argmin(np.append(rows, False)))
+    if deep_px < 0.04 * distance.shape[0]:
+        return rectangle
+    below = few[y2 : y2 + deep_px]
+    columns = np.flatnonzero(below.mean(axis=0) >= 0.25)
+    near = columns[(columns >= x1 - slack_px) & (columns < x2 + slack_px)]
+    return min(x1, int(near.min(initial=x1))), y1, max(x2, int(near.max(initial=x2 - 1)) + 1), y2 + deep_px
+
+
+def _with_empty_rest(rectangle: _Rectangle, distance: _UInt8Array, text: _BoolArray) -> _Rectangle:
     """Take the whole frame when it was cropped to the picture already: bare around it, and no wide margin."""
     x1, y1, x2, y2 = rectangle
     height_px, width_px = distance.shape
-    rest = distance > _LIT_LEVELS
+    rest = distance > LIT_LEVELS
     rest[y1:y2, x1:x2] = False
+    marks = distance >= _MARK_LEVELS
+    away_px = thickness_px(distance) // 2
+    marks[max(0, y1 - away_px) : y2 + away_px, max(0, x1 - away_px) : x2 + away_px] = False
+    marks |= text & (distance >= _MARK_LEVELS)
+    marks[y1:y2, x1:x2] = False
+    if np.count_nonzero(marks) > _MARK_SPECKS:
+        return rectangle
     edge_px = 0.03 * max(height_px, width_px)
     touches = (x1 <= edge_px, y1 <= edge_px, x2 >= width_px - edge_px, y2 >= height_px - edge_px)
     share = (x2 - x1) * (y2 - y1) / (height_px * width_px)
@@ -241,20 +237,6 @@ def _with_empty_rest(rectangle: _Rectangle, distance: _UInt8Array) -> _Rectangle
     ):
         return 0, 0, width_px, height_px
     return rectangle
-
-
-def _dense(mask: _BoolArray, side_px: int, share: float) -> _UInt8Array:
-    """Where at least `share` of the pixels of a square neighbourhood are set."""
-    density = cv2.boxFilter(mask.astype(np.float32), -1, (side_px, side_px), borderType=cv2.BORDER_REPLICATE)
-    return (density >= share).astype(np.uint8)
-
-
-def _open(mask: npt.NDArray[np.generic], side_px: int) -> _UInt8Array:
-    """Remove what is thinner than `side_px`, keeping what touches the frame's edge."""
-    pad = side_px
-    padded = cv2.copyMakeBorder(mask.astype(np.uint8), pad, pad, pad, pad, cv2.BORDER_REPLICATE)
-    opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, np.ones((side_px, side_px), np.uint8))
-    return np.asarray(opened[pad:-pad, pad:-pad], np.uint8).copy()
 
 
 def _beside(main: npt.NDArray[np.int32], other: npt.NDArray[np.int32]) -> bool:

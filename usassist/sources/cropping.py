@@ -26,6 +26,8 @@ def settle_roi(
     options: SourceOptions,
     grab_hw_px: tuple[int, int],
     windows: Callable[[], Iterable[Sequence[UInt8Array]]],
+    *,
+    may_be_whole: bool = True,
 ) -> Roi:
     """Where the crop lies on a screen of this size.
 
@@ -35,6 +37,7 @@ def settle_roi(
     grab_hw_px : height and width of the screen, px
     windows : gives sampled pictures of the stream, a few at a time, later and later in it; asked only when the scan
         area has to be found
+    may_be_whole : False where the pictures are a scanner's screen for certain: the whole of it is then no answer
 
     Returns
     -------
@@ -76,7 +79,7 @@ def settle_roi(
     failure: ScanAreaError | None = None
     for window in windows():
         try:
-            return find_scan_area(window).xyxy_px
+            return find_scan_area(window, may_be_whole=may_be_whole).xyxy_px
         except ScanAreaError as error:
             failure = error
     raise failure or ScanAreaError("no pictures to find the scan area on; give it with --crop X1,Y1,X2,Y2")

@@ -189,7 +189,8 @@ class LiveSource(Closing):
         looks, self._looks = self._looks, []
         assert self._size_hw_px is not None
         try:
-            roi = settle_roi(self._options, self._size_hw_px, lambda: [[look.image for look in looks]])
+            screens = [look.image for look in looks]
+            roi = settle_roi(self._options, self._size_hw_px, lambda: [screens], may_be_whole=False)
         except ScanAreaError as error:
             self._search_again_ns = grab.t_capture_ns + _SEARCH_AGAIN_NS
             self._say(PictureState.NOT_B_MODE, str(error))
@@ -223,6 +224,8 @@ class LiveSource(Closing):
     def _frame(self, grab: Grab, verdict: Verdict) -> Frame:
         assert self._roi is not None
         options, geometry = self._options, self._options.geometry
+        if geometry is not None and geometry.spacing_rc_mm is None:  # it knows the scan area alone
+            geometry = None
         frame_id, self._next_id = self._next_id, self._next_id + 1
         image = cut(grab.image, self._roi)
         self._text.offer(image, grab.t_decoded_ns)

@@ -92,7 +92,7 @@ class PacedSource(Closing):
             picture.spacing_rel_sd,
             picture.calibration_id,
         )
-        if options.geometry is not None:
+        if options.geometry is not None and options.geometry.spacing_rc_mm is not None:
             spacing, spacing_rel_sd = options.geometry.spacing_rc_mm, options.geometry.spacing_rel_sd
             calibration_id = options.geometry.calibration_id
         return Frame(

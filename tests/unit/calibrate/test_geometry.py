@@ -36,7 +36,8 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     ("before", "after", "message"),
     [
         ("schema = 1", "schema = 2", "update usassist"),
-        ("spacing_rel_sd = 0.01", "", "missing keys \\['spacing_rel_sd'\\]"),
+        ("spacing_rel_sd = 0.01", "", "spacing_rc_mm and spacing_rel_sd go together"),
+        ("spacing_rel_sd = 0.01", "spacing_rel_sd = -0.01", "spacing must be positive"),
         ('residual = "none"', 'residual = "none"\nextra = 1', "unknown keys \\['extra'\\]"),
         ("[0.1, 0.2]", "[0.1, -0.2]", "positive"),
         ("[0.1, 0.2]", "[0.1]", "2 numbers"),
@@ -63,3 +64,15 @@ def test_every_calibration_that_ships_can_be_read() -> None:
     assert files
     for file in files:
         assert load_geometry(file.stem).calibration_id
+
+
+def test_a_file_may_hold_the_scan_area_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    area = "\n".join(line for line in GOOD.splitlines() if not line.startswith("spacing"))
+    path.write_text(area)
+    geometry = load_geometry(str(path))
+    assert geometry.crop_xyxy_px == (10, 20, 110, 220)
+    assert (geometry.spacing_rc_mm, geometry.spacing_rel_sd) == (None, None)
+    path.write_text(area.replace("crop_xyxy_px = [10, 20, 110, 220]", ""))
+    with pytest.raises(CalibrationError, match="without a spacing it needs crop_xyxy_px"):
+        load_geometry(str(path))

@@ -1,0 +1,172 @@
+"""Once a second: does the scan area still lie where it was settled?
+
+What a scanner draws right beside the picture (ruler, grey bar, marks) stands still as long as layout, depth and zoom
+stay, however dark the picture is. So a frame of the screen around the scan area is compared with how it looked when
+the area was settled; only when that has changed, and now and then besides, is the area looked for anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from usassist.errors import ScanAreaError
+from usassist.frames import find_scan_area
+
+__all__ = ["ScanCheck", "ScanVerdict"]
+
+Roi = tuple[int, int, int, int]
+UInt8Array = npt.NDArray[np.uint8]
+
+_BESIDE_SHARE = 0.07  # width of the frame around the area, as a part of the area's longer side
+_GAP_PX = 4  # next to the area the picture's own edge may spill over
+_CHANGED_LEVELS = 28  # grey levels, after averaging, that noise and compression do not reach
+_BINS = 10  # each side of the frame is looked at in so many pieces
+_LEAST_CHANGED_PX = 4  # of one piece; fewer are noise
+_CHANGED_BINS = 3  # pieces of one side: a pointer or a message touches fewer, another ruler more
+_SLACK = 0.03  # edges agree when they differ by less than this part of the area's longer side
+_AGREE = 3  # so many looks in a row must agree
+_LEARN = 4  # checks after the first that show what moves by itself
+_LOOK_EVERY = 10  # checks between looks without a reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanVerdict:
+    """What one check says.
+
+    Attributes
+    ----------
+    ok : the scan area is where it was settled, as far as can be told
+    reason : why not, in words; empty when it is
+    found : where the area is now, px of the screen; None while that is not sure
+    """
+
+    ok: bool
+    reason: str = ""
+    found: Roi | None = None
+
+
+class ScanCheck:
+    """Watches whether a scan area stays where it is.
+
+    Parameters
+    ----------
+    roi_xyxy_px : where it was settled, px of the screen
+    """
+
+    def __init__(self, roi_xyxy_px: Roi) -> None:
+        self._roi = roi_xyxy_px
+        longer_px = max(roi_xyxy_px[2] - roi_xyxy_px[0], roi_xyxy_px[3] - roi_xyxy_px[1])
+        self._slack_px = max(6.0, _SLACK * longer_px)
+        self._beside_px = max(12, round(_BESIDE_SHARE * longer_px))
+        self._hw_px: tuple[int, int] | None = None
+        self._sides: list[UInt8Array] = []
+        self._busy: list[UInt8Array] = []  # where the screen moves by itself, learnt in the first checks
+        self._looks: list[Roi] = []
+        self._changed_checks = 0
+        self._checks = 0
+
+    def check(self, screen: UInt8Array) -> ScanVerdict:
+        """Look at one whole screen. The first one is taken as how it looks when all is well.
+
+        Parameters
+        ----------
+        screen : uint8 (H, W) grey or (H, W, 3) RGB
+        """
+        hw_px = (screen.shape[0], screen.shape[1])
+        if self._hw_px is None:
+            self._hw_px, self._sides = hw_px, self._cut_sides(screen)
+            self._busy = [np.zeros_like(side) for side in self._sides]
+        number, self._checks = self._checks, self._checks + 1
+        if hw_px != self._hw_px:
+            found = self._look(screen)
+            return ScanVerdict(
+                ok=False,
+                reason=f"the screen has {hw_px[1]} x {hw_px[0]} px instead of {self._hw_px[1]} x {self._hw_px[0]}",
+                found=found,
+            )
+        changed = self._changed_side(self._cut_sides(screen), learn=number < _LEARN)
+        self._changed_checks = self._changed_checks + 1 if changed else 0
+        if not changed and not self._looks and number % _LOOK_EVERY:
+            return ScanVerdict(ok=True)
+        found = self._look(screen)
+        moved = self._moved(self._looks[-1]) if self._looks else False
+        if not changed:
+            return self._without_reason(found)
+        if self._changed_checks < 2:  # a message may come and go
+            return ScanVerdict(ok=True)
+        if not self._looks:
+            return ScanVerdict(ok=False, reason=f"the screen {changed} the scan area has changed and shows no picture")
+        if moved:
+            return ScanVerdict(ok=False, reason="the scan area has moved or has another size", found=found)
+        reason = f"what stands {changed} the scan area has changed: depth, zoom or layout"
+        return ScanVerdict(ok=False, reason=reason, found=found)
+
+    def _without_reason(self, found: Roi | None) -> ScanVerdict:
+        """Verdict where nothing beside the area has changed: only a picture that reaches further says anything."""
+        if not self._looks or not self._reaches_out(self._looks[-1]):
+            self._looks.clear()  # a dark picture looks smaller than it is
+            return ScanVerdict(ok=True)
+        if found is None:
+            return ScanVerdict(ok=True)
+        return ScanVerdict(ok=False, reason="the picture reaches beyond the scan area", found=found)
+
+    def _look(self, screen: UInt8Array) -> Roi | None:
+        """Look for the area anew; the answer once several looks agree."""
+        try:
+            found = find_scan_area([screen], may_be_whole=False).xyxy_px
+        except ScanAreaError:
+            self._looks.clear()
+            return None
+        if self._looks and np.abs(np.subtract(self._looks[-1], found)).max() > self._slack_px:
+            self._looks.clear()
+        self._looks = [*self._looks[1 - _AGREE :], found]
+        if len(self._looks) < _AGREE:
+            return None
+        edges = np.array(self._looks)
+        return (*edges[:, :2].min(axis=0).tolist(), *edges[:, 2:].max(axis=0).tolist())  # the most that was lit
+
+    def _moved(self, found: Roi) -> bool:
+        return bool(np.abs(np.subtract(self._roi, found)).max() > self._slack_px)
+
+    def _reaches_out(self, found: Roi) -> bool:
+        out = np.subtract(self._roi, found) * (1, 1, -1, -1)
+        return bool(out.max() > self._slack_px)
+
+    def _cut_sides(self, screen: UInt8Array) -> list[UInt8Array]:
+        """Strips left, right, above and below the area, grey and averaged; each lies with its length down."""
+        x1, y1, x2, y2 = self._roi
+        wide_px, gap_px = self._beside_px, _GAP_PX
+        parts = (
+            screen[y1:y2, max(0, x1 - wide_px) : max(0, x1 - gap_px)],
+            screen[y1:y2, x2 + gap_px : x2 + wide_px],
+            screen[max(0, y1 - wide_px) : max(0, y1 - gap_px), x1:x2].swapaxes(0, 1),
+            screen[y2 + gap_px : y2 + wide_px, x1:x2].swapaxes(0, 1),
+        )
+        return [_averaged(part) for part in parts]
+
+    def _changed_side(self, sides: list[UInt8Array], *, learn: bool) -> str:
+        """The side of the area where the screen has changed, in words; empty when none has."""
+        for index, words in enumerate(("left of", "right of", "above", "below")):
+            now, before, busy = sides[index], self._sides[index], self._busy[index]
+            if now.shape != before.shape or not now.size:
+                continue
+            changed = np.asarray(cv2.absdiff(now, before) > _CHANGED_LEVELS, np.uint8)
+            if learn:
+                busy |= np.asarray(cv2.dilate(changed, np.ones((9, 9), np.uint8)), np.uint8)
+                continue
+            bins = [int(part.sum()) for part in np.array_split((changed & ~busy & 1).sum(axis=1), _BINS)]
+            if sum(pixels >= _LEAST_CHANGED_PX for pixels in bins) >= _CHANGED_BINS:
+                return words
+        return ""
+
+
+def _averaged(part: UInt8Array) -> UInt8Array:
+    if not part.size:
+        return np.zeros((0, 0), np.uint8)
+    part = np.ascontiguousarray(part)
+    grey = part if part.ndim == 2 else np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.uint8)
+    return np.asarray(cv2.blur(grey, (3, 3)), np.uint8)
