@@ -21,6 +21,7 @@ from usassist.app.evaluate import evaluate_app
 from usassist.app.native import explain_import_error
 from usassist.app.phantom_serve import serve
 from usassist.app.sources import sources_app
+from usassist.app.text_check import text
 from usassist.app.train import train
 from usassist.app.verify import verify
 from usassist.config import load_config
@@ -46,6 +47,7 @@ engine_app.command()(build)
 engine_app.add_typer(cache_app, name="cache")
 engine_app.command()(quantize)
 engine_app.command("verify")(verify)
+evaluate_app.command()(text)
 app.add_typer(evaluate_app, name="eval")
 app.add_typer(sources_app, name="sources")
 app.add_typer(bench_app, name="bench")

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from usassist.app.profile import profile
+
 if TYPE_CHECKING:
     from usassist.sources.inputs.devices import Inputs
 
@@ -20,9 +22,7 @@ sources_app = typer.Typer(help="Where pictures can come from.", no_args_is_help=
 _MODES_SHOWN = 8
 
 
-@sources_app.callback()
-def _group() -> None:
-    """Keep ``list`` a command of its own."""
+sources_app.command()(profile)
 
 
 @sources_app.command("list")
