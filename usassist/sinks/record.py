@@ -42,7 +42,7 @@ from usassist.bus import (
 )
 from usassist.clock import ClockPair, clock_pair
 from usassist.errors import SessionError
-from usassist.records import Frame, Result
+from usassist.records import Frame, PictureState, Result
 from usassist.sinks.ending import POLL_MS, StreamEnd
 from usassist.sinks.files import explain, prepare_folder, write_atomic
 from usassist.sinks.video import VideoWriter
@@ -161,6 +161,8 @@ class Recorder:
         line = {
             "frame_id": frame.frame_id,
             "t_capture_ns": frame.t_capture_ns,
+            **({} if frame.t_decoded_ns is None else {"t_decoded_ns": frame.t_decoded_ns}),
+            **({} if frame.picture is PictureState.LIVE else {"picture": frame.picture}),
             "pts": frame.pts,
             "time_base": None if frame.time_base is None else str(frame.time_base),
             "file": self._video_name(),
