@@ -21,7 +21,7 @@ def profile(
     crop: Annotated[str, typer.Option(help="Scan area: auto or X1,Y1,X2,Y2.")] = "auto",
     wait_s: Annotated[float, typer.Option("--wait", min=1.0, help="Give up after so many seconds.")] = 30.0,
 ) -> None:
-    """Find the scan area of a scanner's screen and write it down. It holds no millimetres: those have to be measured."""
+    """Find the scan area of a scanner's screen, and write it down; millimetres have to be measured."""
     import tomlkit
 
     from usassist.errors import ScanAreaError, UsageError
