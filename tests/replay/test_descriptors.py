@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copy = tmp_path / "engines" / ENGINE.name / ENGINE.version
     shutil.copytree(ENGINE.folder, copy)
     (copy / "descriptors.toml").unlink(missing_ok=True)
-    monkeypatch.setattr(streaming, "find_engine", lambda name: find_engine(name, tmp_path / "engines"))
+    monkeypatch.setattr(streaming, "find_engine", lambda name, _folder: find_engine(name, tmp_path / "engines"))
     return copy
 
 

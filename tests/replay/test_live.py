@@ -149,7 +149,7 @@ def test_a_process_that_is_killed_is_replaced_and_the_rest_goes_on(
     assert len(report["sessions"]) == (2 if name == "stream" else 1)
     for folder in folders:  # both are readable
         with open_source(f"session:{folder}", session_id="again", fast=True) as source:
-            assert sum(1 for _ in source.frames()) >= 20
+            assert sum(1 for _ in source.frames()) >= 15  # what was on its way when it was killed is lost
     assert tomllib.loads((first / "session.toml").read_text())["complete"] is False
     if name == "record":
         assert before[other] not in (None, before[name])

@@ -137,7 +137,7 @@ def test_odd_sizes_play(usassist: Usassist, tmp_path: Path, hw: tuple[int, int])
     ("arguments", "says", "code"),
     [
         (["--engine", "nosuch"], "no engine nosuch; known: thyroid_nodule", 2),
-        (["--backend", "nosuch"], "no back end nosuch; known: auto, openvino", 2),
+        (["--backend", "nosuch"], "no back end nosuch; known: auto, tensorrt", 2),
         (["--point", "nosuch"], "no operating point nosuch", 2),
         (["--crop", "1,2,3"], "crop", 2),
         (["--calibration", "nosuch"], "no geometry calibration nosuch", 1),

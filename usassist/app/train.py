@@ -49,10 +49,11 @@ def train(
     plan = load_recipe(recipe)
     folder = out or Path("out", "train", recipe.stem)
     console = Console(stderr=True)
+    handler = RichHandler(console=console, show_path=False)
     own = logging.getLogger("usassist")
+    before = own.level, own.propagate, list(own.handlers)
     own.setLevel(logging.INFO)
-    own.propagate = False
-    own.handlers = [RichHandler(console=console, show_path=False)]
+    own.propagate, own.handlers = False, [handler]
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -60,17 +61,21 @@ def train(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("reading and simulating frames", total=None)
-        data = prepare(plan, cache or folder / "cache")
-        if epochs is not None:
-            plan = shortened(plan, epochs, len(data.nodule))
+    try:
+        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+            task = bar.add_task("reading and simulating frames", total=None)
+            data = prepare(plan, cache or folder / "cache")
+            if epochs is not None:
+                plan = shortened(plan, epochs, len(data.nodule))
 
-        def watch(progress: RunProgress) -> None:
-            text = f"step {progress.step}  loss {progress.loss.get('total', float('nan')):.3f}"
-            bar.update(task, completed=progress.share, total=1.0, description=text)
+            def watch(progress: RunProgress) -> None:
+                text = f"step {progress.step}  loss {progress.loss.get('total', float('nan')):.3f}"
+                bar.update(task, completed=progress.share, total=1.0, description=text)
 
-        outcome = run_recipe(plan, folder, data=data, start_dirs=start or (), watch=watch)
+            outcome = run_recipe(plan, folder, data=data, start_dirs=start or (), watch=watch)
+    finally:
+        own.setLevel(before[0])
+        own.propagate, own.handlers = before[1], before[2]
     for path in (outcome.onnx_path, outcome.manifest_path):
         typer.echo(str(path))
 

@@ -229,5 +229,5 @@ def need_quantiser() -> tuple[ModuleType, ModuleType]:
         import onnx
     except ImportError as error:
         raise ConfigError(f"INT8 needs nncf and onnx ({error}); run: pip install 'usassist[train]'") from error
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # nncf.set_log_level would hush everybody
     return nncf, onnx

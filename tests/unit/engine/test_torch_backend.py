@@ -256,8 +256,12 @@ def test_a_failure_names_the_node_and_reaches_the_caller_as_a_failed_back_end(ti
 
 @pytest.fixture
 def settings() -> Iterator[Any]:
+    owners = (torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+    before = {owner: owner.fp32_precision for owner in owners}
     yield torch.backends
     torch.backends.fp32_precision = "none"
+    for owner, precision in before.items():
+        owner.fp32_precision = precision
     torch.backends.cudnn.benchmark = False
 
 
