@@ -156,6 +156,19 @@ def test_a_process_that_is_killed_is_replaced_and_the_rest_goes_on(
 
 
 @pytest.mark.slow
+def test_a_clip_plays_through_the_same_processes_and_ends_with_it(
+    live: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = live("null:frames=60,rate=30,size=96x160", "--backend", "null")
+    stdout, stderr = process.communicate(timeout=90)
+    assert process.returncode == 0, stderr
+    report = json.loads(stdout)
+    assert (report["summary"]["frames"], report["summary"]["state"]) == (60, "ended")
+    (folder,) = (Path(path) for path in report["folders"])
+    assert len(_lines(folder / "results.jsonl")) == 60
+
+
+@pytest.mark.slow
 def test_a_source_that_is_not_there_yet_is_waited_for_and_said(
     live: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
@@ -171,7 +184,7 @@ def test_a_source_that_is_not_there_yet_is_waited_for_and_said(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--source", "clip.mp4"], "no live input"),
+        (["--source", "clip.mp4"], "there is no file clip.mp4"),
         (["--source", "udp://127.0.0.1:5000", "--crop", "none"], "--uncalibrated"),
         (["--source", "udp://127.0.0.1:5000", "--uncalibrated", "--crop", "1,2,3,4"], "leave out"),
         (["--source", "udp://127.0.0.1:5000", "--engine", "nix"], "no engine nix"),

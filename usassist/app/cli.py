@@ -135,7 +135,9 @@ def replay(
 
 @app.command()
 def live(
-    source: Annotated[str, typer.Option(help="v4l2:/dev/video0, rtsp://…, udp://…, tcp://…, pipe:…, screen:X,Y,W,H")],
+    source: Annotated[
+        str, typer.Option(help="v4l2:/dev/video0, rtsp://…, udp://…, tcp://…, pipe:…, screen:…, or a clip.")
+    ],
     engine: EngineOption = None,
     backend: BackendOption = None,
     precision: PrecisionOption = None,
@@ -166,13 +168,12 @@ def live(
     from usassist.sources.inputs.address import is_live
 
     settings = load_config(config)
-    if not is_live(source):
-        raise UsageError(f"{source} is no live input; play files with usassist replay, or see usassist sources list")
+    source, calibration = resolve_demo(source, calibration)
     if window and not has_display():
         raise UsageError("there is no display for a window here; use the page in a browser")
     if uncalibrated and (calibration or crop != "auto"):
         raise UsageError("--uncalibrated shows the whole screen; leave out --crop and --calibration")
-    if crop == "none":
+    if crop == "none" and is_live(source):
         raise UsageError("the whole screen of a scanner holds the patient's name; use --uncalibrated to look at it")
     stream = StreamOptions(
         source=source,
