@@ -156,16 +156,19 @@ def test_a_process_that_is_killed_is_replaced_and_the_rest_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--no-record",)])
 def test_a_clip_plays_through_the_same_processes_and_ends_with_it(
-    live: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    options: tuple[str, ...], live: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    process = live("null:frames=60,rate=30,size=96x160", "--backend", "null")
+    process = live("null:frames=60,rate=30,size=96x160", "--backend", "null", *options)
     stdout, stderr = process.communicate(timeout=90)
     assert process.returncode == 0, stderr
     report = json.loads(stdout)
     assert (report["summary"]["frames"], report["summary"]["state"]) == (60, "ended")
-    (folder,) = (Path(path) for path in report["folders"])
-    assert len(_lines(folder / "results.jsonl")) == 60
+    assert report["restarts"] == {}
+    assert len(report["folders"]) == (0 if options else 1)
+    for folder in report["folders"]:
+        assert len(_lines(Path(folder) / "results.jsonl")) == 60
 
 
 @pytest.mark.slow

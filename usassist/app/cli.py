@@ -205,6 +205,9 @@ def live(
         typer.echo(json.dumps(dataclasses.asdict(report), indent=2))
     else:
         print_live(report)
+    if report.summary is not None and report.summary["state"] == "failed":
+        _complain(report.summary["reason"])
+        raise typer.Exit(1)
 
 
 @app.command()

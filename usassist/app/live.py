@@ -90,6 +90,7 @@ class _Post:
         self.child: Child | None = None
         self.over = False  # it ended by itself, as it may
         self.problem = ""
+        self.summary: dict[str, Any] | None = None  # its last word, where it has one
         self._began_s = 0.0
         self._deaths = 0
         self._again_s = 0.0
@@ -108,15 +109,20 @@ class _Post:
         child = self.child
         if child is None or child.alive:
             return False
-        while (report := child.said()) is not None:
-            if report.event == "error":
-                self.problem = str(report.content["message"])
-            self.over = self.over or report.event == "done"
+        child.end(0.5)  # and with it what it said last has arrived
+        self.hear()
         self.child = None
-        child.end(0.5)
         self._deaths = 1 if time.monotonic() - self._began_s > _CALM_S else self._deaths + 1
         self._again_s = time.monotonic() + _PAUSES_S[min(self._deaths - 1, len(_PAUSES_S) - 1)]
         return True
+
+    def hear(self) -> None:
+        """Take in what it has said since."""
+        while self.child is not None and (report := self.child.said()) is not None:
+            if report.event == "error":
+                self.problem = str(report.content["message"])
+            self.over = self.over or report.event == "done"
+            self.summary = report.content.get("summary", self.summary)
 
     @property
     def due(self) -> bool:
@@ -186,9 +192,11 @@ def run_live(
         if on_ready is not None:
             on_ready(url)
         while not stop.wait(_LOOK_EVERY_S):
-            if _stream_ended(posts["stream"], report):
-                break
+            posts["stream"].hear()
             _look_after(posts, report, say)
+            if posts["stream"].summary is not None:  # the source has given all it was asked for
+                break
+        report.summary = posts["stream"].summary
         _end_in_order(posts, report)
     return report
 
@@ -221,17 +229,6 @@ def _begin_all(posts: dict[str, _Post]) -> str:
         said = post.child.wait_for("ready", timeout_s=_READY_S)
         url = said.get("url", url)
     return url
-
-
-def _stream_ended(stream: _Post, report: LiveReport) -> bool:
-    """True when the source has given all it was asked for."""
-    while stream.child is not None and (said := stream.child.said()) is not None:
-        if said.event == "error":
-            stream.problem = str(said.content["message"])
-        if "summary" in said.content:
-            report.summary = said.content["summary"]
-            return True
-    return False
 
 
 def _look_after(posts: dict[str, _Post], report: LiveReport, say: Callable[[str], None]) -> None:
