@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from usassist.errors import SourceError
 from usassist.phantom import PhantomConfig, PhantomScanner
 from usassist.phantom.config import GEOMETRIES, LAYOUTS
+from usassist.sources import open_source
 
 __all__ = ["ScreenSet", "data_screens", "phantom_screens"]
+
+logger = logging.getLogger(__name__)
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -118,17 +123,10 @@ def _clip(path: Path) -> tuple[UInt8Array, ...]:
 
 
 def _dicom(path: Path) -> tuple[UInt8Array, ...]:
-    """Frames of a DICOM file in RGB; none where pydicom is missing or has no decoder for it."""
+    """The first frames of an ultrasound DICOM file, uncropped; none where the source refuses it, which is told."""
     try:
-        import pydicom
-    except ImportError:
+        with open_source(f"dicom:{path}", session_id="scan", fast=True, crop="none", count=_SET_FRAMES) as source:
+            return tuple(frame.image for frame in source.frames())
+    except SourceError as error:
+        logger.warning("left out: %s", error)
         return ()
-    try:
-        pixels = np.asarray(pydicom.dcmread(path).pixel_array)
-    except (RuntimeError, NotImplementedError, AttributeError, ValueError):
-        return ()
-    if pixels.dtype != np.uint8:
-        return ()
-    colour = pixels.shape[-1] == 3
-    stack = pixels if pixels.ndim == (4 if colour else 3) else pixels[None]
-    return tuple(np.ascontiguousarray(frame) for frame in stack[:_SET_FRAMES])

@@ -82,7 +82,6 @@ class _Candidate:
     again_ns: int | None = None  # it may be tried from then on; None = not in this run
     needs_build: bool = False
     failures: int = 0
-    reason: str = ""
 
     @property
     def label(self) -> str:
@@ -220,7 +219,6 @@ class Relay(Closing):
         broken, failed = self.engine, self._candidates[self._current]
         before = self.backend
         failed.failures += 1
-        failed.reason = str(error)
         now_ns = self._clock.now_ns()
         failed.again_ns = now_ns + min(_PAUSE_NS << (failed.failures - 1), _LONGEST_PAUSE_NS)
         if failed.on_gpu and self._standby is not None:  # whatever else would run there waits as well
@@ -354,7 +352,6 @@ class Relay(Closing):
             self._give_up(candidate, words)
 
     def _note_failed_open(self, candidate: _Candidate, error: EngineError) -> None:
-        candidate.reason = str(error)
         if isinstance(error, PlanMissingError):
             blocked = why_not(self.spec, candidate.backend, candidate.precision, build=True)
             candidate.needs_build, candidate.again_ns = True, 0
@@ -370,7 +367,7 @@ class Relay(Closing):
                 self._shorten_pauses(self._clock.now_ns())
 
     def _give_up(self, candidate: _Candidate, reason: str) -> None:
-        candidate.again_ns, candidate.reason = None, reason
+        candidate.again_ns = None
         self.note = f"{candidate.label} cannot be used: {reason}"
         logger.warning("%s", self.note)
 
