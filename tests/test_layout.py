@@ -20,7 +20,7 @@ from usassist.engine.registry import AUTO_ORDER
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(module.name for module in pkgutil.walk_packages(usassist.__path__, "usassist."))
-NEEDS_TORCH = re.compile(r"usassist\.(training|engine\.onnx_torch)")
+NEEDS_TORCH = re.compile(r"usassist\.(training|engine\.onnx_torch|app\.ablation)")
 
 
 @pytest.mark.parametrize("folder", ["engines", "calibration"])
