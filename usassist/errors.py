@@ -19,6 +19,7 @@
     │   └── BackendUnavailableError ImportError   the runtime is not installed or cannot run here
     │       └── PlanMissingError             it could run, once its plan has been built
     ├── BusError            ConnectionError  an address is in use or cannot be reached
+    │   ├── BusKeyError                      a key is missing, open to others, or not known at the other end
     │   ├── MessageError    ValueError       bytes that are not one of our messages
     │   └── SchemaVersionError               a message of another major version
     └── SessionError        OSError          a session folder cannot be written or read
@@ -33,6 +34,7 @@ __all__ = [
     "BackendFailedError",
     "BackendUnavailableError",
     "BusError",
+    "BusKeyError",
     "CacheError",
     "CalibrationError",
     "ConfigError",
@@ -129,6 +131,10 @@ class PlanMissingError(BackendUnavailableError):
 
 class BusError(UsAssistError, ConnectionError):
     """An address of the bus is in use, malformed, or cannot be reached."""
+
+
+class BusKeyError(BusError):
+    """A key is missing, malformed or open to others, or the other end of a connection does not accept it."""
 
 
 class MessageError(BusError, ValueError):

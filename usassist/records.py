@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -134,16 +135,16 @@ class LabelSpec:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _require(self.id >= 0, f"label id must not be negative, got {self.id}")
-        _require(bool(self.name), "a label needs a name")
-        _require(
-            len(self.color_rgb) == 3 and all(0 <= value <= 255 for value in self.color_rgb),
-            f"color_rgb of label {self.name} must be three numbers from 0 to 255, got {self.color_rgb}",
-        )
-        _require(
-            0.0 <= self.score_threshold <= 1.0,
-            f"score_threshold of label {self.name} must lie in 0 to 1, got {self.score_threshold}",
-        )
+        if self.id < 0:
+            raise RecordError(f"label id must not be negative, got {self.id}")
+        if not self.name:
+            raise RecordError("a label needs a name")
+        if not (len(self.color_rgb) == 3 and all(0 <= value <= 255 for value in self.color_rgb)):
+            raise RecordError(
+                f"color_rgb of label {self.name} must be three numbers from 0 to 255, got {self.color_rgb}"
+            )
+        if not (0.0 <= self.score_threshold <= 1.0):
+            raise RecordError(f"score_threshold of label {self.name} must lie in 0 to 1, got {self.score_threshold}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +189,8 @@ class Frame:
     spacing_rel_sd : relative standard uncertainty of the spacing; None exactly when the spacing is
     calibration_id : the geometry file the spacing came from
     pts, time_base : presentation stamp of the clip the frame came from
-    t_decoded_ns : monotonic ns at which the pixels were ready, where that is known
+    t_decoded_ns, t_cropped_ns : monotonic ns at which the pixels were ready, and at which this frame was made of them;
+        None where a source has done both before the frame was due
     picture : what can be said of it; of a frame that is not live there is no answer
     picture_reason : why it is not live
     text_xyxy_px : boxes of text and marks that the scanner burnt into it, px of the image, x2 and y2 exclusive; a
@@ -207,6 +209,7 @@ class Frame:
     pts: int | None = None
     time_base: Fraction | None = None
     t_decoded_ns: int | None = None
+    t_cropped_ns: int | None = None
     picture: PictureState = PictureState.LIVE
     picture_reason: str = ""
     text_xyxy_px: tuple[tuple[int, int, int, int], ...] = ()
@@ -215,26 +218,21 @@ class Frame:
         """Check every field and make the pixels read-only."""
         _require_identity(self.session_id, self.source_id, self.frame_id)
         image = _array(self.image, np.uint8, "image")
-        _require(
-            image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3),
-            f"image must be (H, W) or (H, W, 3), got {image.shape}",
-        )
-        _require(image.size > 0, f"image must not be empty, got {image.shape}")
+        if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
+            raise RecordError(f"image must be (H, W) or (H, W, 3), got {image.shape}")
+        if not image.size:
+            raise RecordError(f"image must not be empty, got {image.shape}")
         object.__setattr__(self, "image", image)
         x1, y1, x2, y2 = self.roi_xyxy_px
-        _require(
-            (y2 - y1, x2 - x1) == image.shape[:2],
-            f"roi_xyxy_px {self.roi_xyxy_px} does not have the size of the image {image.shape[:2]}",
-        )
-        _require(
-            (self.spacing_rc_mm is None) == (self.spacing_rel_sd is None),
-            "spacing_rc_mm and spacing_rel_sd go together: a length without its uncertainty is not given",
-        )
-        if self.spacing_rc_mm is not None and self.spacing_rel_sd is not None:
-            _require(
-                min(self.spacing_rc_mm) > 0 and self.spacing_rel_sd >= 0,
-                f"spacing must be positive, got {self.spacing_rc_mm} with relative sd {self.spacing_rel_sd}",
+        if (y2 - y1, x2 - x1) != image.shape[:2]:
+            raise RecordError(f"roi_xyxy_px {self.roi_xyxy_px} does not have the size of the image {image.shape[:2]}")
+        if (self.spacing_rc_mm is None) != (self.spacing_rel_sd is None):
+            raise RecordError(
+                "spacing_rc_mm and spacing_rel_sd go together: a length without its uncertainty is not given"
             )
+        spacing, rel_sd = self.spacing_rc_mm, self.spacing_rel_sd
+        if spacing is not None and rel_sd is not None and not (min(spacing) > 0 and rel_sd >= 0):
+            raise RecordError(f"spacing must be positive, got {spacing} with relative sd {rel_sd}")
 
     @property
     def image_hw_px(self) -> tuple[int, int]:
@@ -266,16 +264,19 @@ class Detections:
         label_id = _array(self.label_id, np.int32, "label_id")
         track_id = _array(self.track_id, np.int32, "track_id")
         count = len(score)
-        _require(xyxy.shape == (count, 4), f"xyxy_px must be ({count}, 4), got {xyxy.shape}")
+        if xyxy.shape != (count, 4):
+            raise RecordError(f"xyxy_px must be ({count}, 4), got {xyxy.shape}")
         for name, array in (("score", score), ("label_id", label_id), ("track_id", track_id)):
-            _require(array.shape == (count,), f"{name} must be ({count},), got {array.shape}")
-        _require(bool(np.isfinite(xyxy).all()), "xyxy_px must be finite")
-        _require(
-            bool((xyxy[:, 2] > xyxy[:, 0]).all() and (xyxy[:, 3] > xyxy[:, 1]).all()),
-            "every box needs x2 > x1 and y2 > y1",
-        )
-        _require(bool(((score >= 0) & (score <= 1)).all()), "every score must lie in 0 to 1")
-        _require(bool((label_id >= 0).all()), "every label_id must be 0 or more")
+            if array.shape != (count,):
+                raise RecordError(f"{name} must be ({count},), got {array.shape}")
+        if not np.isfinite(xyxy).all():
+            raise RecordError("xyxy_px must be finite")
+        if not (xyxy[:, 2:] > xyxy[:, :2]).all():
+            raise RecordError("every box needs x2 > x1 and y2 > y1")
+        if not ((score >= 0) & (score <= 1)).all():
+            raise RecordError("every score must lie in 0 to 1")
+        if (label_id < 0).any():
+            raise RecordError("every label_id must be 0 or more")
         for name, array in (("xyxy_px", xyxy), ("score", score), ("label_id", label_id), ("track_id", track_id)):
             object.__setattr__(self, name, array)
 
@@ -284,6 +285,7 @@ class Detections:
         return len(self.score)
 
     @classmethod
+    @cache
     def empty(cls) -> Detections:
         """Nothing was found: the engine looked and there is nothing."""
         return cls(
@@ -315,13 +317,16 @@ class Segmentation:
         """Check that the starts cover the points in order."""
         points = _array(self.contour_xy_px, np.float32, "contour_xy_px")
         start = _array(self.contour_start, np.int32, "contour_start")
-        _require(points.ndim == 2 and points.shape[1] == 2, f"contour_xy_px must be (K, 2), got {points.shape}")
-        _require(start.ndim == 1 and len(start) >= 1, f"contour_start must be (N + 1,), got {start.shape}")
-        _require(bool(np.isfinite(points).all()), "contour_xy_px must be finite")
-        _require(
-            start[0] == 0 and start[-1] == len(points) and bool((np.diff(start) > 0).all()),
-            "contour_start must rise from 0 to the number of points, with at least one point per outline",
-        )
+        if points.ndim != 2 or points.shape[1] != 2:
+            raise RecordError(f"contour_xy_px must be (K, 2), got {points.shape}")
+        if start.ndim != 1 or not len(start):
+            raise RecordError(f"contour_start must be (N + 1,), got {start.shape}")
+        if not np.isfinite(points).all():
+            raise RecordError("contour_xy_px must be finite")
+        if start[0] != 0 or start[-1] != len(points) or (start[1:] <= start[:-1]).any():
+            raise RecordError(
+                "contour_start must rise from 0 to the number of points, with at least one point per outline"
+            )
         object.__setattr__(self, "contour_xy_px", points)
         object.__setattr__(self, "contour_start", start)
 
@@ -335,6 +340,7 @@ class Segmentation:
             yield self.contour_xy_px[begin:end]
 
     @classmethod
+    @cache
     def empty(cls) -> Segmentation:
         """No outlines."""
         return cls(contour_xy_px=np.empty((0, 2), np.float32), contour_start=np.zeros(1, np.int32))
@@ -388,14 +394,14 @@ class Measurements:
         """Check that all columns have one length, and that mm never come without their uncertainty."""
         count = len(self.major_px)
         given = [name for name in self.MILLIMETRE_COLUMNS if getattr(self, name) is not None]
-        _require(
-            len(given) in (0, len(self.MILLIMETRE_COLUMNS)),
-            f"millimetres come with their uncertainty or not at all, got only {given}",
-        )
+        if len(given) not in (0, len(self.MILLIMETRE_COLUMNS)):
+            raise RecordError(f"millimetres come with their uncertainty or not at all, got only {given}")
         for name in (*self.PIXEL_COLUMNS, *given):
             array = _array(getattr(self, name), np.float32, name)
-            _require(array.shape == (count,), f"{name} must be ({count},), got {array.shape}")
-            _require(bool(np.isfinite(array).all() and (array >= 0).all()), f"{name} must be finite and not negative")
+            if array.shape != (count,):
+                raise RecordError(f"{name} must be ({count},), got {array.shape}")
+            if not (np.isfinite(array).all() and (array >= 0).all()):
+                raise RecordError(f"{name} must be finite and not negative")
             object.__setattr__(self, name, array)
 
     def __len__(self) -> int:
@@ -408,6 +414,7 @@ class Measurements:
         return self.major_mm is not None
 
     @classmethod
+    @cache
     def empty(cls) -> Measurements:
         """Nothing to measure."""
         nothing = np.empty(0, np.float32)
@@ -434,14 +441,12 @@ class Descriptor:
 
     def __post_init__(self) -> None:
         """Check that nothing is empty."""
-        _require(
-            bool(self.name and self.value and self.basis),
-            f"a descriptor needs name, value and basis, got {self.name!r}, {self.value!r}, {self.basis!r}",
-        )
-        _require(
-            math.isfinite(self.probability) and 0.0 <= self.probability <= 1.0,
-            f"probability of descriptor {self.name} must lie in 0 to 1, got {self.probability}",
-        )
+        if not (self.name and self.value and self.basis):
+            raise RecordError(
+                f"a descriptor needs name, value and basis, got {self.name!r}, {self.value!r}, {self.basis!r}"
+            )
+        if not (math.isfinite(self.probability) and 0.0 <= self.probability <= 1.0):
+            raise RecordError(f"probability of descriptor {self.name} must lie in 0 to 1, got {self.probability}")
 
 
 Descriptors = tuple[tuple[Descriptor, ...], ...]
@@ -466,7 +471,9 @@ class Result:
     Attributes
     ----------
     session_id, source_id, frame_id, t_capture_ns : copied from the frame
-    t_infer_start_ns, t_infer_end_ns : monotonic ns around the engine; None when the engine was not asked
+    t_infer_start_ns, t_infer_end_ns : monotonic ns around everything from pixels to answer; None when the engine was
+        not asked
+    t_input_ns, t_output_ns : monotonic ns around the engine's own call within that; None where it was not reached
     engine_id, backend : what answered, or would have
     calibration_id : the geometry file that the millimetres rest on
     image_hw_px : height and width of the frame's image
@@ -495,69 +502,66 @@ class Result:
     segmentation: Segmentation = field(default_factory=Segmentation.empty)
     measurements: Measurements = field(default_factory=Measurements.empty)
     descriptors: Descriptors = ()
+    t_input_ns: int | None = None
+    t_output_ns: int | None = None
 
     def __post_init__(self) -> None:
         """Check that state, cause and content agree."""
         _require_identity(self.session_id, self.source_id, self.frame_id)
         count = len(self.detections)
-        _require(
-            len(self.segmentation) == count and len(self.measurements) == count,
-            f"{count} detections, {len(self.segmentation)} outlines and {len(self.measurements)} measurements: "
-            "there must be one of each per detection",
-        )
+        if len(self.segmentation) != count or len(self.measurements) != count:
+            raise RecordError(
+                f"{count} detections, {len(self.segmentation)} outlines and {len(self.measurements)} measurements: "
+                "there must be one of each per detection"
+            )
         if self.state.is_answer:
-            _require(
-                self.cause is None and not self.reason,
-                f"a result in state {self.state} has no cause and no reason, got {self.cause} {self.reason!r}",
-            )
-            _require(
-                self.t_infer_start_ns is not None and self.t_infer_end_ns is not None,
-                f"a result in state {self.state} must say when the engine ran",
-            )
+            if self.cause is not None or self.reason:
+                raise RecordError(
+                    f"a result in state {self.state} has no cause and no reason, got {self.cause} {self.reason!r}"
+                )
+            if self.t_infer_start_ns is None or self.t_infer_end_ns is None:
+                raise RecordError(f"a result in state {self.state} must say when the engine ran")
         else:
-            _require(
-                self.cause is not None and bool(self.reason),
-                f"a result in state {self.state} must have a cause and a reason",
-            )
-        _require((self.state is not ResultState.FINDING) or count > 0, "state finding needs at least one detection")
-        _require(
-            self.state not in (ResultState.NO_FINDING, ResultState.NO_RESULT) or count == 0,
-            f"state {self.state} cannot carry detections",
-        )
+            if self.cause is None or not self.reason:
+                raise RecordError(f"a result in state {self.state} must have a cause and a reason")
+        if self.state is ResultState.FINDING and not count:
+            raise RecordError("state finding needs at least one detection")
+        if self.state in (ResultState.NO_FINDING, ResultState.NO_RESULT) and count:
+            raise RecordError(f"state {self.state} cannot carry detections")
         if self.descriptors:
-            _require(self.state is ResultState.FINDING, f"state {self.state} cannot carry descriptors")
-            _require(
-                len(self.descriptors) == count,
-                f"{count} detections and {len(self.descriptors)} entries of descriptors: there must be one entry per "
-                "detection, or none at all",
-            )
+            if self.state is not ResultState.FINDING:
+                raise RecordError(f"state {self.state} cannot carry descriptors")
+            if len(self.descriptors) != count:
+                raise RecordError(
+                    f"{count} detections and {len(self.descriptors)} entries of descriptors: there must be one entry "
+                    "per detection, or none at all"
+                )
             for entry in self.descriptors:
                 names = [descriptor.name for descriptor in entry]
-                _require(len(set(names)) == len(names), f"a nodule has a descriptor twice: {', '.join(names)}")
+                if len(set(names)) != len(names):
+                    raise RecordError(f"a nodule has a descriptor twice: {', '.join(names)}")
         if count:
             height_px, width_px = self.image_hw_px
             xyxy = self.detections.xyxy_px
-            _require(
-                bool((xyxy >= 0).all() and (xyxy[:, 2] <= width_px).all() and (xyxy[:, 3] <= height_px).all()),
-                f"every box must lie inside the image of {height_px} x {width_px} px",
-            )
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise RecordError(message)
+            if (xyxy < 0).any() or (xyxy[:, 2] > width_px).any() or (xyxy[:, 3] > height_px).any():
+                raise RecordError(f"every box must lie inside the image of {height_px} x {width_px} px")
 
 
 def _require_identity(session_id: str, source_id: str, frame_id: int) -> None:
-    _require(bool(session_id), "session_id must not be empty")
-    _require(bool(_SOURCE_ID.fullmatch(source_id)), f"source_id must match [a-z0-9_]+, got {source_id!r}")
-    _require(frame_id >= 0, f"frame_id must not be negative, got {frame_id}")
+    if not session_id:
+        raise RecordError("session_id must not be empty")
+    if not _SOURCE_ID.fullmatch(source_id):
+        raise RecordError(f"source_id must match [a-z0-9_]+, got {source_id!r}")
+    if frame_id < 0:
+        raise RecordError(f"frame_id must not be negative, got {frame_id}")
 
 
 def _array(value: Any, dtype: Any, name: str) -> npt.NDArray[Any]:
     """Check the dtype, and give a C-ordered read-only array; pixels are copied only when they are not in C order."""
-    _require(isinstance(value, np.ndarray), f"{name} must be a numpy array, got {type(value).__name__}")
-    _require(value.dtype == dtype, f"{name} must be {np.dtype(dtype)}, got {value.dtype}")
+    if not isinstance(value, np.ndarray):
+        raise RecordError(f"{name} must be a numpy array, got {type(value).__name__}")
+    if value.dtype != dtype:
+        raise RecordError(f"{name} must be {np.dtype(dtype)}, got {value.dtype}")
     array: npt.NDArray[Any] = np.ascontiguousarray(value) if value.ndim else value
     if array.flags.writeable:
         array = array.view()

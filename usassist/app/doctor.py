@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import os
 import platform
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -23,6 +21,7 @@ from usassist.calibrate import load_score_calibration
 from usassist.config import has_display, resource_dir, runtime_dir
 from usassist.engine import EngineSpec
 from usassist.errors import UsAssistError
+from usassist.usage import processors
 
 __all__ = ["Finding", "examine", "print_findings"]
 
@@ -129,7 +128,7 @@ def _free_disk() -> tuple[bool, str]:
 
 
 def _processor() -> tuple[bool, str]:
-    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    usable = processors()
     return usable >= 2, f"{usable} usable; at least 2 are needed for 30 frames a second"
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+
+import cv2
 
 from usassist.bus import Publisher
 from usassist.calibrate import DEFAULT_POINT, ScoreCalibration, load_geometry, load_score_calibration
@@ -18,11 +22,14 @@ from usassist.modalities.ultrasound import DescriptorModel
 from usassist.pipeline import Stream
 from usassist.records import Result, SourceInfo
 from usassist.sources import open_source, parse_crop
+from usassist.usage import keep_memory, processors
 
 __all__ = ["StreamOptions", "new_session_id", "open_stream"]
 
 
-_LARGE_FRAME_BYTES = 1080 * 1920 * 3  # where a live source does not know yet
+_MOST_LANES = 4
+_SWITCH_S = 0.0005  # a thread with a frame waits no longer than that for one that computes in Python
+_USUAL_FRAME_BYTES = 2**20  # where a live source does not know yet
 
 
 def new_session_id() -> str:
@@ -109,14 +116,16 @@ def open_stream(
                 clock=clock,
             )
         )
+        lanes = min(processors(), _MOST_LANES) if options.fast else 1
+        threads = options.threads or (max(1, processors() // lanes) if options.fast else 0)
         relay = stack.enter_context(
-            Relay.open(spec, options.backend, options.threads, options.precision, clock=clock, progress=on_build)
+            Relay.open(spec, options.backend, threads, options.precision, clock=clock, progress=on_build)
         )
         info = source.info
         if on_open is not None:
             on_open(info)
         height, width = info.image_hw_px
-        frame_bytes = height * width * info.channels or _LARGE_FRAME_BYTES
+        frame_bytes = height * width * info.channels or _USUAL_FRAME_BYTES
         publisher = Publisher(options.bus, "us0", clock, lossless=options.fast, frame_bytes=frame_bytes)
         stack.callback(publisher.close)
         stream = Stream(
@@ -132,8 +141,31 @@ def open_stream(
             point=point,
             descriptors=descriptors,
             on_result=on_result,
+            lanes=lanes,
         )
+        stack.enter_context(_steady())
         yield stream
+
+
+@contextlib.contextmanager
+def _steady() -> Iterator[None]:
+    """Keep the interpreter and OpenCV from holding up frames.
+
+    What is there now is not searched for garbage any more, the memory of one frame serves the next, and a step of a
+    millisecond is not split among threads that the engine needs.
+    """
+    before_s, before_threads = sys.getswitchinterval(), cv2.getNumThreads()
+    sys.setswitchinterval(_SWITCH_S)
+    cv2.setNumThreads(1)
+    keep_memory()
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        cv2.setNumThreads(before_threads)
+        sys.setswitchinterval(before_s)
 
 
 def _choose_point(engine_id: str, options: StreamOptions) -> tuple[ScoreCalibration | None, str]:

@@ -12,8 +12,12 @@ import threading
 from typing import Any
 
 from usassist.errors import UsAssistError
+from usassist.usage import keep_memory
 
 __all__ = ["Parent", "main"]
+
+# Child → how far it gives way to the stream (see `man nice`): who looks on must not hold up who answers.
+_NICENESS = {"record": 2, "overlay": 5, "overlay_video": 5, "panel": 5, "bench_overlay": 5}
 
 
 class Parent:
@@ -53,6 +57,7 @@ def main() -> int:
     """Run one child. Returns its exit code."""
     logging.basicConfig(level=logging.WARNING, format="usassist: %(name)s: %(message)s", stream=sys.stderr)
     os.umask(0o077)
+    keep_memory()
     parent = Parent()
     signal.signal(signal.SIGTERM, lambda *_: parent.gone.set())
     try:
@@ -60,6 +65,7 @@ def main() -> int:
         line = sys.stdin.readline()
         if not line:
             return 0
+        os.nice(_NICENESS.get(sys.argv[1].rpartition(".")[2], 0))
         parent.listen()
         parent.tell("done", **module.work(json.loads(line), parent))
     except UsAssistError as error:

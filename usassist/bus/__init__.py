@@ -1,7 +1,8 @@
 """Versioned messages on ZeroMQ: one table of topics, one codec, publishers, two kinds of subscriber, a log."""
 
 from usassist.bus.codec import Message, decode, frame_from, peek_topic, result_from
-from usassist.bus.log import LoggedMessage, MessageLogWriter, read_log
+from usassist.bus.desk import Desk
+from usassist.bus.log import LoggedMessage, LogReader, MessageLogWriter, read_log
 from usassist.bus.publisher import Publisher
 from usassist.bus.subscriber import Subscriber
 from usassist.bus.topics import (
@@ -11,22 +12,29 @@ from usassist.bus.topics import (
     FrameBody,
     HealthBody,
     LabelBody,
+    MarkBody,
+    MarkKind,
     PointBody,
     ResultBody,
     SessionBody,
     SessionState,
     SignalBody,
+    StageBody,
     Topic,
 )
 
 __all__ = [
     "TOPICS",
     "DescriptorBody",
+    "Desk",
     "EngineBody",
     "FrameBody",
     "HealthBody",
     "LabelBody",
+    "LogReader",
     "LoggedMessage",
+    "MarkBody",
+    "MarkKind",
     "Message",
     "MessageLogWriter",
     "PointBody",
@@ -35,6 +43,7 @@ __all__ = [
     "SessionBody",
     "SessionState",
     "SignalBody",
+    "StageBody",
     "Subscriber",
     "Topic",
     "decode",

@@ -1,11 +1,22 @@
 """Where a stream's sockets are.
 
 A stream publishes on four endpoints: two lanes (pixels, and everything else) for two kinds of reader (viewers, who
-want the newest, and archives, who want all). All four follow from one address.
+want the newest, and archives, who want all). On a fifth, the desk, it takes what others ask it to publish. All five
+follow from one address.
+
+======================= ==========================================================================================
+``ipc``                 a private folder of this user
+``ipc:///FOLDER``       another folder
+``tcp://HOST:PORT``     five ports from PORT; a HOST that is not this machine's loopback is used with keys alone
+``ADDRESS?keys``        with keys also where they are not needed, see ``bus.keys``
+``ADDRESS?keys=NAME``   likewise; a reader expects the stream whose key was allowed here under that name
+======================= ==========================================================================================
 """
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -14,16 +25,12 @@ from usassist.bus.topics import Lane
 from usassist.config import runtime_dir
 from usassist.errors import UsageError
 
-__all__ = ["Service", "endpoint", "private_address"]
+__all__ = ["Service", "desk_endpoint", "endpoint", "expected_stream", "private_address", "uses_keys"]
 
 Service = Literal["view", "archive"]
 
-_PORT_OFFSETS: dict[tuple[Lane, Service], int] = {
-    ("frame", "view"): 0,
-    ("event", "view"): 1,
-    ("frame", "archive"): 2,
-    ("event", "archive"): 3,
-}
+_PORT_OFFSETS = {"frame-view": 0, "event-view": 1, "frame-archive": 2, "event-archive": 3, "desk": 4}
+_KEYS = re.compile(r"keys(?:=([a-z0-9_-]+))?")
 
 
 def endpoint(address: str, lane: Lane, service: Service) -> str:
@@ -31,27 +38,72 @@ def endpoint(address: str, lane: Lane, service: Service) -> str:
 
     Parameters
     ----------
-    address : ``ipc`` (a private folder of this user), ``ipc://FOLDER``, or ``tcp://HOST:PORT`` (four ports from PORT)
+    address : see the table above
 
     Raises
     ------
     UsageError
         If the address has another form.
     """
-    if address == "ipc":
-        return f"ipc://{runtime_dir()}/{lane}-{service}"
-    parts = urlsplit(address)
-    if parts.scheme == "ipc" and parts.path:
-        return f"ipc://{parts.netloc}{parts.path}/{lane}-{service}"
+    return _place(address, f"{lane}-{service}")
+
+
+def desk_endpoint(address: str) -> str:
+    """The ZeroMQ endpoint where other processes hand in what the stream shall publish.
+
+    Raises
+    ------
+    UsageError
+        If the address has another form than the table above.
+    """
+    return _place(address, "desk")
+
+
+def uses_keys(address: str) -> bool:
+    """True when both ends of the address must have keys: it says so, or other machines can reach it.
+
+    Raises
+    ------
+    UsageError
+        If the address has another form than the table above.
+    """
+    place = _place(address, "desk")
+    if "?" in address or not place.startswith("tcp://"):
+        return "?" in address
+    host = place.removeprefix("tcp://").rpartition(":")[0]
+    if host == "localhost":
+        return False
     try:
-        port = parts.port
-    except ValueError:
-        port = None
-    if parts.scheme == "tcp" and parts.hostname and port:
-        return f"tcp://{parts.hostname}:{port + _PORT_OFFSETS[lane, service]}"
-    raise UsageError(f"bus address {address!r} is not understood; give ipc, ipc:///FOLDER or tcp://127.0.0.1:PORT")
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name: where it leads is not known here
+        return True
+
+
+def expected_stream(address: str) -> str | None:
+    """The name behind ``?keys=``, or None."""
+    return address.partition("?keys=")[2] or None
 
 
 def private_address(folder: Path) -> str:
     """An address inside a folder that is private to one run."""
     return f"ipc://{folder}"
+
+
+def _place(address: str, name: str) -> str:
+    base, mark, query = address.partition("?")
+    if not mark or _KEYS.fullmatch(query):
+        if base == "ipc":
+            return f"ipc://{runtime_dir()}/{name}"
+        parts = urlsplit(base)
+        if parts.scheme == "ipc" and parts.path:
+            return f"ipc://{parts.netloc}{parts.path}/{name}"
+        try:
+            port = parts.port
+        except ValueError:
+            port = None
+        if parts.scheme == "tcp" and parts.hostname and ":" not in parts.hostname and port:
+            return f"tcp://{parts.hostname}:{port + _PORT_OFFSETS[name]}"
+    raise UsageError(
+        f"bus address {address!r} is not understood; give ipc, ipc:///FOLDER, tcp://127.0.0.1:PORT, or "
+        "tcp://HOST:PORT with keys (usassist keys --help)"
+    )

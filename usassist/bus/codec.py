@@ -18,16 +18,17 @@ from them, and arrays are views of the bytes received.
 from __future__ import annotations
 
 import math
+import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from usassist.bus.topics import TOPICS, DescriptorBody, FrameBody, ResultBody, Topic
+from usassist.bus.topics import TOPICS, DescriptorBody, FrameBody, Int64, ResultBody, Topic
 from usassist.errors import MessageError, RecordError, SchemaVersionError
 from usassist.records import Descriptor, Detections, Frame, Measurements, Result, Segmentation
 
@@ -37,6 +38,7 @@ HEADER_LIMIT_BYTES = 65536
 _ALIGNMENT = 64
 _LENGTH = struct.Struct("<I")
 _TOPIC_LIMIT_BYTES = 128
+_MAJOR = re.compile(r"v[0-9]{1,9}")
 _DTYPES = {name: np.dtype(name).newbyteorder("<") for name in ("uint8", "int32", "float32")}
 
 Array = npt.NDArray[Any]
@@ -45,17 +47,17 @@ Array = npt.NDArray[Any]
 class _Buffer(msgspec.Struct, frozen=True):
     name: str
     dtype: str
-    shape: tuple[int, ...]
+    shape: Annotated[tuple[Int64, ...], msgspec.Meta(max_length=4)]
 
 
 class _Header(msgspec.Struct, frozen=True, kw_only=True):
     schema: str
-    version: tuple[int, int]
+    version: tuple[Int64, Int64]
     source_id: str
-    seq: int
-    t_publish_ns: int
+    seq: Int64
+    t_publish_ns: Int64
     body: msgspec.Raw
-    buffers: tuple[_Buffer, ...]
+    buffers: Annotated[tuple[_Buffer, ...], msgspec.Meta(max_length=32)]
 
 
 _decode_header = msgspec.json.Decoder(_Header).decode
@@ -74,6 +76,7 @@ class Message:
     body : one of the structs of ``bus.topics``
     buffers : read-only arrays, views of the bytes received
     header_bytes : length of everything before the buffers
+    record : what :func:`frame_from` or :func:`result_from` has made of it, so that it is made once; None before
     """
 
     topic: Topic
@@ -83,6 +86,7 @@ class Message:
     body: Any
     buffers: dict[str, Array]
     header_bytes: int
+    record: Frame | Result | None = field(default=None, init=False, repr=False)
 
 
 def encode(
@@ -147,7 +151,7 @@ def decode(data: bytes | bytearray | memoryview) -> Message:
     wire_topic = peek_topic(view)
     parts = wire_topic.split("/")
     topic = TOPICS.get(parts[0]) if len(parts) == 4 and parts[3] == "" else None
-    if topic is None:
+    if topic is None or not _MAJOR.fullmatch(parts[1]):
         raise MessageError("not a message of usassist: its topic is unknown; check what publishes on this address")
     if parts[1] != f"v{topic.version[0]}":
         raise SchemaVersionError(
@@ -164,7 +168,7 @@ def decode(data: bytes | bytearray | memoryview) -> Message:
     try:
         header = _decode_header(view[offset : offset + header_length])
         body = _decode_body[topic.name](header.body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageError(f"the header of a {topic.name} message cannot be read: {error}") from error
     if header.schema != topic.schema or header.version[0] != topic.version[0] or header.source_id != parts[2]:
         raise MessageError(f"the header of a {topic.name} message does not agree with its topic {wire_topic}")
@@ -193,6 +197,7 @@ def encode_frame(frame: Frame, seq: int, t_publish_ns: int) -> bytearray:
         pts=frame.pts,
         time_base=None if frame.time_base is None else (frame.time_base.numerator, frame.time_base.denominator),
         t_decoded_ns=frame.t_decoded_ns,
+        t_cropped_ns=frame.t_cropped_ns,
         picture=frame.picture,
         picture_reason=frame.picture_reason,
         text_xyxy_px=frame.text_xyxy_px,
@@ -208,9 +213,11 @@ def frame_from(message: Message) -> Frame:
     MessageError
         If the content is not a valid frame.
     """
+    if isinstance(message.record, Frame):
+        return message.record
     body = cast(FrameBody, message.body)
     try:
-        return Frame(
+        frame = Frame(
             session_id=body.session_id,
             source_id=message.source_id,
             frame_id=body.frame_id,
@@ -223,12 +230,15 @@ def frame_from(message: Message) -> Frame:
             pts=body.pts,
             time_base=None if body.time_base is None else Fraction(*body.time_base),
             t_decoded_ns=body.t_decoded_ns,
+            t_cropped_ns=body.t_cropped_ns,
             picture=body.picture,
             picture_reason=body.picture_reason,
             text_xyxy_px=body.text_xyxy_px,
         )
     except (RecordError, KeyError, ZeroDivisionError) as error:
         raise MessageError(f"a frame message holds no valid frame: {error}") from error
+    object.__setattr__(message, "record", frame)
+    return frame
 
 
 _DETECTION_BUFFERS = ("xyxy_px", "score", "label_id", "track_id")
@@ -251,6 +261,8 @@ def encode_result(result: Result, seq: int, t_publish_ns: int) -> bytearray:
         state=result.state,
         cause=result.cause,
         reason=result.reason,
+        t_input_ns=result.t_input_ns,
+        t_output_ns=result.t_output_ns,
         descriptors=tuple(
             tuple(
                 DescriptorBody(name=item.name, value=item.value, probability=item.probability, basis=item.basis)
@@ -276,6 +288,8 @@ def result_from(message: Message) -> Result:
     MessageError
         If the content is not a valid result.
     """
+    if isinstance(message.record, Result):
+        return message.record
     body = cast(ResultBody, message.body)
     found = message.buffers
     fields = {name: getattr(body, name) for name in ResultBody.__struct_fields__}
@@ -283,7 +297,7 @@ def result_from(message: Message) -> Result:
         fields["descriptors"] = tuple(
             tuple(Descriptor(**msgspec.structs.asdict(item)) for item in entry) for entry in body.descriptors
         )
-        return Result(
+        result = Result(
             source_id=message.source_id,
             **fields,
             detections=Detections(**{name: found[name] for name in _DETECTION_BUFFERS})
@@ -304,19 +318,24 @@ def result_from(message: Message) -> Result:
         )
     except (RecordError, KeyError, TypeError) as error:
         raise MessageError(f"a result message holds no valid result: {error}") from error
+    object.__setattr__(message, "record", result)
+    return result
 
 
 def _read_buffers(view: memoryview, start: int, listed: tuple[_Buffer, ...], topic: Topic) -> dict[str, Array]:
     buffers: dict[str, Array] = {}
     for item in listed:
         dtype = _DTYPES.get(item.dtype)
-        if dtype is None or len(item.shape) > 4 or any(side < 0 for side in item.shape):
+        if dtype is None or any(side < 0 for side in item.shape):
             raise MessageError(f"buffer {item.name} of a {topic.name} message has no readable type or shape")
         count = math.prod(item.shape)
         size = count * dtype.itemsize
         if start + size > len(view):
             raise MessageError(f"buffer {item.name} of a {topic.name} message is cut off")
-        array = np.frombuffer(view, dtype, count=count, offset=start).reshape(item.shape)
+        try:
+            array = np.frombuffer(view, dtype, count=count, offset=start).reshape(item.shape)
+        except (ValueError, OverflowError) as error:  # a side of an empty array may be anything
+            raise MessageError(f"buffer {item.name} of a {topic.name} message has an impossible shape") from error
         array.flags.writeable = False
         buffers[item.name] = array
         start += _aligned(size)

@@ -7,24 +7,26 @@ Viewers and archives are served from different sockets, because they want opposi
 - *archive*: everything. In a run that waits for its recorder (``lossless=True``, as ``replay --fast`` does) a full
   queue makes the stream wait; in a live run it makes the recorder miss a message, which it sees from ``seq`` and
   writes down as a gap.
+
+Results, archives' frames and viewers' frames leave by three threads of ZeroMQ, so that viewers who take many pixels
+delay neither a result nor a recording. In a live run nothing here waits for a reader.
 """
 
 from __future__ import annotations
 
-import os
-import socket as sockets
-import stat
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 import zmq
 
-from usassist.bus.address import Service, endpoint
+from usassist.bus.address import desk_endpoint, endpoint, uses_keys
 from usassist.bus.codec import encode, encode_frame, encode_result
+from usassist.bus.curve import Gatekeeper
+from usassist.bus.desk import Post
+from usassist.bus.outlet import ArchiveOutlet, FrameViewers, bind
 from usassist.bus.topics import TOPICS, Lane
 from usassist.clock import Clock
 from usassist.errors import BusError
@@ -32,9 +34,10 @@ from usassist.records import Frame, Result
 
 __all__ = ["Publisher"]
 
-_EVENT_QUEUE = 1000
-_ARCHIVE_FRAME_BYTES = 48 * 2**20  # of pixels waiting for one archive
+_VIEW_EVENT_QUEUE = 256
+_EVENT_BYTES = 4096
 _ARCHIVE_TIMEOUT_MS = 30_000
+_EVENT_THREAD, _ARCHIVE_THREAD, _VIEW_THREAD = 0b001, 0b010, 0b100
 
 
 class Publisher:
@@ -44,7 +47,7 @@ class Publisher:
 
     Parameters
     ----------
-    address : see ``bus.address.endpoint``
+    address : see ``bus.address``
     source_id : of the frames and results
     clock : stamps ``t_publish_ns``
     lossless : wait for slow archives instead of passing them over
@@ -54,6 +57,8 @@ class Publisher:
     ------
     BusError
         If the address is in use or cannot be bound.
+    BusKeyError
+        If the address needs keys, and there is no key of the stream.
     """
 
     def __init__(
@@ -61,40 +66,61 @@ class Publisher:
     ) -> None:
         self._source_id = source_id
         self._clock = clock
+        self._lossless = lossless
         self._seq = dict.fromkeys(TOPICS, 0)
-        self._context: zmq.Context[Any] = zmq.Context()
-        self._sockets: dict[tuple[Lane, Service], zmq.Socket[Any]] = {}
         self._locks: dict[Lane, threading.Lock] = {"frame": threading.Lock(), "event": threading.Lock()}
-        archive_frames = max(4, _ARCHIVE_FRAME_BYTES // max(1, frame_bytes))
+        guarded = uses_keys(address)
+        self._context: zmq.Context[Any] = zmq.Context(io_threads=3)
+        self._sockets: list[zmq.Socket[Any]] = []
+        self._gatekeeper: Gatekeeper | None = None
+        self._frame_viewers: FrameViewers | None = None
         try:
-            self._bind(address, "frame", "view", zmq.PUB, {zmq.CONFLATE: 1})
-            self._bind(address, "event", "view", zmq.PUB, {zmq.SNDHWM: _EVENT_QUEUE})
-            # VERBOSE: each archive's subscription is told, not only the first of its kind.
-            keep = {zmq.XPUB_NODROP: int(lossless), zmq.XPUB_VERBOSE: 1, zmq.SNDTIMEO: _ARCHIVE_TIMEOUT_MS}
-            self._bind(address, "frame", "archive", zmq.XPUB, {zmq.SNDHWM: archive_frames, **keep})
-            self._bind(address, "event", "archive", zmq.XPUB, {zmq.SNDHWM: _EVENT_QUEUE, **keep})
+            if guarded:
+                self._gatekeeper = Gatekeeper(self._context, address)
+            frames, events = self._socket(zmq.PUB, _VIEW_THREAD), self._socket(zmq.PUB, _EVENT_THREAD)
+            frames.set(zmq.CONFLATE, 1)
+            events.set(zmq.SNDHWM, _VIEW_EVENT_QUEUE)
+            self._views: dict[Lane, zmq.Socket[Any]] = {"frame": frames, "event": events}
+            self._frame_viewers = FrameViewers(frames)
+            # An archive subscribes to `session` last, so whoever has asked for that has asked for everything.
+            marks: dict[Lane, bytes] = {"frame": TOPICS["frame"].subscription, "event": TOPICS["session"].subscription}
+            archives: dict[Lane, zmq.Socket[Any]] = {
+                "frame": self._socket(zmq.XPUB, _ARCHIVE_THREAD),
+                "event": self._socket(zmq.XPUB, _EVENT_THREAD),
+            }
+            self._archives: dict[Lane, ArchiveOutlet] = {
+                lane: ArchiveOutlet(
+                    socket,
+                    marks[lane],
+                    lossless=lossless,
+                    timeout_ms=_ARCHIVE_TIMEOUT_MS,
+                    message_bytes=frame_bytes if lane == "frame" else _EVENT_BYTES,
+                )
+                for lane, socket in archives.items()
+            }
+            desk = self._socket(zmq.PULL, _EVENT_THREAD)
+            self._post = Post(desk)
+            lanes: tuple[Lane, ...] = ("frame", "event")
+            for lane in lanes:
+                bind(self._views[lane], endpoint(address, lane, "view"))
+                bind(archives[lane], endpoint(address, lane, "archive"), patient=lossless)
+            bind(desk, desk_endpoint(address))
         except BusError:
             self.close()
             raise
 
-    def _bind(
-        self, address: str, lane: Lane, service: Service, kind: int, options: dict[zmq.SocketOption, int]
-    ) -> None:
-        place = endpoint(address, lane, service)
-        if place.startswith("ipc://"):
-            _clear_dead_socket(Path(place.removeprefix("ipc://")))
-        socket = self._context.socket(kind)
-        self._sockets[lane, service] = socket
-        socket.set(zmq.LINGER, 0)
-        for option, value in options.items():
-            socket.set(option, value)
-        try:
-            socket.bind(place)
-        except zmq.ZMQError as error:
-            raise BusError(
-                f"cannot publish on {place}: {error.strerror.lower()}; another stream may be running, "
-                "stop it or give another --bus address"
-            ) from error
+    def _socket(self, kind: int, thread: int) -> zmq.Socket[Any]:
+        socket: zmq.Socket[Any] = self._context.socket(kind)
+        self._sockets.append(socket)
+        socket.set(zmq.AFFINITY, thread)
+        if self._gatekeeper is not None:
+            self._gatekeeper.guard(socket)
+        return socket
+
+    @property
+    def malformed(self) -> int:
+        """How many blocks of bytes that were handed in were refused."""
+        return self._post.malformed
 
     def wait_for_archives(self, count: int, timeout_s: float, still_coming: Callable[[], bool]) -> bool:
         """Wait until `count` archives listen on both lanes.
@@ -109,24 +135,18 @@ class Publisher:
         -------
         complete : True when all are there
         """
-        # An archive subscribes to `session` last, so whoever has asked for that has asked for everything.
-        waiting: dict[Lane, int] = {"frame": count, "event": count}
-        marks: dict[Lane, bytes] = {
-            "frame": b"\x01" + TOPICS["frame"].subscription,
-            "event": b"\x01" + TOPICS["session"].subscription,
-        }
         deadline = time.monotonic() + timeout_s
-        while any(missing > 0 for missing in waiting.values()):
-            if time.monotonic() > deadline or not still_coming():
-                return False
-            for lane, mark in marks.items():
-                socket = self._sockets[lane, "archive"]
-                while socket.poll(25 if waiting[lane] > 0 else 0):
-                    waiting[lane] -= socket.recv() == mark
+        for lane, archive in self._archives.items():
+            while True:
+                with self._locks[lane]:
+                    if archive.look(25) >= count:
+                        break
+                if time.monotonic() > deadline or not still_coming():
+                    return False
         return True
 
     def frame(self, frame: Frame) -> None:
-        """Publish a frame.
+        """Publish a frame. When nobody listens, it costs its number in ``seq`` and no more.
 
         Raises
         ------
@@ -150,8 +170,15 @@ class Publisher:
         return self._send("result", lambda seq, t_ns: encode_result(result, seq, t_ns))
 
     def event(self, topic: str, body: msgspec.Struct) -> None:
-        """Publish a body without arrays: ``engine``, ``session`` or ``health``."""
+        """Publish a body without arrays: ``engine``, ``session``, ``health`` or ``mark``."""
         self._send(topic, lambda seq, t_ns: encode(TOPICS[topic], self._source_id, seq, t_ns, body, {}))
+
+    def posted(self) -> Iterator[tuple[str, msgspec.Struct]]:
+        """What others have handed in since the last call: topic and body, to be published with :meth:`event`.
+
+        Never waits, and gives no more than a few at a time. Call it from one thread alone.
+        """
+        return self._post.take()
 
     def _send(self, topic: str, make: Callable[[int, int], bytearray]) -> int:
         lane = TOPICS[topic].lane
@@ -159,11 +186,15 @@ class Publisher:
             seq = self._seq[topic]
             self._seq[topic] = seq + 1
             t_publish_ns = self._clock.now_ns()
+            archive = self._archives[lane]
+            archive.look()
+            viewed = lane == "event" or self._frame_viewers is None or self._frame_viewers.any()
+            if not viewed and not archive.is_heard:
+                return t_publish_ns
             data = make(seq, t_publish_ns)
-            self._sockets[lane, "view"].send(data, copy=False)
-            archive = self._sockets[lane, "archive"]
+            self._views[lane].send(data, zmq.NOBLOCK, copy=False)
             try:
-                archive.send(data, copy=False)
+                archive.send(data)
             except zmq.Again as error:
                 raise BusError(
                     f"a recorder took no {topic} message for {_ARCHIVE_TIMEOUT_MS // 1000} s; "
@@ -177,36 +208,10 @@ class Publisher:
         An archive that lags behind loses what is on its way to it, so a stream that must be recorded to its last frame
         closes only when its archives have said that they are done.
         """
-        for socket in self._sockets.values():
+        for socket in self._sockets:
             socket.close(linger=0)
+        if self._frame_viewers is not None:
+            self._frame_viewers.close()
         self._context.term()
-
-
-def _clear_dead_socket(path: Path) -> None:
-    """Remove the socket file of a stream that is gone; libzmq would silently take over the file of a living one.
-
-    Raises
-    ------
-    BusError
-        If somebody answers on it, or the folder cannot be used.
-    """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            return
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise BusError(f"cannot publish on {path}: it is not a socket; remove it or give another --bus address")
-        with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
-            probe.settimeout(0.5)
-            try:
-                probe.connect(str(path))
-            except ConnectionRefusedError:
-                path.unlink(missing_ok=True)
-                return
-        raise BusError(f"cannot publish on {path}: address in use by another stream; stop it or give another --bus")
-    except BusError:
-        raise
-    except OSError as error:
-        raise BusError(
-            f"cannot publish on {path}: {error.strerror or error}; give a --bus address that you may write to"
-        ) from error
+        if self._gatekeeper is not None:
+            self._gatekeeper.join()

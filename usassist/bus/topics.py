@@ -3,16 +3,18 @@
 ======== ================ ======= ========== ======== ===== ====================================================
 topic    schema           version rate, Hz   recorded lane  body
 ======== ================ ======= ========== ======== ===== ====================================================
-frame    usassist.frame   1.1     of source  yes      frame fields of ``Frame``; buffer ``image``
-result   usassist.result  1.1     of source  yes      event fields of ``Result``; its arrays as buffers
+frame    usassist.frame   1.2     of source  yes      frame fields of ``Frame``; buffer ``image``
+result   usassist.result  1.2     of source  yes      event fields of ``Result``; its arrays as buffers
 engine   usassist.engine  1.2     1          yes      event what the engine is, its labels, operating point, descriptors
 session  usassist.session 1.1     1          yes      event what is being streamed, whether it still runs, its signal
-health   usassist.health  1.0     2          yes      event counts, drops and latency of the stream
+health   usassist.health  1.1     2          yes      event counts, drops and latency of a process
+mark     usassist.mark    1.0     on event   yes      event what a person has marked on a frame
 ======== ================ ======= ========== ======== ===== ====================================================
 
 A version is ``(major, minor)``. Minor: a field is added, with a default; readers ignore what they do not know.
 Major: anything else. The major version is part of the topic on the wire, so a reader can refuse, before it reads on,
 bytes that it does not understand. Messages that must reach late joiners (``engine``, ``session``) repeat once a second.
+``mark`` and the health of other processes come to the stream over its desk, and it publishes them like its own.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -34,15 +36,20 @@ __all__ = [
     "HealthBody",
     "LabelBody",
     "Lane",
+    "MarkBody",
+    "MarkKind",
     "PointBody",
     "ResultBody",
     "SessionBody",
     "SessionState",
     "SignalBody",
+    "StageBody",
     "Topic",
 ]
 
 Lane = Literal["frame", "event"]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What every integer on the bus must fit into, or who reads it could fail far from here."""
 
 
 class SessionState(StrEnum):
@@ -55,21 +62,25 @@ class SessionState(StrEnum):
 
 
 class FrameBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of ``frame``; the fields of ``records.Frame`` without the pixels. The last four came with 1.1."""
+    """Body of ``frame``; the fields of ``records.Frame`` without the pixels.
+
+    ``t_decoded_ns``, ``picture`` with its reason, and ``text_xyxy_px`` came with 1.1, ``t_cropped_ns`` with 1.2.
+    """
 
     session_id: str
-    frame_id: int
-    t_capture_ns: int
-    roi_xyxy_px: tuple[int, int, int, int]
+    frame_id: Int64
+    t_capture_ns: Int64
+    roi_xyxy_px: tuple[Int64, Int64, Int64, Int64]
     spacing_rc_mm: tuple[float, float] | None = None
     spacing_rel_sd: float | None = None
     calibration_id: str | None = None
-    pts: int | None = None
-    time_base: tuple[int, int] | None = None
-    t_decoded_ns: int | None = None
+    pts: Int64 | None = None
+    time_base: tuple[Int64, Int64] | None = None
+    t_decoded_ns: Int64 | None = None
     picture: PictureState = PictureState.LIVE
     picture_reason: str = ""
-    text_xyxy_px: tuple[tuple[int, int, int, int], ...] = ()
+    text_xyxy_px: tuple[tuple[Int64, Int64, Int64, Int64], ...] = ()
+    t_cropped_ns: Int64 | None = None
 
 
 class DescriptorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,33 +93,38 @@ class DescriptorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class ResultBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of ``result``; the fields of ``records.Result`` without the arrays. ``descriptors`` came with 1.1."""
+    """Body of ``result``; the fields of ``records.Result`` without the arrays.
+
+    ``descriptors`` came with 1.1, ``t_input_ns`` and ``t_output_ns`` with 1.2.
+    """
 
     session_id: str
-    frame_id: int
-    t_capture_ns: int
-    t_infer_start_ns: int | None
-    t_infer_end_ns: int | None
+    frame_id: Int64
+    t_capture_ns: Int64
+    t_infer_start_ns: Int64 | None
+    t_infer_end_ns: Int64 | None
     engine_id: str
     backend: str
     calibration_id: str | None
-    image_hw_px: tuple[int, int]
-    frames_dropped: int
+    image_hw_px: tuple[Int64, Int64]
+    frames_dropped: Int64
     state: ResultState
     cause: Cause | None = None
     reason: str = ""
     descriptors: tuple[tuple[DescriptorBody, ...], ...] = ()
+    t_input_ns: Int64 | None = None
+    t_output_ns: Int64 | None = None
 
 
 class LabelBody(msgspec.Struct, frozen=True, kw_only=True):
     """One label of an engine; see ``records.LabelSpec``."""
 
-    id: int
+    id: Int64
     name: str
     scheme: str
     value: str
     meaning: str
-    color_rgb: tuple[int, int, int]
+    color_rgb: tuple[Int64, Int64, Int64]
     score_threshold: float
 
 
@@ -161,10 +177,10 @@ class SignalBody(msgspec.Struct, frozen=True, kw_only=True):
 
     state: PictureState
     reason: str = ""
-    t_since_ns: int = 0
-    t_last_grab_ns: int | None = None
-    reconnects: int = 0
-    skipped: int = 0
+    t_since_ns: Int64 = 0
+    t_last_grab_ns: Int64 | None = None
+    reconnects: Int64 = 0
+    skipped: Int64 = 0
 
 
 class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,29 +195,68 @@ class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str
     state: SessionState
     source: str
-    image_hw_px: tuple[int, int]
+    image_hw_px: tuple[Int64, Int64]
     rate_hz: float | None
-    frame_count: int | None
+    frame_count: Int64 | None
     calibration_id: str | None
-    last_frame_id: int
+    last_frame_id: Int64
     realtime: bool
     max_age_ms: float
     reason: str = ""
     signal: SignalBody | None = None
 
 
+class StageBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Latencies of one stage since the start; see ``usassist.latency``."""
+
+    count: Int64
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+
+
 class HealthBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of ``health``: counts since the start, latency (capture to publication) over the last seconds."""
+    """Body of ``health``: how one process is. Counts are since its start.
+
+    ``process`` is ``stream``, ``record``, ``overlay`` or ``panel``; who wants the stream's must look. ``rate_hz`` to
+    ``latency_p95_ms`` (capture to publication, over the last seconds) are the stream's. The rest came with 1.1:
+    ``stages`` by name, ``cpu_s`` and ``rss_bytes`` of the process, and of a recorder what it has written, what room is
+    left, and whether it is ``running`` or why it has stopped.
+    """
 
     process: str
-    frames: int
-    answered: int
-    dropped: int
-    by_state: dict[str, int]
+    frames: Int64
+    answered: Int64
+    dropped: Int64
+    by_state: dict[str, Int64]
     rate_hz: float | None
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     last_error: str = ""
+    stages: dict[str, StageBody] = {}
+    cpu_s: float | None = None
+    rss_bytes: Int64 | None = None
+    recorded_bytes: Int64 | None = None
+    free_bytes: Int64 | None = None
+    recording: str = ""
+
+
+class MarkKind(StrEnum):
+    """What a person may say of a frame. There is no free text: a note could name a patient."""
+
+    BOOKMARK = "bookmark"  # to be found again
+    WRONG = "wrong"  # the answer is wrong
+    MISSED = "missed"  # a nodule was missed
+
+
+class MarkBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of ``mark``: what a person has said of a frame, and when (monotonic ns)."""
+
+    session_id: str
+    frame_id: Int64
+    kind: MarkKind
+    t_mark_ns: Int64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,10 +289,11 @@ class Topic:
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic(name="frame", version=(1, 1), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
-        Topic(name="result", version=(1, 1), rate_hz=None, recorded=True, lane="event", body=ResultBody),
+        Topic(name="frame", version=(1, 2), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
+        Topic(name="result", version=(1, 2), rate_hz=None, recorded=True, lane="event", body=ResultBody),
         Topic(name="engine", version=(1, 2), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
         Topic(name="session", version=(1, 1), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
-        Topic(name="health", version=(1, 0), rate_hz=2.0, recorded=True, lane="event", body=HealthBody),
+        Topic(name="health", version=(1, 1), rate_hz=2.0, recorded=True, lane="event", body=HealthBody),
+        Topic(name="mark", version=(1, 0), rate_hz=None, recorded=True, lane="event", body=MarkBody),
     )
 }

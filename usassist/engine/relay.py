@@ -234,6 +234,20 @@ class Relay(Closing):
             self._shorten_pauses(now_ns)
             self.note = f"no back end runs, the last reason is: {error}; it is tried again"
 
+    def another(self) -> Engine | None:
+        """One more engine like the one that answers, for work beside it; the caller closes it.
+
+        None where that does not help, because it does not run on the processor, or where it cannot be opened.
+        """
+        candidate = self._candidates[self._current]
+        if self.engine is None or candidate.on_gpu:
+            return None
+        try:
+            return _checked(functools.partial(self._opener, candidate.backend, candidate.precision))
+        except EngineError as error:
+            logger.warning("no second %s: %s", candidate.label, error)
+            return None
+
     def close(self) -> None:
         """End what goes on beside the stream, and close every engine."""
         if self._build is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -11,7 +12,7 @@ from usassist.errors import CalibrationError, ScanAreaError, UsageError
 from usassist.frames import find_scan_area
 from usassist.sources.base import SourceOptions
 
-__all__ = ["Roi", "cut", "is_automatic", "settle_roi"]
+__all__ = ["Roi", "cut", "cut_plain", "is_automatic", "settle_roi"]
 
 Roi = tuple[int, int, int, int]
 UInt8Array = npt.NDArray[np.uint8]
@@ -89,6 +90,16 @@ def cut(image: UInt8Array, roi_xyxy_px: Roi) -> UInt8Array:
     """The part of a grabbed screen inside the rectangle, in C order; copied only where it has to be."""
     x1, y1, x2, y2 = roi_xyxy_px
     return np.ascontiguousarray(image[y1:y2, x1:x2])
+
+
+def cut_plain(image: UInt8Array, roi_xyxy_px: Roi) -> UInt8Array:
+    """The same as one grey plane where the three are equal, as those of a B-mode picture are: a third of the bytes."""
+    part = cut(image, roi_xyxy_px)
+    if part.ndim == 3:
+        red, green, blue = cv2.split(part)
+        if not cv2.norm(red, green, cv2.NORM_INF) and not cv2.norm(green, blue, cv2.NORM_INF):
+            return np.asarray(green, np.uint8)
+    return part
 
 
 def _fits(crop: Roi, grab_hw_px: tuple[int, int]) -> bool:

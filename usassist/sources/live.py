@@ -16,7 +16,7 @@ from usassist.closing import Closing
 from usassist.errors import CalibrationError, ScanAreaError, UsageError
 from usassist.records import Frame, PictureState, Signal, SourceInfo
 from usassist.sources.base import SourceOptions
-from usassist.sources.cropping import Roi, cut, is_automatic, settle_roi
+from usassist.sources.cropping import Roi, cut_plain, is_automatic, settle_roi
 from usassist.sources.feed import Feed
 from usassist.sources.grab import Grab, Grabber
 from usassist.sources.inputs.address import GrabOptions, open_grabber
@@ -227,7 +227,7 @@ class LiveSource(Closing):
         if geometry is not None and geometry.spacing_rc_mm is None:  # it knows the scan area alone
             geometry = None
         frame_id, self._next_id = self._next_id, self._next_id + 1
-        image = cut(grab.image, self._roi)
+        image = cut_plain(grab.image, self._roi)
         self._text.offer(image, grab.t_decoded_ns)
         return Frame(
             session_id=options.session_id,
@@ -242,6 +242,7 @@ class LiveSource(Closing):
             pts=grab.pts,
             time_base=grab.time_base if grab.pts is not None else None,
             t_decoded_ns=grab.t_decoded_ns,
+            t_cropped_ns=self._clock.now_ns(),
             picture=verdict.state,
             picture_reason="" if verdict.state is PictureState.LIVE else verdict.reason,
             text_xyxy_px=self._text.boxes_xyxy_px,

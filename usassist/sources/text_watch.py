@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.frames.burnt_text import find_burnt_text
+from usassist.usage import lower_priority
 
 __all__ = ["Box", "TextWatch"]
 
@@ -55,6 +56,9 @@ class TextWatch:
             self._thread.join()
 
     def _find(self, looks: list[UInt8Array]) -> None:
+        lower_priority()
+        if len({look.ndim for look in looks}) > 1:  # grey ones, and ones with colour in them
+            looks = [look if look.ndim == 3 else np.dstack([look] * 3) for look in looks]
         marks = find_burnt_text(looks)
         _, _, stats, _ = cv2.connectedComponentsWithStats(marks.astype(np.uint8))
         boxes = tuple((int(x), int(y), int(x + width), int(y + height)) for x, y, width, height, _ in stats[1:])

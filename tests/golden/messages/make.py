@@ -8,12 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.samples import CALIBRATED_ENGINE, DESCRIBED, LIVE_SESSION, make_frame, make_result
-from usassist.bus import TOPICS, HealthBody
+from usassist.bus import TOPICS, HealthBody, MarkBody, MarkKind, StageBody
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.records import PictureState
 
 NOT_LIVE = {
     "t_decoded_ns": 4,
+    "t_cropped_ns": 5,
     "picture": PictureState.FROZEN,
     "picture_reason": "the scanner is frozen",
     "text_xyxy_px": ((1, 2, 3, 4),),
@@ -27,17 +28,22 @@ HEALTH = HealthBody(
     rate_hz=29.97,
     latency_p50_ms=14.5,
     latency_p95_ms=None,
+    stages={"infer": StageBody(count=2, p50_ms=5.5, p95_ms=6.5, p99_ms=6.75, max_ms=7.0)},
+    cpu_s=1.5,
+    rss_bytes=200_000_000,
 )
+MARK = MarkBody(session_id="20260314T101500Z-3f9a2c", frame_id=3, kind=MarkKind.MISSED, t_mark_ns=7)
 
 
 def main() -> None:
     """Write the files that are not there yet."""
     messages = {
         "frame": encode_frame(make_frame(3, (8, 12), 3, **NOT_LIVE), 5, 6),
-        "result": encode_result(make_result(3, descriptors=DESCRIBED), 5, 6),
+        "result": encode_result(make_result(3, descriptors=DESCRIBED, t_input_ns=2, t_output_ns=3), 5, 6),
         "engine": encode(TOPICS["engine"], "us0", 5, 6, CALIBRATED_ENGINE, {}),
         "session": encode(TOPICS["session"], "us0", 5, 6, LIVE_SESSION, {}),
         "health": encode(TOPICS["health"], "us0", 5, 6, HEALTH, {}),
+        "mark": encode(TOPICS["mark"], "us0", 5, 6, MARK, {}),
     }
     for name, data in messages.items():
         major, minor = TOPICS[name].version

@@ -186,9 +186,11 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
             np.testing.assert_array_equal(frame.image, make_frame(3, (8, 12), 3).image)
             expected = (PictureState.LIVE, None) if file.stem == "frame-1.0" else (PictureState.FROZEN, 4)
             assert (frame.picture, frame.t_decoded_ns) == expected
+            assert frame.t_cropped_ns == (5 if file.stem == "frame-1.2" else None)
         elif topic == "result":
             descriptors = () if file.stem == "result-1.0" else DESCRIBED
-            _assert_same(result_from(message), make_result(3, descriptors=descriptors))
+            stamps = {"t_input_ns": 2, "t_output_ns": 3} if file.stem == "result-1.2" else {}
+            _assert_same(result_from(message), make_result(3, descriptors=descriptors, **stamps))
         elif topic == "engine":
             note = CALIBRATED_ENGINE.note if file.stem == "engine-1.2" else ""
             expected = ENGINE if file.stem == "engine-1.0" else CALIBRATED_ENGINE

@@ -141,6 +141,21 @@ def test_frames_come_once_the_scan_area_is_settled_and_show_nothing_but_it(play:
     assert source.info.rate_hz == 30.0
 
 
+def test_a_grey_picture_is_given_as_one_plane_and_one_with_colour_in_it_as_three(play: Play) -> None:
+    screens = [screen(i) for i in range(30)]
+    for image in screens[20:]:
+        image[100, 150] = (200, 60, 60)
+    frames, _, _ = play(screens)
+    kinds = [frame.image.ndim for frame in frames]
+    assert set(kinds) == {2, 3}
+    assert kinds == sorted(kinds)
+    assert kinds[-10:] == [3] * 10
+    x1, y1, x2, y2 = frames[0].roi_xyxy_px
+    np.testing.assert_array_equal(frames[-11].image, screens[19][y1:y2, x1:x2, 0])
+    np.testing.assert_array_equal(frames[-1].image, screens[29][y1:y2, x1:x2])
+    assert all(frame.t_cropped_ns is not None for frame in frames)
+
+
 def test_a_frozen_picture_is_given_with_that_word_on_it(play: Play) -> None:
     frames, _, said = play([screen(i) for i in range(30)], LIVE, LIVE, FROZEN, FROZEN, LIVE)
     assert [frame.picture for frame in frames[:6]] == [LIVE, LIVE, FROZEN, FROZEN, LIVE, LIVE]

@@ -38,6 +38,15 @@ def test_burnt_text_is_found_beside_the_stream() -> None:
     assert covered[blank == written].mean() < 0.1
 
 
+def test_text_is_found_where_some_pictures_are_grey_and_some_have_colour() -> None:
+    watch = TextWatch()
+    for number in range(5):
+        picture = _picture(number, "MUELLER")
+        watch.offer(np.dstack([picture] * 3) if number % 2 else picture, number * STEP_NS)
+        watch.wait()
+    assert watch.boxes_xyxy_px
+
+
 def test_what_was_found_the_time_before_is_still_covered() -> None:
     watch = TextWatch()
     _play(watch, 5, "MUELLER")

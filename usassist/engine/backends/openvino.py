@@ -82,7 +82,8 @@ def open(spec: EngineSpec, path: Path, *, device: str, threads: int, precision: 
 def compile_options(spec: EngineSpec, threads: int) -> dict[str, Any]:
     """The options that an engine is compiled with; `threads` 0 = as many as the process may use."""
     # OpenVINO would run what is FP32 in BF16 where the processor can; the spec says what was verified.
-    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+    # Threads that are bound to a core cannot give way to the recorder or the page, and two engines would share a core.
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
     if spec.precision == "fp32":  # and with it the layers that an INT8 graph keeps in float
         options["INFERENCE_PRECISION_HINT"] = "f32"
     if threads:

@@ -71,6 +71,8 @@ def decode(
     """
     mask_prob, center_score, box_ltrb_px = _checked(outputs, len(labels))
     candidates = _candidates(center_score, box_ltrb_px, image_to_input, image_hw_px, labels)
+    if not len(candidates[0]):
+        return Detections.empty(), Segmentation.empty()
     claimed = np.zeros(image_hw_px, np.uint8)
     boxes: list[tuple[float, float, float, float]] = []
     scores: list[float] = []
@@ -129,6 +131,8 @@ def _candidates(
     thresholds = np.array([label.score_threshold for label in labels], np.float32)
     # A score of exactly 0 is a suppressed cell, whatever the threshold.
     channel, row, column = np.nonzero((center_score >= thresholds[:, None, None]) & (center_score > 0.0))
+    if not len(row):
+        return np.empty((0, 4)), np.empty(0, np.float32), np.empty(0, np.intp)
     score = center_score[channel, row, column]
     order = np.lexsort((column, row, channel, -score))[:_MAX_CANDIDATES]
     channel, row, column, score = channel[order], row[order], column[order], score[order]

@@ -97,10 +97,10 @@ class UltrasoundTask:
 
     def _calibrated(self, detections: Detections) -> Detections:
         """The same with calibrated scores, none of them below the operating point."""
-        if self._scores is None or self._point is None:
+        if self._scores is None or self._point is None or not len(detections):
             return detections
         score = detections.score.copy()
-        for label_id in np.unique(detections.label_id):
+        for label_id in set(detections.label_id.tolist()):
             rows = detections.label_id == label_id
-            score[rows] = self._scores.calibrated(detections.score[rows], int(label_id))
+            score[rows] = self._scores.calibrated(detections.score[rows], label_id)
         return dataclasses.replace(detections, score=np.maximum(score, self._point.least_score))

@@ -135,7 +135,7 @@ class Motion:
             return False, False
         cells = np.asarray(cv2.resize(change.astype(np.float32), self._size, interpolation=cv2.INTER_AREA))
         picture, bare = self._cells()
-        noise = self.noise = float(np.percentile(cells[bare], 30)) if bare.any() else 0.0
+        noise = self.noise = _percentile(cells[bare], 0.3)
         inside = cells[picture]
         level = float(inside.mean())
         if restless > _GLITCH_LEVELS:  # a torn or foreign screen, not noise
@@ -209,3 +209,14 @@ class Motion:
         """Means over small squares: the noise of a codec goes, structure stays."""
         size = (max(1, samples.shape[1] // 4), max(1, samples.shape[0] // 4))
         return np.asarray(cv2.resize(samples, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _percentile(values: npt.NDArray[Any], share: float) -> float:
+    """The value below which a share of all lies, as ``numpy.percentile`` gives it but in a tenth of its time."""
+    if not values.size:
+        return 0.0
+    place = share * (values.size - 1)
+    low = int(place)
+    high = min(low + 1, values.size - 1)
+    parted = np.partition(values, (low, high))
+    return float(parted[low] + (place - low) * (parted[high] - parted[low]))

@@ -162,7 +162,7 @@ class PictureWatch:
         profile = self._profile
         period_s = 1.0 / profile.rate_hz if profile.rate_hz else 0.0
         if not period_s and self._intervals:
-            period_s = float(np.median(self._intervals)) / 1e9
+            period_s = sorted(self._intervals)[len(self._intervals) // 2] / 1e9
         return round(min(max(3.0 * period_s, profile.silence_s), profile.silence_most_s) * 1e9)
 
     def _samples(self, image: UInt8Array) -> UInt8Array:

@@ -1,0 +1,110 @@
+"""Tests of asking for several frames at a time."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from tests.samples import make_frame
+from usassist.clock import MonotonicClock
+from usassist.errors import BackendFailedError, EngineError
+from usassist.pipeline.lanes import Asked, Lanes
+from usassist.records import Answer, Frame
+
+
+class _Engine:
+    backend = "fake"
+
+    def __init__(self, gate: threading.Event | None = None, error: Exception | None = None) -> None:
+        self.calls, self._gate, self._error = 0, gate, error
+
+    def infer(self, inputs: Any) -> Any:
+        self.calls += 1
+        if self._gate is not None:
+            assert self._gate.wait(10)
+        if self._error is not None:
+            raise self._error
+        return {}
+
+
+def _task() -> Any:
+    def ask(frame: Frame, engine: Any) -> Answer:
+        engine.infer({})
+        return Answer()
+
+    return ask
+
+
+def _frames(count: int) -> list[Frame]:
+    return [make_frame(number) for number in range(count)]
+
+
+def _numbers(asked: list[Asked]) -> list[int]:
+    return [item.frame.frame_id for item in asked]
+
+
+def test_one_engine_answers_at_once_and_its_own_call_is_stamped() -> None:
+    engine: Any = _Engine()
+    with Lanes(_task, MonotonicClock()) as lanes:
+        (asked,) = lanes.ask(make_frame(7), engine)
+    assert asked.frame.frame_id == 7
+    assert asked.t_input_ns is not None
+    assert asked.t_output_ns is not None
+    assert asked.t_start_ns <= asked.t_input_ns <= asked.t_output_ns <= asked.t_end_ns
+
+
+def test_several_engines_answer_in_the_order_of_the_frames_whichever_is_ready_first() -> None:
+    gate = threading.Event()
+    slow: Any = _Engine(gate)
+    quick: Any = _Engine()
+    answered = []
+    with Lanes(_task, MonotonicClock()) as lanes:
+        lanes.spread([slow, quick])
+        for number, frame in enumerate(_frames(20)):
+            if number == 3:
+                gate.set()
+            answered += list(lanes.ask(frame, slow))
+        answered += list(lanes.rest())
+    assert _numbers(answered) == list(range(20))
+    assert slow.calls >= 1
+    assert quick.calls >= 1
+    assert slow.calls + quick.calls == 20
+
+
+def test_no_more_frames_are_under_way_than_there_are_lanes_and_one() -> None:
+    gate = threading.Event()
+    engines: list[Any] = [_Engine(gate), _Engine(gate)]
+    with Lanes(_task, MonotonicClock()) as lanes:
+        lanes.spread(engines)
+        frames = _frames(4)
+        for frame in frames[:3]:
+            assert list(lanes.ask(frame, engines[0])) == []
+        waiting = threading.Thread(target=lambda: list(lanes.ask(frames[3], engines[0])))
+        waiting.start()
+        assert waiting.is_alive()
+        gate.set()
+        waiting.join(10)
+        list(lanes.rest())
+
+
+def test_a_failure_costs_its_own_frame_and_says_which_engine_failed() -> None:
+    broken: Any = _Engine(error=BackendFailedError("device lost; restart"))
+    sound: Any = _Engine()
+    with Lanes(_task, MonotonicClock()) as lanes:
+        lanes.spread([broken, sound])
+        answered = [item for frame in _frames(10) for item in lanes.ask(frame, broken)] + list(lanes.rest())
+    assert _numbers(answered) == list(range(10))
+    failed = [item for item in answered if item.failure is not None]
+    assert failed
+    assert all(item.engine is broken and item.reason == "device lost; restart" for item in failed)
+    assert all(item.engine is sound for item in answered if item.failure is None)
+
+
+def test_a_fault_that_is_not_the_back_ends_is_a_reason_and_no_failure() -> None:
+    engine: Any = _Engine(error=EngineError("wrong input; mend it"))
+    with Lanes(_task, MonotonicClock()) as lanes:
+        (asked,) = lanes.ask(make_frame(), engine)
+    assert asked.reason == "wrong input; mend it"
+    assert asked.failure is None
+    assert asked.t_input_ns is not None
+    assert asked.t_output_ns is None

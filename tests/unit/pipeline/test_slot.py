@@ -1,0 +1,82 @@
+"""Tests of the slot between capture and the loop."""
+
+from __future__ import annotations
+
+import threading
+
+from tests.samples import make_frame
+from usassist.clock import FakeClock
+from usassist.pipeline.slot import Slot
+
+
+def test_the_newest_is_taken_and_what_waited_too_long_is_handed_over_with_it() -> None:
+    clock = FakeClock()
+    slot = Slot(clock, lossless=False)
+    frames = [make_frame(number) for number in range(3)]
+    for frame in frames:
+        slot.put(frame)
+    clock.advance_ms(30)
+    assert slot.take(0) == (frames[2], frames[:2], True)
+    assert slot.take(0) == (None, [], True)
+
+
+def test_frames_of_one_busy_moment_are_all_taken_in_order() -> None:
+    clock = FakeClock()
+    slot = Slot(clock, lossless=False)
+    frames = [make_frame(number) for number in range(3)]
+    for frame in frames[:2]:
+        slot.put(frame)
+    clock.advance_ms(10)
+    assert slot.take(0) == (frames[0], [], True)
+    slot.put(frames[2])
+    assert [slot.take(0)[0] for _ in range(2)] == frames[1:]
+
+
+def test_no_more_than_three_wait_however_fresh_they_are() -> None:
+    slot = Slot(FakeClock(), lossless=False)
+    frames = [make_frame(number) for number in range(5)]
+    for frame in frames:
+        slot.put(frame)
+    assert slot.take(0) == (frames[2], frames[:2], True)
+
+
+def test_a_lone_frame_is_taken_however_long_it_waited() -> None:
+    clock = FakeClock()
+    slot = Slot(clock, lossless=False)
+    frame = make_frame()
+    slot.put(frame)
+    clock.advance_ms(1e6)
+    assert slot.take(0) == (frame, [], True)
+
+
+def test_a_lossless_slot_makes_the_source_wait_and_passes_nothing_over() -> None:
+    clock = FakeClock()
+    slot = Slot(clock, lossless=True)
+    frames = [make_frame(number) for number in range(8)]
+
+    def put_all() -> None:
+        for frame in frames:
+            slot.put(frame)
+
+    put = threading.Thread(target=put_all)
+    put.start()
+    taken: list[object] = []
+    while len(taken) < len(frames):
+        clock.advance_ms(1000)
+        frame, overwritten, _ = slot.take(10)
+        assert not overwritten
+        taken.append(frame)
+    put.join()
+    assert taken == frames
+
+
+def test_a_closed_slot_gives_what_it_has_and_then_says_that_it_is_closed() -> None:
+    slot = Slot(FakeClock(), lossless=False)
+    frames = [make_frame(number) for number in range(2)]
+    slot.put(frames[0])
+    slot.close()
+    assert slot.take(0) == (frames[0], [], True)
+    assert slot.take(0) == (None, [], False)
+    slot.put(frames[1])
+    assert slot.rest() == [frames[1]]
+    assert slot.rest() == []

@@ -1,0 +1,43 @@
+"""Tests of what a process knows of itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+import pytest
+
+from usassist import usage
+
+
+def test_memory_and_processor_time_of_this_process_are_told() -> None:
+    before_s, memory = usage.cpu_s(), usage.rss_bytes()
+    sum(range(200_000))
+    assert usage.cpu_s() > before_s
+    assert usage.processors() >= 1
+    if sys.platform == "linux":
+        assert memory is not None
+        assert memory > 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
+def test_a_thread_gives_way_and_the_others_stay_as_they_are() -> None:
+    seen: list[int] = []
+
+    def work() -> None:
+        usage.lower_priority()
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen[0] > before
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+def test_keeping_memory_may_be_asked_for_again_and_again() -> None:
+    usage.keep_memory()
+    usage.keep_memory()
+    assert len(bytearray(2**21)) == 2**21

@@ -1,0 +1,82 @@
+"""Where frames wait for the loop: the newest is taken, and one before it only while it is still fresh."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from usassist.clock import Clock
+from usassist.records import Frame
+
+__all__ = ["Slot"]
+
+_DEPTH = 3
+_PATIENCE_NS = 25_000_000
+
+
+class Slot:
+    """Holds the newest frames.
+
+    In real time the newest counts. Yet a moment in which the machine was busy with something else should cost no
+    frame: up to three wait, and are taken in order, as long as the oldest of them has waited no more than 25 ms. An
+    engine that is slower than the source exceeds that with every frame, and then sees the newest one alone. What is
+    passed over is handed over together with the frame that is taken.
+
+    Parameters
+    ----------
+    clock : for the wait
+    lossless : ``put`` waits until there is room instead of passing frames over
+    """
+
+    def __init__(self, clock: Clock, *, lossless: bool) -> None:
+        self._clock = clock
+        self._lossless = lossless
+        self._frames: deque[tuple[int, Frame]] = deque()
+        self._overwritten: list[Frame] = []
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def put(self, frame: Frame) -> None:
+        """Offer a frame; after ``close`` it waits for nobody."""
+        with self._changed:
+            if self._lossless:
+                self._changed.wait_for(lambda: len(self._frames) < _DEPTH or self._closed)
+            self._frames.append((self._clock.now_ns(), frame))
+            if not self._lossless and len(self._frames) > _DEPTH:
+                self._overwritten.append(self._frames.popleft()[1])
+            self._changed.notify_all()
+
+    def take(self, timeout_s: float) -> tuple[Frame | None, list[Frame], bool]:
+        """Wait for a frame.
+
+        Returns
+        -------
+        frame : the one to ask for now, or None when none came in time
+        overwritten : those before it that nobody took, oldest first
+        open : False when the slot is closed and empty
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._frames or self._closed, timeout_s)
+            overwritten, self._overwritten = self._overwritten, []
+            if not self._frames:
+                return None, overwritten, not self._closed
+            if not self._lossless:
+                oldest_ns = self._clock.now_ns() - _PATIENCE_NS
+                while len(self._frames) > 1 and self._frames[0][0] < oldest_ns:
+                    overwritten.append(self._frames.popleft()[1])
+            frame = self._frames.popleft()[1]
+            self._changed.notify_all()
+            return frame, overwritten, True
+
+    def rest(self) -> list[Frame]:
+        """Everything that nobody has taken, oldest first."""
+        with self._changed:
+            frames = [*self._overwritten, *(frame for _, frame in self._frames)]
+            self._overwritten, self._frames = [], deque()
+            return frames
+
+    def close(self) -> None:
+        """No more frames will come."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

@@ -1,0 +1,359 @@
+"""The loop: source → slot → engine → bus.
+
+Capture and inference share one process, so that pixels reach the engine without a copy through the bus. A capture
+thread takes frames from the source, publishes each at once (a picture never waits for inference) and puts it into a
+slot, and the loop takes the newest out of it. A frame that was passed over there is published as ``no_result`` with
+the cause ``dropped``: every frame that the source gave ends as exactly one result.
+Between two frames the loop asks the relay whether another back end is to answer from now on, and takes from the desk
+what other processes want to have published.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from usassist.bus import MarkBody, Publisher, SessionBody, SessionState, SignalBody
+from usassist.calibrate import DEFAULT_POINT, ScoreCalibration
+from usassist.clock import Clock
+from usassist.engine import Engine, Relay
+from usassist.errors import UsAssistError
+from usassist.modalities.ultrasound import DescriptorModel
+from usassist.pipeline.lanes import Asked, Lanes
+from usassist.pipeline.slot import Slot
+from usassist.pipeline.summary import StreamSummary
+from usassist.pipeline.task import describe_engine, make_task
+from usassist.records import Answer, Cause, Frame, PictureState, Result, ResultState, Signal
+from usassist.sources import Source
+
+__all__ = ["Stream"]
+
+logger = logging.getLogger(__name__)
+
+_WAIT_S = 0.05
+_ENGINE_PERIOD_NS = 1_000_000_000
+_HEALTH_PERIOD_NS = 500_000_000
+
+
+class Stream:
+    """Runs one source through one engine onto the bus.
+
+    Parameters
+    ----------
+    source : opened
+    relay : holds the engine that answers, and those that take over
+    publisher : bound
+    clock : the source's clock
+    session_id : of every frame
+    realtime : True: newest frame first, late answers are ``stale``. False: every frame is answered.
+    max_age_ms : an answer older than this at publication is ``stale`` (only in real time)
+    calibration_id : of the source, where it has one
+    scores : score calibration of the engine; without it scores are raw and cut at the engine's own thresholds
+    point : operating point of `scores`
+    descriptors : of the engine; without it nodules are not described
+    on_result : called after every published result
+    lanes : so many frames are asked for at a time, where the engine runs on the processor; only without real time
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        relay: Relay,
+        publisher: Publisher,
+        clock: Clock,
+        *,
+        session_id: str,
+        realtime: bool,
+        max_age_ms: float,
+        calibration_id: str | None = None,
+        scores: ScoreCalibration | None = None,
+        point: str = DEFAULT_POINT,
+        descriptors: DescriptorModel | None = None,
+        on_result: Callable[[Result], None] | None = None,
+        lanes: int = 1,
+    ) -> None:
+        self._source = source
+        self._relay = relay
+        spec = relay.spec
+        self._lanes = Lanes(lambda: make_task(spec, scores, point, descriptors), clock)
+        self._lane_count = 1 if realtime else lanes
+        self._others: list[Engine] = []
+        self.publisher = publisher
+        self._clock = clock
+        self._realtime = realtime
+        self._max_age_ms = max_age_ms
+        self._calibration_id = calibration_id
+        self._on_result = on_result
+        self._slot = Slot(clock, lossless=not realtime)
+        self._capture_error: UsAssistError | None = None
+        self._last_captured_id = -1
+        self._dropped_since_answer = 0
+        self._first_capture_ns: int | None = None
+        self._signal: Signal | None = None
+        self._next_announcement_ns = 0
+        self._next_health_ns = 0
+        self._last_error = ""
+        self._changes_told = 0
+        self._engine_body = describe_engine(spec, scores, point, descriptors)
+        self.summary = StreamSummary(
+            session_id=session_id,
+            engine_id=spec.engine_id,
+            backend=relay.backend,
+            realtime=realtime,
+            score_calibration_id=self._engine_body.score_calibration_id,
+            point=self._engine_body.point,
+        )
+
+    def run(self, stop: threading.Event) -> StreamSummary:
+        """Stream until the source ends, breaks, or `stop` is set.
+
+        Returns
+        -------
+        summary : also kept in ``self.summary``
+
+        Raises
+        ------
+        BusError
+            If a recorder that is waited for takes nothing.
+        """
+        self._announce(force=True)
+        self._spread()
+        capture = threading.Thread(target=self._capture, args=(stop,), name="capture", daemon=True)
+        capture.start()
+        is_open = True
+        try:
+            while is_open:
+                frame, overwritten, is_open = self._slot.take(_WAIT_S)
+                interrupted = stop.is_set()
+                if interrupted:
+                    self._slot.close()  # do not wait for a source that hangs
+                for lost in overwritten:
+                    self._give_up(lost, interrupted=interrupted)
+                if self._relay.poll():
+                    self._settle(self._lanes.rest())
+                    self._close_others()
+                    self._tell_change(self._last_captured_id if frame is None else frame.frame_id)
+                if frame is not None:
+                    self._take(frame, interrupted=interrupted)
+                self._announce()
+            self._settle(self._lanes.rest())
+        finally:
+            self._slot.close()
+            self._source.close()
+            capture.join(timeout=5.0)
+            self._lanes.close()
+            self._close_others()
+        for lost in self._slot.rest():  # what capture put down after the slot was closed
+            self._give_up(lost, interrupted=True)
+        self._finish(stop)
+        return self.summary
+
+    def _capture(self, stop: threading.Event) -> None:
+        try:
+            for frame in self._source.frames():
+                if self._first_capture_ns is None:
+                    self._first_capture_ns = frame.t_capture_ns
+                self._last_captured_id = frame.frame_id
+                if self._realtime:
+                    self._slot.put(frame)  # first: the engine sets to work while the picture goes out
+                self.publisher.frame(frame)
+                if not self._realtime:
+                    self._slot.put(frame)
+                if stop.is_set():
+                    break
+        except UsAssistError as error:
+            self._capture_error = error
+        except Exception as error:
+            logger.exception("capture failed")
+            self._capture_error = UsAssistError(f"capture failed: {error!r}; this is a fault of usassist, report it")
+        finally:
+            self._slot.close()
+
+    def _take(self, frame: Frame, *, interrupted: bool) -> None:
+        """One frame out of the slot: ask for it, or say why not."""
+        engine = self._relay.engine
+        if not interrupted and frame.picture is PictureState.LIVE and engine is not None:
+            self._settle(self._lanes.ask(frame, engine))
+            return
+        self._settle(self._lanes.rest())  # results go out in the order of the frames
+        if interrupted:
+            self._give_up(frame, interrupted=True)
+        elif frame.picture is not PictureState.LIVE:
+            self._leave_out(frame)
+        else:
+            now_ns, reason = self._clock.now_ns(), f"no back end answers: {self._relay.note}"
+            self._conclude(
+                Asked(frame=frame, answer=Answer(), backend="none", t_start_ns=now_ns, t_end_ns=now_ns, reason=reason)
+            )
+
+    def _settle(self, finished: Iterable[Asked]) -> None:
+        """Publish what came of asking; where a back end has failed, let another take over."""
+        failed: Asked | None = None
+        for asked in finished:
+            self._conclude(asked)
+            failed = asked if asked.failure is not None and failed is None else failed
+        if failed is None or failed.failure is None:
+            return
+        for asked in self._lanes.rest():  # an engine must not be closed while another frame is in it
+            self._conclude(asked)
+        self._close_others()
+        if failed.engine is self._relay.engine:
+            self._relay.fail(failed.failure)
+            self._tell_change(failed.frame.frame_id + 1)
+
+    def _conclude(self, asked: Asked) -> None:
+        """Publish what came of asking, and let another back end take over from one that has failed."""
+        answer, reason = asked.answer, asked.reason
+        state, cause = ResultState.NO_RESULT, Cause.ENGINE_ERROR
+        age_ms = (asked.t_end_ns - asked.frame.t_capture_ns) / 1e6
+        if reason:
+            self._last_error = reason
+        elif asked.backend == "null":
+            cause, reason = Cause.NULL_ENGINE, "back end null computes nothing"
+            answer = Answer()
+        elif self._realtime and age_ms > self._max_age_ms:
+            state, cause = ResultState.STALE, Cause.LATE
+            reason = f"answer came after {age_ms:.0f} ms, limit {self._max_age_ms:.0f} ms"
+            answer = dataclasses.replace(answer, descriptors=())
+        else:
+            state = ResultState.FINDING if len(answer.detections) else ResultState.NO_FINDING
+        self._publish(asked.frame, state, None if state.is_answer else cause, reason, answer, asked.backend, asked)
+
+    def _spread(self) -> None:
+        """Ask for several frames at a time, where nobody waits for the one at hand and the processor has room."""
+        engine = self._relay.engine
+        if self._lane_count == 1 or engine is None:
+            return
+        self._others = [other for _ in range(self._lane_count - 1) if (other := self._relay.another()) is not None]
+        self._lanes.spread([engine, *self._others])
+
+    def _close_others(self) -> None:
+        """One frame at a time from now on; nothing may be pending."""
+        self._lanes.spread([])
+        for engine in self._others:
+            engine.close()
+        self._others.clear()
+
+    def _tell_change(self, frame_id: int) -> None:
+        """Tell the bus that another back end answers from a frame on, before that frame's result."""
+        summary = self.summary
+        if self._relay.engine is not None:
+            summary.backend = self._relay.backend
+        for change in self._relay.changes[self._changes_told :]:
+            summary.changes.append(
+                {"frame_id": frame_id, "before": change.before, "after": change.after, "reason": change.reason}
+            )
+        self._changes_told = len(self._relay.changes)
+        self._announce(force=True)
+
+    def _leave_out(self, frame: Frame) -> None:
+        """Say of a frame that nothing may be said about its picture; what was announced of the signal comes first."""
+        self._announce()
+        backend, reason = self._relay.backend, frame.picture_reason or str(frame.picture)
+        self._publish(frame, ResultState.NO_RESULT, Cause.NOT_LIVE, reason, Answer(), backend)
+
+    def _give_up(self, frame: Frame, *, interrupted: bool) -> None:
+        """Say of a frame that the engine was never asked about it."""
+        self._dropped_since_answer += 1
+        cause, reason = (
+            (Cause.INTERRUPTED, "the stream was stopped before the engine was asked")
+            if interrupted
+            else (Cause.DROPPED, "the engine was busy; a newer frame took its place")
+        )
+        backend = self._relay.backend
+        self._publish(frame, ResultState.NO_RESULT, cause, reason, Answer(), backend)
+
+    def _publish(
+        self,
+        frame: Frame,
+        state: ResultState,
+        cause: Cause | None,
+        reason: str,
+        answer: Answer,
+        backend: str,
+        asked: Asked | None = None,
+    ) -> None:
+        dropped = 0
+        if asked is not None:
+            dropped, self._dropped_since_answer = self._dropped_since_answer, 0
+        result = Result(
+            session_id=frame.session_id,
+            source_id=frame.source_id,
+            frame_id=frame.frame_id,
+            t_capture_ns=frame.t_capture_ns,
+            t_infer_start_ns=None if asked is None else asked.t_start_ns,
+            t_infer_end_ns=None if asked is None else asked.t_end_ns,
+            engine_id=self._engine_body.engine_id,
+            backend=backend,
+            calibration_id=frame.calibration_id,
+            image_hw_px=frame.image_hw_px,
+            frames_dropped=dropped,
+            state=state,
+            cause=cause,
+            reason=reason,
+            detections=answer.detections,
+            segmentation=answer.segmentation,
+            measurements=answer.measurements,
+            descriptors=answer.descriptors,
+            t_input_ns=None if asked is None else asked.t_input_ns,
+            t_output_ns=None if asked is None else asked.t_output_ns,
+        )
+        t_publish_ns = self.publisher.result(result)
+        self.summary.count(frame, result, t_publish_ns, self._first_capture_ns)
+        if self._on_result is not None:
+            self._on_result(result)
+
+    def _announce(self, *, force: bool = False) -> None:
+        """Repeat what late joiners must know, and tell how the stream is."""
+        now_ns, signal = self._clock.now_ns(), self._source.signal
+        told = self._signal
+        force = force or (signal is None) != (told is None)
+        if signal is not None and told is not None:
+            force = force or (signal.state, signal.reason) != (told.state, told.reason)
+        self._signal = signal
+        if force or now_ns >= self._next_announcement_ns:
+            self._next_announcement_ns = now_ns + _ENGINE_PERIOD_NS
+            self._engine_body = msgspec.structs.replace(
+                self._engine_body, backend=self._relay.backend, note=self._relay.note
+            )
+            self.publisher.event("engine", self._engine_body)
+            self.publisher.event("session", self._session_body())
+        if force or now_ns >= self._next_health_ns:
+            self._next_health_ns = now_ns + _HEALTH_PERIOD_NS
+            self.publisher.event("health", self.summary.health(self._last_error))
+        for topic, body in self.publisher.posted():
+            if isinstance(body, MarkBody) and body.session_id != self.summary.session_id:
+                continue  # of a page that still shows the session before
+            self.publisher.event(topic, body)
+
+    def _session_body(self) -> SessionBody:
+        info, signal = self._source.info, self._signal
+        return SessionBody(
+            session_id=self.summary.session_id,
+            state=self.summary.state,
+            source=info.description,
+            image_hw_px=info.image_hw_px,
+            rate_hz=info.rate_hz,
+            frame_count=info.frame_count,
+            calibration_id=self._calibration_id,
+            last_frame_id=self._last_captured_id,
+            realtime=self._realtime,
+            max_age_ms=self._max_age_ms,
+            reason=self.summary.reason,
+            signal=None if signal is None else SignalBody(**dataclasses.asdict(signal)),
+        )
+
+    def _finish(self, stop: threading.Event) -> None:
+        summary = self.summary
+        summary.decode_errors = self._source.decode_errors
+        if self._capture_error is not None:
+            summary.state, summary.reason = SessionState.FAILED, str(self._capture_error)
+        elif stop.is_set():
+            summary.state, summary.reason = SessionState.INTERRUPTED, "stopped by the user"
+        else:
+            summary.state = SessionState.ENDED
+        self._announce(force=True)

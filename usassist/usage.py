@@ -1,0 +1,55 @@
+"""What this process uses of the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+__all__ = ["cpu_s", "keep_memory", "lower_priority", "processors", "rss_bytes"]
+
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # of malloc.h
+_BACKGROUND = 10  # as with nice(1)
+_STATM = Path("/proc/self/statm")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_s() -> float:
+    """Processor time of all threads since the start, s."""
+    return time.process_time()
+
+
+def keep_memory() -> None:
+    """Let this process keep the memory of a frame for the next one (glibc; elsewhere nothing is done).
+
+    Else every picture is given back to the system and asked for again, page by page: to fetch the pages of a megabyte
+    takes longer than to fill them.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for option, limit_bytes in ((_M_MMAP_THRESHOLD, 32 * 2**20), (_M_TRIM_THRESHOLD, 128 * 2**20)):
+            mallopt(option, limit_bytes)
+
+
+def lower_priority() -> None:
+    """Let the calling thread give way to the others of this process, where the system can do that (Linux)."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # it is a wish
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BACKGROUND)
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def rss_bytes() -> int | None:
+    """Resident memory now; None where the system does not say."""
+    try:
+        return int(_STATM.read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
+    except (OSError, IndexError, ValueError):
+        return None
