@@ -9,4 +9,5 @@ cd "$folder"
 "$root/.venv/bin/python" -m venv venv
 venv/bin/python -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" "$wheel"
 venv/bin/usassist replay demo --out session --overlay-video
+venv/bin/python -c "from usassist.app.bench.contract import load_contract; load_contract()"
 venv/bin/usassist doctor

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from usassist.app.bench import print_report, same_as_reference
+from usassist.app.engine_bench import print_report, same_as_reference
 from usassist.app.overhead import measure_overhead, overheads, print_overheads
 from usassist.engine import BACKENDS, find_engine
 from usassist.engine.base import Engine

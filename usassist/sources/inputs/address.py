@@ -14,6 +14,7 @@ __all__ = ["LIVE_SCHEMES", "GrabOptions", "is_live", "open_grabber"]
 
 # Each module has open_grabber(address, options) -> Grabber, and is imported only when it is asked for.
 _MODULES = {
+    "loop": "usassist.sources.inputs.loop",
     "pipe": "usassist.sources.inputs.pipe",
     "rtsp": "usassist.sources.inputs.network",
     "screen": "usassist.sources.inputs.screen",
@@ -56,8 +57,8 @@ def open_grabber(address: str, options: GrabOptions | None = None) -> Grabber:
     Parameters
     ----------
     address : ``v4l2:/dev/video0`` (with ``,size=1920x1080,rate=60,format=mjpeg``), ``rtsp://…``, ``udp://HOST:PORT``,
-        ``tcp://HOST:PORT``, ``srt://HOST:PORT``, ``pipe:COMMAND``, ``pipe:/path/of/fifo``, or ``screen:X,Y,W,H``;
-        see docs/sources.md
+        ``tcp://HOST:PORT``, ``srt://HOST:PORT``, ``pipe:COMMAND``, ``pipe:/path/of/fifo``, ``screen:X,Y,W,H``, or
+        ``loop:CLIP`` for measuring; see docs/sources.md
     options : timeouts and decoding
 
     Returns

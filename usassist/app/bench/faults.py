@@ -10,17 +10,9 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["bench_app"]
-
-bench_app = typer.Typer(help="Measure the program itself on this machine.", no_args_is_help=True)
+__all__ = ["faults"]
 
 
-@bench_app.callback()
-def _bench() -> None:
-    """Measure the program itself on this machine."""
-
-
-@bench_app.command()
 def faults(
     over: Annotated[str, typer.Option(help="udp, tcp, rtsp or fifo.")] = "udp",
     kinds: Annotated[str, typer.Option(help="Kinds of fault, with commas between them; all: each in turn.")] = "all",

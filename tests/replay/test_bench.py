@@ -1,0 +1,82 @@
+"""The measuring commands, from the command line to their figures; how fast anything is, is not asked here."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.replay.conftest import Usassist
+from usassist.app.bench.setup import Setup
+from usassist.app.bench.soak import soak
+from usassist.latency import STAGES
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_live_session_is_measured_with_every_process_and_every_frame(usassist: Usassist) -> None:
+    run = usassist(
+        *("bench", "live", "--fps", 15, "--size", "640x360", "--seconds", 3, "--warm-up", 1, "--threads", 1),
+        *("--stalled-subscribers", 2, "--json"),
+    )
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    assert told["accounts"]["unaccounted"] == 0
+    assert told["accounts"]["frames"] == sum(told["accounts"]["by_state"].values()) > 0
+    assert set(told["stages"]) == set(STAGES)
+    assert {"stream", "record", "overlay", "panel"} == told["usage"].keys()
+    assert told["recorded"]["results"] >= told["accounts"]["frames"]
+    assert told["contract"] is None  # a smaller screen than any table is about
+
+
+def test_a_size_that_is_none_is_told(usassist: Usassist) -> None:
+    run = usassist("bench", "live", "--size", "1280", "--json")
+    assert run.returncode == 2
+    assert "1280 is no size" in json.loads(run.stdout)["error"]
+
+
+def test_a_replay_is_measured_with_everything_on_disk(usassist: Usassist) -> None:
+    run = usassist("bench", "replay", "--count", 20, "--rounds", 1, "--json")
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    assert told["frames"] == 20
+    assert 0 < told["kept_per_s"][0] <= told["answered_per_s"][0]
+
+
+def test_a_start_is_measured_to_the_first_result(usassist: Usassist) -> None:
+    run = usassist("bench", "start", "--rounds", 1, "--source", "loop:demo?size=640x360", "--json")
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    assert 0 < told["first_result_s"][0] <= told["first_answer_s"][0]
+    assert told["stream_rss_mb"][0] > 0
+
+
+def test_stopped_readers_are_compared_with_none(usassist: Usassist) -> None:
+    run = usassist(
+        *("bench", "isolation", "--stalled", 2, "--rounds", 2, "--seconds", 1, "--fps", 15, "--size", "640x360"),
+        "--json",
+    )
+    told = json.loads(run.stdout)
+    assert (run.returncode == 1) == bool(told["broken"])
+    assert told["ratio_low"] <= told["ratio_p99"] <= told["ratio_high"]
+    assert told["growth_mb"] < 64
+
+
+def test_every_frame_of_a_soak_is_accounted_for_and_nothing_stays_on_disk(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sockets = tmp_path_factory.mktemp("run")
+    sockets.chmod(0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(sockets))
+    setup = Setup(fps=100, width_px=640, height_px=360, viewers=1, faults_s=6, threads=1)
+    soaked = soak(2000, tmp_path, setup=setup, frames_per_recording=800)
+    assert len(soaked.results) >= 2000
+    assert soaked.unaccounted == 0
+    assert soaked.results_missing <= soaked.meter_gaps
+    assert soaked.marks_recorded == soaked.marks_made > 0
+    assert soaked.recorders == 3
+    assert soaked.results.by_cause().keys() & {"not_live", "dropped"}
+    assert {"stream", "record", "overlay", "panel"} <= soaked.samples.keys()
+    assert os.listdir(tmp_path) == []

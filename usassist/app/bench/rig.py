@@ -1,0 +1,223 @@
+"""The processes of a live session, started for measuring, each with its process id known.
+
+They are those that ``usassist live`` starts, with a loop as the source and an overlay without a window. Viewers are
+clients of the page's own WebSocket in processes of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from usassist.app.bench.meter import Meter
+from usassist.app.bench.proc import read_sample
+from usassist.app.bench.setup import Setup
+from usassist.app.processes import Child
+from usassist.app.sockets import private_bus
+from usassist.app.streaming import StreamOptions
+from usassist.config import PanelConfig
+from usassist.errors import UsAssistError
+
+__all__ = ["Rig"]
+
+_READY_S = 60.0
+_FIRST_S = 30.0
+_FINISH_S = 30.0
+
+
+class Rig:
+    """Runs a setup. As a context manager everything is gone at the end.
+
+    Parameters
+    ----------
+    setup : what runs
+    folder : recordings go into folders in it; it must exist
+
+    Attributes
+    ----------
+    meter : listens to every result
+    children : name → process; ``stream``, ``record``, ``overlay``, ``panel``, ``viewer 1``, ``stalled 1``, …
+    folders : what was recorded, in order
+    address : of the bus
+    said : what viewers and overlays told at their end
+    """
+
+    def __init__(self, setup: Setup, folder: Path) -> None:
+        self.setup, self._folder = setup, folder
+        self.children: dict[str, Child] = {}
+        self.folders: list[Path] = []
+        self.said: dict[str, dict[str, Any]] = {}
+        self.summary: dict[str, Any] | None = None
+        self._stack = contextlib.ExitStack()
+        self._url = ""
+        self._numbers = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self.address = self._stack.enter_context(private_bus())
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in list(self.children):
+            self._end(name)
+        self._stack.close()
+
+    def processes(self) -> dict[str, int]:
+        """Name → process id of those that work, without viewers and stalled readers."""
+        return {name: child.pid for name, child in list(self.children.items()) if " " not in name}
+
+    def cpu_s(self) -> float:
+        """Processor time of this process and all of these so far, s."""
+        samples = [read_sample(pid) for pid in (os.getpid(), *(child.pid for child in list(self.children.values())))]
+        return sum(sample.cpu_s for sample in samples if sample is not None)
+
+    def wait_for_frames(self) -> None:
+        """Wait until results come.
+
+        Raises
+        ------
+        UsAssistError
+            If none come, or the stream has died.
+        """
+        deadline_s = time.monotonic() + _FIRST_S
+        while self.meter.count == 0:
+            self.check()
+            if time.monotonic() > deadline_s:
+                session = self.meter.session
+                why = session.signal.reason if session is not None and session.signal is not None else "no session"
+                raise UsAssistError(f"no result came in {_FIRST_S:.0f} s ({why}); run usassist doctor")
+            time.sleep(0.05)
+
+    def check(self) -> None:
+        """Raise if one of the processes has died.
+
+        Raises
+        ------
+        UsAssistError
+            With its name and what it said.
+        """
+        for name, child in list(self.children.items()):
+            if not child.alive:
+                child.wait_for("nothing", timeout_s=1.0)
+                raise UsAssistError(f"the process {name} has died; run usassist doctor")
+
+    def add_viewer(self, *, keep: bool = True) -> str:
+        """Let one more viewer watch; gives its name."""
+        return self._ready(self._begin(f"viewer {self._next()}", "bench_viewer", {"url": self._url, "keep": keep}))
+
+    def add_stalled(self, count: int) -> list[str]:
+        """Add readers that ask for everything and are then stopped; gives their names."""
+        options = {"address": self.address}
+        names = [self._begin(f"stalled {self._next()}", "bench_stalled", options) for _ in range(count)]
+        for name in names:
+            self._ready(name)
+            os.kill(self.children[name].pid, signal.SIGSTOP)
+        return names
+
+    def remove(self, name: str) -> None:
+        """End a viewer or a stalled reader; what it told is in ``said``."""
+        child = self.children[name]
+        if name.startswith("stalled"):
+            os.kill(child.pid, signal.SIGKILL)
+        elif child.alive:
+            child.ask_to_end()
+            self.said[name] = child.wait_for("done", timeout_s=_FINISH_S)
+        self._end(name)
+
+    def kill(self, name: str) -> None:
+        """Kill a process at once, as a crash would."""
+        os.kill(self.children[name].pid, signal.SIGKILL)
+        self._end(name)
+
+    def rename(self, name: str) -> str:
+        """Let another process take a name; gives the name that this one has from now on."""
+        other = f"{name} {self._next()}"
+        self.children[other] = self.children.pop(name)
+        return other
+
+    def begin_recorder(self) -> Path:
+        """Start a recorder with a folder of its own."""
+        folder = self._folder / f"session-{len(self.folders) + 1}"
+        self._ready(self._begin("record", "record", {"address": self.address, "folder": str(folder)}))
+        self.folders.append(folder)
+        return folder
+
+    def end_in_order(self) -> dict[str, Any]:
+        """The stream says its last word, the recorder writes it down, and everything goes.
+
+        Returns
+        -------
+        summary : of the stream
+        """
+        for name in [name for name in self.children if name.startswith("stalled")]:
+            self.remove(name)
+        stream = self.children["stream"]
+        stream.ask_to_end()
+        wanted = "ended" if self.setup.record else "done"
+        self.summary = stream.wait_for(wanted, timeout_s=_FINISH_S)["summary"]
+        if "record" in self.children:
+            self.said["record"] = self.children["record"].wait_for("done", timeout_s=_FINISH_S)
+        for name in [name for name in self.children if name.startswith(("viewer", "overlay"))]:
+            self.remove(name)
+        time.sleep(0.2)  # the last results are on their way to the meter
+        return self.summary
+
+    def _start(self) -> None:
+        setup = self.setup
+        options = StreamOptions(
+            source=setup.source,
+            bus=self.address,
+            engine=setup.engine,
+            backend=setup.backend,
+            precision=setup.precision,
+            threads=setup.threads,
+        )
+        self._begin("stream", "stream", dataclasses.asdict(options) | {"archives": int(setup.record)})
+        if setup.viewers:
+            panel = dataclasses.asdict(PanelConfig(port=0))
+            self._begin("panel", "panel", {"address": self.address, "panel": panel})
+        if setup.overlay:
+            self._begin("overlay", "bench_overlay", {"address": self.address})
+        if setup.record:
+            self.begin_recorder()
+        for name in [name for name in self.children if name != "record"]:
+            self._ready(name)
+        self.meter = self._stack.enter_context(Meter(self.address))
+        self.wait_for_frames()
+        for _ in range(setup.viewers):
+            self.add_viewer()
+        self.add_stalled(setup.stalled)
+
+    def _next(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _begin(self, name: str, kind: str, options: dict[str, Any]) -> str:
+        child = self.children[name] = Child(kind)
+        child.begin(options)
+        return name
+
+    def _ready(self, name: str) -> str:
+        said = self.children[name].wait_for("ready", timeout_s=_READY_S)
+        self._url = said.get("url", self._url)
+        return name
+
+    def _end(self, name: str) -> None:
+        child = self.children.pop(name, None)
+        if child is None:
+            return
+        if name.startswith("stalled") and child.alive:
+            os.kill(child.pid, signal.SIGKILL)
+        child.end()

@@ -1,0 +1,168 @@
+"""Whether a soak has gone well: memory, files, threads, latency over time, and every frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from usassist.app.bench.meter import Results
+from usassist.app.bench.proc import Sample
+from usassist.app.bench.soak import Soaked
+
+__all__ = ["Block", "Growth", "Judgement", "growth_of", "judge", "latency_blocks"]
+
+_WARM_UP = 0.15  # share of a process's life that does not count
+_PART = 0.15  # share of it that stands for its beginning, and for its end
+_LEAST_SAMPLES = 20
+_BLOCKS = 20
+_MOST_GROWTH_MB = 5.0
+_MOST_DRIFT = 1.15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """What one process has gained from the end of its warm-up to its end.
+
+    Attributes
+    ----------
+    growth_mb : of resident memory, medians of both parts, MiB
+    rss_end_mb : at the end
+    fds, threads : fewest open at once in the last part, less fewest in the first: viewers and reconnections come and go
+    samples : that this is known from
+    """
+
+    growth_mb: float
+    rss_end_mb: float
+    fds: int
+    threads: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Latency of a part of the run, capture to published result, of answered frames."""
+
+    first_frame: int
+    frames: int
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """How it went.
+
+    Attributes
+    ----------
+    growth : name of a process → what it has gained; of recorders, the one that has gained most. Those with too few
+        samples are left out
+    blocks : the run in parts of equal length
+    drift : median latency of the last quarter to that of the first quarter after the warm-up; None with too few blocks
+    broken : what does not hold, in words
+    """
+
+    growth: dict[str, Growth]
+    blocks: tuple[Block, ...]
+    drift: float | None
+    broken: tuple[str, ...]
+
+
+def judge(soaked: Soaked) -> Judgement:
+    """Hold everything against what is promised."""
+    growth = {name: item for name, samples in soaked.samples.items() if (item := _worst(samples)) is not None}
+    blocks = latency_blocks(soaked.results)
+    drift = _drift(blocks)
+    broken = [
+        f"{name} has grown by {item.growth_mb:.1f} MiB"
+        for name, item in growth.items()
+        if item.growth_mb >= _MOST_GROWTH_MB
+    ]
+    for what in ("fds", "threads"):
+        words = {"fds": "open files", "threads": "threads"}[what]
+        broken += [
+            f"{name} has {more} {words} more" for name, item in growth.items() if (more := getattr(item, what)) > 0
+        ]
+    if drift is not None and drift > _MOST_DRIFT:
+        broken.append(f"the median latency has become {drift:.2f} times as long")
+    for count, words in (
+        (soaked.unaccounted, "frames are unaccounted for"),
+        (soaked.results_missing - soaked.meter_gaps, "results are in no recording"),
+        (soaked.marks_made - soaked.marks_recorded, "marks are in no recording"),
+    ):
+        if count > 0:
+            broken.append(f"{count} {words}")
+    return Judgement(growth=growth, blocks=blocks, drift=drift, broken=tuple(broken))
+
+
+def _worst(samples: list[Sample]) -> Growth | None:
+    """Of the processes that had one name after each other, the one that has grown most."""
+    lives: dict[int, list[Sample]] = {}
+    for sample in samples:
+        lives.setdefault(sample.pid, []).append(sample)
+    grown = [item for life in lives.values() if (item := growth_of(life)) is not None]
+    return max(grown, key=lambda item: (item.growth_mb, item.fds, item.threads), default=None)
+
+
+def growth_of(samples: list[Sample]) -> Growth | None:
+    """What the samples of one process say; None for too few."""
+    if len(samples) < _LEAST_SAMPLES:
+        return None
+    begin, part = int(_WARM_UP * len(samples)), max(1, int(_PART * len(samples)))
+    first, last = samples[begin : begin + part], samples[-part:]
+
+    def middle_mb(items: list[Sample]) -> float:
+        return float(np.median([sample.rss_bytes for sample in items])) / 2**20
+
+    return Growth(
+        growth_mb=round(middle_mb(last) - middle_mb(first), 2),
+        rss_end_mb=round(middle_mb(last), 1),
+        fds=min(sample.fds for sample in last) - min(sample.fds for sample in first),
+        threads=min(sample.threads for sample in last) - min(sample.threads for sample in first),
+        samples=len(samples),
+    )
+
+
+def latency_blocks(results: Results, count: int = _BLOCKS) -> tuple[Block, ...]:
+    """The run in `count` parts with equally many answered frames; fewer where there are few."""
+    answered = results.where(results.answered)
+    times_ms = (answered.t_publish_ns - answered.t_capture_ns) / 1e6
+    blocks = []
+    for part in np.array_split(np.arange(len(times_ms)), min(count, max(1, len(times_ms) // 50))):
+        if len(part):
+            p50, p99 = np.percentile(times_ms[part], [50, 99])
+            blocks.append(
+                Block(
+                    first_frame=int(answered.frame_id[part[0]]),
+                    frames=len(part),
+                    p50_ms=round(float(p50), 3),
+                    p99_ms=round(float(p99), 3),
+                )
+            )
+    return tuple(blocks)
+
+
+def as_dict(soaked: Soaked, judgement: Judgement) -> dict[str, Any]:
+    """For ``--json``."""
+    from dataclasses import asdict, fields
+
+    counts = {
+        field.name: getattr(soaked, field.name) for field in fields(soaked) if field.name not in ("results", "samples")
+    }
+    return {
+        "frames": len(soaked.results),
+        "by_state": soaked.results.by_state(),
+        "by_cause": soaked.results.by_cause(),
+        **counts,
+        **asdict(judgement),
+    }
+
+
+def _drift(blocks: tuple[Block, ...]) -> float | None:
+    if len(blocks) < 8:
+        return None
+    p50: npt.NDArray[np.float64] = np.array([block.p50_ms for block in blocks])
+    begin, quarter = max(1, int(_WARM_UP * len(p50))), len(p50) // 4
+    return round(float(np.median(p50[-quarter:]) / np.median(p50[begin : begin + quarter])), 3)
