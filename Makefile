@@ -9,7 +9,7 @@ TENSORRT_API := 10.16.1.11 11.4.0.106
 export USASSIST_DATA ?= $(if $(DATA),$(abspath $(DATA)))
 
 .DEFAULT_GOAL := help
-.PHONY: help replay demo test lint clips kill-builds tensorrt-api train-smoke wheel clean
+.PHONY: help replay rerun references demo test lint clips fuzz kill-builds kill-recordings tensorrt-api train-smoke wheel bench-peers soak clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -17,6 +17,16 @@ help:  ## show this list
 replay: $(VENV)/.installed  ## the main job on the bundled clip
 	@echo "==> replaying the bundled clip: crop, engine, bus, recorder, overlay video"
 	@$(BIN)/usassist replay demo --overlay-video
+
+rerun: $(VENV)/.installed  ## the reference sessions through the pipeline again, compared with what was recorded
+	@rm -rf out/rerun
+	@for name in sweep interrupted changing; do \
+	  echo "==> running the reference session $$name again"; \
+	  $(BIN)/usassist rerun tests/golden/sessions/$$name --diff --out out/rerun/$$name || exit 1; done
+
+references: $(VENV)/.installed-$(EXTRAS)  ## make the reference sessions that are not there (remove the folder of one to make it anew)
+	@echo "==> recording what is missing below tests/golden/sessions"
+	@$(BIN)/python -m tests.golden.sessions.make
 
 demo: $(VENV)/.installed  ## the page in the browser, on the bundled clip
 	@$(BIN)/usassist demo
@@ -41,9 +51,17 @@ clips: $(VENV)/.installed-$(EXTRAS)  ## play every real clip below USASSIST_DATA
 	@echo "==> playing every clip of ultrasound_clips_lung and ultrasound_clips_itkpocus in its own time"
 	@$(BIN)/python -m tests.replay.every_clip $(USASSIST_DATA)/ultrasound_clips_lung $(USASSIST_DATA)/ultrasound_clips_itkpocus
 
+fuzz: $(VENV)/.installed-$(EXTRAS)  ## 100,000 spoilt messages through everything that reads the bus
+	@echo "==> reading 100,000 messages that were spoilt in every way, and some over a socket"
+	@$(BIN)/python -m pytest tests/unit/bus/test_fuzz.py
+
 kill-builds: $(VENV)/.installed-$(EXTRAS)  ## kill builds of the shipped engine's plan, and look at what they leave (needs the extra tensorrt-rtx)
 	@echo "==> killing 20 builds with TensorRT for RTX at moments spread over a build"
 	@$(BIN)/python -m tests.engines.kill_builds thyroid_nodule tensorrt-rtx
+
+kill-recordings: $(VENV)/.installed-$(EXTRAS)  ## kill the recorder of a live stream, and look at what can be read
+	@echo "==> killing 20 recorders of a live stream at random moments"
+	@$(BIN)/python -m tests.replay.kill_recordings
 
 tensorrt-api: $(TENSORRT_API:%=$(VENV)/tensorrt-api/%)  ## the Python names of TensorRT 10 and 11, for the test that compares ours with them
 
@@ -57,8 +75,15 @@ wheel: $(VENV)/.installed-$(EXTRAS)  ## build dist/*.whl and try it in an empty 
 	@$(BIN)/python -m build --wheel --outdir dist .
 	@sh tests/try_wheel.sh
 
+soak: $(VENV)/.installed-$(EXTRAS)  ## 100,000 frames with faults, viewers that come and go, and recordings
+	@echo "==> running for about a quarter of an hour; see docs/performance.md"
+	@$(BIN)/usassist bench soak $(SOAK_ARGS)
+
+bench-peers: $(VENV)/.installed-$(EXTRAS)  ## the same ONNX file and clip through pyFAST, a plain loop, and usassist (bench/peers)
+	@$(BIN)/python -m bench.peers
+
 clean:  ## remove what the targets have made
-	rm -rf $(VENV) dist build out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) bench/peers/.venv dist build out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
 	@echo "==> making the environment $(VENV)"

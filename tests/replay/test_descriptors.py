@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from usassist.app import streaming
-from usassist.app.replay import replay
+from usassist.app.replay.clip import replay
 from usassist.app.report import BarProgress
 from usassist.app.streaming import StreamOptions, open_stream
 from usassist.config import resource_dir

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.samples import score_file
-from usassist.app.replay import Outcome, replay
+from usassist.app.replay.clip import Outcome, replay
 from usassist.app.report import BarProgress, print_outcome
 from usassist.app.streaming import StreamOptions, open_stream
 from usassist.config import resource_dir

@@ -36,7 +36,7 @@ def bench(
     """Time an engine on every back end and in every precision that can run here."""
     from rich.console import Console
 
-    from usassist.app.bench import print_report, same_as_reference
+    from usassist.app.engine_bench import print_report, same_as_reference
     from usassist.engine import BACKENDS, PRECISIONS, find_engine
     from usassist.engine.bench import bench as run_bench
 

@@ -37,8 +37,8 @@ def serve(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
     """Play the simulated scanner in real time, with faults at stated times."""
-    from usassist.app.replay import stop_on_signal
     from usassist.app.report import BarProgress
+    from usassist.app.stopping import stop_on_signal
     from usassist.phantom.encoder import CODECS
     from usassist.phantom.fault_scanner import FaultScanner
     from usassist.phantom.faults import FaultPlan, load_faults

@@ -13,6 +13,7 @@ record        usassist.sinks.record      all topics                       a sess
 overlay_video usassist.sinks.overlay     frame, result, engine, session   a video file
 overlay       usassist.sinks.overlay     frame, result, engine, session   a window
 panel         usassist.sinks.panel       all topics                       a page in the browser
+bench_…       usassist.app.bench.rig     as the above do                  nothing: for measuring
 ============= ========================== ================================ =====================
 """
 
@@ -40,6 +41,9 @@ CHILDREN: dict[str, str] = {
     "overlay_video": "usassist.app.children.overlay_video",
     "overlay": "usassist.app.children.overlay",
     "panel": "usassist.app.children.panel",
+    "bench_overlay": "usassist.app.children.bench_overlay",
+    "bench_stalled": "usassist.app.children.bench_stalled",
+    "bench_viewer": "usassist.app.children.bench_viewer",
 }
 
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from usassist.app.live import LiveReport
-from usassist.app.replay import Outcome
+from usassist.app.replay.clip import Outcome
 from usassist.bus import PointBody
 from usassist.engine import BACKENDS, EngineSpec, candidates, is_ready, list_engines, why_unavailable
 from usassist.records import Result, ResultState, SourceInfo
@@ -145,6 +145,10 @@ def print_live(report: LiveReport) -> None:
         table.add_row("started again", ", ".join(f"{name} {count} times" for name, count in report.restarts.items()))
     for folder in report.folders:
         table.add_row("recorded in", folder)
+    if report.folders:
+        table.add_row("recorded", f"{report.recorded_bytes / 2**20:.1f} MiB")
+    if report.recording_stopped:
+        table.add_row("recording stopped", report.recording_stopped)
     Console().print(table)
 
 

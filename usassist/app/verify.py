@@ -67,7 +67,7 @@ def print_parity(report: ParityReport, console: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    from usassist.app.bench import print_left_out
+    from usassist.app.engine_bench import print_left_out
     from usassist.engine.parity import ParityState
 
     title = f"{report.engine_id}, against {' '.join(report.reference)}"

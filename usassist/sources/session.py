@@ -1,44 +1,33 @@
-"""A recorded session: its frames again, pixel for pixel, with the times at which they were captured.
+"""A recorded session: its frames again, pixel for pixel, under the numbers and with the words that they had.
 
-``frames.jsonl`` says of each picture of ``frames.mkv`` what it was. A recording that was cut off is played up to the
-last picture that both files know of.
+See ``recorded.py`` for what is read, and how a recording that was cut off is played.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
-from itertools import groupby
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from usassist.errors import SourceError, SourceFormatError, UsageError
-from usassist.records import SourceInfo
+from usassist.errors import UsageError
+from usassist.records import Frame, SourceInfo
 from usassist.sources.base import SourceOptions
 from usassist.sources.paced import PacedSource, Picture
+from usassist.sources.recorded import FrameLine, frame_of, read_frame_lines, read_pixels
 
 __all__ = ["SessionSource", "open_address"]
 
+_PAUSE_NS = 33_333_333  # between the last frame and the first, where a session is repeated
 
-class _Line(msgspec.Struct, frozen=True, kw_only=True):
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recorded(Picture):
+    line: FrameLine
     frame_id: int
-    t_capture_ns: int
-    file: str
-    channels: int
-    roi_xyxy_px: tuple[int, int, int, int]
-    spacing_rc_mm: tuple[float, float] | None = None
-    spacing_rel_sd: float | None = None
-    calibration_id: str | None = None
-    pts: int | None = None
-    time_base: str | None = None
 
 
 def open_address(rest: str, options: SourceOptions) -> SessionSource:
@@ -54,6 +43,9 @@ def open_address(rest: str, options: SourceOptions) -> SessionSource:
 
 class SessionSource(PacedSource):
     """The frames of a recorded session, in order. They are cropped already and are not cropped again.
+
+    A frame keeps its number, so that a gap stays a gap, and its picture state. It is handed over when the recording's
+    source had it ready, and its stamps lie before that by as much as they did.
 
     Parameters
     ----------
@@ -74,7 +66,8 @@ class SessionSource(PacedSource):
                 "a recorded session keeps its own crop and calibration; leave --crop and --calibration out"
             )
         self._folder = folder
-        self._lines = _read_lines(folder)
+        self._lines = read_frame_lines(folder)
+        self._last_capture_ns = 0
         first, last = self._lines[0], self._lines[-1]
         x1, y1, x2, y2 = first.roi_xyxy_px
         span_s = (last.t_capture_ns - first.t_capture_ns) / 1e9
@@ -84,7 +77,7 @@ class SessionSource(PacedSource):
                 image_hw_px=(y2 - y1, x2 - x1),
                 channels=first.channels,
                 rate_hz=(len(self._lines) - 1) / span_s if span_s > 0 else None,
-                frame_count=len(self._lines) if options.count is None else min(options.count, len(self._lines)),
+                frame_count=options.frame_count(len(self._lines)),
                 roi_xyxy_px=first.roi_xyxy_px,
                 grab_hw_px=(y2, x2),
             ),
@@ -92,60 +85,41 @@ class SessionSource(PacedSource):
         )
 
     def _pictures(self) -> Iterator[Picture]:
-        t_first_ns = self._lines[0].t_capture_ns
-        t_round_ns = 0
+        t_first_ns = self._lines[0].t_given_ns
+        t_round_ns = id_round = 0
         while True:
-            t_media_ns = t_round_ns
-            for file, lines in groupby(self._lines, lambda line: line.file):
-                for line, image in zip(lines, self._decode(file), strict=False):
-                    t_media_ns = t_round_ns + line.t_capture_ns - t_first_ns
-                    yield _picture(line, image, t_media_ns)
-            if not self._options.repeat:
+            t_media_ns, given = t_round_ns, 0
+            with closing(read_pixels(self._folder, self._lines)) as pixels:
+                for line, image in pixels:
+                    t_media_ns = max(t_media_ns, t_round_ns + line.t_given_ns - t_first_ns)
+                    given += 1
+                    yield _picture(line, image, t_media_ns, id_round + line.frame_id)
+            self.decode_errors += len(self._lines) - given
+            if not self._options.repeat or not given:
                 return
-            t_round_ns = t_media_ns + 33_333_333
+            t_round_ns = t_media_ns + _PAUSE_NS
+            id_round += self._lines[-1].frame_id + 1
 
-    def _decode(self, file: str) -> Iterator[npt.NDArray[np.uint8]]:
-        path = self._folder / file
-        try:
-            with av.open(str(path)) as container:
-                for frame in container.decode(video=0):
-                    image = frame.to_ndarray(format="gray" if frame.format.name == "gray" else "rgb24")
-                    yield np.asarray(image, np.uint8)
-        except (OSError, av.error.FFmpegError) as error:
-            raise SourceError(f"{path} breaks off: {error}; what came before it was played") from error
-
-
-def _picture(line: _Line, image: npt.NDArray[np.uint8], t_media_ns: int) -> Picture:
-    if line.channels == 3 and image.ndim == 2:
-        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
-    return Picture(
-        image=image,
-        roi_xyxy_px=line.roi_xyxy_px,
-        t_media_ns=t_media_ns,
-        spacing_rc_mm=line.spacing_rc_mm,
-        spacing_rel_sd=line.spacing_rel_sd,
-        calibration_id=line.calibration_id,
-        pts=line.pts,
-        time_base=None if line.time_base is None else Fraction(line.time_base),
-    )
+    def _frame(self, frame_id: int, picture: Picture, t_capture_ns: int) -> Frame:
+        assert isinstance(picture, _Recorded)  # _pictures gives no others
+        line, now_ns = picture.line, t_capture_ns
+        # Where frames are handed over faster than they came, stamps must still not run backwards.
+        t_capture_ns = max(now_ns - (line.t_given_ns - line.t_capture_ns), self._last_capture_ns)
+        self._last_capture_ns = t_capture_ns
+        decoded_ns, cropped_ns = (
+            None if stamp_ns is None else min(stamp_ns - line.t_capture_ns + t_capture_ns, now_ns)
+            for stamp_ns in (line.t_decoded_ns, line.t_cropped_ns)
+        )
+        options = self._options
+        return frame_of(
+            line,
+            picture.image,
+            session_id=options.session_id,
+            source_id=options.source_id,
+            frame_id=picture.frame_id,
+            stamps_ns=(t_capture_ns, decoded_ns, cropped_ns),
+        )
 
 
-def _read_lines(folder: Path) -> list[_Line]:
-    path = folder / "frames.jsonl"
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{folder} holds no recorded session ({error.strerror}); name a session folder") from error
-    lines = []
-    for number, raw in enumerate(text.splitlines(), 1):
-        try:
-            lines.append(msgspec.json.decode(raw, type=_Line))
-        except msgspec.DecodeError as error:
-            if number == text.count(b"\n") + 1:
-                break  # the recorder was stopped in the middle of a line
-            raise SourceFormatError(
-                f"{path} is damaged in line {number}: {error}; the recording cannot be played"
-            ) from error
-    if not lines:
-        raise SourceFormatError(f"the session in {folder} holds no frame; nothing was recorded")
-    return lines
+def _picture(line: FrameLine, image: npt.NDArray[np.uint8], t_media_ns: int, frame_id: int) -> _Recorded:
+    return _Recorded(image=image, roi_xyxy_px=line.roi_xyxy_px, t_media_ns=t_media_ns, line=line, frame_id=frame_id)

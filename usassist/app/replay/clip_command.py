@@ -1,0 +1,128 @@
+"""The command ``usassist replay``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from usassist.app.engines import FolderOption
+from usassist.app.options import (
+    BackendOption,
+    ConfigOption,
+    EngineOption,
+    JsonOption,
+    PointOption,
+    PrecisionOption,
+    ThreadsOption,
+    complain,
+    resolve_demo,
+)
+from usassist.app.replay.session_command import is_session, refuse, replay_folder
+from usassist.config import load_config
+from usassist.errors import UsageError
+
+__all__ = ["replay"]
+
+
+def replay(
+    clip: Annotated[
+        str, typer.Argument(help="Video file, folder of pictures, recorded session, demo, phantom:… or null:…")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Session folder, new or empty [default: out/SESSION]; of a session the video.")
+    ] = None,
+    engine: EngineOption = None,
+    backend: BackendOption = None,
+    precision: PrecisionOption = None,
+    point: PointOption = None,
+    threads: ThreadsOption = None,
+    engines: FolderOption = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Answer every frame as fast as possible.")] = False,
+    repeat: Annotated[bool, typer.Option("--repeat", help="Start again at the end.")] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
+    crop: Annotated[str, typer.Option(help="Scan area: auto, none or X1,Y1,X2,Y2.")] = "auto",
+    calibration: Annotated[str | None, typer.Option(help="Geometry calibration: name or file.")] = None,
+    overlay_video: Annotated[bool, typer.Option("--overlay-video", help="Also write overlay.mkv.")] = False,
+    window: Annotated[bool, typer.Option("--window", help="Also show the overlay in a window.")] = False,
+    bus: Annotated[str | None, typer.Option(help="Publish here, so that overlay and panel can watch.")] = None,
+    speed: Annotated[float | None, typer.Option(help="Of a session: 2 is twice as fast as it was.")] = None,
+    from_s: Annotated[float | None, typer.Option("--from", help="Of a session: begin there, s.")] = None,
+    to_s: Annotated[float | None, typer.Option("--to", help="Of a session: end there, s.")] = None,
+    page: Annotated[bool, typer.Option("--page", help="Of a session: serve the page in the browser.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Play a clip through the live path (crop, engine, bus, recorder, overlay), or send a recorded session."""
+    if is_session(clip):
+        own: dict[str, object] = {
+            "engine": engine,
+            "backend": backend,
+            "precision": precision,
+            "point": point,
+            "threads": threads,
+        }
+        own |= {"engines": engines, "count": count, "calibration": calibration}
+        own["crop"] = None if crop == "auto" else crop
+        refuse("a recorded session is sent as it was recorded, and usassist rerun runs it again", own)
+        code = replay_folder(
+            Path(clip),
+            out=out,
+            overlay_video=overlay_video,
+            window=window,
+            page=page,
+            bus=bus,
+            fast=fast,
+            speed=speed,
+            from_s=from_s,
+            to_s=to_s,
+            repeat=repeat,
+            config=config,
+            as_json=as_json,
+        )
+        raise typer.Exit(code)
+    refuse("this is no recorded session", {"speed": speed, "from": from_s, "to": to_s, "page": page or None})
+    from usassist.app.replay.clip import replay as run_replay
+    from usassist.app.report import BarProgress, print_outcome
+    from usassist.app.streaming import StreamOptions
+    from usassist.config import has_display
+
+    settings = load_config(config)
+    if window and not has_display():
+        raise UsageError("there is no display for a window here; use --overlay-video, or the panel in a browser")
+    source, calibration = resolve_demo(clip, calibration)
+    options = StreamOptions(
+        source=source,
+        bus=bus or "",
+        engine=engine or settings.stream.engine,
+        engines=None if engines is None else str(engines.resolve()),
+        backend=backend or settings.stream.backend,
+        precision=precision or settings.stream.precision,
+        point=point or settings.stream.point,
+        threads=settings.stream.threads if threads is None else threads,
+        fast=fast,
+        repeat=repeat,
+        count=count,
+        crop=crop,
+        calibration=calibration,
+        max_age_ms=settings.stream.max_age_ms,
+    )
+    folder = out if out is not None else Path("out") / options.session_id
+    with BarProgress(quiet=as_json) as progress:
+        outcome = run_replay(
+            options,
+            folder,
+            overlay_video=overlay_video,
+            window=window,
+            progress=progress,
+            reserve_mb=settings.record.reserve_mb,
+        )
+    if as_json:
+        typer.echo(json.dumps(outcome.summary | {"files": outcome.files}, indent=2))
+    else:
+        print_outcome(outcome)
+    if outcome.error is not None:
+        complain(outcome.error)
+    raise typer.Exit(outcome.exit_code)

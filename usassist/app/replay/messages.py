@@ -1,0 +1,239 @@
+"""The messages of a recorded session, in order and with their pixels, and how they are moved into the present.
+
+What is missing in the recording is missing here too: a frame whose pixels are lost is left out, and a result that
+never arrived does not come. All stamps of one round are moved by the same time, so that every age and every latency is
+what it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from usassist.bus import (
+    EngineBody,
+    HealthBody,
+    LoggedMessage,
+    MarkBody,
+    Message,
+    SessionBody,
+    SessionState,
+    frame_from,
+    result_from,
+)
+from usassist.errors import MessageError
+from usassist.records import Frame, Result
+from usassist.session import Session, whole_message
+from usassist.session.pictures import Picture
+
+__all__ = ["Item", "Move", "Span", "read_items"]
+
+_LOOK_AHEAD = 256  # messages: frames and the rest come to a recorder on two ways, and may overtake one another
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Item:
+    """One message on its way.
+
+    Attributes
+    ----------
+    t_ns : when it was published, monotonic ns of the recording
+    topic : its name
+    content : a frame, a result, or the body of another message
+    """
+
+    t_ns: int
+    topic: str
+    content: Frame | Result | msgspec.Struct
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A part of a recording, in seconds from its first frame.
+
+    Attributes
+    ----------
+    from_s, to_s : begin and end; None = to the end
+    """
+
+    from_s: float = 0.0
+    to_s: float | None = None
+
+    def holds(self, t_ns: int, t_first_ns: int) -> bool:
+        """True when a frame that was captured then belongs to it."""
+        since_s = (t_ns - t_first_ns) / 1e9
+        return since_s >= self.from_s and (self.to_s is None or since_s < self.to_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """How messages of one round come into the present.
+
+    Attributes
+    ----------
+    shift_ns : added to every stamp
+    id_offset : added to every frame number, because these rise from round to round
+    source : what the session is said to show
+    keeps_time : False where it is played faster or slower than it was, so that ages mean nothing
+    frame_count : that the session will give, None where that is not known
+    """
+
+    shift_ns: int
+    id_offset: int
+    source: str
+    keeps_time: bool
+    frame_count: int | None
+
+    def frame(self, frame: Frame) -> Frame:
+        """A frame with its stamps and its number moved."""
+        return dataclasses.replace(
+            frame,
+            frame_id=frame.frame_id + self.id_offset,
+            t_capture_ns=frame.t_capture_ns + self.shift_ns,
+            t_decoded_ns=self._later(frame.t_decoded_ns),
+            t_cropped_ns=self._later(frame.t_cropped_ns),
+        )
+
+    def result(self, result: Result) -> Result:
+        """A result likewise."""
+        return dataclasses.replace(
+            result,
+            frame_id=result.frame_id + self.id_offset,
+            t_capture_ns=result.t_capture_ns + self.shift_ns,
+            t_infer_start_ns=self._later(result.t_infer_start_ns),
+            t_infer_end_ns=self._later(result.t_infer_end_ns),
+            t_input_ns=self._later(result.t_input_ns),
+            t_output_ns=self._later(result.t_output_ns),
+        )
+
+    def session(self, body: SessionBody, last_frame_id: int) -> SessionBody:
+        """A session that says that it is a recording; it runs until its replay has ended."""
+        signal = body.signal
+        if signal is not None:
+            signal = msgspec.structs.replace(
+                signal,
+                t_since_ns=signal.t_since_ns + self.shift_ns,
+                t_last_grab_ns=self._later(signal.t_last_grab_ns),
+            )
+        return msgspec.structs.replace(
+            body,
+            state=SessionState.RUNNING,
+            reason="",
+            source=self.source,
+            realtime=body.realtime and self.keeps_time,
+            frame_count=self.frame_count,
+            last_frame_id=last_frame_id,
+            signal=signal,
+        )
+
+    def mark(self, body: MarkBody) -> MarkBody:
+        """A mark on the frame as it is numbered now."""
+        return msgspec.structs.replace(
+            body, frame_id=body.frame_id + self.id_offset, t_mark_ns=body.t_mark_ns + self.shift_ns
+        )
+
+    def _later(self, stamp_ns: int | None) -> int | None:
+        return None if stamp_ns is None else stamp_ns + self.shift_ns
+
+
+@dataclass(slots=True)
+class _Pixels:
+    """Looks up the pixels of one frame after the other; both come in the same order."""
+
+    pictures: Iterator[tuple[int, Picture | None]]
+    ahead: tuple[int, Picture | None] | None = field(default=None)
+
+    def of(self, frame_id: int) -> Picture | None:
+        while self.ahead is None or self.ahead[0] < frame_id:
+            self.ahead = next(self.pictures, None)
+            if self.ahead is None:
+                return None
+        return self.ahead[1] if self.ahead[0] == frame_id else None
+
+
+def read_items(session: Session, span: Span, problems: list[str]) -> Iterator[Item]:
+    """The messages of a part of a session, in the order of their publication.
+
+    What late joiners must know, the last ``engine`` and ``session`` before the part begins, comes first. Of the health
+    messages only those of the stream are given: the recorder and the page of back then are not running now.
+
+    Parameters
+    ----------
+    session : opened
+    span : the part; results belong to it with their frames
+    problems : gets one line for everything that cannot be sent
+
+    Raises
+    ------
+    SessionError
+        If there are no messages.
+    """
+    if not session.frames:
+        return
+    t_first_ns = session.frames[0].t_capture_ns
+    pixels = _Pixels((line.frame_id, image) for line, image in session.pictures(problems))
+    before: dict[str, Item] = {}
+    begun = False
+    log = session.log()
+    for record in _in_order(log, problems):
+        message = whole_message(record)
+        if not span.holds(_about_ns(message, t_first_ns, span), t_first_ns):
+            if not begun and message.topic.name in ("engine", "session"):
+                before[message.topic.name] = _item(message)
+            continue
+        if record.without_pixels:
+            image = pixels.of(message.body.frame_id)
+            if image is None:
+                problems.append(f"frame {message.body.frame_id} has no pixels and is left out")
+                continue
+            try:
+                message = whole_message(record, image)
+            except MessageError as error:
+                problems.append(f"frame {message.body.frame_id} is left out: {error}")
+                continue
+        if isinstance(message.body, HealthBody) and message.body.process != "stream":
+            continue
+        item = _item(message)
+        if not begun:
+            begun = True
+            yield from (dataclasses.replace(known, t_ns=item.t_ns) for known in before.values())
+        yield item
+    problems += [f"bus.log is damaged at byte {position}" for position in log.damaged_at]
+
+
+def _in_order(log: Iterable[LoggedMessage], problems: list[str]) -> Iterator[LoggedMessage]:
+    """The messages that can be read, in the order in which they were published."""
+    waiting: list[tuple[int, int, LoggedMessage]] = []
+    for number, record in enumerate(log):
+        try:
+            t_publish_ns = whole_message(record).t_publish_ns
+        except MessageError as error:
+            problems.append(f"bus.log: {error}")
+            continue
+        heapq.heappush(waiting, (t_publish_ns, number, record))
+        if len(waiting) > _LOOK_AHEAD:
+            yield heapq.heappop(waiting)[2]
+    while waiting:
+        yield heapq.heappop(waiting)[2]
+
+
+def _about_ns(message: Message, t_first_ns: int, span: Span) -> int:
+    """The moment that decides whether a message belongs to a part: of a frame or result the capture.
+
+    What was published before the first frame belongs to the beginning.
+    """
+    if message.topic.name in ("frame", "result"):
+        return int(message.body.t_capture_ns)
+    if isinstance(message.body, EngineBody | SessionBody | HealthBody | MarkBody) and span.from_s <= 0.0:
+        return max(message.t_publish_ns, t_first_ns)
+    return message.t_publish_ns
+
+
+def _item(message: Message) -> Item:
+    name = message.topic.name
+    content = frame_from(message) if name == "frame" else result_from(message) if name == "result" else message.body
+    return Item(t_ns=message.t_publish_ns, topic=name, content=content)

@@ -1,0 +1,132 @@
+"""A recording against a rerun of it, frame by frame: what is compared, what is left out, what is missing.
+
+Only what the engine was asked for can be compared: a frame that was dropped, came too late, or was interrupted has no
+answer in the recording, and is counted and left out. A picture that was not live must be not live again. Where the
+recorder covered text, the engine saw other pixels than the recording holds: such frames are compared, but listed
+apart, and they decide nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+
+from usassist.app.rerun.fields import FieldApart, Rules, Verdict, compare_fields
+from usassist.app.rerun.outcome import Comparison, FrameApart, Side, amount_words
+from usassist.records import Cause, Result, ResultState
+
+__all__ = ["compare_sessions"]
+
+
+def compare_sessions(recorded: Side, again: Side, exact: Rules, tolerant: Rules, *, same_machine: bool) -> Comparison:
+    """Compare every result of a recording with that of the same frame of a rerun.
+
+    Parameters
+    ----------
+    recorded, again : the recording, and the rerun of its frames
+    exact, tolerant : rules for two results of the same engine and back end, and for others
+    same_machine : False where even the same back end may round otherwise; then all is compared within tolerances
+    """
+    outcome = Comparison()
+    before, after = _by_frame(recorded, outcome, "the recording"), _by_frame(again, outcome, "the rerun")
+    _look_for_missing(recorded, again, before, after, outcome)
+    for frame_id in recorded.frame_ids:
+        old, new = before.get(frame_id), after.get(frame_id)
+        if old is None or new is None:
+            continue
+        if not (old.state.is_answer or old.cause is Cause.NOT_LIVE):
+            outcome.left_out[str(old.cause)] += 1
+            continue
+        outcome.not_live += old.cause is Cause.NOT_LIVE
+        must_equal = same_machine and (old.engine_id, old.backend) == (new.engine_id, new.backend)
+        fields = compare_fields(old, new, exact if must_equal else tolerant)
+        covered = frame_id in recorded.covered
+        outcome.covered_frames += covered
+        outcome.exact += must_equal and not covered
+        outcome.tolerant += not must_equal and not covered
+        for name, apart in fields.items():
+            (outcome.covered if covered else outcome.fields)[name].add(frame_id, apart)
+        if any(apart.verdict is Verdict.DIFFERS for apart in fields.values()):
+            found = outcome.covered_differences if covered else outcome.differences
+            found.append(_describe(old, new, fields))
+    for found in (outcome.differences, outcome.covered_differences):
+        found.sort(key=lambda item: (tuple(-part for part in item.weight), item.frame_id))
+    if not outcome.compared + outcome.covered_frames:
+        outcome.faults.append("no frame has an answer in both, so there is nothing to compare")
+    return outcome
+
+
+def _by_frame(side: Side, outcome: Comparison, whose: str) -> dict[int, Result]:
+    """The result of each frame; two for the same frame are a fault."""
+    results: dict[int, Result] = {}
+    for result in side.results:
+        if result.frame_id in results:
+            outcome.faults.append(f"frame {result.frame_id} has two results in {whose}")
+        results.setdefault(result.frame_id, result)
+    return results
+
+
+def _look_for_missing(
+    recorded: Side, again: Side, before: Mapping[int, Result], after: Mapping[int, Result], outcome: Comparison
+) -> None:
+    frames, frames_again = set(recorded.frame_ids), set(again.frame_ids)
+    unanswered = [frame_id for frame_id in recorded.frame_ids if frame_id not in before]
+    told = recorded.gaps.get("result", 0) + (len(_tail(recorded, before)) if recorded.broken_off else 0)
+    _tell(outcome, unanswered, told, "no result in the recording")
+    told = recorded.gaps.get("frame", 0) + (len(before.keys() - frames) if recorded.broken_off else 0)
+    _tell(outcome, sorted(before.keys() - frames), told, "a result in the recording, but no picture")
+    for ids, words in (
+        (frames - frames_again, "in the recording and not in the rerun"),
+        (frames_again - frames, "in the rerun and not in the recording"),
+        ((frames & frames_again) - after.keys(), "without a result in the rerun"),
+        (after.keys() - frames_again, "without a picture in the rerun, but with a result"),
+    ):
+        if ids:
+            outcome.faults.append(f"{_frames(sorted(ids))} {words}")
+
+
+def _tail(side: Side, results: Mapping[int, Result]) -> list[int]:
+    """Frames at the end, after the last one that has a result."""
+    last = max((frame_id for frame_id in side.frame_ids if frame_id in results), default=-1)
+    return [frame_id for frame_id in side.frame_ids if frame_id > last]
+
+
+def _tell(outcome: Comparison, ids: list[int], told: int, words: str) -> None:
+    """What the recording itself says is missing is told; what it does not know of is a fault."""
+    if ids:
+        (outcome.missing if len(ids) <= told else outcome.faults).append(f"{_frames(ids)} with {words}")
+
+
+def _frames(ids: Iterable[int]) -> str:
+    """``frame 7``, or ``3 frames (7, 8, 9)`` with the first few by name."""
+    ids = list(ids)
+    names = ", ".join(map(str, ids[:5])) + (", …" if len(ids) > 5 else "")
+    return f"frame {names}" if len(ids) == 1 else f"{len(ids)} frames ({names})"
+
+
+def _describe(recorded: Result, again: Result, fields: Mapping[str, FieldApart]) -> FrameApart:
+    differing = {name: apart for name, apart in fields.items() if apart.verdict is Verdict.DIFFERS}
+    parts = []
+    if recorded.state is not again.state:
+        parts.append(f"{_state(recorded)} became {_state(again)}")
+    elif "findings" in differing:
+        parts.append(f"{len(recorded.detections)} findings became {len(again.detections)}")
+    parts += [
+        name if apart.amount is None else amount_words(name, apart.amount)
+        for name, apart in differing.items()
+        if name not in ("state", "findings")
+    ]
+    grave = sum(name in differing for name in ("frame", "state", "findings"))
+    amount = functools.reduce(max, (apart.amount or 0.0 for apart in differing.values()), 0.0)
+    return FrameApart(
+        frame_id=recorded.frame_id,
+        words=", ".join(parts) or "findings",
+        weight=(grave, amount),
+        recorded=recorded,
+        again=again,
+    )
+
+
+def _state(result: Result) -> str:
+    words = str(result.state if result.state is not ResultState.NO_RESULT else result.cause)
+    return words.replace("_", " ")

@@ -1,0 +1,181 @@
+"""Frames of a session folder: the lines of ``frames.jsonl``, and the pictures that they belong to.
+
+A picture belongs to the line whose frame number its time stamp gives, so that none stands for another where one is
+lost. A picture whose check sum is wrong is lost: FFmpeg would paint over the damage and say nothing. What the recorder
+covered (text that the scanner burnt in) stays covered: it is no text any more, so frames that come from here have no
+boxes of text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from fractions import Fraction
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import cv2  # before av: in the other order cv2.imshow hangs in this process
+
+# isort: split
+import av
+import av.error
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from usassist.errors import SourceError, SourceFormatError
+from usassist.records import Frame, PictureState
+from usassist.sources.checksums import SliceCheck
+
+__all__ = ["FrameLine", "frame_of", "read_frame_lines", "read_pixels"]
+
+UInt8Array = npt.NDArray[np.uint8]
+
+_FASTEST_HZ = 400  # a file keeps time in ms; beyond this rate two frames may have the same, and their order counts
+
+
+class FrameLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of ``frames.jsonl``: a frame without its pixels, and where these are."""
+
+    frame_id: int
+    t_capture_ns: int
+    file: str
+    channels: int
+    roi_xyxy_px: tuple[int, int, int, int]
+    spacing_rc_mm: tuple[float, float] | None = None
+    spacing_rel_sd: float | None = None
+    calibration_id: str | None = None
+    pts: int | None = None
+    time_base: str | None = None
+    t_decoded_ns: int | None = None
+    t_cropped_ns: int | None = None
+    picture: PictureState = PictureState.LIVE
+    picture_reason: str = ""
+
+    @property
+    def t_given_ns(self) -> int:
+        """When the source had the frame ready, which is never before it was captured."""
+        return max(self.t_capture_ns, self.t_decoded_ns or 0, self.t_cropped_ns or 0)
+
+
+def read_frame_lines(folder: Path) -> list[FrameLine]:
+    """The lines of ``frames.jsonl``, in order.
+
+    Raises
+    ------
+    SourceError
+        If the folder holds no recorded session.
+    SourceFormatError
+        If a line is damaged, if frame numbers do not rise, or if there is no frame.
+    """
+    path = folder / "frames.jsonl"
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{folder} holds no recorded session ({error.strerror}); name a session folder") from error
+    lines: list[FrameLine] = []
+    for number, raw in enumerate(text.splitlines(), 1):
+        try:
+            line = msgspec.json.decode(raw, type=FrameLine)
+        except msgspec.DecodeError as error:
+            if number == text.count(b"\n") + 1:
+                break  # the recorder was stopped in the middle of a line
+            raise SourceFormatError(
+                f"{path} is damaged in line {number}: {error}; the recording cannot be played"
+            ) from error
+        if lines and line.frame_id <= lines[-1].frame_id:
+            raise SourceFormatError(
+                f"{path} has frame {line.frame_id} in line {number} after frame {lines[-1].frame_id}; frame numbers "
+                "rise, so the recording cannot be played"
+            )
+        lines.append(line)
+    if not lines:
+        raise SourceFormatError(f"the session in {folder} holds no frame; nothing was recorded")
+    return lines
+
+
+def read_pixels(folder: Path, lines: Sequence[FrameLine]) -> Generator[tuple[FrameLine, UInt8Array], None, None]:
+    """Each line with its picture, uint8 (H, W) or (H, W, 3) RGB; lines whose picture is lost are left out.
+
+    Raises
+    ------
+    SourceError
+        When a video file breaks off.
+    """
+    for file, group in groupby(lines, lambda line: line.file):
+        of_file = list(group)
+        index_of = {line.frame_id: index for index, line in enumerate(of_file)}
+        following = 0
+        with closing(_decode(folder / Path(file).name)) as pictures:
+            for frame_id, image in pictures:
+                index: int | None = following
+                if frame_id is not None:  # else it has no time stamp, and its order must do
+                    near = (index_of.get(frame_id + step) for step in (0, 1, -1))
+                    index = next((item for item in near if item is not None and item >= following), None)
+                if index is None or index >= len(of_file):
+                    continue  # no line tells of this picture
+                following = index + 1
+                yield of_file[index], image
+
+
+def frame_of(
+    line: FrameLine,
+    image: UInt8Array,
+    *,
+    session_id: str,
+    source_id: str,
+    frame_id: int,
+    stamps_ns: tuple[int, int | None, int | None],
+) -> Frame:
+    """A line and its picture as a frame.
+
+    Parameters
+    ----------
+    line, image : as :func:`read_pixels` gives them
+    session_id, source_id, frame_id : of the frame
+    stamps_ns : captured, decoded, cropped
+    """
+    if line.channels == 3 and image.ndim == 2:
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
+    return Frame(
+        session_id=session_id,
+        source_id=source_id,
+        frame_id=frame_id,
+        t_capture_ns=stamps_ns[0],
+        image=image,
+        roi_xyxy_px=line.roi_xyxy_px,
+        spacing_rc_mm=line.spacing_rc_mm,
+        spacing_rel_sd=line.spacing_rel_sd,
+        calibration_id=line.calibration_id,
+        pts=line.pts,
+        time_base=None if line.time_base is None else Fraction(line.time_base),
+        t_decoded_ns=stamps_ns[1],
+        t_cropped_ns=stamps_ns[2],
+        picture=line.picture,
+        picture_reason=line.picture_reason,
+    )
+
+
+def _decode(path: Path) -> Generator[tuple[int | None, UInt8Array], None, None]:
+    """The pictures of one file, each with the frame number that its time stamp gives, None where it gives none."""
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            rate_hz = stream.average_rate
+            if rate_hz is not None and rate_hz > _FASTEST_HZ:
+                rate_hz = None
+            for frame in _undamaged(container, stream):
+                stamped = rate_hz is not None and frame.pts is not None and frame.time_base is not None
+                image = frame.to_ndarray(format="gray" if frame.format.name == "gray" else "rgb24")
+                frame_id = round(frame.pts * frame.time_base * rate_hz) if stamped else None
+                yield frame_id, np.asarray(image, np.uint8)
+    except (OSError, av.error.FFmpegError, IndexError) as error:
+        raise SourceError(f"{path} breaks off: {error}; what came before it was played") from error
+
+
+def _undamaged(container: Any, stream: Any) -> Iterator[Any]:
+    check = SliceCheck() if stream.codec_context.name == "ffv1" else None
+    for packet in container.demux(stream):
+        if check is None or not packet.size or check.passes(bytes(packet)):
+            yield from packet.decode()
