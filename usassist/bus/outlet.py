@@ -20,7 +20,8 @@ from usassist.errors import BusError
 
 __all__ = ["ArchiveOutlet", "FrameViewers", "bind"]
 
-_ARCHIVE_BYTES = 12 * 2**20  # that wait for all archives together, while none stands still
+_ARCHIVE_BYTES = 4 * 2**20  # that wait for one archive; it takes more into its own memory
+_SHORTEST_QUEUE = 2
 _LONGEST_QUEUE = 256
 _SUBSCRIPTION_LIMIT_BYTES = 1024
 _HEARTBEAT_MS, _HEARTBEAT_LIMIT_MS = 3_000, 10_000
@@ -86,7 +87,10 @@ class FrameViewers:
 
 
 class ArchiveOutlet:
-    """One lane for archives: knows how many listen, and shares what may wait among them.
+    """One lane for archives: knows how many listen.
+
+    How many messages may wait is settled at the beginning. libzmq does not send on a connection whose limit is lowered
+    later: its other end confirms messages in steps that follow from the limit that it was made with.
 
     Parameters
     ----------
@@ -94,7 +98,7 @@ class ArchiveOutlet:
     mark : the subscription by which archives are counted
     lossless : a full queue makes ``send`` wait
     timeout_ms : for how long
-    message_bytes : size of the largest message, to begin with
+    message_bytes : size of a message, from which the queue follows
     """
 
     def __init__(
@@ -103,15 +107,14 @@ class ArchiveOutlet:
         self._socket = socket
         self._mark = mark
         self._flags = 0 if lossless else zmq.NOBLOCK
-        self._queue = 0
-        self._message_bytes = message_bytes
         self._listeners = 0
         self._subscriptions = 0
         # VERBOSER: each archive's coming and going is told, not only the first of its kind and the last.
         socket.set(zmq.XPUB_VERBOSER, 1)
         socket.set(zmq.XPUB_NODROP, int(lossless))
         socket.set(zmq.SNDTIMEO, timeout_ms)
-        self._share()
+        queue = _ARCHIVE_BYTES // max(1, message_bytes)
+        socket.set(zmq.SNDHWM, min(max(_SHORTEST_QUEUE, queue), _LONGEST_QUEUE))
 
     @property
     def is_heard(self) -> bool:
@@ -120,15 +123,12 @@ class ArchiveOutlet:
 
     def look(self, timeout_ms: int = 0) -> int:
         """How many archives listen; waits for a change when none is known yet."""
-        before = self._listeners
         while self._socket.poll(timeout_ms) if timeout_ms else _is_readable(self._socket):
             told, timeout_ms = self._socket.recv(), 0
             change = {1: 1, 0: -1}.get(told[0] if told else -1, 0)
             self._subscriptions = max(0, self._subscriptions + change)
             if told[1:] == self._mark:
                 self._listeners = max(0, self._listeners + change)
-        if self._listeners != before:
-            self._share()
         return self._listeners
 
     def send(self, data: bytearray) -> None:
@@ -139,18 +139,7 @@ class ArchiveOutlet:
         zmq.Again
             If lossless, and one has taken nothing for too long.
         """
-        if len(data) > self._message_bytes:
-            self._message_bytes = len(data)
-            self._share()
         self._socket.send(data, self._flags, copy=False)
-
-    def _share(self) -> None:
-        # One more than the queue is half sent. A queue that is shortened keeps what it holds.
-        share = _ARCHIVE_BYTES // max(1, self._listeners) // max(1, self._message_bytes) - 1
-        queue = min(max(1, share), _LONGEST_QUEUE)
-        if queue != self._queue:
-            self._queue = queue
-            self._socket.set(zmq.SNDHWM, queue)
 
 
 def _is_readable(socket: zmq.Socket[Any]) -> bool:

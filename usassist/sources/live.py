@@ -95,6 +95,7 @@ class LiveSource(Closing):
         self._search_again_ns = 0
         self._next_id = 0
         self._skipped = 0
+        self._last_number: int | None = None
         self._last_grab_ns: int | None = None
         self._signal = Signal(
             state=PictureState.LOST, reason="waiting for the first picture", t_since_ns=self._clock.now_ns()
@@ -125,10 +126,13 @@ class LiveSource(Closing):
         while not self._closed.is_set() and (self._options.count is None or given < self._options.count):
             self._feed.look_after()
             grab, skipped = self._feed.take(_WAIT_S)
+            if grab is not None and self._last_number is not None and grab.number > self._last_number:
+                skipped = grab.number - self._last_number - 1  # with those that the input itself has passed over
             self._skipped += skipped
             if grab is None:
                 self._hear_silence()
                 continue
+            self._last_number = grab.number
             self._next_id += skipped if self._roi is not None else 0
             frame = self._look_at(grab)
             if frame is not None:

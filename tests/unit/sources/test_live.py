@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -154,6 +155,23 @@ def test_a_grey_picture_is_given_as_one_plane_and_one_with_colour_in_it_as_three
     np.testing.assert_array_equal(frames[-11].image, screens[19][y1:y2, x1:x2, 0])
     np.testing.assert_array_equal(frames[-1].image, screens[29][y1:y2, x1:x2])
     assert all(frame.t_cropped_ns is not None for frame in frames)
+
+
+def test_pictures_that_the_input_passed_over_are_gaps_in_the_frame_ids(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grabs = ScriptedGrabber.grabs
+
+    def with_a_gap(self: ScriptedGrabber) -> Iterator[Grab]:
+        for grab in grabs(self):
+            yield grab if grab.number < 25 else dataclasses.replace(grab, number=grab.number + 3)
+
+    monkeypatch.setattr(ScriptedGrabber, "grabs", with_a_gap)
+    frames, source, _ = play([screen(i) for i in range(40)])
+    steps = np.diff([frame.frame_id for frame in frames])
+    assert sorted(set(steps.tolist())) == [1, 4]
+    assert np.count_nonzero(steps == 4) == 1
+    assert source.signal.skipped == 3
 
 
 def test_a_frozen_picture_is_given_with_that_word_on_it(play: Play) -> None:
