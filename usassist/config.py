@@ -23,11 +23,13 @@ __all__ = [
     "Config",
     "EngineConfig",
     "PanelConfig",
+    "RecordConfig",
     "StreamConfig",
     "cache_dir",
     "data_dir",
     "from_table",
     "has_display",
+    "keys_dir",
     "load_config",
     "resource_dir",
     "runtime_dir",
@@ -64,8 +66,8 @@ class BusConfig:
 
     Attributes
     ----------
-    address : where overlay and panel listen: ``ipc`` for a private folder of this user, or ``tcp://127.0.0.1:PORT``
-        (four ports from there on)
+    address : where overlay and panel listen: ``ipc`` for a private folder of this user, ``tcp://127.0.0.1:PORT``
+        (five ports from there on), or, with keys, ``tcp://HOST:PORT``; see ``docs/bus.md``
     """
 
     address: str = "ipc"
@@ -84,6 +86,18 @@ class PanelConfig:
     host: str = "127.0.0.1"
     port: int = 7860
     jpeg_quality: int = 85
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordConfig:
+    """Table ``[record]``: what is kept of a stream.
+
+    Attributes
+    ----------
+    reserve_mb : room that a recording leaves on its disk, in MiB; it ends in order before it takes that too
+    """
+
+    reserve_mb: int = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +121,7 @@ class Config:
     bus: BusConfig = field(default_factory=BusConfig)
     panel: PanelConfig = field(default_factory=PanelConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    record: RecordConfig = field(default_factory=RecordConfig)
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -130,15 +145,21 @@ def load_config(path: Path | None = None) -> Config:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"settings file {path} cannot be read: {error}; mend it or leave out --config") from error
-    tables = {"stream": StreamConfig, "bus": BusConfig, "panel": PanelConfig, "engine": EngineConfig}
+    tables = {
+        "stream": StreamConfig,
+        "bus": BusConfig,
+        "panel": PanelConfig,
+        "engine": EngineConfig,
+        "record": RecordConfig,
+    }
     unknown = sorted(document.keys() - tables.keys())
     if unknown:
         raise ConfigError(f"settings file {path}: unknown table {unknown[0]}; known: {', '.join(tables)}")
-    stream, bus, panel, engine = (
+    stream, bus, panel, engine, record = (
         from_table(kind, document.get(name, {}), where=f"settings file {path}, table {name}")
         for name, kind in tables.items()
     )
-    return Config(stream=stream, bus=bus, panel=panel, engine=engine)
+    return Config(stream=stream, bus=bus, panel=panel, engine=engine, record=record)
 
 
 def from_table(kind: type[Any], table: dict[str, Any], *, where: str) -> Any:
@@ -164,7 +185,7 @@ def from_table(kind: type[Any], table: dict[str, Any], *, where: str) -> Any:
 
 
 def resource_dir(name: str) -> Path:
-    """The folder ``engines``, ``calibration`` or ``demo``: of the wheel when installed, else of the checkout.
+    """The folder ``engines``, ``calibration``, ``demo`` or ``bench``: of the wheel, or else of the checkout.
 
     Raises
     ------
@@ -231,6 +252,27 @@ def cache_dir() -> Path:
         folder = (Path(base) if os.path.isabs(base) else Path(os.path.expanduser("~")) / ".cache") / "usassist"
     remedy = f"chmod 700 {folder}, or name another folder with USASSIST_CACHE"
     return _private_dir(folder, "cache folder", remedy)
+
+
+def keys_dir() -> Path:
+    """The folder of this user's keys for streams on other machines, which only this user can enter (mode 0700).
+
+    The environment variable ``USASSIST_KEYS`` names it; else it is ``usassist/keys`` in ``XDG_CONFIG_HOME`` or
+    ``~/.config``.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be made, belongs to somebody else, is a symbolic link, or others may enter it.
+    """
+    named = os.environ.get("USASSIST_KEYS")
+    if named:
+        folder = Path(named).absolute()
+    else:
+        base = os.environ.get("XDG_CONFIG_HOME", "")
+        config = Path(base) if os.path.isabs(base) else Path(os.path.expanduser("~")) / ".config"
+        folder = config / "usassist" / "keys"
+    return _private_dir(folder, "folder of keys", f"chmod 700 {folder}, or name another folder with USASSIST_KEYS")
 
 
 def _private_dir(folder: Path, what: str, remedy: str) -> Path:

@@ -2,7 +2,8 @@
 
 The stream, the recorder, the page and the window are processes of their own. One that dies is replaced at once by one
 that stands by, warm; the others go on. A stream that was replaced is a new session, and gets a new recorder with a new
-folder: what was recorded before is closed and readable.
+folder: what was recorded before is closed and readable. A recorder that has said why it stops, as it does on a full
+disk, is not replaced: the stream goes on without one, and nothing begins to record again by itself.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from usassist.app.processes import Child
+from usassist.app.facts import recording_facts
+from usassist.app.posts import Post
 from usassist.app.sockets import private_bus
 from usassist.app.streaming import StreamOptions, new_session_id
-from usassist.config import PanelConfig
+from usassist.config import PanelConfig, RecordConfig
 from usassist.errors import UsAssistError
+from usassist.sinks.keeper import mebibytes
 
 __all__ = ["LiveOptions", "LiveReport", "run_live"]
 
@@ -30,8 +33,7 @@ logger = logging.getLogger(__name__)
 _READY_S = 60.0
 _FINISH_S = 20.0
 _LOOK_EVERY_S = 0.1
-_CALM_S = 10.0  # a process that lived so long has not died at once
-_PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0)  # before one that dies again and again is replaced
+_SIZE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +46,14 @@ class LiveOptions:
     record_into : folder in which every session gets a folder; None = nothing is recorded
     panel : where the page listens; None = no page
     window : also show the overlay in a window
+    reserve_mb : room that recordings leave on their disk, MiB
     """
 
     stream: StreamOptions
     record_into: Path | None
     panel: PanelConfig | None
     window: bool = False
+    reserve_mb: int = RecordConfig().reserve_mb
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +64,8 @@ class LiveReport:
     ----------
     sessions : ids in order; more than one where the stream had to be replaced
     folders : what was recorded
+    recorded_bytes : size of what lies in them
+    recording_stopped : why nothing more was recorded before the end; empty where that did not happen
     restarts : name of a process → how often it was replaced
     summary : of the last session
     problems : lines that processes ended with
@@ -67,74 +73,11 @@ class LiveReport:
 
     sessions: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
+    recorded_bytes: int = 0
+    recording_stopped: str = ""
     restarts: dict[str, int] = field(default_factory=dict)
     summary: dict[str, Any] | None = None
     problems: list[str] = field(default_factory=list)
-
-
-class _Post:
-    """One row of the table: a process that is kept running.
-
-    Parameters
-    ----------
-    name : of the child
-    options : gives what a new one begins with
-    spare : keep one that has imported everything and waits
-    """
-
-    def __init__(self, name: str, options: Callable[[], dict[str, Any]], *, spare: bool) -> None:
-        self.name = name
-        self._options = options
-        self._keep_spare = spare
-        self._spare: Child | None = Child(name) if spare else None
-        self.child: Child | None = None
-        self.over = False  # it ended by itself, as it may
-        self.problem = ""
-        self.summary: dict[str, Any] | None = None  # its last word, where it has one
-        self._began_s = 0.0
-        self._deaths = 0
-        self._again_s = 0.0
-
-    def begin(self) -> None:
-        """Start it, or let the one that stands by take its place."""
-        child, self._spare = self._spare, None
-        self.child = child if child is not None and child.alive else Child(self.name)
-        self._began_s, self.problem = time.monotonic(), ""
-        self.child.begin(self._options())
-        if self._keep_spare:
-            self._spare = Child(self.name)
-
-    def died(self) -> bool:
-        """True once, when it has died; what it said last is kept."""
-        child = self.child
-        if child is None or child.alive:
-            return False
-        child.end(0.5)  # and with it what it said last has arrived
-        self.hear()
-        self.child = None
-        self._deaths = 1 if time.monotonic() - self._began_s > _CALM_S else self._deaths + 1
-        self._again_s = time.monotonic() + _PAUSES_S[min(self._deaths - 1, len(_PAUSES_S) - 1)]
-        return True
-
-    def hear(self) -> None:
-        """Take in what it has said since."""
-        while self.child is not None and (report := self.child.said()) is not None:
-            if report.event == "error":
-                self.problem = str(report.content["message"])
-            self.over = self.over or report.event == "done"
-            self.summary = report.content.get("summary", self.summary)
-
-    @property
-    def due(self) -> bool:
-        """True when a new one is to be started."""
-        return self.child is None and not self.over and time.monotonic() >= self._again_s
-
-    def end(self) -> None:
-        """End it and its spare."""
-        for child in (self._spare, self.child):
-            if child is not None:
-                child.end()
-        self._spare = self.child = None
 
 
 class _Session:
@@ -144,13 +87,15 @@ class _Session:
         self._options, self._bus, self._report = options, bus, report
         self._id = ""
         self._folders = 0
+        self._next_size_s = 0.0
+        self._facts = None if options.record_into is None else recording_facts(options.stream)
 
     def stream(self) -> dict[str, Any]:
         """Options of a new stream."""
         self._id, self._folders = new_session_id(), 0
         self._report.sessions.append(self._id)
         stream = dataclasses.replace(self._options.stream, bus=self._bus, session_id=self._id)
-        return dataclasses.asdict(stream) | {"archives": int(self._options.record_into is not None)}
+        return dataclasses.asdict(stream) | {"archives": int(self._records)}
 
     def record(self) -> dict[str, Any]:
         """Options of a new recorder: each has a folder of its own."""
@@ -158,7 +103,26 @@ class _Session:
         self._folders += 1
         name = self._id if self._folders == 1 else f"{self._id}-{self._folders}"
         self._report.folders.append(str(self._options.record_into / name))
-        return {"address": self._bus, "folder": self._report.folders[-1]}
+        return {
+            "address": self._bus,
+            "folder": self._report.folders[-1],
+            "facts": self._facts,
+            "reserve_mb": self._options.reserve_mb,
+        }
+
+    @property
+    def _records(self) -> bool:
+        return self._options.record_into is not None and not self._report.recording_stopped
+
+    def tell_size(self, *, at_end: bool = False) -> None:
+        """Look now and then how much is recorded, and log it."""
+        if not self._report.folders or (time.monotonic() < self._next_size_s and not at_end):
+            return
+        self._next_size_s = time.monotonic() + _SIZE_EVERY_S
+        if at_end:  # a recorder that found no room has made none
+            self._report.folders = [folder for folder in self._report.folders if Path(folder).is_dir()]
+        self._report.recorded_bytes = sum(_size(Path(folder)) for folder in self._report.folders)
+        logger.info("recorded so far: %s", mebibytes(self._report.recorded_bytes))
 
 
 def run_live(
@@ -194,32 +158,34 @@ def run_live(
         while not stop.wait(_LOOK_EVERY_S):
             posts["stream"].hear()
             _look_after(posts, report, say)
+            session.tell_size()
             if posts["stream"].summary is not None:  # the source has given all it was asked for
                 break
         report.summary = posts["stream"].summary
         _end_in_order(posts, report)
+        session.tell_size(at_end=True)
     return report
 
 
 @contextmanager
-def _posts(options: LiveOptions, bus: str, session: _Session) -> Iterator[dict[str, _Post]]:
-    posts: dict[str, _Post] = {}
+def _posts(options: LiveOptions, bus: str, session: _Session) -> Iterator[dict[str, Post]]:
+    posts: dict[str, Post] = {}
     try:
-        posts["stream"] = _Post("stream", session.stream, spare=True)
+        posts["stream"] = Post("stream", session.stream, spare=True)
         if options.record_into is not None:
-            posts["record"] = _Post("record", session.record, spare=True)
+            posts["record"] = Post("record", session.record, spare=True)
         if options.panel is not None:
             panel = dataclasses.asdict(options.panel)
-            posts["panel"] = _Post("panel", lambda: {"address": bus, "panel": panel}, spare=False)
+            posts["panel"] = Post("panel", lambda: {"address": bus, "panel": panel}, spare=False)
         if options.window:
-            posts["overlay"] = _Post("overlay", lambda: {"address": bus}, spare=False)
+            posts["overlay"] = Post("overlay", lambda: {"address": bus}, spare=False)
         yield posts
     finally:
         for post in posts.values():
             post.end()
 
 
-def _begin_all(posts: dict[str, _Post]) -> str:
+def _begin_all(posts: dict[str, Post]) -> str:
     """Start everything for the first time; gives the address of the page."""
     url = ""
     for post in posts.values():  # the stream first: it names the session
@@ -231,9 +197,15 @@ def _begin_all(posts: dict[str, _Post]) -> str:
     return url
 
 
-def _look_after(posts: dict[str, _Post], report: LiveReport, say: Callable[[str], None]) -> None:
+def _look_after(posts: dict[str, Post], report: LiveReport, say: Callable[[str], None]) -> None:
     for post in posts.values():
         if not post.died():
+            continue
+        if post.name == "record" and post.problem:  # it has said why: another one would fail alike
+            post.give_up()
+            report.recording_stopped = post.problem
+            report.problems.append(f"record: {post.problem}")
+            say(f"nothing more is recorded, and the stream goes on: {post.problem}")
             continue
         if post.over:
             say(f"the {post.name} has ended")
@@ -252,22 +224,29 @@ def _look_after(posts: dict[str, _Post], report: LiveReport, say: Callable[[str]
                 logger.warning("%s", error)
 
 
-def _close_recording(record: _Post) -> None:
+def _close_recording(record: Post) -> None:
     """What was recorded of a stream that has died is closed; the next stream gets another recorder."""
     child, record.child = record.child, None
     if child is not None:
         child.end()
 
 
-def _end_in_order(posts: dict[str, _Post], report: LiveReport) -> None:
+def _end_in_order(posts: dict[str, Post], report: LiveReport) -> None:
     """The stream says its last word, the recorder writes it down, then everything goes."""
     stream, record = posts["stream"].child, posts["record"].child if "record" in posts else None
     try:
         if stream is not None and stream.alive and report.summary is None:
             stream.ask_to_end()
-            wanted = "ended" if record is not None else "done"
-            report.summary = stream.wait_for(wanted, timeout_s=_FINISH_S)["summary"]
+            # "ended" comes from one that waits for recorders, "done" from one that never had any.
+            report.summary = stream.wait_for("ended", "done", timeout_s=_FINISH_S)["summary"]
         if record is not None and record.alive:
             record.wait_for("done", timeout_s=_FINISH_S)
     except UsAssistError as error:
         report.problems.append(str(error))
+
+
+def _size(folder: Path) -> int:
+    try:
+        return sum(path.stat().st_size for path in folder.iterdir())
+    except OSError:
+        return 0

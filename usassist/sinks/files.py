@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from usassist.errors import SessionError, UsageError
+from usassist.errors import SessionError, UsageError, UsAssistError
 
-__all__ = ["SESSION_FILES", "explain", "prepare_folder", "write_atomic"]
+__all__ = [
+    "SESSION_FILES",
+    "explain",
+    "make_private",
+    "prepare_folder",
+    "reserve_file",
+    "sha256_of",
+    "sync_folder",
+    "without_path",
+    "write_atomic",
+]
 
 SESSION_FILES = (
     "session.toml",
     "frames.mkv",
     "frames.jsonl",
     "results.jsonl",
+    "marks.jsonl",
     "bus.log",
     "overlay.mkv",
     "summary.json",
+    "session.spare",
 )
+_PIECE_BYTES = 2**20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def prepare_folder(folder: Path) -> None:
@@ -47,22 +64,92 @@ def prepare_folder(folder: Path) -> None:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a whole file or leave it as it was; private to the user."""
+    """Write a whole file or leave it as it was; private to the user. It is on the disk when this returns."""
     temporary = path.with_name(path.name + ".part")
     try:
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+    sync_folder(path.parent)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that only the user may read, for others to write into.
+
+    Raises
+    ------
+    SessionError
+        If there is one already, or it cannot be made.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise SessionError(explain(path, error)) from error
+
+
+def reserve_file(path: Path, count: int) -> None:
+    """Make a private file that takes so many bytes of the disk, whatever they hold.
+
+    Raises
+    ------
+    OSError
+        If there is no room for it.
+    """
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.posix_fallocate(number, 0, count)
+    except OSError:
+        path.unlink()
+        raise
+    finally:
+        os.close(number)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names of a folder's files on the disk."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def sha256_of(path: Path, on_piece: Callable[[int], None] | None = None) -> str:
+    """SHA-256 of a file in hexadecimal digits.
+
+    Parameters
+    ----------
+    path : of the file
+    on_piece : told after each piece how many bytes it had
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+            if on_piece is not None:
+                on_piece(len(piece))
+    return digest.hexdigest()
 
 
 def explain(folder: Path, error: Exception) -> str:
     """One line about a failure to write."""
-    if isinstance(error, SessionError):
+    if isinstance(error, UsAssistError):
         return str(error)
     number = getattr(error, "errno", None)
-    if number == errno.ENOSPC:
+    if number in _FULL:
         return f"the disk is full: the recording in {folder} ends here; free some space and choose another --out"
+    if number == errno.EROFS:
+        return f"the disk of {folder} has become read-only, or was so: nothing more is recorded; choose another --out"
+    if number == errno.EIO:
+        return f"the disk of {folder} fails: the recording ends here; check the disk and choose another --out"
     return f"{folder} cannot be written: {getattr(error, 'strerror', None) or error}; choose another --out"
+
+
+def without_path(text: str, folder: Path, name: str) -> str:
+    """A line about a folder that can be passed on: where the folder lies is nobody's business."""
+    return re.sub(rf"(?<![\w/.-]){re.escape(str(folder))}(?![\w.-])", name, text)

@@ -19,6 +19,7 @@ from usassist.bus import Publisher, SessionState, decode, read_log, result_from
 from usassist.clock import MonotonicClock
 from usassist.errors import SessionError, SourceError, SourceFormatError, UsageError
 from usassist.records import Frame, ResultState
+from usassist.session.verify import verify_session
 from usassist.sinks.files import prepare_folder, write_atomic
 from usassist.sinks.overlay.video import OverlayVideo
 from usassist.sinks.record import Recorder, result_line
@@ -112,12 +113,13 @@ def test_a_session_that_ended_in_order_says_what_it_is(stream: Stream, tmp_path:
     _record(stream, tmp_path / "s", [make_frame(i, calibration_id="geo") for i in range(6)])
     session = tomllib.loads((tmp_path / "s" / "session.toml").read_text())
     assert session["complete"] is True
-    assert session["schema"] == [1, 1]
+    assert session["schema"] == [2, 0]
     assert (session["frames"], session["results"], session["state"]) == (6, 6, "ended")
     assert session["engines"][0]["engine_id"] == ENGINE.engine_id
-    assert session["calibrations"] == ["geo"]
+    assert session["calibrations"] == [{"calibration_id": "geo", "kind": "geometry"}]
     assert session["session_id"] == SESSION.session_id
-    assert {"usassist", "python", "av"} <= set(session["versions"])
+    assert session["recording"] == "closed"
+    assert [reading["event"] for reading in session["clock"]] == ["begin", "end"]
 
 
 def test_a_session_notes_the_operating_point_and_the_calibration_of_its_scores(
@@ -132,7 +134,7 @@ def test_a_session_notes_the_operating_point_and_the_calibration_of_its_scores(
 def test_a_session_with_raw_scores_names_no_operating_point(stream: Stream, tmp_path: Path) -> None:
     _record(stream, tmp_path / "s", [make_frame(0)])
     (engine,) = tomllib.loads((tmp_path / "s" / "session.toml").read_text())["engines"]
-    assert engine.keys() == {"engine_id", "backend", "intended_use"}
+    assert not {"point", "score_calibration_id"} & engine.keys()
 
 
 @pytest.mark.parametrize(
@@ -287,18 +289,22 @@ def test_a_full_disk_ends_the_recording_in_one_line_and_keeps_what_was_recorded(
     stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder(stream.address, tmp_path / "s", lambda: False)
-    file = recorder._files["results.jsonl"]
+    file = recorder._lines["results.jsonl"]
+    write = file._file
 
     class Full:
-        def write(self, data: bytes) -> int:
-            if file.tell() > 2000:
+        def write(self, data: memoryview) -> int:
+            if write.tell() > 2000:
                 raise OSError(errno.ENOSPC, "No space left on device")
-            return file.write(data)
+            return write.write(data)
+
+        def fileno(self) -> int:
+            return write.fileno()
 
         def close(self) -> None:
-            file.close()
+            write.close()
 
-    recorder._files["results.jsonl"] = Full()  # type: ignore[assignment]
+    file._file = Full()  # type: ignore[assignment]
     stream.attach(recorder)
     stream.begin()
     for number in range(10):
@@ -307,6 +313,10 @@ def test_a_full_disk_ends_the_recording_in_one_line_and_keeps_what_was_recorded(
     stream.threads[0].join(20)
     stream.publisher.close()
     assert "the disk is full" in str(stream.errors[0])
+    session = tomllib.loads((tmp_path / "s" / "session.toml").read_text())
+    assert "the disk is full" in session["recording"]
+    assert session["complete"] is False
+    assert verify_session(tmp_path / "s").problems == []
     assert 1 <= len(_lines(tmp_path / "s" / "results.jsonl")) < 10
     with open_source(f"session:{tmp_path / 's'}", session_id="again", fast=True) as source:
         assert len(list(source.frames())) >= 1

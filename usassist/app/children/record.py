@@ -6,14 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from usassist.app.worker import Parent
+from usassist.config import RecordConfig
 from usassist.sinks.record import Recorder
 
 __all__ = ["work"]
 
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
-    """Record ``options["address"]`` into ``options["folder"]``."""
-    recorder = Recorder(options["address"], Path(options["folder"]), parent.gone.is_set)
+    """Record ``options["address"]`` into ``options["folder"]``.
+
+    ``options`` may also have ``facts``, see ``sinks/manifest.py``, and ``reserve_mb``, the room to leave on the disk.
+    """
+    recorder = Recorder(
+        options["address"],
+        Path(options["folder"]),
+        parent.gone.is_set,
+        facts=options.get("facts"),
+        reserve_bytes=options.get("reserve_mb", RecordConfig().reserve_mb) * 2**20,
+    )
     parent.tell("ready")
     recorder.run()
-    return {"frames": recorder.frames, "results": recorder.results, "gaps": recorder.subscriber.gaps}
+    return {
+        "frames": recorder.notes.frames,
+        "results": recorder.notes.results,
+        "marks": recorder.notes.marks,
+        "bytes": recorder.recorded_bytes,
+        "gaps": recorder.subscriber.gaps,
+    }

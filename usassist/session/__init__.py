@@ -1,0 +1,21 @@
+"""A recorded session as one thing: its manifest, frames, results, marks, messages, and what is missing of it."""
+
+from usassist.session.gaps import Gap
+from usassist.session.lines import FrameLine, MarkLine
+from usassist.session.manifest import Manifest, read_manifest
+from usassist.session.messages import whole_message
+from usassist.session.migrations import migration
+from usassist.session.opening import Session, SessionLine, open_session
+
+__all__ = [
+    "FrameLine",
+    "Gap",
+    "Manifest",
+    "MarkLine",
+    "Session",
+    "SessionLine",
+    "migration",
+    "open_session",
+    "read_manifest",
+    "whole_message",
+]

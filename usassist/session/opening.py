@@ -1,0 +1,194 @@
+"""Opens a recorded session: everything that can be read of it, and in words what cannot."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from usassist.bus import LoggedMessage, LogReader
+from usassist.errors import SessionError
+from usassist.session.gaps import Gap, find_gaps
+from usassist.session.lines import FrameLine, LineFile, MarkLine, ResultKey, read_lines
+from usassist.session.manifest import Manifest, read_manifest
+from usassist.session.pictures import Picture, read_pictures
+from usassist.sinks.manifest import SESSION_SCHEMA
+
+__all__ = ["Session", "SessionLine", "open_session"]
+
+_MARKERS = ("session.toml", "frames.jsonl", "results.jsonl", "bus.log")
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLine:
+    """A frame and what was said of it.
+
+    Attributes
+    ----------
+    frame : its line of ``frames.jsonl``
+    result : its line of ``results.jsonl``; None where it is missing
+    """
+
+    frame: FrameLine
+    result: dict[str, Any] | None
+
+    @property
+    def frame_id(self) -> int:
+        """Number of the frame."""
+        return self.frame.frame_id
+
+
+class Session:
+    """A recorded session. Made by :func:`open_session`.
+
+    Attributes
+    ----------
+    folder : where it lies
+    manifest : what it says of itself; of a session whose ``session.toml`` is lost, what is left to be known
+    frames, results, marks : lines, in order; of results only what is always known
+    gaps : what is missing
+    problems : what could not be read, one line each
+    """
+
+    def __init__(self, folder: Path) -> None:
+        problems: list[str] = []
+        self.folder = folder
+        self.manifest = _manifest(folder, problems)
+        self._frames = _lines(folder / "frames.jsonl", FrameLine, problems)
+        self._results = _lines(folder / "results.jsonl", ResultKey, problems)
+        has_marks = self.manifest.schema >= (2, 0)
+        marks = _lines(folder / "marks.jsonl", MarkLine, problems) if has_marks else LineFile()
+        self.frames: tuple[FrameLine, ...] = tuple(self._frames.items)
+        self.results: tuple[ResultKey, ...] = tuple(self._results.items)
+        self.marks: tuple[MarkLine, ...] = tuple(marks.items)
+        self._marks = marks
+        self._result_at = {item.frame_id: index for index, item in enumerate(self.results)}
+        missing = [] if (folder / "bus.log").is_file() else [f"{folder} has no bus.log; its messages are lost"]
+        self.problems: tuple[str, ...] = (*problems, *missing)
+        self.gaps: tuple[Gap, ...] = tuple(find_gaps(self.manifest, self.frames, self.results))
+
+    def lines(self) -> Iterator[SessionLine]:
+        """Every frame with its result, in order."""
+        with self.result_reader() as read:
+            for frame in self.frames:
+                yield SessionLine(frame=frame, result=read(frame.frame_id))
+
+    @contextlib.contextmanager
+    def result_reader(self) -> Iterator[Callable[[int], dict[str, Any] | None]]:
+        """A function that gives the line of a frame's result, or None; the file stays open meanwhile."""
+        with _opened(self.folder / "results.jsonl") as file:
+
+            def read(frame_id: int) -> dict[str, Any] | None:
+                index = self._result_at.get(frame_id)
+                if index is None:
+                    return None
+                start, end = self._results.spans[index]
+                file.seek(start)
+                found: dict[str, Any] = _decode(file.read(end - start))
+                return found
+
+            yield read
+
+    def pictures(self, problems: list[str] | None = None) -> Iterator[tuple[FrameLine, Picture | None]]:
+        """Every frame with its pixels as they were published, in order: uint8 (H, W) or (H, W, 3) RGB.
+
+        Parameters
+        ----------
+        problems : gets one line for each thing that is wrong; a frame whose pixels are lost comes with None
+        """
+        told = [] if problems is None else problems
+        for file, lines in itertools.groupby(self.frames, lambda line: line.file):
+            yield from read_pictures(self.folder / Path(file).name, list(lines), told)
+
+    def log(self) -> LogReader:
+        """The messages, past what is damaged; it tells what was left out."""
+        return LogReader(self.folder / "bus.log", past_damage=True)
+
+    def messages(self) -> Iterator[LoggedMessage]:
+        """The messages in the order of their arrival; see ``whole_message`` for those of frames.
+
+        Raises
+        ------
+        SessionError
+            If there is no log, or it is none of ours.
+        SchemaVersionError
+            If the log is of a newer version.
+        """
+        return iter(self.log())
+
+    def frame_spans(self) -> list[tuple[int, tuple[int, int]]]:
+        """Of each line of ``frames.jsonl`` that can be read: its frame, and where it lies in the file."""
+        return _spans(self._frames)
+
+    def result_spans(self) -> list[tuple[int, tuple[int, int]]]:
+        """As :meth:`frame_spans`, of ``results.jsonl``."""
+        return _spans(self._results)
+
+    def mark_spans(self) -> list[tuple[int, tuple[int, int]]]:
+        """As :meth:`frame_spans`, of ``marks.jsonl``."""
+        return _spans(self._marks)
+
+    @property
+    def duration_s(self) -> float:
+        """From the first frame to the last."""
+        return (self.frames[-1].t_capture_ns - self.frames[0].t_capture_ns) / 1e9 if self.frames else 0.0
+
+
+def open_session(folder: Path | str) -> Session:
+    """Open a recorded session. What is damaged or missing does not keep the rest from being read.
+
+    Raises
+    ------
+    SessionError
+        If the folder holds no session.
+    SchemaVersionError
+        If the session is of a newer major version.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "a file" if folder.exists() else "not there"
+        raise SessionError(f"{folder} is {what}; name the folder of a recorded session")
+    if not any((folder / name).exists() for name in _MARKERS):
+        raise SessionError(f"{folder} holds no recorded session; name the folder of one")
+    return Session(folder)
+
+
+def _manifest(folder: Path, problems: list[str]) -> Manifest:
+    try:
+        return read_manifest(folder)
+    except SessionError as error:
+        problems.append(str(error))
+    return Manifest(
+        schema=SESSION_SCHEMA,
+        session_id="",
+        complete=False,
+        state="unknown",
+        recording="unknown",
+        created_utc="",
+        frames=0,
+        results=0,
+    )
+
+
+def _lines(path: Path, kind: Any, problems: list[str]) -> LineFile[Any]:
+    try:
+        found = read_lines(path, kind)
+    except SessionError as error:
+        problems.append(str(error))
+        return LineFile()
+    problems.extend(found.problems(path.name))
+    return found
+
+
+def _spans(found: LineFile[Any]) -> list[tuple[int, tuple[int, int]]]:
+    return [(item.frame_id, span) for item, span in zip(found.items, found.spans, strict=True)]
+
+
+def _opened(path: Path) -> Any:
+    return path.open("rb") if path.is_file() else contextlib.nullcontext()

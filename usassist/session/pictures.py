@@ -1,0 +1,131 @@
+"""Pixels of a recording: every picture is put to its line by its time stamp, so that none stands for another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2  # before av: in the other order cv2.imshow hangs in this process
+
+# isort: split
+import av
+import av.error
+import numpy as np
+import numpy.typing as npt
+
+from usassist.errors import SourceError
+from usassist.session.lines import FrameLine
+from usassist.sources.checksums import SliceCheck
+
+__all__ = ["Picture", "Places", "open_video", "read_pictures"]
+
+Picture = npt.NDArray[np.uint8]
+
+_FASTEST_HZ = 400  # a file keeps time in ms; beyond this rate two frames may have the same, and their order counts
+
+
+class Places:
+    """Which line a picture of one file belongs to.
+
+    Parameters
+    ----------
+    lines : of that file, in order
+    rate_hz : of the file
+    """
+
+    def __init__(self, lines: Sequence[FrameLine], rate_hz: Fraction | None) -> None:
+        self._rate_hz = rate_hz if rate_hz is not None and rate_hz <= _FASTEST_HZ else None
+        self._by_id = {line.frame_id: index for index, line in enumerate(lines)}
+        self._next = 0
+
+    def find(self, pts_s: Fraction | None) -> int | None:
+        """Index of the line of the next picture; None where there is no line for it."""
+        if self._rate_hz is None or pts_s is None:
+            index: int | None = self._next
+        else:
+            frame_id = round(pts_s * self._rate_hz)
+            near = (self._by_id.get(frame_id + step) for step in (0, 1, -1))
+            index = next((item for item in near if item is not None and item >= self._next), None)
+        if index is None or index >= len(self._by_id):
+            return None
+        self._next = index + 1
+        return index
+
+
+def open_video(path: Path) -> Any:
+    """Open a video file of a recording, and no other that it might name.
+
+    Raises
+    ------
+    SourceError
+        If it is missing or holds no video.
+    """
+    try:
+        container = av.open(f"file:{path.resolve()}", options={"protocol_whitelist": "file"})
+    except (OSError, av.error.FFmpegError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise SourceError(f"{path} cannot be played: {why}; usassist session repair keeps the rest") from error
+    if not container.streams.video:
+        container.close()
+        raise SourceError(f"{path} holds no video; usassist session repair keeps the rest")
+    return container
+
+
+def read_pictures(
+    path: Path, lines: Sequence[FrameLine], problems: list[str]
+) -> Iterator[tuple[FrameLine, Picture | None]]:
+    """Every line of one file with its picture: uint8 (H, W), or (H, W, 3) RGB where the frame was in colour.
+
+    Parameters
+    ----------
+    path : of the video file
+    lines : of that file, in order
+    problems : gets one line for each thing that is wrong; a line whose picture is lost is given with None
+    """
+    given = 0
+    try:
+        with open_video(path) as container:
+            places = Places(lines, container.streams.video[0].average_rate)
+            for pts_s, image in _decode(container, path.name, problems):
+                index = places.find(pts_s)
+                if index is None:
+                    problems.append(f"{path.name} has a picture at {float(pts_s or 0):.3f} s that no line tells of")
+                    continue
+                for line in lines[given:index]:
+                    yield line, None
+                given = index + 1
+                yield lines[index], _as_published(image, lines[index])
+    except SourceError as error:
+        problems.append(str(error))
+    except (OSError, av.error.FFmpegError) as error:
+        problems.append(f"{path.name} breaks off: {getattr(error, 'strerror', None) or error}")
+    for line in lines[given:]:
+        yield line, None
+
+
+def _decode(container: Any, name: str, problems: list[str]) -> Iterator[tuple[Fraction | None, Picture]]:
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"
+    check = SliceCheck() if stream.codec_context.name == "ffv1" else None
+    for number, packet in enumerate(container.demux(stream)):
+        if check is not None and packet.size and not check.passes(bytes(packet)):
+            problems.append(f"{name}: the check sum of picture {number} is wrong")
+            continue
+        try:
+            frames = packet.decode()
+        except av.error.EOFError:
+            continue
+        except av.error.FFmpegError as error:
+            problems.append(f"{name}: picture {number} cannot be decoded: {error.strerror}")
+            continue
+        for frame in frames:
+            image = frame.to_ndarray(format="gray" if frame.format.name == "gray" else "rgb24")
+            yield None if frame.pts is None else frame.pts * frame.time_base, np.asarray(image, np.uint8)
+
+
+def _as_published(image: Picture, line: FrameLine) -> Picture:
+    if line.channels == 3 and image.ndim == 2:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
+    return image

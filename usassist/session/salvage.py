@@ -1,0 +1,115 @@
+"""Puts together what can still be known of a recorded session, from its lines and its messages."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from usassist.bus import EngineBody, Message, MessageLogWriter, SessionBody, result_from
+from usassist.errors import BusError, SessionError
+from usassist.session.lines import FrameLine
+from usassist.session.messages import frame_line, whole_message
+from usassist.session.opening import Session
+from usassist.sinks.lines import mark_line, result_line
+
+__all__ = ["Known", "copy_log", "take_lines"]
+
+_to_json = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True, kw_only=True)
+class Known:
+    """What is put together of a session.
+
+    Attributes
+    ----------
+    frames, results : by frame id, one line each, with its end
+    marks : lines
+    lines : what is known of each frame; where the file is not known, it is empty
+    heard : frames and results that the log tells of
+    lost : what is missing, one line each
+    """
+
+    frames: dict[int, bytes] = field(default_factory=dict)
+    results: dict[int, tuple[int, bytes]] = field(default_factory=dict)
+    marks: list[bytes] = field(default_factory=list)
+    lines: dict[int, FrameLine] = field(default_factory=dict)
+    heard: dict[str, set[int]] = field(default_factory=lambda: {"frame": set(), "result": set()})
+    engines: dict[tuple[str, str], EngineBody] = field(default_factory=dict)
+    engine: dict[str, EngineBody] = field(default_factory=dict)
+    session: SessionBody | None = None
+    lost: list[str] = field(default_factory=list)
+
+
+def take_lines(session: Session, known: Known) -> None:
+    """Everything that the files of lines tell, as it stands there."""
+    for raw, line in _raw(session.folder / "frames.jsonl", session.frame_spans(), session.frames):
+        known.frames.setdefault(line.frame_id, raw)
+        known.lines.setdefault(line.frame_id, line)
+    for raw, key in _raw(session.folder / "results.jsonl", session.result_spans(), session.results):
+        known.results.setdefault(key.frame_id, (key.t_publish_ns, raw))
+    known.marks = [raw for raw, _ in _raw(session.folder / "marks.jsonl", session.mark_spans(), session.marks)]
+
+
+def _raw(path: Path, spans: list[tuple[int, tuple[int, int]]], items: tuple[Any, ...]) -> Any:
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for (_, (start, end)), item in zip(spans, items, strict=True):
+            file.seek(start)
+            yield file.read(end - start), item
+
+
+def copy_log(session: Session, known: Known, new: Path) -> None:
+    """Every whole message; and what it says where no line says it."""
+    log, trusted = session.log(), session.manifest.schema >= (2, 0)
+    with MessageLogWriter(new / "bus.log") as copy:
+        try:
+            for record in log:
+                try:
+                    message = whole_message(record)
+                except BusError as error:
+                    known.lost.append(f"a message that cannot be read is left out: {error}")
+                    continue
+                copy.append(record.data, without_pixels=record.without_pixels)
+                _hear(message, known, has_marks=bool(session.marks), trusted=trusted)
+        except (SessionError, BusError) as error:
+            if (session.folder / "bus.log").is_file():  # else it is told already
+                known.lost.append(str(error))
+    known.lost += [f"bus.log was damaged at byte {position}; a message is lost there" for position in log.damaged_at]
+    if log.torn_bytes:
+        known.lost.append(f"bus.log broke off in the middle of a message of {log.torn_bytes} bytes or more")
+
+
+def _hear(message: Message, known: Known, *, has_marks: bool, trusted: bool) -> None:
+    """Take in a message. `trusted`: its check sum is right, and its line has none; older lines had other keys."""
+    name, body = message.topic.name, message.body
+    if name in known.heard:
+        known.heard[name].add(body.frame_id)
+    if name == "engine":
+        known.engine[body.engine_id] = body
+        known.engines.setdefault((body.engine_id, body.backend), body)
+    elif name == "session":
+        known.session = body
+    elif name == "frame":
+        line = known.lines.get(body.frame_id)
+        told = frame_line(message, "" if line is None else line.file)
+        if line is not None and line != told and trusted:
+            known.lost.append(f"the line of frame {body.frame_id} was damaged; what its message says stands there")
+            del known.frames[body.frame_id]
+        if line is None or trusted:
+            known.lines[body.frame_id] = told
+    elif name == "result":
+        before = known.results.get(body.frame_id)
+        made = result_line(result_from(message), known.engine.get(body.engine_id), message.t_publish_ns)
+        raw = _to_json(made) + b"\n"
+        if before is not None and trusted and json.loads(before[1]) != json.loads(raw):
+            known.lost.append(f"the line of result {body.frame_id} was damaged; what its message says stands there")
+        if before is None or (trusted and json.loads(before[1]) != json.loads(raw)):
+            known.results[body.frame_id] = message.t_publish_ns, raw
+    elif name == "mark" and not has_marks:
+        known.marks.append(_to_json(mark_line(body, message.t_publish_ns)) + b"\n")

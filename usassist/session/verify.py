@@ -1,0 +1,238 @@
+"""Looks through a recorded session for anything that is missing, damaged, or does not agree."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from usassist.bus import EngineBody, LogReader, result_from
+from usassist.errors import BusError, SessionError
+from usassist.session.gaps import Gap
+from usassist.session.messages import frame_line, whole_message
+from usassist.session.opening import Session, open_session
+from usassist.sinks.files import sha256_of
+from usassist.sinks.lines import result_line
+from usassist.sinks.manifest import is_unchanged
+
+__all__ = ["Verdict", "verify_session"]
+
+_MOST_OF_A_KIND = 5  # lines; of more the number is told
+_to_json = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True, kw_only=True)
+class Verdict:
+    """What was looked at, and what is wrong.
+
+    Attributes
+    ----------
+    frames, pictures, results, marks, messages : that could be read
+    problems : one line each; empty where all is well
+    """
+
+    frames: int = 0
+    pictures: int = 0
+    results: int = 0
+    marks: int = 0
+    messages: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, problems: list[str]) -> None:
+        """Several of one kind: the first few, and how many there are."""
+        self.problems += problems[:_MOST_OF_A_KIND]
+        if len(problems) > _MOST_OF_A_KIND:
+            self.problems.append(f"… and {len(problems) - _MOST_OF_A_KIND} more of that kind")
+
+
+def verify_session(folder: Path) -> Verdict:
+    """Check everything: check sums, lines, messages, pictures, counts, and that every frame ends as result or gap.
+
+    Raises
+    ------
+    SessionError
+        If the folder holds no session.
+    SchemaVersionError
+        If the session is of a newer major version.
+    """
+    session = open_session(folder)
+    verdict = Verdict(frames=len(session.frames), results=len(session.results), marks=len(session.marks))
+    verdict.problems += session.problems
+    verdict.add(_files(session))
+    _log(session, verdict)
+    _pictures(session, verdict)
+    verdict.add([str(gap) for gap in session.gaps if not _is_told(session, gap)])
+    verdict.add(_counts(session))
+    verdict.add(_names(session))
+    return verdict
+
+
+def _files(session: Session) -> list[str]:
+    problems = []
+    manifest = session.folder / "session.toml"
+    if manifest.is_file():
+        content = manifest.read_bytes()
+        if session.manifest.schema >= (2, 0) and not is_unchanged(content):
+            problems.append("session.toml is not what was written: its SHA-256 is another")
+    for name, wanted in session.manifest.files.items():
+        path = session.folder / Path(name).name
+        try:
+            size = path.stat().st_size
+            if size != wanted.get("bytes"):
+                problems.append(f"{name} has {size} bytes, and had {wanted.get('bytes')} when it was closed")
+            elif sha256_of(path) != wanted.get("sha256"):
+                problems.append(f"{name} is not what it was when it was closed: its SHA-256 is another")
+        except FileNotFoundError:
+            problems.append(f"{name} is missing")
+        except OSError as error:
+            problems.append(f"{name} cannot be read: {error.strerror}")
+    return problems
+
+
+def _log(session: Session, verdict: Verdict) -> None:
+    if not (session.folder / "bus.log").is_file():
+        return  # told already
+    reader = session.log()
+    told: list[str] = []
+    frames: set[int] = set()
+    results: set[int] = set()
+    try:
+        _messages(session, reader, frames, results, verdict, told)
+    except (SessionError, BusError) as error:
+        verdict.problems.append(str(error))
+        return
+    told += [f"bus.log is damaged at byte {position}" for position in reader.damaged_at]
+    if reader.torn_bytes:
+        told.append(f"bus.log breaks off in the middle of a message: its last {reader.torn_bytes} bytes are left out")
+    verdict.add(told)
+    for topic, known, lines in (
+        ("frame", frames, {line.frame_id for line in session.frames}),
+        ("result", results, {item.frame_id for item in session.results}),
+    ):
+        verdict.add(
+            [
+                f"the {topic} message of frame {n} has no line"
+                for n in sorted(known - lines)
+                if not _in(session, topic, n)
+            ]
+        )
+        verdict.add(
+            [
+                f"{topic} {n} has a line and is not in bus.log"
+                for n in sorted(lines - known)
+                if not _in(session, f"{topic} message", n)
+            ]
+        )
+
+
+def _messages(
+    session: Session, reader: LogReader, frames: set[int], results: set[int], verdict: Verdict, told: list[str]
+) -> None:
+    """Decode every message; a result must say what its line says."""
+    engines: dict[str, EngineBody] = {}
+    lines = {line.frame_id: line for line in session.frames}
+    same = session.manifest.schema >= (2, 0)  # older ones wrote fewer keys
+    with session.result_reader() as read:
+        for number, record in enumerate(reader):
+            verdict.messages += 1
+            try:
+                message = whole_message(record)
+                name, body = message.topic.name, message.body
+                if name == "engine":
+                    engines[body.engine_id] = body
+                elif name == "frame":
+                    frames.add(body.frame_id)
+                    line = lines.get(body.frame_id)
+                    if same and line is not None and line != frame_line(message, line.file):
+                        told.append(f"frames.jsonl says something else of frame {body.frame_id} than its message")
+                elif name == "result":
+                    results.add(body.frame_id)
+                    said = read(body.frame_id)
+                    expected = result_line(result_from(message), engines.get(body.engine_id), message.t_publish_ns)
+                    if same and said is not None and json.loads(_to_json(expected)) != said:
+                        told.append(f"results.jsonl says something else of frame {body.frame_id} than its message")
+                if getattr(body, "session_id", session.manifest.session_id) != session.manifest.session_id:
+                    told.append(f"message {number} belongs to another session, {body.session_id}")
+            except BusError as error:
+                told.append(f"message {number} cannot be read: {error}")
+
+
+def _pictures(session: Session, verdict: Verdict) -> None:
+    told: list[str] = []
+    lost = []
+    for line, image in session.pictures(told):
+        if image is None:
+            if not _in(session, "picture", line.frame_id):
+                lost.append(f"frame {line.frame_id} has no picture in {line.file}")
+            continue
+        verdict.pictures += 1
+        x1, y1, x2, y2 = line.roi_xyxy_px
+        if image.shape[:2] != (y2 - y1, x2 - x1):
+            lost.append(f"frame {line.frame_id} is {image.shape[0]} x {image.shape[1]} px, its line says otherwise")
+    verdict.add(told)
+    verdict.add(lost)
+
+
+def _is_told(session: Session, gap: Gap) -> bool:
+    """True when the recorder, or whoever repaired it, has said that this is missing."""
+    if gap.last_frame_id is None:
+        return False
+    if all(_in(session, gap.topic, number) for number in range(gap.first_frame_id, gap.last_frame_id + 1)):
+        return True
+    lost = sum(
+        item.last_frame_id - item.first_frame_id + 1
+        for item in session.gaps
+        if item.topic == gap.topic and item.last_frame_id is not None
+    )
+    return session.manifest.closed and lost <= session.manifest.gaps.get(gap.topic, 0)
+
+
+def _in(session: Session, topic: str, number: int) -> bool:
+    return any(
+        item.get("topic") == topic and item["first_frame_id"] <= number <= item["last_frame_id"]
+        for item in session.manifest.missing
+    )
+
+
+def _counts(session: Session) -> list[str]:
+    manifest = session.manifest
+    if not manifest.closed:
+        return []
+    found = {"frames": len(session.frames), "results": len(session.results), "marks": len(session.marks)}
+    problems = [
+        f"session.toml counts {getattr(manifest, name)} {name}, and {count} can be read"
+        for name, count in found.items()
+        if getattr(manifest, name) != count
+    ]
+    for name, numbers in (
+        ("frame", [x.frame_id for x in session.frames]),
+        ("result", [x.frame_id for x in session.results]),
+    ):
+        twice = [number for number, count in Counter(numbers).items() if count > 1]
+        problems += [f"there are several lines of {name} {number}" for number in twice]
+    return problems
+
+
+def _names(session: Session) -> list[str]:
+    """Results name the engines that the manifest has, and frames its calibrations."""
+    if session.manifest.state == "unknown":
+        return []
+    engines = {str(item.get("engine_id")) for item in session.manifest.engines}
+    named = {item.engine_id for item in session.results}
+    problems = [
+        f"results are of the engine {name}, which session.toml does not name" for name in sorted(named - engines)
+    ]
+    known = {str(item.get("calibration_id")) for item in session.manifest.calibrations}
+    used = {line.calibration_id for line in session.frames if line.calibration_id is not None}
+    problems += [
+        f"frames are of the calibration {name}, which session.toml does not name" for name in sorted(used - known)
+    ]
+    for item in session.manifest.calibrations:
+        content = item.get("content")
+        if content is not None and hashlib.sha256(content.encode("utf-8")).hexdigest() != item.get("sha256"):
+            problems.append(f"the content of calibration {item.get('calibration_id')} is not what its SHA-256 says")
+    return problems

@@ -1,0 +1,150 @@
+"""Writes folders of sessions out of others: whole or not at all, private, with the check sums of everything."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+
+from usassist.errors import SessionError, SourceError
+from usassist.session.manifest import Manifest
+from usassist.session.pictures import open_video
+from usassist.sinks.files import explain, make_private, sha256_of, sync_folder, write_atomic
+from usassist.sinks.manifest import SESSION_SCHEMA, dump_manifest
+from usassist.sources.checksums import SliceCheck
+
+__all__ = ["Wanted", "copy_pictures", "new_folder", "write_manifest"]
+
+Wanted = Callable[[Fraction | None], bool]
+"""Asked for each picture in order, with its time in s: True where it is to be copied."""
+
+
+@contextlib.contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A private folder to write into; at the end it takes the name `target`, or is gone.
+
+    Raises
+    ------
+    SessionError
+        If there is something of that name already, or it cannot be written.
+    """
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise SessionError(f"{target} is there already; choose another --out")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise SessionError(explain(target, error)) from error
+    try:
+        yield folder
+        for path in folder.iterdir():
+            _sync_file(path)
+        sync_folder(folder)
+        folder.rename(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise SessionError(explain(target, error)) from error
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def copy_pictures(source: Path, target: Path, wanted: Wanted) -> list[str]:
+    """Copy pictures of a recording into a new file, without decoding them, bit for bit.
+
+    Parameters
+    ----------
+    source, target : video files; the new one is not made where no picture is wanted
+    wanted : says which; pictures with a wrong check sum are left out without asking
+
+    Returns
+    -------
+    problems : what could not be copied, one line each
+
+    Raises
+    ------
+    SessionError
+        If the new file cannot be written.
+    """
+    problems: list[str] = []
+    output: Any = None
+    try:
+        with open_video(source) as container:
+            stream = container.streams.video[0]
+            check = SliceCheck() if stream.codec_context.name == "ffv1" else None
+            for number, packet in enumerate(_packets(container, stream, problems)):
+                if check is not None and not check.passes(bytes(packet)):
+                    problems.append(f"{source.name}: the check sum of picture {number} is wrong; it is left out")
+                elif wanted(None if packet.pts is None else packet.pts * packet.time_base):
+                    if output is None:
+                        output, copy = _new_video(target, stream)
+                    packet.stream = copy
+                    output.mux(packet)
+    except SourceError as error:
+        problems.append(str(error))
+    except (OSError, av.error.FFmpegError) as error:
+        raise SessionError(explain(target, error)) from error
+    finally:
+        if output is not None:
+            output.close()
+    return problems
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``session.toml`` with the check sums of all files that are there.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    document = dataclasses.asdict(manifest) | {
+        "schema": list(SESSION_SCHEMA),
+        "repaired": list(manifest.repaired) or None,
+        "missing": list(manifest.missing) or None,
+        "files": {
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in sorted(folder.iterdir())
+        },
+    }
+    write_atomic(folder / "session.toml", dump_manifest(document))
+
+
+def _packets(container: Any, stream: Any, problems: list[str]) -> Iterator[Any]:
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except av.error.FFmpegError as error:
+            problems.append(f"{Path(container.name).name} breaks off: {error.strerror}")
+            return
+        if packet.size:
+            yield packet
+
+
+def _new_video(path: Path, template: Any) -> tuple[Any, Any]:
+    make_private(path)
+    output = av.open(str(path), "w", format="matroska")
+    copy: Any = output.add_stream_from_template(template)
+    if template.average_rate:
+        copy.codec_context.framerate = template.average_rate
+    return output, copy
+
+
+def _sync_file(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

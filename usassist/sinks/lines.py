@@ -1,0 +1,98 @@
+"""Lines of ``results.jsonl`` and ``marks.jsonl``: everything that was published about a frame, readable without us."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from usassist.bus import EngineBody, MarkBody
+from usassist.records import Result
+
+__all__ = ["mark_line", "result_line"]
+
+
+def result_line(result: Result, engine: EngineBody | None, t_publish_ns: int) -> dict[str, Any]:
+    """A result as one line of ``results.jsonl``, readable without usassist.
+
+    Parameters
+    ----------
+    result : the result
+    engine : names its labels, and tells how well its descriptors agree with readers, where known
+    t_publish_ns : when it went out, monotonic ns
+    """
+    names = {label.id: label.name for label in engine.labels} if engine else {}
+    least = {label.id: label.score_threshold for label in engine.labels} if engine else {}
+    found, sizes = result.detections, result.measurements
+    nodules = [
+        {
+            "label": names.get(int(found.label_id[i])),
+            "label_id": int(found.label_id[i]),
+            "track_id": int(found.track_id[i]),
+            "score": _rounded_score(float(found.score[i]), least.get(int(found.label_id[i]), 0.0)),
+            "xyxy_px": _rounded(found.xyxy_px[i]),
+            "contour_xy_px": _rounded(contour),
+            **{
+                name: None if (column := getattr(sizes, name)) is None else round(float(column[i]), 3)
+                for name in (*sizes.PIXEL_COLUMNS, *sizes.MILLIMETRE_COLUMNS)
+            },
+            "descriptors": _descriptors(result, i, engine),
+        }
+        for i, contour in enumerate(result.segmentation)
+    ]
+    return {
+        "frame_id": result.frame_id,
+        "state": result.state,
+        "cause": result.cause,
+        "reason": result.reason,
+        "t_capture_ns": result.t_capture_ns,
+        "t_infer_start_ns": result.t_infer_start_ns,
+        "t_input_ns": result.t_input_ns,
+        "t_output_ns": result.t_output_ns,
+        "t_infer_end_ns": result.t_infer_end_ns,
+        "t_publish_ns": t_publish_ns,
+        "frames_dropped": result.frames_dropped,
+        "engine_id": result.engine_id,
+        "backend": result.backend,
+        "calibration_id": result.calibration_id,
+        "image_hw_px": result.image_hw_px,
+        "nodules": nodules,
+    }
+
+
+def mark_line(mark: MarkBody, t_publish_ns: int) -> dict[str, Any]:
+    """A mark as one line of ``marks.jsonl``."""
+    return {
+        "frame_id": mark.frame_id,
+        "kind": mark.kind,
+        "t_mark_ns": mark.t_mark_ns,
+        "t_publish_ns": t_publish_ns,
+    }
+
+
+def _descriptors(result: Result, index: int, engine: EngineBody | None) -> list[dict[str, Any]]:
+    """Descriptors of one nodule, each with its agreement with readers; None where that is not known."""
+    if not result.descriptors:
+        return []
+    agreement = engine.descriptor_agreement if engine else {}
+    return [
+        {
+            "name": item.name,
+            "value": item.value,
+            "probability": round(item.probability, 3),
+            "basis": item.basis,
+            "agreement": agreement.get(item.name),
+        }
+        for item in result.descriptors[index]
+    ]
+
+
+def _rounded_score(score: float, threshold: float) -> float:
+    """A score that reached its threshold is not written as one that did not."""
+    rounded = round(score, 4)
+    return threshold if rounded < threshold <= score else rounded
+
+
+def _rounded(values: npt.NDArray[np.float32]) -> Any:
+    return np.round(values.astype(np.float64), 2).tolist()
