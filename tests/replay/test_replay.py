@@ -52,6 +52,27 @@ def test_the_bundled_clip_plays_through_with_a_result_for_every_frame(usassist: 
     assert session["complete"] is True
 
 
+def test_results_alone_are_those_of_a_recording_and_no_session_is_left(usassist: Usassist, tmp_path: Path) -> None:
+    for name, options in (("whole", ()), ("results", ("--results-only",))):
+        run = usassist("replay", "demo", "--out", name, "--fast", "--count", 50, "--json", *options)
+        assert run.returncode == 0, run.stderr
+    document = json.loads(run.stdout)
+    assert document["recorded"] == {"results": 50, "gaps": {"result": 0, "engine": 0, "session": 0}}
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"results.jsonl", "summary.json"}
+    lines = [[_untimed(line) for line in _lines(tmp_path / name / "results.jsonl")] for name in ("whole", "results")]
+    assert lines[0] == lines[1]
+
+
+def test_results_alone_go_with_an_overlay_video(usassist: Usassist, tmp_path: Path) -> None:
+    run = usassist("replay", "demo", "--out", "s", "--fast", "--count", 20, "--results-only", "--overlay-video")
+    assert run.returncode == 0, run.stderr
+    assert {path.name for path in (tmp_path / "s").iterdir()} == {"results.jsonl", "summary.json", "overlay.mkv"}
+
+
+def _untimed(line: dict) -> dict:
+    return {name: value for name, value in line.items() if not name.startswith("t_")}
+
+
 def test_what_is_recorded_of_the_bundled_clip_is_its_scan_area_bit_for_bit(usassist: Usassist, tmp_path: Path) -> None:
     assert usassist("replay", "demo", "--out", "s", "--fast", "--backend", "null", "--count", 40).returncode == 0
     x1, y1, x2, y2 = read_truth(resource_dir("demo") / "clip.truth.jsonl").scan_xyxy_px

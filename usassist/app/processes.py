@@ -10,6 +10,7 @@ name          module                     reads                            writes
 ============= ========================== ================================ =====================
 stream        usassist.app.streaming     a source                         all topics
 record        usassist.sinks.record      all topics                       a session folder
+results       usassist.sinks.results     result, engine, session          results.jsonl
 overlay_video usassist.sinks.overlay     frame, result, engine, session   a video file
 overlay       usassist.sinks.overlay     frame, result, engine, session   a window
 panel         usassist.sinks.panel       all topics                       a page in the browser
@@ -38,6 +39,7 @@ __all__ = ["CHILDREN", "Child", "Report"]
 CHILDREN: dict[str, str] = {
     "stream": "usassist.app.children.stream",
     "record": "usassist.app.children.record",
+    "results": "usassist.app.children.results",
     "overlay_video": "usassist.app.children.overlay_video",
     "overlay": "usassist.app.children.overlay",
     "panel": "usassist.app.children.panel",

@@ -160,7 +160,8 @@ def _recorded(counts: dict[str, Any]) -> str:
     if "error" in counts:
         return "stopped early"
     lost = sum(counts["gaps"].values())
-    return f"{counts['frames']} frames, {counts['results']} results, {lost} messages lost"
+    frames = f"{counts['frames']} frames, " if "frames" in counts else ""
+    return f"{frames}{counts['results']} results, {lost} messages lost"
 
 
 def engine_table() -> dict[str, Any]:

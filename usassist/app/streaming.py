@@ -27,7 +27,7 @@ from usassist.usage import keep_memory, processors
 __all__ = ["StreamOptions", "new_session_id", "open_stream"]
 
 
-_MOST_LANES = 4
+_MOST_LANES = 4  # frames that are worked on at a time, where the engine runs on the processor
 _SWITCH_S = 0.0005  # a thread with a frame waits no longer than that for one that computes in Python
 _USUAL_FRAME_BYTES = 2**20  # where a live source does not know yet
 
@@ -116,7 +116,7 @@ def open_stream(
                 clock=clock,
             )
         )
-        lanes = min(processors(), _MOST_LANES) if options.fast else 1
+        lanes = min(processors(), _MOST_LANES)
         threads = options.threads or (max(1, processors() // lanes) if options.fast else 0)
         relay = stack.enter_context(
             Relay.open(spec, options.backend, threads, options.precision, clock=clock, progress=on_build)

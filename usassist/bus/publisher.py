@@ -122,7 +122,9 @@ class Publisher:
         """How many blocks of bytes that were handed in were refused."""
         return self._post.malformed
 
-    def wait_for_archives(self, count: int, timeout_s: float, still_coming: Callable[[], bool]) -> bool:
+    def wait_for_archives(
+        self, count: int, timeout_s: float, still_coming: Callable[[], bool], *, of_pixels: int | None = None
+    ) -> bool:
         """Wait until `count` archives listen on both lanes.
 
         Parameters
@@ -130,6 +132,7 @@ class Publisher:
         count : how many were started
         timeout_s : longest wait
         still_coming : asked now and then; False ends the wait, because one of them has died
+        of_pixels : how many of them take frames; None = all
 
         Returns
         -------
@@ -139,7 +142,7 @@ class Publisher:
         for lane, archive in self._archives.items():
             while True:
                 with self._locks[lane]:
-                    if archive.look(25) >= count:
+                    if archive.look(25) >= (count if lane == "event" or of_pixels is None else of_pixels):
                         break
                 if time.monotonic() > deadline or not still_coming():
                     return False

@@ -16,7 +16,7 @@ from usassist.errors import BackendFailedError, UsAssistError
 from usassist.pipeline.task import Inferring, Task, Tensors
 from usassist.records import Answer, Frame
 
-__all__ = ["Asked", "Lanes"]
+__all__ = ["Asked", "Lanes", "Lost"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,20 @@ class Asked:
     engine: Engine | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lost:
+    """A frame that no engine was asked for.
+
+    Attributes
+    ----------
+    frame : the frame
+    interrupted : because the stream was stopped, and not because it was busy
+    """
+
+    frame: Frame
+    interrupted: bool
+
+
 class _Stopwatch:
     """An engine whose call is stamped."""
 
@@ -67,24 +81,28 @@ class _Stopwatch:
 
 
 class Lanes(Closing):
-    """Asks for frames and gives the answers in the order of the frames.
+    """Asks for frames and gives what came of it in the order of the frames.
 
     With one engine a frame is asked for at once, in the thread of the caller. With several, each works in a thread of
-    its own, on another frame; then answers come a few frames later.
+    its own, on another frame.
 
     Parameters
     ----------
     make_task : called once per lane, since a task keeps buffers
     clock : stamps
+    on_finished : called in a lane's thread when an answer is there
+    ahead : so many frames may be handed over beyond those that are worked on, so that no lane has to wait for one
     """
 
-    def __init__(self, make_task: Callable[[], Task], clock: Clock) -> None:
-        self._make_task, self._clock = make_task, clock
+    def __init__(
+        self, make_task: Callable[[], Task], clock: Clock, on_finished: Callable[[], None], *, ahead: int = 0
+    ) -> None:
+        self._make_task, self._clock, self._on_finished, self._ahead = make_task, clock, on_finished, ahead
         self._tasks = [make_task()]
         self._free: deque[tuple[Task, Engine]] = deque()
         self._lanes = 1
         self._pool: ThreadPoolExecutor | None = None
-        self._pending: deque[Future[Asked]] = deque()
+        self._pending: deque[Future[Asked] | Lost] = deque()
 
     def spread(self, engines: list[Engine]) -> None:
         """Work with these engines from now on; nothing may be pending."""
@@ -95,20 +113,41 @@ class Lanes(Closing):
         if self._lanes > 1 and self._pool is None:
             self._pool = ThreadPoolExecutor(self._lanes, thread_name_prefix="lane")
 
-    def ask(self, frame: Frame, engine: Engine) -> Iterator[Asked]:
+    @property
+    def has_room(self) -> bool:
+        """True when a frame that is asked for now would be worked on without delay."""
+        working = sum(isinstance(item, Future) and not item.done() for item in self._pending)
+        return working < self._lanes + (self._ahead if self._lanes > 1 else 0)
+
+    def ask(self, frame: Frame, engine: Engine) -> Iterator[Asked | Lost]:
         """Ask for a frame; gives what is ready, in order."""
         if self._pool is None or self._lanes == 1:
             yield _ask(frame, self._tasks[0], engine, self._clock)
             return
-        self._pending.append(self._pool.submit(self._work, frame))
-        # One more than there are lanes is on its way, so that none of them has to wait for this thread.
-        while len(self._pending) > self._lanes + 1 or (self._pending and self._pending[0].done()):
-            yield self._pending.popleft().result()
+        future = self._pool.submit(self._work, frame)
+        self._pending.append(future)
+        future.add_done_callback(lambda _: self._on_finished())
+        yield from self.ready()
 
-    def rest(self) -> Iterator[Asked]:
+    def pass_over(self, lost: Lost) -> Iterator[Asked | Lost]:
+        """A frame that is not asked for takes its place in the order; gives what is ready."""
+        self._pending.append(lost)
+        yield from self.ready()
+
+    def ready(self) -> Iterator[Asked | Lost]:
+        """What is ready, in order. Never waits."""
+        while self._pending:
+            first = self._pending[0]
+            if isinstance(first, Future) and not first.done():
+                return
+            self._pending.popleft()
+            yield first.result() if isinstance(first, Future) else first
+
+    def rest(self) -> Iterator[Asked | Lost]:
         """Wait for everything that is pending, in order."""
         while self._pending:
-            yield self._pending.popleft().result()
+            first = self._pending.popleft()
+            yield first.result() if isinstance(first, Future) else first
 
     def _work(self, frame: Frame) -> Asked:
         lane = self._free.popleft()  # there are as many threads as lanes

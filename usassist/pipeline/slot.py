@@ -34,6 +34,7 @@ class Slot:
         self._frames: deque[tuple[int, Frame]] = deque()
         self._overwritten: list[Frame] = []
         self._closed = False
+        self._woken = False
         self._changed = threading.Condition()
 
     def put(self, frame: Frame) -> None:
@@ -46,8 +47,13 @@ class Slot:
                 self._overwritten.append(self._frames.popleft()[1])
             self._changed.notify_all()
 
-    def take(self, timeout_s: float) -> tuple[Frame | None, list[Frame], bool]:
-        """Wait for a frame.
+    def take(self, timeout_s: float, *, wanted: bool = True) -> tuple[Frame | None, list[Frame], bool]:
+        """Wait for a frame, or until somebody calls :meth:`wake`.
+
+        Parameters
+        ----------
+        timeout_s : longest wait
+        wanted : False leaves the frames where they are
 
         Returns
         -------
@@ -56,7 +62,10 @@ class Slot:
         open : False when the slot is closed and empty
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._frames or self._closed, timeout_s)
+            self._changed.wait_for(lambda: self._woken or (self._frames and wanted) or self._closed, timeout_s)
+            self._woken = False
+            if not wanted:
+                return None, [], True
             overwritten, self._overwritten = self._overwritten, []
             if not self._frames:
                 return None, overwritten, not self._closed
@@ -67,6 +76,12 @@ class Slot:
             frame = self._frames.popleft()[1]
             self._changed.notify_all()
             return frame, overwritten, True
+
+    def wake(self) -> None:
+        """End the wait in :meth:`take`: there is something else to do."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
 
     def rest(self) -> list[Frame]:
         """Everything that nobody has taken, oldest first."""

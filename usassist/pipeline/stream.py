@@ -20,10 +20,11 @@ import msgspec
 from usassist.bus import MarkBody, Publisher, SessionBody, SessionState, SignalBody
 from usassist.calibrate import DEFAULT_POINT, ScoreCalibration
 from usassist.clock import Clock
-from usassist.engine import Engine, Relay
+from usassist.engine import Relay
 from usassist.errors import UsAssistError
 from usassist.modalities.ultrasound import DescriptorModel
-from usassist.pipeline.lanes import Asked, Lanes
+from usassist.pipeline.helpers import Helpers
+from usassist.pipeline.lanes import Asked, Lanes, Lost
 from usassist.pipeline.slot import Slot
 from usassist.pipeline.summary import StreamSummary
 from usassist.pipeline.task import describe_engine, make_task
@@ -56,7 +57,7 @@ class Stream:
     point : operating point of `scores`
     descriptors : of the engine; without it nodules are not described
     on_result : called after every published result
-    lanes : so many frames are asked for at a time, where the engine runs on the processor; only without real time
+    lanes : so many frames may be asked for at a time, where the engine runs on the processor
     """
 
     def __init__(
@@ -79,16 +80,17 @@ class Stream:
         self._source = source
         self._relay = relay
         spec = relay.spec
-        self._lanes = Lanes(lambda: make_task(spec, scores, point, descriptors), clock)
-        self._lane_count = 1 if realtime else lanes
-        self._others: list[Engine] = []
+        self._slot = Slot(clock, lossless=not realtime)
+        self._lanes = Lanes(
+            lambda: make_task(spec, scores, point, descriptors), clock, self._slot.wake, ahead=0 if realtime else 1
+        )
+        self._helpers = Helpers(relay, self._lanes, lanes)
         self.publisher = publisher
         self._clock = clock
         self._realtime = realtime
         self._max_age_ms = max_age_ms
         self._calibration_id = calibration_id
         self._on_result = on_result
-        self._slot = Slot(clock, lossless=not realtime)
         self._capture_error: UsAssistError | None = None
         self._last_captured_id = -1
         self._dropped_since_answer = 0
@@ -121,21 +123,26 @@ class Stream:
             If a recorder that is waited for takes nothing.
         """
         self._announce(force=True)
-        self._spread()
+        if not self._realtime:
+            self._helpers.call_all()
         capture = threading.Thread(target=self._capture, args=(stop,), name="capture", daemon=True)
         capture.start()
         is_open = True
         try:
             while is_open:
-                frame, overwritten, is_open = self._slot.take(_WAIT_S)
+                frame, overwritten, is_open = self._slot.take(_WAIT_S, wanted=self._lanes.has_room)
                 interrupted = stop.is_set()
                 if interrupted:
                     self._slot.close()  # do not wait for a source that hangs
+                self._settle(self._lanes.ready())
                 for lost in overwritten:
-                    self._give_up(lost, interrupted=interrupted)
+                    self._settle(self._lanes.pass_over(Lost(frame=lost, interrupted=interrupted)))
+                if self._helpers.poll(self._clock.now_ns()):
+                    self._settle(self._lanes.rest())
+                    self._helpers.join()
                 if self._relay.poll():
                     self._settle(self._lanes.rest())
-                    self._close_others()
+                    self._helpers.dismiss()
                     self._tell_change(self._last_captured_id if frame is None else frame.frame_id)
                 if frame is not None:
                     self._take(frame, interrupted=interrupted)
@@ -146,9 +153,9 @@ class Stream:
             self._source.close()
             capture.join(timeout=5.0)
             self._lanes.close()
-            self._close_others()
+            self._helpers.close()
         for lost in self._slot.rest():  # what capture put down after the slot was closed
-            self._give_up(lost, interrupted=True)
+            self._give_up(Lost(frame=lost, interrupted=True))
         self._finish(stop)
         return self.summary
 
@@ -181,7 +188,7 @@ class Stream:
             return
         self._settle(self._lanes.rest())  # results go out in the order of the frames
         if interrupted:
-            self._give_up(frame, interrupted=True)
+            self._give_up(Lost(frame=frame, interrupted=True))
         elif frame.picture is not PictureState.LIVE:
             self._leave_out(frame)
         else:
@@ -190,17 +197,23 @@ class Stream:
                 Asked(frame=frame, answer=Answer(), backend="none", t_start_ns=now_ns, t_end_ns=now_ns, reason=reason)
             )
 
-    def _settle(self, finished: Iterable[Asked]) -> None:
+    def _settle(self, finished: Iterable[Asked | Lost]) -> None:
         """Publish what came of asking; where a back end has failed, let another take over."""
         failed: Asked | None = None
-        for asked in finished:
-            self._conclude(asked)
-            failed = asked if asked.failure is not None and failed is None else failed
+        for item in finished:
+            if isinstance(item, Lost):
+                self._give_up(item)
+                continue
+            self._conclude(item)
+            failed = item if item.failure is not None and failed is None else failed
         if failed is None or failed.failure is None:
             return
-        for asked in self._lanes.rest():  # an engine must not be closed while another frame is in it
-            self._conclude(asked)
-        self._close_others()
+        for item in self._lanes.rest():  # an engine must not be closed while another frame is in it
+            if isinstance(item, Lost):
+                self._give_up(item)
+            else:
+                self._conclude(item)
+        self._helpers.dismiss()
         if failed.engine is self._relay.engine:
             self._relay.fail(failed.failure)
             self._tell_change(failed.frame.frame_id + 1)
@@ -223,21 +236,6 @@ class Stream:
             state = ResultState.FINDING if len(answer.detections) else ResultState.NO_FINDING
         self._publish(asked.frame, state, None if state.is_answer else cause, reason, answer, asked.backend, asked)
 
-    def _spread(self) -> None:
-        """Ask for several frames at a time, where nobody waits for the one at hand and the processor has room."""
-        engine = self._relay.engine
-        if self._lane_count == 1 or engine is None:
-            return
-        self._others = [other for _ in range(self._lane_count - 1) if (other := self._relay.another()) is not None]
-        self._lanes.spread([engine, *self._others])
-
-    def _close_others(self) -> None:
-        """One frame at a time from now on; nothing may be pending."""
-        self._lanes.spread([])
-        for engine in self._others:
-            engine.close()
-        self._others.clear()
-
     def _tell_change(self, frame_id: int) -> None:
         """Tell the bus that another back end answers from a frame on, before that frame's result."""
         summary = self.summary
@@ -256,16 +254,18 @@ class Stream:
         backend, reason = self._relay.backend, frame.picture_reason or str(frame.picture)
         self._publish(frame, ResultState.NO_RESULT, Cause.NOT_LIVE, reason, Answer(), backend)
 
-    def _give_up(self, frame: Frame, *, interrupted: bool) -> None:
+    def _give_up(self, lost: Lost) -> None:
         """Say of a frame that the engine was never asked about it."""
         self._dropped_since_answer += 1
+        if self._realtime and not lost.interrupted:
+            self._helpers.note_passed_over(self._clock.now_ns())
         cause, reason = (
             (Cause.INTERRUPTED, "the stream was stopped before the engine was asked")
-            if interrupted
+            if lost.interrupted
             else (Cause.DROPPED, "the engine was busy; a newer frame took its place")
         )
         backend = self._relay.backend
-        self._publish(frame, ResultState.NO_RESULT, cause, reason, Answer(), backend)
+        self._publish(lost.frame, ResultState.NO_RESULT, cause, reason, Answer(), backend)
 
     def _publish(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from usassist.bus import Message, SessionBody, SessionState
 
@@ -18,16 +18,17 @@ class StreamEnd:
     Parameters
     ----------
     abandoned : True when nobody is left who would send; asked while nothing comes
+    topics : of which the last message is waited for
 
     Attributes
     ----------
     session : the last ``session`` message, None before the first
     """
 
-    def __init__(self, abandoned: Callable[[], bool]) -> None:
+    def __init__(self, abandoned: Callable[[], bool], topics: Sequence[str] = ("frame", "result")) -> None:
         self.session: SessionBody | None = None
         self._abandoned = abandoned
-        self._last = {"frame": -1, "result": -1}
+        self._last = dict.fromkeys(topics, -1)
         self._silent_polls = 0
 
     def take(self, message: Message) -> None:

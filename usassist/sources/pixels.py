@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Orientation", "UInt8Array", "is_grey", "orient", "orientation_of", "to_eight_bits", "to_image"]
 
 UInt8Array = npt.NDArray[np.uint8]
+_of_thread = threading.local()
 Orientation = tuple[bool, bool, bool]  # swap the axes, then mirror left-right, then mirror up-down
 
 _RANGE_LIMITED = 1  # AVCOL_RANGE_MPEG: black is 16 and white is 235, times 2**(bits - 8)
@@ -42,7 +44,7 @@ def to_image(frame: av.VideoFrame) -> UInt8Array:
     """
     name = frame.format.name
     if not name.startswith(_GREY_PREFIXES):
-        return np.asarray(frame.to_ndarray(format="rgb24", threads=1), np.uint8)
+        return _rgb(frame)
     limited = int(frame.color_range) == _RANGE_LIMITED
     bits = frame.format.components[0].bits
     if name.startswith("gray") and not name.startswith("grayf") and bits <= 16:
@@ -52,6 +54,20 @@ def to_image(frame: av.VideoFrame) -> UInt8Array:
         return np.asarray(_table(bits, limited)[samples], np.uint8)
     samples = frame.to_ndarray(format="gray", threads=1)
     return np.asarray(_table(8, True)[samples] if limited else samples, np.uint8)
+
+
+def _rgb(frame: av.VideoFrame) -> UInt8Array:
+    """The pixels in RGB, as a view of the converted frame; what FFmpeg's scaler prepares is kept for the next one."""
+    from av.video.reformatter import VideoReformatter
+
+    reformatter = getattr(_of_thread, "reformatter", None)
+    if reformatter is None:
+        reformatter = _of_thread.reformatter = VideoReformatter()
+    converted = reformatter.reformat(frame, format="rgb24", threads=1)
+    (plane,) = converted.planes
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    image: UInt8Array = rows[: converted.height, : 3 * converted.width].reshape(converted.height, converted.width, 3)
+    return image
 
 
 def to_eight_bits(samples: npt.NDArray[np.unsignedinteger[Any]]) -> UInt8Array:

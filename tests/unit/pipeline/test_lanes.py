@@ -8,7 +8,7 @@ from typing import Any
 from tests.samples import make_frame
 from usassist.clock import MonotonicClock
 from usassist.errors import BackendFailedError, EngineError
-from usassist.pipeline.lanes import Asked, Lanes
+from usassist.pipeline.lanes import Asked, Lanes, Lost
 from usassist.records import Answer, Frame
 
 
@@ -39,13 +39,13 @@ def _frames(count: int) -> list[Frame]:
     return [make_frame(number) for number in range(count)]
 
 
-def _numbers(asked: list[Asked]) -> list[int]:
+def _numbers(asked: list[Asked | Lost]) -> list[int]:
     return [item.frame.frame_id for item in asked]
 
 
 def test_one_engine_answers_at_once_and_its_own_call_is_stamped() -> None:
     engine: Any = _Engine()
-    with Lanes(_task, MonotonicClock()) as lanes:
+    with Lanes(_task, MonotonicClock(), lambda: None) as lanes:
         (asked,) = lanes.ask(make_frame(7), engine)
     assert asked.frame.frame_id == 7
     assert asked.t_input_ns is not None
@@ -58,7 +58,7 @@ def test_several_engines_answer_in_the_order_of_the_frames_whichever_is_ready_fi
     slow: Any = _Engine(gate)
     quick: Any = _Engine()
     answered = []
-    with Lanes(_task, MonotonicClock()) as lanes:
+    with Lanes(_task, MonotonicClock(), lambda: None) as lanes:
         lanes.spread([slow, quick])
         for number, frame in enumerate(_frames(20)):
             if number == 3:
@@ -71,26 +71,52 @@ def test_several_engines_answer_in_the_order_of_the_frames_whichever_is_ready_fi
     assert slow.calls + quick.calls == 20
 
 
-def test_no_more_frames_are_under_way_than_there_are_lanes_and_one() -> None:
+def test_there_is_room_until_every_lane_is_at_work() -> None:
+    gate, finished = threading.Event(), threading.Semaphore(0)
+    engines: list[Any] = [_Engine(gate), _Engine(gate)]
+    with Lanes(_task, MonotonicClock(), finished.release) as lanes:
+        lanes.spread(engines)
+        for frame in _frames(2):
+            assert lanes.has_room
+            assert list(lanes.ask(frame, engines[0])) == []
+        assert not lanes.has_room
+        gate.set()
+        for _ in range(2):
+            assert finished.acquire(timeout=10), "who waits is told"
+        assert lanes.has_room
+        assert _numbers(list(lanes.ready())) == [0, 1]
+
+
+def test_one_frame_may_be_handed_over_ahead_where_nobody_minds_the_delay() -> None:
     gate = threading.Event()
     engines: list[Any] = [_Engine(gate), _Engine(gate)]
-    with Lanes(_task, MonotonicClock()) as lanes:
+    with Lanes(_task, MonotonicClock(), lambda: None, ahead=1) as lanes:
         lanes.spread(engines)
-        frames = _frames(4)
-        for frame in frames[:3]:
-            assert list(lanes.ask(frame, engines[0])) == []
-        waiting = threading.Thread(target=lambda: list(lanes.ask(frames[3], engines[0])))
-        waiting.start()
-        assert waiting.is_alive()
+        for frame in _frames(3):
+            assert lanes.has_room
+            list(lanes.ask(frame, engines[0]))
+        assert not lanes.has_room
         gate.set()
-        waiting.join(10)
         list(lanes.rest())
+
+
+def test_a_frame_that_is_passed_over_keeps_its_place_in_the_order() -> None:
+    gate = threading.Event()
+    engines: list[Any] = [_Engine(gate), _Engine()]
+    first, second, third = _frames(3)
+    with Lanes(_task, MonotonicClock(), lambda: None) as lanes:
+        assert _numbers(list(lanes.pass_over(Lost(frame=first, interrupted=False)))) == [0]
+        lanes.spread(engines)
+        assert list(lanes.ask(second, engines[0])) == []
+        assert list(lanes.pass_over(Lost(frame=third, interrupted=False))) == []
+        gate.set()
+        assert _numbers(list(lanes.rest())) == [1, 2]
 
 
 def test_a_failure_costs_its_own_frame_and_says_which_engine_failed() -> None:
     broken: Any = _Engine(error=BackendFailedError("device lost; restart"))
     sound: Any = _Engine()
-    with Lanes(_task, MonotonicClock()) as lanes:
+    with Lanes(_task, MonotonicClock(), lambda: None) as lanes:
         lanes.spread([broken, sound])
         answered = [item for frame in _frames(10) for item in lanes.ask(frame, broken)] + list(lanes.rest())
     assert _numbers(answered) == list(range(10))
@@ -102,7 +128,7 @@ def test_a_failure_costs_its_own_frame_and_says_which_engine_failed() -> None:
 
 def test_a_fault_that_is_not_the_back_ends_is_a_reason_and_no_failure() -> None:
     engine: Any = _Engine(error=EngineError("wrong input; mend it"))
-    with Lanes(_task, MonotonicClock()) as lanes:
+    with Lanes(_task, MonotonicClock(), lambda: None) as lanes:
         (asked,) = lanes.ask(make_frame(), engine)
     assert asked.reason == "wrong input; mend it"
     assert asked.failure is None

@@ -493,11 +493,30 @@ def test_a_run_that_does_not_keep_time_asks_several_engines_and_answers_in_order
     assert engines[1].closed.is_set(), "the one that helped is closed by who opened it"
 
 
-def test_in_real_time_one_engine_alone_is_asked(bus_address: str) -> None:
+def test_a_source_that_is_too_fast_for_one_engine_is_answered_by_two_in_order(bus_address: str) -> None:
+    engines = [FakeEngine(lambda call: time.sleep(0.015)) for _ in range(2)]
+    run = Run(bus_address, _relay_of(engines), _null(150, 100, fast=False), realtime=True, lanes=2)
+    summary = run()
+    assert [result.frame_id for result in run.results] == list(range(150))
+    assert engines[1].calls > 20, "it is called once frames had to be passed over"
+    assert sum(engine.calls for engine in engines) + summary.by_cause[Cause.DROPPED] == 150
+    assert engines[1].closed.is_set()
+
+
+def test_a_source_that_one_engine_keeps_up_with_is_answered_by_one(bus_address: str) -> None:
     engines = [FakeEngine() for _ in range(2)]
-    run = Run(bus_address, _relay_of(engines), _null(20, 500, fast=False), realtime=True, lanes=2)
+    run = Run(bus_address, _relay_of(engines), _null(40, 100, fast=False), realtime=True, lanes=2)
     run()
     assert engines[1].calls == 0
+
+
+def test_two_engines_that_are_too_slow_drop_frames_and_keep_the_order(bus_address: str) -> None:
+    engines = [FakeEngine(lambda call: time.sleep(0.04)) for _ in range(2)]
+    run = Run(bus_address, _relay_of(engines), _null(80, 200, fast=False), realtime=True, lanes=2)
+    summary = run()
+    assert [result.frame_id for result in run.results] == list(range(80))
+    assert summary.by_cause[Cause.DROPPED] > 0
+    assert summary.by_state[ResultState.FINDING] + summary.by_cause[Cause.DROPPED] == 80
 
 
 def test_a_helping_engine_that_fails_costs_its_frame_and_the_first_goes_on_alone(bus_address: str) -> None:

@@ -100,6 +100,7 @@ def replay(
     clip: Annotated[str, typer.Argument(help="What is played over and over.")] = "demo",
     count: Annotated[int, typer.Option(min=10, help="Frames of a round.")] = 900,
     rounds: Annotated[int, typer.Option(min=1, max=100, help="How often.")] = 3,
+    results_only: Annotated[bool, typer.Option("--results-only", help="Without recording the frames.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """How many frames a second are answered and recorded, as fast as it goes."""
@@ -107,7 +108,8 @@ def replay(
 
     from usassist.app.bench.start import measure_replay
 
-    figures = measure_replay(rounds, count, clip=clip, say=Console(stderr=True, quiet=as_json).print)
+    say = Console(stderr=True, quiet=as_json).print
+    figures = measure_replay(rounds, count, clip=clip, results_only=results_only, say=say)
     told = figures.as_dict()
     if as_json:
         typer.echo(json.dumps(told, indent=2))

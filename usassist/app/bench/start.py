@@ -105,8 +105,10 @@ def measure_start(rounds: int, *, source: str = "loop:demo", say: Say = lambda l
     return StartFigures(first_result_s=results, first_answer_s=answers, stream_rss_mb=memory, calibration=calibration)
 
 
-def measure_replay(rounds: int, count: int, *, clip: str = "demo", say: Say = lambda line: None) -> ReplayFigures:
-    """Let ``usassist replay --fast`` answer and record so many frames, again and again.
+def measure_replay(
+    rounds: int, count: int, *, clip: str = "demo", results_only: bool = False, say: Say = lambda line: None
+) -> ReplayFigures:
+    """Let ``usassist replay --fast`` answer so many frames, again and again, and record them or their results alone.
 
     Raises
     ------
@@ -119,14 +121,15 @@ def measure_replay(rounds: int, count: int, *, clip: str = "demo", say: Say = la
         with tempfile.TemporaryDirectory(prefix="usassist-bench-") as folder:
             out = Path(folder) / "session"
             command = [sys.executable, "-m", "usassist", "replay", clip, "--fast", "--repeat", "--count", str(count)]
-            run = subprocess.run([*command, "--out", str(out), "--json"], capture_output=True, text=True, check=False)
+            command += ["--out", str(out), "--json", *(["--results-only"] if results_only else [])]
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
             end_ns = time.monotonic_ns()
             if run.returncode:
                 raise UsAssistError(f"usassist replay failed: {_last_line(run.stderr)}")
             summary = json.loads(run.stdout)
-            with (out / "frames.jsonl").open(encoding="utf-8") as lines:
+            with (out / "results.jsonl").open(encoding="utf-8") as lines:
                 begin_ns = json.loads(next(lines))["t_capture_ns"]
-        if summary["frames"] != count or summary["recorded"]["frames"] != count:
+        if summary["frames"] != count or summary["recorded"]["results"] != count:
             raise UsAssistError(f"usassist replay kept {summary['recorded']} of {count} frames; run usassist doctor")
         answered.append(float(summary["frames_per_s"]))
         kept.append(count / ((end_ns - begin_ns) / 1e9))

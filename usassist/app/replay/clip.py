@@ -71,6 +71,7 @@ def replay(
     window: bool,
     progress: Progress,
     reserve_mb: int = RecordConfig().reserve_mb,
+    results_only: bool = False,
 ) -> Outcome:
     """Run a source through the live path and keep everything.
 
@@ -82,6 +83,7 @@ def replay(
     window : also show the overlay in a window
     progress : is told
     reserve_mb : room to leave on the disk, MiB
+    results_only : write ``results.jsonl`` and ``summary.json``, and no session
 
     Raises
     ------
@@ -91,7 +93,8 @@ def replay(
     existed = folder.exists()
     prepare_folder(folder)
     ours = False  # files in the folder are this run's once its recorder has made them, each as a new file
-    names = ["record", *(["overlay_video"] if overlay_video else [])]
+    keeper = "results" if results_only else "record"
+    names = [keeper, *(["overlay_video"] if overlay_video else [])]
     with contextlib.ExitStack() as stack:
         try:
             children = {name: stack.enter_context(Child(name)) for name in names}
@@ -102,18 +105,27 @@ def replay(
             stream = stack.enter_context(
                 open_stream(options, on_open=progress.opened, on_result=progress.result, on_build=progress.building)
             )
-            facts = recording_facts(options)
-            children["record"].begin(
-                {"address": options.bus, "folder": str(folder), "facts": facts, "reserve_mb": reserve_mb}
+            children[keeper].begin(
+                {"address": options.bus, "folder": str(folder)}
+                if results_only
+                else {
+                    "address": options.bus,
+                    "folder": str(folder),
+                    "facts": recording_facts(options),
+                    "reserve_mb": reserve_mb,
+                }
             )
             if overlay_video:
                 children["overlay_video"].begin({"address": options.bus, "path": str(folder / "overlay.mkv")})
             for name, child in children.items():
                 child.wait_for("ready", timeout_s=_READY_S)
-                ours = ours or name == "record"
+                ours = ours or name == keeper
             archives = list(children.values())
             if not stream.publisher.wait_for_archives(
-                len(archives), _READY_S, lambda: all(child.alive for child in archives)
+                len(archives),
+                _READY_S,
+                lambda: all(child.alive for child in archives),
+                of_pixels=len(archives) - int(results_only),
             ):
                 raise SessionError("the recorder did not connect; run usassist doctor")
             if screen is not None:
@@ -137,7 +149,7 @@ def replay(
             except UsAssistError as failure:
                 error = error or str(failure)
                 counts[name] = {"error": str(failure)}
-    summary = stream.summary.as_dict() | {"recorded": counts["record"], "overlay_video": counts.get("overlay_video")}
+    summary = stream.summary.as_dict() | {"recorded": counts[keeper], "overlay_video": counts.get("overlay_video")}
     if error is not None:
         summary["error"] = error
     try:

@@ -46,6 +46,9 @@ def replay(
     crop: Annotated[str, typer.Option(help="Scan area: auto, none or X1,Y1,X2,Y2.")] = "auto",
     calibration: Annotated[str | None, typer.Option(help="Geometry calibration: name or file.")] = None,
     overlay_video: Annotated[bool, typer.Option("--overlay-video", help="Also write overlay.mkv.")] = False,
+    results_only: Annotated[
+        bool, typer.Option("--results-only", help="Write results.jsonl and no session: faster, and smaller.")
+    ] = False,
     window: Annotated[bool, typer.Option("--window", help="Also show the overlay in a window.")] = False,
     bus: Annotated[str | None, typer.Option(help="Publish here, so that overlay and panel can watch.")] = None,
     speed: Annotated[float | None, typer.Option(help="Of a session: 2 is twice as fast as it was.")] = None,
@@ -66,6 +69,7 @@ def replay(
         }
         own |= {"engines": engines, "count": count, "calibration": calibration}
         own["crop"] = None if crop == "auto" else crop
+        own["results-only"] = results_only or None
         refuse("a recorded session is sent as it was recorded, and usassist rerun runs it again", own)
         code = replay_folder(
             Path(clip),
@@ -118,6 +122,7 @@ def replay(
             window=window,
             progress=progress,
             reserve_mb=settings.record.reserve_mb,
+            results_only=results_only,
         )
     if as_json:
         typer.echo(json.dumps(outcome.summary | {"files": outcome.files}, indent=2))
