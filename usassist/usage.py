@@ -13,7 +13,6 @@ from pathlib import Path
 __all__ = ["cpu_s", "keep_memory", "lower_priority", "processors", "rss_bytes"]
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # of malloc.h
-_BACKGROUND = 10  # as with nice(1)
 _STATM = Path("/proc/self/statm")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -35,11 +34,16 @@ def keep_memory() -> None:
             mallopt(option, limit_bytes)
 
 
-def lower_priority() -> None:
-    """Let the calling thread give way to the others of this process, where the system can do that (Linux)."""
+def lower_priority(by: int = 10) -> None:
+    """Let the calling thread, and those that it starts, give way to others, where the system can do that (Linux).
+
+    Parameters
+    ----------
+    by : how far, as with nice(1)
+    """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # it is a wish
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BACKGROUND)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + by)
 
 
 def processors() -> int:

@@ -47,6 +47,8 @@ class Stream:
         self.nodules = 1
         self.agreement: dict[str, str] = {}  # descriptor → agreement; every nodule has each of them
         self.value = "hypoechoic"
+        self.takes_post = True  # publishes what is handed in, as a stream does
+        self.recorder: HealthBody | None = None  # what a recorder says of itself, as often as a recorder does
         self._publisher = Publisher(address, "us0", MonotonicClock())
         self._stop = threading.Event()
         self._noise = np.random.default_rng(1).integers(60, 120, (HEIGHT_PX, WIDTH_PX), np.uint8)
@@ -67,6 +69,9 @@ class Stream:
                 self._introduce(frame_id)
             self._send(frame_id)
             frame_id += 1
+            for topic, body in self._publisher.posted():
+                if self.takes_post:
+                    self._publisher.event(topic, body)
 
     def _introduce(self, frame_id: int) -> None:
         label = LabelBody(
@@ -110,6 +115,8 @@ class Stream:
             latency_p95_ms=30.0,
         )
         self._publisher.event("health", health)
+        if self.recorder is not None:
+            self._publisher.event("health", self.recorder)
 
     def _send(self, frame_id: int) -> None:
         x, angle = 160 + 40 * np.sin(frame_id / 20), np.linspace(0, 2 * np.pi, 60, endpoint=False)

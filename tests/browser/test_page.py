@@ -162,7 +162,15 @@ def test_no_picture_is_ever_written_to_disk(page: Any, panel: Any) -> None:
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (1920, 1080)])
 def test_everything_fits_on_the_screen(page: Any, width: int, height: int) -> None:
     page.set_viewport_size({"width": width, "height": height})
-    for selector in (".us-stage", ".us-buttons", ".us-side", ".us-research"):
+    for selector in (
+        ".us-stage",
+        ".us-buttons >> nth=0",
+        ".us-marks",
+        ".us-rec",
+        ".us-under",
+        ".us-side",
+        ".us-research",
+    ):
         box = page.locator(selector).bounding_box()
         assert box["x"] >= 0
         assert box["y"] >= 0

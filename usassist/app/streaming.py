@@ -29,7 +29,7 @@ __all__ = ["StreamOptions", "new_session_id", "open_stream"]
 
 _MOST_LANES = 4  # frames that are worked on at a time, where the engine runs on the processor
 _SWITCH_S = 0.0005  # a thread with a frame waits no longer than that for one that computes in Python
-_USUAL_FRAME_BYTES = 2**20  # where a live source does not know yet
+_USUAL_FRAME_BYTES = 2**19  # where a live source does not know yet
 
 
 def new_session_id() -> str:

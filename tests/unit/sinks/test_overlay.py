@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -114,3 +115,28 @@ def test_millimetres_are_written_only_with_their_uncertainty() -> None:
     text = _describe(make_result(hw=HW, measurements=bare))
     assert "mm" not in text
     assert "not calibrated" in text
+
+
+def test_what_is_kept_from_one_frame_to_the_next_changes_no_pixel() -> None:
+    painter = Painter()
+    noted = msgspec.structs.replace(ENGINE, note="another back end is being built: 40 %")
+    scenes = [(state, engine) for engine in (ENGINE, noted, None) for state in (*ResultState, None)] * 2
+    for number, (state, engine) in enumerate(scenes):
+        hw = HW if number % 5 else (200, 620)
+        frame = make_frame(number, hw, roi_xyxy_px=(0, 0, hw[1], hw[0]))
+        result = None if state is None else make_result(number, state, hw)
+        view = view_of_pair(result, engine, SESSION, frame.t_capture_ns + 20_000_000)
+        fresh = Painter().paint(frame, result, view, engine)
+        np.testing.assert_array_equal(painter.paint(frame, result, view, engine), fresh)
+
+
+def test_a_text_that_has_no_room_is_cut_to_the_most_that_fits() -> None:
+    painter = Painter()
+    text = "the result for this frame did not arrive in time"
+    for room_px in range(0, 420, 7):
+        kept = painter._fit(text, room_px, 14)
+        if not kept:
+            assert painter._width(text[:1] + "…", 14) > room_px
+        elif kept != text:
+            assert painter._width(kept, 14) <= room_px
+            assert painter._width(text[: len(kept)] + "…", 14) > room_px

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 
 from tests.samples import ENGINE, SESSION, make_frame, make_result
-from usassist.bus import TOPICS, Message, SessionState, decode
+from usassist.bus import TOPICS, HealthBody, Message, SessionState, decode
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.clock import FakeClock
 from usassist.records import ResultState
@@ -54,3 +54,56 @@ def test_a_result_before_its_engine_is_known_is_no_result() -> None:
     screen.take(decode(encode_frame(make_frame(1), 0, 0)))
     screen.take(decode(encode_result(make_result(1), 0, 0)))
     assert _stripe(screen.picture()) == STATE_COLOR_RGB[ResultState.NO_RESULT]
+
+
+class Outlet:
+    def __init__(self) -> None:
+        self.posted: list[HealthBody] = []
+
+    def post(self, topic: str, body: msgspec.Struct) -> bool:
+        assert topic == "health"
+        assert isinstance(body, HealthBody)
+        self.posted.append(body)
+        return True
+
+
+def test_the_stage_draw_is_from_both_here_to_drawn() -> None:
+    clock, outlet = FakeClock(10**9), Outlet()
+    screen = OverlayScreen(clock, outlet)
+    screen.take(_event("engine", ENGINE))
+    screen.take(_event("session", SESSION))
+    screen.take(decode(encode_frame(make_frame(1), 0, 0)))
+    clock.advance_ms(40)
+    screen.take(decode(encode_result(make_result(1), 0, 0)))
+    clock.advance_ms(3)
+    assert screen.picture() is not None
+    clock.advance_ms(2)
+    screen.drawn()
+    screen.drawn()  # the same picture counts once
+    screen.tell()
+    (body,) = outlet.posted
+    assert (body.process, body.frames, body.answered) == ("overlay", 1, 1)
+    assert (body.stages["draw"].count, body.stages["draw"].max_ms) == (1, 5.0)
+
+
+def test_a_frame_without_its_result_does_not_count_for_the_stage_and_frames_passed_over_are_told() -> None:
+    clock, outlet = FakeClock(10**9), Outlet()
+    screen = OverlayScreen(clock, outlet)
+    for frame_id in (1, 4):
+        screen.take(decode(encode_frame(make_frame(frame_id), 0, 0)))
+        clock.advance_ms(101)
+        assert screen.picture() is not None
+        screen.drawn()
+    screen.tell()
+    (body,) = outlet.posted
+    assert (body.frames, body.answered, body.dropped, body.stages) == (2, 0, 2, {})
+
+
+def test_the_overlay_says_how_it_is_once_a_second() -> None:
+    clock, outlet = FakeClock(10**9), Outlet()
+    screen = OverlayScreen(clock, outlet)
+    for _ in range(30):
+        screen.tell()
+        clock.advance_ms(100)
+    assert len(outlet.posted) == 3
+    assert all(body.cpu_s is not None for body in outlet.posted)

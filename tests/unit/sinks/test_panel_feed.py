@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import time
@@ -14,7 +15,20 @@ import numpy as np
 import pytest
 
 from tests.samples import DESCRIBED
-from usassist.bus import EngineBody, LabelBody, Message, PointBody, Publisher, SessionBody, SessionState, decode
+from usassist.bus import (
+    EngineBody,
+    HealthBody,
+    LabelBody,
+    MarkBody,
+    MarkKind,
+    Message,
+    PointBody,
+    Publisher,
+    SessionBody,
+    SessionState,
+    Subscriber,
+    decode,
+)
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.bus.topics import TOPICS
 from usassist.clock import FakeClock, MonotonicClock
@@ -22,8 +36,10 @@ from usassist.errors import SchemaVersionError
 from usassist.records import Cause, Detections, Frame, Measurements, Result, ResultState, Segmentation
 from usassist.sinks.panel import scene as scene_module
 from usassist.sinks.panel.feed import Feed
+from usassist.sinks.panel.jpeg import JpegEncoder
 from usassist.sinks.panel.packet import Head, unpack
-from usassist.sinks.panel.scene import Scene, encode_jpeg
+from usassist.sinks.panel.scene import Scene
+from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewers
 
 ENGINE_ID = "thyroid_nodule@1.0.0+abc"
@@ -100,15 +116,15 @@ def result(of: Frame, state: str = "finding", cause: Cause = Cause.ENGINE_ERROR,
     )
 
 
-class Desk:
+class Bench:
     """A scene, a clock, and short ways to feed it."""
 
     def __init__(self) -> None:
         self.clock = FakeClock(10**9)
         self.scene = Scene(self.clock, 85)
 
-    def event(self, topic: str, body: Any) -> None:
-        self.scene.add(decode(encode(TOPICS[topic], "us0", 0, 0, body, {})))
+    def event(self, topic: str, body: Any, seq: int = 0) -> None:
+        self.scene.add(decode(encode(TOPICS[topic], "us0", seq, 0, body, {})))
 
     def introduce(self, session_id: str = "a") -> None:
         self.event("engine", ENGINE)
@@ -123,18 +139,18 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def desk() -> Bench:
+    return Bench()
 
 
-def test_before_the_first_frame_the_page_waits(desk: Desk) -> None:
+def test_before_the_first_frame_the_page_waits(desk: Bench) -> None:
     head = desk.scene.head()
     assert (head.state, head.detail, head.frame_id) == ("no_result", "waiting for the first frame", None)
     assert desk.scene.jpeg() == b""
 
 
 @pytest.mark.parametrize("state", ["finding", "no_finding", "no_result", "stale"])
-def test_outlines_are_sent_only_with_a_finding(desk: Desk, state: str) -> None:
+def test_outlines_are_sent_only_with_a_finding(desk: Bench, state: str) -> None:
     desk.introduce()
     head = desk.pair(0, state)
     assert head.state == state
@@ -142,7 +158,7 @@ def test_outlines_are_sent_only_with_a_finding(desk: Desk, state: str) -> None:
     assert bool(head.nodules) is head.draw is (state == "finding")
 
 
-def test_the_page_is_told_the_operating_point_and_that_scores_are_calibrated(desk: Desk) -> None:
+def test_the_page_is_told_the_operating_point_and_that_scores_are_calibrated(desk: Bench) -> None:
     point = PointBody(name="quiet", sensitivity=0.8, false_positives_per_frame=0.02)
     desk.introduce()
     desk.event("engine", msgspec.structs.replace(ENGINE, score_calibration_id="x", point=point))
@@ -151,7 +167,7 @@ def test_the_page_is_told_the_operating_point_and_that_scores_are_calibrated(des
     assert head.nodules[0].score_calibrated
 
 
-def test_the_page_is_told_that_scores_are_not_calibrated(desk: Desk) -> None:
+def test_the_page_is_told_that_scores_are_not_calibrated(desk: Bench) -> None:
     assert desk.scene.head().point == ""
     desk.introduce()
     head = desk.pair(0)
@@ -159,7 +175,7 @@ def test_the_page_is_told_that_scores_are_not_calibrated(desk: Desk) -> None:
     assert not head.nodules[0].score_calibrated
 
 
-def test_the_page_is_told_descriptors_with_the_agreement_that_the_engine_announced(desk: Desk) -> None:
+def test_the_page_is_told_descriptors_with_the_agreement_that_the_engine_announced(desk: Bench) -> None:
     desk.introduce()
     desk.event("engine", msgspec.structs.replace(ENGINE, descriptor_agreement={"echogenicity": "kappa 0.4"}))
     shot = frame(0, desk.clock.now_ns())
@@ -172,21 +188,21 @@ def test_the_page_is_told_descriptors_with_the_agreement_that_the_engine_announc
     ]
 
 
-def test_nothing_is_drawn_for_an_engine_that_was_not_announced(desk: Desk) -> None:
+def test_nothing_is_drawn_for_an_engine_that_was_not_announced(desk: Bench) -> None:
     desk.event("session", session())
     head = desk.pair(0)
     assert (head.state, head.nodules) == ("no_result", ())
     assert "has not been announced" in head.detail
 
 
-def test_nothing_is_drawn_for_a_label_that_was_not_announced(desk: Desk) -> None:
+def test_nothing_is_drawn_for_a_label_that_was_not_announced(desk: Bench) -> None:
     desk.introduce()
     head = desk.pair(0, label_id=5)
     assert (head.state, head.draw, head.nodules) == ("no_result", False, ())
     assert "label 5" in head.detail
 
 
-def test_silence_takes_the_outlines_away_and_says_for_how_long(desk: Desk) -> None:
+def test_silence_takes_the_outlines_away_and_says_for_how_long(desk: Bench) -> None:
     desk.introduce()
     desk.pair(0)
     desk.clock.advance_ms(200)
@@ -200,14 +216,14 @@ def test_silence_takes_the_outlines_away_and_says_for_how_long(desk: Desk) -> No
     assert head.frame_id == 0
 
 
-def test_the_age_goes_on_while_a_picture_stands(desk: Desk) -> None:
+def test_the_age_goes_on_while_a_picture_stands(desk: Bench) -> None:
     desk.introduce()
     desk.pair(0)
     desk.clock.advance_ms(120)
     assert desk.scene.head().age_ms == pytest.approx(120)
 
 
-def test_the_end_of_a_stream_is_told(desk: Desk) -> None:
+def test_the_end_of_a_stream_is_told(desk: Bench) -> None:
     desk.introduce()
     desk.pair(0)
     desk.event("session", session(state=SessionState.FAILED, reason="cable out"))
@@ -215,7 +231,7 @@ def test_the_end_of_a_stream_is_told(desk: Desk) -> None:
     assert desk.scene.head().detail == "the stream failed: cable out"
 
 
-def test_another_stream_starts_with_fresh_counts(desk: Desk) -> None:
+def test_another_stream_starts_with_fresh_counts(desk: Bench) -> None:
     desk.introduce("a")
     desk.pair(0)
     desk.pair(5)
@@ -227,7 +243,7 @@ def test_another_stream_starts_with_fresh_counts(desk: Desk) -> None:
     assert (head.session_id, head.state, head.counters.shown, head.counters.skipped) == ("b", "no_finding", 1, 0)
 
 
-def test_the_last_word_of_a_stream_before_does_not_end_the_next(desk: Desk) -> None:
+def test_the_last_word_of_a_stream_before_does_not_end_the_next(desk: Bench) -> None:
     desk.introduce("a")
     desk.pair(0)
     desk.pair(0, session_id="b")
@@ -236,7 +252,7 @@ def test_the_last_word_of_a_stream_before_does_not_end_the_next(desk: Desk) -> N
     assert desk.scene.head().state == "finding"
 
 
-def test_frames_the_engine_never_saw_are_passed_over_while_it_answers(desk: Desk) -> None:
+def test_frames_the_engine_never_saw_are_passed_over_while_it_answers(desk: Bench) -> None:
     desk.introduce()
     desk.pair(0)
     desk.clock.advance_ms(33)
@@ -250,7 +266,7 @@ def test_frames_the_engine_never_saw_are_passed_over_while_it_answers(desk: Desk
     assert (head.frame_id, head.state) == (3, "no_result")
 
 
-def test_a_frame_whose_result_is_lost_shows_no_result(desk: Desk) -> None:
+def test_a_frame_whose_result_is_lost_shows_no_result(desk: Bench) -> None:
     desk.introduce()
     desk.scene.add(decode(encode_frame(frame(0, desk.clock.now_ns()), 0, 0)))
     assert not desk.scene.advance()
@@ -260,7 +276,69 @@ def test_a_frame_whose_result_is_lost_shows_no_result(desk: Desk) -> None:
     assert (head.frame_id, head.state, head.counters.by_cause) == (0, "no_result", {"missing": 1})
 
 
-def test_a_problem_is_shown_until_a_frame_can_be(desk: Desk) -> None:
+def health(process: str, **changes: Any) -> HealthBody:
+    values: dict[str, Any] = {"frames": 0, "answered": 0, "dropped": 0, "by_state": {}, "rate_hz": None}
+    return HealthBody(process=process, **values | {"latency_p50_ms": None, "latency_p95_ms": None} | changes)
+
+
+def test_only_the_streams_own_health_is_taken_for_the_streams(desk: Bench) -> None:
+    desk.introduce()
+    desk.event("health", health("stream", frames=7))
+    desk.event("health", health("overlay", frames=1))
+    desk.event("health", health("record", frames=2))
+    told = desk.pair(0).counters.health
+    assert told is not None
+    assert told.frames == 7
+
+
+def test_the_page_is_told_that_the_session_is_recorded(desk: Bench) -> None:
+    desk.introduce()
+    desk.event("health", health("record", recording="running", recorded_bytes=5))
+    desk.clock.advance_ms(1500)
+    told = desk.pair(0).recording
+    assert (told.state, told.elapsed_s, told.recorded_bytes) == ("running", 1.5, 5)
+
+
+def test_the_page_is_told_of_marks_that_came_back_at_once(desk: Bench) -> None:
+    desk.introduce()
+    desk.pair(0)
+    assert not desk.scene.advance()
+    desk.event("mark", MarkBody(session_id="a", frame_id=0, kind=MarkKind.WRONG, t_mark_ns=5_000_000))
+    assert desk.scene.advance()
+    marks = desk.scene.head().marks
+    assert marks.counts == {"wrong": 1}
+    assert [(mark.frame_id, mark.kind, mark.t_ms) for mark in marks.latest] == [(0, "wrong", 5.0)]
+
+
+def test_while_nobody_watches_results_are_counted_and_no_old_picture_is_shown_afterwards(desk: Bench) -> None:
+    desk.introduce()
+    desk.pair(0)
+    desk.scene.watch(watched=False)
+    desk.event("session", session())
+    shot = frame(1, desk.clock.now_ns())
+    desk.scene.add(decode(encode_result(result(shot, "no_result"), 1, 0)))
+    desk.clock.advance_ms(60_000)
+    desk.scene.watch(watched=True)
+    desk.scene.advance()
+    head = desk.scene.head()
+    assert (head.frame_id, head.detail) == (None, "waiting for the first frame")
+    assert head.counters.by_cause == {"engine_error": 1}
+    assert desk.pair(2).live
+
+
+def test_events_that_never_arrived_are_counted_and_a_pause_in_listening_is_none(desk: Bench) -> None:
+    desk.event("engine", ENGINE, 3)
+    desk.event("engine", ENGINE, 4)
+    assert desk.scene.tally.gaps == 0
+    desk.event("engine", ENGINE, 7)
+    assert desk.scene.tally.gaps == 2
+    desk.event("engine", ENGINE, 0)  # another stream
+    desk.scene.watch(watched=True)
+    desk.event("engine", ENGINE, 50)
+    assert desk.scene.tally.gaps == 2
+
+
+def test_a_problem_is_shown_until_a_frame_can_be(desk: Bench) -> None:
     desk.introduce()
     desk.pair(0)
     desk.scene.fail("a v2 message came")
@@ -273,9 +351,25 @@ def test_the_picture_keeps_its_colours() -> None:
     image = np.zeros((16, 16, 3), np.uint8)
     image[:] = (200, 30, 30)
     shot = Frame(session_id="a", source_id="us0", frame_id=0, t_capture_ns=0, image=image, roi_xyxy_px=(0, 0, 16, 16))
-    blue, _, red = cv2.imdecode(np.frombuffer(encode_jpeg(shot, 95), np.uint8), cv2.IMREAD_COLOR)[8, 8]
+    blue, _, red = cv2.imdecode(np.frombuffer(JpegEncoder(95).encode(shot), np.uint8), cv2.IMREAD_COLOR)[8, 8]
     assert red > 180
     assert blue < 60
+
+
+def test_a_grey_picture_in_three_planes_is_sent_as_grey_with_the_same_pixels() -> None:
+    grey = np.random.default_rng(1).integers(0, 255, (33, 41), np.uint8)
+    image = np.repeat(grey[..., None], 3, axis=2)
+    shots = [
+        Frame(session_id="a", source_id="us0", frame_id=0, t_capture_ns=0, image=pixels, roi_xyxy_px=(0, 0, 41, 33))
+        for pixels in (grey, image)
+    ]
+    encoder = JpegEncoder(90)
+    one, three = (bytes(encoder.encode(shot)) for shot in shots)
+    assert one == three
+    coloured = image.copy()
+    coloured[20, 20] = (255, 0, 0)
+    shot = dataclasses.replace(shots[1], image=coloured)
+    assert cv2.imdecode(np.frombuffer(encoder.encode(shot), np.uint8), cv2.IMREAD_UNCHANGED).ndim == 3
 
 
 def until(condition: Callable[[], bool], do: Callable[[], None] = lambda: None) -> None:
@@ -286,12 +380,22 @@ def until(condition: Callable[[], bool], do: Callable[[], None] = lambda: None) 
         time.sleep(0.02)
 
 
+class Somebody(Viewers):
+    """One who watches and takes nothing."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def awake(self) -> bool:
+        return True
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Feed]]:
     feeds = []
 
     def start(viewers: Viewers | None = None, **options: Any) -> Feed:
-        feed = Feed(f"ipc://{tmp_path}", Viewers() if viewers is None else viewers, **options)
+        feed = Feed(f"ipc://{tmp_path}", Somebody() if viewers is None else viewers, **options)
         feeds.append(feed)
         feed.start()
         return feed
@@ -331,21 +435,23 @@ def test_the_feed_outlives_one_stream_and_shows_the_next(tmp_path: Path, start: 
 def test_pictures_are_encoded_only_for_those_who_watch(
     tmp_path: Path, start: Callable[..., Feed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoded = []
+    encoded: list[int] = []
 
-    def counting(shot: Frame, quality: int) -> bytes:
-        encoded.append(shot.frame_id)
-        return encode_jpeg(shot, quality)
+    class Counting(JpegEncoder):
+        def encode(self, shot: Frame) -> memoryview:
+            encoded.append(shot.frame_id)
+            return super().encode(shot)
 
-    monkeypatch.setattr(scene_module, "encode_jpeg", counting)
+    monkeypatch.setattr(scene_module, "JpegEncoder", Counting)
     viewers = Viewers()
     feed = start(viewers)
     sender = Sender(tmp_path, "a")
-    until(lambda: feed.latest.counters.shown >= 5, sender.send)
-    assert not encoded
+    until(lambda: feed.latest.engine_id == ENGINE_ID, sender.send)
+    assert (feed.latest.frame_id, encoded) == (None, [])
 
     async def watch() -> bytes:
         viewer = viewers.join()
+        assert viewer is not None
         await asyncio.to_thread(until, lambda: bool(encoded), sender.send)
         packet = await asyncio.wait_for(viewer.take(), 20)
         viewers.leave(viewer)
@@ -357,8 +463,66 @@ def test_pictures_are_encoded_only_for_those_who_watch(
     assert cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE).shape == (60, 80)
 
 
+def test_while_nobody_watches_no_frame_is_asked_for(tmp_path: Path, start: Callable[..., Feed]) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def subscribe(topics: tuple[str, ...]) -> Subscriber:
+        asked.append(topics)
+        return Subscriber(f"ipc://{tmp_path}", topics)
+
+    viewers = Viewers()
+    feed = start(viewers, subscribe=subscribe)
+    sender = Sender(tmp_path, "a")
+    until(lambda: feed.latest.engine_id == ENGINE_ID, sender.send)
+    assert [topic for topics in asked for topic in topics if topic == "frame"] == []
+
+    async def watch() -> bytes:
+        viewer = viewers.join()
+        assert viewer is not None
+        while True:
+            sender.send()
+            with contextlib.suppress(TimeoutError):
+                packet = await asyncio.wait_for(viewer.take(), 0.1)
+                viewer.confirm()
+                if unpack(packet)[1]:
+                    return packet
+
+    head, _ = unpack(asyncio.run(asyncio.wait_for(watch(), 20)))
+    sender.publisher.close()
+    assert head.live
+    assert "frame" in asked[-1]
+
+
+def test_the_stage_browser_and_the_health_of_the_panel_are_told_once_a_second(
+    tmp_path: Path, start: Callable[..., Feed]
+) -> None:
+    class Outlet:
+        def __init__(self) -> None:
+            self.posted: list[tuple[str, Any]] = []
+
+        def post(self, topic: str, body: msgspec.Struct) -> bool:
+            self.posted.append((topic, body))
+            return True
+
+    outlet, shown = Outlet(), ShownFrames(MonotonicClock())
+    feed = start(shown=shown, outlet=outlet)
+    sender = Sender(tmp_path, "a")
+    until(lambda: feed.latest.frame_id is not None and not shown.why_unknown("a", feed.latest.frame_id), sender.send)
+    shown.drawn("a", feed.latest.frame_id or 0)
+    until(lambda: bool(outlet.posted) and bool(outlet.posted[-1][1].stages), sender.send)
+    topic, body = outlet.posted[-1]
+    assert (topic, body.process, body.stages["browser"].count) == ("health", "panel", 1)
+    assert body.cpu_s > 0
+    assert body.frames >= 1
+    until(lambda: feed.latest.counters.screen_p50_ms is not None, sender.send)
+    until(lambda: "panel" in feed.figures.health, sender.send)
+    sender.publisher.close()
+
+
 class Scripted:
     """A subscriber that raises what it is told to, one after another, and then gives nothing."""
+
+    malformed = 0
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
@@ -379,7 +543,7 @@ class Scripted:
 def test_messages_of_another_version_are_named_on_the_page(
     start: Callable[..., Feed], caplog: pytest.LogCaptureFixture
 ) -> None:
-    feed = start(subscribe=lambda: Scripted(*[SchemaVersionError("a result message of version v2 came")] * 3))
+    feed = start(subscribe=lambda topics: Scripted(*[SchemaVersionError("a result message of version v2 came")] * 3))
     until(lambda: feed.latest.detail == "a result message of version v2 came")
     assert feed.latest.state == "no_result"
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
@@ -390,7 +554,7 @@ def test_an_unexpected_error_is_shown_and_logged_and_the_feed_tries_again(
 ) -> None:
     opened = []
 
-    def subscribe() -> Scripted:
+    def subscribe(topics: tuple[str, ...]) -> Scripted:
         opened.append(1)
         return Scripted(RuntimeError("disk on fire"))
 

@@ -12,6 +12,7 @@ from tests.samples import DESCRIBED
 from usassist.errors import MessageError
 from usassist.records import Detections, Measurements, Result, ResultState, Segmentation
 from usassist.sinks.panel.packet import Counters, Head, Label, nodules_of, pack, unpack
+from usassist.sinks.panel.reports import Mark, Marks, Recording, RecordingState
 
 LABELS = {0: Label(name="nodule", color_rgb=(255, 196, 0))}
 
@@ -78,6 +79,8 @@ def head(**changes: object) -> Head:
         point="balanced: finds 95 of 100 nodules",
         nodules=nodules_of(described(), LABELS, scores_calibrated=True, agreement={"echogenicity": "kappa 0.4"}),
         counters=Counters(shown=3, by_cause={"late": 1}),
+        recording=Recording(state=RecordingState.RUNNING, elapsed_s=1.0),
+        marks=Marks(counts={"wrong": 1}, latest=(Mark(frame_id=7, kind="wrong", t_ms=1.0),)),
         t_ms=1234.5,
     )
     return msgspec.structs.replace(base, **changes)

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from websockets.exceptions import InvalidStatus
+from prometheus_client.parser import text_string_to_metric_families
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from usassist.config import PanelConfig
@@ -18,6 +23,8 @@ from usassist.errors import BusError, UsageError
 from usassist.sinks.panel import run_panel
 from usassist.sinks.panel.packet import unpack
 from usassist.sinks.panel.viewers import PACKETS_IN_FLIGHT
+
+DONE = '{"say":"done"}'
 
 
 def start_panel(folder: Path) -> tuple[subprocess.Popen[str], httpx.URL]:
@@ -103,13 +110,100 @@ def test_a_stalled_page_is_sent_no_more_and_another_still_gets_all(page: httpx.U
     with live(page) as stalled, live(page) as reader:
         for _ in range(PACKETS_IN_FLIGHT + 3):
             reader.recv(20)
-            reader.send("got")
+            reader.send(DONE)
         for _ in range(PACKETS_IN_FLIGHT):
             stalled.recv(20)
         with pytest.raises(TimeoutError):
             stalled.recv(0.6)
-        stalled.send("got")
+        stalled.send(DONE)
         unpack(bytes(stalled.recv(20)))
+
+
+def raw_live(page: httpx.URL) -> socket.socket:
+    """A connection to ``/live`` that neither reads nor says anything by itself."""
+    raw = socket.create_connection((page.host, page.port or 0))
+    raw.sendall(
+        f"GET /live HTTP/1.1\r\nHost: {page.host}:{page.port}\r\nOrigin: {str(page).rstrip('/')}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode("ascii")
+    )
+    return raw
+
+
+def test_a_page_that_dies_without_a_word_is_not_felt_by_another(page: httpx.URL) -> None:
+    with live(page) as reader:
+        for _ in range(5):
+            with raw_live(page) as doomed:
+                assert doomed.recv(1)
+                doomed.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no goodbye
+            unpack(bytes(reader.recv(20)))
+            reader.send(DONE)
+        deadline = time.monotonic() + 20
+        while viewers_of(page) != 1:
+            assert time.monotonic() < deadline, "the dead are still counted"
+            unpack(bytes(reader.recv(20)))
+            reader.send(DONE)
+
+
+@pytest.mark.slow
+def test_a_page_that_reads_nothing_is_not_felt_by_another_and_let_go(page: httpx.URL) -> None:
+    with raw_live(page) as idle, live(page) as reader:
+        for _ in range(3 * PACKETS_IN_FLIGHT):
+            unpack(bytes(reader.recv(20)))
+            reader.send(DONE)
+        assert viewers_of(page) == 2
+        deadline = time.monotonic() + 40
+        while viewers_of(page) != 1:
+            assert time.monotonic() < deadline, "a page that answers no ping is still counted"
+            unpack(bytes(reader.recv(20)))
+            reader.send(DONE)
+        assert idle.fileno() >= 0
+
+
+def listen_to_the_end(socket_: ClientConnection) -> None:
+    with contextlib.suppress(ConnectionClosed):
+        for _ in range(PACKETS_IN_FLIGHT + 1):
+            socket_.recv(20)
+        pytest.fail("the connection goes on")
+
+
+@pytest.mark.parametrize("word", ["got", '{"say":"mark"}', b"\x00\x01", "x" * 600])
+def test_a_page_that_says_what_no_page_says_is_sent_away(page: httpx.URL, word: str | bytes) -> None:
+    with live(page) as socket_:
+        socket_.recv(20)
+        socket_.send(word)
+        listen_to_the_end(socket_)
+        assert socket_.close_code == 1008
+
+
+def test_a_word_too_long_to_be_received_ends_the_connection(page: httpx.URL) -> None:
+    with live(page) as socket_:
+        socket_.recv(20)
+        socket_.send("x" * 100_000)
+        listen_to_the_end(socket_)
+
+
+def test_a_mark_of_a_frame_that_was_never_shown_is_refused_with_a_reason(page: httpx.URL) -> None:
+    with live(page) as socket_:
+        socket_.recv(20)
+        socket_.send('{"say":"mark","session_id":"a","frame_id":1,"kind":"missed"}')
+        answers = (socket_.recv(20) for _ in range(PACKETS_IN_FLIGHT + 1))
+        text = next(answer for answer in answers if isinstance(answer, str))
+    assert json.loads(text) == {"refused": "the session of that frame is over", "frame_id": 1, "kind": "missed"}
+
+
+def viewers_of(page: httpx.URL) -> float:
+    text = httpx.get(page.join("/metrics")).text
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    return families["usassist_viewers"].samples[0].value
+
+
+def test_metrics_are_told_to_whoever_asks_by_our_name(page: httpx.URL) -> None:
+    answer = httpx.get(page.join("/metrics"))
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    names = {family.name for family in text_string_to_metric_families(answer.text)}
+    assert {"usassist_process_cpu_seconds", "usassist_latency_seconds"} <= names
+    assert httpx.get(page.join("/metrics"), headers={"host": "evil.example"}).status_code == 421
 
 
 def test_a_port_in_use_is_said_in_one_line_before_anything_starts(tmp_path: Path) -> None:
@@ -139,6 +233,30 @@ def test_ctrl_c_ends_it_in_order_while_a_page_is_open(tmp_path: Path) -> None:
         socket_.recv(20)
         assert end(process) == ""
     assert not list((tmp_path / "tmp").iterdir())
+
+
+def test_a_panel_that_nobody_watches_sleeps(tmp_path: Path) -> None:
+    process, page = start_panel(tmp_path)
+    status = Path(f"/proc/{process.pid}/status")
+    try:
+        if not status.exists():
+            pytest.skip("this system does not tell how often a process was woken")
+        with live(page) as socket_:
+            socket_.recv(20)
+        while viewers_of(page):
+            time.sleep(0.05)
+
+        def wakes() -> int:
+            lines = dict(
+                line.split(":", 1) for line in status.read_text(encoding="ascii", errors="replace").splitlines()
+            )
+            return int(lines["voluntary_ctxt_switches"])
+
+        before = wakes()
+        time.sleep(2)
+        assert wakes() - before < 200, "Gradio's own queue alone wakes it a thousand times a second, if it is let"
+    finally:
+        assert end(process) == ""
 
 
 def test_it_ends_when_it_is_told_to(tmp_path: Path) -> None:

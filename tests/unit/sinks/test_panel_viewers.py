@@ -4,7 +4,16 @@ import asyncio
 import contextlib
 import threading
 
-from usassist.sinks.panel.viewers import PACKETS_IN_FLIGHT, Viewer, Viewers
+import pytest
+
+from usassist.sinks.panel import viewers as viewers_module
+from usassist.sinks.panel.viewers import MOST_VIEWERS, PACKETS_IN_FLIGHT, Viewer, Viewers
+
+
+def join(viewers: Viewers) -> Viewer:
+    viewer = viewers.join()
+    assert viewer is not None
+    return viewer
 
 
 async def nothing_comes(viewer: Viewer) -> bool:
@@ -22,7 +31,7 @@ async def nothing_comes(viewer: Viewer) -> bool:
 def test_a_viewer_gets_the_newest_and_counts_what_it_missed() -> None:
     async def scenario() -> None:
         viewers = Viewers()
-        viewer = viewers.join()
+        viewer = join(viewers)
         for number in range(10):
             viewers.offer(b"%d" % number)
         assert await viewer.take() == b"9"
@@ -35,7 +44,7 @@ def test_a_viewer_gets_the_newest_and_counts_what_it_missed() -> None:
 def test_a_stalled_viewer_holds_up_nobody_and_keeps_one_packet() -> None:
     async def scenario() -> None:
         viewers = Viewers()
-        stalled, quick = viewers.join(), viewers.join()
+        stalled, quick = join(viewers), join(viewers)
         for number in range(200):
             viewers.offer(b"%d" % number)
             assert await quick.take() == b"%d" % number
@@ -49,7 +58,7 @@ def test_a_stalled_viewer_holds_up_nobody_and_keeps_one_packet() -> None:
 def test_no_more_than_a_few_unconfirmed_packets_are_under_way() -> None:
     async def scenario() -> None:
         viewers = Viewers()
-        viewer = viewers.join()
+        viewer = join(viewers)
         for _ in range(PACKETS_IN_FLIGHT):
             viewers.offer(b"old")
             assert await viewer.take() == b"old"
@@ -65,7 +74,7 @@ def test_no_more_than_a_few_unconfirmed_packets_are_under_way() -> None:
 def test_confirming_what_was_never_sent_does_not_widen_the_window() -> None:
     async def scenario() -> None:
         viewers = Viewers()
-        viewer = viewers.join()
+        viewer = join(viewers)
         for _ in range(50):
             viewer.confirm()
         for _ in range(PACKETS_IN_FLIGHT):
@@ -80,7 +89,7 @@ def test_confirming_what_was_never_sent_does_not_widen_the_window() -> None:
 def test_packets_offered_from_another_thread_wake_the_viewer() -> None:
     async def scenario() -> None:
         viewers = Viewers()
-        viewer = viewers.join()
+        viewer = join(viewers)
         thread = threading.Thread(target=viewers.offer, args=(b"hello",))
         thread.start()
         assert await asyncio.wait_for(viewer.take(), 10) == b"hello"
@@ -92,11 +101,81 @@ def test_packets_offered_from_another_thread_wake_the_viewer() -> None:
 def test_who_has_left_is_offered_nothing() -> None:
     async def scenario() -> None:
         viewers = Viewers()
-        viewer = viewers.join()
+        viewer = join(viewers)
         assert len(viewers) == 1
         viewers.leave(viewer)
         viewers.offer(b"x")
         assert len(viewers) == 0
         assert await nothing_comes(viewer)
+
+    asyncio.run(scenario())
+
+
+def test_no_picture_is_made_for_those_alone_who_sleep_and_the_old_one_is_taken_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(viewers_module.time, "monotonic", lambda: now[0])
+
+    async def scenario() -> None:
+        viewers = Viewers()
+        assert not viewers.awake()
+        sleeper = join(viewers)
+        for _ in range(PACKETS_IN_FLIGHT):
+            viewers.offer(b"old")
+            await sleeper.take()
+        viewers.offer(b"old")
+        now[0] = 1.9
+        assert viewers.awake()
+        now[0] = 2.1
+        assert not viewers.awake()
+        sleeper.confirm()
+        assert viewers.awake()
+        assert await nothing_comes(sleeper), "what waited for it was two seconds old"
+        viewers.offer(b"new")
+        assert await sleeper.take() == b"new"
+
+    asyncio.run(scenario())
+
+
+def test_one_who_sleeps_does_not_keep_pictures_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(viewers_module.time, "monotonic", lambda: now[0])
+
+    async def scenario() -> None:
+        viewers = Viewers()
+        sleeper, quick = join(viewers), join(viewers)
+        for _ in range(PACKETS_IN_FLIGHT):
+            viewers.offer(b"x")
+            await sleeper.take()
+            await quick.take()
+            quick.confirm()
+        now[0] = 60.0
+        assert viewers.awake()
+        viewers.offer(b"y")
+        assert await quick.take() == b"y"
+
+    asyncio.run(scenario())
+
+
+def test_the_first_who_comes_wakes_whoever_waits_for_viewers() -> None:
+    async def scenario() -> None:
+        viewers = Viewers()
+        assert not viewers.wait(0.0)
+        viewer = join(viewers)
+        assert viewers.wait(0.0)
+        viewers.leave(viewer)
+        assert not viewers.wait(0.0)
+
+    asyncio.run(scenario())
+
+
+def test_there_is_an_end_to_how_many_may_watch() -> None:
+    async def scenario() -> None:
+        viewers = Viewers()
+        everybody = [join(viewers) for _ in range(MOST_VIEWERS)]
+        assert viewers.join() is None
+        viewers.leave(everybody[0])
+        assert viewers.join() is not None
 
     asyncio.run(scenario())

@@ -7,6 +7,8 @@ red hatching: "no result" must not look like an empty scene.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +33,17 @@ _NOTICE = "Research use only. Not a medical device."
 _SUBPIXEL_BITS = 4
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Bar:
+    """A bar as it was drawn last, what for, and where its first text ends, px."""
+
+    key: tuple[str, ...]
+    end_x: int
+    pixels: UInt8Array
+
+
 class Painter:
-    """Draws frames of one stream. The canvas is made once per picture size and used again.
+    """Draws frames of one stream. The canvas is made once per picture size and used again, and so are the bars.
 
     Small pictures are enlarged by a whole number, so that the outline can be judged.
     """
@@ -40,7 +51,8 @@ class Painter:
     def __init__(self) -> None:
         self._font = cv2.FontFace("sans")
         self._canvas: UInt8Array = np.empty((0, 0, 3), np.uint8)
-        self._hatching: UInt8Array = np.empty((0, 0), np.uint8)
+        self._hatched: npt.NDArray[np.intp] = np.empty(0, np.intp)  # pixels of the picture, counted row by row
+        self._bars: dict[str, _Bar] = {}
         self._labels: dict[int, LabelBody] = {}
         self._labels_of = ""
 
@@ -75,8 +87,7 @@ class Painter:
         if view.draw and result is not None:
             self._draw_nodules(picture, result, engine, scale)
         if not view.state.is_answer:
-            color = np.array(STATE_COLOR_RGB[view.state], np.uint8)
-            picture[self._hatching > 0] = color
+            picture.reshape(-1, 3)[self._hatched] = STATE_COLOR_RGB[view.state]
         self._draw_bars(frame, result, view, engine)
         return self._canvas
 
@@ -84,9 +95,8 @@ class Painter:
         shape = (height + 2 * _BAR_PX, width, 3)
         if self._canvas.shape != shape:
             self._canvas = np.empty(shape, np.uint8)
-            self._hatching = _hatching(height, width)
-        self._canvas[:_BAR_PX] = _PAPER
-        self._canvas[-_BAR_PX:] = _PAPER
+            self._hatched = np.flatnonzero(_hatching(height, width))
+            self._bars.clear()
         return self._canvas[_BAR_PX:-_BAR_PX]
 
     def _draw_nodules(self, picture: UInt8Array, result: Result, engine: EngineBody | None, scale: int) -> None:
@@ -107,11 +117,8 @@ class Painter:
                 cv2.putText(picture, text, place, shade, self._font, 15, weight)
 
     def _draw_bars(self, frame: Frame | None, result: Result | None, view: View, engine: EngineBody | None) -> None:
-        canvas = self._canvas
-        width = canvas.shape[1]
-        color = STATE_COLOR_RGB[view.state]
-        cv2.rectangle(canvas, (0, 0), (9, _BAR_PX - 1), color, -1)
-        x = self._write(view.headline, 18, 23, color, 17, 700)
+        width = self._canvas.shape[1]
+        x = self._lay_upper(view)
         right = _NOTHING if frame is None else f"frame {frame.frame_id}"
         if view.age_ms is not None:
             right += f"  age {view.age_ms:.0f} ms"
@@ -119,13 +126,36 @@ class Painter:
         self._write(right, width - right_width - 10, 22, _DIM, 13)
         detail = view.detail or (_describe(result, engine) if view.draw and result is not None else "")
         self._write(self._fit(detail, width - right_width - x - 44, 14), x + 16, 22, _TEXT, 14)
-        bottom = canvas.shape[0] - 12
-        notice_width = self._width(_NOTICE, 12)
-        self._write(_NOTICE, width - notice_width - 10, bottom, _DIM, 12)
         ran = result.backend if result is not None else (engine.backend if engine is not None else "")
         name = engine.engine_id.partition("+")[0] if engine is not None else "no engine"
         note = f"  –  {engine.note}" if engine is not None and engine.note else ""
-        self._write(self._fit(f"{name}  {ran}{note}", width - notice_width - 40, 12), 10, bottom, _DIM, 12)
+        self._lay_lower(f"{name}  {ran}{note}")
+
+    def _lay_upper(self, view: View) -> int:
+        """The upper bar with its headline, drawn again only when that changes; gives where the headline ends, px."""
+        place, color = self._canvas[:_BAR_PX], STATE_COLOR_RGB[view.state]
+        bar = self._bars.get("upper")
+        if bar is None or bar.key != (view.state, view.headline):
+            place[...] = _PAPER
+            cv2.rectangle(self._canvas, (0, 0), (9, _BAR_PX - 1), color, -1)
+            x = self._write(view.headline, 18, 23, color, 17, 700)
+            self._bars["upper"] = _Bar(key=(view.state, view.headline), end_x=x, pixels=place.copy())
+            return x
+        np.copyto(place, bar.pixels)
+        return bar.end_x
+
+    def _lay_lower(self, text: str) -> None:
+        """The lower bar, drawn again only when its text changes."""
+        place, bottom, width = self._canvas[-_BAR_PX:], self._canvas.shape[0] - 12, self._canvas.shape[1]
+        bar = self._bars.get("lower")
+        if bar is None or bar.key != (text,):
+            place[...] = _PAPER
+            notice_width = self._width(_NOTICE, 12)
+            self._write(_NOTICE, width - notice_width - 10, bottom, _DIM, 12)
+            x = self._write(self._fit(text, width - notice_width - 40, 12), 10, bottom, _DIM, 12)
+            self._bars["lower"] = _Bar(key=(text,), end_x=x, pixels=place.copy())
+        else:
+            np.copyto(place, bar.pixels)
 
     def _write(self, text: str, x: int, y: int, color: Color, size: int, weight: int = 400) -> int:
         if not text:
@@ -143,9 +173,14 @@ class Painter:
         """Shorten a text to the room there is."""
         if self._width(text, size) <= room_px:
             return text
-        while text and self._width(text + "…", size) > room_px:
-            text = text[:-1]
-        return text + "…" if text else ""
+        fits, too_long = 0, len(text)
+        while too_long - fits > 1:
+            middle = (fits + too_long) // 2
+            if self._width(text[:middle] + "…", size) <= room_px:
+                fits = middle
+            else:
+                too_long = middle
+        return text[:fits] + "…" if fits else ""
 
 
 _NOTHING = "no frame"

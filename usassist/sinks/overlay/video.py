@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from usassist.bus import EngineBody, Message, Subscriber, frame_from, result_from
+from usassist.bus import Desk, EngineBody, Message, Subscriber, frame_from, result_from
+from usassist.clock import MonotonicClock
 from usassist.sinks.ending import POLL_MS, StreamEnd
 from usassist.sinks.overlay.draw import Painter
+from usassist.sinks.overlay.health import OverlayHealth
 from usassist.sinks.pair import EveryPair, Pair
 from usassist.sinks.video import VideoWriter
 from usassist.sinks.view import view_of_pair
@@ -50,6 +52,8 @@ class OverlayVideo:
         self._canvas: UInt8Array = np.empty((0, 0, 3), np.uint8)
         self._published_ns: dict[int, int] = {}
         self.frames = 0
+        self._desk = Desk(address)
+        self._health = OverlayHealth(MonotonicClock(), self._desk)
         self.subscriber = Subscriber(address, _TOPICS, "archive")
 
     def run(self) -> None:
@@ -64,10 +68,12 @@ class OverlayVideo:
             for _, message in self.subscriber.each(POLL_MS, self._end.reached):
                 self._end.take(message)
                 self._take(message)
+                self._health.tell(sum(self.subscriber.gaps.values()))
             while (pair := self._pairs.rest()) is not None:
                 self._write(pair)
         finally:
             self.subscriber.close()
+            self._desk.close()
             if self._writer is not None:
                 self._writer.close()
 
@@ -75,9 +81,11 @@ class OverlayVideo:
         name = message.topic.name
         if name == "frame":
             self._pairs.add_frame(frame_from(message))
+            self._health.arrived(message.body.frame_id)
         elif name == "result":
             self._published_ns[message.body.frame_id] = message.t_publish_ns
             self._pairs.add_result(result_from(message))
+            self._health.arrived(message.body.frame_id)
         elif name == "engine":
             self._engine = message.body
         while (pair := self._pairs.take()) is not None:
@@ -88,6 +96,8 @@ class OverlayVideo:
         now_ns = self._published_ns.pop(pair.frame.frame_id, pair.frame.t_capture_ns)
         view = view_of_pair(pair.result, self._engine, self._end.session, now_ns, pair.frame.picture)
         picture = self._painter.paint(pair.frame, pair.result, view, self._engine)
+        has_result = pair.result is not None
+        self._health.drawn(pair.frame.frame_id, has_result=has_result, answered=view.state.is_answer)
         if self._writer is None:
             height, width = (side + side % 2 for side in picture.shape[:2])  # 4:2:0 needs even sides
             self._canvas = np.zeros((height, width, 3), np.uint8)

@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from usassist.bus import EngineBody, Message, SessionBody, Subscriber, frame_from, result_from
+from usassist.bus import Desk, EngineBody, Message, SessionBody, Subscriber, frame_from, result_from
 from usassist.clock import Clock, MonotonicClock
 from usassist.config import has_display
 from usassist.errors import UsageError
 from usassist.records import Frame, Result
+from usassist.sinks.outlet import Outlet
 from usassist.sinks.overlay.draw import Painter
+from usassist.sinks.overlay.health import OverlayHealth
 from usassist.sinks.pair import NewestPair
 from usassist.sinks.view import view_of_pair, view_of_silence
 
@@ -32,10 +34,14 @@ class OverlayScreen:
     Parameters
     ----------
     clock : the machine's, as the stream's stamps are
+    outlet : takes this overlay's health; None = nobody does
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, outlet: Outlet | None = None) -> None:
         self._clock = clock
+        self._health = OverlayHealth(clock, outlet)
+        self._fresh = False
+        self._skipped = 0
         self._painter = Painter()
         self._pairs = NewestPair(clock)
         self._engine: EngineBody | None = None
@@ -49,9 +55,11 @@ class OverlayScreen:
         body = message.body
         if message.topic.name == "frame":
             self._pairs.add_frame(frame_from(message))
+            self._health.arrived(body.frame_id)
             self._last_frame_ns = self._clock.now_ns()
         elif message.topic.name == "result":
             self._pairs.add_result(result_from(message))
+            self._health.arrived(body.frame_id)
         elif isinstance(body, EngineBody):
             self._engine = body
         elif isinstance(body, SessionBody):
@@ -62,7 +70,10 @@ class OverlayScreen:
         now_ns = self._clock.now_ns()
         pair = self._pairs.take()
         if pair is not None:
-            self._shown = (pair.frame, pair.result)
+            before = self._shown[0]
+            if before is not None and before.session_id == pair.frame.session_id:
+                self._skipped += max(0, pair.frame.frame_id - before.frame_id - 1)
+            self._shown, self._fresh = (pair.frame, pair.result), True
             self._silence_shown = ""
             view = view_of_pair(pair.result, self._engine, self._session, now_ns, pair.frame.picture)
             return self._painter.paint(pair.frame, pair.result, view, self._engine)
@@ -73,6 +84,18 @@ class OverlayScreen:
         self._silence_shown = silence.detail
         frame, result = self._shown
         return self._painter.paint(frame, result, silence, self._engine)
+
+    def drawn(self) -> None:
+        """What :meth:`picture` gave last is on the screen."""
+        frame, result = self._shown
+        if self._fresh and frame is not None:
+            answered = result is not None and result.state.is_answer
+            self._health.drawn(frame.frame_id, has_result=result is not None, answered=answered)
+        self._fresh = False
+
+    def tell(self) -> None:
+        """Tell the stream how this overlay is, when it is time."""
+        self._health.tell(self._skipped)
 
 
 def run_window(address: str, stop: threading.Event) -> None:
@@ -86,9 +109,11 @@ def run_window(address: str, stop: threading.Event) -> None:
     if not has_display():
         raise UsageError("there is no display for a window here; use --overlay-video, or the panel in a browser")
     clock = MonotonicClock()
-    screen = OverlayScreen(clock)
+    cv2.setNumThreads(1)  # a second thread costs more than it saves on pictures of this size, and the engine needs it
+    bgr: UInt8Array = np.empty((0, 0, 3), np.uint8)
     topics = ("frame", "result", "engine", "session")
-    with Subscriber(address, topics) as subscriber:
+    with Subscriber(address, topics) as subscriber, Desk(address) as desk:
+        screen = OverlayScreen(clock, desk)
         cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         opened = False
         try:
@@ -97,12 +122,18 @@ def run_window(address: str, stop: threading.Event) -> None:
                     screen.take(message)
                 picture = screen.picture()
                 if picture is not None:
-                    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+                    if bgr.shape != picture.shape:
+                        bgr = np.empty_like(picture)
+                    cv2.cvtColor(picture, cv2.COLOR_RGB2BGR, dst=bgr)
                     if not opened:
                         cv2.resizeWindow(_TITLE, bgr.shape[1], bgr.shape[0])
                         opened = True
                     cv2.imshow(_TITLE, bgr)
-                if cv2.waitKey(1) & 0xFF in _KEYS_TO_CLOSE or cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) < 1:
+                key = cv2.waitKey(1)  # draws what is shown
+                if picture is not None:
+                    screen.drawn()
+                screen.tell()
+                if key & 0xFF in _KEYS_TO_CLOSE or cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) < 1:
                     return
         finally:
             cv2.destroyAllWindows()

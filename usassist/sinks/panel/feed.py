@@ -6,36 +6,45 @@ import logging
 import threading
 from collections.abc import Callable
 
-from usassist.bus import Subscriber
+from usassist.bus import HealthBody, StageBody, Subscriber
 from usassist.clock import Clock, MonotonicClock
 from usassist.errors import SchemaVersionError
+from usassist.sinks.outlet import Outlet
+from usassist.sinks.panel.figures import Figures
 from usassist.sinks.panel.packet import Head, pack
 from usassist.sinks.panel.scene import Scene
+from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewers
+from usassist.usage import cpu_s, rss_bytes
 
 __all__ = ["Feed"]
 
 logger = logging.getLogger(__name__)
 
-_TOPICS = ("frame", "result", "engine", "session", "health")
+_EVENTS = ("result", "engine", "session", "health", "mark")
 _POLL_MS = 20
+_REST_S = 0.25  # between two looks at the bus while nobody watches
 _REPEAT_NS = 250_000_000  # a page that hears nothing for twice this long says that the connection is gone
 _REPEATS_BEFORE_RETRY = 4
+_HEALTH_NS = 1_000_000_000
+_LINGER_NS = 5_000_000_000  # a page that is loaded again finds the pictures still coming
 
 
 class Feed:
     """Reads a stream and offers each new picture to all who watch.
 
     Lives through the end of a stream, the start of another, and its own failures: whatever happens, the page is
-    told. A picture is encoded once, and only when somebody watches.
+    told. A picture is encoded once, and only when somebody watches; while nobody does, no frame is even received.
 
     Parameters
     ----------
     address : of the stream, see ``bus.address.endpoint``
     viewers : who watches
+    shown : is told what goes out to them
+    outlet : takes this panel's health; None = nobody does
     jpeg_quality : 1 to 100
     clock : for ages
-    subscribe : makes the subscriber, in the feed's own thread
+    subscribe : makes the subscriber to these topics, in the feed's own thread
     """
 
     def __init__(
@@ -43,17 +52,26 @@ class Feed:
         address: str,
         viewers: Viewers,
         *,
+        shown: ShownFrames | None = None,
+        outlet: Outlet | None = None,
         jpeg_quality: int = 85,
         clock: Clock | None = None,
-        subscribe: Callable[[], Subscriber] | None = None,
+        subscribe: Callable[[tuple[str, ...]], Subscriber] | None = None,
     ) -> None:
         self._viewers = viewers
         self._clock = MonotonicClock() if clock is None else clock
-        self._subscribe = subscribe if subscribe is not None else lambda: Subscriber(address, _TOPICS, "view")
+        self._shown = ShownFrames(self._clock) if shown is None else shown
+        self._outlet = outlet
+        self._subscribe = subscribe if subscribe is not None else lambda topics: Subscriber(address, topics, "view")
         self._jpeg_quality = jpeg_quality
         self._scene = Scene(self._clock, jpeg_quality)
         self._latest = self._scene.head()
+        self._figures = Figures()
+        self._own: HealthBody | None = None
+        self._malformed = 0  # of subscribers that are closed
         self._offered_ns = 0
+        self._watched_ns = -_LINGER_NS
+        self._next_health_ns = self._next_figures_ns = 0
         self._logged = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="panel-feed", daemon=True)
@@ -62,6 +80,11 @@ class Feed:
     def latest(self) -> Head:
         """What the page was last told, table of findings and health included."""
         return self._latest
+
+    @property
+    def figures(self) -> Figures:
+        """What is known of all processes, at most a quarter of a second old while the feed runs."""
+        return self._figures
 
     def start(self) -> None:
         """Begin."""
@@ -76,9 +99,12 @@ class Feed:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                with self._subscribe() as subscriber:
-                    while not self._stop.is_set():
-                        self._step(subscriber)
+                watched = self._is_watched()
+                self._scene.watch(watched=watched)
+                with self._subscribe(("frame", *_EVENTS) if watched else _EVENTS) as subscriber:
+                    while not self._stop.is_set() and self._is_watched() is watched:
+                        self._step(subscriber, watched=watched)
+                    self._malformed += subscriber.malformed
             except Exception as error:  # noqa: BLE001 - a dead feed behind a living page would look like a calm scene
                 problem = f"the panel cannot read the stream: {type(error).__name__}: {error}"
                 self._log(problem, error)
@@ -88,15 +114,53 @@ class Feed:
                     self._offer()
                     self._stop.wait(_REPEAT_NS / 1e9)
 
-    def _step(self, subscriber: Subscriber) -> None:
+    def _is_watched(self) -> bool:
+        now_ns = self._clock.now_ns()
+        if len(self._viewers):
+            self._watched_ns = now_ns
+        return now_ns - self._watched_ns < _LINGER_NS
+
+    def _step(self, subscriber: Subscriber, *, watched: bool) -> None:
+        if not watched:
+            self._viewers.wait(_REST_S)
         try:
-            for message in subscriber.events(_POLL_MS):
+            for message in subscriber.events(_POLL_MS if watched else 0):
                 self._scene.add(message)
         except SchemaVersionError as error:
             self._log(str(error), None)
             self._scene.fail(str(error))
-        if self._scene.advance() or self._clock.now_ns() - self._offered_ns >= _REPEAT_NS:
+        changed = self._scene.advance()
+        now_ns = self._clock.now_ns()
+        if now_ns >= self._next_health_ns:
+            self._next_health_ns = now_ns + _HEALTH_NS
+            self._tell_health()
+        if now_ns >= self._next_figures_ns:
+            self._next_figures_ns = now_ns + _REPEAT_NS
+            malformed = self._malformed + subscriber.malformed
+            self._figures = Figures.of(self._scene, self._own, len(self._viewers), malformed)
+        if changed or now_ns - self._offered_ns >= _REPEAT_NS:
             self._offer()
+
+    def _tell_health(self) -> None:
+        browser = self._shown.summary()
+        self._scene.screen_ms = None if browser is None else (browser["p50_ms"], browser["p99_ms"])
+        tally = self._scene.tally
+        self._own = HealthBody(
+            process="panel",
+            frames=tally.shown_in_all,
+            answered=tally.answered_in_all,
+            dropped=tally.skipped_in_all,
+            by_state={},
+            rate_hz=None,
+            latency_p50_ms=None,
+            latency_p95_ms=None,
+            last_error=self._logged,
+            stages={} if browser is None else {"browser": StageBody(**browser)},
+            cpu_s=cpu_s(),
+            rss_bytes=rss_bytes(),
+        )
+        if self._outlet is not None:
+            self._outlet.post("health", self._own)
 
     def _log(self, problem: str, error: Exception | None) -> None:
         if problem != self._logged:  # the same may come back many times a second
@@ -106,5 +170,8 @@ class Feed:
     def _offer(self) -> None:
         self._latest = self._scene.head()
         self._offered_ns = self._clock.now_ns()
-        if len(self._viewers):
+        if len(self._viewers) and self._viewers.awake():
+            on_screen = self._scene.on_screen()
+            if on_screen is not None:
+                self._shown.offered(*on_screen)
             self._viewers.offer(pack(self._latest, self._scene.jpeg()))

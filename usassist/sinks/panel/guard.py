@@ -27,6 +27,7 @@ _PATHS = {
     "/gradio_api/startup-events",
     "/live",
     "/manifest.json",
+    "/metrics",
     "/robots.txt",
     "/theme.css",
 }

@@ -11,7 +11,7 @@ belong to the picture in it. ``nodules`` is empty whenever ``draw`` is false, so
 what must not be shown. Coordinates are image coordinates in px of the frame (origin at the top-left corner of the
 top-left pixel), rounded to 0.1 px.
 
-The page answers each packet with any short text message; see ``viewers`` for what that is good for.
+The page answers each packet when it is done with it; see ``words``.
 """
 
 from __future__ import annotations
@@ -22,11 +22,23 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
-from usassist.bus import HealthBody
+from usassist.bus import EngineBody, HealthBody
 from usassist.errors import MessageError
 from usassist.records import Result
+from usassist.sinks.panel.reports import Marks, Recording
 
-__all__ = ["Counters", "Descriptor", "Head", "Label", "Nodule", "nodules_of", "pack", "unpack"]
+__all__ = [
+    "Counters",
+    "Descriptor",
+    "Head",
+    "Label",
+    "Nodule",
+    "labels_of",
+    "nodules_of",
+    "pack",
+    "point_of",
+    "unpack",
+]
 
 _LENGTH = struct.Struct("<I")
 
@@ -73,7 +85,8 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """Counts since this panel first saw the session.
 
     ``shown`` and ``skipped`` count frames, ``malformed`` messages that could not be read, ``by_cause`` frames
-    without an answer. ``health`` is what the stream says of itself.
+    without an answer. ``health`` is what the stream says of itself. ``screen_p50_ms`` and ``screen_p99_ms`` are from
+    capture to a drawn canvas and back, of all pages since this panel was started; see ``shown``.
     """
 
     shown: int = 0
@@ -81,6 +94,8 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     malformed: int = 0
     by_cause: dict[str, int] = {}
     health: HealthBody | None = None
+    screen_p50_ms: float | None = None
+    screen_p99_ms: float | None = None
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +105,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     ``detail`` and ``draw`` are those of ``sinks.view.View``. ``live`` is false when the picture is an old one, because
     nothing newer comes. ``age_ms`` is from capture to ``t_ms``, None where that means nothing. ``t_ms`` is monotonic
     time at which the packet was made. ``point`` is the engine's operating point in words. ``backend`` is the one that
-    answered the frame, and ``engine_note`` tells what goes on beside the stream.
+    answered the frame, and ``engine_note`` tells what goes on beside the stream. ``recording`` and ``marks`` are of the
+    session.
     """
 
     session_id: str | None
@@ -111,6 +127,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[Label, ...]
     nodules: tuple[Nodule, ...]
     counters: Counters
+    recording: Recording
+    marks: Marks
     t_ms: float
 
 
@@ -118,7 +136,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Head).decode
 
 
-def pack(head: Head, jpeg: bytes = b"") -> bytes:
+def pack(head: Head, jpeg: bytes | memoryview = b"") -> bytes:
     """The bytes of one packet."""
     text = _encode(head)
     return b"".join((_LENGTH.pack(len(text)), text, jpeg))
@@ -193,3 +211,17 @@ def nodules_of(
             )
         )
     return tuple(nodules)
+
+
+def labels_of(engine: EngineBody | None) -> dict[int, Label]:
+    """The labels of an engine by id; none while no engine is known."""
+    if engine is None:
+        return {}
+    return {label.id: Label(name=label.name, color_rgb=label.color_rgb) for label in engine.labels}
+
+
+def point_of(engine: EngineBody | None) -> str:
+    """The operating point of an engine in words; empty while no engine is known."""
+    if engine is None:
+        return ""
+    return "the engine's own; scores are not calibrated" if engine.point is None else engine.point.words

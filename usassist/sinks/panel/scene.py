@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import cv2
-
-from usassist.bus import EngineBody, HealthBody, Message, SessionBody, frame_from, result_from
+from usassist.bus import EngineBody, HealthBody, MarkBody, Message, ResultBody, SessionBody, frame_from, result_from
 from usassist.clock import Clock
 from usassist.errors import MessageError
-from usassist.records import Cause, Frame, Result, ResultState
+from usassist.records import Frame, Result, ResultState
 from usassist.sinks.pair import NewestPair
-from usassist.sinks.panel.packet import Counters, Head, Label, Nodule, nodules_of
+from usassist.sinks.panel.jpeg import JpegEncoder
+from usassist.sinks.panel.packet import Counters, Head, Nodule, labels_of, nodules_of, point_of
+from usassist.sinks.panel.reports import Reports
+from usassist.sinks.panel.tally import Tally
 from usassist.sinks.view import View, view_of_pair, view_of_silence
 
-__all__ = ["Scene", "encode_jpeg"]
+__all__ = ["Scene"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,14 +30,7 @@ class _Shown:
     view: View
     nodules: tuple[Nodule, ...]
     since_ns: int
-    jpeg: bytes = b""
-
-
-@dataclass(slots=True)
-class _Tally:
-    shown: int = 0
-    skipped: int = 0
-    by_cause: Counter[str] = field(default_factory=Counter)
+    jpeg: bytes | memoryview = b""
 
 
 class Scene:
@@ -47,39 +40,62 @@ class Scene:
     ----------
     clock : for ages, and for how long the stream has been silent
     jpeg_quality : 1 to 100
+
+    Attributes
+    ----------
+    tally, reports : what is counted, and what processes and people have said
+    engine, session : the last of these messages
+    screen_ms : p50 and p99 from capture to a drawn canvas, None before the first
     """
 
     def __init__(self, clock: Clock, jpeg_quality: int) -> None:
         self._clock = clock
-        self._jpeg_quality = jpeg_quality
+        self._encoder = JpegEncoder(jpeg_quality)
         self._pairs = NewestPair(clock)
-        self._session: SessionBody | None = None
-        self._engine: EngineBody | None = None
-        self._health: HealthBody | None = None
+        self.tally = Tally()
+        self.reports = Reports(clock)
+        self.session: SessionBody | None = None
+        self.engine: EngineBody | None = None
+        self.screen_ms: tuple[float, float] | None = None
         self._session_id: str | None = None  # of the newest frame
         self._session_id_before: str | None = None
         self._frame_came_ns = 0
         self._shown: _Shown | None = None
-        self._tally = _Tally()
-        self._malformed = 0
+        self._watched = True
         self._silent = True
+        self._news = False
         self._problem = ""
+
+    def watch(self, *, watched: bool) -> None:
+        """Begin to listen: while nobody watches, results are counted and nothing is paired.
+
+        What was on the screen before is gone: nobody has looked at what came in between.
+        """
+        self._watched = watched
+        self._pairs = NewestPair(self._clock)
+        self._shown = None
+        self._frame_came_ns = self._clock.now_ns()
+        self.tally.listen_anew()
 
     def add(self, message: Message) -> None:
         """A message has arrived."""
+        self.tally.follow(message)
         try:
             if message.topic.name == "frame":
                 self._add_frame(frame_from(message))
-            elif message.topic.name == "result":
-                self._pairs.add_result(self._count(result_from(message)))
+            elif isinstance(message.body, ResultBody):
+                self._add_result(message)
             elif isinstance(message.body, SessionBody):
                 self._add_session(message.body)
             elif isinstance(message.body, EngineBody):
-                self._engine = message.body
+                self.engine = message.body
             elif isinstance(message.body, HealthBody):
-                self._health = message.body
+                self.reports.add_health(message.body, self.session.rate_hz if self.session else None)
+            elif isinstance(message.body, MarkBody):
+                self.reports.add_mark(message.body)
+                self._news = True
         except MessageError as error:
-            self._malformed += 1
+            self.tally.malformed += 1
             logger.warning("message passed over: %s", error)
 
     def fail(self, problem: str) -> None:
@@ -91,8 +107,9 @@ class Scene:
 
         Returns
         -------
-        changed : True when there is something new to show, which includes that the stream has fallen silent
+        changed : True when there is something new to show, such as a mark, or that the stream has fallen silent
         """
+        news, self._news = self._news, False
         now_ns = self._clock.now_ns()
         pair = self._pairs.take()
         if pair is not None:
@@ -101,12 +118,12 @@ class Scene:
             return True
         silent = self._silence(now_ns) is not None
         began, self._silent = silent and not self._silent, silent
-        return began
+        return began or news
 
     def head(self) -> Head:
         """What the page is told now."""
         now_ns = self._clock.now_ns()
-        shown, session, engine = self._shown, self._session, self._engine
+        shown, session, engine = self._shown, self.session, self.engine
         if self._problem:
             view: View | None = View(
                 state=ResultState.NO_RESULT, headline="NO RESULT", detail=self._problem, draw=False, age_ms=None
@@ -120,7 +137,8 @@ class Scene:
         if age_ms is not None and shown is not None:
             age_ms += (now_ns - shown.since_ns) / 1e6
         result = shown.result if shown is not None else None
-        tally = self._tally
+        tally = self.tally
+        p50_ms, p99_ms = self.screen_ms if self.screen_ms is not None else (None, None)
         return Head(
             session_id=shown.frame.session_id if shown else None,
             frame_id=shown.frame.frame_id if shown else None,
@@ -136,62 +154,78 @@ class Scene:
             backend=result.backend if result else engine.backend if engine else "",
             engine_note=engine.note if engine else "",
             intended_use=engine.intended_use if engine else "",
-            point=_point(engine),
-            labels=tuple(_labels(engine).values()),
+            point=point_of(engine),
+            labels=tuple(labels_of(engine).values()),
             nodules=shown.nodules if shown and view.draw else (),
             counters=Counters(
                 shown=tally.shown,
                 skipped=tally.skipped,
-                malformed=self._malformed,
+                malformed=tally.malformed,
                 by_cause=dict(tally.by_cause),
-                health=self._health,
+                health=self.reports.health("stream"),
+                screen_p50_ms=p50_ms,
+                screen_p99_ms=p99_ms,
             ),
+            recording=self.reports.recording(session),
+            marks=self.reports.marks(),
             t_ms=round(now_ns / 1e6, 3),
         )
 
-    def jpeg(self) -> bytes:
+    def on_screen(self) -> tuple[str, int, int | None] | None:
+        """Session, number and capture (ns) of the frame on the screen; no capture where its age means nothing."""
+        if self._shown is None:
+            return None
+        frame = self._shown.frame
+        realtime = self.session is None or self.session.realtime
+        return frame.session_id, frame.frame_id, frame.t_capture_ns if realtime else None
+
+    def jpeg(self) -> bytes | memoryview:
         """The picture on the screen, encoded when first asked for; empty before the first frame."""
         shown = self._shown
         if shown is None:
             return b""
-        if not shown.jpeg:
-            shown.jpeg = encode_jpeg(shown.frame, self._jpeg_quality)
+        if not len(shown.jpeg):
+            shown.jpeg = self._encoder.encode(shown.frame)
         return shown.jpeg
 
     def _add_frame(self, frame: Frame) -> None:
         if frame.session_id != self._session_id:
             self._session_id_before, self._session_id = self._session_id, frame.session_id
-            self._tally = _Tally()
-            if self._session is not None and self._session.session_id != frame.session_id:
-                self._session = self._health = None
+            self._enter(frame.session_id)
+            if self.session is not None and self.session.session_id != frame.session_id:
+                self.session = None
         self._frame_came_ns = self._clock.now_ns()
         self._pairs.add_frame(frame)
+
+    def _add_result(self, message: Message) -> None:
+        if self._watched:
+            self._pairs.add_result(result_from(message))
+        if message.body.cause is not None:
+            self.tally.by_cause[message.body.cause.value] += 1
 
     def _add_session(self, body: SessionBody) -> None:
         # Pixels and events travel apart: the last word of the stream before may come after this one's first frame.
         if body.session_id != self._session_id_before:
-            self._session = body
+            self.session = body
+            self._enter(body.session_id)
 
-    def _count(self, result: Result) -> Result:
-        if result.cause is not None:
-            self._tally.by_cause[result.cause.value] += 1
-        return result
+    def _enter(self, session_id: str) -> None:
+        if self.reports.enter_session(session_id):
+            self.tally.enter_session()
 
     def _show(self, frame: Frame, result: Result | None, now_ns: int) -> None:
         before = self._shown
+        passed_over = 0
         if before is not None and before.frame.session_id == frame.session_id:
-            self._tally.skipped += max(0, frame.frame_id - before.frame.frame_id - 1)
-        self._tally.shown += 1
-        if result is None:
-            self._tally.by_cause[Cause.MISSING.value] += 1
-        view = view_of_pair(result, self._engine, self._session, now_ns, frame.picture)
+            passed_over = max(0, frame.frame_id - before.frame.frame_id - 1)
+        view = view_of_pair(result, self.engine, self.session, now_ns, frame.picture)
         nodules: tuple[Nodule, ...] = ()
         if view.draw and result is not None:
             try:
-                engine = self._engine
+                engine = self.engine
                 nodules = nodules_of(
                     result,
-                    _labels(engine),
+                    labels_of(engine),
                     scores_calibrated=engine is not None and engine.score_calibration_id is not None,
                     agreement={} if engine is None else engine.descriptor_agreement,
                 )
@@ -201,10 +235,11 @@ class Scene:
                     state=ResultState.NO_RESULT, headline="NO RESULT", detail=detail, draw=False, age_ms=view.age_ms
                 )
         self._problem = ""
+        self.tally.show(passed_over, answered=view.state.is_answer, missing=result is None)
         self._shown = _Shown(frame=frame, result=result, view=view, nodules=nodules, since_ns=now_ns)
 
     def _silence(self, now_ns: int) -> View | None:
-        session = self._session
+        session = self.session
         silent_ms: float | None = (now_ns - self._frame_came_ns) / 1e6
         if self._session_id is None or (session is not None and session.session_id != self._session_id):
             silent_ms = None  # this session has not had a frame yet
@@ -212,30 +247,3 @@ class Scene:
         if view is None and (self._shown is None or self._shown.frame.session_id != self._session_id):
             return view_of_silence(None, None)
         return view
-
-
-def encode_jpeg(frame: Frame, quality: int) -> bytes:
-    """The picture of a frame as JPEG.
-
-    Parameters
-    ----------
-    frame : grey or RGB
-    quality : 1 to 100
-    """
-    image = frame.image
-    if image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)  # type: ignore[assignment]
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return data.tobytes()
-
-
-def _labels(engine: EngineBody | None) -> dict[int, Label]:
-    if engine is None:
-        return {}
-    return {label.id: Label(name=label.name, color_rgb=label.color_rgb) for label in engine.labels}
-
-
-def _point(engine: EngineBody | None) -> str:
-    if engine is None:
-        return ""
-    return "the engine's own; scores are not calibrated" if engine.point is None else engine.point.words

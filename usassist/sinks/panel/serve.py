@@ -14,16 +14,25 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+import cv2
+
+from usassist.bus import Desk
 from usassist.bus.address import endpoint
+from usassist.clock import MonotonicClock
 from usassist.config import PanelConfig
 from usassist.errors import BusError, UsageError
 from usassist.sinks.panel.feed import Feed
+from usassist.sinks.panel.marks import MarkTaker
+from usassist.sinks.panel.metrics import Metrics
+from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewers
+from usassist.sinks.panel.words import MOST_BYTES
 
 __all__ = ["run_panel"]
 
 logger = logging.getLogger(__name__)
 
+_PING_S = 5.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -53,12 +62,13 @@ def run_panel(
     if not 1 <= config.jpeg_quality <= 100:
         raise UsageError(f"jpeg_quality must lie in 1 to 100, got {config.jpeg_quality}; correct the table panel")
     endpoint(address, "frame", "view")
-    with _listen(config.host, config.port) as listener, _private_environment():
-        _serve(address, config, listener, on_ready, stop if stop is not None else threading.Event())
+    with _listen(config.host, config.port) as listener, _private_environment(), Desk(address) as desk:
+        _serve(address, desk, config, listener, on_ready, stop if stop is not None else threading.Event())
 
 
 def _serve(
     address: str,
+    desk: Desk,
     config: PanelConfig,
     listener: socket.socket,
     on_ready: Callable[[str], None] | None,
@@ -69,8 +79,11 @@ def _serve(
     from usassist.sinks.panel.guard import Guard
     from usassist.sinks.panel.page import build_app
 
-    viewers = Viewers()
-    app = build_app(viewers)
+    cv2.setNumThreads(1)  # a second thread costs more than it saves on pictures of this size, and the engine needs it
+    clock = MonotonicClock()
+    viewers, shown = Viewers(), ShownFrames(clock)
+    feed = Feed(address, viewers, shown=shown, outlet=desk, jpeg_quality=config.jpeg_quality, clock=clock)
+    app = build_app(viewers, shown, MarkTaker(desk, shown, clock), Metrics(lambda: feed.figures))
     gc.freeze()  # Gradio's many objects stay to the end; walking through them would hold up pictures and the exit
     settings = uvicorn.Config(
         Guard(app, config.host),
@@ -79,7 +92,9 @@ def _serve(
         server_header=False,
         proxy_headers=False,
         ws_per_message_deflate=False,  # a JPEG does not get smaller, and trying costs more than encoding it did
-        ws_max_size=1024,
+        ws_max_size=2 * MOST_BYTES,
+        ws_ping_interval=_PING_S,  # a page that is gone without a word is let go after twice this long
+        ws_ping_timeout=_PING_S,
         timeout_graceful_shutdown=1,
     )
 
@@ -109,7 +124,6 @@ def _serve(
 
     if config.host not in _LOOPBACK:
         logger.warning("the panel has no login: whoever reaches %s sees the pictures", config.host)
-    feed = Feed(address, viewers, jpeg_quality=config.jpeg_quality)
     with _signals(stop):
         feed.start()
         try:

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from usassist.bus import MarkBody, MarkKind
+from usassist.clock import FakeClock
+from usassist.errors import MessageError
+from usassist.sinks.panel.marks import MarkTaker
+from usassist.sinks.panel.shown import ShownFrames
+from usassist.sinks.panel.words import MOST_BYTES, Done, MarkWish, read_word, refusal
+
+WISH = '{"say":"mark","session_id":"a","frame_id":7,"kind":"wrong"}'
+
+
+class Outlet:
+    def __init__(self) -> None:
+        self.taken = True
+        self.posted: list[tuple[str, msgspec.Struct]] = []
+
+    def post(self, topic: str, body: msgspec.Struct) -> bool:
+        if self.taken:
+            self.posted.append((topic, body))
+        return self.taken
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.clock = FakeClock(10**9)
+        self.outlet = Outlet()
+        self.shown = ShownFrames(self.clock)
+        self.marks = MarkTaker(self.outlet, self.shown, self.clock)
+        self.allowance = self.marks.allowance()
+
+    def wish(self, frame_id: int = 7, session_id: str = "a") -> str:
+        wish = MarkWish(session_id=session_id, frame_id=frame_id, kind=MarkKind.WRONG)
+        return self.marks.take(wish, self.allowance)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    desk = Desk()
+    desk.shown.offered("a", 7, 0)
+    return desk
+
+
+def test_what_a_page_says_is_read() -> None:
+    assert read_word('{"say":"done"}') == Done()
+    assert read_word('{"say":"done","session_id":"a","frame_id":7}') == Done(session_id="a", frame_id=7)
+    assert read_word(WISH) == MarkWish(session_id="a", frame_id=7, kind=MarkKind.WRONG)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "got",
+        "[]",
+        '{"say":"shout"}',
+        WISH.replace("wrong", "malignant"),
+        WISH.replace("7", "-1"),
+        WISH.replace("7", '"7"'),
+        WISH.replace("7", str(2**60)),
+        WISH.replace('"a"', '""'),
+        WISH.replace('"a"', f'"{"a" * 129}"'),
+        WISH.replace("}", ',"note":"Mrs Example"}'),
+        WISH + " " * MOST_BYTES,
+    ],
+)
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(MessageError):
+        read_word(text)
+
+
+@given(st.text(max_size=600))
+def test_no_text_does_worse_than_to_be_refused(text: str) -> None:
+    with contextlib.suppress(MessageError):
+        assert isinstance(read_word(text), Done | MarkWish)
+
+
+def test_a_refusal_names_the_mark_it_is_about() -> None:
+    word = read_word(WISH)
+    assert isinstance(word, MarkWish)
+    assert msgspec.json.decode(refusal(word, "why")) == {"refused": "why", "frame_id": 7, "kind": "wrong"}
+
+
+def test_a_mark_is_handed_in_with_the_time_it_was_made(desk: Desk) -> None:
+    assert desk.wish() == ""
+    body = MarkBody(session_id="a", frame_id=7, kind=MarkKind.WRONG, t_mark_ns=10**9)
+    assert desk.outlet.posted == [("mark", body)]
+
+
+def test_only_frames_that_were_shown_in_this_session_can_be_marked(desk: Desk) -> None:
+    assert desk.wish(frame_id=8) == "that frame was not shown"
+    assert desk.wish(frame_id=2**52) == "that frame was not shown"
+    assert desk.wish(session_id="b") == "the session of that frame is over"
+    desk.shown.offered("b", 0, 0)
+    assert desk.wish() == "the session of that frame is over"
+    assert not desk.outlet.posted
+
+
+def test_a_frame_that_was_frozen_long_ago_can_still_be_marked(desk: Desk) -> None:
+    for frame_id in range(8, 40_000):
+        desk.shown.offered("a", frame_id, 0)
+    assert desk.wish() == ""
+
+
+def test_a_frame_number_beyond_all_reason_takes_no_memory_and_cannot_be_marked(desk: Desk) -> None:
+    desk.shown.offered("a", 2**60, 0)
+    assert desk.wish(frame_id=2**53 - 1) == "that frame was not shown"
+
+
+def test_marks_come_at_most_five_at_once_and_two_a_second(desk: Desk) -> None:
+    assert [desk.wish() for _ in range(6)] == [""] * 5 + ["too many marks at once"]
+    desk.clock.advance_ms(1000)
+    assert [desk.wish() for _ in range(3)] == ["", "", "too many marks at once"]
+    another = desk.marks.allowance()
+    wish = MarkWish(session_id="a", frame_id=7, kind=MarkKind.MISSED)
+    assert desk.marks.take(wish, another) == "", "one page does not use up another's"
+
+
+def test_without_a_stream_a_mark_is_refused(desk: Desk) -> None:
+    desk.outlet.taken = False
+    assert desk.wish() == "no stream takes it"
+
+
+def test_the_stage_browser_is_from_capture_to_the_word_that_the_frame_is_drawn() -> None:
+    clock = FakeClock(10**9)
+    shown = ShownFrames(clock)
+    assert shown.summary() is None
+    for frame_id in range(3):
+        shown.offered("a", frame_id, clock.now_ns())
+    clock.advance_ms(50)
+    shown.drawn("a", 0)
+    shown.drawn("a", 2)
+    summary = shown.summary()
+    assert summary is not None
+    assert summary["count"] == 2
+    assert summary["max_ms"] == pytest.approx(50)
+
+
+def test_what_was_never_offered_or_does_not_keep_time_does_not_count_for_the_stage() -> None:
+    shown = ShownFrames(FakeClock(10**9))
+    shown.offered("a", 0, None)
+    shown.offered("a", 1, 0)
+    for session_id, frame_id in (("a", 0), ("a", 5), ("b", 1)):
+        shown.drawn(session_id, frame_id)
+    assert shown.summary() is None

@@ -1,0 +1,83 @@
+"""How an overlay is: the stage ``draw``, and what its process uses of the machine."""
+
+from __future__ import annotations
+
+from usassist.bus import HealthBody, StageBody
+from usassist.clock import Clock
+from usassist.latency import LatencyHistogram
+from usassist.sinks.outlet import Outlet
+from usassist.usage import cpu_s, rss_bytes
+
+__all__ = ["OverlayHealth"]
+
+_PERIOD_NS = 1_000_000_000
+_FOLLOWED = 256
+
+
+class OverlayHealth:
+    """Counts what is drawn, and tells the stream once a second.
+
+    The stage ``draw`` lasts from when frame and result are both here until they are drawn; frames that are drawn
+    without a result do not count for it.
+
+    Parameters
+    ----------
+    clock : for the stage
+    outlet : to the stream; None = nothing is told
+    """
+
+    def __init__(self, clock: Clock, outlet: Outlet | None = None) -> None:
+        self._clock = clock
+        self._outlet = outlet
+        self._here_ns: dict[int, int] = {}
+        self._draw = LatencyHistogram()
+        self._frames = self._answered = 0
+        self._next_ns = 0
+
+    def arrived(self, frame_id: int) -> None:
+        """The frame or the result of this number is here; the later of the two begins the stage."""
+        self._here_ns[frame_id] = self._clock.now_ns()
+        if len(self._here_ns) > _FOLLOWED:
+            del self._here_ns[next(iter(self._here_ns))]
+
+    def drawn(self, frame_id: int, *, has_result: bool, answered: bool) -> None:
+        """A frame has just been drawn.
+
+        Parameters
+        ----------
+        frame_id : its number
+        has_result : its own result was there
+        answered : and holds an answer
+        """
+        here_ns = self._here_ns.pop(frame_id, None)
+        if has_result and here_ns is not None:
+            self._draw.record(self._clock.now_ns() - here_ns)
+        self._frames += 1
+        self._answered += answered
+
+    def tell(self, dropped: int = 0) -> None:
+        """Tell the stream, when a second has passed since the last time.
+
+        Parameters
+        ----------
+        dropped : frames that were passed over or never arrived
+        """
+        now_ns = self._clock.now_ns()
+        if self._outlet is None or now_ns < self._next_ns:
+            return
+        self._next_ns = now_ns + _PERIOD_NS
+        draw = self._draw.summary()
+        body = HealthBody(
+            process="overlay",
+            frames=self._frames,
+            answered=self._answered,
+            dropped=dropped,
+            by_state={},
+            rate_hz=None,
+            latency_p50_ms=None,
+            latency_p95_ms=None,
+            stages={} if draw is None else {"draw": StageBody(**draw)},
+            cpu_s=cpu_s(),
+            rss_bytes=rss_bytes(),
+        )
+        self._outlet.post("health", body)

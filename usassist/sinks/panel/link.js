@@ -1,0 +1,93 @@
+// The WebSocket: packets in, and a word back for each: "done", with the frame where one was drawn for the first time.
+// The server keeps only a few packets under way that it has no word for, so that none grows old.
+
+function receive(data, socket) {
+  const now = performance.now();
+  const length = new DataView(data).getUint32(0, true);
+  const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+  delay = delayOf(head.t_ms, now);
+  lastPacket = now;
+  const packet = { head, jpeg: new Uint8Array(data, 4 + length), received: now, socket };
+  if (pending !== null) {
+    if (!samePicture(pending.head, head)) counts.dropped += 1;
+    say(pending.socket, { say: "done" }); // overtaken
+  }
+  pending = packet;
+  decodeNext();
+}
+
+const samePicture = (a, b) => a.session_id === b.session_id && a.frame_id === b.frame_id;
+
+async function decodeNext() {
+  if (decoding || pending === null) return;
+  const packet = pending;
+  pending = null;
+  decoding = true;
+  let isNew = false;
+  try {
+    if (current !== null && current.bitmap !== null && samePicture(current.head, packet.head)) {
+      packet.bitmap = current.bitmap; // said again, with newer words
+    } else {
+      packet.bitmap = packet.jpeg.length ? await createImageBitmap(new Blob([packet.jpeg], { type: "image/jpeg" })) : null;
+      isNew = packet.bitmap !== null;
+      if (isNew) {
+        counts.frames += 1;
+        shownTimes.push(performance.now());
+      }
+      release(current);
+    }
+    delete packet.jpeg;
+    current = packet;
+  } catch (error) {
+    isNew = false;
+    release(current);
+    current = { ...packet, bitmap: null, head: { ...packet.head, ...blank("the picture could not be decoded"), nodules: [] } };
+  } finally {
+    decoding = false;
+  }
+  try {
+    render();
+  } finally {
+    const seen = isNew && frozen === null && document.visibilityState === "visible";
+    say(packet.socket, seen ? { say: "done", session_id: packet.head.session_id, frame_id: packet.head.frame_id } : { say: "done" });
+  }
+  learnMarks(packet.head);
+  decodeNext();
+}
+
+function say(socket, words) {
+  if (socket === null || socket.readyState !== WebSocket.OPEN) return false;
+  socket.send(JSON.stringify(words));
+  return true;
+}
+
+function release(scene) {
+  if (scene?.bitmap && scene.bitmap !== frozen?.bitmap) scene.bitmap.close();
+}
+
+// ---- Connection ----------------------------------------------------------------------------------------------
+
+let retryMs = RETRY_MIN_MS;
+let link = null;
+function connect() {
+  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
+  socket.binaryType = "arraybuffer";
+  link = socket;
+  socket.onmessage = (event) => {
+    if (typeof event.data === "string") {
+      refuseMark(JSON.parse(event.data));
+      return;
+    }
+    connected = everConnected = true;
+    retryMs = RETRY_MIN_MS;
+    sentAway = "";
+    receive(event.data, socket);
+  };
+  socket.onclose = (event) => {
+    connected = false;
+    if (event.code === 1008 || event.code === 1013) sentAway = event.reason;
+    render();
+    setTimeout(connect, retryMs);
+    retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);
+  };
+}

@@ -1,0 +1,163 @@
+"""What the processes of a session say of themselves, and what people have marked in it."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from enum import StrEnum
+
+import msgspec
+
+from usassist.bus import HealthBody, MarkBody, SessionBody, SessionState
+from usassist.clock import Clock
+
+__all__ = ["PROCESSES", "Mark", "Marks", "Recording", "RecordingState", "Reports"]
+
+PROCESSES = ("stream", "record", "panel", "overlay")
+"""Whose health is taken in; a table of names that others choose would grow without end."""
+
+_SILENT_NS = 3_000_000_000  # of a recorder that says something every second
+_ARRIVAL_NS = 2_000_000_000  # so long nothing is said of a recorder that may be about to come
+_RUNNING, _CLOSED = "running", "closed"
+_MARKS_KEPT = 8
+
+
+class RecordingState(StrEnum):
+    """Whether the session is being recorded."""
+
+    UNKNOWN = "unknown"  # the session has just begun, and a recorder may be on its way
+    NONE = "none"
+    RUNNING = "running"
+    CLOSED = "closed"  # in order, because the stream has ended
+    STOPPED = "stopped"  # by itself, before the end; the reason says why
+    SILENT = "silent"  # it was running, and has not been heard for 3 s
+
+
+class Recording(msgspec.Struct, frozen=True, kw_only=True):
+    """How the recording is.
+
+    ``elapsed_s`` is from its first frame, as far as can be seen from how many frames it had when it was first heard.
+    ``recorded_bytes`` and ``free_bytes`` are as it last said. ``reason`` is set when it stopped or is silent.
+    """
+
+    state: RecordingState = RecordingState.UNKNOWN
+    reason: str = ""
+    elapsed_s: float | None = None
+    recorded_bytes: int | None = None
+    free_bytes: int | None = None
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """A mark that the stream has published; ``t_ms`` is monotonic time of the wish."""
+
+    frame_id: int
+    kind: str
+    t_ms: float
+
+
+class Marks(msgspec.Struct, frozen=True, kw_only=True):
+    """Marks of this session since this panel first saw it: how many of each kind, and the last few."""
+
+    counts: dict[str, int] = {}
+    latest: tuple[Mark, ...] = ()
+
+
+class Reports:
+    """Takes in ``health`` and ``mark`` of one session.
+
+    Parameters
+    ----------
+    clock : for how long a process has been silent
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._session_id = ""
+        self._since_ns = clock.now_ns()
+        self._health: dict[str, tuple[HealthBody, int]] = {}
+        self._recorded_frames = 0
+        self._recording_since_ns: int | None = None
+        self._counts: Counter[str] = Counter()
+        self._latest: deque[Mark] = deque(maxlen=_MARKS_KEPT)
+
+    def enter_session(self, session_id: str) -> bool:
+        """From now on everything is of this session; False where it was before, and nothing happens then."""
+        if session_id == self._session_id:
+            return False
+        self._session_id, self._since_ns = session_id, self._clock.now_ns()
+        self._health.clear()
+        self._recorded_frames, self._recording_since_ns = 0, None
+        self._counts.clear()
+        self._latest.clear()
+        return True
+
+    def add_health(self, body: HealthBody, rate_hz: float | None) -> None:
+        """A process has said how it is.
+
+        Parameters
+        ----------
+        body : what it said
+        rate_hz : of the stream, None where it does not say
+        """
+        if body.process not in PROCESSES:
+            return
+        now_ns = self._clock.now_ns()
+        self._health[body.process] = body, now_ns
+        if body.process == "record" and body.recording == _RUNNING:
+            if self._recording_since_ns is None or body.frames < self._recorded_frames:  # another recorder
+                self._recording_since_ns = now_ns - int(body.frames / (rate_hz or 30.0) * 1e9)
+            self._recorded_frames = body.frames
+
+    def add_mark(self, body: MarkBody) -> None:
+        """The stream has published a mark."""
+        if body.session_id == self._session_id:
+            self._counts[body.kind.value] += 1
+            self._latest.append(Mark(frame_id=body.frame_id, kind=body.kind.value, t_ms=body.t_mark_ns / 1e6))
+
+    def health(self, process: str) -> HealthBody | None:
+        """The last word of a process, None when it has said nothing in this session."""
+        said = self._health.get(process)
+        return None if said is None else said[0]
+
+    def ages_s(self) -> dict[str, float]:
+        """Process → how long ago it said how it is."""
+        now_ns = self._clock.now_ns()
+        return {process: (now_ns - came_ns) / 1e9 for process, (_, came_ns) in self._health.items()}
+
+    def marks(self) -> Marks:
+        """What has been marked."""
+        return Marks(counts=dict(self._counts), latest=tuple(self._latest))
+
+    def recording(self, session: SessionBody | None) -> Recording:
+        """How the recording is now.
+
+        Parameters
+        ----------
+        session : the last ``session`` message, None when none has come
+        """
+        now_ns = self._clock.now_ns()
+        is_over = session is not None and session.state is not SessionState.RUNNING
+        said = self._health.get("record")
+        if said is None:
+            waits = not is_over and now_ns - self._since_ns < _ARRIVAL_NS
+            return Recording(state=RecordingState.UNKNOWN if waits else RecordingState.NONE)
+        body, came_ns = said
+        state, reason = RecordingState.STOPPED, body.recording
+        if body.recording in ("", _CLOSED):
+            state, reason = (RecordingState.CLOSED if body.recording else RecordingState.NONE), ""
+        elif body.recording == _RUNNING:
+            state, reason = RecordingState.RUNNING, ""
+            if now_ns - came_ns > _SILENT_NS:
+                if is_over:
+                    return Recording(state=RecordingState.NONE)
+                state, reason = RecordingState.SILENT, f"no word from the recorder for {(now_ns - came_ns) / 1e9:.0f} s"
+        elapsed_s = None
+        if self._recording_since_ns is not None:
+            until_ns = now_ns if state is RecordingState.RUNNING else came_ns
+            elapsed_s = round(max(0, until_ns - self._recording_since_ns) / 1e9, 1)
+        return Recording(
+            state=state,
+            reason=reason,
+            elapsed_s=elapsed_s,
+            recorded_bytes=body.recorded_bytes,
+            free_bytes=body.free_bytes,
+        )
