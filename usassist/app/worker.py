@@ -17,7 +17,7 @@ from usassist.usage import keep_memory
 __all__ = ["Parent", "main"]
 
 # Child → how far it gives way to the stream (see `man nice`): who looks on must not hold up who answers.
-_NICENESS = {"overlay": 5, "overlay_video": 5, "panel": 5, "bench_overlay": 5}
+_NICENESS = {"overlay": 10, "overlay_video": 5, "panel": 10, "bench_overlay": 10}
 
 
 class Parent:

@@ -26,7 +26,7 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
         reserve_bytes=options.get("reserve_mb", RecordConfig().reserve_mb) * 2**20,
     )
     parent.tell("ready")
-    lower_priority(2)  # this thread and the encoder's, and not the one that takes the messages in
+    lower_priority(5)  # this thread and the encoder's, and not the one that takes the messages in
     recorder.run()
     return {
         "frames": recorder.notes.frames,
