@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from usassist.session.lines import FrameLine, ResultKey
+from usassist.session.lines import ResultKey
 from usassist.session.manifest import Manifest
 from usassist.sinks.runs import runs
+from usassist.sources.recorded import FrameLine
 
 __all__ = ["Gap", "find_gaps"]
 

@@ -9,31 +9,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from usassist.errors import SessionError
-from usassist.records import PictureState
 
-__all__ = ["FrameLine", "LineFile", "MarkLine", "ResultKey", "read_lines"]
-
-Box = tuple[int, int, int, int]
-
-
-class FrameLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of ``frames.jsonl``: a frame without its pixels, and the file that these are in."""
-
-    frame_id: int
-    t_capture_ns: int
-    file: str
-    channels: int
-    roi_xyxy_px: Box
-    spacing_rc_mm: tuple[float, float] | None = None
-    spacing_rel_sd: float | None = None
-    calibration_id: str | None = None
-    pts: int | None = None
-    time_base: str | None = None
-    t_decoded_ns: int | None = None
-    t_cropped_ns: int | None = None
-    picture: PictureState = PictureState.LIVE
-    picture_reason: str = ""
-    covered_xyxy_px: tuple[Box, ...] = ()
+__all__ = ["LineFile", "MarkLine", "ResultKey", "read_lines"]
 
 
 class ResultKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from usassist.bus import LoggedMessage, Message, decode
 from usassist.errors import MessageError
-from usassist.session.lines import FrameLine
+from usassist.sources.recorded import FrameLine
 
 __all__ = ["frame_line", "whole_message"]
 

@@ -16,42 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import SourceError
-from usassist.session.lines import FrameLine
 from usassist.sources.checksums import SliceCheck
+from usassist.sources.recorded import FrameLine, Places
 
-__all__ = ["Picture", "Places", "open_video", "read_pictures"]
+__all__ = ["Picture", "open_video", "read_pictures"]
 
 Picture = npt.NDArray[np.uint8]
-
-_FASTEST_HZ = 400  # a file keeps time in ms; beyond this rate two frames may have the same, and their order counts
-
-
-class Places:
-    """Which line a picture of one file belongs to.
-
-    Parameters
-    ----------
-    lines : of that file, in order
-    rate_hz : of the file
-    """
-
-    def __init__(self, lines: Sequence[FrameLine], rate_hz: Fraction | None) -> None:
-        self._rate_hz = rate_hz if rate_hz is not None and rate_hz <= _FASTEST_HZ else None
-        self._by_id = {line.frame_id: index for index, line in enumerate(lines)}
-        self._next = 0
-
-    def find(self, pts_s: Fraction | None) -> int | None:
-        """Index of the line of the next picture; None where there is no line for it."""
-        if self._rate_hz is None or pts_s is None:
-            index: int | None = self._next
-        else:
-            frame_id = round(pts_s * self._rate_hz)
-            near = (self._by_id.get(frame_id + step) for step in (0, 1, -1))
-            index = next((item for item in near if item is not None and item >= self._next), None)
-        if index is None or index >= len(self._by_id):
-            return None
-        self._next = index + 1
-        return index
 
 
 def open_video(path: Path) -> Any:

@@ -11,15 +11,15 @@ from typing import Any
 
 import msgspec
 
-from usassist.session.lines import FrameLine
 from usassist.session.manifest import Manifest
 from usassist.session.opening import Session, open_session
-from usassist.session.pictures import Places, open_video
+from usassist.session.pictures import open_video
 from usassist.session.salvage import Known, copy_log, take_lines
 from usassist.session.writing import copy_pictures, new_folder, write_manifest
 from usassist.sinks.files import without_path
 from usassist.sinks.manifest import calibration_tables, engine_table, source_table
 from usassist.sinks.runs import runs
+from usassist.sources.recorded import FrameLine, Places
 
 __all__ = ["repair_session"]
 

@@ -11,10 +11,10 @@ import msgspec
 
 from usassist.bus import EngineBody, Message, MessageLogWriter, SessionBody, result_from
 from usassist.errors import BusError, SessionError
-from usassist.session.lines import FrameLine
 from usassist.session.messages import frame_line, whole_message
 from usassist.session.opening import Session
 from usassist.sinks.lines import mark_line, result_line
+from usassist.sources.recorded import FrameLine
 
 __all__ = ["Known", "copy_log", "take_lines"]
 

@@ -12,8 +12,9 @@ from usassist.bus import LoggedMessage, MessageLogWriter
 from usassist.errors import BusError, SessionError, UsageError
 from usassist.session.messages import whole_message
 from usassist.session.opening import Session, open_session
-from usassist.session.pictures import Places, open_video
+from usassist.session.pictures import open_video
 from usassist.session.writing import copy_pictures, new_folder, write_manifest
+from usassist.sources.recorded import Places
 
 __all__ = ["parse_moment", "trim_session"]
 

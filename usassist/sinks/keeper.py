@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -59,8 +60,16 @@ class _Kept:
         self.size = 0
         self._synced: tuple[int, int] | None = None
 
+    def close(self) -> None:
+        """Let the file go: nothing more is written into it."""
+        if self.number >= 0:
+            os.close(self.number)
+            self.number = -1
+
     def sync(self) -> None:
         """Put on the disk what was written since the last time; `size` is how much of the file is there for certain."""
+        if self.number < 0:
+            return
         status = os.fstat(self.number)
         if status.st_nlink == 0:
             raise _removed(self._name)
@@ -111,6 +120,7 @@ class Keeper(threading.Thread):
         self._on_look = on_look
         self._ask_free = free_bytes
         self._names: list[str] = []  # grows only, by the recorder
+        self._finished: deque[str] = deque()
         self._kept: dict[str, _Kept] = {}
         self._rewrite: bytes | None = None
         self._lock = threading.Lock()
@@ -122,6 +132,10 @@ class Keeper(threading.Thread):
     def keep(self, name: str) -> None:
         """Keep a file of the folder from now on; it is there already."""
         self._names.append(name)
+
+    def finish(self, name: str) -> None:
+        """Nothing more is written into this file: it is put on the disk once more, and let go."""
+        self._finished.append(name)
 
     def rewrite_manifest(self, data: bytes) -> None:
         """Replace ``session.toml``, whole, as soon as this thread comes to it."""
@@ -150,13 +164,14 @@ class Keeper(threading.Thread):
             self.join()
         kept, self._kept = self._kept, {}
         for file in kept.values():
-            os.close(file.number)
+            file.close()
         if kept or self._folder_number >= 0:
             with contextlib.suppress(OSError):
                 os.close(self._folder_number)
             self._folder_number = -1
 
     def _sync(self) -> None:
+        finished = [self._finished.popleft() for _ in range(len(self._finished))]
         new = self._names[len(self._kept) :]
         for name in new:
             self._kept[name] = _Kept(self._folder / name)
@@ -164,6 +179,9 @@ class Keeper(threading.Thread):
             os.fsync(self._folder_number)
         for kept in self._kept.values():
             self._guard(kept.sync)
+        for name in finished:
+            if name in self._kept:
+                self._kept[name].close()
         self.recorded_bytes = sum(kept.size for kept in self._kept.values())
         with self._lock:
             data, self._rewrite = self._rewrite, None

@@ -197,6 +197,7 @@ class Recorder:
             self._keeper.keep(self._pixels.name)
             if self._pixels.count > 1:
                 self._sums.begin(before)  # nothing more is written into it
+                self._keeper.finish(before)
         self._append("frames.jsonl", line)
         self.notes.take_frame(frame.frame_id, frame.calibration_id)
 

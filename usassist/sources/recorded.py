@@ -28,7 +28,7 @@ from usassist.errors import SourceError, SourceFormatError
 from usassist.records import Frame, PictureState
 from usassist.sources.checksums import SliceCheck
 
-__all__ = ["FrameLine", "frame_of", "read_frame_lines", "read_pixels"]
+__all__ = ["FrameLine", "Places", "frame_of", "read_frame_lines", "read_pixels"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -52,11 +52,40 @@ class FrameLine(msgspec.Struct, frozen=True, kw_only=True):
     t_cropped_ns: int | None = None
     picture: PictureState = PictureState.LIVE
     picture_reason: str = ""
+    covered_xyxy_px: tuple[tuple[int, int, int, int], ...] = ()
 
     @property
     def t_given_ns(self) -> int:
         """When the source had the frame ready, which is never before it was captured."""
         return max(self.t_capture_ns, self.t_decoded_ns or 0, self.t_cropped_ns or 0)
+
+
+class Places:
+    """Which line a picture of one file belongs to.
+
+    Parameters
+    ----------
+    lines : of that file, in order
+    rate_hz : of the file
+    """
+
+    def __init__(self, lines: Sequence[FrameLine], rate_hz: Fraction | None) -> None:
+        self._rate_hz = rate_hz if rate_hz is not None and rate_hz <= _FASTEST_HZ else None
+        self._by_id = {line.frame_id: index for index, line in enumerate(lines)}
+        self._next = 0
+
+    def find(self, pts_s: Fraction | None) -> int | None:
+        """Index of the line of the next picture; None where there is no line for it."""
+        if self._rate_hz is None or pts_s is None:
+            index: int | None = self._next
+        else:
+            frame_id = round(pts_s * self._rate_hz)
+            near = (self._by_id.get(frame_id + step) for step in (0, 1, -1))
+            index = next((item for item in near if item is not None and item >= self._next), None)
+        if index is None or index >= len(self._by_id):
+            return None
+        self._next = index + 1
+        return index
 
 
 def read_frame_lines(folder: Path) -> list[FrameLine]:
@@ -105,17 +134,8 @@ def read_pixels(folder: Path, lines: Sequence[FrameLine]) -> Generator[tuple[Fra
     """
     for file, group in groupby(lines, lambda line: line.file):
         of_file = list(group)
-        index_of = {line.frame_id: index for index, line in enumerate(of_file)}
-        following = 0
-        with closing(_decode(folder / Path(file).name)) as pictures:
-            for frame_id, image in pictures:
-                index: int | None = following
-                if frame_id is not None:  # else it has no time stamp, and its order must do
-                    near = (index_of.get(frame_id + step) for step in (0, 1, -1))
-                    index = next((item for item in near if item is not None and item >= following), None)
-                if index is None or index >= len(of_file):
-                    continue  # no line tells of this picture
-                following = index + 1
+        with closing(_decode(folder / Path(file).name, of_file)) as pictures:
+            for index, image in pictures:
                 yield of_file[index], image
 
 
@@ -157,19 +177,17 @@ def frame_of(
     )
 
 
-def _decode(path: Path) -> Generator[tuple[int | None, UInt8Array], None, None]:
-    """The pictures of one file, each with the frame number that its time stamp gives, None where it gives none."""
+def _decode(path: Path, lines: Sequence[FrameLine]) -> Generator[tuple[int, UInt8Array], None, None]:
+    """The pictures of one file, each with the index of its line; one that no line tells of is left out."""
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            rate_hz = stream.average_rate
-            if rate_hz is not None and rate_hz > _FASTEST_HZ:
-                rate_hz = None
+            places = Places(lines, stream.average_rate)
             for frame in _undamaged(container, stream):
-                stamped = rate_hz is not None and frame.pts is not None and frame.time_base is not None
-                image = frame.to_ndarray(format="gray" if frame.format.name == "gray" else "rgb24")
-                frame_id = round(frame.pts * frame.time_base * rate_hz) if stamped else None
-                yield frame_id, np.asarray(image, np.uint8)
+                index = places.find(None if frame.pts is None else frame.pts * frame.time_base)
+                if index is not None:
+                    image = frame.to_ndarray(format="gray" if frame.format.name == "gray" else "rgb24")
+                    yield index, np.asarray(image, np.uint8)
     except (OSError, av.error.FFmpegError, IndexError) as error:
         raise SourceError(f"{path} breaks off: {error}; what came before it was played") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 import threading
 import time
 import tomllib
@@ -18,6 +19,7 @@ from tests.samples import ENGINE, SESSION, make_frame, make_result
 from usassist.bus import MarkBody, MarkKind, Publisher, SessionState
 from usassist.clock import ClockPair, MonotonicClock
 from usassist.errors import SessionError
+from usassist.records import ResultState
 from usassist.session import open_session
 from usassist.session.verify import verify_session
 from usassist.sinks import keeper as keeper_module
@@ -261,3 +263,22 @@ def test_the_event_of_a_stream_is_not_needed_to_close(bus_address: str, tmp_path
 )
 def test_what_is_passed_on_does_not_say_where_the_folder_was(text: str, folder: str, left: str) -> None:
     assert without_path(text, Path(folder), "this folder") == left
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="open files of a process are counted in /proc")
+def test_files_that_are_finished_are_let_go(record: Callable[..., Recording]) -> None:
+    recording = record()
+    sizes = [(48, 64), (64, 48)] * 6
+    for number, hw in enumerate(sizes):
+        recording.publisher.frame(make_frame(number, hw))
+        recording.publisher.result(make_result(number, hw=hw, state=ResultState.NO_FINDING))
+
+    def open_videos() -> list[str]:
+        links = [os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()]
+        return [link for link in links if link.endswith(".mkv") and str(recording.folder) in link]
+
+    _until(lambda: (recording.folder / f"frames_{len(sizes)}.mkv").exists() and len(open_videos()) <= 2)
+    recording.end(len(sizes) - 1)
+    assert recording.error is None
+    assert open_videos() == []
+    assert recording.manifest()["frames"] == len(sizes)
