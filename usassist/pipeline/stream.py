@@ -92,7 +92,7 @@ class Stream:
         self._calibration_id = calibration_id
         self._on_result = on_result
         self._capture_error: UsAssistError | None = None
-        self._last_captured_id = -1
+        self._last_captured_id = self._last_published_id = -1
         self._dropped_since_answer = 0
         self._first_capture_ns: int | None = None
         self._signal: Signal | None = None
@@ -143,7 +143,7 @@ class Stream:
                 if self._relay.poll():
                     self._settle(self._lanes.rest())
                     self._helpers.dismiss()
-                    self._tell_change(self._last_captured_id if frame is None else frame.frame_id)
+                    self._tell_change()
                 if frame is not None:
                     self._take(frame, interrupted=interrupted)
                 self._announce()
@@ -216,7 +216,7 @@ class Stream:
         self._helpers.dismiss()
         if failed.engine is self._relay.engine:
             self._relay.fail(failed.failure)
-            self._tell_change(failed.frame.frame_id + 1)
+            self._tell_change()
 
     def _conclude(self, asked: Asked) -> None:
         """Publish what came of asking, and let another back end take over from one that has failed."""
@@ -236,9 +236,9 @@ class Stream:
             state = ResultState.FINDING if len(answer.detections) else ResultState.NO_FINDING
         self._publish(asked.frame, state, None if state.is_answer else cause, reason, answer, asked.backend, asked)
 
-    def _tell_change(self, frame_id: int) -> None:
-        """Tell the bus that another back end answers from a frame on, before that frame's result."""
-        summary = self.summary
+    def _tell_change(self) -> None:
+        """Tell the bus that another back end answers from the next frame on, before that frame's result."""
+        summary, frame_id = self.summary, self._last_published_id + 1
         if self._relay.engine is not None:
             summary.backend = self._relay.backend
         for change in self._relay.changes[self._changes_told :]:
@@ -303,6 +303,7 @@ class Stream:
             t_output_ns=None if asked is None else asked.t_output_ns,
         )
         t_publish_ns = self.publisher.result(result)
+        self._last_published_id = frame.frame_id
         self.summary.count(frame, result, t_publish_ns, self._first_capture_ns)
         if self._on_result is not None:
             self._on_result(result)

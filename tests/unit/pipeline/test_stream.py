@@ -101,7 +101,7 @@ class Run:
         self.engines: list[Any] = []
         self.marks: list[Any] = []
         self.stop = threading.Event()
-        self.publisher = Publisher(address, "us0", MonotonicClock(), lossless=not realtime)
+        self.publisher = Publisher(address, "us0", MonotonicClock(), lossless=not realtime, frame_bytes=96 * 160)
         self.stream = Stream(
             source,
             engine if isinstance(engine, Relay) else make_relay(engine),
@@ -505,7 +505,7 @@ def test_a_source_that_is_too_fast_for_one_engine_is_answered_by_two_in_order(bu
 
 def test_a_source_that_one_engine_keeps_up_with_is_answered_by_one(bus_address: str) -> None:
     engines = [FakeEngine() for _ in range(2)]
-    run = Run(bus_address, _relay_of(engines), _null(40, 100, fast=False), realtime=True, lanes=2)
+    run = Run(bus_address, _relay_of(engines), _null(20, 20, fast=False), realtime=True, lanes=2)
     run()
     assert engines[1].calls == 0
 
