@@ -21,7 +21,7 @@ from usassist.errors import BusError
 __all__ = ["ArchiveOutlet", "FrameViewers", "bind"]
 
 _ARCHIVE_BYTES = 4 * 2**20  # that wait for one archive; it takes more into its own memory
-_SHORTEST_QUEUE = 2
+_SHORTEST_QUEUE = 1
 _LONGEST_QUEUE = 256
 _SUBSCRIPTION_LIMIT_BYTES = 1024
 _HEARTBEAT_MS, _HEARTBEAT_LIMIT_MS = 3_000, 10_000
