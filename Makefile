@@ -9,7 +9,7 @@ TENSORRT_API := 10.16.1.11 11.4.0.106
 export USASSIST_DATA ?= $(if $(DATA),$(abspath $(DATA)))
 
 .DEFAULT_GOAL := help
-.PHONY: help replay rerun references demo test lint clips fuzz kill-builds kill-recordings tensorrt-api train-smoke wheel bench-peers soak clean
+.PHONY: help replay rerun references demo test test-long lint clips fuzz kill-builds kill-recordings tensorrt-api train-smoke wheel bench-peers soak clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -34,6 +34,10 @@ demo: $(VENV)/.installed  ## the page in the browser, on the bundled clip
 test: $(VENV)/.installed-$(EXTRAS)  ## the tests
 	@echo "==> running the tests"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-long: $(VENV)/.installed-$(EXTRAS)  ## the tests that `make test` leaves out because they take long
+	@echo "==> running the long tests"
+	@$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-$(EXTRAS)  ## ruff, mypy, import contracts
 	@echo "==> ruff"

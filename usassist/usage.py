@@ -12,7 +12,7 @@ from pathlib import Path
 
 __all__ = ["cpu_s", "keep_memory", "lower_priority", "processors", "rss_bytes"]
 
-_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # of malloc.h
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_ARENA_MAX = -3, -1, -8  # of malloc.h
 _STATM = Path("/proc/self/statm")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -26,12 +26,12 @@ def keep_memory() -> None:
     """Let this process keep the memory of a frame for the next one (glibc; elsewhere nothing is done).
 
     Else every picture is given back to the system and asked for again, page by page: to fetch the pages of a megabyte
-    takes longer than to fill them.
+    takes longer than to fill them. Threads that come and go share two stores of memory, or each would keep its own.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        for option, limit_bytes in ((_M_MMAP_THRESHOLD, 32 * 2**20), (_M_TRIM_THRESHOLD, 128 * 2**20)):
-            mallopt(option, limit_bytes)
+        for option, value in ((_M_MMAP_THRESHOLD, 32 * 2**20), (_M_TRIM_THRESHOLD, 128 * 2**20), (_M_ARENA_MAX, 2)):
+            mallopt(option, value)
 
 
 def lower_priority(by: int = 10) -> None:

@@ -53,6 +53,7 @@ def test_a_start_is_measured_to_the_first_result(usassist: Usassist) -> None:
     assert told["stream_rss_mb"][0] > 0
 
 
+@pytest.mark.long
 def test_stopped_readers_are_compared_with_none(usassist: Usassist) -> None:
     run = usassist(
         *("bench", "isolation", "--stalled", 2, "--rounds", 2, "--seconds", 1, "--fps", 15, "--size", "640x360"),
@@ -64,6 +65,7 @@ def test_stopped_readers_are_compared_with_none(usassist: Usassist) -> None:
     assert told["growth_mb"] < 64
 
 
+@pytest.mark.long
 def test_every_frame_of_a_soak_is_accounted_for_and_nothing_stays_on_disk(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,7 +88,7 @@ class _Session:
         self._id = ""
         self._folders = 0
         self._next_size_s = 0.0
-        self._facts = None if options.record_into is None else recording_facts(options.stream)
+        self._facts: dict[str, Any] | None = None
 
     def stream(self) -> dict[str, Any]:
         """Options of a new stream."""
@@ -100,6 +100,8 @@ class _Session:
     def record(self) -> dict[str, Any]:
         """Options of a new recorder: each has a folder of its own."""
         assert self._options.record_into is not None
+        if self._facts is None:  # here, because the stream is being opened meanwhile
+            self._facts = recording_facts(self._options.stream)
         self._folders += 1
         name = self._id if self._folders == 1 else f"{self._id}-{self._folders}"
         self._report.folders.append(str(self._options.record_into / name))
@@ -217,6 +219,7 @@ def _look_after(posts: dict[str, Post], report: LiveReport, say: Callable[[str],
         if post.name == "stream" and "record" in posts:
             _close_recording(posts["record"])
     for post in posts.values():
+        post.stand_by()
         if post.due and not (post.name == "record" and posts["stream"].child is None):
             try:
                 post.begin()

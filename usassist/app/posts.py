@@ -11,6 +11,7 @@ from usassist.app.processes import Child
 __all__ = ["Post"]
 
 _CALM_S = 10.0  # a process that lived so long has not died at once
+_UNDER_WAY_S = 5.0
 _PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0)  # before one that dies again and again is replaced
 
 
@@ -43,7 +44,10 @@ class Post:
         self.child = child if child is not None and child.alive else Child(self.name)
         self._began_s, self.problem = time.monotonic(), ""
         self.child.begin(self._options())
-        if self._keep_spare:
+
+    def stand_by(self) -> None:
+        """Start the spare one, once this one is under way: it would only be in its way before."""
+        if self._keep_spare and self._spare is None and time.monotonic() - self._began_s > _UNDER_WAY_S:
             self._spare = Child(self.name)
 
     def died(self) -> bool:
@@ -73,7 +77,7 @@ class Post:
 
     def give_up(self) -> None:
         """It is not replaced any more."""
-        self.over = True
+        self.over, self._keep_spare = True, False
         spare, self._spare = self._spare, None
         if spare is not None:
             spare.end()

@@ -30,6 +30,7 @@ __all__ = ["SOAK_SETUP", "Soaked", "soak"]
 SOAK_SETUP = Setup(fps=120, width_px=640, height_px=360, viewers=1, faults_s=12)
 
 _TICK_S = 0.25
+_LEAVE_AT = (0.2, 0.97)  # shares of the run at which nobody watches for a moment, and for the rest
 _VIEWER_EVERY_S = 5.0
 _MOST_VIEWERS = 3
 _MARK_EVERY_S = 3.0
@@ -116,6 +117,11 @@ class _Crowd:
             else:
                 self._rig.remove(name)
 
+    def leave(self) -> None:
+        """All go, so that open files can be compared."""
+        while self._names:
+            self._rig.remove(self._names.pop())
+
 
 def soak(
     frames: int,
@@ -144,11 +150,16 @@ def soak(
     with Rig(setup, folder) as rig, Desk(rig.address) as desk, Sampler(rig.processes, _SAMPLE_S) as sampler:
         crowd, next_recording = _Crowd(rig), frames_per_recording
         viewer_s = mark_s = time.monotonic()
+        leave_at = list(_LEAVE_AT)
         while rig.meter.count < frames:
             time.sleep(_TICK_S)
             rig.check()
             now_s = time.monotonic()
-            if setup.viewers and now_s - viewer_s >= _VIEWER_EVERY_S:
+            if leave_at and rig.meter.count >= leave_at[0] * frames:
+                leave_at.pop(0)
+                crowd.leave()
+                viewer_s = now_s
+            elif setup.viewers and leave_at and now_s - viewer_s >= _VIEWER_EVERY_S:
                 viewer_s = now_s
                 crowd.move()
             if now_s - mark_s >= _MARK_EVERY_S:
