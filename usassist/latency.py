@@ -69,18 +69,6 @@ class LatencyHistogram:
         if duration_ns > self.max_ns:
             self.max_ns = duration_ns
 
-    def add(self, other: LatencyHistogram) -> None:
-        """Count everything that another one has counted."""
-        mine = np.frombuffer(self._counts, np.uint64)
-        mine += np.frombuffer(other._counts, np.uint64)
-        self.count += other.count
-        self.max_ns = max(self.max_ns, other.max_ns)
-
-    def reset(self) -> None:
-        """Forget everything."""
-        np.frombuffer(self._counts, np.uint64)[:] = 0
-        self.count = self.max_ns = 0
-
     def percentiles_ms(self, percents: Sequence[float]) -> list[float]:
         """Percentiles (nearest rank), in ms, each the middle of its bucket and never above the longest.
 

@@ -54,15 +54,6 @@ def test_an_empty_histogram_has_no_figures() -> None:
         histogram.percentiles_ms((50.0,))
 
 
-def test_adding_and_resetting() -> None:
-    one, other = _filled([1_000_000] * 3), _filled([9_000_000])
-    one.add(other)
-    assert (one.count, one.max_ns) == (4, 9_000_000)
-    one.reset()
-    assert one.summary() is None
-    assert other.count == 1
-
-
 def test_recording_keeps_no_memory() -> None:
     histogram = _filled([1_000])
     tracemalloc.start()
