@@ -31,6 +31,7 @@ from usassist.records import PictureState
 from usassist.sources import SourceOptions
 from usassist.sources.grab import Grab
 from usassist.sources.live import open_live
+from usassist.sources.screen import Screen
 from usassist.sources.watch import PictureWatch
 
 __all__ = ["EXPECTED", "FaultRow", "NormalReport", "measure_faults", "one_after_the_other", "watch_normal_scanning"]
@@ -170,8 +171,10 @@ def watch_normal_scanning(minutes: float, rate_hz: float = 30.0) -> NormalReport
         assert frame.screen is not None
         t_ns = 10**9 + round(frame.t_s * 1e9)
         if frame.number == 0:
-            watch.settle(frame.screen, scanner.scan_xyxy_px, t_ns)
-        grab = Grab(number=frame.number, image=frame.screen, t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="arrival")
+            watch.settle(Screen(frame.screen), scanner.scan_xyxy_px, t_ns)
+        grab = Grab(
+            number=frame.number, screen=Screen(frame.screen), t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="arrival"
+        )
         state = watch.look(grab).state
         if state is not before and state is not _LIVE:
             alarms[str(state)] += 1

@@ -25,6 +25,7 @@ from usassist.phantom.faults import FaultPlan
 from usassist.records import PictureState
 from usassist.sources.decoding import VideoPass
 from usassist.sources.grab import Grab
+from usassist.sources.screen import Screen
 from usassist.sources.watch import PictureWatch, Verdict
 
 __all__ = ["EXPECTED", "ClipRow", "FaultRow", "clip_row", "fault_rows", "play"]
@@ -107,7 +108,7 @@ def fault_rows(scanner: FaultScanner) -> list[FaultRow]:
             told.append((frame.t_s, watch.silence(t_ns)))
             continue
         if not settled:
-            watch.settle(frame.screen, scanner.scan_xyxy_px, t_ns)
+            watch.settle(Screen(frame.screen), scanner.scan_xyxy_px, t_ns)
             settled = True
         told.append((frame.t_s, watch.look(_grab(frame.number, frame.screen, t_ns))))
     rows = []
@@ -140,7 +141,7 @@ def play(screens: Iterable[UInt8Array], roi_xyxy_px: Roi, rate_hz: float) -> tup
     for number, screen in enumerate(screens):
         t_ns = round(number * 1e9 / rate_hz)
         if number == 0:
-            watch.settle(screen, roi_xyxy_px, t_ns)
+            watch.settle(Screen(screen), roi_xyxy_px, t_ns)
             continue
         begin = time.perf_counter()
         verdict = watch.look(_grab(number, screen, t_ns))
@@ -172,7 +173,7 @@ def clip_row(path: Path) -> ClipRow | None:
 
 
 def _grab(number: int, screen: UInt8Array, t_ns: int) -> Grab:
-    return Grab(number=number, image=screen, t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="arrival")
+    return Grab(number=number, screen=Screen(screen), t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="arrival")
 
 
 def _print_faults(rates_hz: Sequence[float], screen_hw_px: tuple[int, int]) -> None:

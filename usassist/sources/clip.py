@@ -1,7 +1,7 @@
 """A video file as a source, at its own pace or as fast as it is read.
 
-Pixels are given as the file has them: grey where the stream is grey, else RGB; turned upright where the file asks for
-it. Pixels that are not square stay as they are. The fields of interlaced video stay woven together.
+Pixels are given as the file has them, in one grey plane where they show no colour, else RGB; turned upright where the
+file asks for it. Pixels that are not square stay as they are. The fields of interlaced video stay woven together.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
+
+# isort: split
+import av
 import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import SourceError, SourceFormatError, UsageError
 from usassist.records import SourceInfo
 from usassist.sources.base import SourceOptions
-from usassist.sources.cropping import cut, is_automatic, settle_roi
+from usassist.sources.cropping import cut_plain, is_automatic, settle_roi
 from usassist.sources.decoding import VideoPass, check_file
 from usassist.sources.paced import PacedSource, Picture
 from usassist.sources.pixels import is_grey, orient, orientation_of
@@ -122,7 +126,7 @@ class ClipSource(PacedSource):
                             f"{frame.width} x {frame.height} px {frame.format.name}; split the clip there"
                         )
                     yield Picture(
-                        image=cut(orient(video.image(frame), self._orientation), self._roi),
+                        image=self._cut(video, frame),
                         roi_xyxy_px=self._roi,
                         t_media_ns=timeline.due_ns(frame.pts, frame.time_base),
                         pts=frame.pts,
@@ -132,6 +136,11 @@ class ClipSource(PacedSource):
                 self.decode_errors = errors_before + video.decode_errors
                 if video.decode_errors:
                     _log.warning("%s: %d pictures could not be decoded", self._path.name, video.decode_errors)
+
+    def _cut(self, video: VideoPass, frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
+        if self._orientation == (False, False, False):
+            return video.cut(frame, self._roi)
+        return cut_plain(orient(video.image(frame), self._orientation), self._roi)
 
     def _looks(self) -> Iterator[list[npt.NDArray[np.uint8]]]:
         """Sampled pictures to find the scan area on: of the first seconds, then further on."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +19,9 @@ import av.video.stream
 from usassist.closing import Closing
 from usassist.errors import SourceError, SourceFormatError
 from usassist.sources.checksums import SliceCheck
+from usassist.sources.cropping import Roi
 from usassist.sources.pixels import UInt8Array, to_image
+from usassist.sources.screen import Screen
 
 __all__ = ["VideoPass", "check_file"]
 
@@ -150,8 +153,24 @@ class VideoPass(Closing):
         SourceFormatError
             If its pixel format cannot be converted.
         """
-        try:
+        with self._explaining(frame):
             return to_image(frame)
+
+    def cut(self, frame: av.VideoFrame, roi_xyxy_px: Roi) -> UInt8Array:
+        """The part of a frame inside a rectangle, as :meth:`usassist.sources.screen.Screen.cut` gives it.
+
+        Raises
+        ------
+        SourceFormatError
+            If its pixel format cannot be converted.
+        """
+        with self._explaining(frame):
+            return Screen.of(frame).cut(roi_xyxy_px)
+
+    @contextmanager
+    def _explaining(self, frame: av.VideoFrame) -> Iterator[None]:
+        try:
+            yield
         except (av.error.FFmpegError, ValueError, MemoryError) as error:
             raise SourceFormatError(
                 f"{self._name} has pixels of the format {frame.format.name}, which cannot be converted "

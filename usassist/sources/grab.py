@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, Protocol
 
-import numpy as np
-import numpy.typing as npt
+from usassist.sources.screen import Screen
 
 __all__ = ["Grab", "Grabber"]
 
@@ -20,16 +19,16 @@ class Grab:
     Attributes
     ----------
     number : from 0, one more for every picture of this connection
-    image : uint8 (H, W) grey or (H, W, 3) RGB
+    screen : its pixels
     t_capture_ns : monotonic ns; the driver's own stamp where it has a monotonic one, else when the data arrived here
-    t_decoded_ns : monotonic ns at which the pixels were ready
+    t_decoded_ns : monotonic ns at which its brightness was ready; colour is computed only where it is looked at
     stamp : where `t_capture_ns` comes from
     pts, time_base : stamp of the stream
     damaged : the decoder marked it as damaged
     """
 
     number: int
-    image: npt.NDArray[np.uint8]
+    screen: Screen
     t_capture_ns: int
     t_decoded_ns: int
     stamp: Literal["driver", "arrival"]

@@ -16,7 +16,7 @@ from usassist.closing import Closing
 from usassist.errors import CalibrationError, ScanAreaError, UsageError
 from usassist.records import Frame, PictureState, Signal, SourceInfo
 from usassist.sources.base import SourceOptions
-from usassist.sources.cropping import Roi, cut_plain, is_automatic, settle_roi
+from usassist.sources.cropping import Roi, is_automatic, settle_roi
 from usassist.sources.feed import Feed
 from usassist.sources.grab import Grab, Grabber
 from usassist.sources.inputs.address import GrabOptions, open_grabber
@@ -161,7 +161,7 @@ class LiveSource(Closing):
         """The frame that a screen gives; None where it must not give one."""
         self._last_grab_ns = grab.t_decoded_ns
         self.decode_errors += grab.damaged
-        size_hw_px = (int(grab.image.shape[0]), int(grab.image.shape[1]))
+        size_hw_px = grab.screen.hw_px
         if size_hw_px != self._size_hw_px:
             if self._size_hw_px is not None:
                 width, height = size_hw_px[1], size_hw_px[0]
@@ -193,7 +193,7 @@ class LiveSource(Closing):
         looks, self._looks = self._looks, []
         assert self._size_hw_px is not None
         try:
-            screens = [look.image for look in looks]
+            screens = [look.screen.image for look in looks]
             roi = settle_roi(self._options, self._size_hw_px, lambda: [screens], may_be_whole=False)
         except ScanAreaError as error:
             self._search_again_ns = grab.t_capture_ns + _SEARCH_AGAIN_NS
@@ -205,7 +205,7 @@ class LiveSource(Closing):
             return
         self._roi = roi
         self._watch, self._text = PictureWatch(self._profile), TextWatch()
-        self._watch.settle(grab.image, roi, grab.t_decoded_ns)
+        self._watch.settle(grab.screen, roi, grab.t_decoded_ns)
         self._check, self._failed_checks = ScanCheck(roi) if is_automatic(self._options) else None, 0
         self._next_check_ns = grab.t_decoded_ns + _CHECK_EVERY_NS
         self._describe(grab, roi)
@@ -215,7 +215,7 @@ class LiveSource(Closing):
         if self._check is None or grab.t_decoded_ns < self._next_check_ns:
             return verdict
         self._next_check_ns = grab.t_decoded_ns + _CHECK_EVERY_NS
-        found = self._check.check(grab.image)
+        found = self._check.check(grab.screen)
         self._failed_checks = 0 if found.ok else self._failed_checks + 1
         if self._failed_checks < _ALARM_TIMES:
             return verdict
@@ -231,7 +231,7 @@ class LiveSource(Closing):
         if geometry is not None and geometry.spacing_rc_mm is None:  # it knows the scan area alone
             geometry = None
         frame_id, self._next_id = self._next_id, self._next_id + 1
-        image = cut_plain(grab.image, self._roi)
+        image = grab.screen.cut(self._roi)
         self._text.offer(image, grab.t_decoded_ns)
         return Frame(
             session_id=options.session_id,
@@ -258,11 +258,11 @@ class LiveSource(Closing):
         self._info = SourceInfo(
             description="; ".join((description, *(() if grabber is None else grabber.warnings))),
             image_hw_px=(roi[3] - roi[1], roi[2] - roi[0]),
-            channels=1 if grab.image.ndim == 2 else 3,
+            channels=1 if grab.screen.is_grey else 3,
             rate_hz=None if grabber is None else grabber.rate_hz,
             frame_count=self._options.count,
             roi_xyxy_px=roi,
-            grab_hw_px=(int(grab.image.shape[0]), int(grab.image.shape[1])),
+            grab_hw_px=grab.screen.hw_px,
         )
         logger.info("scan area %s on a screen of %d x %d px", roi, *self._info.grab_hw_px[::-1])
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from usassist.errors import ScanAreaError
 from usassist.frames import find_scan_area
+from usassist.sources.screen import Screen
 
 __all__ = ["ScanCheck", "ScanVerdict"]
 
@@ -69,14 +70,9 @@ class ScanCheck:
         self._changed_checks = 0
         self._checks = 0
 
-    def check(self, screen: UInt8Array) -> ScanVerdict:
-        """Look at one whole screen. The first one is taken as how it looks when all is well.
-
-        Parameters
-        ----------
-        screen : uint8 (H, W) grey or (H, W, 3) RGB
-        """
-        hw_px = (screen.shape[0], screen.shape[1])
+    def check(self, screen: Screen) -> ScanVerdict:
+        """Look at one whole screen. The first one is taken as how it looks when all is well."""
+        hw_px = screen.hw_px
         if self._hw_px is None:
             self._hw_px, self._sides = hw_px, self._cut_sides(screen)
             self._busy = [np.zeros_like(side) for side in self._sides]
@@ -114,10 +110,10 @@ class ScanCheck:
             return ScanVerdict(ok=True)
         return ScanVerdict(ok=False, reason="the picture reaches beyond the scan area", found=found)
 
-    def _look(self, screen: UInt8Array) -> Roi | None:
+    def _look(self, screen: Screen) -> Roi | None:
         """Look for the area anew; the answer once several looks agree."""
         try:
-            found = find_scan_area([screen], may_be_whole=False).xyxy_px
+            found = find_scan_area([screen.image], may_be_whole=False).xyxy_px
         except ScanAreaError:
             self._looks.clear()
             return None
@@ -136,15 +132,15 @@ class ScanCheck:
         out = np.subtract(self._roi, found) * (1, 1, -1, -1)
         return bool(out.max() > self._slack_px)
 
-    def _cut_sides(self, screen: UInt8Array) -> list[UInt8Array]:
+    def _cut_sides(self, screen: Screen) -> list[UInt8Array]:
         """Strips left, right, above and below the area, grey and averaged; each lies with its length down."""
         x1, y1, x2, y2 = self._roi
         wide_px, gap_px = self._beside_px, _GAP_PX
         parts = (
-            screen[y1:y2, max(0, x1 - wide_px) : max(0, x1 - gap_px)],
-            screen[y1:y2, x2 + gap_px : x2 + wide_px],
-            screen[max(0, y1 - wide_px) : max(0, y1 - gap_px), x1:x2].swapaxes(0, 1),
-            screen[y2 + gap_px : y2 + wide_px, x1:x2].swapaxes(0, 1),
+            screen.grey(np.s_[y1:y2, max(0, x1 - wide_px) : max(0, x1 - gap_px)]),
+            screen.grey(np.s_[y1:y2, x2 + gap_px : x2 + wide_px]),
+            screen.grey(np.s_[max(0, y1 - wide_px) : max(0, y1 - gap_px), x1:x2]).T,
+            screen.grey(np.s_[y2 + gap_px : y2 + wide_px, x1:x2]).T,
         )
         return [_averaged(part) for part in parts]
 
@@ -167,6 +163,4 @@ class ScanCheck:
 def _averaged(part: UInt8Array) -> UInt8Array:
     if not part.size:
         return np.zeros((0, 0), np.uint8)
-    part = np.ascontiguousarray(part)
-    grey = part if part.ndim == 2 else np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.uint8)
-    return np.asarray(cv2.blur(grey, (3, 3)), np.uint8)
+    return np.asarray(cv2.blur(np.ascontiguousarray(part), (3, 3)), np.uint8)

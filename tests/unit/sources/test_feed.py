@@ -11,11 +11,12 @@ from usassist.clock import FakeClock
 from usassist.errors import SourceError
 from usassist.sources.feed import Feed
 from usassist.sources.grab import Grab, Grabber
+from usassist.sources.screen import Screen
 
 
 def _grab(number: int) -> Grab:
     image = np.full((4, 6), number % 256, np.uint8)
-    return Grab(number=number, image=image, t_capture_ns=number, t_decoded_ns=number, stamp="arrival")
+    return Grab(number=number, screen=Screen(image), t_capture_ns=number, t_decoded_ns=number, stamp="arrival")
 
 
 class FakeGrabber:

@@ -18,6 +18,7 @@ from usassist.sources import SourceOptions, open_source
 from usassist.sources.grab import Grab
 from usassist.sources.live import LiveSource
 from usassist.sources.scan_check import ScanVerdict
+from usassist.sources.screen import Screen
 from usassist.sources.watch import Verdict
 
 LIVE, FROZEN, LOST, CHANGED = PictureState.LIVE, PictureState.FROZEN, PictureState.LOST, PictureState.CHANGED
@@ -50,7 +51,7 @@ class ScriptedGrabber:
     def grabs(self) -> Iterator[Grab]:
         for number, image in enumerate(self._screens):
             t_ns = 10**9 + number * STEP_NS
-            yield Grab(number=number, image=image, t_capture_ns=t_ns, t_decoded_ns=t_ns + 1, stamp="arrival")
+            yield Grab(number=number, screen=Screen(image), t_capture_ns=t_ns, t_decoded_ns=t_ns + 1, stamp="arrival")
             self.taken.acquire(timeout=20)
         self.closed.wait(20)
 

@@ -148,7 +148,7 @@ def test_udp_stream_is_read_and_its_end_is_reported(port: int, send: Send) -> No
     grabs, error = grab_all(grabber)
     assert len(grabs) >= 5
     check_order(grabs)
-    assert {grab.image.shape for grab in grabs} == {(48, 64, 3)}
+    assert {grab.screen.image.shape for grab in grabs} == {(48, 64, 3)}
     assert {grab.stamp for grab in grabs} == {"arrival"}
     assert error is not None
     assert "nothing comes any more" in str(error)
@@ -204,7 +204,7 @@ def test_change_of_size_in_mid_stream_is_another_shape(port: int, send: Send) ->
     parts = [{"wh": [64, 48], "frames": 40}, {"wh": [128, 96], "frames": 40}]
     send(f"udp://127.0.0.1:{port}", "mpegts", *parts)
     grabs, _ = grab_all(open_grabber(f"udp://127.0.0.1:{port}", PATIENT))
-    shapes = [grab.image.shape for grab in grabs]
+    shapes = [grab.screen.image.shape for grab in grabs]
     assert shapes[0] == (48, 64, 3)
     assert shapes[-1] == (96, 128, 3)
     check_order(grabs)
@@ -297,12 +297,12 @@ def test_program_that_writes_nut_is_read_to_its_end() -> None:
     grabs, error = grab_all(open_grabber(command("nut", part), PATIENT))
     assert error is None
     check_order(grabs)
-    levels = {grab.number: int(grab.image[0, 0]) for grab in grabs}
+    levels = {grab.number: int(grab.screen.image[0, 0]) for grab in grabs}
     first = grabs[0].number
     assert len({(levels[number] - levels[first] - 8 * (number - first)) % (8 * 24) for number in levels}) == 1
     assert len(set(levels.values())) > 5
-    assert {grab.image.shape for grab in grabs} == {(48, 64)}
-    assert all(grab.image.base is None for grab in grabs)
+    assert {grab.screen.image.shape for grab in grabs} == {(48, 64)}
+    assert all(grab.screen.image.base is None for grab in grabs)
 
 
 def test_slow_caller_is_given_the_newest_picture() -> None:

@@ -19,6 +19,7 @@ from usassist.sources.inputs import loop
 from usassist.sources.inputs.address import GrabOptions, is_live, open_grabber
 from usassist.sources.inputs.loop import LoopGrabber, load_pictures
 from usassist.sources.inputs.loop_faults import FAULT_S, FAULTS, fault_at
+from usassist.sources.screen import Screen
 from usassist.sources.watch import PictureWatch
 
 DEMO_SCAN_XYXY_PX = (334, 76, 946, 688)
@@ -31,7 +32,7 @@ def _pictures(count: int, pixel_format: str = "gray") -> list[av.VideoFrame]:
 
 
 def _levels(grabs: Iterator[Grab], count: int) -> list[int]:
-    return [int(grab.image[0, 0]) // 10 for grab in islice(grabs, count)]
+    return [int(grab.screen.image[0, 0]) // 10 for grab in islice(grabs, count)]
 
 
 def _clip(path: Path, count: int, hw: tuple[int, int] = (48, 64)) -> Path:
@@ -47,7 +48,7 @@ def _clip(path: Path, count: int, hw: tuple[int, int] = (48, 64)) -> Path:
 
 def test_pictures_come_there_and_back_and_those_at_the_ends_once() -> None:
     with LoopGrabber(_pictures(4), 200) as grabber:
-        steps = [(grab.pts, int(grab.image[0, 0]) // 10) for grab in islice(grabber.grabs(), 12)]
+        steps = [(grab.pts, int(grab.screen.image[0, 0]) // 10) for grab in islice(grabber.grabs(), 12)]
     there_and_back = [0, 1, 2, 3, 2, 1]
     assert [level for _, level in steps] == [there_and_back[place % 6] for place, _ in steps if place is not None]
 
@@ -74,17 +75,17 @@ def test_pictures_that_nobody_took_in_time_are_left_out_and_counted() -> None:
 def test_every_format_is_converted_to_full_range(pixel_format: str) -> None:
     with LoopGrabber(_pictures(3, pixel_format), 200) as grabber:
         grabs = list(islice(grabber.grabs(), 2))
-    assert {grab.image.ndim for grab in grabs} == {2 if pixel_format == "gray" else 3}
+    assert {grab.screen.image.ndim for grab in grabs} == {2 if pixel_format == "gray" else 3}
     for grab in grabs:
         place = grab.number % 4
-        assert abs(int(grab.image[0, 0].max()) - 10 * (place if place < 3 else 1)) <= 2
+        assert abs(int(grab.screen.image[0, 0].max()) - 10 * (place if place < 3 else 1)) <= 2
 
 
 def test_a_grey_picture_is_no_view_of_the_loop() -> None:
     pictures = _pictures(2)
     with LoopGrabber(pictures, 200) as grabber:
         grab = next(grabber.grabs())
-    grab.image[...] = 77
+    grab.screen.image[...] = 77
     assert int(pictures[grab.number % 2].to_ndarray()[0, 0]) != 77
 
 
@@ -114,7 +115,7 @@ def test_the_bundled_clip_is_the_default() -> None:
     assert is_live("loop:")
     with open_grabber("loop:?fps=240&size=320x180") as grabber:  # type: ignore[attr-defined]
         assert grabber.description == "loop, yuv420p 320 x 180 px, 240 Hz"
-        assert next(grabber.grabs()).image.shape == (180, 320, 3)
+        assert next(grabber.grabs()).screen.image.shape == (180, 320, 3)
 
 
 @pytest.mark.parametrize(
@@ -148,10 +149,10 @@ def test_the_watch_takes_the_turns_of_the_bundled_clip_for_a_live_picture() -> N
         watch, states = PictureWatch(), set()
         for place in range(2 * 2 * (len(pictures) - 1)):
             t_ns = 10**9 + round(place * 1e9 / 60)
-            screen = loop._screen_of(grabber._picture(place, None))
+            screen = Screen.of(grabber._picture(place, None))
             if place == 0:
                 watch.settle(screen, DEMO_SCAN_XYXY_PX, t_ns)
-            grab = Grab(number=place, image=screen, t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="driver")
+            grab = Grab(number=place, screen=screen, t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="driver")
             states.add(watch.look(grab).state)
     assert states == {PictureState.LIVE}
 
@@ -172,7 +173,7 @@ def test_each_fault_does_what_it_says() -> None:
 
     assert len(set(_levels(grabs("freeze"), 5))) == 1
     assert set(_levels(grabs("black"), 3)) == {0}
-    assert next(grabs("resize")).image.shape == (16, 32)
+    assert next(grabs("resize")).screen.image.shape == (16, 32)
     with pytest.raises(SourceError, match="the device is gone"):
         next(grabs("unplug"))
 

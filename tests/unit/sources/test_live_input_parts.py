@@ -104,14 +104,14 @@ def test_buffer_that_the_driver_could_not_fill_marks_the_next_picture() -> None:
 @pytest.mark.parametrize("pix_fmt", ["yuyv422", "uyvy422", "nv12", "yuv420p", "bgr24", "rgb24", "bgr0"])
 def test_formats_of_devices_give_the_same_picture(pix_fmt: str) -> None:
     (grab,) = grabber_of(OneFrame(lambda: 0, pix_fmt=pix_fmt)).grabs()
-    assert grab.image.shape == (34, 62, 3)
-    assert np.abs(grab.image.astype(int) - LEVEL).max() <= 2
+    assert grab.screen.image.shape == (34, 62, 3)
+    assert np.abs(grab.screen.image.astype(int) - LEVEL).max() <= 2
 
 
 def test_grey_stays_grey_and_is_no_view_of_the_buffer_of_the_driver() -> None:
     (grab,) = grabber_of(OneFrame(lambda: 0)).grabs()
-    assert grab.image.shape == (34, 62)
-    assert grab.image.base is None
+    assert grab.screen.image.shape == (34, 62)
+    assert grab.screen.image.base is None
 
 
 def test_rate_that_cannot_be_true_is_not_told() -> None:
@@ -164,8 +164,8 @@ def test_part_of_the_screen_is_read(display: str) -> None:
     grabs = list(islice(grabber.grabs(), 3))
     grabber.close()
     assert [grab.number for grab in grabs] == [0, 1, 2]
-    assert {grab.image.shape for grab in grabs} == {(120, 160, 3)}
-    assert not any(grab.image.any() for grab in grabs)
+    assert {grab.screen.image.shape for grab in grabs} == {(120, 160, 3)}
+    assert not any(grab.screen.image.any() for grab in grabs)
 
 
 def test_part_outside_the_screen_is_refused(display: str) -> None:

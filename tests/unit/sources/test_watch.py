@@ -20,6 +20,7 @@ from usassist.phantom.fault_scanner import FaultScanner
 from usassist.phantom.faults import Fault, FaultPlan
 from usassist.records import PictureState
 from usassist.sources.grab import Grab
+from usassist.sources.screen import Screen
 from usassist.sources.watch import PictureWatch, Verdict, WatchProfile
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -80,7 +81,9 @@ def screens(scanner: FaultScanner, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 
 def _grab(image: UInt8Array, t_ns: int, *, number: int = 0, damaged: bool = False) -> Grab:
-    return Grab(number=number, image=image, t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="arrival", damaged=damaged)
+    return Grab(
+        number=number, screen=Screen(image), t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="arrival", damaged=damaged
+    )
 
 
 def _play(
@@ -95,7 +98,7 @@ def _play(
         t_ns = round(number * 1e9 / rate_hz)
         if number == 0:
             assert screen is not None
-            watch.settle(screen, roi, t_ns)
+            watch.settle(Screen(screen), roi, t_ns)
         elif screen is None:
             told.append((number / rate_hz, watch.silence(t_ns)))
         else:
@@ -304,7 +307,7 @@ def test_before_it_is_settled_nothing_is_live() -> None:
 
 def test_a_scan_area_beside_the_screen_is_refused() -> None:
     with pytest.raises(UsageError, match="find it anew"):
-        PictureWatch().settle(np.zeros((90, 120), np.uint8), (10, 10, 130, 80), 0)
+        PictureWatch().settle(Screen(np.zeros((90, 120), np.uint8)), (10, 10, 130, 80), 0)
 
 
 def test_a_profile_comes_from_a_table_and_is_checked() -> None:

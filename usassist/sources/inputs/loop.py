@@ -1,6 +1,6 @@
 """A live input for measuring: a clip that is decoded once and then comes over and over, as from a grabber.
 
-Everything behind the device is real: each picture is converted from the planes in which a grabber delivers it, and goes
+Everything behind the device is real: each picture is copied out of the planes in which a grabber delivers it, and goes
 through the same capture, watch, cropping and checks. What is missing is the device, and the decoding of a compressed
 stream. The clip is played there and back, so that no picture follows on itself and no step is larger than in the clip:
 nothing has to be switched off for it.
@@ -31,14 +31,13 @@ from usassist.sources.decoding import VideoPass, check_file
 from usassist.sources.grab import Grab
 from usassist.sources.inputs.address import GrabOptions
 from usassist.sources.inputs.loop_faults import RESIZED_WH_PX, fault_at
-from usassist.sources.pixels import is_grey, to_image
+from usassist.sources.screen import Screen
 
 __all__ = ["LoopGrabber", "load_pictures", "open_grabber"]
 
 _KNOWN = {"fps": "30", "size": "1280x720", "format": "yuv420p", "faults": "12"}
 _REMEDY = "write loop:CLIP?fps=60&size=1280x720, or loop:demo for the bundled clip"
 _FORMATS = ("gray", "nv12", "yuv420p", "yuyv422")
-_PLANAR = {"nv12": "yuv420p", "yuyv422": "yuv422p"}  # as for grabbers: FFmpeg has no fast way from these to RGB
 _SIZE = re.compile(r"(\d{2,4})x(\d{2,4})")
 _MOST_RATE_HZ = 240
 _MOST_PICTURES = 90
@@ -183,7 +182,7 @@ class LoopGrabber(Closing):
             picture = self._picture(shown, fault)
             yield Grab(
                 number=place,
-                image=_screen_of(picture),
+                screen=Screen.of(picture, borrowed=True),
                 t_capture_ns=due_ns,
                 t_decoded_ns=time.monotonic_ns(),
                 stamp="driver",
@@ -207,13 +206,6 @@ class LoopGrabber(Closing):
         last = len(pictures) - 1
         place %= 2 * last  # the picture at an end is shown once
         return pictures[place if place <= last else 2 * last - place]
-
-
-def _screen_of(picture: av.VideoFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Convert as for a grabber; what would be a view of the loop is copied, since a driver's buffer is too."""
-    planar = _PLANAR.get(picture.format.name)
-    image = to_image(picture if planar is None else picture.reformat(format=planar, threads=1))
-    return np.array(image) if is_grey(picture) else image
 
 
 def _whole(settings: dict[str, str], name: str, least: int, most: int) -> int | None:

@@ -13,7 +13,6 @@ import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in th
 # isort: split
 import av
 import av.error
-import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -21,7 +20,7 @@ from usassist.closing import Closing
 from usassist.errors import SourceError
 from usassist.sources.grab import Grab
 from usassist.sources.inputs.backlog import Backlog
-from usassist.sources.pixels import UInt8Array, is_grey, to_image
+from usassist.sources.screen import Screen
 
 __all__ = ["StreamGrabber", "StreamHooks", "plain"]
 
@@ -29,9 +28,8 @@ _LEAST_RATE_HZ, _MOST_RATE_HZ = 1.0, 240.0  # what a short look at a stream take
 _TRIES_AT_START = 600  # packets without a picture: a stream that is joined has none before its next key picture
 _TRIES = 60  # packets without a picture, after the first picture
 _ARRIVALS_KEPT = 64  # packets that a decoder may hold back
+_UNPACKED = ("rawvideo", "bitpacked", "v210")  # a picture may lie in a buffer of the driver, which goes with the device
 _MOST_AGE_NS = 2_000_000_000  # a stamp of a driver that is older, or in the future, is on another clock
-# FFmpeg's scaler has no fast way from these to RGB; by the planar format it takes a tenth to a third of the time.
-_PLANAR = {"nv12": "yuv420p", "uyvy422": "yuv422p", "yuyv422": "yuv422p"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +98,7 @@ class StreamGrabber(Closing):
             # Not AUTO: with a picture for every thread the decoder holds as many back.
             self._stream.thread_type = "SLICE"
             codec = self._stream.codec_context.name
+            self._borrows = codec in _UNPACKED
         except BaseException:
             self.close()
             raise
@@ -218,20 +217,17 @@ class StreamGrabber(Closing):
 
     def _grab(self, frame: av.VideoFrame, number: int, arrived_ns: int) -> Grab:
         try:
-            planar = _PLANAR.get(frame.format.name)
-            image: UInt8Array = to_image(frame if planar is None else frame.reformat(format=planar, threads=1))
+            screen = Screen.of(frame, borrowed=self._borrows)
         except (av.error.FFmpegError, ValueError, MemoryError) as error:
             raise SourceError(
                 f"{self._scheme}: pixels of the format {frame.format.name} cannot be converted ({plain(error)}); "
                 "choose another format at the sender"
             ) from None
-        if is_grey(frame) or frame.format.name == "rgb24":
-            image = np.array(image)  # it may be a view of a buffer of the driver, which goes with the device
         damaged, self._damaged = self._damaged or frame.is_corrupt, False
         driver_ns = self._driver_ns(frame, arrived_ns)
         return Grab(
             number=number,
-            image=image,
+            screen=screen,
             t_capture_ns=self._arrivals.pop(frame.pts, arrived_ns) if driver_ns is None else driver_ns,
             t_decoded_ns=time.monotonic_ns(),
             stamp="arrival" if driver_ns is None else "driver",

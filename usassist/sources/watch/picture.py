@@ -17,11 +17,12 @@ import numpy.typing as npt
 from usassist.errors import UsageError
 from usassist.records import PictureState
 from usassist.sources.grab import Grab
+from usassist.sources.screen import Screen
 from usassist.sources.watch.alarm import Alarm, Verdict
 from usassist.sources.watch.colour import Colour
 from usassist.sources.watch.motion import Motion, Movement
 from usassist.sources.watch.profile import WatchProfile
-from usassist.sources.watch.signal import no_picture, plane_of
+from usassist.sources.watch.signal import no_picture
 from usassist.sources.watch.surround import Surround
 from usassist.sources.watch.view import View, has_menu
 
@@ -68,12 +69,12 @@ class PictureWatch:
         self._last_ns: int | None = None
         self._intervals: deque[int] = deque(maxlen=_INTERVALS)
 
-    def settle(self, screen: UInt8Array, roi_xyxy_px: Roi, t_ns: int) -> None:
+    def settle(self, screen: Screen, roi_xyxy_px: Roi, t_ns: int) -> None:
         """Take the picture as normal from here: at the start, and after a change was accepted.
 
         Parameters
         ----------
-        screen : uint8 (H, W) or (H, W, 3) RGB, a whole grab
+        screen : a whole grab
         roi_xyxy_px : the scan area on it, px
         t_ns : its time, monotonic ns
 
@@ -82,22 +83,23 @@ class PictureWatch:
         UsageError
             If the scan area does not lie on the screen.
         """
-        height, width = screen.shape[:2]
+        height, width = screen.hw_px
         x1, y1, x2, y2 = roi_xyxy_px
         if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
             raise UsageError(
                 f"watch: the scan area {roi_xyxy_px} does not lie on a screen of {width} x {height} px; find it anew"
             )
         profile = self._profile
-        self._shape = screen.shape[:2]
+        self._shape = screen.hw_px
         self._step = step = max(1, max(x2 - x1, y2 - y1) // _SAMPLES)
         before = round(_MARGIN * (x2 - x1) / step)
         left, right = min(before, x1 // step), min(before, (width - x2) // step)
         below = min(before, (height - y2) // step)
         self._window = np.s_[y1 : y2 + below * step : step, x1 - left * step : x2 + right * step : step]
+        self._colour_window = np.s_[y1:y2:step, x1:x2:step]
         rows, columns = -(-(y2 - y1) // step), -(-(x2 - x1) // step)
         self._box = (0, rows, left, left + columns)
-        samples = self._samples(screen)
+        samples = screen.grey(self._window)
         inside = np.zeros(samples.shape, np.bool_)
         inside[self._in_box()] = True
         self._background = _background(screen, roi_xyxy_px)
@@ -110,7 +112,7 @@ class PictureWatch:
         self._had_menu = has_menu(samples[self._in_box()], None, self._background, profile.menu_share)
         self._until_ns = t_ns + round(profile.learn_s * 1e9)
         self._learning = True
-        self._turns: dict[Callable[[UInt8Array, UInt8Array, int], None], int] = {
+        self._turns: dict[Callable[[Screen, UInt8Array, int], None], int] = {
             check: t_ns for check in (self._look_around, self._look_at_shape, self._look_over)
         }
         self._blank: str | None = None
@@ -127,17 +129,18 @@ class PictureWatch:
             return self._verdict
         alarms = self._alarms
         alarms["damaged"].feed("the pictures come damaged" if grab.damaged else None, t_ns)
-        same_size = grab.image.shape[:2] == self._shape
-        height, width = grab.image.shape[:2]
+        screen = grab.screen
+        same_size = screen.hw_px == self._shape
+        height, width = screen.hw_px
         alarms["resolution"].feed(None if same_size else f"the screen has now {width} x {height} px", t_ns)
         movement: Movement = "unknown"
         if same_size and not grab.damaged:
-            samples = self._samples(grab.image)
-            movement = self._motion.add(samples, self._surround.restlessness(grab.image), t_ns)
-            self._look_in_turn(grab.image, samples, t_ns)
+            samples = screen.grey(self._window)
+            movement = self._motion.add(samples, self._surround.restlessness(screen), t_ns)
+            self._look_in_turn(screen, samples, t_ns)
         elif not same_size:
             self._motion.restart()
-        self._verdict = self._conclude(movement, grab.image, t_ns)
+        self._verdict = self._conclude(movement, screen, t_ns)
         return self._verdict
 
     def silence(self, now_ns: int) -> Verdict:
@@ -165,41 +168,38 @@ class PictureWatch:
             period_s = sorted(self._intervals)[len(self._intervals) // 2] / 1e9
         return round(min(max(3.0 * period_s, profile.silence_s), profile.silence_most_s) * 1e9)
 
-    def _samples(self, image: UInt8Array) -> UInt8Array:
-        return np.ascontiguousarray(plane_of(image)[self._window])
-
     def _in_box(self) -> tuple[slice, slice]:
         top, bottom, left, right = self._box
         return slice(top, bottom), slice(left, right)
 
-    def _look_in_turn(self, image: UInt8Array, samples: UInt8Array, t_ns: int) -> None:
+    def _look_in_turn(self, screen: Screen, samples: UInt8Array, t_ns: int) -> None:
         """All checks but that of motion: the one that is due for longest, and every one that is overdue."""
         done = False
         for check in sorted(self._turns, key=self._turns.__getitem__):
             if done and t_ns - self._turns[check] < round(self._profile.slow_s * 1e9):
                 break
             self._turns[check] = t_ns
-            check(image, samples, t_ns)
+            check(screen, samples, t_ns)
             done = True
         self._before = samples
 
-    def _look_around(self, image: UInt8Array, samples: UInt8Array, t_ns: int) -> None:
+    def _look_around(self, screen: Screen, samples: UInt8Array, t_ns: int) -> None:
         alarms = self._alarms
-        lost = self._surround.lost_share(image)
-        self._blank = no_picture(image, self._background, lost is not None and lost < 0.5)
+        lost = self._surround.lost_share(screen)
+        self._blank = no_picture(screen, self._background, lost is not None and lost < 0.5)
         alarms["signal"].feed(self._blank, t_ns)
         if self._blank is not None:
             return
         if self._learning:
-            self._surround.learn(image)
+            self._surround.learn(screen)
             if t_ns >= self._until_ns:
                 self._view.end_learning()
                 self._surround.end_learning()
                 self._learning = False
         else:
-            alarms["layout"].feed(self._surround.problem(image), t_ns)
+            alarms["layout"].feed(self._surround.problem(screen), t_ns)
 
-    def _look_at_shape(self, image: UInt8Array, samples: UInt8Array, t_ns: int) -> None:
+    def _look_at_shape(self, screen: Screen, samples: UInt8Array, t_ns: int) -> None:
         if self._blank is not None:
             return
         if self._learning:
@@ -209,7 +209,7 @@ class PictureWatch:
             self._alarms["views"].feed(wrong, t_ns)
             self._alarms["shape"].feed(shape, t_ns)
 
-    def _look_over(self, image: UInt8Array, samples: UInt8Array, t_ns: int) -> None:
+    def _look_over(self, screen: Screen, samples: UInt8Array, t_ns: int) -> None:
         profile = self._profile
         inner = np.ascontiguousarray(samples[self._in_box()])
         before, noise = self._before, min(self._motion.noise, _MOST_NOISE)
@@ -220,13 +220,14 @@ class PictureWatch:
         )
         menu = not self._had_menu and has_menu(inner, still, self._background, profile.menu_share, noise)
         self._alarms["menu"].feed("a menu or a dialog lies over the picture" if menu else None, t_ns)
-        if image.ndim == 3:
-            share = self._colour.share(np.ascontiguousarray(image[self._window][self._in_box()]))
+        if not screen.is_grey:
+            colours = screen.colours(self._colour_window)
+            share = self._colour.share(np.dstack([inner] * 3) if colours is None else colours)
             coloured = share >= profile.colour_share and not menu
             reason = "the picture shows colour: colour Doppler or another mode"
             self._alarms["colour"].feed(reason if coloured else None, t_ns)
 
-    def _conclude(self, movement: Movement, image: UInt8Array, t_ns: int) -> Verdict:
+    def _conclude(self, movement: Movement, screen: Screen, t_ns: int) -> Verdict:
         old = self._verdict
         for name in _ORDER:
             alarm = self._alarms[name]
@@ -240,7 +241,7 @@ class PictureWatch:
             if old.state is PictureState.FROZEN:
                 begun_ns = old.since_ns
             since_ns = t_ns if begun_ns is None else begun_ns
-            return Verdict(state=PictureState.FROZEN, reason=self._still_reason(image), since_ns=since_ns)
+            return Verdict(state=PictureState.FROZEN, reason=self._still_reason(screen), since_ns=since_ns)
         self._sum = None
         if movement == "moving" and old.state is not PictureState.LIVE:
             return Verdict(state=PictureState.LIVE, reason="", since_ns=t_ns)
@@ -248,12 +249,12 @@ class PictureWatch:
             return Verdict(state=PictureState.LIVE, reason="", since_ns=t_ns)
         return old
 
-    def _still_reason(self, image: UInt8Array) -> str:
+    def _still_reason(self, screen: Screen) -> str:
         """Tell a grabber that repeats a frame from a scanner that is frozen, as far as the last two grabs show it."""
         if not self._motion.is_exact:
             self._sum = None
             return _FROZEN
-        flat = np.ascontiguousarray(image).reshape(-1)
+        flat = np.ascontiguousarray(screen.raw).reshape(-1)
         total = int(flat[: flat.size // 8 * 8].view(np.uint64).sum(dtype=np.uint64))
         repeats = self._sum in (None, total)
         self._sum = total
@@ -265,10 +266,10 @@ _FROZEN = "the picture stands still: the scanner is frozen"
 _REPEATED = "the same screen comes again and again, bit for bit: the grabber repeats it, or scanner and clock stand"
 
 
-def _background(screen: UInt8Array, roi_xyxy_px: Roi) -> int:
+def _background(screen: Screen, roi_xyxy_px: Roi) -> int:
     """The commonest grey level of the screen outside the scan area, or its darkest where nothing lies outside."""
     x1, y1, x2, y2 = roi_xyxy_px
-    grey = plane_of(screen)
+    grey = screen.grey()
     outside = np.ones(grey.shape, np.bool_)
     outside[y1:y2, x1:x2] = False
     if np.count_nonzero(outside) < 0.02 * grey.size:

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["no_picture", "plane_of"]
+from usassist.sources.screen import Screen
+
+__all__ = ["no_picture"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -19,28 +21,25 @@ _SNOW_LEVELS = 14.0  # least standard deviation of snow in every part of the scr
 _SNOW_ROUGH = 0.5  # snow changes from pixel to pixel by this share of what unrelated pixels differ by
 
 
-def plane_of(image: UInt8Array) -> UInt8Array:
-    """One plane of a grab, a view: the grey levels, or green, which stands for them."""
-    return image if image.ndim == 2 else image[..., 1]
-
-
-def no_picture(image: UInt8Array, background: int, marks_stand: bool) -> str | None:
+def no_picture(screen: Screen, background: int, marks_stand: bool) -> str | None:
     """Why a screen shows no picture; None when it may show one.
 
     Parameters
     ----------
-    image : uint8 (H, W) or (H, W, 3)
+    screen : to be looked at
     background : grey level of the bare screen when it was settled
     marks_stand : True when the screen's own marks are where they were: then it is no foreign screen
     """
-    step = max(1, image.shape[0] // 80)
-    small = np.ascontiguousarray(image[step // 2 :: step, step // 2 :: step])
-    grey = np.ascontiguousarray(plane_of(small))
+    step = max(1, screen.hw_px[0] // 80)
+    window = np.s_[step // 2 :: step, step // 2 :: step]
+    grey = screen.grey(window)
+    colours = screen.colours(window)
+    small = grey if colours is None else colours
     level = max(_BLACK, background + _BLACK // 2 if background < 64 else 0)
     bright = cv2.threshold(small, level, 1, cv2.THRESH_BINARY)[1]
     if np.count_nonzero(bright) <= 0.002 * bright.size:
         return "the screen is black"
-    if _is_snow(image):
+    if _is_snow(screen):
         return "the screen shows snow: the grabber has no signal"
     if marks_stand:
         return None
@@ -53,7 +52,7 @@ def no_picture(image: UInt8Array, background: int, marks_stand: bool) -> str | N
 
 
 def _is_tinted(small: UInt8Array, grey: UInt8Array, level: int) -> bool:
-    """True when the commonest level of green belongs to a strong colour: a blue screen has little green."""
+    """True when the commonest brightness belongs to a strong colour: a blue screen is dark."""
     if small.ndim == 2:
         return False
     common = small[np.abs(grey.astype(np.int16) - level) <= _NEAR]
@@ -61,12 +60,11 @@ def _is_tinted(small: UInt8Array, grey: UInt8Array, level: int) -> bool:
     return bool(colour.max() - colour.min() > 40)
 
 
-def _is_snow(image: UInt8Array) -> bool:
+def _is_snow(screen: Screen) -> bool:
     """True when neighbouring pixels have nothing to do with each other, all over the screen."""
-    plane = plane_of(image)
     for part in (0.07, 0.3, 0.5, 0.7, 0.93):
-        row = round(plane.shape[0] * part)
-        for piece in np.array_split(plane[row : row + 4].astype(np.float32), 4, axis=1):
+        row = round(screen.hw_px[0] * part)
+        for piece in np.array_split(screen.grey(np.s_[row : row + 4, :]).astype(np.float32), 4, axis=1):
             spread = float(piece.std())
             if spread < _SNOW_LEVELS:
                 return False

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from usassist.sources.screen import Screen
 from usassist.sources.watch.profile import WatchProfile
 
 __all__ = ["Surround"]
@@ -57,15 +58,14 @@ class Surround:
     Parameters
     ----------
     profile : thresholds
-    screen : uint8 (H, W) or (H, W, 3)
+    screen : as it is when all is well
     roi_xyxy_px : the scan area
     """
 
-    def __init__(self, profile: WatchProfile, screen: UInt8Array, roi_xyxy_px: Roi) -> None:
+    def __init__(self, profile: WatchProfile, screen: Screen, roi_xyxy_px: Roi) -> None:
         self._profile = profile
-        height, width = screen.shape[:2]
-        self._depth = 1 if screen.ndim == 2 else screen.shape[2]
-        grey = np.asarray(screen if screen.ndim == 2 else cv2.cvtColor(screen, cv2.COLOR_RGB2GRAY), np.uint8)
+        height, width = screen.hw_px
+        grey = screen.grey()
         side = max(7, round(height / 60)) | 1
         ground = np.asarray(cv2.morphologyEx(grey, cv2.MORPH_OPEN, np.ones((side, side), np.uint8)), np.uint8)
         strokes = np.asarray(cv2.subtract(grey, ground), np.uint8)
@@ -94,7 +94,7 @@ class Surround:
         """True when a ruler was found beside the picture."""
         return bool(self._lines)
 
-    def learn(self, screen: UInt8Array) -> None:
+    def learn(self, screen: Screen) -> None:
         """Count which points are steady, on a screen that is as it was settled."""
         self._looks += 1
         self._gone += ~self._present(screen)
@@ -108,16 +108,15 @@ class Surround:
         self._points, self._cell = self._points[steady], self._cell[steady]
         self._ground, self._half = self._ground[steady], self._half[steady]
 
-    def restlessness(self, screen: UInt8Array) -> float:
+    def restlessness(self, screen: Screen) -> float:
         """Mean change of the marks since the last call, grey levels: noise of the path, as a codec has left it."""
-        points = self._points[:: max(1, self._points.size // _NOISE_POINTS)] * self._depth + self._depth // 2
-        values = np.ascontiguousarray(screen).reshape(-1).take(points).astype(np.int16)
+        values = screen.take(self._points[:: max(1, self._points.size // _NOISE_POINTS)]).astype(np.int16)
         last, self._values = self._values, values
         if last is None or not values.size or last.size != values.size:
             return 0.0
         return float(np.abs(values - last).mean())
 
-    def problem(self, screen: UInt8Array) -> str | None:
+    def problem(self, screen: Screen) -> str | None:
         """What is not as it was, in words; None when all is."""
         if any(self._moved(line, screen) for line in self._lines):
             return "the ruler beside the picture is another one: depth or zoom was changed"
@@ -126,7 +125,7 @@ class Surround:
             return f"{100 * lost:.0f} % of the marks around the picture are not where they were: another layout"
         return None
 
-    def lost_share(self, screen: UInt8Array) -> float | None:
+    def lost_share(self, screen: Screen) -> float | None:
         """Share of the places with ink where it is gone; None where the screen has too few."""
         if not self._points.size:
             return None
@@ -138,12 +137,11 @@ class Surround:
             return None
         return float(np.mean(there[full] < (1.0 - _CELL_LOST) * points[full]))
 
-    def _present(self, screen: UInt8Array) -> npt.NDArray[np.bool_]:
-        picked = np.ascontiguousarray(screen).reshape(-1, self._depth).take(self._points, axis=0)
-        return _grey(picked) - self._ground >= self._half
+    def _present(self, screen: Screen) -> npt.NDArray[np.bool_]:
+        return screen.take(self._points) - self._ground >= self._half
 
-    def _moved(self, line: _Line, screen: UInt8Array) -> bool:
-        values = _grey(screen[line.y1 : line.y2, line.x].reshape(-1, self._depth))
+    def _moved(self, line: _Line, screen: Screen) -> bool:
+        values = screen.grey(np.s_[line.y1 : line.y2, line.x : line.x + 1])[:, 0].astype(np.float32)
         now = _marks(values - line.ground >= line.half)
         if not now.size:  # gone, or only faint
             return bool(np.all(values - line.ground < _FAINT * line.half))
@@ -206,10 +204,3 @@ def _marks(ink: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Middles of the runs of ink."""
     edges = np.diff(np.concatenate([[0], ink.astype(np.int8), [0]]))
     return (np.flatnonzero(edges == 1) + np.flatnonzero(edges == -1) - 1) // 2
-
-
-def _grey(pixels: UInt8Array) -> npt.NDArray[np.float32]:
-    """Luma of pixels (n, 1) or (n, 3)."""
-    if pixels.shape[1] == 1:
-        return pixels[:, 0].astype(np.float32)
-    return pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
