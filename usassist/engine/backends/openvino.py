@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,10 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.engine.base import Session, Tensors
+from usassist.engine.cache import Cache, open_cache
+from usassist.engine.entry import file_sha256
 from usassist.engine.spec import EngineSpec
-from usassist.errors import BackendUnavailableError, EngineError
+from usassist.errors import BackendUnavailableError, CacheError, EngineError
 
 __all__ = ["FORMATS", "LEAST_INT8_SHARE", "PRECISIONS", "REQUIRES", "compile_options", "count_int8", "open"]
+
+logger = logging.getLogger(__name__)
 
 # OpenVINO's Python package reports its use to its maker, from a process that it forks. Nothing leaves this machine
 # unless its user says so; without that module OpenVINO falls back to a stub of its own.
@@ -36,20 +42,18 @@ class _OpenVinoSession:
 
         core = openvino.Core()
         try:
-            model = core.compile_model(str(path), "CPU", compile_options(spec, threads))
+            model, (quantised, layers) = _compiled(core, spec, path, threads, precision)
             self._request: Any = model.create_infer_request()
         except RuntimeError as error:
             raise EngineError(
                 f"OpenVINO cannot load {path.name}: {_first_line(error)}; try --backend onnxruntime"
             ) from error
-        if precision == "int8":
-            quantised, layers = count_int8(model)
-            if quantised < LEAST_INT8_SHARE * max(1, layers):
-                can = "INT8" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")  # then it is the file's fault
-                raise (EngineError if can else BackendUnavailableError)(
-                    f"OpenVINO would run {layers - quantised} of {layers} convolutions of {path.name} in float on this "
-                    "processor; use --precision fp32"
-                )
+        if precision == "int8" and quantised < LEAST_INT8_SHARE * max(1, layers):
+            can = "INT8" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")  # then it is the file's fault
+            raise (EngineError if can else BackendUnavailableError)(
+                f"OpenVINO would run {layers - quantised} of {layers} convolutions of {path.name} in float on this "
+                "processor; use --precision fp32"
+            )
         self.inputs = {port.any_name: _describe(port) for port in model.inputs}
         self.outputs = {port.any_name: _describe(port) for port in model.outputs}
         self._output_names = [port.any_name for port in model.outputs]
@@ -77,6 +81,53 @@ def open(spec: EngineSpec, path: Path, *, device: str, threads: int, precision: 
         If OpenVINO cannot load it, or would run an INT8 file in float.
     """
     return _OpenVinoSession(spec, path, threads, precision)
+
+
+def _compiled(core: Any, spec: EngineSpec, path: Path, threads: int, precision: str) -> tuple[Any, tuple[int, int]]:
+    """The compiled model, and how many of its layers run in INT8: out of the cache where it was compiled before.
+
+    To compile takes most of the time until the first answer. What lies in the cache is for this file, these options,
+    this OpenVINO and this processor; a cache that cannot be used costs time and nothing else.
+    """
+    import openvino
+
+    options = compile_options(spec, threads)
+    key = {
+        "kind": "compiled",
+        "schema": 1,
+        "runtime": {
+            "runtime": "openvino",
+            "version": openvino.get_version(),
+            "processor": core.get_property("CPU", "FULL_DEVICE_NAME"),
+            "capabilities": core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"),
+        },
+        "onnx_sha256": file_sha256(path),
+        "options": options,
+    }
+    cache: Cache | None = None
+    try:
+        cache = open_cache()
+        entry = cache.load(key)
+        if entry is not None:
+            try:
+                facts = entry.header["facts"]
+                return core.import_model(io.BytesIO(entry.content), "CPU", options), tuple(facts["int8_layers"])
+            except RuntimeError as error:
+                logger.warning("what was compiled of %s cannot be used: %s", path.name, _first_line(error))
+                cache.forget(key)
+    except CacheError as error:
+        logger.info("%s is compiled every time: %s", path.name, error)
+    model = core.compile_model(str(path), "CPU", options)
+    counts = count_int8(model)
+    if cache is not None:
+        facts = {"kind": "compiled", "engine": spec.engine_id, "precision": precision, "int8_layers": counts}
+        try:
+            content = io.BytesIO()
+            model.export_model(content)
+            cache.store(key, content.getvalue(), facts)
+        except (CacheError, RuntimeError) as error:
+            logger.info("%s is compiled every time: %s", path.name, error)
+    return model, counts
 
 
 def compile_options(spec: EngineSpec, threads: int) -> dict[str, Any]:
