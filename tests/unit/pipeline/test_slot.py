@@ -15,9 +15,50 @@ def test_the_newest_is_taken_and_what_waited_too_long_is_handed_over_with_it() -
     frames = [make_frame(number) for number in range(3)]
     for frame in frames:
         slot.put(frame)
-    clock.advance_ms(30)
+    clock.advance_ms(100)
     assert slot.take(0) == (frames[2], frames[:2], True)
     assert slot.take(0) == (None, [], True)
+
+
+def test_a_moment_in_which_the_machine_was_held_up_costs_no_frame() -> None:
+    clock = FakeClock()
+    slot = Slot(clock, lossless=False)
+    frames = [make_frame(number) for number in range(3)]
+    for frame in frames:
+        slot.put(frame)
+        clock.advance_ms(28)
+    taken = []
+    for _ in frames:
+        taken.append(slot.take(0))
+        clock.advance_ms(10)
+    assert taken == [(frame, [], True) for frame in frames]
+
+
+def _overrun(slot: Slot, clock: FakeClock, seconds: float) -> list[int]:
+    """Frames come every 20 ms and each takes 50 ms: how many were passed over in each look."""
+    passed, due_ms, number, now_ms = [], 0, 0, 0
+    while now_ms < 1000 * seconds:
+        while due_ms <= now_ms:
+            slot.put(make_frame(number))
+            due_ms, number = due_ms + 20, number + 1
+        passed.append(len(slot.take(0)[1]))
+        clock.advance_ms(50)
+        now_ms += 50
+    return passed
+
+
+def test_an_engine_that_is_too_slow_sees_the_newest_frame_alone() -> None:
+    clock = FakeClock()
+    slot = Slot(clock, lossless=False)
+    passed = _overrun(slot, clock, 6)
+    assert sum(passed) >= 160  # of 300 at least what nobody had time for
+    assert all(passed[8:])  # and no second moment of patience while it goes on
+    clock.advance_ms(3000)
+    slot.take(0)
+    for number in range(2):
+        slot.put(make_frame(number))
+    clock.advance_ms(60)
+    assert slot.take(0)[1] == []  # after a rest a moment is a moment again
 
 
 def test_frames_of_one_busy_moment_are_all_taken_in_order() -> None:
