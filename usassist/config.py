@@ -165,6 +165,8 @@ def load_config(path: Path | None = None) -> Config:
 def from_table(kind: type[Any], table: dict[str, Any], *, where: str) -> Any:
     """Make a dataclass from a TOML table, strictly: no unknown key, no value of another type than the default.
 
+    A list of strings becomes a tuple where the default is one.
+
     Raises
     ------
     ConfigError
@@ -179,9 +181,18 @@ def from_table(kind: type[Any], table: dict[str, Any], *, where: str) -> Any:
         default = fields[key].default
         wanted = type(default)
         widened = wanted is float and isinstance(value, int) and not isinstance(value, bool)
+        widened |= wanted is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value)
         if type(value) is not wanted and not widened:
-            raise ConfigError(f"{where}: {key} must be {wanted.__name__}, got {value!r}")
-    return kind(**{key: float(v) if isinstance(fields[key].default, float) else v for key, v in table.items()})
+            named = "a list of strings" if wanted is tuple else wanted.__name__
+            raise ConfigError(f"{where}: {key} must be {named}, got {value!r}")
+    return kind(**{key: _as(fields[key].default, value) for key, value in table.items()})
+
+
+def _as(default: Any, value: Any) -> Any:
+    """The value in the type of the default, where TOML writes it in another."""
+    if isinstance(default, float):
+        return float(value)
+    return tuple(value) if isinstance(default, tuple) else value
 
 
 def resource_dir(name: str) -> Path:

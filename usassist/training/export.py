@@ -93,6 +93,7 @@ def export_onnx(net: DetectSegmentNet, size_hw_px: tuple[int, int], path: Path, 
 
     frozen = copy.deepcopy(net).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     fold_norms(frozen)
+    frozen.leave_out_gland()
     module = Exportable(frozen).eval()
     image = torch.from_numpy(np.ascontiguousarray(probe, np.float32))
     with torch.no_grad():

@@ -133,6 +133,7 @@ def detect_segment_loss(raw: RawOutputs, want: Batch, gland_weight: float = 0.0)
     present = (want.mask.sum((1, 2, 3)) > 0).float()
     entropy = functional.binary_cross_entropy_with_logits(mask_logit, want.mask)
     mask_loss = 2.0 * entropy + _mean_where(1 - _soft_dice(mask_logit, want.mask), present)
+    assert raw.gland_logit is not None  # while training it is always there
     gland_logit = raw.gland_logit.float()
     apart = functional.binary_cross_entropy_with_logits(gland_logit, want.gland, reduction="none").mean((1, 2, 3))
     gland_loss = _mean_where(apart + 1 - _soft_dice(gland_logit, want.gland), want.gland_known)

@@ -82,13 +82,13 @@ class RawOutputs(NamedTuple):
     Attributes
     ----------
     mask_logit : float32 (B, 1, H/2, W/2)
-    gland_logit : float32 (B, 1, H/2, W/2); not exported
+    gland_logit : float32 (B, 1, H/2, W/2); None where it is left out, as in what is exported
     center_logit : float32 (B, 1, H/8, W/8)
     box_raw : float32 (B, 4, H/8, W/8), natural logarithm of the distances in units of ``BOX_UNIT_PX``
     """
 
     mask_logit: Tensor
-    gland_logit: Tensor
+    gland_logit: Tensor | None
     center_logit: Tensor
     box_raw: Tensor
 
@@ -159,6 +159,13 @@ class _Residual(nn.Module):
         return x + out
 
 
+class _Separable(nn.Sequential):
+    """Depthwise 3x3, then 1x1, in place of a full 3x3 convolution (Howard et al., MobileNets, 2017)."""
+
+    def __init__(self, channels: int):
+        super().__init__(ConvNorm(channels, channels, 3, groups=channels), ConvNorm(channels, channels, 1))
+
+
 class _Fuse(nn.Module):
     """Add the coarser level, doubled in size, to a finer one, and smooth (depthwise 3x3, then 1x1)."""
 
@@ -222,9 +229,13 @@ class DetectSegmentNet(nn.Module):
         self.fuse16 = _Fuse(fine16, width, width)
         self.fuse8 = _Fuse(fine8, width, width)
         self.fuse4 = _Fuse(fine4, width, narrow)
-        self.mask_body = ConvNorm(narrow, narrow, 3)
+
+        def body(channels: int) -> nn.Module:
+            return _Separable(channels) if config.separable_heads else ConvNorm(channels, channels, 3)
+
+        self.mask_body = body(narrow)
         self.mask_head = nn.Conv2d(narrow, 2, 1)
-        self.det_body = nn.Sequential(ConvNorm(width, width, 3), ConvNorm(width, width, 3))
+        self.det_body = nn.Sequential(body(width), body(width))
         self.det_head = nn.Conv2d(width, 5, 1)
         nn.init.normal_(self.det_head.weight, std=0.01)
         bias = torch.zeros(5)
@@ -248,7 +259,16 @@ class DetectSegmentNet(nn.Module):
         masks = self.mask_head(self.mask_body(self.fuse4(taps[0], p8)))
         masks = functional.interpolate(masks, scale_factor=2.0, mode="bilinear", align_corners=False)
         det = self.det_head(self.det_body(p8))
-        return RawOutputs(masks[:, :1], masks[:, 1:], det[:, :1], det[:, 1:])
+        mask, gland = (masks, None) if masks.shape[1] == 1 else (masks[:, :1], masks[:, 1:])
+        return RawOutputs(mask, gland, det[:, :1], det[:, 1:])
+
+    def leave_out_gland(self) -> None:
+        """Give no gland mask any more, and spend nothing on it: for use, not for training."""
+        full = self.mask_head
+        self.mask_head = nn.Conv2d(full.in_channels, 1, 1)
+        self.mask_head.weight = nn.Parameter(full.weight[:1].detach().clone())
+        assert full.bias is not None
+        self.mask_head.bias = nn.Parameter(full.bias[:1].detach().clone())
 
     def freeze(self, blocks: int) -> None:
         """Leave the stem and the first ``blocks`` blocks as they are; 0 = train everything.

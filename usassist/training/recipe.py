@@ -115,6 +115,8 @@ class ModelConfig:
     dropout : share of the pyramid's channels that are left out of a training image, at strides 32 and 8
     mix_style_p : how often the channels' mean and spread are mixed between training images
     gland_weight : weight of the gland mask in the loss; 0 = the gland is not learnt
+    separable_heads : the heads have depthwise 3x3 and 1x1 convolutions instead of full 3x3 ones
+    fresh : parts of the network, by name, that a run with ``--start`` does not take over
     """
 
     encoder_width: float = 1.0
@@ -125,6 +127,8 @@ class ModelConfig:
     dropout: float = 0.0
     mix_style_p: float = 0.0
     gland_weight: float = 0.0
+    separable_heads: bool = False
+    fresh: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -131,17 +131,19 @@ def _started(recipe: Recipe, start_dirs: Sequence[Path]) -> DetectSegmentNet:
     """The mean of the networks of other runs (Wortsman et al., Model soups, ICML 2022)."""
     net = DetectSegmentNet(recipe.model)
     net.freeze(recipe.model.frozen_blocks)
+    fresh = tuple(f"{name}." for name in recipe.model.fresh)
     states = [load_trained(start_dir)[0].state_dict() for start_dir in start_dirs]
     try:
         for state in states:
-            net.load_state_dict(state)
+            kept = {name: value for name, value in state.items() if not name.startswith(fresh)}
+            net.load_state_dict({**{n: v for n, v in net.state_dict().items() if n.startswith(fresh)}, **kept})
+        mean = {
+            name: torch.stack([state[name] for state in states]).mean(0) if value.dtype.is_floating_point else value
+            for name, value in kept.items()
+        }
     except RuntimeError as error:
         raise ConfigError("a run of --start trained another network than this recipe; choose another") from error
-    mean = {
-        name: torch.stack([state[name] for state in states]).mean(0) if value.dtype.is_floating_point else value
-        for name, value in states[0].items()
-    }
-    net.load_state_dict(mean)
+    net.load_state_dict(mean, strict=False)
     return net
 
 
