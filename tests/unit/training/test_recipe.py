@@ -27,6 +27,8 @@ def test_every_recipe_that_ships_can_be_read(path):
         ("seed = '1'\n", "seed"),
         ("height_px = 250\n", "height_px"),
         ("[data]\npaste_share = 1.5\n", "paste_share"),
+        ("[model]\nfresh = 'mask_body'\n", "fresh must be a list of strings"),
+        ("[model]\nfresh = [1]\n", "fresh must be a list of strings"),
         ("seed = \n", "cannot be read"),
     ],
 )

@@ -227,6 +227,40 @@ def test_a_run_goes_on_from_the_weights_of_another_one(tmp_path):
         train(other, tiny_data(), tmp_path / "third", start_dirs=[tmp_path / "first"])
 
 
+def test_a_run_can_take_over_all_but_parts_that_are_built_in_another_way(tmp_path):
+    recipe = tiny_recipe()
+    first = train(recipe, tiny_data(), tmp_path / "first")
+    lighter = dataclasses.replace(recipe.model, separable_heads=True, fresh=("mask_body", "det_body"))
+    still = dataclasses.replace(recipe.optim, learning_rate=1e-12, encoder_learning_rate=1e-12)
+    second = train(
+        dataclasses.replace(recipe, model=lighter, optim=still),
+        tiny_data(),
+        tmp_path / "second",
+        start_dirs=[tmp_path / "first"],
+    )
+    assert isinstance(second.mask_body, torch.nn.Sequential)
+    torch.testing.assert_close(second.mask_head.weight, first.mask_head.weight, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(second.det_head.weight, first.det_head.weight, atol=1e-6, rtol=1e-4)
+
+    half = dataclasses.replace(lighter, fresh=("mask_body",))
+    with pytest.raises(ConfigError, match="another network"):
+        train(dataclasses.replace(recipe, model=half), tiny_data(), tmp_path / "third", start_dirs=[tmp_path / "first"])
+
+
+@pytest.mark.parametrize("separable", [False, True])
+def test_leaving_out_the_gland_changes_nothing_else(separable):
+    torch.manual_seed(0)
+    net = DetectSegmentNet(ModelConfig(separable_heads=separable)).eval()
+    image = torch.rand(1, 1, *SIZE_HW_PX)
+    with torch.no_grad():
+        before = net(image)
+        net.leave_out_gland()
+        after = net(image)
+    assert after.gland_logit is None
+    for name in ("mask_logit", "center_logit", "box_raw"):
+        torch.testing.assert_close(getattr(after, name), getattr(before, name), atol=1e-5, rtol=1e-5)
+
+
 def test_freezing_needs_weights_that_are_worth_keeping():
     with pytest.raises(ConfigError, match="pretrained"):
         Recipe(pretrained=False, model=ModelConfig(frozen_blocks=3))
