@@ -118,18 +118,18 @@ class Screen:
         return picked if self._levels is None else np.asarray(self._levels[picked], np.uint8)
 
     def colours(self, window: Window) -> UInt8Array | None:
-        """Pixels of a part of the screen: uint8 (rows, columns, 3) RGB; None where none of them has any colour.
+        """Pixels of a part of the screen: uint8 (rows, columns, 3) RGB; None where it shows no colour.
 
         Of a frame in planes, each pixel takes the colour that is stored for the place it lies in.
         """
         if self._frame is None:
             return None if self._luma.ndim == 2 else np.ascontiguousarray(self._luma[window])
-        rows, columns = (np.arange(size)[part] for size, part in zip(self.hw_px, window, strict=True))
-        down, across = self._shrunk
-        places = np.ix_(rows >> down, columns >> across)
-        blue, red = (_plane(self._frame, number)[places] for number in (1, 2))
-        if not _differs(blue) and not _differs(red):
+        rows, columns = (range(size)[part] for size, part in zip(self.hw_px, window, strict=True))
+        if not rows or not columns or not self._shows_colour(columns[0], rows[0], columns[-1] + 1, rows[-1] + 1):
             return None
+        down, across = self._shrunk
+        places = np.ix_(np.array(rows) >> down, np.array(columns) >> across)
+        blue, red = (_plane(self._frame, number)[places] for number in (1, 2))
         planes = np.stack([np.ascontiguousarray(self._luma[window]), blue, red])
         full = "yuvj444p" if self._frame.format.name.startswith("yuvj") else "yuv444p"
         small = av.VideoFrame.from_ndarray(planes, full, channel_last=False)
@@ -141,20 +141,21 @@ class Screen:
         x1, y1, x2, y2 = roi_xyxy_px
         if self._frame is None:
             return cut_plain(self._luma, roi_xyxy_px)
-        down, across = self._shrunk
-        over = np.s_[y1 >> down : ((y2 - 1) >> down) + 1, x1 >> across : ((x2 - 1) >> across) + 1]
-        if any(_differs(_plane(self._frame, number)[over]) for number in (1, 2)):
+        if self._shows_colour(*roi_xyxy_px):
             return cut_plain(self.image, roi_xyxy_px)
         return self.grey(np.s_[y1:y2, x1:x2]) if self._levels is not None else cut(self._luma, roi_xyxy_px)
+
+    def _shows_colour(self, x1: int, y1: int, x2: int, y2: int) -> bool:
+        """True when one of the planes of colour is not neutral everywhere in a rectangle."""
+        assert self._frame is not None
+        down, across = self._shrunk
+        over = np.s_[y1 >> down : ((y2 - 1) >> down) + 1, x1 >> across : ((x2 - 1) >> across) + 1]
+        parts = (_plane(self._frame, number)[over] for number in (1, 2))
+        return any(not int(part.min()) == _NEUTRAL == int(part.max()) for part in parts)
 
 
 def _brightness(image: UInt8Array) -> UInt8Array:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8) if image.size else image[..., 0]
-
-
-def _differs(plane: UInt8Array) -> bool:
-    """True when a plane of colour is not neutral everywhere."""
-    return bool(plane.size) and not int(plane.min()) == _NEUTRAL == int(plane.max())
 
 
 def _plane(frame: av.VideoFrame, number: int) -> UInt8Array:

@@ -36,8 +36,11 @@ class Colour:
 
         Parameters
         ----------
-        samples : uint8 (rows, columns, 3)
+        samples : uint8 (rows, columns, 3), or (rows, columns) where they have no colour
         """
+        if samples.ndim == 2:
+            self._tint = np.zeros((_LEVELS, 3), np.int16) if self._tint is None else self._tint
+            return 0.0
         spread = _range(samples)
         if self._tint is None:
             self._tint = _tint_of(samples)

@@ -222,7 +222,7 @@ class PictureWatch:
         self._alarms["menu"].feed("a menu or a dialog lies over the picture" if menu else None, t_ns)
         if not screen.is_grey:
             colours = screen.colours(self._colour_window)
-            share = self._colour.share(np.dstack([inner] * 3) if colours is None else colours)
+            share = self._colour.share(inner if colours is None else colours)
             coloured = share >= profile.colour_share and not menu
             reason = "the picture shows colour: colour Doppler or another mode"
             self._alarms["colour"].feed(reason if coloured else None, t_ns)
