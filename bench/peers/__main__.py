@@ -51,14 +51,9 @@ _WAYS = (
     _Way("plain_full", "plain loop, full file", "plain", True),
     _Way("ours_shipped", "usassist as shipped", "ours_shipped", True),
 )
-_TABLES = {
-    "the same file: model.onnx with its mask alone, FP32": ("pyfast", "pyfast_tuned", "plain", "ours", "ours_lanes"),
-    "as shipped, NOT the same file: ours is INT8, crops, tells nodules apart, measures and describes them": (
-        "pyfast",
-        "plain_full",
-        "ours_shipped",
-    ),
-}
+_SAME = ("pyfast", "pyfast_tuned", "plain", "ours", "ours_lanes")
+_SHIPPED = ("pyfast", "plain_full", "ours_shipped")
+_ARTIFACTS = {"fp32": "onnx", "int8": "onnx_int8"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--turn", type=int, default=12, help="frames of a turn")
     parser.add_argument("--frames", type=int, default=60, help="frames of the clip, evenly spaced, kept in memory")
     parser.add_argument("--clip", type=Path, default=ROOT / "demo" / "clip.mkv")
+    parser.add_argument(
+        "--precision", choices=list(_ARTIFACTS), default="fp32", help="which file of the engine all read"
+    )
     parser.add_argument("--leave-out", action="append", default=[], choices=[way.key for way in _WAYS])
     parser.add_argument("--json", type=Path, help="write everything there too")
     options = parser.parse_args(arguments)
@@ -84,16 +82,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(options: argparse.Namespace, console: Console) -> int:
     ways = [way for way in _WAYS if way.key not in options.leave_out]
     spec = find_engine(_ENGINE)
-    shipped = spec.check_weights("onnx")
+    shipped = spec.check_weights(_ARTIFACTS[options.precision])
+    tables = {
+        f"the same file: {shipped.name} with its mask alone, {options.precision.upper()}": _SAME,
+        "as shipped, NOT the same work: ours crops, tells nodules apart, measures and describes them": _SHIPPED,
+    }
     console.print("==> the others' environment, bench/peers/.venv (a minute the first time)")
     python = peers_python()
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        derive(shipped, folder / "mask.onnx")
+        mask = folder / f"mask.{options.precision}.onnx"
+        derive(shipped, mask)
         width_px = _write_frames(options.clip, options.frames, folder)
         workers = {}
         for way in ways:
-            model = shipped if way.shipped_file else folder / "mask.onnx"
+            model = shipped if way.shipped_file else mask
             interpreter = Path(sys.executable) if way.is_ours else python
             workers[way.key] = stack.enter_context(Worker(interpreter, way.worker, model, folder))
         console.print(f"==> masks of {options.frames} frames by {len(ways)} ways")
@@ -114,7 +117,7 @@ def _measure(options: argparse.Namespace, console: Console) -> int:
                 dice=pooled,
                 frame_dice=of_a_frame,
             )
-    comparable = print_report(rows, _TABLES, console)
+    comparable = print_report(rows, tables, console)
     busy = f"{before:.1f} before the rounds and {os.getloadavg()[0]:.1f} after them"
     console.print(
         f"load of the machine: {busy}, on {processors()} processors; the ways keep about as many busy themselves"

@@ -39,11 +39,11 @@ _MOST_LANES = 4
 
 
 def open_way(model: Path, folder: Path) -> tuple[str, Loop]:
-    """The same file in FP32, one frame after the other: what a live stream does.
+    """The same file, one frame after the other: what a live stream does.
 
     Parameters
     ----------
-    model : ONNX file with one output, the mask
+    model : ONNX file with one output, the mask; its name says its precision, as in ``mask.int8.onnx``
     folder : with ``bgr.npy``, uint8 (N, H, W, 3)
 
     Returns
@@ -54,7 +54,7 @@ def open_way(model: Path, folder: Path) -> tuple[str, Loop]:
 
 
 def open_lanes(model: Path, folder: Path) -> tuple[str, Loop]:
-    """The same file in FP32, several frames at a time: what ``usassist replay --fast`` does."""
+    """The same file, several frames at a time: what ``usassist replay --fast`` does."""
     return _same_file(model, folder, min(processors(), _MOST_LANES))
 
 
@@ -164,7 +164,8 @@ def mask_on_frame(prob: Float32Array, image_to_input: Float64Array, image_hw_px:
 
 def _same_file(model: Path, folder: Path, lanes: int) -> tuple[str, Loop]:
     spec = mask_spec(find_engine(ENGINE), model)
-    engines = [open_artifact(spec, "openvino", _threads(lanes), "fp32", model) for _ in range(lanes)]
+    precision = model.suffixes[-2].removeprefix(".")
+    engines = [open_artifact(spec, "openvino", _threads(lanes), precision, model) for _ in range(lanes)]
     frames, masks = _frames(folder), dict[int, UInt8Array]()
     whole = (0, 0, frames.shape[2], frames.shape[1])
     loop = _loop(

@@ -28,7 +28,7 @@ def mask_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("onnx", reason="deriving a model wants onnx (pip install 'usassist[dev]')")
     from bench.peers.model import derive
 
-    path = tmp_path_factory.mktemp("model") / "mask.onnx"
+    path = tmp_path_factory.mktemp("model") / "mask.fp32.onnx"
     derive(find_engine("thyroid_nodule").check_weights("onnx"), path)
     return path
 
