@@ -85,6 +85,7 @@ soak: $(VENV)/.installed-$(EXTRAS)  ## 100,000 frames with faults, viewers that 
 
 bench-peers: $(VENV)/.installed-$(EXTRAS)  ## the same ONNX file and clip through pyFAST, a plain loop, and usassist (bench/peers)
 	@$(BIN)/python -m bench.peers
+	@$(BIN)/python -m bench.peers --precision int8
 
 clean:  ## remove what the targets have made
 	rm -rf $(VENV) bench/peers/.venv dist build out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
