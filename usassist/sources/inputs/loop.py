@@ -44,6 +44,7 @@ _MOST_PICTURES = 90
 _MOST_BYTES = 96 * 2**20  # of one loop
 _LEAST_FAULT_S = 6
 _LOOK_S = 0.02
+_LONGEST_SLEEP_NS = 50_000_000  # how long it may take to notice that it is closed
 
 
 def open_grabber(address: str, options: GrabOptions) -> LoopGrabber:
@@ -167,7 +168,7 @@ class LoopGrabber(Closing):
         shown = 0
         while True:
             due_ns = start_ns + round(place * period_ns)
-            if self._closing.wait(max(0, due_ns - time.monotonic_ns()) / 1e9):
+            if not self._wait_until(due_ns):
                 return
             behind = int((time.monotonic_ns() - due_ns) / period_ns)
             place, due_ns = place + behind, due_ns + round(behind * period_ns)
@@ -194,6 +195,15 @@ class LoopGrabber(Closing):
     def close(self) -> None:
         """End it at once."""
         self._closing.set()
+
+    def _wait_until(self, due_ns: int) -> bool:
+        """Sleep until then; False when the loop is closed. An event's own wait may end two milliseconds late."""
+        while not self._closing.is_set():
+            left_ns = due_ns - time.monotonic_ns()
+            if left_ns <= 0:
+                return True
+            time.sleep(min(left_ns, _LONGEST_SLEEP_NS) / 1e9)
+        return False
 
     def _picture(self, place: int, fault: str | None) -> av.VideoFrame:
         if fault == "black":
