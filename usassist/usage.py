@@ -10,9 +10,10 @@ import threading
 import time
 from pathlib import Path
 
-__all__ = ["cpu_s", "keep_memory", "lower_priority", "processors", "rss_bytes"]
+__all__ = ["cpu_s", "give_back_memory", "keep_memory", "lower_priority", "processors", "rss_bytes"]
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_ARENA_MAX = -3, -1, -8  # of malloc.h
+_C = ctypes.CDLL(None) if sys.platform == "linux" else None
 _STATM = Path("/proc/self/statm")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -22,13 +23,23 @@ def cpu_s() -> float:
     return time.process_time()
 
 
+def give_back_memory() -> None:
+    """Give the system what a busy moment has left free, also in the midst of what is in use (glibc; elsewhere nothing).
+
+    It takes about a millisecond: for now and then.
+    """
+    trim = getattr(_C, "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def keep_memory() -> None:
     """Let this process keep the memory of a frame for the next one (glibc; elsewhere nothing is done).
 
     Else every picture is given back to the system and asked for again, page by page: to fetch the pages of a megabyte
     takes longer than to fill them. Threads that come and go share two stores of memory, or each would keep its own.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    mallopt = getattr(_C, "mallopt", None)
     if mallopt is not None:
         for option, value in ((_M_MMAP_THRESHOLD, 32 * 2**20), (_M_TRIM_THRESHOLD, 16 * 2**20), (_M_ARENA_MAX, 2)):
             mallopt(option, value)

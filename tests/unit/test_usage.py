@@ -41,3 +41,17 @@ def test_keeping_memory_may_be_asked_for_again_and_again() -> None:
     usage.keep_memory()
     usage.keep_memory()
     assert len(bytearray(2**21)) == 2**21
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is done")
+def test_memory_that_lies_free_below_what_is_in_use_is_given_back() -> None:
+    blocks = [bytearray(20_000) for _ in range(3_000)]
+    full = usage.rss_bytes()
+    assert full is not None
+    kept = blocks[::50]
+    del blocks
+    usage.give_back_memory()
+    left = usage.rss_bytes()
+    assert left is not None
+    assert full - left > 40e6
+    assert len(kept) == 60

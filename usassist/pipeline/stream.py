@@ -30,6 +30,7 @@ from usassist.pipeline.summary import StreamSummary
 from usassist.pipeline.task import describe_engine, make_task
 from usassist.records import Answer, Cause, Frame, PictureState, Result, ResultState, Signal
 from usassist.sources import Source
+from usassist.usage import give_back_memory
 
 __all__ = ["Stream"]
 
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 _WAIT_S = 0.05
 _ENGINE_PERIOD_NS = 1_000_000_000
 _HEALTH_PERIOD_NS = 500_000_000
+_MEMORY_PERIOD_NS = 10_000_000_000
 
 
 class Stream:
@@ -98,6 +100,7 @@ class Stream:
         self._signal: Signal | None = None
         self._next_announcement_ns = 0
         self._next_health_ns = 0
+        self._next_memory_ns = clock.now_ns() + _MEMORY_PERIOD_NS
         self._last_error = ""
         self._changes_told = 0
         self._engine_body = describe_engine(spec, scores, point, descriptors)
@@ -326,6 +329,9 @@ class Stream:
         if force or now_ns >= self._next_health_ns:
             self._next_health_ns = now_ns + _HEALTH_PERIOD_NS
             self.publisher.event("health", self.summary.health(self._last_error))
+        if now_ns >= self._next_memory_ns:
+            self._next_memory_ns = now_ns + _MEMORY_PERIOD_NS
+            give_back_memory()
         for topic, body in self.publisher.posted():
             if isinstance(body, MarkBody) and body.session_id != self.summary.session_id:
                 continue  # of a page that still shows the session before

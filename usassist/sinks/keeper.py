@@ -21,6 +21,7 @@ from pathlib import Path
 from usassist.clock import ClockPair, clock_pair
 from usassist.errors import SessionError, UsAssistError
 from usassist.sinks.files import explain, write_atomic
+from usassist.usage import give_back_memory
 
 __all__ = ["Keeper", "free_bytes_of", "mebibytes", "wall_clock_ahead_s"]
 
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _SYNC_PERIOD_S = 0.2
 _LOOK_PERIOD_S = 1.0
+_MEMORY_LOOKS = 10  # between two times that memory is given back
 _JUMP_S = 0.1
 
 
@@ -126,6 +128,7 @@ class Keeper(threading.Thread):
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._clock = clock_pair()
+        self._looks = 0
         self._folder_number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         self.free_bytes = free_bytes(folder)
 
@@ -199,6 +202,9 @@ class Keeper(threading.Thread):
         if abs(wall_clock_ahead_s(self._clock, now)) > _JUMP_S:
             self.jumps.append(now)
         self._clock = now
+        self._looks += 1
+        if self._looks % _MEMORY_LOOKS == 0:  # a moment in which the disk was slow has filled it with frames
+            give_back_memory()
         if self._on_look is not None:
             self._on_look()
 
