@@ -111,7 +111,7 @@ class Screen:
         """Brightness at points, counted row by row: uint8 (n,)."""
         if self._luma.ndim == 3:
             picked = np.ascontiguousarray(self._luma).reshape(-1, 3).take(points, axis=0)
-            return _brightness(picked[None])[0]
+            return _brightness(picked[None]).reshape(-1)
         picked = self._luma[np.divmod(points, self._luma.shape[1])]
         return picked if self._levels is None else np.asarray(self._levels[picked], np.uint8)
 
