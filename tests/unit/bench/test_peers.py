@@ -50,7 +50,7 @@ def test_the_derived_model_has_the_mask_alone_and_gives_the_same_mask(mask_model
     assert [output.name for output in graph.output] == ["mask_prob"]
     assert "ReduceMean" not in {node.op_type for node in graph.node}
     assert {item.name for item in graph.initializer} <= {name for node in graph.node for name in node.input}
-    tensor = np.random.default_rng(3).random((1, 1, 256, 384), np.float32)
+    tensor = np.random.default_rng(3).random((1, 1, 192, 288), np.float32)
     full, derived = (
         onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(
             ["mask_prob"], {"image": tensor}

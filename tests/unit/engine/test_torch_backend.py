@@ -63,7 +63,7 @@ def reference(path: Path, **inputs: np.ndarray) -> list[np.ndarray]:
 
 
 def test_the_shipped_engine_answers_as_onnx_runtime_does() -> None:
-    x = np.random.default_rng(4).random((1, 1, 256, 384), dtype=np.float32)
+    x = np.random.default_rng(4).random((1, 1, 192, 288), dtype=np.float32)
     with open_engine(SHIPPED, "torch") as ours, open_engine(SHIPPED, "onnxruntime") as theirs:
         answer = ours.infer({"image": x})
         for name, expected in theirs.infer({"image": x}).items():
@@ -484,7 +484,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch f
 @pytest.mark.gpu
 @needs_cuda
 def test_the_shipped_engine_on_cuda_answers_as_on_the_cpu_from_a_recorded_graph(caplog: Any) -> None:
-    x = np.random.default_rng(4).random((1, 1, 256, 384), dtype=np.float32)
+    x = np.random.default_rng(4).random((1, 1, 192, 288), dtype=np.float32)
     path = SHIPPED.artifacts["onnx"][0]
     session = open_session(path, "cuda", 0, "fp32")
     expected = open_session(path, "cpu", 0, "fp32").run({"image": x})
