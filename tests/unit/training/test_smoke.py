@@ -34,7 +34,8 @@ def test_two_epochs_of_the_recipe_learn_and_export(tmp_path):
         pytest.skip(f"the data sets {', '.join(missing)} are missing")
     small = tmp_path / "small.toml"
     small.write_text(
-        f'base = "{RECIPE}"\nheight_px = {SIZE_HW_PX[0]}\nwidth_px = {SIZE_HW_PX[1]}\n[data]\nphantom_frames = 60\n[optim]\ncoarse_share = 0.0\n',
+        f'base = "{RECIPE}"\nheight_px = {SIZE_HW_PX[0]}\nwidth_px = {SIZE_HW_PX[1]}\n'
+        "[data]\nphantom_frames = 60\n[optim]\ncoarse_share = 0.0\n",
         encoding="utf-8",
     )
     command = [sys.executable, "-m", "usassist", "train", str(small), "--epochs", "2", "--out", str(tmp_path / "run")]
