@@ -62,7 +62,7 @@ def letterbox(
     """Fit an image into a fixed size without changing its aspect ratio (to within half a pixel of a side).
 
     It is halved, by means over squares of four pixels, as long as it is twice as large or more, and then interpolated
-    linearly: a fifth of the time of averaging over areas of any size.
+    linearly: that is much faster than averaging over areas of any size.
 
     Parameters
     ----------

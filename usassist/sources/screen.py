@@ -97,7 +97,7 @@ class Screen:
 
     @property
     def raw(self) -> UInt8Array:
-        """What tells whether two screens are the same to the last bit: uint8, in no scale that means anything."""
+        """Pixels as they came, of frames in planes the brightness alone: to tell whether two screens are the same."""
         return self._luma
 
     def grey(self, window: Window = np.s_[:, :]) -> UInt8Array:
