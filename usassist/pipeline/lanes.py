@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 from usassist.clock import Clock
@@ -84,7 +86,7 @@ class Lanes(Closing):
     """Asks for frames and gives what came of it in the order of the frames.
 
     With one engine a frame is asked for at once, in the thread of the caller. With several, each works in a thread of
-    its own, on another frame.
+    its own, on another frame; one that fails is asked for no further frame while another is left.
 
     Parameters
     ----------
@@ -99,8 +101,9 @@ class Lanes(Closing):
     ) -> None:
         self._make_task, self._clock, self._on_finished, self._ahead = make_task, clock, on_finished, ahead
         self._tasks = [make_task()]
-        self._free: deque[tuple[Task, Engine]] = deque()
-        self._lanes = 1
+        self._free: SimpleQueue[tuple[Task, Engine]] = SimpleQueue()
+        self._lanes = self._sound = 1
+        self._withdrawing = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._pending: deque[Future[Asked] | Lost] = deque()
 
@@ -108,8 +111,10 @@ class Lanes(Closing):
         """Work with these engines from now on; nothing may be pending."""
         assert not self._pending
         self._tasks += [self._make_task() for _ in range(len(engines) - len(self._tasks))]
-        self._free = deque(zip(self._tasks, engines, strict=False))
-        self._lanes = max(1, len(engines))
+        self._free = SimpleQueue()
+        for lane in zip(self._tasks, engines, strict=False):
+            self._free.put(lane)
+        self._lanes = self._sound = max(1, len(engines))
         if self._lanes > 1 and self._pool is None:
             self._pool = ThreadPoolExecutor(self._lanes, thread_name_prefix="lane")
 
@@ -150,11 +155,14 @@ class Lanes(Closing):
             yield first.result() if isinstance(first, Future) else first
 
     def _work(self, frame: Frame) -> Asked:
-        lane = self._free.popleft()  # there are as many threads as lanes
-        try:
-            return _ask(frame, *lane, self._clock)
-        finally:
-            self._free.append(lane)
+        lane = self._free.get()  # waits only where a lane was withdrawn: there are as many threads as lanes
+        asked = _ask(frame, *lane, self._clock)
+        with self._withdrawing:
+            if asked.failure is not None and self._sound > 1:
+                self._sound -= 1  # what is under way goes to the others; the caller will spread anew
+            else:
+                self._free.put(lane)
+        return asked
 
     def close(self) -> None:
         """End the threads."""
