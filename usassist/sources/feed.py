@@ -2,7 +2,7 @@
 
 Opening and reading go on in a thread of their own, because a driver or a network may keep a system call for ever. Such
 a thread is abandoned: it is told to close what it holds when it ever comes back, and another takes its place. Of the
-screens that come only the newest is kept.
+screens that come only the newest are kept.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from usassist.clock import Clock
 from usassist.errors import UsAssistError
 from usassist.sources.grab import Grab, Grabber
+from usassist.waiting import Waiting
 
 __all__ = ["Feed"]
 
@@ -60,7 +61,7 @@ class _Attempt:
 
 
 class Feed:
-    """The newest screen of a live input.
+    """The newest screens of a live input; how long they may wait, see :class:`usassist.waiting.Waiting`.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ class Feed:
     def __init__(self, opener: Callable[[], Grabber], clock: Clock) -> None:
         self._opener, self._clock = opener, clock
         self._changed = threading.Condition()
-        self._newest: Grab | None = None
+        self._grabs: Waiting[Grab] = Waiting(clock)
         self._skipped = 0
         self._attempt: _Attempt | None = None
         self._abandoned: list[_Attempt] = []
@@ -102,14 +103,13 @@ class Feed:
 
         Returns
         -------
-        grab : the newest, or None when none came in time
-        skipped : how many before it were overwritten
+        grab : the next one, or None when none came in time
+        skipped : how many before it were passed over
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._newest is not None or self._closed, timeout_s)
-            grab, self._newest = self._newest, None
-            skipped, self._skipped = self._skipped, 0
-            return grab, skipped
+            self._changed.wait_for(lambda: self._grabs or self._closed, timeout_s)
+            skipped, self._skipped = self._skipped + len(self._grabs.stale()), 0
+            return self._grabs.take() if self._grabs else None, skipped
 
     def look_after(self) -> None:
         """Open it again where it has ended, and give up a thread that is stuck. Never waits."""
@@ -140,9 +140,8 @@ class Feed:
                 return False
             attempt.grabs += 1
             attempt.last_sign_ns = self._clock.now_ns()
-            if self._newest is not None:
+            if self._grabs.put(grab) is not None:
                 self._skipped += 1
-            self._newest = grab
             self.problem, self._failures = "", 0
             self._changed.notify_all()
             return True

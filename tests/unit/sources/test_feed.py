@@ -73,14 +73,21 @@ def _feed(clock: FakeClock, *grabbers: FakeGrabber | SourceError) -> tuple[Feed,
     return Feed(opener, clock), opened
 
 
-def test_only_the_newest_screen_is_kept_and_the_others_are_counted(clock: FakeClock) -> None:
-    grabber = FakeGrabber(lambda: iter([_grab(0), _grab(1), _grab(2), None]))
+@pytest.mark.parametrize(
+    ("waited_ms", "taken"), [(0, [(2, 2), (3, 0), (4, 0)]), (80, [(2, 2), (3, 0), (4, 0)]), (100, [(4, 4)])]
+)
+def test_the_newest_screens_are_kept_while_they_are_fresh_and_the_others_are_counted(
+    clock: FakeClock, waited_ms: float, taken: list[tuple[int, int]]
+) -> None:
+    grabber = FakeGrabber(lambda: iter([*map(_grab, range(5)), None]))
     feed, _ = _feed(clock, grabber)
     feed.look_after()
     assert grabber.hanging.wait(20)
-    grab, skipped = feed.take(5)
-    assert grab is not None
-    assert (grab.number, skipped) == (2, 2)
+    clock.advance_ms(waited_ms)
+    for expected in taken:
+        grab, skipped = feed.take(5)
+        assert grab is not None
+        assert (grab.number, skipped) == expected
     assert feed.take(0) == (None, 0)
     grabber.let_go.set()
     feed.close()

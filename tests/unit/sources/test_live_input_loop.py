@@ -67,7 +67,7 @@ def test_pictures_that_nobody_took_in_time_are_left_out_and_counted() -> None:
         before = next(grabs)
         time.sleep(0.05)
         after = next(grabs)
-    assert after.number - before.number >= 9
+    assert after.number - before.number >= 7  # ten were due, and the newest three of them are given
     assert after.pts == after.number
 
 

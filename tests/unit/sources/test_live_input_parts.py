@@ -35,19 +35,27 @@ LEVEL = 120
 def test_caller_that_keeps_up_is_given_everything() -> None:
     backlog = Backlog(25)
     for _ in range(10):
-        backlog.away(PERIOD_NS - 1)
+        backlog.away(PERIOD_NS - 1, 0)
         assert not backlog.is_old(0)
 
 
 def test_all_but_the_last_of_what_waits_is_old() -> None:
     backlog = Backlog(25)
-    backlog.away(3 * PERIOD_NS + 1)
-    assert [backlog.is_old(0) for _ in range(4)] == [True, True, False, False]
+    backlog.away(4 * PERIOD_NS + 1, 0)
+    assert [backlog.is_old(0) for _ in range(5)] == [True, True, True, False, False]
+
+
+def test_moment_in_which_the_machine_was_held_up_costs_no_picture_but_the_next_one_does() -> None:
+    backlog, old = Backlog(25), []
+    for now_ns in (0, 1_900_000_000, 4_000_000_000):
+        backlog.away(3 * PERIOD_NS + 1, now_ns)
+        old.append([backlog.is_old(0) for _ in range(3)])
+    assert old == [[False] * 3, [True, True, False], [False] * 3]
 
 
 def test_picture_that_had_to_be_waited_for_is_new() -> None:
     backlog = Backlog(25)
-    backlog.away(10 * PERIOD_NS)
+    backlog.away(10 * PERIOD_NS, 0)
     assert not backlog.is_old(PERIOD_NS)
     assert not backlog.is_old(0)
 

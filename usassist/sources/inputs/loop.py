@@ -32,6 +32,7 @@ from usassist.sources.grab import Grab
 from usassist.sources.inputs.address import GrabOptions
 from usassist.sources.inputs.loop_faults import RESIZED_WH_PX, fault_at
 from usassist.sources.screen import Screen
+from usassist.waiting import MOST_WAITING
 
 __all__ = ["LoopGrabber", "load_pictures", "open_grabber"]
 
@@ -125,9 +126,9 @@ def load_pictures(
 class LoopGrabber(Closing):
     """Gives pictures of a loop at its rate; see :class:`usassist.sources.grab.Grabber`.
 
-    Of pictures that became due while the one before was being taken only the newest is given, as from a grabber whose
-    buffers are emptied late. ``pts`` counts the pictures that were due, so a step of more than one tells how many were
-    left out.
+    Of pictures that became due while the one before was being taken only the newest three are given, as from a grabber
+    whose buffers are emptied late. ``pts`` counts the pictures that were due, so a step of more than one tells how many
+    were left out.
 
     Parameters
     ----------
@@ -170,7 +171,7 @@ class LoopGrabber(Closing):
             due_ns = start_ns + round(place * period_ns)
             if not self._wait_until(due_ns):
                 return
-            behind = int((time.monotonic_ns() - due_ns) / period_ns)
+            behind = max(0, int((time.monotonic_ns() - due_ns) / period_ns) - (MOST_WAITING - 1))
             place, due_ns = place + behind, due_ns + round(behind * period_ns)
             fault = self._fault(due_ns)
             if fault == "unplug":

@@ -109,8 +109,8 @@ class StreamGrabber(Closing):
     def grabs(self) -> Iterator[Grab]:
         """Give the screens as they come.
 
-        A caller that was away for longer than a period is given the newest of what waits; ``number`` goes on as if it
-        had seen the others.
+        A caller that was away for longer than a period is given the newest of what waits (see :class:`Backlog`);
+        ``number`` goes on as if it had seen the others.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class StreamGrabber(Closing):
         """Read one packet and make what it holds into grabs; the second value says that the stream is at its end."""
         started_ns = time.monotonic_ns()
         if self._left_ns is not None:
-            backlog.away(started_ns - self._left_ns)
+            backlog.away(started_ns - self._left_ns, started_ns)
         try:
             if self._hooks.before_read is not None:
                 self._hooks.before_read(self._closing.is_set)
