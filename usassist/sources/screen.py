@@ -102,17 +102,20 @@ class Screen:
 
     def grey(self, window: Window = np.s_[:, :]) -> UInt8Array:
         """Brightness, black at 0 and white at 255: uint8 (rows, columns), in C order."""
-        part = np.ascontiguousarray(self._luma[window])
+        part = self._luma[window]
         if part.ndim == 3:
-            return _brightness(part)
-        return part if self._levels is None or not part.size else np.asarray(cv2.LUT(part, self._levels), np.uint8)
+            return _brightness(np.ascontiguousarray(part))
+        if self._levels is None or not part.size:
+            return np.ascontiguousarray(part)
+        return np.asarray(cv2.LUT(part, self._levels), np.uint8)
 
     def take(self, points: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> UInt8Array:
         """Brightness at points, counted row by row: uint8 (n,)."""
         if self._luma.ndim == 3:
             picked = np.ascontiguousarray(self._luma).reshape(-1, 3).take(points, axis=0)
             return _brightness(picked[None]).reshape(-1)
-        picked = self._luma[np.divmod(points, self._luma.shape[1])]
+        luma = self._luma
+        picked = luma.reshape(-1)[points] if luma.flags.c_contiguous else luma[np.divmod(points, luma.shape[1])]
         return picked if self._levels is None else np.asarray(self._levels[picked], np.uint8)
 
     def colours(self, window: Window) -> UInt8Array | None:

@@ -165,8 +165,8 @@ class Motion:
         return self._picture, self._bare
 
     def _mark_lit(self, samples: UInt8Array) -> None:
-        lit = (samples > self._lit_level).astype(np.uint8)
-        if np.any(lit > self._lit):
+        lit = np.asarray(cv2.threshold(samples, self._lit_level, 1, cv2.THRESH_BINARY)[1], np.uint8)
+        if cv2.countNonZero(cv2.subtract(lit, self._lit)):
             self._lit |= lit
             self._picture = None
 

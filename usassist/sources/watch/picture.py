@@ -197,7 +197,7 @@ class PictureWatch:
                 self._surround.end_learning()
                 self._learning = False
         else:
-            alarms["layout"].feed(self._surround.problem(screen), t_ns)
+            alarms["layout"].feed(self._surround.problem(screen, lost), t_ns)
 
     def _look_at_shape(self, screen: Screen, samples: UInt8Array, t_ns: int) -> None:
         if self._blank is not None:

@@ -13,6 +13,7 @@ __all__ = ["no_picture"]
 UInt8Array = npt.NDArray[np.uint8]
 
 _BLACK = 20  # a screen whose brightest parts are darker than this is black
+_BRIGHT_SHARE = 0.002  # of a black screen: its brightest parts
 _ONE_COLOUR = 0.97  # share of the screen in one colour
 _OTHER_COLOUR = 0.85  # the same where the colour is not that of the bare screen
 _DARK = 40  # a dark screen with a few bright echoes may be all that a probe in water shows
@@ -33,22 +34,27 @@ def no_picture(screen: Screen, background: int, marks_stand: bool) -> str | None
     step = max(1, screen.hw_px[0] // 80)
     window = np.s_[step // 2 :: step, step // 2 :: step]
     grey = screen.grey(window)
-    colours = screen.colours(window)
-    small = grey if colours is None else colours
     level = max(_BLACK, background + _BLACK // 2 if background < 64 else 0)
-    bright = cv2.threshold(small, level, 1, cv2.THRESH_BINARY)[1]
-    if np.count_nonzero(bright) <= 0.002 * bright.size:
-        return "the screen is black"
+    colours = None
+    if _bright_share(grey, level) <= 3 * _BRIGHT_SHARE:  # else one channel of three at least is as bright there
+        colours = screen.colours(window)
+        if _bright_share(grey if colours is None else colours, level) <= _BRIGHT_SHARE:
+            return "the screen is black"
     if _is_snow(screen):
         return "the screen shows snow: the grabber has no signal"
     if marks_stand:
         return None
     level = int(np.argmax(np.bincount(grey.ravel(), minlength=256)))
     share = float(np.count_nonzero(np.abs(grey.astype(np.int16) - level) <= _NEAR)) / grey.size
-    foreign = abs(level - background) > 2 * _NEAR or _is_tinted(small, grey, level)
+    colours = screen.colours(window) if colours is None else colours
+    foreign = abs(level - background) > 2 * _NEAR or _is_tinted(grey if colours is None else colours, grey, level)
     if share >= (_OTHER_COLOUR if foreign else _ONE_COLOUR if level > _DARK else 2.0):
         return "the screen shows one flat colour: the grabber has no signal"
     return None
+
+
+def _bright_share(small: UInt8Array, level: int) -> float:
+    return float(np.count_nonzero(cv2.threshold(small, level, 1, cv2.THRESH_BINARY)[1])) / small.size
 
 
 def _is_tinted(small: UInt8Array, grey: UInt8Array, level: int) -> bool:

@@ -116,11 +116,16 @@ class Surround:
             return 0.0
         return float(np.abs(values - last).mean())
 
-    def problem(self, screen: Screen) -> str | None:
-        """What is not as it was, in words; None when all is."""
+    def problem(self, screen: Screen, lost: float | None) -> str | None:
+        """What is not as it was, in words; None when all is.
+
+        Parameters
+        ----------
+        screen : to be looked at
+        lost : what :meth:`lost_share` says of it
+        """
         if any(self._moved(line, screen) for line in self._lines):
             return "the ruler beside the picture is another one: depth or zoom was changed"
-        lost = self.lost_share(screen)
         if lost is not None and lost >= self._profile.layout_share:
             return f"{100 * lost:.0f} % of the marks around the picture are not where they were: another layout"
         return None
