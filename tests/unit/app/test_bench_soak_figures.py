@@ -42,6 +42,7 @@ def _soaked(**changes: object) -> Soaked:
     values: dict[str, object] = {
         "results": _results([10.0] * 2000),
         "samples": {"stream": [_sample(place) for place in range(100)]},
+        "work": [],
         "unaccounted": 0,
         "passed_over": 0,
         "frames_recorded": 2000,
@@ -101,7 +102,23 @@ def test_recorders_that_follow_each_other_are_each_held_against_themselves() -> 
 def test_latency_that_becomes_longer_is_named() -> None:
     judgement = judge(_soaked(results=_results([10.0] * 1000 + [13.0] * 1000)))
     assert judgement.drift == 1.3
-    assert judgement.broken == ("the median latency has become 1.30 times as long",)
+    assert judgement.broken == ("the median latency has become 1.30 times as long, for the machine's own speed",)
+
+
+def test_latency_that_becomes_longer_because_the_machine_is_slower_is_not() -> None:
+    results = _results([10.0] * 1000 + [13.0] * 1000)
+    half_ns = int(results.t_publish_ns[1000])
+    work = [(int(t_ns), 2.0 if t_ns < half_ns else 2.6) for t_ns in results.t_publish_ns[::20]]
+    judgement = judge(_soaked(results=results, work=work))
+    assert judgement.drift == 1.0
+    assert {block.work_ms for block in judgement.blocks} == {2.0, 2.6}
+
+
+def test_memory_that_a_busy_moment_fills_and_gives_back_is_no_growth() -> None:
+    samples = [_sample(place, rss_mb=100.0 + (40.0 if place % 6 else 0.0) * (place > 50)) for place in range(100)]
+    growth = growth_of(samples)
+    assert growth is not None
+    assert (growth.growth_mb, growth.rss_peak_mb) == (0.0, 140.0)
 
 
 def test_everything_that_got_lost_is_named() -> None:

@@ -67,13 +67,16 @@ def print_contract(name: str, items: list[Breach], console: Console) -> None:
 
 def print_soak(soaked: Soaked, judgement: Judgement, console: Console) -> None:
     """Latency over time, memory, files and threads, every frame, and what is broken."""
-    blocks = _table("latency of answered frames, capture to published result, ms", "from frame", "frames", "p50", "p99")
+    title = "answered frames, capture to published result, and the calibration's work meanwhile, ms"
+    blocks = _table(title, "from frame", "frames", "p50", "p99", "work")
     for block in judgement.blocks:
-        blocks.add_row(str(block.first_frame), str(block.frames), f"{block.p50_ms:.2f}", f"{block.p99_ms:.2f}")
+        work = "–" if block.work_ms is None else f"{block.work_ms:.2f}"
+        blocks.add_row(str(block.first_frame), str(block.frames), f"{block.p50_ms:.2f}", f"{block.p99_ms:.2f}", work)
     console.print(blocks)
-    growth = _table("from the end of the warm-up to the end", "process", "RSS MiB", "at the end", "files", "threads")
+    growth = _table("from the end of the warm-up to the end", "process", "RSS MiB", "end", "most", "files", "threads")
     for name, item in judgement.growth.items():
-        growth.add_row(name, f"{item.growth_mb:+.1f}", f"{item.rss_end_mb:.1f}", f"{item.fds:+d}", f"{item.threads:+d}")
+        memory = (f"{item.growth_mb:+.1f}", f"{item.rss_end_mb:.1f}", f"{item.rss_peak_mb:.1f}")
+        growth.add_row(name, *memory, f"{item.fds:+d}", f"{item.threads:+d}")
     console.print(growth)
     states = ", ".join(f"{state} {count}" for state, count in soaked.results.by_state().items() if count)
     causes = ", ".join(f"{cause} {count}" for cause, count in soaked.results.by_cause().items()) or "none"
@@ -88,7 +91,7 @@ def print_soak(soaked: Soaked, judgement: Judgement, console: Console) -> None:
         f"{soaked.marks_made}; unaccounted {soaked.unaccounted}"
     )
     drift = "–" if judgement.drift is None else f"{judgement.drift:.3f}"
-    console.print(f"median latency, last quarter to first: {drift}")
+    console.print(f"median latency, last quarter to first, both to the work: {drift}")
     for line in judgement.broken:
         console.print(f"broken: {line}")
 

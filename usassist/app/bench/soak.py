@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from usassist.app.bench.calibration import calibration_work
 from usassist.app.bench.figures import account_for, count_gaps
 from usassist.app.bench.meter import Results, read_frame_times
 from usassist.app.bench.proc import Sample, Sampler
@@ -38,6 +39,7 @@ _OVERLAP_MOST_S = 60.0
 _LOOK_BACK_BYTES = 2**16
 _FRAME_ID = b'"frame_id":'
 _SAMPLE_S = 1.0
+_WORK_EVERY_S = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +50,7 @@ class Soaked:
     ----------
     results : of every frame
     samples : of every process but the viewers; all recorders have one name
+    work : monotonic ns, and the processor time that the calibration's work took then, ms: how fast the machine was
     unaccounted : frame numbers without exactly one result, see ``Accounts``
     passed_over : pictures that the source has passed over, by its own word
     frames_recorded, results_recorded : numbers of frames that are in at least one recording
@@ -60,6 +63,7 @@ class Soaked:
 
     results: Results
     samples: dict[str, list[Sample]]
+    work: list[tuple[int, float]]
     unaccounted: int
     passed_over: int | None
     frames_recorded: int
@@ -94,6 +98,24 @@ class _Kept:
         self.marks.update(_numbers(folder / "marks.jsonl", b'"t_mark_ns":'))
         self.recorders += 1
         shutil.rmtree(folder)
+
+
+class _Pace:
+    """How fast the machine is, now and then, without what it has to do at the time."""
+
+    def __init__(self) -> None:
+        self._work = calibration_work()
+        self._next_s = 0.0
+        self.taken: list[tuple[int, float]] = []
+
+    def look(self, now_s: float) -> None:
+        """Time the calibration's work once, if it is time for that."""
+        if now_s < self._next_s:
+            return
+        self._next_s = now_s + _WORK_EVERY_S
+        begin_ns = time.thread_time_ns()
+        self._work()
+        self.taken.append((time.monotonic_ns(), (time.thread_time_ns() - begin_ns) / 1e6))
 
 
 class _Crowd:
@@ -146,7 +168,7 @@ def soak(
     UsAssistError
         If a process cannot be started, or dies by itself.
     """
-    kept, marks = _Kept(), 0
+    kept, pace, marks = _Kept(), _Pace(), 0
     with Rig(setup, folder) as rig, Desk(rig.address) as desk, Sampler(rig.processes, _SAMPLE_S) as sampler:
         crowd, next_recording = _Crowd(rig), frames_per_recording
         viewer_s = mark_s = time.monotonic()
@@ -155,6 +177,7 @@ def soak(
             time.sleep(_TICK_S)
             rig.check()
             now_s = time.monotonic()
+            pace.look(now_s)
             if leave_at and rig.meter.count >= leave_at[0] * frames:
                 leave_at.pop(0)
                 crowd.leave()
@@ -180,6 +203,7 @@ def soak(
     return Soaked(
         results=results,
         samples=dict(sampler.samples),
+        work=pace.taken,
         unaccounted=accounts.unaccounted,
         passed_over=None if signal is None else signal.skipped,
         frames_recorded=len(kept.frames),

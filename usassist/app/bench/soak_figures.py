@@ -28,14 +28,16 @@ class Growth:
 
     Attributes
     ----------
-    growth_mb : of resident memory, medians of both parts, MiB
-    rss_end_mb : at the end
-    fds, threads : fewest open at once in the last part, less fewest in the first: viewers and reconnections come and go
+    growth_mb : of resident memory, MiB: the least in the last part less the least in the first. What a busy moment
+        fills is given back soon after, and what is not given back raises the least
+    rss_end_mb, rss_peak_mb : median at the end, and the most since the warm-up
+    fds, threads : fewest open at once, likewise: viewers and reconnections come and go
     samples : that this is known from
     """
 
     growth_mb: float
     rss_end_mb: float
+    rss_peak_mb: float
     fds: int
     threads: int
     samples: int
@@ -43,12 +45,16 @@ class Growth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Latency of a part of the run, capture to published result, of answered frames."""
+    """Latency of a part of the run, capture to published result, of answered frames.
+
+    ``work_ms`` is what the calibration's work took meanwhile; None where it was not timed.
+    """
 
     first_frame: int
     frames: int
     p50_ms: float
     p99_ms: float
+    work_ms: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +66,8 @@ class Judgement:
     growth : name of a process → what it has gained; of recorders, the one that has gained most. Those with too few
         samples are left out
     blocks : the run in parts of equal length
-    drift : median latency of the last quarter to that of the first quarter after the warm-up; None with too few blocks
+    drift : median latency of the last quarter to that of the first quarter after the warm-up, both to the time that
+        the calibration's work took; None with too few blocks
     broken : what does not hold, in words
     """
 
@@ -73,7 +80,7 @@ class Judgement:
 def judge(soaked: Soaked) -> Judgement:
     """Hold everything against what is promised."""
     growth = {name: item for name, samples in soaked.samples.items() if (item := _worst(samples)) is not None}
-    blocks = latency_blocks(soaked.results)
+    blocks = latency_blocks(soaked.results, soaked.work)
     drift = _drift(blocks)
     broken = [
         f"{name} has grown by {item.growth_mb:.1f} MiB"
@@ -86,7 +93,7 @@ def judge(soaked: Soaked) -> Judgement:
             f"{name} has {more} {words} more" for name, item in growth.items() if (more := getattr(item, what)) > 0
         ]
     if drift is not None and drift > _MOST_DRIFT:
-        broken.append(f"the median latency has become {drift:.2f} times as long")
+        broken.append(f"the median latency has become {drift:.2f} times as long, for the machine's own speed")
     for count, words in (
         (soaked.unaccounted, "frames are unaccounted for"),
         (soaked.results_missing - soaked.meter_gaps, "results are in no recording"),
@@ -113,32 +120,37 @@ def growth_of(samples: list[Sample]) -> Growth | None:
     begin, part = int(_WARM_UP * len(samples)), max(1, int(_PART * len(samples)))
     first, last = samples[begin : begin + part], samples[-part:]
 
-    def middle_mb(items: list[Sample]) -> float:
-        return float(np.median([sample.rss_bytes for sample in items])) / 2**20
+    def least_mb(items: list[Sample]) -> float:
+        return min(sample.rss_bytes for sample in items) / 2**20
 
     return Growth(
-        growth_mb=round(middle_mb(last) - middle_mb(first), 2),
-        rss_end_mb=round(middle_mb(last), 1),
+        growth_mb=round(least_mb(last) - least_mb(first), 2),
+        rss_end_mb=round(float(np.median([sample.rss_bytes for sample in last])) / 2**20, 1),
+        rss_peak_mb=round(max(sample.rss_bytes for sample in samples[begin:]) / 2**20, 1),
         fds=min(sample.fds for sample in last) - min(sample.fds for sample in first),
         threads=min(sample.threads for sample in last) - min(sample.threads for sample in first),
         samples=len(samples),
     )
 
 
-def latency_blocks(results: Results, count: int = _BLOCKS) -> tuple[Block, ...]:
+def latency_blocks(results: Results, work: list[tuple[int, float]], count: int = _BLOCKS) -> tuple[Block, ...]:
     """The run in `count` parts with equally many answered frames; fewer where there are few."""
+    work_ns, work_ms = np.array(work).reshape(-1, 2).T
     answered = results.where(results.answered)
     times_ms = (answered.t_publish_ns - answered.t_capture_ns) / 1e6
     blocks = []
     for part in np.array_split(np.arange(len(times_ms)), min(count, max(1, len(times_ms) // 50))):
         if len(part):
             p50, p99 = np.percentile(times_ms[part], [50, 99])
+            begin_ns, end_ns = answered.t_publish_ns[part[[0, -1]]]
+            meanwhile = work_ms[(work_ns >= begin_ns) & (work_ns <= end_ns)]
             blocks.append(
                 Block(
                     first_frame=int(answered.frame_id[part[0]]),
                     frames=len(part),
                     p50_ms=round(float(p50), 3),
                     p99_ms=round(float(p99), 3),
+                    work_ms=round(float(np.median(meanwhile)), 3) if meanwhile.size else None,
                 )
             )
     return tuple(blocks)
@@ -164,5 +176,8 @@ def _drift(blocks: tuple[Block, ...]) -> float | None:
     if len(blocks) < 8:
         return None
     p50: npt.NDArray[np.float64] = np.array([block.p50_ms for block in blocks])
+    work = [block.work_ms for block in blocks]
+    if None not in work:
+        p50 /= np.array(work, np.float64)
     begin, quarter = max(1, int(_WARM_UP * len(p50))), len(p50) // 4
     return round(float(np.median(p50[-quarter:]) / np.median(p50[begin : begin + quarter])), 3)
