@@ -129,11 +129,11 @@ class Motion:
 
     def _is_active(self, change: npt.NDArray[Any], restless: float) -> tuple[bool, bool]:
         """Whether something moved from one grab to the next, and by as much as while live."""
-        self._exact = not np.any(change)
+        self._exact = not cv2.countNonZero(change)
         if self._exact:
             self.noise = 0.0
             return False, False
-        cells = np.asarray(cv2.resize(change.astype(np.float32), self._size, interpolation=cv2.INTER_AREA))
+        cells = self._means(change)
         picture, bare = self._cells()
         noise = self.noise = _percentile(cells[bare], 0.3)
         inside = cells[picture]
@@ -155,14 +155,19 @@ class Motion:
     def _cells(self) -> tuple[BoolArray, BoolArray]:
         """Cells of the picture, and bare ones beside it."""
         if self._picture is None or self._bare is None:
-            inside = np.asarray(cv2.resize(self._inside.astype(np.float32), self._size, interpolation=cv2.INTER_AREA))
-            lit = np.asarray(cv2.resize(self._lit.astype(np.float32), self._size, interpolation=cv2.INTER_AREA))
+            inside, lit = self._means(self._inside), self._means(self._lit)
             picture = (inside > 0.99) & (lit > 0.3)
             if not picture.any():
                 picture = inside >= inside.max()
             bare = (inside < 0.01) & (lit < 0.3)
             self._picture, self._bare = picture, bare if np.count_nonzero(bare) >= 4 else lit < 0.005
         return self._picture, self._bare
+
+    def _means(self, samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Mean of each cell, float32 (rows, columns); samples at the end that fill no cell are left out."""
+        columns, rows = self._size
+        whole = samples[: rows * _CELL, : columns * _CELL].astype(np.float32)
+        return np.asarray(cv2.resize(whole, self._size, interpolation=cv2.INTER_AREA), np.float32)
 
     def _mark_lit(self, samples: UInt8Array) -> None:
         lit = np.asarray(cv2.threshold(samples, self._lit_level, 1, cv2.THRESH_BINARY)[1], np.uint8)

@@ -82,7 +82,7 @@ class Surround:
         self._looks = 0
         self._gone = np.zeros(self._points.size, np.int64)
         self._learnt = False
-        self._values: npt.NDArray[np.int16] | None = None
+        self._values: UInt8Array | None = None
 
     @property
     def marks(self) -> int:
@@ -110,11 +110,11 @@ class Surround:
 
     def restlessness(self, screen: Screen) -> float:
         """Mean change of the marks since the last call, grey levels: noise of the path, as a codec has left it."""
-        values = screen.take(self._points[:: max(1, self._points.size // _NOISE_POINTS)]).astype(np.int16)
+        values = screen.take(self._points[:: max(1, self._points.size // _NOISE_POINTS)])
         last, self._values = self._values, values
         if last is None or not values.size or last.size != values.size:
             return 0.0
-        return float(np.abs(values - last).mean())
+        return float(cv2.norm(values, last, cv2.NORM_L1)) / values.size
 
     def problem(self, screen: Screen, lost: float | None) -> str | None:
         """What is not as it was, in words; None when all is.
