@@ -23,6 +23,7 @@ from usassist.app.native import explain_import_error
 from usassist.app.options import (
     BackendOption,
     BusOption,
+    CalibrationOption,
     ConfigOption,
     EngineOption,
     JsonOption,
@@ -97,7 +98,7 @@ def demo(
     point: PointOption = None,
     host: Annotated[str | None, typer.Option(help="Address that the page listens on.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port that the page listens on.")] = None,
-    calibration: Annotated[str | None, typer.Option(help="Geometry calibration: name or file.")] = None,
+    calibration: CalibrationOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Show the page in the browser, with a clip playing over and over."""

@@ -9,15 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
+from usassist.config import PanelConfig
+
 __all__ = [
     "BackendOption",
     "BusOption",
+    "CalibrationOption",
     "ConfigOption",
+    "CountOption",
     "EngineOption",
     "JsonOption",
     "PointOption",
     "PrecisionOption",
     "ThreadsOption",
+    "WindowOption",
     "complain",
     "panel_config",
     "resolve_demo",
@@ -31,9 +36,12 @@ PointOption = Annotated[str | None, typer.Option(help="Operating point: sensitiv
 BusOption = Annotated[
     str | None, typer.Option(help="Bus address: ipc, ipc:///FOLDER or tcp://HOST:PORT; see docs/bus.md.")
 ]
+CalibrationOption = Annotated[str | None, typer.Option(help="Geometry calibration: name or file.")]
 ConfigOption = Annotated[Path | None, typer.Option(help="Settings file (TOML).")]
+CountOption = Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=0, help="CPU threads of the engine; 0 = all.")]
+WindowOption = Annotated[bool, typer.Option("--window", help="Also show the overlay in a window.")]
 
 
 def resolve_demo(clip: str, calibration: str | None) -> tuple[str, str | None]:
@@ -55,7 +63,7 @@ def say_where(url: str) -> None:
     sys.stderr.write(f"usassist: the page is at {url} — Ctrl-C ends it\n")
 
 
-def panel_config(settings: Any, host: str | None, port: int | None) -> Any:
+def panel_config(settings: PanelConfig, host: str | None, port: int | None) -> PanelConfig:
     """The table ``panel`` with what the command line says otherwise."""
-    changes = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
+    changes: dict[str, Any] = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
     return dataclasses.replace(settings, **changes)
