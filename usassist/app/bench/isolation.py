@@ -40,7 +40,7 @@ class IsolationFigures:
     rounds : of each kind
     alone_p50_ms, alone_p99_ms, beside_p50_ms, beside_p99_ms : capture to published result, without and beside them
     ratio_p99 : beside to alone; `ratio_low` to `ratio_high` is its 95 % interval, by drawing rounds
-    growth_mb : memory of the stream at its most beside them, over its end of the first round without, MiB
+    growth_mb : memory of the stream at its most beside them, over its most in the first round without, MiB
     recorder_gaps : messages that the recorder, a reader that does not stand still, has missed
     """
 
@@ -151,5 +151,6 @@ def _percentile(times_ms: list[npt.NDArray[np.float64]], percent: float) -> floa
 
 
 def _growth_mb(usage: dict[bool, list[Usage]]) -> float:
+    """The most beside stopped readers, less the most before any of them was there."""
     most = max(item.rss_peak_mb for item in usage[True])
-    return round(most - usage[False][0].rss_end_mb, 1)
+    return round(most - usage[False][0].rss_peak_mb, 1)
