@@ -7,15 +7,17 @@ from typing import Generic, TypeVar
 
 from usassist.clock import Clock
 
-__all__ = ["MOST_WAITING", "Waiting"]
+__all__ = ["MOST_WAITING", "REST_NS", "Waiting"]
 
 MOST_WAITING = 3
 """So many may wait; more would be a queue, and a queue makes everything late."""
 
+REST_NS = 2_000_000_000
+"""After a moment in which the machine was held up, before another one is believed, ns."""
+
 _PATIENCE_NS = 25_000_000
 _STALL_PATIENCE_NS = 90_000_000  # while the machine is held up for a moment
 _STALL_NS = 200_000_000  # such a moment, with the time to make up for it
-_REST_NS = 2_000_000_000  # before another one is believed
 
 T = TypeVar("T")
 
@@ -77,7 +79,7 @@ class Waiting(Generic[T]):
         """How long the oldest may have waited."""
         if now_ns - self._items[0][0] <= _PATIENCE_NS:
             return _PATIENCE_NS
-        if self._stalled_ns is None or now_ns - self._stalled_ns > _REST_NS:
+        if self._stalled_ns is None or now_ns - self._stalled_ns > REST_NS:
             self._stalled_ns = now_ns
         is_new = now_ns - self._stalled_ns <= _STALL_NS
         if not is_new:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from usassist.waiting import MOST_WAITING
+from usassist.waiting import MOST_WAITING, REST_NS
 
 __all__ = ["Backlog"]
 
 _WAITED_NS = 1_000_000  # a read that takes longer than this had to wait for its data, so nothing was left in a buffer
 _DEFAULT_RATE_HZ = 30.0
-_REST_NS = 2_000_000_000  # before another moment is believed
 
 
 class Backlog:
@@ -34,7 +33,7 @@ class Backlog:
         periods = int(duration_ns / self._period_ns)
         if periods <= 1:
             return
-        is_new = self._away_ns is None or now_ns - self._away_ns > _REST_NS
+        is_new = self._away_ns is None or now_ns - self._away_ns > REST_NS
         self._away_ns = now_ns
         if not is_new or periods > MOST_WAITING:
             self._old += periods - 1
