@@ -26,7 +26,7 @@ def cpu_s() -> float:
 def give_back_memory() -> None:
     """Give the system what a busy moment has left free, also in the midst of what is in use (glibc; elsewhere nothing).
 
-    It takes about a millisecond: for now and then.
+    All of the memory is looked through: for now and then.
     """
     trim = getattr(_C, "malloc_trim", None)
     if trim is not None:

@@ -48,7 +48,7 @@ class Waiting(Generic[T]):
         self._items.append((self._clock.now_ns(), item))
         return self._items.popleft()[1] if len(self._items) > MOST_WAITING else None
 
-    def stale(self) -> list[T]:
+    def pass_over(self) -> list[T]:
         """Take out those that have waited too long, oldest first; never the newest."""
         if len(self._items) < 2:
             return []

@@ -21,32 +21,32 @@ def test_one_too_many_pushes_the_oldest_out() -> None:
     assert not waiting
 
 
-def test_nothing_that_waits_alone_is_stale() -> None:
+def test_what_waits_alone_is_never_passed_over() -> None:
     clock = FakeClock()
     waiting = _waiting(clock, 7)
     clock.advance_ms(1e6)
-    assert waiting.stale() == []
+    assert waiting.pass_over() == []
     assert waiting.take() == 7
     with pytest.raises(IndexError):
         waiting.take()
 
 
-@pytest.mark.parametrize(("waited_ms", "stale"), [(20, []), (60, []), (89, []), (91, [1, 2])])
-def test_a_first_moment_is_waited_for(waited_ms: float, stale: list[int]) -> None:
+@pytest.mark.parametrize(("waited_ms", "passed"), [(20, []), (60, []), (89, []), (91, [1, 2])])
+def test_a_first_moment_is_waited_for(waited_ms: float, passed: list[int]) -> None:
     clock = FakeClock(10**12)
     waiting = _waiting(clock, 1, 2, 3)
     clock.advance_ms(waited_ms)
-    assert waiting.stale() == stale
+    assert waiting.pass_over() == passed
 
 
 def test_a_moment_soon_after_another_is_none() -> None:
     clock = FakeClock(10**12)
-    waiting, stale = _waiting(clock), []
+    waiting, passed = _waiting(clock), []
     for pause_ms in (0, 1000, 1000, 3000):
         clock.advance_ms(pause_ms)
         waiting.put(1)
         waiting.put(2)
         clock.advance_ms(60)
-        stale.append(waiting.stale())
+        passed.append(waiting.pass_over())
         waiting.clear()
-    assert stale == [[], [1], [1], []]
+    assert passed == [[], [1], [1], []]

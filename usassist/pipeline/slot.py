@@ -63,7 +63,7 @@ class Slot:
             if not self._frames:
                 return None, overwritten, not self._closed
             if not self._lossless:
-                overwritten += self._frames.stale()
+                overwritten += self._frames.pass_over()
             frame = self._frames.take()
             self._changed.notify_all()
             return frame, overwritten, True

@@ -114,6 +114,15 @@ def test_latency_that_becomes_longer_because_the_machine_is_slower_is_not() -> N
     assert {block.work_ms for block in judgement.blocks} == {2.0, 2.6}
 
 
+def test_where_the_work_was_timed_seldom_the_times_before_and_after_count() -> None:
+    results = _results([10.0] * 1000 + [13.0] * 1000)
+    begin_ns, end_ns = int(results.t_publish_ns[0]), int(results.t_publish_ns[-1])
+    judgement = judge(_soaked(results=results, work=[(begin_ns, 2.0), (end_ns, 4.0)]))
+    assert judgement.drift is not None
+    assert judgement.drift < 1.3
+    assert [block.work_ms for block in judgement.blocks] == sorted(block.work_ms for block in judgement.blocks)
+
+
 def test_memory_that_a_busy_moment_fills_and_gives_back_is_no_growth() -> None:
     samples = [_sample(place, rss_mb=100.0 + (40.0 if place % 6 else 0.0) * (place > 50)) for place in range(100)]
     growth = growth_of(samples)

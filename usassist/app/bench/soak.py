@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from usassist.app.bench.calibration import calibration_work
@@ -104,6 +105,7 @@ class _Pace:
     """How fast the machine is, now and then, without what it has to do at the time."""
 
     def __init__(self) -> None:
+        cv2.setNumThreads(1)  # as in a calibration; what other threads do is not in this one's time
         self._work = calibration_work()
         self._next_s = 0.0
         self.taken: list[tuple[int, float]] = []

@@ -47,7 +47,7 @@ class Growth:
 class Block:
     """Latency of a part of the run, capture to published result, of answered frames.
 
-    ``work_ms`` is what the calibration's work took meanwhile; None where it was not timed.
+    ``work_ms`` is what the calibration's work took meanwhile; None in a run in which it was not timed.
     """
 
     first_frame: int
@@ -135,7 +135,7 @@ def growth_of(samples: list[Sample]) -> Growth | None:
 
 def latency_blocks(results: Results, work: list[tuple[int, float]], count: int = _BLOCKS) -> tuple[Block, ...]:
     """The run in `count` parts with equally many answered frames; fewer where there are few."""
-    work_ns, work_ms = np.array(work).reshape(-1, 2).T
+    work_ns, work_ms = np.array(work, np.float64).reshape(-1, 2).T
     answered = results.where(results.answered)
     times_ms = (answered.t_publish_ns - answered.t_capture_ns) / 1e6
     blocks = []
@@ -144,6 +144,8 @@ def latency_blocks(results: Results, work: list[tuple[int, float]], count: int =
             p50, p99 = np.percentile(times_ms[part], [50, 99])
             begin_ns, end_ns = answered.t_publish_ns[part[[0, -1]]]
             meanwhile = work_ms[(work_ns >= begin_ns) & (work_ns <= end_ns)]
+            if work and not meanwhile.size:  # a short run: what was timed before and after it
+                meanwhile = np.interp([(begin_ns + end_ns) / 2], work_ns, work_ms)
             blocks.append(
                 Block(
                     first_frame=int(answered.frame_id[part[0]]),
