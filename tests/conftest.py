@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.limits import Limits, restore_signals
+from tests.turns import Turns
 
 restore_signals()
 
@@ -36,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"--require {name}: there is no such marker; pytest --markers lists them")
     config.stash[_RAN] = set()
     config.pluginmanager.register(Limits(config.getoption("--grace")), "limits")
+    config.pluginmanager.register(Turns(config), "turns")
 
 
 @pytest.hookimpl(wrapper=True)
