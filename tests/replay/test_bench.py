@@ -13,7 +13,7 @@ from usassist.app.bench.setup import Setup
 from usassist.app.bench.soak import soak
 from usassist.latency import STAGES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_a_live_session_is_measured_with_every_process_and_every_frame(usassist: Usassist) -> None:
