@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 EXTRAS ?= dev
+JOBS   ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 DATA   := $(wildcard ../shared/data)
@@ -24,16 +25,16 @@ rerun: $(VENV)/.installed  ## the reference sessions through the pipeline again,
 	  echo "==> running the reference session $$name again"; \
 	  $(BIN)/usassist rerun tests/golden/sessions/$$name --diff --out out/rerun/$$name || exit 1; done
 
-references: $(VENV)/.installed-$(EXTRAS)  ## make the reference sessions that are not there (remove the folder of one to make it anew)
-	@echo "==> recording what is missing below tests/golden/sessions"
-	@$(BIN)/python -m tests.golden.sessions.make
+references: $(VENV)/.installed-$(EXTRAS)  ## make the reference sessions that are not there; AGAIN=1 makes all anew and compares
+	@echo "==> recording the reference sessions below tests/golden/sessions"
+	@$(BIN)/python -m tests.golden.sessions.make $(if $(AGAIN),--again)
 
 demo: $(VENV)/.installed  ## the page in the browser, on the bundled clip
 	@$(BIN)/usassist demo
 
-test: $(VENV)/.installed-$(EXTRAS)  ## the tests
+test: $(VENV)/.installed-$(EXTRAS)  ## the tests, two at a time; JOBS=4 for more, JOBS=0 one by one
 	@echo "==> running the tests"
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 test-long: $(VENV)/.installed-$(EXTRAS)  ## the tests that `make test` leaves out because they take long
 	@echo "==> running the long tests"

@@ -32,7 +32,8 @@ def test_the_demo_shows_the_bundled_clip_with_nodules_in_millimetres_and_ends_on
     )
     try:
         assert process.stderr is not None
-        assert f"http://127.0.0.1:{port}" in process.stderr.readline()
+        told = iter(process.stderr.readline, "")  # before the page, what is passed over on this processor may be told
+        assert any(f"http://127.0.0.1:{port}" in line for line in told)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(f"http://127.0.0.1:{port}")
         page.wait_for_function("() => window.usassist?.frames > 30", timeout=60_000)

@@ -13,7 +13,7 @@ from usassist.app.bench.setup import Setup
 from usassist.app.bench.soak import soak
 from usassist.latency import STAGES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_a_live_session_is_measured_with_every_process_and_every_frame(usassist: Usassist) -> None:
@@ -54,6 +54,7 @@ def test_a_start_is_measured_to_the_first_result(usassist: Usassist) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_stopped_readers_are_compared_with_none(usassist: Usassist) -> None:
     run = usassist(
         *("bench", "isolation", "--stalled", 2, "--rounds", 2, "--seconds", 1, "--fps", 15, "--size", "640x360"),
@@ -66,6 +67,7 @@ def test_stopped_readers_are_compared_with_none(usassist: Usassist) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_every_frame_of_a_soak_is_accounted_for_and_nothing_stays_on_disk(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

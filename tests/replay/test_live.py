@@ -99,6 +99,7 @@ def _sessions(tmp_path: Path, least: int = 1) -> list[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_live_session_is_recorded_cropped_and_ends_in_order(
     scanner: str, live: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
@@ -127,6 +128,7 @@ def test_a_live_session_is_recorded_cropped_and_ends_in_order(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("name", ["stream", "record"])
 def test_a_process_that_is_killed_is_replaced_and_the_rest_goes_on(
     name: str, scanner: str, live: Callable[..., subprocess.Popen[str]], tmp_path: Path
@@ -156,6 +158,7 @@ def test_a_process_that_is_killed_is_replaced_and_the_rest_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("options", [(), ("--no-record",)])
 def test_a_clip_plays_through_the_same_processes_and_ends_with_it(
     options: tuple[str, ...], live: Callable[..., subprocess.Popen[str]], tmp_path: Path
@@ -172,6 +175,7 @@ def test_a_clip_plays_through_the_same_processes_and_ends_with_it(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_source_that_is_not_there_yet_is_waited_for_and_said(
     live: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.golden.sessions.make import SESSIONS
+from tests.golden.sessions.make import SESSIONS, make_again
 from tests.recordings import record_session
 from tests.replay.conftest import Usassist
 from tests.samples import make_frame
@@ -192,6 +192,14 @@ def test_a_result_that_was_taken_away_or_has_another_number_is_found(usassist: U
         code, document = _rerun(usassist, folder, out=f"again{change.__name__}")
         assert code == 1
         assert fault in document["comparison"]["faults"]
+
+
+def test_a_reference_made_again_takes_the_place_of_the_old_one_and_its_other_answers_are_told(tmp_path: Path) -> None:
+    folder = _planted(REFERENCES / "sweep", tmp_path / "sweep", _shifted)
+    assert make_again("sweep", folder).startswith("OTHER ANSWERS in 1 frames: frame 20: ")
+    assert not open_session(folder).problems
+    assert make_again("sweep", folder) == "identical answers"
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
 
 
 def test_of_a_recording_that_broke_off_what_is_there_is_compared_and_the_rest_is_told(

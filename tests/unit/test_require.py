@@ -28,7 +28,8 @@ def run(tmp_path: Path, repository: Path):
         (tmp_path / "test_it.py").write_text(text)
         (tmp_path / "test_plain.py").write_text(PLAIN)
         command = [sys.executable, "-m", "pytest", "-q", *options]
-        plain = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # the option is tested, not they
+        # The option is tested, not the plugins.
+        plain = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(repository)}
         answer = subprocess.run(command, cwd=tmp_path, env=plain, capture_output=True, text=True, check=False)
         return answer.returncode, answer.stdout + answer.stderr
 
@@ -56,6 +57,11 @@ def test_a_run_without_any_required_test_is_a_failure(run) -> None:
     assert code == 1
     assert "--require slow: no test with this marker has run" in output
     assert run(RUNS, "--require", "gpu", "-k", "nothing")[0] == 1
+
+
+@pytest.mark.parametrize(("text", "code"), [(RUNS, 0), (SKIPS, 1), (PLAIN, 1)])
+def test_it_holds_with_workers_too(run, text: str, code: int) -> None:
+    assert run(text, "--require", "gpu", "-p", "xdist", "-n", "2")[0] == code
 
 
 def test_a_marker_that_does_not_exist_is_refused(run) -> None:

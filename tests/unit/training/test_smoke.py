@@ -24,6 +24,7 @@ SETS = ("thyroid_ddti", "thyroid_gland_tg3k", "ultrasound_clips_lung", "weights_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_two_epochs_of_the_recipe_learn_and_export(tmp_path):
     try:
         root = data_dir()
