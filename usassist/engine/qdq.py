@@ -2,7 +2,11 @@
 
 OpenVINO and ONNX Runtime read much more than TensorRT does. A file that breaks a rule below runs on one of them and is
 refused by another, or is computed in float there without a word. The rules are those of TensorRT's explicit
-quantisation (NVIDIA, *Working with Quantized Types*), and the operator set from which FP16 and INT8 go together.
+quantisation (NVIDIA, *Working with Quantized Types*), the operator set from which FP16 and INT8 go together, and the
+range of weights in which every processor computes the same.
+
+That range is 7 bits. An x86 processor without VNNI adds two products of an unsigned and a signed byte in 16 bits
+(``vpmaddubsw``), and what does not fit there becomes 32,767: 2 x 255 x 127 does not, 2 x 255 x 64 = 32,640 does.
 """
 
 from __future__ import annotations
@@ -18,12 +22,14 @@ import numpy.typing as npt
 
 from usassist.errors import BackendUnavailableError, EngineSpecError
 
-__all__ = ["LEAST_OPSET", "check_qdq", "lint_qdq"]
+__all__ = ["LEAST_CODE", "LEAST_OPSET", "MOST_CODE", "check_qdq", "lint_qdq"]
 
 Array = npt.NDArray[Any]
 
 LEAST_OPSET = 19
 """From here on the scales may be of either float type."""
+LEAST_CODE, MOST_CODE = -64, 63
+"""Weights within this range cannot saturate 16-bit sums of two products."""
 
 _STANDARD = ("", "ai.onnx")
 _WEIGHT_AXIS = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}  # of the output channels, in the second input
@@ -104,6 +110,7 @@ def lint_qdq(source: Path | bytes) -> list[str]:
             findings += [f"{_name(node)}: {text}" for text in _pair_findings(node, graph)]
         elif node.op_type in _WEIGHT_AXIS and len(node.input) > 2 and _is_dequantised(node.input[2], graph):
             findings.append(f"{_name(node)}: its bias is quantised; keep biases in float")
+    findings += [text for node in graph.nodes for text in _range_findings(node, graph)]
     if not any(_runs_in_int8(node, graph) for node in graph.nodes):
         findings.append("no convolution has both inputs quantised; quantise image and weights")
     return findings
@@ -172,6 +179,40 @@ def _scale_findings(node: Any, graph: _Graph) -> Iterator[str]:
     elif wanted != {axis}:
         right = " or ".join(str(item) for item in sorted(item for item in wanted if item is not None))
         yield f"its scales lie along axis {axis}; put them along axis {right}, the output channels"
+
+
+def _range_findings(node: Any, graph: _Graph) -> Iterator[str]:
+    """Weights of one operator that some processors would saturate."""
+    pair = graph.maker.get(node.input[1]) if node.op_type in _WEIGHT_AXIS and len(node.input) > 1 else None
+    if pair is None or pair.op_type != "DequantizeLinear":
+        return
+    codes = _codes(pair, graph)
+    if codes is None or not codes.size:
+        return
+    least, most = int(codes.min()), int(codes.max())
+    if least < LEAST_CODE or most > MOST_CODE:
+        yield (
+            f"{_name(node)}: its weights run from {least} to {most}, which saturates on processors without VNNI; keep "
+            f"them within {LEAST_CODE} to {MOST_CODE}"
+        )
+
+
+def _codes(pair: Any, graph: _Graph) -> Array | None:
+    """The int8 values that a DequantizeLinear reads, also where the file quantises a float constant to them."""
+    codes = graph.constants.get(pair.input[0])
+    if codes is not None:
+        return codes if codes.dtype == np.int8 else None  # another type is another finding
+    maker = graph.maker.get(pair.input[0])
+    value = graph.constants.get(maker.input[0]) if maker is not None and maker.op_type == "QuantizeLinear" else None
+    scale = graph.constants.get(maker.input[1]) if maker is not None and value is not None else None
+    if value is None or scale is None or not (np.isfinite(scale).all() and (scale > 0).all()):
+        return None
+    if scale.size > 1:
+        axis = int(_attribute(maker, "axis", 1)) % max(1, value.ndim)
+        if scale.ndim != 1 or len(scale) != value.shape[axis]:
+            return None
+        scale = scale.reshape([-1 if side == axis else 1 for side in range(value.ndim)])
+    return np.clip(np.rint(value.astype(np.float64) / scale), -128, 127)
 
 
 def _users(node: Any, graph: _Graph) -> list[tuple[Any, int]]:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from usassist.engine.qdq import LEAST_CODE, MOST_CODE
 from usassist.errors import ConfigError
 from usassist.training.recipe import ModelConfig
 
@@ -70,7 +71,7 @@ _BLOCKS: tuple[tuple[int, int, int], ...] = (
 )
 _TAPS = (3, 6, 13, 16)  # the blocks whose outputs feed the pyramid: strides 4, 8, 16, 32
 _STEM_CHANNELS = 32
-_INT8_MOST = 127  # symmetric: -128 is not used
+_INPUT_MOST = 127  # symmetric: -128 is not used
 _REACH_RATE = 0.05  # how fast the running largest size of an input follows
 _MIX_STYLE_AFTER = (3, 6)  # blocks
 _MIX_STYLE_BETA = 0.1
@@ -101,8 +102,9 @@ class ConvNorm(nn.Module):
     """Convolution, batch norm, and an activation (ReLU6 or none).
 
     With ``rounding`` set, input and weights are rounded as INT8 will round them: the input by one scale from a running
-    largest size, the weights by one scale per output channel; the gradient goes through as if nothing had been rounded
-    (Jacob et al., CVPR 2018). A scale per output channel makes folding the norm later change nothing about it.
+    largest size, the weights to 7 bits by one scale per output channel, as ``usassist.engine.qdq`` asks; the gradient
+    goes through as if nothing had been rounded (Jacob et al., CVPR 2018). A scale per output channel makes folding
+    the norm later change nothing about it.
     """
 
     reach: Tensor
@@ -121,14 +123,17 @@ class ConvNorm(nn.Module):
         return functional.relu6(y) if self.act else y
 
     def _rounded(self, x: Tensor) -> Tensor:
-        conv, most = self.conv, _INT8_MOST
+        conv, most = self.conv, _INPUT_MOST
         now = x.detach().abs().amax().float()
         self.reach.copy_(torch.where(self.reach > 0, torch.lerp(self.reach, now, _REACH_RATE), now))
         scale = self.reach.clamp_min(1e-6) / most
         x = torch.fake_quantize_per_tensor_affine(x, scale, torch.zeros((), dtype=torch.int32), -most, most)
-        scales = conv.weight.detach().abs().amax((1, 2, 3)).clamp_min(1e-9) / most
+        weights = conv.weight.detach()
+        scales = torch.maximum(weights.amax((1, 2, 3)) / MOST_CODE, weights.amin((1, 2, 3)) / LEAST_CODE).clamp_min(
+            1e-9
+        )
         zeros = torch.zeros(len(scales), dtype=torch.int32)
-        weight = torch.fake_quantize_per_channel_affine(conv.weight, scales, zeros, 0, -most, most)
+        weight = torch.fake_quantize_per_channel_affine(conv.weight, scales, zeros, 0, LEAST_CODE, MOST_CODE)
         return functional.conv2d(x, weight, conv.bias, conv.stride, conv.padding, groups=conv.groups)
 
 

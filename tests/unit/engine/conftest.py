@@ -159,7 +159,7 @@ def _convolutions(*, quantised: bool) -> onnx.ModelProto:
         kernel = np.zeros((1, 1, 3, 3), np.float32)
         kernel[0, 0, 1, 1] = factor
         if quantised:
-            scale = np.float32(abs(factor) / 127)
+            scale = np.float32(abs(factor) / 63)
             constants += [
                 numpy_helper.from_array(np.rint(kernel / scale).astype(np.int8), f"{name}_q"),
                 numpy_helper.from_array(scale, f"{name}_s"),

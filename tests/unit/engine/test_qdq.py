@@ -28,11 +28,11 @@ def _model() -> onnx.ModelProto:
     constants = {
         "s": np.float32(0.01),
         "z": np.int8(0),
-        "w0": rng.integers(-127, 128, (4, 2, 3, 3)).astype(np.int8),
+        "w0": rng.integers(-64, 64, (4, 2, 3, 3)).astype(np.int8),
         "w0_s": np.linspace(0.01, 0.04, 4, dtype=np.float32),
         "w0_z": np.zeros(4, np.int8),
         "b0": np.ones(4, np.float32),
-        "w1": rng.integers(-127, 128, (4, 3, 2, 2)).astype(np.int8),
+        "w1": rng.integers(-64, 64, (4, 3, 2, 2)).astype(np.int8),
         "w1_s": np.linspace(0.01, 0.03, 3, dtype=np.float32),
         "w1_z": np.zeros(3, np.int8),
         "b1": np.ones(3, np.float32),
@@ -170,6 +170,19 @@ def _channels_of_no_weight(model: onnx.ModelProto) -> None:
     model.graph.node.append(helper.make_node("Relu", ["g"], ["h"], "relu"))
 
 
+def _wide_in_the_file(model: onnx.ModelProto) -> None:
+    _float_weight(model, largest=0.65)
+
+
+def _float_weight(model: onnx.ModelProto, largest: float) -> None:
+    """Let the file quantise the first weight itself; its smallest scale is 0.01."""
+    _set(model, "w0", np.full((4, 2, 3, 3), largest, np.float32))
+    model.graph.node.insert(
+        0, helper.make_node("QuantizeLinear", ["w0", "w0_s", "w0_z"], ["w0_q"], "quantise_w", axis=0)
+    )
+    _node(model, "weight0").input[0] = "w0_q"
+
+
 BROKEN: list[tuple[str, Edit, int, str]] = [
     ("an old operator set", lambda m: setattr(m.opset_import[0], "version", 17), 1, "operator set is 17"),
     ("an unused domain", lambda m: m.opset_import.append(helper.make_opsetid("com.acme", 1)), 1, "strip it"),
@@ -200,6 +213,14 @@ BROKEN: list[tuple[str, Edit, int, str]] = [
     ("a bias of 32 bits", _bias_of_32_bits, 2, "bias0: its values are int32"),
     ("a reader besides", _read_elsewhere, 1, "quantise0: its output is not only read by DequantizeLinear"),
     ("half a pair", _no_pair, 1, "dequantise0: it reads neither a QuantizeLinear nor a constant"),
+    (
+        "weights of 8 bits",
+        lambda m: _set(m, "w0", np.full((4, 2, 3, 3), 64, np.int8)),
+        1,
+        "conv: its weights run from 64",
+    ),
+    ("the least of 8 bits", lambda m: _set(m, "w1", np.full((4, 3, 2, 2), -65, np.int8)), 1, "from -65 to -65"),
+    ("weights of 8 bits that are quantised in the file", _wide_in_the_file, 1, "keep them within -64 to 63"),
     ("two scales in a pair", _other_scale, 1, "quantise0: the DequantizeLinear behind it has another scale"),
 ]
 
@@ -230,14 +251,10 @@ def test_a_graph_in_float_is_found_out() -> None:
 
 def test_weights_that_are_quantised_in_the_file_and_constants_that_are_nodes_are_clean() -> None:
     model = _model()
-    rng = np.random.default_rng(6)
-    _set(model, "w0", rng.normal(size=(4, 2, 3, 3)).astype(np.float32))
-    quantise = helper.make_node("QuantizeLinear", ["w0", "w0_s", "w0_z"], ["w0_q"], "quantise_w", axis=0)
     constant = helper.make_node("Constant", [], ["z"], "zero", value=numpy_helper.from_array(np.asarray(np.int8(0))))
     model.graph.initializer.remove(next(item for item in model.graph.initializer if item.name == "z"))
-    model.graph.node.insert(0, quantise)
+    _float_weight(model, largest=0.63)
     model.graph.node.insert(0, constant)
-    _node(model, "weight0").input[0] = "w0_q"
     assert _lint(model) == []
 
 

@@ -190,8 +190,10 @@ def test_rounded_values_differ_from_the_exact_ones_by_what_int8_allows():
         rounded = layer(image)
     assert 0 < float((rounded - exact).abs().max()) < 0.02 * float(exact.abs().max())
     weight = layer.conv.weight.detach()
-    layer.conv.weight.data = torch.round(weight / weight.abs().amax((1, 2, 3), True) * 127)
-    with torch.no_grad():  # whole numbers of steps are not rounded any more
+    steps = torch.maximum(weight.amax((1, 2, 3), True) / 63, weight.amin((1, 2, 3), True) / -64)
+    layer.conv.weight.data = torch.round(weight / steps)
+    assert float(layer.conv.weight.data.min()) == -64 or float(layer.conv.weight.data.max()) == 63
+    with torch.no_grad():  # whole numbers of steps, 7 bits of them, are not rounded any more
         again = layer(torch.round(image / image.max() * 127) / 127 * image.max())
         layer.rounding = False
         exact = layer(torch.round(image / image.max() * 127) / 127 * image.max())
