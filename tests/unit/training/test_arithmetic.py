@@ -9,10 +9,9 @@ torch = pytest.importorskip("torch", reason="training needs the extra `train`: p
 
 from tests.unit.training.test_train import tiny_data, tiny_recipe  # noqa: E402
 from usassist.errors import ConfigError  # noqa: E402
-from usassist.training import arithmetic  # noqa: E402
-from usassist.training import train as train_module  # noqa: E402
 from usassist.training.arithmetic import StepTimes, choose_arithmetic, time_steps  # noqa: E402
 from usassist.training.checkpoint import load_trained  # noqa: E402
+from usassist.training.loss import detect_segment_loss  # noqa: E402
 from usassist.training.train import train  # noqa: E402
 
 EMULATED = StepTimes(fp32_ms=5.0, bf16_ms=75.0)
@@ -64,15 +63,14 @@ def test_both_are_timed_and_the_random_numbers_of_the_run_stay_as_they_are() -> 
 
 @pytest.mark.parametrize("times", [EMULATED, FAST])
 def test_a_run_trains_in_what_was_chosen_and_says_so(times: StepTimes, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(arithmetic, "time_steps", lambda: times)
+    monkeypatch.setattr("usassist.training.arithmetic.time_steps", lambda: times)
     seen = []
-    loss = train_module.detect_segment_loss
 
     def watched(raw, *rest):
         seen.append(raw.mask.dtype if hasattr(raw, "mask") else raw[0].dtype)
-        return loss(raw, *rest)
+        return detect_segment_loss(raw, *rest)
 
-    monkeypatch.setattr(train_module, "detect_segment_loss", watched)
+    monkeypatch.setattr("usassist.training.train.detect_segment_loss", watched)
     train(tiny_recipe(precision="auto"), tiny_data(), tmp_path)
     assert set(seen) == {torch.bfloat16 if times is FAST else torch.float32}
     (entry,) = load_trained(tmp_path)[1].arithmetic
