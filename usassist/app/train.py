@@ -30,6 +30,10 @@ def train(
     start: Annotated[
         list[Path] | None, typer.Option(help="Folder of another run to start from; of several, from their mean.")
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="auto, bf16 or fp32 (default: as the recipe says; auto measures which is faster)."),
+    ] = None,
     epochs: Annotated[
         float | None, typer.Option(min=0.01, help="Stop after so many passes through the frames with nodules.")
     ] = None,
@@ -47,6 +51,8 @@ def train(
         raise ConfigError(f"{error.name} is not installed; install it with: pip install 'usassist[train]'") from error
 
     plan = load_recipe(recipe)
+    if precision is not None:
+        plan = dataclasses.replace(plan, optim=dataclasses.replace(plan.optim, precision=precision))
     folder = out or Path("out", "train", recipe.stem)
     console = Console(stderr=True)
     handler = RichHandler(console=console, show_path=False)

@@ -36,6 +36,7 @@ class Progress:
     share : of the budget, 0 to 1
     loss : running mean of the loss's parts
     history : one entry per epoch with the losses, and one per validation
+    arithmetic : one entry per start of the run: from which step on, in which precision, and what was measured
     """
 
     step: int = 0
@@ -43,6 +44,7 @@ class Progress:
     share: float = 0.0
     loss: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+    arithmetic: list[dict[str, Any]] = field(default_factory=list)
 
 
 class WeightAverage:
@@ -124,6 +126,7 @@ def write_manifest(path: Path, recipe: Recipe, progress: Progress, facts: dict[s
         "steps": progress.step,
         "images_seen": progress.step * recipe.data.batch_size,
         "elapsed_s": round(progress.elapsed_s, 1),
+        "arithmetic": progress.arithmetic,
         "history": progress.history,
         **facts,
     }
@@ -166,9 +169,15 @@ def resume(
     if not path.is_file():
         return Progress()
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    if state["recipe"] != recipe.as_dict():
+    if _lasting(state["recipe"]) != _lasting(recipe.as_dict()):
         raise ConfigError(f"the checkpoint in {out_dir} was made with another recipe; choose another --out")
     net.load_state_dict(state["net"])
     mean.net.load_state_dict(state["mean"])
     optimizer.load_state_dict(state["optimizer"])
     return Progress(**state["progress"])
+
+
+def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe without the precision, which may change from one start of a run to the next."""
+    optim = {name: value for name, value in recipe["optim"].items() if name not in ("precision", "bf16")}
+    return {**recipe, "optim": optim}

@@ -164,7 +164,8 @@ class OptimConfig:
     coarse_height_px, coarse_width_px : that smaller size, multiples of 32
     rounding_share : share of the budget, at its end, in which values are rounded as INT8 will round them
     clip_norm : largest norm of the gradient
-    bf16 : run the network's forward and backward pass in bfloat16 where PyTorch thinks that safe
+    precision : of the network's forward and backward pass: ``bf16`` (where PyTorch thinks that safe), ``fp32``, or
+        ``auto`` for bfloat16 where it is measured to be faster
     threads : of PyTorch
     checkpoint_every_steps, validate_every_steps : 0 = only at the end
     """
@@ -182,7 +183,7 @@ class OptimConfig:
     coarse_width_px: int = 288
     rounding_share: float = 0.0
     clip_norm: float = 5.0
-    bf16: bool = True
+    precision: str = "auto"
     threads: int = 2
     checkpoint_every_steps: int = 200
     validate_every_steps: int = 200
@@ -192,6 +193,7 @@ class OptimConfig:
         _need(self.steps >= 1 and self.wall_clock_min > 0, "optim.steps and optim.wall_clock_min must be positive")
         _need(0.0 <= self.coarse_share <= 1.0, "optim.coarse_share must lie in 0 to 1")
         _need(0.0 <= self.rounding_share <= 1.0, "optim.rounding_share must lie in 0 to 1")
+        _need(self.precision in ("auto", "bf16", "fp32"), "optim.precision must be auto, bf16 or fp32")
         _need(
             self.coarse_height_px % 32 == 0 and self.coarse_width_px % 32 == 0,
             "optim.coarse_height_px and coarse_width_px must be multiples of 32",

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from usassist.errors import ConfigError
 from usassist.frames import letterbox
+from usassist.training.arithmetic import Arithmetic, choose_arithmetic
 from usassist.training.augment import Augmenter
 from usassist.training.batches import BatchMaker, Prefetcher
 from usassist.training.checkpoint import Progress, WeightAverage, load_trained, resume, save
@@ -77,6 +78,7 @@ def train(
     optim = recipe.optim
     torch.set_num_threads(optim.threads)
     cv2.setNumThreads(1)
+    arithmetic = choose_arithmetic(optim.precision, optim.threads)
     torch.manual_seed(recipe.seed)
     maker = BatchMaker(recipe, data.augmenter, data.nodule, data.gland, data.phantom, data.other)
     net = _started(recipe, start_dirs) if start_dirs else _fresh(recipe, data, maker)
@@ -84,6 +86,7 @@ def train(
     mean = WeightAverage(net, optim.average_decay)
     optimizer = _optimizer(net, recipe)
     progress = resume(out_dir, recipe, net, mean, optimizer)
+    progress.arithmetic.append({"from_step": progress.step, **arithmetic.as_dict()})
     started_s = time.monotonic() - progress.elapsed_s
 
     def share_now() -> float:
@@ -97,7 +100,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * _schedule(share, optim.warmup_share)
             try:
-                parts = _step(net, batches.get(), optimizer, recipe)
+                parts = _step(net, batches.get(), optimizer, recipe, arithmetic)
             except KeyboardInterrupt:
                 save(out_dir, recipe, net, mean, optimizer, progress)
                 logger.info("stopped after %d steps; the same command goes on from there", progress.step)
@@ -202,9 +205,11 @@ def _schedule(share: float, warmup_share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (share - warmup_share) / max(1e-9, 1 - warmup_share))))
 
 
-def _step(net: DetectSegmentNet, batch: Batch, optimizer: torch.optim.Optimizer, recipe: Recipe) -> LossParts:
+def _step(
+    net: DetectSegmentNet, batch: Batch, optimizer: torch.optim.Optimizer, recipe: Recipe, arithmetic: Arithmetic
+) -> LossParts:
     image = batch.image.contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.optim.bf16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=arithmetic.is_bf16):
         raw = net(image)
     parts = detect_segment_loss(raw, batch, recipe.model.gland_weight)
     optimizer.zero_grad(set_to_none=True)

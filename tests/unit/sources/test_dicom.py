@@ -18,6 +18,7 @@ from PIL import Image
 from pydicom import Dataset, FileMetaDataset, uid
 from pydicom import Sequence as Items
 from pydicom.encaps import encapsulate
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.encoders import RLELosslessEncoder
 
 from usassist.calibrate import Geometry
@@ -96,6 +97,10 @@ def open_dicom(path: Path, **options: Any) -> DicomSource:
     source = open_source(str(path), session_id="s", **{"fast": True, "crop": "none", **options})
     assert isinstance(source, DicomSource)
     return source
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def assert_plays(path: Path, images: Sequence[UInt8Array], slack: int = 0) -> None:
@@ -294,17 +299,52 @@ def test_colours_of_a_jpeg_follow_its_mark_whatever_the_header_says(stated: str,
     assert_plays(path, images, slack=8)
 
 
-@pytest.mark.parametrize(("stated", "is_rgb"), [("YBR_FULL_422", False), ("RGB", True)])
-def test_colours_of_a_jpeg_without_mark_follow_the_header(stated: str, is_rgb: bool, tmp_path: Path) -> None:
+def with_ids(data: bytes, ids: bytes) -> bytes:
+    """The code stream with other ids of its three components, in the frame and in the scan."""
+    out = bytearray(data)
+    frame, scan = data.index(b"\xff\xc0"), data.index(b"\xff\xda")
+    out[frame + 10 : frame + 19 : 3] = ids
+    out[scan + 5 : scan + 11 : 2] = ids
+    return bytes(out)
+
+
+@pytest.mark.parametrize("stated", ["YBR_FULL_422", "YBR_FULL", "RGB", "YBR_ICT"])
+@pytest.mark.parametrize(
+    ("ids", "is_rgb"), [(b"\1\2\3", False), (b"RGB", True), (b"rgb", True), (b"\0\1\2", None), (b"\x07\x08\x09", None)]
+)
+def test_colours_of_a_jpeg_without_mark_follow_its_components_and_then_the_header(
+    ids: bytes, is_rgb: bool | None, stated: str, tmp_path: Path
+) -> None:
     (image,) = noise(1, 3)
     path = write(
         tmp_path / "a.dcm",
-        [without_mark(jpeg(image))],
+        [with_ids(without_mark(jpeg(image)), ids)],
         syntax=uid.JPEGBaseline8Bit,
         samples=3,
         PhotometricInterpretation=stated,
     )
+    if is_rgb is None:
+        is_rgb = stated == "RGB"
     assert_plays(path, [to_ybr(image) if is_rgb else image], slack=8)
+
+
+def patches() -> UInt8Array:
+    """Red, green and blue beside grey."""
+    image = np.full((*HW, 3), 90, np.uint8)
+    image[:, 0:8], image[:, 8:16], image[:, 16:24] = (220, 30, 20), (20, 200, 30), (30, 20, 220)
+    return image
+
+
+@pytest.mark.parametrize("sampling", ["422", "420", "440"])
+def test_subsampled_colours_of_a_jpeg_without_mark_are_never_rgb(sampling: str, tmp_path: Path) -> None:
+    image = patches()
+    factor = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}")
+    data = coded(".jpg", image, cv2.IMWRITE_JPEG_QUALITY, 100, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor)
+    bare = with_ids(without_mark(data), b"\0\1\2")
+    path = write(tmp_path / "a.dcm", [bare], syntax=uid.JPEGBaseline8Bit, samples=3)
+    (frame,) = play(path)
+    inner = [frame.image[10, column].astype(int) for column in (4, 12, 20, 28)]
+    np.testing.assert_allclose(inner, [image[10, column] for column in (4, 12, 20, 28)], atol=10)
 
 
 @pytest.mark.parametrize(("transform", "is_ybr"), [(0, False), (1, True)])
@@ -384,7 +424,6 @@ def with_table(frames: Sequence[bytes], parts: Sequence[bytes]) -> bytes:
 @pytest.mark.parametrize(
     ("syntax", "message"),
     [
-        (uid.JPEGLSLossless, r"transfer syntax JPEG-LS.*gdcmconv --raw"),
         (uid.HTJ2K, r"transfer syntax High-Throughput JPEG 2000.*gdcmconv --raw"),
         (uid.MPEG4HP41, r"holds a video stream \(MPEG-4.*dcmdump \+W"),
         (uid.HEVCMP51, r"holds a video stream \(HEVC.*dcmdump \+W"),
@@ -404,6 +443,35 @@ def test_other_transfer_syntaxes_are_named_with_what_converts_them(
     path.write_bytes(data[:140] + group_length.to_bytes(4, "little") + data[144:])
     with pytest.raises(SourceFormatError, match=r"a\.dcm .*" + message):
         play(path)
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEGLSLossless, uid.JPEG2000])
+def test_missing_decoder_is_named_with_what_installs_it(
+    syntax: uid.UID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(get_decoder(syntax), "_available", {})
+    path = write(tmp_path / "a.dcm", [b"\xff\xd8\xff\xf7"], syntax=syntax)
+    wanted = r"pyjpegls is missing here; install it with: pip install 'usassist\[jpegls\]'"
+    if syntax == uid.JPEG2000:
+        wanted = r"a Pillow with OpenJPEG is missing here; install it with: pip install --force-reinstall pillow"
+    with pytest.raises(SourceFormatError, match=rf"a\.dcm has the transfer syntax JPEG.*{wanted}, or convert .*--raw"):
+        play(path)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_ls_gives_the_very_pixels(channels: int, tmp_path: Path) -> None:
+    jpeg_ls = pytest.importorskip("jpeg_ls", reason="pyjpegls is not installed; pip install 'usassist[jpegls]'")
+    images = noise(3, channels)
+    codes = [bytes(jpeg_ls.encode_array(image)) for image in images]
+    path = write(
+        tmp_path / "a.dcm",
+        codes,
+        syntax=uid.JPEGLSLossless,
+        samples=channels,
+        fragments=[part for code in codes for part in thirds(code)],
+        NumberOfFrames=1,
+    )
+    assert_plays(path, images)
 
 
 def test_deflated_file_is_named_with_what_converts_it(tmp_path: Path) -> None:
@@ -445,6 +513,41 @@ def test_acquired_times_win_over_rates_for_display(
     path = write(tmp_path / "a.dcm", noise(4), **values)
     assert due_ms(path) == due
     assert open_dicom(path).info.rate_hz == (None if rate_hz is None else pytest.approx(rate_hz))
+
+
+@pytest.mark.parametrize(
+    ("values", "lines"),
+    [
+        ({"FrameTime": 40, "CineRate": 24, "RecommendedDisplayFrameRate": 26}, []),
+        ({}, ["no tag says when its frames are due, so they are played at 25 Hz"]),
+        (
+            {"FrameTimeVector": [0, 20, 50], "FrameTime": 50},
+            ["FrameTimeVector cannot be true for 4 frames and is passed over"],
+        ),
+        (
+            {"FrameTime": 0, "CineRate": 1e6},
+            [
+                "CineRate cannot be true for 4 frames and is passed over",
+                "FrameTime cannot be true for 4 frames and is passed over",
+                "no tag says when its frames are due, so they are played at 25 Hz",
+            ],
+        ),
+        (
+            {"FrameTime": 50, "CineRate": 60, "RecommendedDisplayFrameRate": 20},
+            ["FrameTime says 20 Hz and is followed, though others say CineRate 60 Hz"],
+        ),
+    ],
+)
+def test_missing_and_contradictory_times_are_told(
+    values: dict[str, Any], lines: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_dicom(write(tmp_path / "a.dcm", noise(4), **values))
+    assert told(caplog) == [f"DICOM: {line}" for line in lines]
+
+
+def test_times_of_each_frame_fit_the_frames_that_are_there(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", noise(4), NumberOfFrames=1, FrameTimeVector=[0, 20, 50, 30], FrameTime=99)
+    assert due_ms(path) == [0, 20, 70, 100]
 
 
 def test_time_that_is_no_number_is_passed_over(tmp_path: Path) -> None:
@@ -686,8 +789,6 @@ def test_missing_empty_and_foreign_files_are_named(tmp_path: Path) -> None:
         ({"PixelData": None}, r"holds no pixel data, or breaks off before them; export"),
         ({"Rows": 0}, r"says that its picture has 32 x 0 px; export"),
         ({"Columns": None}, r"does not state Columns as a number; export"),
-        ({"NumberOfFrames": 0}, r"says that it holds 0 frames; export"),
-        ({"NumberOfFrames": -3}, r"says that it holds -3 frames; export"),
         ({"PhotometricInterpretation": "CMYK"}, r"has photometric interpretation CMYK, which is not played here; exp"),
         ({"PhotometricInterpretation": "RGB"}, r"has 1 samples per pixel for RGB, which is not played"),
         ({"PixelRepresentation": 1}, r"has samples with a sign, which is not played"),
@@ -735,22 +836,209 @@ def test_file_cut_inside_its_first_frame_is_refused(tmp_path: Path) -> None:
         play(path)
 
 
-@pytest.mark.parametrize("syntax", [EXPLICIT, uid.RLELossless])
-def test_more_frames_than_the_header_says_are_reported_and_left_out(
-    syntax: uid.UID, tmp_path: Path, caplog: pytest.LogCaptureFixture
+CODES = {
+    uid.JPEGBaseline8Bit: lambda image: jpeg(image),
+    uid.JPEG2000Lossless: lambda image: j2k(image),
+    uid.RLELossless: lambda image: rle(image),
+    EXPLICIT: np.ndarray.tobytes,
+}
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("claimed", [None, 0, -3, 1, 2, 5, 9])
+@pytest.mark.parametrize("syntax", list(CODES))
+def test_bytes_say_how_many_frames_there_are(
+    syntax: uid.UID, claimed: int | None, parts: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    images = noise(5)
-    data = [rle(image) if syntax.is_encapsulated else image.tobytes() for image in images]
-    path = write(tmp_path / "a.dcm", data, syntax=syntax, NumberOfFrames=3)
+    if parts > 1 and not syntax.is_encapsulated:
+        return
+    images = [np.sort(image, axis=1) for image in noise(5)]
+    codes = [CODES[syntax](image) for image in images]
+    fragments = [part for code in codes for part in thirds(code)] if parts == 3 else None
+    path = write(tmp_path / "a.dcm", codes, syntax=syntax, fragments=fragments, FrameTime=20, NumberOfFrames=claimed)
     with caplog.at_level(logging.WARNING):
-        assert_plays(path, images[:3])
-    assert any("the header says 3 frames, there are 5" in record.message for record in caplog.records)
+        assert_plays(path, images, slack=4 if syntax == uid.JPEGBaseline8Bit else 0)
+    lines = told(caplog)
+    assert open_dicom(path).info.frame_count == 5
+    expected = {
+        5: [],
+        None: ["DICOM: the header does not say how many frames there are; the file holds 5, and these are played"],
+    }
+    frames = "1 frame" if claimed == 1 else f"{claimed} frames"
+    other = [f"DICOM: the header says {frames}, but the file holds 5, and these are played"]
+    if claimed is not None and claimed < 1:
+        other = ["DICOM: NumberOfFrames is no number from 1 on, and is passed over", *expected[None]]
+    assert lines == expected.get(claimed, other)
 
 
-def test_fewer_frames_than_the_header_says_are_reported(tmp_path: Path) -> None:
-    frames, message = frames_until_error(write(tmp_path / "a.dcm", noise(3), NumberOfFrames=5))
-    assert len(frames) == 3
-    assert "broke off after 3 of 5 frames" in message
+def thirds(code: bytes) -> list[bytes]:
+    """The code in three parts of an even length each; none of them hides the mark at its beginning."""
+    step = max(66, len(code) // 3 // 2 * 2)
+    return [code[:step], code[step : 2 * step], code[2 * step :]]
+
+
+def test_single_frame_in_several_fragments_is_one_frame(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for syntax in (uid.JPEGBaseline8Bit, uid.JPEG2000Lossless, uid.RLELossless):
+        (image,) = noise(1)
+        code = CODES[syntax](image)
+        for claimed in (None, 1):
+            path = write(tmp_path / "a.dcm", [code], syntax=syntax, fragments=thirds(code), NumberOfFrames=claimed)
+            assert_plays(path, [image], slack=4 if syntax == uid.JPEGBaseline8Bit else 0)
+    assert told(caplog) == []
+
+
+@pytest.mark.parametrize("kind", ["right", "zeros", "of one", "past the end", "not on a fragment", "falling", "odd"])
+@pytest.mark.parametrize("extended", [False, True])
+@pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.RLELossless])
+def test_wrong_table_of_offsets_does_no_harm(syntax: uid.UID, extended: bool, kind: str, tmp_path: Path) -> None:
+    images = noise(4)
+    codes = [CODES[syntax](image) for image in images]
+    parts = [thirds(code) for code in codes]
+    right = np.cumsum([0] + [sum(8 + len(part) + len(part) % 2 for part in frame) for frame in parts[:-1]]).tolist()
+    offsets = {
+        "right": right,
+        "zeros": [0] * 4,
+        "of one": [0],
+        "past the end": [0, 10**6, 2 * 10**6, 3 * 10**6],
+        "not on a fragment": [offset + 2 * (offset > 0) for offset in right],
+        "falling": right[::-1],
+        "odd": right,
+    }[kind]
+    table = b"".join(offset.to_bytes(8 if extended else 4, "little") for offset in offsets)
+    table += b"\0\0" if kind == "odd" else b""
+    data = encapsulate([part for frame in parts for part in frame], has_bot=False)
+    values: dict[str, Any] = {"ExtendedOffsetTable": table} if extended else {}
+    if not extended:
+        data = data[:4] + len(table).to_bytes(4, "little") + table + data[8:]
+    path = write(tmp_path / "a.dcm", codes, syntax=syntax, PixelData=data, FrameTime=20, **values)
+    assert_plays(path, images, slack=4 if syntax == uid.JPEGBaseline8Bit else 0)
+
+
+def test_table_of_offsets_tells_frames_whose_beginnings_are_damaged(tmp_path: Path) -> None:
+    images = noise(4)
+    codes = [rle(image) for image in images]
+    codes[0], codes[2] = b"\7" + codes[0][1:], b"\7" + codes[2][1:]
+    parts = [part for code in codes for part in thirds(code)]
+    path = write(tmp_path / "a.dcm", codes, syntax=uid.RLELossless, PixelData=with_table(codes, parts), FrameTime=10)
+    with open_dicom(path, fast=False, clock=FakeClock()) as source:
+        given = list(source.frames())
+    assert source.decode_errors == 2
+    assert [frame.t_capture_ns / 1e6 for frame in given] == [0, 20]  # the second and the fourth
+    np.testing.assert_array_equal(given[1].image, images[3])
+
+
+def test_odd_lengths_are_read_with_and_without_their_padding(tmp_path: Path) -> None:
+    images = noise(3)
+    codes = [code + b"\0" * (1 - len(code) % 2) for code in map(jpeg, images)]  # each of an odd length
+    assert all(len(code) % 2 for code in codes)
+    for pad in (b"", b"\0"):
+        data = b"\xfe\xff\x00\xe0" + bytes(4)  # an empty table of offsets
+        for code in codes:
+            data += b"\xfe\xff\x00\xe0" + len(code).to_bytes(4, "little") + code + pad
+        path = write(tmp_path / "a.dcm", codes, syntax=uid.JPEGBaseline8Bit, PixelData=data + bytes(len(data) % 2))
+        assert_plays(path, images, slack=4)
+    (tmp_path / "b.dcm").write_bytes(path.read_bytes()[:-1])
+    assert len(play(tmp_path / "b.dcm")) == 3
+
+
+@pytest.mark.parametrize("claimed", [None, 2, 4])
+def test_pixels_that_are_no_whole_number_of_frames(
+    claimed: int | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = noise(3)
+    data = b"".join(map(np.ndarray.tobytes, images)) + bytes(100)
+    path = write(tmp_path / "a.dcm", images, PixelData=data, NumberOfFrames=claimed, FrameTime=20)
+    frames, message = frames_until_error(path)
+    if claimed == 4:
+        assert (len(frames), message) == (3, "a.dcm broke off after 3 of 4 frames; copy or export the file again")
+    else:
+        assert (len(frames), message) == (claimed or 3, "")
+        left = len(data) - (claimed or 3) * HW[0] * HW[1]
+        assert any(f"{left} bytes behind the last frame are no whole frame" in line for line in told(caplog))
+
+
+def test_colour_that_is_said_to_be_halved_and_is_not_is_read_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = noise(2, 3)
+    ybr = [to_ybr(image) for image in images]
+    path = write(tmp_path / "a.dcm", ybr, samples=3, PhotometricInterpretation="YBR_FULL_422", FrameTime=20)
+    assert_plays(path, images, slack=2)
+    assert told(caplog) == [
+        "DICOM: the pixels are said to be YBR_FULL_422, but none share their colour; they are read so"
+    ]
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.JPEG2000Lossless, uid.RLELossless])
+def test_frame_of_which_a_part_is_missing_is_not_shown(syntax: uid.UID, tmp_path: Path) -> None:
+    images = noise(3)
+    codes = [CODES[syntax](image) for image in images]
+    parts = [part for code in codes for part in thirds(code)]
+    path = write(tmp_path / "a.dcm", codes, syntax=syntax, fragments=parts, NumberOfFrames=1)
+    data = path.read_bytes()
+    for cut in (9, 40, len(codes[2]) // 2):
+        path.write_bytes(data[: len(data) - cut])
+        frames, message = frames_until_error(path)
+        assert (len(frames), message) == (2, "a.dcm broke off after 2 frames; copy or export the file again")
+
+
+# Files that are not as PS3.10 wants them
+
+
+def stripped(path: Path, *, keep_meta: bool) -> bytes:
+    """The file without its preamble, and without its meta header."""
+    data = path.read_bytes()
+    meta_bytes = 12 + int.from_bytes(data[140:144], "little")
+    return data[132:] if keep_meta else data[132 + meta_bytes :]
+
+
+@pytest.mark.parametrize("keep_meta", [True, False])
+@pytest.mark.parametrize("syntax", [*CODES, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian])
+def test_file_without_preamble_or_meta_header_is_read_and_told_of(
+    syntax: uid.UID, keep_meta: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = noise(2)
+    code = CODES.get(syntax, np.ndarray.tobytes)
+    path = write(tmp_path / "a.dcm", [code(image) for image in images], syntax=syntax, FrameTime=20)
+    path.write_bytes(stripped(path, keep_meta=keep_meta))
+    assert_plays(path, images, slack=4 if syntax == uid.JPEGBaseline8Bit else 0)
+    (line,) = told(caplog)
+    missing = "preamble" if keep_meta else "preamble and no meta header"
+    assert line.startswith(f"DICOM: the file has no {missing}, and is read as ")
+    assert line.endswith("mend it with: dcmconv FILE OUT.dcm")
+
+
+def test_meta_header_without_transfer_syntax_is_read_and_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = noise(2, 3)
+    codes = [lossless_jpeg(image) for image in images]
+    path = write(tmp_path / "a.dcm", codes, syntax=uid.JPEGLosslessSV1, samples=3, FrameTime=20)
+    data = path.read_bytes()
+    at = data.index(b"\x02\x00\x10\x00UI")
+    end = at + 8 + int.from_bytes(data[at + 6 : at + 8], "little")
+    group_length = int.from_bytes(data[140:144], "little") - (end - at)
+    path.write_bytes(data[:140] + group_length.to_bytes(4, "little") + data[144:at] + data[end:])
+    assert_plays(path, images)
+    assert any("has no transfer syntax, and is read as JPEG Lossless" in line for line in told(caplog))
+
+
+def test_pixels_of_no_known_coding_without_transfer_syntax_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", [b"\7" * 300] * 2, syntax=uid.RLELossless)
+    path.write_bytes(stripped(path, keep_meta=False))
+    with pytest.raises(
+        SourceFormatError, match=r"a\.dcm states no transfer syntax, and its pixels are of no known cod"
+    ):
+        play(path)
+
+
+def test_explicit_data_set_that_is_said_to_be_implicit_is_read(tmp_path: Path) -> None:
+    images = noise(2)
+    path = write(tmp_path / "a.dcm", images)
+    data = path.read_bytes()
+    at = data.index(b"1.2.840.10008.1.2.1\0")
+    path.write_bytes(data[:at] + b"1.2.840.10008.1.2\0\0\0" + data[at + 20 :])
+    assert_plays(path, images)
 
 
 def test_damaged_frames_are_left_out_counted_and_keep_their_time(

@@ -39,7 +39,7 @@ def two_threads():
 
 
 def tiny_recipe(**optim):
-    wanted = {"steps": 2, "wall_clock_min": 5.0, "coarse_share": 0.0, "bf16": False, **optim}
+    wanted = {"steps": 2, "wall_clock_min": 5.0, "coarse_share": 0.0, "precision": "fp32", **optim}
     return Recipe(
         version="0.0.1",
         height_px=SIZE_HW_PX[0],

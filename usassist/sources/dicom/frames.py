@@ -1,48 +1,103 @@
 """Where the frames of a DICOM file lie in it, so that they can be read one at a time.
 
 Only the places are kept, a few numbers a frame; the pixels stay in the file.
+
+The bytes say how many frames there are, for headers are often wrong about it: NumberOfFrames is optional, writers that
+compress a file leave a 1 or the old number in it, and tables of offsets are left empty or unchanged. A compressed
+frame begins with the mark of its code stream (JPEG: SOI, JPEG 2000: SOC, run lengths: their table of segments,
+PS3.5 annex G) and, but for run lengths, ends with FF D9, which coded data never holds. A table of offsets (PS3.5 A.4,
+basic or extended) and one fragment a frame (A.4, where there is no table) decide where the bytes do not, and where
+they agree with the header about more frames than the marks show: then the beginning of a frame is damaged.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from typing import BinaryIO
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import BinaryIO, Literal
 
 from usassist.sources.dicom.header import DicomHeader
-from usassist.sources.dicom.syntax import JPEG_2000_SYNTAXES, JPEG_SYNTAXES
+from usassist.sources.dicom.syntax import JPEG_2000_SYNTAXES, JPEG_LS_SYNTAXES, JPEG_SYNTAXES
 
-__all__ = ["Span", "frame_spans", "read_span"]
+__all__ = ["FramePlaces", "Span", "find_frames", "read_span"]
 
 Span = tuple[int, int]  # where it begins in the file and how many bytes it has
 
-_ITEM = (0xFFFE, 0xE000)
-_STARTS = {**dict.fromkeys(JPEG_SYNTAXES, b"\xff\xd8"), **dict.fromkeys(JPEG_2000_SYNTAXES, b"\xff\x4f\xff\x51")}
+_ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
+_JPEG_STARTS = (b"\xff\xd8\xff",)
+_JPEG_2000_STARTS = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")  # the second where a JP2 file was put in whole
+_STARTS: dict[str, tuple[bytes, ...]] = {
+    **dict.fromkeys(JPEG_SYNTAXES | JPEG_LS_SYNTAXES, _JPEG_STARTS),
+    **dict.fromkeys(JPEG_2000_SYNTAXES, _JPEG_2000_STARTS),
+}
+_END = b"\xff\xd9"
+_HEAD_BYTES, _TAIL_BYTES = 64, 16
+_RUN_LENGTH_HEAD = struct.Struct("<16L")
 
 
-def frame_spans(header: DicomHeader, file: BinaryIO) -> list[tuple[Span, ...]]:
-    """The places of the frames that the file holds whole, in order.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FramePlaces:
+    """The frames that a file holds whole, in order.
+
+    Attributes
+    ----------
+    spans : the parts of each frame
+    is_cut : True where the file breaks off inside its pixels
+    left_over_bytes : uncompressed pixels behind the last frame that are not another whole one
+    """
+
+    spans: list[tuple[Span, ...]]
+    is_cut: bool
+    left_over_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Items:
+    """The items of encapsulated pixel data.
+
+    Attributes
+    ----------
+    table : place of the basic table of offsets
+    fragments : places of the others, as far as they are there whole
+    end : how they end: with their delimiter, inside an item, or with something else
+    cut : place of what there is of the item that is not whole
+    """
+
+    table: Span
+    fragments: list[Span]
+    end: Literal["delimiter", "inside", "other"]
+    cut: Span = (0, 0)
+
+
+def find_frames(header: DicomHeader, file: BinaryIO) -> FramePlaces:
+    """The places of the frames.
 
     Parameters
     ----------
     header : of this file
     file : open for reading; its position changes
-
-    Returns
-    -------
-    frames : the parts of each frame; fewer than the header claims where the file breaks off, more where it holds more
     """
     size = file.seek(0, os.SEEK_END)
     if header.pixel_length is not None:
-        length = header.frame_bytes
-        held = max(0, min(header.pixel_length, size - header.pixel_start)) // length
-        return [((header.pixel_start + index * length, length),) for index in range(held)]
-    table, *fragments = _items(header, file, size) or [(header.pixel_start, 0)]
-    if not fragments or len(fragments) == header.frame_count:
-        return [(fragment,) for fragment in fragments]
-    starts = _starts(header, file, table, fragments)
-    ends = [*starts[1:], len(fragments)]
-    return [tuple(fragments[start:end]) for start, end in zip(starts, ends, strict=True)]
+        return _uncompressed(header, header.pixel_length, size)
+    items = _items(header.pixel_start, file, size)
+    claimed = header.claimed_frames
+    if not items.fragments:
+        return FramePlaces(spans=[], is_cut=True)
+    begins = _begins(header, file, items.fragments)
+    starts = _starts(header, file, items, begins)
+    if items.end == "inside" and not (
+        _is_start(header, read_span(file, (items.cut,)))
+        or (_has_end(header) and _is_end(file, items.fragments[-1]))
+        or all(begins)  # one fragment a frame
+    ):
+        items.fragments[starts.pop() :] = []  # the last frame goes on in what is missing
+    ends = [*starts[1:], len(items.fragments)]
+    spans = [tuple(items.fragments[start:end]) for start, end in zip(starts, ends, strict=False)]
+    is_short = claimed is not None and len(spans) < claimed
+    return FramePlaces(spans=spans, is_cut=items.end == "inside" or (items.end == "other" and is_short))
 
 
 def read_span(file: BinaryIO, parts: tuple[Span, ...]) -> bytes:
@@ -54,34 +109,107 @@ def read_span(file: BinaryIO, parts: tuple[Span, ...]) -> bytes:
     return b"".join(pieces)
 
 
-def _items(header: DicomHeader, file: BinaryIO, size: int) -> list[Span]:
-    """The items of encapsulated pixel data that are there whole, of which the first is the table of offsets."""
+def _uncompressed(header: DicomHeader, pixel_length: int, size: int) -> FramePlaces:
+    """Frames one behind the other; a pixel element that is no whole number of frames leaves the header's number."""
+    length, claimed = header.frame_bytes, header.claimed_frames
+    stated, rest = divmod(pixel_length, length)
+    count = max(0, min(pixel_length, size - header.pixel_start)) // length
+    is_cut = count < stated
+    if rest > 1 and claimed is not None:  # one byte makes the length even
+        is_cut |= count < claimed
+        count = min(count, claimed)
+    spans: list[tuple[Span, ...]] = [((header.pixel_start + index * length, length),) for index in range(count)]
+    left_over_bytes = pixel_length - count * length
+    return FramePlaces(
+        spans=spans, is_cut=is_cut, left_over_bytes=0 if is_cut or left_over_bytes <= 1 else left_over_bytes
+    )
+
+
+def _items(position: int, file: BinaryIO, size: int) -> _Items:
+    """Walk over the items, of which the first is the table of offsets."""
     items: list[Span] = []
-    position = header.pixel_start
+    end: Literal["delimiter", "inside", "other"] = "other"
+    cut = (0, 0)
     while position + 8 <= size:
         file.seek(position)
-        group, element, length = struct.unpack("<HHL", file.read(8))
-        if (group, element) != _ITEM or position + 8 + length > size:
+        start = file.read(9)
+        group, element, length = struct.unpack("<HHL", start[:8])
+        if (group, element) != _ITEM and items and items[-1][1] % 2:
+            # A fragment of an odd length, padded by a byte that its length does not count.
+            group, element, length = struct.unpack("<HHL", start[1:] if len(start) == 9 else bytes(8))
+            position += 1
+        if (group, element) != _ITEM:
+            end = "delimiter" if (group, element) == _DELIMITER else "other"
+            break
+        if position + 8 + length > size:
+            end, cut = "inside", (position + 8, min(_HEAD_BYTES, size - position - 8))
             break
         items.append((position + 8, length))
         position += 8 + length
-    return items
+    if not items:
+        return _Items(table=(position, 0), fragments=[], end=end)
+    return _Items(table=items[0], fragments=items[1:], end=end, cut=cut)
 
 
-def _starts(header: DicomHeader, file: BinaryIO, table: Span, fragments: list[Span]) -> list[int]:
-    """At which fragments a frame begins, where frames may have several."""
-    if header.frame_count == 1:
-        return [0]
-    if table[1] >= 8 and table[1] % 4 == 0:
-        offsets = struct.unpack(f"<{table[1] // 4}L", read_span(file, (table,)))
-        index_of = {start - fragments[0][0]: index for index, (start, _) in enumerate(fragments)}
-        if offsets[0] == 0 and list(offsets) == sorted(set(offsets)):
-            return [index_of[offset] for offset in offsets if offset in index_of]
-    mark = _STARTS.get(header.syntax)
-    if mark is None:  # run lengths: one fragment a frame
-        return list(range(len(fragments)))
-    return [
-        index
-        for index, (start, length) in enumerate(fragments)
-        if index == 0 or read_span(file, ((start, min(length, len(mark))),)) == mark
-    ]
+def _begins(header: DicomHeader, file: BinaryIO, fragments: list[Span]) -> list[bool]:
+    """For each fragment whether a frame begins with it, as far as its bytes and those before it tell."""
+    begins = []
+    after_end = False
+    for start, length in fragments:
+        head = read_span(file, ((start, min(length, _HEAD_BYTES)),))
+        begins.append(length > 0 and (after_end or _is_start(header, head)))
+        if length > 0:
+            after_end = _has_end(header) and _is_end(file, (start, length))
+    return begins
+
+
+def _starts(header: DicomHeader, file: BinaryIO, items: _Items, begins: list[bool]) -> list[int]:
+    """At which fragments a frame begins."""
+    claimed, count = header.claimed_frames, len(begins)
+    by_bytes = [index for index, begin in enumerate(begins) if begin or index == 0]
+    by_table = _by_table(header, file, items)
+    each = list(range(count))
+    without_bytes = by_table or ([0] if claimed == 1 or _has_end(header) else each)
+    best = by_bytes if any(begins) else without_bytes
+    # Where all three could be meant, the header decides between them, but never for fewer frames than there are.
+    gaps = [index for index in each if not begins[index] and items.fragments[index][1] > 0]
+    others = [by_table, [] if _has_end(header) and gaps else each]
+    return next((other for other in others if len(best) < len(other) == claimed), best)
+
+
+def _by_table(header: DicomHeader, file: BinaryIO, items: _Items) -> list[int]:
+    """At which fragments a frame begins by a table of offsets; empty where there is none or it cannot be true."""
+    offsets = header.extended_offsets
+    if not offsets and items.table[1] % 4 == 0:
+        offsets = struct.unpack(f"<{items.table[1] // 4}L", read_span(file, (items.table,)))
+    first = items.fragments[0][0]
+    index_of = {start - first: index for index, (start, _) in enumerate(items.fragments)}
+    end = sum(items.fragments[-1]) - first
+    inside = [offset for offset in offsets if offset < end]
+    if not inside or inside[0] != 0 or any(one >= other for one, other in pairwise(offsets)):
+        return []
+    return [index_of[offset] for offset in inside] if all(offset in index_of for offset in inside) else []
+
+
+def _is_start(header: DicomHeader, head: bytes) -> bool:
+    """True when a frame begins like this."""
+    marks = _STARTS.get(header.syntax)
+    if marks is not None:
+        return head.startswith(marks)
+    if len(head) < _RUN_LENGTH_HEAD.size:
+        return False
+    count, *offsets = _RUN_LENGTH_HEAD.unpack(head[: _RUN_LENGTH_HEAD.size])
+    used = offsets[: min(count, len(offsets))]
+    return count == header.samples * header.bits_allocated // 8 and used[0] == 64 and used == sorted(set(used))
+
+
+def _has_end(header: DicomHeader) -> bool:
+    """True where the end of a frame can be seen."""
+    return header.syntax in _STARTS
+
+
+def _is_end(file: BinaryIO, fragment: Span) -> bool:
+    """True when the fragment ends with the mark of an end, perhaps padded."""
+    start, length = fragment
+    tail = read_span(file, ((start + max(0, length - _TAIL_BYTES), min(length, _TAIL_BYTES)),))
+    return tail.rstrip(b"\0").endswith(_END)

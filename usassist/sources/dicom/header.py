@@ -9,22 +9,29 @@ from __future__ import annotations
 import logging
 import struct
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
 from usassist.errors import SourceError, SourceFormatError
+from usassist.sources.dicom.encoding import (
+    PixelElement,
+    missing_parts,
+    pixel_element,
+    read_dataset,
+    stated_syntax,
+    syntax_of,
+)
 from usassist.sources.dicom.palette import COLOURS, read_palette
 from usassist.sources.dicom.regions import Regions, read_regions
 from usassist.sources.dicom.syntax import refusal
-from usassist.sources.dicom.timing import FrameTiming, number_of, read_timing
+from usassist.sources.dicom.timing import StatedTiming, number_of, read_timing
 
 __all__ = ["PYDICOM_ERRORS", "DicomHeader", "read_header"]
 
@@ -49,11 +56,10 @@ _THREE = _HALVED | {"RGB", "YBR_FULL", "YBR_PARTIAL", "YBR_ICT", "YBR_RCT"}
 _PALETTE = "PALETTE COLOR"
 _LARGEST_SIDE_PX = 16384
 _VOLUME = "1.2.840.10008.5.1.4.1.1.6.2"  # Enhanced US Volume: its frames are slices
-_UNDEFINED = 0xFFFFFFFF
 _KEYWORDS = (
     "SOPClassUID Modality SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns "
     "BitsAllocated BitsStored PixelRepresentation FrameIncrementPointer FrameTime FrameTimeVector CineRate "
-    "RecommendedDisplayFrameRate SequenceOfUltrasoundRegions "
+    "RecommendedDisplayFrameRate SequenceOfUltrasoundRegions ExtendedOffsetTable "
     + " ".join(f"{c}PaletteColorLookupTableDescriptor {c}PaletteColorLookupTableData" for c in COLOURS)
     + " "
     + " ".join(f"Segmented{c}PaletteColorLookupTableData" for c in COLOURS)
@@ -68,7 +74,7 @@ class DicomHeader:
     ----------
     syntax : the transfer syntax
     hw_px : rows and columns
-    frame_count : number of frames that the header claims
+    claimed_frames : number of frames that the header claims; None where it claims none
     samples : samples per pixel, 1 or 3
     photometric : photometric interpretation
     planar : planar configuration, 0 or 1
@@ -77,13 +83,15 @@ class DicomHeader:
     pixel_vr : OB or OW
     pixel_start, pixel_length : where the pixel data begin in the file and how many bytes they are; the length is None
         where they are encapsulated
-    timing : when each frame is due
+    extended_offsets : where the frames begin by the extended table of offsets; empty where there is none
+    timing : what the header says about time
     regions : what the scanner says about the parts of its screen
+    faults : what is wrong with the file though it can be played, a clause each
     """
 
     syntax: UID
     hw_px: tuple[int, int]
-    frame_count: int
+    claimed_frames: int | None
     samples: int
     photometric: str
     planar: int
@@ -93,8 +101,10 @@ class DicomHeader:
     pixel_vr: str
     pixel_start: int
     pixel_length: int | None
-    timing: FrameTiming
+    extended_offsets: tuple[int, ...]
+    timing: StatedTiming
     regions: Regions
+    faults: tuple[str, ...]
 
     @property
     def is_halved(self) -> bool:
@@ -128,10 +138,12 @@ def read_header(path: Path) -> DicomHeader:
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = dcmread(file, stop_before_pixels=True, specific_tags=list(tags))
-            syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
-            _check_kind(dataset, syntax)
-            return _header(dataset, syntax, file)
+            dataset = read_dataset(file, tags)
+            _check_kind(dataset)
+            pixels = pixel_element(dataset, file)
+            syntax = syntax_of(dataset, pixels, file)
+            _check_coding(syntax, pixels)
+            return _header(dataset, syntax, pixels)
     except SourceFormatError as error:
         raise SourceFormatError(f"{path.name} {error}") from None
     except InvalidDicomError:
@@ -142,7 +154,7 @@ def read_header(path: Path) -> DicomHeader:
         raise SourceFormatError(f"{path.name} has a damaged DICOM header; export it again from the scanner") from None
 
 
-def _check_kind(dataset: Dataset, syntax: UID) -> None:
+def _check_kind(dataset: Dataset) -> None:
     modality = str(dataset.get("Modality", "") or "")
     sop_class = str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", "") or "")
     if modality != "US":
@@ -150,64 +162,76 @@ def _check_kind(dataset: Dataset, syntax: UID) -> None:
         raise SourceFormatError(f"holds {what}, but this source plays ultrasound (US); give an ultrasound DICOM file")
     if sop_class == _VOLUME:
         raise SourceFormatError("holds an ultrasound volume, not a sequence in time; export a cine loop instead")
-    if not syntax:
-        raise SourceFormatError("states no transfer syntax; write it anew with: dcmconv FILE OUT.dcm")
+    if stated_syntax(dataset):
+        _check_played(stated_syntax(dataset))
+
+
+def _check_played(syntax: UID) -> None:
     why = refusal(syntax)
     if why is not None:
         raise SourceFormatError(why)
 
 
-def _header(dataset: Dataset, syntax: UID, file: BinaryIO) -> DicomHeader:
-    """The facts, with `file` at the pixel data."""
-    found = _pixel_element(syntax, file)
+def _check_coding(syntax: UID, pixels: PixelElement) -> None:
+    _check_played(syntax)
+    if syntax.is_encapsulated != (pixels.length is None):
+        raise SourceFormatError(
+            f"stores its pixels in another way than its transfer syntax says ({syntax.name}); "
+            "export it again from the scanner"
+        )
+
+
+def _header(dataset: Dataset, syntax: UID, pixels: PixelElement) -> DicomHeader:
     rows, columns = _whole(dataset, "Rows"), _whole(dataset, "Columns")
     if not (0 < rows <= _LARGEST_SIDE_PX and 0 < columns <= _LARGEST_SIDE_PX):
         raise SourceFormatError(f"says that its picture has {columns} x {rows} px; export it again from the scanner")
-    frame_count = _whole(dataset, "NumberOfFrames", 1)
-    if frame_count < 1:
-        raise SourceFormatError(f"says that it holds {frame_count} frames; export it again from the scanner")
+    faults = []
+    missing = missing_parts(dataset)
+    if missing:
+        faults.append(f"the file has no {missing}, and is read as {syntax.name}; mend it with: dcmconv FILE OUT.dcm")
+    claimed = number_of(dataset, "NumberOfFrames")
+    if "NumberOfFrames" in dataset and (claimed is None or claimed < 1):
+        faults.append("NumberOfFrames is no number from 1 on, and is passed over")
+        claimed = None
     photometric = str(dataset.get("PhotometricInterpretation", "")).strip().upper()
     header = DicomHeader(
         syntax=syntax,
         hw_px=(rows, columns),
-        frame_count=frame_count,
+        claimed_frames=None if claimed is None else int(claimed),
         samples=_whole(dataset, "SamplesPerPixel"),
         photometric=photometric,
         planar=_whole(dataset, "PlanarConfiguration", 0),
         bits_allocated=_whole(dataset, "BitsAllocated"),
         bits_stored=_whole(dataset, "BitsStored", _whole(dataset, "BitsAllocated")),
         palette=read_palette(dataset, syntax) if photometric == _PALETTE else None,
-        pixel_vr=found[0],
-        pixel_start=file.tell(),
-        pixel_length=None if found[1] == _UNDEFINED else found[1],
-        timing=read_timing(dataset, frame_count),
+        pixel_vr=pixels.vr,
+        pixel_start=pixels.start,
+        pixel_length=pixels.length,
+        extended_offsets=_extended_offsets(dataset),
+        timing=read_timing(dataset),
         regions=read_regions(dataset.get("SequenceOfUltrasoundRegions") or (), (rows, columns)),
+        faults=tuple(faults),
     )
+    if _is_whole_colour(header):
+        fault = f"the pixels are said to be {photometric}, but none share their colour; they are read so"
+        header = replace(header, photometric=photometric.removesuffix("_422"), faults=(*faults, fault))
     _check_pixels(header, signed=_whole(dataset, "PixelRepresentation", 0) != 0)
     return header
 
 
-def _pixel_element(syntax: UID, file: BinaryIO) -> tuple[str, int]:
-    """Type and length of the pixel data; `file` is left at their first byte."""
-    order = "<" if syntax.is_little_endian else ">"
-    start = file.read(8)
-    if len(start) < 8:
-        raise SourceFormatError("holds no pixel data, or breaks off before them; export the pictures again")
-    if syntax.is_implicit_VR:
-        group, element, length = struct.unpack(f"{order}HHL", start)
-        vr = "OW"
-    else:
-        group, element, letters, _ = struct.unpack(f"{order}HH2sH", start)
-        vr = letters.decode("ascii", "replace")
-        length = struct.unpack(f"{order}L", file.read(4))[0]
-    if (group, element) != (0x7FE0, 0x0010):
-        raise SourceFormatError("holds pixels that are not whole numbers, no picture; export the pictures again")
-    if syntax.is_encapsulated != (length == _UNDEFINED):
-        raise SourceFormatError(
-            f"stores its pixels in another way than its transfer syntax says ({syntax.name}); "
-            "export it again from the scanner"
-        )
-    return vr, int(length)
+def _is_whole_colour(header: DicomHeader) -> bool:
+    """True when pixels that are said to share their colour in pairs have three samples each by the length of all."""
+    if not header.is_halved or header.pixel_length is None or header.samples != 3:
+        return False
+    whole = header.hw_px[0] * header.hw_px[1] * 3
+    if header.claimed_frames is not None:
+        return 0 <= header.pixel_length - whole * header.claimed_frames <= 1
+    return header.pixel_length % whole <= 1 < header.pixel_length % header.frame_bytes
+
+
+def _extended_offsets(dataset: Dataset) -> tuple[int, ...]:
+    data = dataset.get("ExtendedOffsetTable")
+    return struct.unpack(f"<{len(data) // 8}Q", data[: len(data) // 8 * 8]) if isinstance(data, bytes) else ()
 
 
 def _check_pixels(header: DicomHeader, *, signed: bool) -> None:

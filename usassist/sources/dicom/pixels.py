@@ -1,7 +1,9 @@
 """From the bytes of one DICOM frame to uint8 grey or RGB.
 
-JPEG, lossy and lossless, is decoded by OpenCV without its guess at the colours: what the code stream says about them
-wins over the header, and the header over a guess. All other coding goes through pydicom (JPEG 2000 with Pillow).
+JPEG, lossy and lossless, is decoded by OpenCV without its guess at the colours. What three components are is decided
+as libjpeg does (default_decompress_parms in jdapimin.c): by the mark of JFIF, by that of Adobe, by the ids of the
+components; without a mark, sub-sampled ones can only be YCbCr. Where all that leaves it open the header decides. All
+other coding goes through pydicom (JPEG 2000 with Pillow, JPEG-LS with pyjpegls).
 
 Colours follow PS3.3, C.7.6.3.1.2: YBR_FULL by the equations of JFIF, YBR_PARTIAL by those of ITU-R BT.601 with black
 at 16 and white at 235. MONOCHROME1 is turned over. Grey of more than 8 bits is scaled over its whole range; no window
@@ -23,7 +25,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import RLELossless
 
 from usassist.sources.dicom.header import PYDICOM_ERRORS, DicomHeader
-from usassist.sources.dicom.syntax import JPEG_2000_SYNTAXES, JPEG_SYNTAXES
+from usassist.sources.dicom.syntax import JPEG_2000_SYNTAXES, JPEG_LS_SYNTAXES, JPEG_SYNTAXES
 
 __all__ = ["FrameError", "decode_frame"]
 
@@ -31,6 +33,12 @@ UInt8Array = npt.NDArray[np.uint8]
 Samples = npt.NDArray[Any]
 
 _FRAME_STARTS = frozenset({0xC0, 0xC1, 0xC2, 0xC3})  # the kinds of JPEG that a file may hold
+_LOSSLESS = 0xC3
+_PLUGINS = {
+    RLELossless: "pydicom",
+    **dict.fromkeys(JPEG_2000_SYNTAXES, "pillow"),
+    **dict.fromkeys(JPEG_LS_SYNTAXES, "pyjpegls"),
+}
 _LUMA_RED, _LUMA_BLUE = 0.299, 0.114  # of ITU-R BT.601
 # Adobe's mark with transform 0: the decoder leaves the three components as they are.
 _AS_STORED = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
@@ -70,7 +78,7 @@ def _decode(header: DicomHeader, data: bytes) -> tuple[Samples, str]:
     native = not header.syntax.is_encapsulated
     if native and len(data) != header.frame_bytes:
         raise FrameError("its bytes are not all there")
-    plugin = "pillow" if header.syntax in JPEG_2000_SYNTAXES else "pydicom" if header.syntax == RLELossless else ""
+    plugin = _PLUGINS.get(header.syntax, "")
     coding = header.photometric.replace("PARTIAL", "FULL")  # stored alike; pydicom knows the one alone
     facts: dict[str, Any] = {
         "number_of_frames": 1,
@@ -104,6 +112,8 @@ class _JpegFrame:
     hw_px: tuple[int, int]
     bits: int
     components: bytes  # their ids
+    is_subsampled: bool
+    is_lossless: bool
     is_jfif: bool
     adobe_transform: int | None
     bare: bytes  # the code stream without marks of applications
@@ -132,14 +142,19 @@ def _decode_jpeg(header: DicomHeader, data: bytes) -> tuple[Samples, str]:
 
 
 def _jpeg_meaning(frame: _JpegFrame, photometric: str) -> str:
-    """What three components are: by the code stream where it says so, else by the header."""
+    """What three components are."""
+    ybr = photometric if photometric.startswith(("YBR_FULL", "YBR_PARTIAL")) else "YBR_FULL"
     if frame.is_jfif:
         return "YBR_FULL"
     if frame.adobe_transform is not None:
-        return "YBR_FULL" if frame.adobe_transform == 1 else "RGB"
+        return "RGB" if frame.adobe_transform == 0 else "YBR_FULL"
+    if frame.is_subsampled:
+        return ybr
     if frame.components in (b"RGB", b"rgb"):
         return "RGB"
-    return photometric
+    if frame.components == b"\1\2\3" and not frame.is_lossless:
+        return ybr
+    return photometric if photometric == "RGB" else ybr
 
 
 def _jpeg_frame(data: bytes) -> _JpegFrame:
@@ -148,7 +163,7 @@ def _jpeg_frame(data: bytes) -> _JpegFrame:
     if not data.startswith(b"\xff\xd8") or end < 0:
         raise FrameError("its bytes are not a whole JPEG picture")
     kept = [b"\xff\xd8"]
-    found: tuple[tuple[int, int], int, bytes] | None = None
+    found: tuple[int, bytes] | None = None  # kind and content of the mark that describes the picture
     is_jfif, adobe_transform = False, None
     position = 2
     while position + 4 <= end:
@@ -161,17 +176,20 @@ def _jpeg_frame(data: bytes) -> _JpegFrame:
         length = int.from_bytes(data[position + 2 : position + 4], "big")
         body = data[position + 4 : position + 2 + length]
         if mark in _FRAME_STARTS and len(body) >= 9:
-            rows, columns = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
-            found = (rows, columns), body[0], body[6 : 6 + 3 * body[5] : 3]
+            found = mark, body
         is_jfif |= mark == 0xE0 and body.startswith(b"JFIF")
         if mark == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
             adobe_transform = body[11]
         if mark == 0xDA and found is not None:
-            head = b"".join([kept[0], _AS_STORED if len(found[2]) == 3 else b"", *kept[1:]])
+            kind, facts = found
+            components = facts[6 : 6 + 3 * facts[5] : 3]
+            head = b"".join([kept[0], _AS_STORED if len(components) == 3 else b"", *kept[1:]])
             return _JpegFrame(
-                hw_px=found[0],
-                bits=found[1],
-                components=found[2],
+                hw_px=(int.from_bytes(facts[1:3], "big"), int.from_bytes(facts[3:5], "big")),
+                bits=facts[0],
+                components=components,
+                is_subsampled=len(set(facts[7 : 7 + 3 * facts[5] : 3])) > 1,
+                is_lossless=kind == _LOSSLESS,
                 is_jfif=is_jfif,
                 adobe_transform=adobe_transform,
                 bare=head + data[position : end + 2],

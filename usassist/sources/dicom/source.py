@@ -21,7 +21,7 @@ from usassist.records import SourceInfo
 from usassist.sources.base import SourceOptions
 from usassist.sources.cropping import Roi, cut, is_automatic, settle_roi
 from usassist.sources.decoding import check_file
-from usassist.sources.dicom.frames import frame_spans, read_span
+from usassist.sources.dicom.frames import FramePlaces, find_frames, read_span
 from usassist.sources.dicom.header import read_header
 from usassist.sources.dicom.pixels import FrameError, decode_frame
 from usassist.sources.paced import PacedSource, Picture
@@ -71,36 +71,37 @@ class DicomSource(PacedSource):
         check_file(path)
         self._path = path
         self._header = read_header(path)
-        self._spans = self._read_spans()
-        claimed, self._held = self._header.frame_count, len(self._spans)
-        if self._held > claimed:
-            _log.warning("DICOM: the header says %d frames, there are %d; the first are played", claimed, self._held)
-            self._spans = self._spans[:claimed]
+        places = self._find_frames()
+        self._spans, self._is_cut = places.spans, places.is_cut
+        claimed, held = self._header.claimed_frames, len(places.spans)
+        count = max(held, claimed or 0) if places.is_cut else held
+        self._frame_count = count
+        self._timing = self._header.timing.of(count)
         self._check_first()
+        for fault in self._faults(places):
+            _log.warning("DICOM: %s", fault)
         self._roi = self._settle(options)
         inside = self._header.regions.tissue_xyxy_px
         self.header_spacing_rc_mm = (
             self._header.regions.spacing_rc_mm if inside is not None and _contains(inside, self._roi) else None
         )
-        timing = self._header.timing
-        frames = "1 frame" if claimed == 1 else f"{claimed} frames"
         super().__init__(
             SourceInfo(
                 description=", ".join(
-                    ["DICOM cine" if claimed > 1 else "DICOM", frames, self._header.syntax.name]
+                    ["DICOM cine" if count > 1 else "DICOM", _frames(count), self._header.syntax.name]
                     + [f"with {other}" for other in self._header.regions.others]
                 ),
                 image_hw_px=(self._roi[3] - self._roi[1], self._roi[2] - self._roi[0]),
                 channels=self._header.channels,
-                rate_hz=timing.rate_hz if claimed > 1 else None,
-                frame_count=options.frame_count(claimed),
+                rate_hz=self._timing.rate_hz if count > 1 else None,
+                frame_count=options.frame_count(count),
                 roi_xyxy_px=self._roi,
                 grab_hw_px=self._header.hw_px,
             ),
             options,
         )
-        if claimed > 1:
-            _log.info("DICOM: timing by %s", timing.tag or "no tag, so 25 Hz")
+        if count > 1 and self._timing.tag is not None:
+            _log.info("DICOM: timing by %s", self._timing.tag)
         if self.header_spacing_rc_mm is not None and options.geometry is None:
             _log.info(
                 "DICOM: the header gives %.5g x %.5g mm per px without an uncertainty, so nothing is measured in mm; "
@@ -109,7 +110,7 @@ class DicomSource(PacedSource):
             )
 
     def _pictures(self) -> Iterator[Picture]:
-        timing, count = self._header.timing, len(self._spans)
+        timing, count = self._timing, len(self._spans)
         t_pass_ns, t_period_ns = 0, round(timing.period_ms * 1_000_000)
         while True:
             errors_before = self.decode_errors
@@ -125,11 +126,9 @@ class DicomSource(PacedSource):
             missed = self.decode_errors - errors_before
             if missed:
                 _log.warning("DICOM: %d of %d frames could not be decoded", missed, count)
-            if self._held < self._header.frame_count:
-                raise SourceError(
-                    f"{self._path.name} broke off after {count} of {self._header.frame_count} frames; "
-                    "copy or export the file again"
-                )
+            if self._is_cut:
+                whole = f"{count} of {self._frame_count} frames" if self._frame_count > count else _frames(count)
+                raise SourceError(f"{self._path.name} broke off after {whole}; copy or export the file again")
             if not self._options.repeat:
                 return
             if missed == count:
@@ -153,10 +152,23 @@ class DicomSource(PacedSource):
         except OSError as error:
             raise SourceError(f"{self._path.name} cannot be read: {error.strerror}; check the file") from error
 
-    def _read_spans(self) -> list[tuple[tuple[int, int], ...]]:
+    def _faults(self, places: FramePlaces) -> Iterator[str]:
+        """What is wrong with the file though it is played, a clause each."""
+        claimed, held = self._header.claimed_frames, len(places.spans)
+        yield from self._header.faults
+        if claimed is not None and claimed != held and not places.is_cut:
+            yield f"the header says {_frames(claimed)}, but the file holds {held}, and these are played"
+        elif claimed is None and self._frame_count > 1:
+            yield f"the header does not say how many frames there are; the file holds {held}, and these are played"
+        if places.left_over_bytes:
+            yield f"{places.left_over_bytes} bytes behind the last frame are no whole frame and are left out"
+        if self._frame_count > 1:
+            yield from self._timing.faults
+
+    def _find_frames(self) -> FramePlaces:
         try:
             with self._path.open("rb") as file:
-                return frame_spans(self._header, file)
+                return find_frames(self._header, file)
         except OSError as error:
             raise SourceError(f"{self._path.name} cannot be read: {error.strerror}; check the file") from error
 
@@ -207,3 +219,7 @@ class DicomSource(PacedSource):
 
 def _contains(outer: Roi, inner: Roi) -> bool:
     return outer[0] <= inner[0] and outer[1] <= inner[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"

@@ -4,23 +4,27 @@ Four tags speak of it. The times at which the frames were acquired win over the 
 be shown, for a replay has to move as the anatomy did: FrameTimeVector (one interval a frame) before FrameTime (one
 interval for all), unless FrameIncrementPointer says that FrameTime is the one; then CineRate; then
 RecommendedDisplayFrameRate; then 25 Hz. A tag that cannot be true (not a number, not positive, another number of
-entries than frames) is passed over.
+entries than frames) is passed over. What was passed over, and tags that contradict the one that decides, are told.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import TypeGuard
 
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
-__all__ = ["FrameTiming", "number_of", "read_timing"]
+__all__ = ["FrameTiming", "StatedTiming", "number_of", "read_timing"]
 
 _DEFAULT_RATE_HZ = 25.0
 _SLOWEST_MS, _FASTEST_MS = 10_000.0, 0.1  # an interval outside is a fault of the tag, not of the scanner
 _FRAME_TIME, _FRAME_TIME_VECTOR = 0x00181063, 0x00181065
+_AGREE = 0.1  # rates that differ by more contradict each other
+_RATES = ("CineRate", "RecommendedDisplayFrameRate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +36,13 @@ class FrameTiming:
     tag : keyword of the tag that decides, or None where none does
     period_ms : nominal time between two frames, ms
     due_ms : when each frame is due, ms since the first; None = evenly, one period after the other
+    faults : tags that were passed over or say otherwise, a clause each
     """
 
     tag: str | None
     period_ms: float
     due_ms: tuple[float, ...] | None = None
+    faults: tuple[str, ...] = ()
 
     @property
     def rate_hz(self) -> float | None:
@@ -49,30 +55,69 @@ class FrameTiming:
         return round(due_ms * 1_000_000)
 
 
-def read_timing(dataset: Dataset, frame_count: int) -> FrameTiming:
-    """Which tag decides, and what it says.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedTiming:
+    """What the header says about time, before anybody knows how many frames there are.
 
-    Parameters
+    Attributes
     ----------
-    dataset : header of the file
-    frame_count : how many frames the header claims
+    steps_ms : FrameTimeVector, ms; empty where it is missing or no row of numbers
+    frame_time_ms : FrameTime, ms; None where it is missing or no number
+    pointed : the tags that FrameIncrementPointer names
+    rates_hz : CineRate and RecommendedDisplayFrameRate, as far as they are numbers
+    present : keywords of those four tags that the header has
     """
-    vector_ms = _vector_ms(dataset, frame_count)
-    frame_time_ms = _plausible_ms(number_of(dataset, "FrameTime"))
-    pointed = _pointers(dataset)
-    use_vector = vector_ms is not None and not (
-        frame_time_ms is not None and _FRAME_TIME in pointed and _FRAME_TIME_VECTOR not in pointed
+
+    steps_ms: tuple[float, ...] = ()
+    frame_time_ms: float | None = None
+    pointed: tuple[int, ...] = ()
+    rates_hz: dict[str, float]
+    present: frozenset[str] = frozenset()
+
+    def of(self, frame_count: int) -> FrameTiming:
+        """Which tag decides for this many frames, and what it says."""
+        vector_ms = self._vector_ms(frame_count)
+        found: dict[str, float] = {}  # periods, the one that decides first
+        if vector_ms is not None:
+            found["FrameTimeVector"] = vector_ms[-1] / (frame_count - 1)
+        if _plausible(self.frame_time_ms):
+            found["FrameTime"] = self.frame_time_ms
+            if _FRAME_TIME in self.pointed and _FRAME_TIME_VECTOR not in self.pointed:
+                found = {"FrameTime": self.frame_time_ms, **found}
+        for tag, rate_hz in self.rates_hz.items():
+            period_ms = 1000.0 / rate_hz if rate_hz else None
+            if _plausible(period_ms):
+                found[tag] = period_ms
+        passed_over = sorted(self.present - found.keys())
+        faults = [f"{tag} cannot be true for {frame_count} frames and is passed over" for tag in passed_over]
+        if not found:
+            faults.append(f"no tag says when its frames are due, so they are played at {_DEFAULT_RATE_HZ:g} Hz")
+            return FrameTiming(tag=None, period_ms=1000.0 / _DEFAULT_RATE_HZ, faults=tuple(faults))
+        (tag, period_ms), *others = found.items()
+        rates = ", ".join(f"{other} {1000.0 / ms:.4g} Hz" for other, ms in others if abs(ms / period_ms - 1.0) > _AGREE)
+        if rates:
+            faults.append(f"{tag} says {1000.0 / period_ms:.4g} Hz and is followed, though others say {rates}")
+        due_ms = vector_ms if tag == "FrameTimeVector" else None
+        return FrameTiming(tag=tag, period_ms=period_ms, due_ms=due_ms, faults=tuple(faults))
+
+    def _vector_ms(self, frame_count: int) -> tuple[float, ...] | None:
+        """Due times from the intervals, of which the first, before the first frame, does not count."""
+        steps = self.steps_ms[1:]
+        if frame_count < 2 or len(self.steps_ms) != frame_count or not all(map(_plausible, steps)):
+            return None
+        return tuple(accumulate(steps, initial=0.0))
+
+
+def read_timing(dataset: Dataset) -> StatedTiming:
+    """What the header says about time."""
+    rates = {tag: number_of(dataset, tag) for tag in _RATES}
+    return StatedTiming(
+        steps_ms=tuple(_numbers(dataset, "FrameTimeVector")),
+        frame_time_ms=number_of(dataset, "FrameTime"),
+        pointed=tuple(int(number) for number in _numbers(dataset, "FrameIncrementPointer")),
+        rates_hz={tag: rate_hz for tag, rate_hz in rates.items() if rate_hz is not None},
+        present=frozenset(tag for tag in ("FrameTimeVector", "FrameTime", *_RATES) if tag in dataset),
     )
-    if use_vector and vector_ms is not None:
-        return FrameTiming(tag="FrameTimeVector", period_ms=vector_ms[-1] / (frame_count - 1), due_ms=vector_ms)
-    if frame_time_ms is not None:
-        return FrameTiming(tag="FrameTime", period_ms=frame_time_ms)
-    for tag in ("CineRate", "RecommendedDisplayFrameRate"):
-        rate_hz = number_of(dataset, tag)
-        period_ms = _plausible_ms(1000.0 / rate_hz if rate_hz else None)
-        if period_ms is not None:
-            return FrameTiming(tag=tag, period_ms=period_ms)
-    return FrameTiming(tag=None, period_ms=1000.0 / _DEFAULT_RATE_HZ)
 
 
 def number_of(dataset: Dataset, keyword: str) -> float | None:
@@ -93,21 +138,5 @@ def _numbers(dataset: Dataset, keyword: str) -> list[float]:
     return numbers if all(map(math.isfinite, numbers)) else []
 
 
-def _pointers(dataset: Dataset) -> list[int]:
-    """The tags that FrameIncrementPointer names."""
-    return [int(number) for number in _numbers(dataset, "FrameIncrementPointer")]
-
-
-def _vector_ms(dataset: Dataset, frame_count: int) -> tuple[float, ...] | None:
-    """Due times from the intervals, of which the first, before the first frame, does not count."""
-    steps = _numbers(dataset, "FrameTimeVector")
-    if frame_count < 2 or len(steps) != frame_count or any(_plausible_ms(step) is None for step in steps[1:]):
-        return None
-    due_ms = [0.0]
-    for step in steps[1:]:
-        due_ms.append(due_ms[-1] + step)
-    return tuple(due_ms)
-
-
-def _plausible_ms(interval_ms: float | None) -> float | None:
-    return interval_ms if interval_ms is not None and _FASTEST_MS <= interval_ms <= _SLOWEST_MS else None
+def _plausible(interval_ms: float | None) -> TypeGuard[float]:
+    return interval_ms is not None and _FASTEST_MS <= interval_ms <= _SLOWEST_MS

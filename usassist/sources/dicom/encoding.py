@@ -1,0 +1,161 @@
+"""How a DICOM file is written: preamble, meta header, transfer syntax, and where its pixels begin.
+
+PS3.10 wants 128 bytes and DICM before everything, and a meta header that names the transfer syntax. Files without
+them are common (sent data sets that were saved as they came), and their bytes say how they are written, so they are
+read, and told of with what mends them.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from pydicom import Dataset, dcmread, uid
+from pydicom.errors import InvalidDicomError
+
+from usassist.errors import SourceFormatError
+
+__all__ = ["PixelElement", "missing_parts", "pixel_element", "read_dataset", "stated_syntax", "syntax_of"]
+
+_UNDEFINED = 0xFFFFFFFF
+_PREFIX_AT, _PREFIX = 128, b"DICM"
+_META, _IDENTITY = 0x0002, 0x0008  # the groups that a file or a data set begins with
+_LARGEST_FIRST_BYTES = 1024  # of the first element of a data set: a number or a name
+_VRS = frozenset({b"AE", b"CS", b"DA", b"IS", b"LO", b"OB", b"SH", b"UI", b"UL", b"UN", b"US"})
+_PIXEL_VRS = frozenset({b"OB", b"OW", b"UN"})
+_JPEG_KINDS = {
+    0xC0: uid.JPEGBaseline8Bit,
+    0xC1: uid.JPEGExtended12Bit,
+    0xC2: uid.JPEGExtended12Bit,
+    0xC3: uid.JPEGLosslessSV1,
+    0xF7: uid.JPEGLSLossless,
+}
+_JPEG_HEAD_BYTES = 65536  # more than the marks before the picture take
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelElement:
+    """The element of the pixels.
+
+    Attributes
+    ----------
+    vr : OB, OW or UN
+    start : where its value begins in the file
+    length : bytes of its value; None where the pixels are encapsulated
+    """
+
+    vr: str
+    start: int
+    length: int | None
+
+
+def read_dataset(file: BinaryIO, tags: list[int]) -> Dataset:
+    """The elements of these tags; `file`, which is at its beginning, is left at the pixels.
+
+    Raises
+    ------
+    InvalidDicomError
+        If it begins neither as a DICOM file nor as the data set of one.
+    """
+    has_prefix = file.read(_PREFIX_AT + len(_PREFIX))[_PREFIX_AT:] == _PREFIX
+    file.seek(0)
+    if not has_prefix:
+        if not _begins_as_dataset(file.read(8)):
+            raise InvalidDicomError
+        file.seek(0)
+    return dcmread(file, stop_before_pixels=True, force=not has_prefix, specific_tags=list(tags))
+
+
+def missing_parts(dataset: Dataset) -> str:
+    """What a DICOM file should have and this one has not; empty where nothing is missing."""
+    parts = []
+    if not getattr(dataset, "preamble", None):
+        parts.append("preamble")
+    if not dataset.file_meta:
+        parts.append("meta header")
+    elif not stated_syntax(dataset):
+        parts.append("transfer syntax")
+    return " and no ".join(parts)
+
+
+def stated_syntax(dataset: Dataset) -> uid.UID:
+    """The transfer syntax that the meta header states; empty where it states none."""
+    return uid.UID(str(dataset.file_meta.get("TransferSyntaxUID", "") or ""))
+
+
+def pixel_element(dataset: Dataset, file: BinaryIO) -> PixelElement:
+    """The element at which `file` is, written as its own bytes say.
+
+    Raises
+    ------
+    SourceFormatError
+        If there is none, or its values are not whole numbers.
+    """
+    order = "<" if dataset.original_encoding[1] else ">"
+    start = file.read(12)
+    if len(start) < 12:
+        raise SourceFormatError("holds no pixel data, or breaks off before them; export the pictures again")
+    group, element, vr, spare = struct.unpack(f"{order}HH2sH", start[:8])
+    if (group, element) != (0x7FE0, 0x0010):
+        raise SourceFormatError("holds pixels that are not whole numbers, no picture; export the pictures again")
+    if vr in _PIXEL_VRS and spare == 0:  # explicit: no implicit length looks like this below 16 kB
+        (length,) = struct.unpack(f"{order}L", start[8:])
+    else:
+        vr, (length,) = b"OW", struct.unpack(f"{order}L", start[4:8])
+        file.seek(-4, os.SEEK_CUR)
+    return PixelElement(vr=vr.decode("ascii"), start=file.tell(), length=None if length == _UNDEFINED else length)
+
+
+def syntax_of(dataset: Dataset, pixels: PixelElement, file: BinaryIO) -> uid.UID:
+    """The transfer syntax that the file states, or else the one that its bytes show; `file` is moved.
+
+    Raises
+    ------
+    SourceFormatError
+        If the file states none and its pixels are of no known coding.
+    """
+    stated = stated_syntax(dataset)
+    if stated:
+        return stated
+    if pixels.length is None:
+        return _coding(pixels, file)
+    is_implicit, is_little = dataset.original_encoding
+    if not is_little:
+        return uid.ExplicitVRBigEndian
+    return uid.ImplicitVRLittleEndian if is_implicit else uid.ExplicitVRLittleEndian
+
+
+def _begins_as_dataset(start: bytes) -> bool:
+    """True when the first element is one that a meta header or a data set begins with."""
+    if len(start) < 8:
+        return False
+    for order in "<>":
+        group, element, vr, short = struct.unpack(f"{order}HH2sH", start)
+        (length,) = struct.unpack(f"{order}L", start[4:])
+        if group in (_META, _IDENTITY) and element <= 0x0070:
+            is_implicit = order == "<" and group == _IDENTITY and length <= _LARGEST_FIRST_BYTES
+            return is_implicit or (vr in _VRS and short <= _LARGEST_FIRST_BYTES)
+    return False
+
+
+def _coding(pixels: PixelElement, file: BinaryIO) -> uid.UID:
+    """The compression by the first bytes of the first frame."""
+    file.seek(pixels.start)
+    table = file.read(8)
+    file.seek(int.from_bytes(table[4:], "little") + 8, os.SEEK_CUR)
+    data = file.read(_JPEG_HEAD_BYTES)
+    if data.startswith(b"\xff\x4f\xff\x51"):
+        return uid.JPEG2000
+    if data.startswith(b"\xff\xd8\xff"):
+        position = 2
+        while position + 4 <= len(data) and data[position] == 0xFF:
+            if data[position + 1] in _JPEG_KINDS:
+                return _JPEG_KINDS[data[position + 1]]
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    elif len(data) >= 64 and 1 <= data[0] <= 15 and data[1:8] == b"\0\0\0\x40\0\0\0":
+        return uid.RLELossless
+    raise SourceFormatError(
+        "states no transfer syntax, and its pixels are of no known coding; export it again from the scanner"
+    )
