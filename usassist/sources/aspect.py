@@ -51,4 +51,5 @@ def aspect_words(width_px: int, height_px: int, aspect: Fraction | None) -> str:
     ratio = f"{aspect.numerator}:{aspect.denominator}"
     if not Fraction(1, _MOST) <= aspect <= _MOST:
         return f"pixels of {ratio} cannot be true and are taken as square"
-    return f"pixels of {ratio} made square" if square_wh_px(width_px, height_px, aspect) != (width_px, height_px) else ""
+    unchanged = square_wh_px(width_px, height_px, aspect) == (width_px, height_px)
+    return "" if unchanged else f"pixels of {ratio} made square"

@@ -51,7 +51,7 @@ class Timeline:
 
     def _may_follow(self, gap_ns: int, at_s: float) -> bool:
         if gap_ns > _LONGEST_GAP_NS:
-            self._tell(f"its stamps leap ahead by {gap_ns / 1e9:.1f} s at {at_s:.1f} s; taken for a fault of the stamps")
+            self._tell(f"its stamps leap ahead by {gap_ns / 1e9:.1f} s at {at_s:.1f} s, which is taken for a fault")
         elif gap_ns > _TOLD_GAP_NS:
             self._tell(f"a pause of {gap_ns / 1e9:.1f} s at {at_s:.1f} s")
         elif gap_ns < 0 and not self._fell_back:
