@@ -71,12 +71,12 @@ class ClipSource(PacedSource):
         self._deinterlace = options.deinterlace
         with self._open() as video, closing(video.pictures()) as pictures:
             try:
-                first = next(pictures, None)
+                picture = next(pictures, None)
             except SourceError as error:
                 raise SourceFormatError(f"{path.name} holds no frame that can be decoded; export it again") from error
-            if first is None:
+            if picture is None:
                 raise SourceFormatError(f"{path.name} holds no frame that can be decoded; export it again")
-            first, _ = first
+            first = picture[0]
             self._raw_wh_px = (first.width, first.height)
             self._grey = is_grey(first)
             orientation = orientation_of(first)

@@ -11,37 +11,17 @@ import cv2
 
 # isort: split
 import av
-import av.error
 import numpy as np
 import pytest
 
+from tests.damage import CODECS, GOP, compare, decode, encode, lose_packets
 from usassist.records import PictureState
 from usassist.sources import open_source
-from usassist.sources.damage import PictureDecoder, set_threads
+from usassist.sources.damage import PictureDecoder
 from usassist.sources.recovery import recovery_frames
 
 WriteClip = Callable[..., Path]
 HW_PX = (128, 192)
-GOP = 12
-VISIBLE_LEVELS = 12  # of grey by which a pixel has to differ
-LEAST_SHARE = 0.0005  # of the pixels
-_X264 = {"preset": "ultrafast", "tune": "zerolatency", "g": str(GOP)}
-# name → codec, its options, most pictures in a row that are no reference
-CODECS: dict[str, tuple[str, dict[str, str], int]] = {
-    "h264": ("libx264", _X264, 0),
-    "h264 cabac": ("libx264", _X264 | {"preset": "veryfast"}, 0),
-    "h264 b": ("libx264", {"preset": "veryfast", "g": str(GOP), "bf": "2"}, 2),
-    "h264 open": ("libx264", {"preset": "veryfast", "g": str(GOP), "bf": "2", "x264-params": "open-gop=1"}, 2),
-    "h264 refresh": ("libx264", _X264 | {"preset": "veryfast", "x264-params": "intra-refresh=1"}, 0),
-    "mpeg2": ("mpeg2video", {"g": str(GOP), "b": "3000000"}, 0),
-    "mpeg4": ("mpeg4", {"g": str(GOP), "b": "3000000"}, 0),
-    "hevc": (
-        "libx265",
-        {"preset": "ultrafast", "tune": "zerolatency", "g": str(GOP), "x265-params": "log-level=none"},
-        0,
-    ),
-}
-Picture = tuple[int | None, Any, str]
 
 
 @pytest.fixture(scope="module")
@@ -54,45 +34,11 @@ def streams() -> Callable[[str, str], bytes]:
 
     def make(codec: str, container: str) -> bytes:
         if (codec, container) not in made:
-            name, options, between = CODECS[codec]
-            file = io.BytesIO()
-            with av.open(file, "w", format=container) as output:
-                stream: Any = output.add_stream(name, rate=30, options=options)
-                stream.height, stream.width = HW_PX
-                stream.pix_fmt = "yuv420p"
-                stream.max_b_frames = between
-                for number in range(6 * GOP):
-                    image = np.ascontiguousarray(texture[:, 2 * number : 2 * number + HW_PX[1]])
-                    frame = av.VideoFrame.from_ndarray(image, format="gray").reformat(format="yuv420p")
-                    frame.pts = number
-                    output.mux(stream.encode(frame))
-                output.mux(stream.encode())
-            made[codec, container] = file.getvalue()
+            images = [np.ascontiguousarray(texture[:, 2 * n : 2 * n + HW_PX[1]]) for n in range(6 * GOP)]
+            made[codec, container] = encode(images, codec, container)
         return made[codec, container]
 
     return make
-
-
-def decode(data: bytes, *, live: bool) -> list[Picture]:
-    with av.open(io.BytesIO(data)) as container:
-        stream = container.streams.video[0]
-        set_threads(stream, low_latency=live)
-        decoder, found = PictureDecoder(stream, hold=not live), []
-        for packet in container.demux(stream):
-            try:
-                pictures = decoder.decode(packet)
-            except av.error.FFmpegError:
-                continue
-            found += [(frame.pts, frame.to_ndarray(), why) for frame, why in pictures]
-    return found
-
-
-def lose_packets(data: bytes, seed: int, share: float) -> bytes:
-    """Without some of the packets of 188 bytes, but with those of the first picture."""
-    rng = np.random.default_rng(seed)
-    packets = [data[start : start + 188] for start in range(0, len(data), 188)]
-    starts = [place for place, packet in enumerate(packets) if packet[1] == 0x41 and packet[2] == 0]
-    return b"".join(packet for place, packet in enumerate(packets) if place <= starts[1] or rng.random() >= share)
 
 
 def spoil(data: bytes, numbers: tuple[int, ...]) -> bytes:
@@ -105,19 +51,6 @@ def spoil(data: bytes, numbers: tuple[int, ...]) -> bytes:
                 place, size = data.index(bytes(packet)), packet.size
                 spoilt[place + size // 4 : place + size // 2] = rng.bytes(size // 2 - size // 4)
     return bytes(spoilt)
-
-
-def compare(whole: list[Picture], found: list[Picture]) -> dict[str, int]:
-    reference = {pts: image for pts, image, _ in whole}
-    counts = {"damaged": 0, "missed": 0, "refused": 0, "whole": 0}
-    for pts, image, why in found:
-        other = reference.get(pts)
-        differs = other is None or (cv2.absdiff(image, other) > VISIBLE_LEVELS).mean() > LEAST_SHARE
-        counts["damaged"] += differs
-        counts["missed"] += differs and not why
-        counts["refused"] += not differs and bool(why)
-        counts["whole"] += not why
-    return counts
 
 
 @pytest.mark.parametrize("live", [False, True], ids=["clip", "live"])
