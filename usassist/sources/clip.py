@@ -156,7 +156,7 @@ class ClipSource(PacedSource):
                 if video.decode_errors:
                     _log.warning("%s: %d pictures could not be decoded", self._path.name, video.decode_errors)
                 if not_whole:
-                    _log.warning("%s: %d frames are damaged and have no result", self._path.name, not_whole)
+                    _log.warning("%s: damaged frames, which have no result: %d", self._path.name, not_whole)
 
     def _open(self) -> VideoPass:
         return VideoPass(self._path, deinterlace=self._deinterlace)

@@ -576,7 +576,7 @@ def test_frames_that_are_damaged_are_given_with_that_word_and_told(
     damaged = [frame for frame in frames if frame.picture is PictureState.DAMAGED]
     assert 0 < len(damaged) < 20
     assert all("lost or damaged" in frame.picture_reason for frame in damaged)
-    assert f"{len(damaged)} frames are damaged and have no result" in caplog.text
+    assert f"damaged frames, which have no result: {len(damaged)}" in caplog.text
 
 
 def test_picture_size_that_changes_is_an_error(tmp_path: Path, pictures: Pictures, write_clip: WriteClip) -> None:
