@@ -62,7 +62,7 @@ def encode(images: Sequence[Any], codec: str, container: str, gop: int = GOP) ->
 
 
 def decode(data: bytes, *, live: bool) -> list[Picture]:
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         stream = container.streams.video[0]
         set_threads(stream, low_latency=live)
         decoder, found = PictureDecoder(stream, hold=not live), []

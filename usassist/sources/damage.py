@@ -28,6 +28,7 @@ _NO_KEY = "no key frame has come yet"
 _DAMAGED = "part of the video is lost or damaged; it waits for the next key frame"
 _WAITING_KEPT = 256  # packets that gave no picture would gather for ever
 _HURTS_KEPT = 64
+_IN_ONE_THREAD = {"h264", "mpeg4"}
 
 _Picture = tuple[av.VideoFrame, int, bool]  # with the number of its packet, and whether it needs no other
 
@@ -36,11 +37,12 @@ def set_threads(stream: VideoStream, *, low_latency: bool) -> None:
     """Choose how a decoder uses threads: it must notice damage, and must not hold pictures back in a live stream.
 
     FFmpeg's H.264 decoder looks for missing parts of a picture only where it does not decode slices at the same time.
+    Where it decodes pictures at the same time, one may be given out before it was marked; so may one of MPEG-4.
     """
-    if not low_latency:
-        stream.thread_type = "AUTO"
+    if stream.codec_context.name in _IN_ONE_THREAD:
+        stream.thread_type = "NONE"
     else:
-        stream.thread_type = "NONE" if stream.codec_context.name == "h264" else "SLICE"
+        stream.thread_type = "SLICE" if low_latency else "AUTO"
 
 
 class PictureDecoder:
@@ -74,8 +76,13 @@ class PictureDecoder:
         self._hurt(self._number)
         self._number += 1
 
-    def decode(self, packet: Any) -> list[tuple[av.VideoFrame, str]]:
+    def decode(self, packet: Any, *, damaged: bool = False) -> list[tuple[av.VideoFrame, str]]:
         """Decode a packet; one without data gives what the decoder still holds.
+
+        Parameters
+        ----------
+        packet : of the stream; its stamp is lost
+        damaged : it is known to be, although it may decode
 
         Returns
         -------
@@ -88,6 +95,8 @@ class PictureDecoder:
         """
         number, self._number = self._number, self._number + 1
         ends = not packet.size
+        if damaged:
+            self._hurt(number)
         if not ends:
             if packet.is_corrupt:
                 # The mark comes with the data behind which the gap is noticed, which a parser gives out one later.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import stat
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from usassist.sources.cropping import Roi
 from usassist.sources.damage import PictureDecoder, set_threads
 from usassist.sources.endings import missing_end
 from usassist.sources.interlacing import Deinterlacer
+from usassist.sources.matroska import ClusterCheck
 from usassist.sources.pixels import UInt8Array, to_image
 from usassist.sources.screen import Screen
 
@@ -32,6 +33,9 @@ __all__ = ["VideoPass", "check_file"]
 _log = logging.getLogger(__name__)
 
 _INDEXED = {"mov", "mp4"}  # the index stands apart from the pictures
+_CHECKED = {"matroska", "webm"}  # may hold a check sum for every few seconds
+# Codecs whose decoders notice damage by themselves, or whose own check sums are looked at.
+_NOTICES = {"ffv1", "h264", "mpeg1video", "mpeg2video", "mpeg4", "rawvideo"}
 # Elementary streams: the demuxer makes up a rate, and the codec may state one.
 _BARE = {"avs", "cavsvideo", "h261", "h263", "h264", "hevc", "m4v", "mjpeg", "mpegvideo", "obu", "vc1", "vvc"}
 
@@ -150,25 +154,30 @@ class VideoPass(Closing):
         """Until the end, or to where it breaks off; then `_broken_by` says why."""
         decoder = PictureDecoder(self._stream, hold=True, stamps_in_order="avi" in self._formats)
         packets = self._container.demux(self._stream)
-        check = SliceCheck() if self.codec_name == "ffv1" else None
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except av.error.FFmpegError as error:
-                self._broken_by, self._cause = f"it cannot be read on ({_plain(error)})", error
-                return
-            if packet.size and check is not None and not check.passes(bytes(packet)):
-                decoder.lost()
-                self._count_error("wrong check sum")
-                continue
-            try:
-                pictures = decoder.decode(packet)
-            except av.error.FFmpegError as error:
-                self._count_error(_plain(error))
-                continue
-            yield from pictures
+        slices = SliceCheck() if self.codec_name == "ffv1" else None
+        with self._cluster_check() as clusters:
+            while True:
+                try:
+                    packet = next(packets)
+                except StopIteration:
+                    return
+                except av.error.FFmpegError as error:
+                    self._broken_by, self._cause = f"it cannot be read on ({_plain(error)})", error
+                    return
+                if packet.size and slices is not None and not slices.passes(bytes(packet)):
+                    decoder.lost()
+                    self._count_error("wrong check sum")
+                    continue
+                try:
+                    pictures = decoder.decode(packet, damaged=clusters is not None and not clusters.passes(packet.pos))
+                except av.error.FFmpegError as error:
+                    self._count_error(_plain(error))
+                    continue
+                yield from pictures
+
+    def _cluster_check(self) -> AbstractContextManager[ClusterCheck | None]:
+        needed = self._formats & _CHECKED and self.codec_name not in _NOTICES
+        return ClusterCheck(self._path) if needed else nullcontext()
 
     def image(self, frame: av.VideoFrame) -> UInt8Array:
         """The pixels of a frame: uint8 (H, W) for grey formats, else uint8 (H, W, 3) RGB.

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from usassist.sources.matroska import CLUSTER, SEGMENT, elements
+
 __all__ = ["missing_end"]
 
 _TAIL = 1 << 18  # bytes of a program stream that are looked through
@@ -13,7 +15,7 @@ _FIRST_BYTES = 1 << 16  # of a transport stream, to find its packets
 _TS_PACKETS = (188, 192, 204)
 _SYNC = 0x47
 
-_SEGMENT, _CLUSTER, _CUES, _TAGS = 0x18538067, 0x1F43B675, 0x1C53BB6B, 0x1254C367
+_CUES, _TAGS = 0x1C53BB6B, 0x1254C367
 
 
 def missing_end(path: Path, formats: set[str]) -> str | None:
@@ -64,35 +66,17 @@ def _needed_by_riff(file: BinaryIO, size: int) -> int:
 
 def _needed_by_segment(file: BinaryIO, size: int) -> int:
     """Where the last cluster ends, or the segment where clusters may follow; 0 where sizes are not written."""
-    place, end, needed = 0, 0, 0
-    while place < size:
-        kind, place = _ebml_number(file, place, keep_length=True)
-        length, place = _ebml_number(file, place)
-        if kind is None or length is None:  # not written, or cut off in the middle of a head
-            return max(needed, end)
-        if kind == _SEGMENT:
-            end = place + length
-            continue
-        place += length
-        if kind == _CLUSTER:
-            needed = place
-        elif kind in (_CUES, _TAGS) and needed:
+    end = needed = 0
+    for element in elements(file, size):
+        if element.kind == SEGMENT:
+            end = element.end or 0
+        elif element.end is None:
+            break
+        elif element.kind == CLUSTER:
+            needed = element.end
+        elif element.kind in (_CUES, _TAGS) and needed:
             return needed  # an index or tags behind the clusters: no picture follows
     return max(needed, end)
-
-
-def _ebml_number(file: BinaryIO, place: int, *, keep_length: bool = False) -> tuple[int | None, int]:
-    """A number whose length stands in its first bits (RFC 8794, 4), and what follows it; None where it is unknown."""
-    raw = _read(file, place, 8)
-    if not raw or not raw[0]:
-        return None, place
-    length = 9 - raw[0].bit_length()
-    if len(raw) < length:
-        return None, place
-    value = int.from_bytes(raw[:length], "big")
-    mask = (1 << 7 * length) - 1
-    unknown = not keep_length and value & mask == mask
-    return None if unknown else value if keep_length else value & mask, place + length
 
 
 def _broken_packet(file: BinaryIO, size: int) -> str | None:

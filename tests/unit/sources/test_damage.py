@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ import av
 import numpy as np
 import pytest
 
-from tests.damage import CODECS, GOP, compare, decode, encode, lose_packets
+from tests.damage import CODECS, GOP, Picture, compare, decode, encode, lose_packets
 from usassist.records import PictureState
 from usassist.sources import open_source
 from usassist.sources.damage import PictureDecoder
+from usassist.sources.decoding import VideoPass
 from usassist.sources.recovery import recovery_frames
 
 WriteClip = Callable[..., Path]
@@ -150,3 +151,23 @@ def test_damaged_frames_of_a_clip_are_given_with_the_word_on_them(streams: Any, 
     for frame in frames:
         assert bool(frame.picture_reason) == (frame.picture is PictureState.DAMAGED)
     assert len(frames) >= 6 * GOP - 2  # they are shown and recorded
+
+
+def test_check_sums_of_a_matroska_file_tell_what_a_decoder_does_not(streams: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    path.write_bytes(streams("hevc", "matroska"))
+    whole = list(clip(path))
+    assert {why for *_, why in whole} == {""}
+    place = int(0.8 * path.stat().st_size)
+    data = bytearray(path.read_bytes())
+    data[place : place + 200] = np.random.default_rng(1).bytes(200)
+    path.write_bytes(data)
+    counts = compare(whole, list(clip(path)))
+    assert counts["damaged"] > 0
+    assert counts["missed"] == 0
+
+
+def clip(path: Path) -> Iterator[Picture]:
+    with VideoPass(path) as video:
+        for frame, why in video.pictures():
+            yield frame.pts, frame.to_ndarray(), why
