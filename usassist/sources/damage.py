@@ -67,7 +67,7 @@ class PictureDecoder:
         # of packets whose picture has not come: stamp, and whether the demuxer takes it for a key picture
         self._waiting: dict[int, tuple[int | None, bool]] = {}
         self._hurts: list[int] = []  # numbers of packets since the last whole key picture
-        self._point: int | None = None  # number of the packet from which all is whole, as far as there are no hurts
+        self._started = False  # by a key picture, or a complete intra refresh
         self._recovers: tuple[int, int] | None = None  # intra refresh: the packet it began with, pictures still to come
         self._held: list[_Picture] = []
 
@@ -118,6 +118,7 @@ class PictureDecoder:
             failed = min(self._waiting, default=number)  # with several threads it may be of an earlier packet
             self._waiting.pop(failed, None)
             self._hurt(failed)
+            self._hurt(number)
             raise
         pictures = [self._identify(frame, number) for frame in frames if isinstance(frame, av.VideoFrame)]
         if self._hold and (self._held or self._context.reorder_depth):
@@ -162,20 +163,19 @@ class PictureDecoder:
             self._recovers = (began, left - 1)
             if not left:
                 self._restart(began)
-        if self._point is None:
+        if not self._started:
             return _NO_KEY
         return _DAMAGED if self._hurts and self._hurts[0] <= number else ""
 
     def _restart(self, number: int) -> None:
         """From this packet on nothing is needed of what came before."""
-        self._point = number
-        self._recovers = None
+        self._started, self._recovers = True, None
         if self._hurts:
             self._hurts = [hurt for hurt in self._hurts if hurt >= number]
 
     def _begin_refresh(self, packet: Any, number: int) -> None:
         """Where an intra refresh begins, all is whole so many pictures later."""
-        if self._recovers is None and (self._hurts or self._point is None):
+        if self._recovers is None and (self._hurts or not self._started):
             count = recovery_frames(bytes(packet), self._context.extradata)
             self._recovers = None if count is None else (number, count)
 
