@@ -147,6 +147,12 @@ LIVE_SESSION = msgspec.structs.replace(
 )
 
 
+def damaged_session() -> SessionBody:
+    """A live session whose picture is damaged."""
+    signal = SignalBody(state=PictureState.DAMAGED, reason="part of it is lost", t_since_ns=7, reconnects=2)
+    return msgspec.structs.replace(SESSION, signal=signal)
+
+
 def make_scores(slope: float = 1.0, intercept: float = 0.0, score: float = 0.5) -> ScoreCalibration:
     """A score calibration whose points all have one threshold."""
     scale = LabelScale(

@@ -78,16 +78,18 @@ class Cause(StrEnum):
     MISSING = "missing"  # a sink never received a result for this frame
     INTERRUPTED = "interrupted"  # the run ended before the engine was asked
     NOT_LIVE = "not_live"  # the picture is frozen, changed, or no B-mode: nothing may be said about it
+    DAMAGED = "damaged"  # part of the picture, or of one that it is predicted from, was lost on the way here
 
 
 class PictureState(StrEnum):
-    """What can be said of the picture that a live source gives. Only on the first is anything drawn or measured."""
+    """What can be said of the picture that a source gives. Only on the first is anything drawn or measured."""
 
     LIVE = "live"
     FROZEN = "frozen"  # the picture stands still: the scanner is frozen, or the grabber repeats a frame
     LOST = "lost"  # no picture comes: no device, no signal, or nothing in it
     CHANGED = "changed"  # resolution, layout, depth or zoom are not what they were when the scan area was settled
     NOT_B_MODE = "not_b_mode"  # colour Doppler, a menu, or another number of views than the profile says
+    DAMAGED = "damaged"  # part of it, or of a picture that it is predicted from, was lost on the way here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from usassist.app.options import (
     BusOption,
     CalibrationOption,
     ConfigOption,
+    DeinterlaceOption,
     EngineOption,
     JsonOption,
     PointOption,
@@ -99,6 +100,7 @@ def demo(
     host: Annotated[str | None, typer.Option(help="Address that the page listens on.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port that the page listens on.")] = None,
     calibration: CalibrationOption = None,
+    deinterlace: DeinterlaceOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Show the page in the browser, with a clip playing over and over."""
@@ -113,6 +115,7 @@ def demo(
         precision=precision or settings.stream.precision,
         point=point or settings.stream.point,
         calibration=calibration,
+        deinterlace=deinterlace,
         panel=panel_config(settings.panel, host, port),
         on_ready=say_where,
     )

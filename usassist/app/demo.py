@@ -24,6 +24,7 @@ def run_demo(
     precision: str,
     point: str,
     calibration: str | None,
+    deinterlace: bool,
     panel: PanelConfig,
     on_ready: Callable[[str], None],
 ) -> None:
@@ -32,7 +33,7 @@ def run_demo(
     Parameters
     ----------
     source : address of what is shown
-    engine, backend, precision, point, calibration : see ``StreamOptions``
+    engine, backend, precision, point, calibration, deinterlace : see ``StreamOptions``
     panel : where the page listens
     on_ready : called with the address of the page
 
@@ -50,6 +51,7 @@ def run_demo(
             precision=precision,
             point=point,
             calibration=calibration,
+            deinterlace=deinterlace,
             repeat=True,
         )
         stream.begin(dataclasses.asdict(options))

@@ -76,6 +76,7 @@ def _configuration(options: StreamOptions, spec: EngineSpec, calibrated: bool) -
         "point": options.point if options.point != "auto" else DEFAULT_POINT if calibrated else None,
         "threads": options.threads,
         "crop": options.crop,
+        "deinterlace": options.deinterlace,
         "calibration": None if options.calibration is None else load_geometry(options.calibration).calibration_id,
         "max_age_ms": options.max_age_ms,
         "realtime": not options.fast,

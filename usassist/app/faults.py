@@ -55,7 +55,7 @@ EXPECTED: dict[str, tuple[PictureState, ...]] = {
     "no_signal": (_LOST, _NOT_B_MODE),
     "repeat": (_FROZEN,),
     "frame_rate": (_LIVE,),
-    "corrupt": (_LIVE, _LOST),  # whether a picture is spoilt is chance
+    "corrupt": (_LIVE, _LOST, PictureState.DAMAGED),  # whether a picture is spoilt is chance
     "glitch": (_LIVE,),
 }
 _SAMPLE_S = 0.005

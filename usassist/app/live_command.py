@@ -15,6 +15,7 @@ from usassist.app.options import (
     CalibrationOption,
     ConfigOption,
     CountOption,
+    DeinterlaceOption,
     EngineOption,
     JsonOption,
     PointOption,
@@ -45,6 +46,7 @@ def live(
     record: Annotated[bool, typer.Option("--record/--no-record", help="Keep frames and results.")] = True,
     crop: Annotated[str, typer.Option(help="Scan area: auto or X1,Y1,X2,Y2.")] = "auto",
     calibration: CalibrationOption = None,
+    deinterlace: DeinterlaceOption = False,
     uncalibrated: Annotated[
         bool, typer.Option("--uncalibrated", help="Show the whole screen; nothing is recorded or measured.")
     ] = False,
@@ -85,6 +87,7 @@ def live(
         crop="none" if uncalibrated else crop,
         calibration=calibration,
         max_age_ms=settings.stream.max_age_ms,
+        deinterlace=deinterlace,
     )
     options = LiveOptions(
         stream=stream,

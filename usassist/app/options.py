@@ -17,6 +17,7 @@ __all__ = [
     "CalibrationOption",
     "ConfigOption",
     "CountOption",
+    "DeinterlaceOption",
     "EngineOption",
     "JsonOption",
     "PointOption",
@@ -39,6 +40,9 @@ BusOption = Annotated[
 CalibrationOption = Annotated[str | None, typer.Option(help="Geometry calibration: name or file.")]
 ConfigOption = Annotated[Path | None, typer.Option(help="Settings file (TOML).")]
 CountOption = Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")]
+DeinterlaceOption = Annotated[
+    bool, typer.Option("--deinterlace", help="Of interlaced video: take the two moments in each picture apart.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=0, help="CPU threads of the engine; 0 = all.")]
 WindowOption = Annotated[bool, typer.Option("--window", help="Also show the overlay in a window.")]

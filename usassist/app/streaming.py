@@ -56,6 +56,7 @@ class StreamOptions:
     crop : ``auto``, ``none`` or ``x1,y1,x2,y2``
     calibration : name or path of a geometry file; None = pixels only
     max_age_ms : an answer older than this is ``stale`` (not with `fast`)
+    deinterlace : of a clip or live input
     """
 
     source: str
@@ -73,6 +74,7 @@ class StreamOptions:
     crop: str = "auto"
     calibration: str | None = None
     max_age_ms: float = 150.0
+    deinterlace: bool = False
     session_id: str = field(default_factory=new_session_id)
 
 
@@ -114,6 +116,7 @@ def open_stream(
                 crop=parse_crop(options.crop),
                 geometry=geometry,
                 clock=clock,
+                deinterlace=options.deinterlace,
             )
         )
         lanes = min(processors(), _MOST_LANES)

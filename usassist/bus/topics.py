@@ -3,10 +3,10 @@
 ======== ================ ======= ========== ======== ===== ====================================================
 topic    schema           version rate, Hz   recorded lane  body
 ======== ================ ======= ========== ======== ===== ====================================================
-frame    usassist.frame   1.2     of source  yes      frame fields of ``Frame``; buffer ``image``
-result   usassist.result  1.2     of source  yes      event fields of ``Result``; its arrays as buffers
+frame    usassist.frame   1.3     of source  yes      frame fields of ``Frame``; buffer ``image``
+result   usassist.result  1.3     of source  yes      event fields of ``Result``; its arrays as buffers
 engine   usassist.engine  1.2     1          yes      event what the engine is, its labels, operating point, descriptors
-session  usassist.session 1.1     1          yes      event what is being streamed, whether it still runs, its signal
+session  usassist.session 1.2     1          yes      event what is being streamed, whether it still runs, its signal
 health   usassist.health  1.1     2          yes      event counts, drops and latency of a process
 mark     usassist.mark    1.0     on event   yes      event what a person has marked on a frame
 ======== ================ ======= ========== ======== ===== ====================================================
@@ -64,7 +64,8 @@ class SessionState(StrEnum):
 class FrameBody(msgspec.Struct, frozen=True, kw_only=True):
     """Body of ``frame``; the fields of ``records.Frame`` without the pixels.
 
-    ``t_decoded_ns``, ``picture`` with its reason, and ``text_xyxy_px`` came with 1.1, ``t_cropped_ns`` with 1.2.
+    ``t_decoded_ns``, ``picture`` with its reason, and ``text_xyxy_px`` came with 1.1, ``t_cropped_ns`` with 1.2, the
+    picture ``damaged`` with 1.3.
     """
 
     session_id: str
@@ -95,7 +96,7 @@ class DescriptorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 class ResultBody(msgspec.Struct, frozen=True, kw_only=True):
     """Body of ``result``; the fields of ``records.Result`` without the arrays.
 
-    ``descriptors`` came with 1.1, ``t_input_ns`` and ``t_output_ns`` with 1.2.
+    ``descriptors`` came with 1.1, ``t_input_ns`` and ``t_output_ns`` with 1.2, the cause ``damaged`` with 1.3.
     """
 
     session_id: str
@@ -189,7 +190,7 @@ class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
     ``source`` is a description without path or patient text. ``frame_count`` is how many frames the source will give,
     where that is known; ``last_frame_id`` is the last one published, -1 before the first. ``image_hw_px`` is (0, 0) of
     a live source that has not given a frame yet. ``signal`` is of live sources alone, and is told at once when it
-    changes; it came with 1.1.
+    changes; it came with 1.1, its state ``damaged`` with 1.2.
     """
 
     session_id: str
@@ -289,10 +290,10 @@ class Topic:
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic(name="frame", version=(1, 2), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
-        Topic(name="result", version=(1, 2), rate_hz=None, recorded=True, lane="event", body=ResultBody),
+        Topic(name="frame", version=(1, 3), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
+        Topic(name="result", version=(1, 3), rate_hz=None, recorded=True, lane="event", body=ResultBody),
         Topic(name="engine", version=(1, 2), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
-        Topic(name="session", version=(1, 1), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
+        Topic(name="session", version=(1, 2), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
         Topic(name="health", version=(1, 1), rate_hz=2.0, recorded=True, lane="event", body=HealthBody),
         Topic(name="mark", version=(1, 0), rate_hz=None, recorded=True, lane="event", body=MarkBody),
     )

@@ -255,7 +255,8 @@ class Stream:
         """Say of a frame that nothing may be said about its picture; what was announced of the signal comes first."""
         self._announce()
         backend, reason = self._relay.backend, frame.picture_reason or str(frame.picture)
-        self._publish(frame, ResultState.NO_RESULT, Cause.NOT_LIVE, reason, Answer(), backend)
+        cause = Cause.DAMAGED if frame.picture is PictureState.DAMAGED else Cause.NOT_LIVE
+        self._publish(frame, ResultState.NO_RESULT, cause, reason, Answer(), backend)
 
     def _give_up(self, lost: Lost) -> None:
         """Say of a frame that the engine was never asked about it."""

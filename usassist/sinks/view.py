@@ -26,6 +26,7 @@ _NOT_LIVE = {
     PictureState.LOST: "SIGNAL LOST",
     PictureState.CHANGED: "PICTURE CHANGED",
     PictureState.NOT_B_MODE: "NOT B-MODE",
+    PictureState.DAMAGED: "PICTURE DAMAGED",
 }
 
 
@@ -68,7 +69,7 @@ def view_of_pair(
     """
     if result is None:
         return _no_result("the result for this frame did not arrive in time")
-    if result.cause is Cause.NOT_LIVE:
+    if result.cause in (Cause.NOT_LIVE, Cause.DAMAGED):
         return _not_live(picture, result.reason)
     realtime = session is None or session.realtime
     age_ms = (now_ns - result.t_capture_ns) / 1e6 if realtime else None

@@ -38,6 +38,7 @@ def open_source(
     crop: Crop = "auto",
     geometry: Geometry | None = None,
     clock: Clock | None = None,
+    deinterlace: bool = False,
 ) -> Source:
     """Open a source.
 
@@ -53,6 +54,7 @@ def open_source(
     crop : ``auto`` finds the scan area, ``none`` keeps the whole screen, or x1, y1, x2, y2 in px of the screen
     geometry : the calibration of this scanner
     clock : the clock that paces and stamps; None = the machine's monotonic clock
+    deinterlace : of a clip or live input
 
     Returns
     -------
@@ -76,12 +78,15 @@ def open_source(
         crop=crop,
         geometry=geometry,
         clock=MonotonicClock() if clock is None else clock,
+        deinterlace=deinterlace,
     )
     if is_live(address):
         from usassist.sources.live import open_live
 
         return open_live(address, options)
     name, rest = _split(address)
+    if deinterlace and name != "clip":
+        raise UsageError(f"a source of the kind {name} is never interlaced; leave out --deinterlace")
     source: Source = importlib.import_module(_MODULES[name]).open_address(rest, options)
     return source
 

@@ -76,6 +76,7 @@ class SourceOptions:
     crop : ``auto`` finds the scan area, ``none`` keeps the whole screen, or x1, y1, x2, y2 in px of the screen
     geometry : the calibration of this scanner; its crop is used where ``crop`` is ``auto``
     clock : the clock that paces and stamps
+    deinterlace : take the two moments apart that interlaced video weaves into one picture (clips and live input)
     """
 
     session_id: str
@@ -86,6 +87,7 @@ class SourceOptions:
     crop: Crop = "auto"
     geometry: Geometry | None = None
     clock: Clock = field(default_factory=MonotonicClock)
+    deinterlace: bool = False
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -1,7 +1,8 @@
 """A video file as a source, at its own pace or as fast as it is read.
 
 Pixels are given as the file has them, in one grey plane where they show no colour, else RGB; turned upright where the
-file asks for it. Pixels that are not square stay as they are. The fields of interlaced video stay woven together.
+file asks for it, and made square where they are not. The fields of interlaced video stay woven together unless
+deinterlacing is asked for. A frame that is damaged, or predicted from one that is, is given with that word on it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import SourceError, SourceFormatError, UsageError
-from usassist.records import SourceInfo
+from usassist.records import PictureState, SourceInfo
 from usassist.sources.base import SourceOptions
 from usassist.sources.cropping import cut_plain, is_automatic, settle_roi
 from usassist.sources.decoding import VideoPass, check_file
+from usassist.sources.interlacing import DEINTERLACED, INTERLACED
 from usassist.sources.paced import PacedSource, Picture
 from usassist.sources.pixels import is_grey, orient, orientation_of
 from usassist.sources.timeline import Timeline
@@ -66,18 +68,28 @@ class ClipSource(PacedSource):
     def __init__(self, path: Path, options: SourceOptions) -> None:
         check_file(path)
         self._path = path
-        with VideoPass(path) as video, closing(video.frames()) as frames:
+        self._deinterlace = options.deinterlace
+        with self._open() as video, closing(video.pictures()) as pictures:
             try:
-                first = next(frames, None)
+                picture = next(pictures, None)
             except SourceError as error:
                 raise SourceFormatError(f"{path.name} holds no frame that can be decoded; export it again") from error
-            if first is None:
+            if picture is None:
                 raise SourceFormatError(f"{path.name} holds no frame that can be decoded; export it again")
+            first = picture[0]
             self._raw_wh_px = (first.width, first.height)
             self._grey = is_grey(first)
             orientation = orientation_of(first)
-            rate_hz, claimed, codec = video.rate_hz, video.claimed_frames, video.codec_name
+            rate_hz, codec, notes = video.rate_hz, video.codec_name, video.notes
+            claimed = video.claimed_frames if video.indexed else None
             estimated = video.estimated_frames
+        self._told_interlaced = first.interlaced_frame or self._deinterlace
+        if self._told_interlaced:
+            notes += (DEINTERLACED if self._deinterlace else INTERLACED,)
+        for note in notes:
+            _log.warning("%s: %s", path.name, note)
+        if rate_hz is None:
+            _log.warning("%s: states no rate; played at %g frames a second", path.name, _DEFAULT_RATE_HZ)
         if orientation is None:
             _log.warning("%s: turned by an angle that is no multiple of 90 degrees; shown as it is stored", path.name)
         self._orientation = orientation or (False, False, False)
@@ -86,7 +98,7 @@ class ClipSource(PacedSource):
         grab_hw_px = (width_px, height_px) if self._orientation[0] else (height_px, width_px)
         self._roi = settle_roi(options, grab_hw_px, self._looks)
         info = SourceInfo(
-            description=f"clip, {codec}" + (f", {rate_hz:.4g} Hz" if rate_hz else ""),
+            description="; ".join((f"clip, {codec}" + (f", {rate_hz:.4g} Hz" if rate_hz else ""), *notes)),
             image_hw_px=(self._roi[3] - self._roi[1], self._roi[2] - self._roi[0]),
             channels=1 if self._grey else 3,
             rate_hz=rate_hz,
@@ -100,7 +112,7 @@ class ClipSource(PacedSource):
             _log.info("%s: scan area %s found on a screen of %d x %d px", path.name, self._roi, *grab_hw_px[::-1])
 
     def _pictures(self) -> Iterator[Picture]:
-        timeline = Timeline(self._period_ns)
+        timeline = Timeline(self._period_ns, tell=lambda what: _log.warning("%s: %s", self._path.name, what))
         given = 0
         while True:
             given_before = given
@@ -116,26 +128,38 @@ class ClipSource(PacedSource):
     def _one_pass(self, timeline: Timeline, given: int) -> Iterator[Picture]:
         check_file(self._path)
         errors_before = self.decode_errors
-        with VideoPass(self._path) as video, closing(video.frames()) as frames:
+        not_whole = 0
+        with self._open() as video, closing(video.pictures()) as pictures:
             try:
-                for number, frame in enumerate(frames):
+                for number, (frame, why) in enumerate(pictures):
                     self.decode_errors = errors_before + video.decode_errors
                     if (frame.width, frame.height) != self._raw_wh_px or is_grey(frame) != self._grey:
                         raise SourceError(
                             f"{self._path.name} changes its picture format after {given + number} frames, to "
                             f"{frame.width} x {frame.height} px {frame.format.name}; split the clip there"
                         )
+                    not_whole += bool(why)
+                    if frame.interlaced_frame and not self._told_interlaced:
+                        self._told_interlaced = True
+                        _log.warning("%s: from frame %d on %s", self._path.name, given + number, INTERLACED)
                     yield Picture(
                         image=self._cut(video, frame),
                         roi_xyxy_px=self._roi,
                         t_media_ns=timeline.due_ns(frame.pts, frame.time_base),
                         pts=frame.pts,
                         time_base=frame.time_base if frame.pts is not None else None,
+                        state=PictureState.DAMAGED if why else PictureState.LIVE,
+                        state_reason=why,
                     )
             finally:
                 self.decode_errors = errors_before + video.decode_errors
                 if video.decode_errors:
                     _log.warning("%s: %d pictures could not be decoded", self._path.name, video.decode_errors)
+                if not_whole:
+                    _log.warning("%s: damaged frames, which have no result: %d", self._path.name, not_whole)
+
+    def _open(self) -> VideoPass:
+        return VideoPass(self._path, deinterlace=self._deinterlace)
 
     def _cut(self, video: VideoPass, frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
         if self._orientation == (False, False, False):
@@ -146,7 +170,7 @@ class ClipSource(PacedSource):
         """Sampled pictures to find the scan area on: of the first seconds, then further on."""
         look: list[npt.NDArray[np.uint8]] = []
         looked = False
-        with VideoPass(self._path) as video, closing(video.frames()) as frames:
+        with self._open() as video, closing(video.frames()) as frames:
             try:
                 for number, frame in enumerate(frames):
                     if (frame.width, frame.height) != self._raw_wh_px:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import stat
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,8 +18,13 @@ import av.video.stream
 
 from usassist.closing import Closing
 from usassist.errors import SourceError, SourceFormatError
+from usassist.sources.aspect import aspect_words, make_square
 from usassist.sources.checksums import SliceCheck
 from usassist.sources.cropping import Roi
+from usassist.sources.damage import PictureDecoder, set_threads
+from usassist.sources.endings import missing_end
+from usassist.sources.interlacing import Deinterlacer
+from usassist.sources.matroska import ClusterCheck
 from usassist.sources.pixels import UInt8Array, to_image
 from usassist.sources.screen import Screen
 
@@ -28,8 +33,11 @@ __all__ = ["VideoPass", "check_file"]
 _log = logging.getLogger(__name__)
 
 _INDEXED = {"mov", "mp4"}  # the index stands apart from the pictures
-_COUNTED = {"avi"}  # the header says how many pictures follow
-_TIMED = {"matroska", "webm"}  # the header says how long the stream is
+_CHECKED = {"matroska", "webm"}  # may hold a check sum for every few seconds
+# Codecs whose decoders notice damage by themselves, or whose own check sums are looked at.
+_NOTICES = {"ffv1", "h264", "mpeg1video", "mpeg2video", "mpeg4", "rawvideo"}
+# Elementary streams: the demuxer makes up a rate, and the codec may state one.
+_BARE = {"avs", "cavsvideo", "h261", "h263", "h264", "hevc", "m4v", "mjpeg", "mpegvideo", "obu", "vc1", "vvc"}
 
 
 def check_file(path: Path) -> None:
@@ -65,13 +73,19 @@ def check_file(path: Path) -> None:
 class VideoPass(Closing):
     """A video file opened for one pass from its first frame to its last. Use it as a context manager.
 
+    Parameters
+    ----------
+    path : the file
+    deinterlace : give every frame deinterlaced
+
     Attributes
     ----------
     codec_name : for example ``h264``
     rate_hz : mean frame rate that the file states, or None
-    claimed_frames : how many frames the file says it holds, or None
-    packets : packets of pictures read so far
-    decode_errors : packets that could not be decoded, and frames that the decoder marked as damaged, so far
+    claimed_frames : how many frames the file says it holds, or None; only an index is to be believed
+    indexed : that number comes from an index
+    notes : what should be known of its pixels
+    decode_errors : packets that could not be decoded so far
 
     Raises
     ------
@@ -79,11 +93,12 @@ class VideoPass(Closing):
         If the file holds no video that can be decoded.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._name = path.name
-        self._size = path.stat().st_size
-        self.packets = 0
+    def __init__(self, path: Path, *, deinterlace: bool = False) -> None:
+        self._name, self._path = path.name, path
+        self._deinterlacer = Deinterlacer() if deinterlace else None
         self.decode_errors = 0
+        self._broken_by = ""  # why it cannot be read on
+        self._cause: Exception | None = None
         try:
             # Only this one file: a playlist in disguise must not make FFmpeg open others.
             self._container = av.open(f"file:{path.resolve()}", options={"protocol_whitelist": "file"})
@@ -91,59 +106,78 @@ class VideoPass(Closing):
             raise self._no_video(_plain(error)) from error
         try:
             self._stream = self._pick_stream()
-            self._stream.thread_type = "AUTO"
+            set_threads(self._stream, low_latency=False)
             self.codec_name = self._stream.codec_context.name
         except BaseException:
             self.close()
             raise
-        rate = self._stream.average_rate or self._stream.guessed_rate
+        self._formats = set(self._container.format.name.split(","))
+        self._aspect = self._stream.sample_aspect_ratio
+        words = aspect_words(self._stream.width, self._stream.height, self._aspect)
+        self.notes: tuple[str, ...] = (words,) if words else ()
+        rate = self._stated_rate()
         self.rate_hz = float(rate) if rate else None
         self.claimed_frames = self._stream.frames or None
+        self.indexed = bool(self._formats & _INDEXED)
 
     def frames(self) -> Generator[av.VideoFrame, None, None]:
-        """Give every frame that can be decoded, in the order of presentation.
+        """Give every frame that is whole; otherwise as :meth:`pictures`."""
+        return (frame for frame, why in self.pictures() if not why)
+
+    def pictures(self) -> Generator[tuple[av.VideoFrame, str], None, None]:
+        """Give every frame that can be decoded, in the order of presentation, with why it is not whole ("" = it is).
+
+        Its pixels are square. A damaged frame, and what is predicted from it, is given as the decoder painted it over.
 
         Raises
         ------
         SourceError
             After the last frame, when the file breaks off before its end.
+        SourceFormatError
+            If its pixel format cannot be scaled or deinterlaced.
         """
         given = 0
-        last_end: Fraction | None = None
+        for frame, why in self._decoded():
+            with self._explaining(frame):
+                ready = [(frame, why)] if self._deinterlacer is None else self._deinterlacer.feed(frame, why)
+                ready = [(make_square(frame, self._aspect), why) for frame, why in ready]
+            for picture in ready:
+                given += 1
+                yield picture
+        for frame, why in () if self._deinterlacer is None else self._deinterlacer.feed(None):
+            given += 1
+            yield make_square(frame, self._aspect), why
+        if problem := self._broken_by or self._cut_off():
+            raise self._broken(given, problem) from self._cause
+
+    def _decoded(self) -> Generator[tuple[av.VideoFrame, str], None, None]:
+        """Until the end, or to where it breaks off; then `_broken_by` says why."""
+        decoder = PictureDecoder(self._stream, hold=True, stamps_in_order="avi" in self._formats)
         packets = self._container.demux(self._stream)
-        check = SliceCheck() if self.codec_name == "ffv1" else None
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                break
-            except av.error.FFmpegError as error:
-                raise self._broken(given, f"it cannot be read on ({_plain(error)})") from error
-            if packet.size:
-                self.packets += 1
-                if packet.pts is not None and packet.time_base is not None:
-                    end = (packet.pts + (packet.duration or 0)) * packet.time_base
-                    last_end = end if last_end is None else max(last_end, end)
-                if check is not None and not check.passes(bytes(packet)):
+        slices = SliceCheck() if self.codec_name == "ffv1" else None
+        with self._cluster_check() as clusters:
+            while True:
+                try:
+                    packet = next(packets)
+                except StopIteration:
+                    return
+                except av.error.FFmpegError as error:
+                    self._broken_by, self._cause = f"it cannot be read on ({_plain(error)})", error
+                    return
+                if packet.size and slices is not None and not slices.passes(bytes(packet)):
+                    decoder.lost()
                     self._count_error("wrong check sum")
                     continue
-            try:
-                frames = packet.decode()
-            except av.error.EOFError:
-                continue
-            except av.error.FFmpegError as error:
-                self._count_error(_plain(error))
-                continue
-            for frame in frames:
-                if not isinstance(frame, av.VideoFrame):
+                try:
+                    pictures = decoder.decode(packet, damaged=clusters is not None and not clusters.passes(packet.pos))
+                except av.error.FFmpegError as error:
+                    self._count_error(_plain(error))
                     continue
-                if frame.is_corrupt:
-                    self._count_error("a damaged frame")
-                    continue
-                given += 1
-                yield frame
-        if problem := self._cut_off(last_end):
-            raise self._broken(given, problem)
+                yield from pictures
+
+    def _cluster_check(self) -> AbstractContextManager[ClusterCheck | None]:
+        needed = self._formats & _CHECKED and self.codec_name not in _NOTICES
+        return ClusterCheck(self._path) if needed else nullcontext()
 
     def image(self, frame: av.VideoFrame) -> UInt8Array:
         """The pixels of a frame: uint8 (H, W) for grey formats, else uint8 (H, W, 3) RGB.
@@ -204,21 +238,22 @@ class VideoPass(Closing):
         of = f" of {self.claimed_frames}" if self.claimed_frames else ""
         return SourceError(f"{self._name} broke off after {given}{of} frames: {why}; copy or export the clip again")
 
-    def _cut_off(self, last_end: Fraction | None) -> str | None:
+    def _cut_off(self) -> str | None:
         """What shows that the end of the file is missing; None when nothing does."""
-        formats = set(self._container.format.name.split(","))
-        if formats & _INDEXED:
-            needed = max((entry.pos + entry.size for entry in self._stream.index_entries), default=0)
-            if needed > self._size:
-                return f"its index names {needed} bytes and it has {self._size}"
-        elif formats & _COUNTED:
-            if self.claimed_frames and self.packets < self.claimed_frames:
-                return f"it has {self.packets} pictures and its header says {self.claimed_frames}"
-        elif formats & _TIMED and last_end is not None and (claimed := self._claimed_end()) is not None:
-            period = 1 / Fraction(self.rate_hz or 25)
-            if last_end + 2 * period + Fraction(1, 20) < claimed:
-                return f"it ends at {float(last_end):.2f} s and its header says {float(claimed):.2f} s"
-        return None
+        if not self.indexed:
+            return missing_end(self._path, self._formats)
+        size = self._path.stat().st_size
+        needed = max((entry.pos + entry.size for entry in self._stream.index_entries), default=0)
+        return f"its index names {needed} bytes and it has {size}" if needed > size else None
+
+    def _stated_rate(self) -> Fraction | None:
+        """The rate that is to be believed, Hz; None where none is stated."""
+        stream = self._stream
+        if self._formats & _BARE:
+            return stream.codec_context.framerate or None
+        # The header of an AVI file states the rate of its slots, of which some may be empty.
+        first = stream.guessed_rate if "avi" in self._formats else stream.average_rate
+        return first or stream.average_rate or stream.guessed_rate
 
     @property
     def estimated_frames(self) -> int | None:
@@ -227,18 +262,6 @@ class VideoPass(Closing):
             return self.claimed_frames
         duration = self._container.duration
         return round(duration / 1e6 * self.rate_hz) if duration and self.rate_hz else None
-
-    def _claimed_end(self) -> Fraction | None:
-        """End of the stream by the header of a Matroska file, s."""
-        text = self._stream.metadata.get("DURATION")
-        if text:
-            try:
-                hours, minutes, seconds = text.split(":")
-                return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-            except ValueError:
-                pass
-        alone = len(self._container.streams) == 1
-        return Fraction(self._container.duration, 1_000_000) if alone and self._container.duration else None
 
 
 def _plain(error: Exception) -> str:

@@ -25,6 +25,7 @@ class Grab:
     stamp : where `t_capture_ns` comes from
     pts, time_base : stamp of the stream
     damaged : the decoder marked it as damaged
+    not_whole : why it shows less than was sent: it is damaged, or predicted from one that is; empty where it is whole
     """
 
     number: int
@@ -35,6 +36,7 @@ class Grab:
     pts: int | None = None
     time_base: Fraction | None = None
     damaged: bool = False
+    not_whole: str = ""
 
 
 class Grabber(Protocol):

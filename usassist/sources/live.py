@@ -47,7 +47,9 @@ def open_live(address: str, options: SourceOptions) -> LiveSource:
     UsageError
         If an option makes no sense for live input.
     """
-    grab_options = GrabOptions(open_timeout_s=_OPEN_TIMEOUT_S, read_timeout_s=_READ_TIMEOUT_S)
+    grab_options = GrabOptions(
+        open_timeout_s=_OPEN_TIMEOUT_S, read_timeout_s=_READ_TIMEOUT_S, deinterlace=options.deinterlace
+    )
     return LiveSource(lambda: open_grabber(address, grab_options), options, kind=address.partition(":")[0])
 
 
@@ -169,7 +171,10 @@ class LiveSource(Closing):
             self._size_hw_px = size_hw_px
             self._unsettle()
         if self._roi is None:
-            self._settle(grab)
+            if grab.not_whole:
+                self._say(PictureState.DAMAGED, grab.not_whole)
+            else:
+                self._settle(grab)
             return None
         verdict = self._watch.look(grab)
         if verdict.state is PictureState.LIVE:
@@ -179,6 +184,8 @@ class LiveSource(Closing):
             if verdict.state is PictureState.CHANGED and is_automatic(self._options):
                 self._unsettle()  # where the crop is given, that picture is waited for
             return None
+        if grab.not_whole and verdict.state is PictureState.LIVE:
+            verdict = dataclasses.replace(verdict, state=PictureState.DAMAGED, reason=grab.not_whole)
         return self._frame(grab, verdict)
 
     def _settle(self, grab: Grab) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.closing import Closing
-from usassist.records import Frame, Signal, SourceInfo
+from usassist.records import Frame, PictureState, Signal, SourceInfo
 from usassist.sources.base import SourceOptions
 
 __all__ = ["PacedSource", "Picture"]
@@ -31,6 +31,7 @@ class Picture:
     t_media_ns : when it is due, ns since the first picture; never falls
     spacing_rc_mm, spacing_rel_sd, calibration_id : its scale where the source knows it, else None
     pts, time_base : its stamp in the file
+    state, state_reason : what can be said of it, and why it is not live
     """
 
     image: npt.NDArray[np.uint8]
@@ -41,6 +42,8 @@ class Picture:
     calibration_id: str | None = None
     pts: int | None = None
     time_base: Fraction | None = None
+    state: PictureState = PictureState.LIVE
+    state_reason: str = ""
 
 
 class PacedSource(Closing):
@@ -107,4 +110,6 @@ class PacedSource(Closing):
             calibration_id=calibration_id,
             pts=picture.pts,
             time_base=picture.time_base,
+            picture=picture.state,
+            picture_reason=picture.state_reason,
         )

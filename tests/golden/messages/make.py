@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.samples import CALIBRATED_ENGINE, DESCRIBED, LIVE_SESSION, make_frame, make_result
+from tests.samples import CALIBRATED_ENGINE, damaged_session, make_frame, make_result
 from usassist.bus import TOPICS, HealthBody, MarkBody, MarkKind, StageBody
 from usassist.bus.codec import encode, encode_frame, encode_result
-from usassist.records import PictureState
+from usassist.records import Cause, PictureState, ResultState
 
 NOT_LIVE = {
     "t_decoded_ns": 4,
     "t_cropped_ns": 5,
-    "picture": PictureState.FROZEN,
-    "picture_reason": "the scanner is frozen",
+    "picture": PictureState.DAMAGED,
+    "picture_reason": "part of it is lost",
     "text_xyxy_px": ((1, 2, 3, 4),),
 }
 HEALTH = HealthBody(
@@ -39,9 +39,9 @@ def main() -> None:
     """Write the files that are not there yet."""
     messages = {
         "frame": encode_frame(make_frame(3, (8, 12), 3, **NOT_LIVE), 5, 6),
-        "result": encode_result(make_result(3, descriptors=DESCRIBED, t_input_ns=2, t_output_ns=3), 5, 6),
+        "result": encode_result(make_result(3, ResultState.NO_RESULT, cause=Cause.DAMAGED), 5, 6),
         "engine": encode(TOPICS["engine"], "us0", 5, 6, CALIBRATED_ENGINE, {}),
-        "session": encode(TOPICS["session"], "us0", 5, 6, LIVE_SESSION, {}),
+        "session": encode(TOPICS["session"], "us0", 5, 6, damaged_session(), {}),
         "health": encode(TOPICS["health"], "us0", 5, 6, HEALTH, {}),
         "mark": encode(TOPICS["mark"], "us0", 5, 6, MARK, {}),
     }

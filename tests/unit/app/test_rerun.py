@@ -181,12 +181,13 @@ def test_frames_without_an_answer_in_the_recording_are_counted_and_left_out() ->
     assert dict(outcome.left_out) == {"dropped": 1, "interrupted": 1, "late": 1}
 
 
-def test_what_was_not_live_must_be_not_live_again() -> None:
-    frozen = make_result(2, ResultState.NO_RESULT, cause=Cause.NOT_LIVE, reason="frozen")
+@pytest.mark.parametrize("cause", [Cause.NOT_LIVE, Cause.DAMAGED])
+def test_what_was_not_live_must_be_not_live_again(cause: Cause) -> None:
+    frozen = make_result(2, ResultState.NO_RESULT, cause=cause, reason="because")
     recorded = [frozen if result.frame_id == 2 else result for result in RESULTS]
     outcome = _compare(_side(recorded), _side(RESULTS))
     assert [item.frame_id for item in outcome.differences] == [2]
-    assert outcome.differences[0].words.startswith("not live became finding")
+    assert outcome.differences[0].words.startswith(f"{cause.replace('_', ' ')} became finding")
     assert _compare(_side(recorded), _side(recorded)).not_live == 1
 
 

@@ -12,11 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.samples import CALIBRATED_ENGINE, DESCRIBED, ENGINE, LIVE_SESSION, SESSION, make_frame, make_result
+from tests.samples import (
+    CALIBRATED_ENGINE,
+    DESCRIBED,
+    ENGINE,
+    LIVE_SESSION,
+    SESSION,
+    damaged_session,
+    make_frame,
+    make_result,
+)
 from usassist.bus import TOPICS, FrameBody, LabelBody, PointBody, decode, frame_from, peek_topic, result_from
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.errors import MessageError, RecordError, SchemaVersionError
-from usassist.records import Descriptors, Measurements, PictureState, Result, ResultState
+from usassist.records import Cause, Descriptors, Measurements, PictureState, Result, ResultState
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "messages"
 
@@ -184,19 +193,23 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
         if topic == "frame":
             frame = frame_from(message)
             np.testing.assert_array_equal(frame.image, make_frame(3, (8, 12), 3).image)
-            expected = (PictureState.LIVE, None) if file.stem == "frame-1.0" else (PictureState.FROZEN, 4)
-            assert (frame.picture, frame.t_decoded_ns) == expected
-            assert frame.t_cropped_ns == (5 if file.stem == "frame-1.2" else None)
+            expected = {"frame-1.0": (PictureState.LIVE, None), "frame-1.3": (PictureState.DAMAGED, 4)}
+            assert (frame.picture, frame.t_decoded_ns) == expected.get(file.stem, (PictureState.FROZEN, 4))
+            assert frame.t_cropped_ns == (5 if file.stem in ("frame-1.2", "frame-1.3") else None)
         elif topic == "result":
             descriptors = () if file.stem == "result-1.0" else DESCRIBED
             stamps = {"t_input_ns": 2, "t_output_ns": 3} if file.stem == "result-1.2" else {}
-            _assert_same(result_from(message), make_result(3, descriptors=descriptors, **stamps))
+            expected = make_result(3, descriptors=descriptors, **stamps)
+            if file.stem == "result-1.3":
+                expected = make_result(3, ResultState.NO_RESULT, cause=Cause.DAMAGED)
+            _assert_same(result_from(message), expected)
         elif topic == "engine":
             note = CALIBRATED_ENGINE.note if file.stem == "engine-1.2" else ""
             expected = ENGINE if file.stem == "engine-1.0" else CALIBRATED_ENGINE
             assert message.body == msgspec.structs.replace(expected, note=note)
         elif topic == "session":
-            assert message.body == (SESSION if file.stem == "session-1.0" else LIVE_SESSION)
+            expected = {"session-1.0": SESSION, "session-1.2": damaged_session()}
+            assert message.body == expected.get(file.stem, LIVE_SESSION)
 
 
 def _with_header(data: bytes, change: Any) -> bytes:

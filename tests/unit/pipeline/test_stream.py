@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from usassist.errors import (
 )
 from usassist.modalities.ultrasound.descriptors import DescriptorModel, LogisticTable
 from usassist.pipeline import Stream, StreamSummary
-from usassist.records import Cause, Frame, LabelSpec, Result, ResultState
+from usassist.records import Cause, Frame, LabelSpec, PictureState, Result, ResultState
 from usassist.sources import open_source
 from usassist.sources.null import read_frame_id
 
@@ -207,6 +208,25 @@ def test_an_engine_that_fails_gives_no_result_for_that_frame_only(bus_address: s
 def test_an_empty_scene_is_no_finding_and_nothing_else_is(bus_address: str) -> None:
     summary = Run(bus_address, FakeEngine(finds=False), _null(5))()
     assert summary.by_state == {ResultState.NO_FINDING: 5}
+
+
+def test_the_engine_is_not_asked_about_a_damaged_frame_and_the_cause_says_so(bus_address: str) -> None:
+    source, engine = _null(8), FakeEngine()
+    frames = source.frames
+
+    def damaged() -> Iterator[Frame]:
+        for frame in frames():
+            hurt = {"picture": PictureState.DAMAGED, "picture_reason": "a part is lost"} if frame.frame_id < 3 else {}
+            yield dataclasses.replace(frame, **hurt)
+
+    source.frames = damaged
+    run = Run(bus_address, engine, source)
+    summary = run()
+    assert engine.calls == 5
+    assert summary.by_cause == {Cause.DAMAGED: 3}
+    told = {(result.state, result.cause, result.reason) for result in run.results[:3]}
+    assert told == {(ResultState.NO_RESULT, Cause.DAMAGED, "a part is lost")}
+    assert sorted(run.frames) == list(range(8)), "it is still shown and recorded"
 
 
 def test_what_the_null_back_end_says_is_no_answer(bus_address: str) -> None:

@@ -183,10 +183,12 @@ def _with_signal(state: PictureState) -> SessionBody:
         (PictureState.LOST, "SIGNAL LOST"),
         (PictureState.CHANGED, "PICTURE CHANGED"),
         (PictureState.NOT_B_MODE, "NOT B-MODE"),
+        (PictureState.DAMAGED, "PICTURE DAMAGED"),
     ],
 )
 def test_a_picture_that_is_not_live_is_named_and_nothing_is_drawn_on_it(state: PictureState, headline: str) -> None:
-    result = make_result(1, ResultState.NO_RESULT, cause=Cause.NOT_LIVE, reason="because")
+    cause = Cause.DAMAGED if state is PictureState.DAMAGED else Cause.NOT_LIVE
+    result = make_result(1, ResultState.NO_RESULT, cause=cause, reason="because")
     view = view_of_pair(result, ENGINE, SESSION, 0, state)
     assert (view.state, view.headline, view.detail, view.draw) == (ResultState.NO_RESULT, headline, "because", False)
     silent = view_of_silence(_with_signal(state), 5000.0)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pytest
 from usassist.calibrate import Geometry
 from usassist.clock import FakeClock
 from usassist.errors import CalibrationError, ScanAreaError, SourceError, SourceFormatError, UsageError
-from usassist.records import Frame
+from usassist.records import Frame, PictureState
 from usassist.sources import Source, open_source
+from usassist.sources.timeline import Timeline
 
 Pictures = Callable[..., list[Any]]
 WriteClip = Callable[..., Path]
@@ -223,6 +225,125 @@ def test_closing_ends_the_stream_at_the_next_frame(tmp_path: Path, pictures: Pic
     source.close()
     assert list(frames) == []
     assert list(source.frames()) == []
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".h264", "libx264"), (".m2v", "mpeg2video"), (".m4v", "mpeg4")])
+def test_rate_of_a_raw_stream_is_the_one_of_its_codec(
+    suffix: str, codec: str, tmp_path: Path, write_clip: WriteClip
+) -> None:
+    images = [np.full((64, 64), 9 * number, np.uint8) for number in range(10)]
+    path = write_clip(tmp_path / f"a{suffix}", images, codec=codec, pix_fmt="yuv420p", rate=50)
+    with open_source(str(path), session_id="s", crop="none", clock=FakeClock()) as source:
+        assert source.info.rate_hz == 50
+        stamps_ms = [frame.t_capture_ns / 1e6 for frame in source.frames()]
+    assert stamps_ms == [20 * number for number in range(10)]
+
+
+def test_raw_stream_without_a_rate_is_played_at_a_usual_one_and_that_is_told(
+    tmp_path: Path, pictures: Pictures, write_clip: WriteClip, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_clip(tmp_path / "a.mjpeg", pictures(3, (16, 16)), codec="mjpeg", pix_fmt="yuvj420p", rate=50)
+    with open_source(str(path), session_id="s", crop="none", clock=FakeClock()) as source:
+        assert source.info.rate_hz is None
+    assert "states no rate; played at 25 frames a second" in caplog.text
+
+
+def test_long_pause_is_a_pause_and_told(
+    tmp_path: Path, pictures: Pictures, write_clip: WriteClip, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_clip(tmp_path / "a.mkv", pictures(4, (16, 16)), stamps=[0, 1, 451, 452])
+    frames = play(path, fast=False, clock=FakeClock())
+    assert [frame.t_capture_ns // 100_000_000 for frame in frames] == [0, 1, 451, 452]
+    assert "a pause of 45.0 s at 0.1 s" in caplog.text
+
+
+def test_stamps_that_leap_or_fall_back_are_told_and_cost_one_period() -> None:
+    told: list[str] = []
+    timeline = Timeline(100, tell=told.append)
+    unit = Fraction(1, 1_000_000_000)
+    hour = 3600 * 1_000_000_000
+    stamps = [-500, -400, hour, hour + 100, 50, 150, 20, None, 150, 250]
+    due = [timeline.due_ns(stamp, unit) for stamp in stamps]
+    assert due == [0, 100, 200, 300, 400, 500, 600, 700, 730, 830]
+    assert len(told) == 2
+    assert "leap ahead by 3600.0 s" in told[0]
+    assert "fall back" in told[1]
+
+
+# Shape of the pixels, and interlacing
+
+
+@pytest.mark.parametrize(
+    ("aspect", "shown_hw_px"), [(Fraction(16, 11), (64, 93)), (Fraction(8, 9), (72, 64)), (Fraction(5), (64, 64))]
+)
+def test_pixels_that_are_not_square_are_made_square_and_told(
+    aspect: Fraction,
+    shown_hw_px: tuple[int, int],
+    tmp_path: Path,
+    write_clip: WriteClip,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def set_aspect(stream: Any) -> None:
+        stream.codec_context.sample_aspect_ratio = aspect
+
+    image = np.zeros((64, 64), np.uint8)
+    image[16:48, 16:48] = 200
+    path = write_clip(tmp_path / "a.mkv", [image] * 2, codec="mpeg4", pix_fmt="yuv420p", setup=set_aspect)
+    with open_source(str(path), session_id="s", fast=True, crop="none") as source:
+        info, frames = source.info, list(source.frames())
+    height, width = shown_hw_px
+    assert info.grab_hw_px == info.image_hw_px == frames[0].image_hw_px == shown_hw_px
+    assert frames[1].roi_xyxy_px == (0, 0, width, height)
+    rows, columns = np.nonzero(frames[0].image > 100)
+    assert np.ptp(columns) == pytest.approx(width / 2, abs=2)
+    assert np.ptp(rows) == pytest.approx(height / 2, abs=2)
+    words = "cannot be true" if aspect > 4 else f"pixels of {aspect.numerator}:{aspect.denominator} made square"
+    assert words in info.description
+    assert words in caplog.text
+
+
+def interlaced(path: Path, write_clip: WriteClip) -> Path:
+    """A bar that moves 6 px between the two moments of each picture."""
+
+    def weave(stream: Any) -> None:
+        stream.codec_context.options = {"flags": "+ilme+ildct", "top": "1", "b": "4000000"}
+
+    images = []
+    for number in range(12):
+        image = np.full((96, 128), 30, np.uint8)
+        for field in range(2):
+            left = 10 + 6 * (2 * number + field) % 100
+            image[field::2, left : left + 20] = 220
+        images.append(image)
+    return write_clip(path, images, codec="mpeg2video", pix_fmt="yuv420p", rate=25, setup=weave)
+
+
+def comb(image: Any) -> float:
+    """How far lines differ from those above and below, of which both lie on the same side."""
+    lines = image.astype(int)
+    above, below = lines[1:-1] - lines[:-2], lines[1:-1] - lines[2:]
+    return float(np.where(above * below > 0, np.minimum(abs(above), abs(below)), 0).mean())
+
+
+def test_interlaced_video_is_told_and_taken_apart_on_request(
+    tmp_path: Path, write_clip: WriteClip, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = interlaced(tmp_path / "a.mpg", write_clip)
+    with open_source(str(path), session_id="s", fast=True, crop="none") as source:
+        assert "interlaced: moving edges are torn; --deinterlace mends that" in source.info.description
+        woven = list(source.frames())
+    assert "interlaced: moving edges are torn" in caplog.text
+    with open_source(str(path), session_id="s", fast=True, crop="none", deinterlace=True) as source:
+        assert source.info.description.endswith("; deinterlaced")
+        apart = list(source.frames())
+    assert [frame.pts for frame in apart] == [frame.pts for frame in woven]
+    assert comb(woven[5].image) > 5
+    assert comb(apart[5].image) < 0.2 * comb(woven[5].image)
+
+
+def test_deinterlacing_of_what_is_never_interlaced_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="kind null is never interlaced; leave out --deinterlace"):
+        play("null:frames=2", deinterlace=True)
 
 
 # Crop and scale
@@ -445,15 +566,17 @@ def test_packets_with_a_wrong_check_sum_are_left_out_counted_and_logged(
         assert any(np.array_equal(frame.image, image) for image in images)
 
 
-def test_frames_marked_as_damaged_are_left_out_and_counted(
-    tmp_path: Path, pictures: Pictures, write_clip: WriteClip
+def test_frames_that_are_damaged_are_given_with_that_word_and_told(
+    tmp_path: Path, pictures: Pictures, write_clip: WriteClip, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = write_clip(tmp_path / "a.avi", pictures(30, (64, 64)), codec="mpeg4", pix_fmt="yuv420p")
     damage(path, 300)
-    with open_source(str(path), session_id="s", fast=True, crop="none") as source:
-        frames, _ = play_until_error(source)
-        assert source.decode_errors >= 1
-        assert len(frames) + source.decode_errors >= 29
+    with caplog.at_level(logging.WARNING):
+        frames = play(path)
+    damaged = [frame for frame in frames if frame.picture is PictureState.DAMAGED]
+    assert 0 < len(damaged) < 20
+    assert all("lost or damaged" in frame.picture_reason for frame in damaged)
+    assert f"damaged frames, which have no result: {len(damaged)}" in caplog.text
 
 
 def test_picture_size_that_changes_is_an_error(tmp_path: Path, pictures: Pictures, write_clip: WriteClip) -> None:

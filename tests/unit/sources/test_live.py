@@ -182,6 +182,35 @@ def test_a_frozen_picture_is_given_with_that_word_on_it(play: Play) -> None:
     assert FROZEN in said
 
 
+def damage(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:
+    """Screens with these numbers are not whole."""
+    grabs = ScriptedGrabber.grabs
+
+    def damaged(self: ScriptedGrabber) -> Iterator[Grab]:
+        for grab in grabs(self):
+            yield dataclasses.replace(grab, not_whole="a part is lost" if first <= grab.number <= last else "")
+
+    monkeypatch.setattr(ScriptedGrabber, "grabs", damaged)
+
+
+def test_a_damaged_picture_is_given_with_that_word_on_it(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    damage(monkeypatch, 18, 23)
+    frames, _, _ = play([screen(i) for i in range(40)], *[LIVE] * 5, FROZEN)
+    damaged = [frame for frame in frames if frame.picture is PictureState.DAMAGED]
+    assert {frame.picture_reason for frame in damaged} == {"a part is lost"}
+    assert len(damaged) == 5  # one of the six is frozen: what the watch says comes first
+    assert FROZEN in [frame.picture for frame in frames]
+
+
+def test_no_scan_area_is_settled_on_a_damaged_picture(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    damage(monkeypatch, 0, 29)
+    frames, _, said = play([screen(i) for i in range(60)])
+    assert set(said[:30]) == {PictureState.DAMAGED}
+    assert len(FakeWatch.settled) == 1
+    assert all(frame.picture is LIVE for frame in frames)
+    assert frames
+
+
 def test_a_lost_picture_gives_no_frame(play: Play) -> None:
     frames, _, said = play([screen(i) for i in range(30)], LIVE, LOST, LOST, LIVE)
     assert all(frame.picture is LIVE for frame in frames)

@@ -71,16 +71,23 @@ class OneFrame:
 
         self.read_timeout = None
         self.closed = 0
-        context = SimpleNamespace(name="rawvideo")
-        stream = SimpleNamespace(codec_context=context, average_rate=None, guessed_rate=Fraction(90000), thread_type="")
+        context = SimpleNamespace(name="rawvideo", codec=SimpleNamespace(intra_only=True), field_order=0)
+        rates = {"average_rate": None, "guessed_rate": Fraction(90000)}
+        size = {"width": 62, "height": 34, "sample_aspect_ratio": None}
+        stream = SimpleNamespace(codec_context=context, thread_type="", **rates, **size)
         self.streams = SimpleNamespace(video=[stream])
         self._pts, self._sizes = pts, sizes
         self._frame = av.VideoFrame.from_ndarray(np.full((34, 62), LEVEL, np.uint8), "gray").reformat(format=pix_fmt)
 
     def demux(self, _stream: Any) -> Iterator[Any]:
         for size in self._sizes:
-            self._frame.pts, self._frame.time_base = self._pts(), Fraction(1, 1_000_000)
-            yield SimpleNamespace(size=size, pts=self._frame.pts, is_corrupt=False, decode=lambda: [self._frame])
+            packet = SimpleNamespace(size=size, pts=self._pts(), is_corrupt=False, is_keyframe=True)
+            packet.decode = lambda packet=packet: [self._decoded(packet.pts)]
+            yield packet
+
+    def _decoded(self, pts: int) -> Any:
+        self._frame.pts, self._frame.time_base = pts, Fraction(1, 1_000_000)
+        return self._frame
 
     def close(self) -> None:
         self.closed += 1

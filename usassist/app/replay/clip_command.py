@@ -14,6 +14,7 @@ from usassist.app.options import (
     CalibrationOption,
     ConfigOption,
     CountOption,
+    DeinterlaceOption,
     EngineOption,
     JsonOption,
     PointOption,
@@ -48,6 +49,7 @@ def replay(
     count: CountOption = None,
     crop: Annotated[str, typer.Option(help="Scan area: auto, none or X1,Y1,X2,Y2.")] = "auto",
     calibration: CalibrationOption = None,
+    deinterlace: DeinterlaceOption = False,
     overlay_video: Annotated[bool, typer.Option("--overlay-video", help="Also write overlay.mkv.")] = False,
     results_only: Annotated[
         bool, typer.Option("--results-only", help="Write results.jsonl and no session: faster, and smaller.")
@@ -72,7 +74,7 @@ def replay(
         }
         own |= {"engines": engines, "count": count, "calibration": calibration}
         own["crop"] = None if crop == "auto" else crop
-        own["results-only"] = results_only or None
+        own |= {"results-only": results_only or None, "deinterlace": deinterlace or None}
         refuse("a recorded session is sent as it was recorded, and usassist rerun runs it again", own)
         code = replay_folder(
             Path(clip),
@@ -115,6 +117,7 @@ def replay(
         crop=crop,
         calibration=calibration,
         max_age_ms=settings.stream.max_age_ms,
+        deinterlace=deinterlace,
     )
     folder = out if out is not None else Path("out") / options.session_id
     with BarProgress(quiet=as_json) as progress:

@@ -17,6 +17,8 @@ from usassist.records import Cause, Result, ResultState
 
 __all__ = ["compare_sessions"]
 
+_OF_THE_PICTURE = (Cause.NOT_LIVE, Cause.DAMAGED)  # what the recorded frame says of itself
+
 
 def compare_sessions(recorded: Side, again: Side, exact: Rules, tolerant: Rules, *, same_machine: bool) -> Comparison:
     """Compare every result of a recording with that of the same frame of a rerun.
@@ -34,10 +36,10 @@ def compare_sessions(recorded: Side, again: Side, exact: Rules, tolerant: Rules,
         old, new = before.get(frame_id), after.get(frame_id)
         if old is None or new is None:
             continue
-        if not (old.state.is_answer or old.cause is Cause.NOT_LIVE):
+        if not (old.state.is_answer or old.cause in _OF_THE_PICTURE):
             outcome.left_out[str(old.cause)] += 1
             continue
-        outcome.not_live += old.cause is Cause.NOT_LIVE
+        outcome.not_live += old.cause in _OF_THE_PICTURE
         must_equal = same_machine and (old.engine_id, old.backend) == (new.engine_id, new.backend)
         fields = compare_fields(old, new, exact if must_equal else tolerant)
         covered = frame_id in recorded.covered

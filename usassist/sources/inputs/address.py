@@ -38,11 +38,13 @@ class GrabOptions:
     read_timeout_s : how long a stream that is open may be silent before ``grabs`` raises; ``close`` from another thread
         takes effect within this time
     hw : ``auto`` decodes on the graphics processor where one is there, ``none`` never does
+    deinterlace : what devices, networks and programs give is deinterlaced
     """
 
     open_timeout_s: float = 5.0
     read_timeout_s: float = 1.0
     hw: Literal["auto", "none"] = "auto"
+    deinterlace: bool = False
 
 
 def is_live(address: str) -> bool:

@@ -81,7 +81,7 @@ def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
     container = open_container(
         peer.url, scheme=scheme, options=options, settings=settings, format_name="rtsp" if scheme == "rtsp" else None
     )
-    return StreamGrabber(container, scheme=scheme)
+    return StreamGrabber(container, scheme=scheme, deinterlace=options.deinterlace)
 
 
 def has_protocol(scheme: str) -> bool:

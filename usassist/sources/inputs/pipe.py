@@ -106,7 +106,9 @@ def _open(
             raise
         reader.timeout_s = options.read_timeout_s
         hooks = StreamHooks(interrupt=reader.interrupt, release=release, ended=reader.raise_failure)
-        return StreamGrabber(container, scheme=scheme, mode=mode, rate_hz=rate_hz, hooks=hooks)
+        return StreamGrabber(
+            container, scheme=scheme, mode=mode, rate_hz=rate_hz, hooks=hooks, deinterlace=options.deinterlace
+        )
     except BaseException:
         release()
         raise

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
@@ -18,8 +19,11 @@ from av.video.stream import VideoStream
 
 from usassist.closing import Closing
 from usassist.errors import SourceError
+from usassist.sources.aspect import aspect_words, make_square
+from usassist.sources.damage import PictureDecoder, set_threads
 from usassist.sources.grab import Grab
 from usassist.sources.inputs.backlog import Backlog
+from usassist.sources.interlacing import DEINTERLACED, INTERLACED, Deinterlacer, is_interlaced
 from usassist.sources.screen import Screen
 
 __all__ = ["StreamGrabber", "StreamHooks", "plain"]
@@ -64,6 +68,7 @@ class StreamGrabber(Closing):
     warnings : what is wrong with the mode
     rate_hz : nominal rate where it is known better than from the stream
     hooks : what this kind of input adds
+    deinterlace : give every picture deinterlaced, one period later
 
     Raises
     ------
@@ -80,6 +85,7 @@ class StreamGrabber(Closing):
         warnings: tuple[str, ...] = (),
         rate_hz: float | None = None,
         hooks: StreamHooks | None = None,
+        deinterlace: bool = False,
     ) -> None:
         self._container = container
         self._scheme = scheme
@@ -95,8 +101,9 @@ class StreamGrabber(Closing):
         self._arrivals: dict[int | None, int] = {}
         try:
             self._stream = self._pick_stream()
-            # Not AUTO: with a picture for every thread the decoder holds as many back.
-            self._stream.thread_type = "SLICE"
+            set_threads(self._stream, low_latency=True)
+            self._pictures = PictureDecoder(self._stream, hold=False)
+            self._deinterlacer = Deinterlacer() if deinterlace else None
             codec = self._stream.codec_context.name
             self._borrows = codec in _UNPACKED
         except BaseException:
@@ -105,6 +112,14 @@ class StreamGrabber(Closing):
         self.rate_hz = rate_hz if rate_hz is not None else self._stated_rate_hz()
         self.description = ", ".join(filter(None, (scheme, codec, mode)))
         self.warnings = warnings
+        self._size_px: tuple[int, int] | None = None
+        self._aspect: Fraction | None = None
+        self._tell_interlaced = not deinterlace
+        if deinterlace:
+            self.warnings += (DEINTERLACED,)
+        elif is_interlaced(self._stream):
+            self._warn_interlaced()
+        self._look_at_size(self._stream.width, self._stream.height)
 
     def grabs(self) -> Iterator[Grab]:
         """Give the screens as they come.
@@ -177,6 +192,7 @@ class StreamGrabber(Closing):
             raise self._silent()  # what the demuxer hands out when it is interrupted came long ago, not now
         if packet.size == 0 and packet.pts is not None:
             self._damaged = True  # the driver gives a buffer without data for one that it could not fill
+            self._pictures.lost()
             return [], False
         self._arrivals[packet.pts] = arrived_ns
         if len(self._arrivals) > _ARRIVALS_KEPT:
@@ -187,16 +203,15 @@ class StreamGrabber(Closing):
         self._number += len(frames)
         shown = [] if old else frames
         first = self._number - len(shown)
-        return [self._grab(frame, first + place, arrived_ns) for place, frame in enumerate(shown)], False
+        return [self._grab(*picture, first + place, arrived_ns) for place, picture in enumerate(shown)], False
 
     def _silent(self) -> SourceError:
         return SourceError(f"{self._scheme}: nothing comes any more; check that the sender runs")
 
-    def _decode(self, packet: Any) -> list[av.VideoFrame]:
+    def _decode(self, packet: Any) -> list[tuple[av.VideoFrame, str]]:
+        """The pictures that a packet gives, each with why it is not whole."""
         try:
-            frames = [frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)]
-        except av.error.EOFError:
-            return []
+            frames = self._pictures.decode(packet)
         except av.error.FFmpegError as error:
             self._damaged = True
             self._count_without_picture(plain(error))
@@ -205,7 +220,23 @@ class StreamGrabber(Closing):
             self._without_picture = 0
         else:
             self._count_without_picture("no picture in it")
+        if self._deinterlacer is not None:
+            frames = [ready for picture in frames for ready in self._deinterlacer.feed(*picture)]
         return frames
+
+    def _look_at_size(self, width_px: int, height_px: int) -> None:
+        """Where the size of the picture is another, its pixels may be as well."""
+        if (width_px, height_px) == self._size_px:
+            return
+        self._size_px = width_px, height_px
+        self._aspect = self._stream.sample_aspect_ratio
+        words = aspect_words(width_px, height_px, self._aspect)
+        if words and words not in self.warnings:
+            self.warnings += (words,)
+
+    def _warn_interlaced(self) -> None:
+        self._tell_interlaced = False
+        self.warnings += (INTERLACED,)
 
     def _count_without_picture(self, why: str) -> None:
         self._without_picture += 1
@@ -215,9 +246,12 @@ class StreamGrabber(Closing):
                 "the sender may have changed its codec: check its settings"
             )
 
-    def _grab(self, frame: av.VideoFrame, number: int, arrived_ns: int) -> Grab:
+    def _grab(self, frame: av.VideoFrame, not_whole: str, number: int, arrived_ns: int) -> Grab:
+        if self._tell_interlaced and frame.interlaced_frame:
+            self._warn_interlaced()
+        self._look_at_size(frame.width, frame.height)
         try:
-            screen = Screen.of(frame, borrowed=self._borrows)
+            screen = Screen.of(make_square(frame, self._aspect), borrowed=self._borrows)
         except (av.error.FFmpegError, ValueError, MemoryError) as error:
             raise SourceError(
                 f"{self._scheme}: pixels of the format {frame.format.name} cannot be converted ({plain(error)}); "
@@ -234,6 +268,7 @@ class StreamGrabber(Closing):
             pts=frame.pts,
             time_base=frame.time_base if frame.pts is not None else None,
             damaged=damaged,
+            not_whole=not_whole,
         )
 
     def _driver_ns(self, frame: av.VideoFrame, arrived_ns: int) -> int | None:

@@ -88,6 +88,7 @@ def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
             mode=_mode_text(choice, rate_hz),
             warnings=warnings,
             rate_hz=None if rate_hz is None else float(rate_hz),
+            deinterlace=options.deinterlace,
             hooks=StreamHooks(
                 before_read=_waiter(own[0], options.read_timeout_s) if own else None,
                 driver_stamps=True,

@@ -1,0 +1,55 @@
+"""Pixels that are not square, made square: then what is shown and what is measured is right everywhere."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
+
+# isort: split
+import av
+
+__all__ = ["aspect_words", "make_square", "square_wh_px"]
+
+_MOST = 4  # times as wide as high, or as high as wide: nothing beyond that is a picture's
+
+
+def square_wh_px(width_px: int, height_px: int, aspect: Fraction | None) -> tuple[int, int]:
+    """Size of a picture after its pixels were made square; the shorter side of a pixel is stretched, none is shrunk.
+
+    Parameters
+    ----------
+    width_px, height_px : as it is stored
+    aspect : width over height of a pixel; None = square
+    """
+    if not aspect or not Fraction(1, _MOST) <= aspect <= _MOST:
+        return width_px, height_px
+    return (round(width_px * aspect), height_px) if aspect > 1 else (width_px, round(height_px / aspect))
+
+
+def make_square(frame: av.VideoFrame, aspect: Fraction | None) -> av.VideoFrame:
+    """A frame with square pixels: the same one where they are.
+
+    Raises
+    ------
+    av.error.FFmpegError, ValueError
+        If its pixel format cannot be scaled.
+    """
+    width_px, height_px = square_wh_px(frame.width, frame.height, aspect)
+    if (width_px, height_px) == (frame.width, frame.height):
+        return frame
+    try:
+        return frame.reformat(width=width_px, height=height_px)
+    except (av.error.FFmpegError, ValueError):
+        return frame.reformat(width=width_px, height=height_px, format="rgb24")  # a format that is read alone
+
+
+def aspect_words(width_px: int, height_px: int, aspect: Fraction | None) -> str:
+    """What a person should know of it; "" where pixels are square."""
+    if not aspect or aspect == 1:
+        return ""
+    ratio = f"{aspect.numerator}:{aspect.denominator}"
+    if not Fraction(1, _MOST) <= aspect <= _MOST:
+        return f"pixels of {ratio} cannot be true and are taken as square"
+    unchanged = square_wh_px(width_px, height_px, aspect) == (width_px, height_px)
+    return "" if unchanged else f"pixels of {ratio} made square"
