@@ -38,6 +38,9 @@ _FAINT_LIMIT = 48  # brighter than this is either certain already or a mark of t
 _LEAST_SHARE = 0.02  # a picture smaller than this share of the screen is none
 _TIP_REACH = 5  # thin ends of a fan lie within this many thicknesses of its body
 _SPARSE_LEVELS = 0.35  # mean level of the noise of an empty depth
+_SOLID_SHARE = 0.85  # of a row's pixels have noise: more than traces of compression
+_SOLID_ROWS = 0.95  # of the rows below the picture are like that
+_SPILL_PX = 8  # traces of compression reach so far
 _TRACE_SHARE = 0.02  # more than this share a few levels off the background: the picture was compressed
 _SECOND_SHARE = 0.2  # a second view has at least this share of the area of the first
 _REMEDY = "give it with --crop X1,Y1,X2,Y2, or --crop none where the frame holds nothing but the picture"
@@ -127,13 +130,14 @@ def _candidates(
     rectangle = _picture_rectangle(distance, moving, text)
     if rectangle is None:
         return []
-    if is_noisy(brightest):
-        x1, y1, x2, _ = rectangle
-        if may_be_whole and spans_upper_edges(rectangle, brightest.shape):
-            return [((x1, y1, x2, height_px), False), (rectangle, False)]  # noise down to the lower edge is depth
-        return [(rectangle, False)]
-    if not has_bare_rest(rectangle, distance, text):
-        return [(rectangle, True)]
+    noisy = is_noisy(brightest)
+    x1, y1, x2, _ = rectangle
+    if may_be_whole and (
+        spans_upper_edges(rectangle, brightest.shape) if noisy else _is_noise_below(rectangle, distance, text)
+    ):
+        return [((x1, y1, x2, height_px), False), (rectangle, not noisy)]  # noise down to the lower edge is depth
+    if noisy or not has_bare_rest(rectangle, distance, text):
+        return [(rectangle, not noisy)]
     if may_be_whole and not has_screen_marks(rectangle, text):
         return [(whole, False), (rectangle, False)]
     return [(rectangle, False)]
@@ -196,8 +200,7 @@ def _with_strips(rectangle: _Rectangle, lit: _BoolArray) -> _Rectangle:
 def _with_sparse_depth(rectangle: _Rectangle, distance: _UInt8Array, text: _BoolArray) -> _Rectangle:
     """Add the deep rows where little more than noise is left, on a screen whose own background is without any."""
     x1, y1, x2, y2 = rectangle
-    level = np.minimum(np.where(text, 0, distance), 4 * LIT_LEVELS).astype(np.float32)
-    few = np.asarray(cv2.blur(level, (9, 9), borderType=cv2.BORDER_REPLICATE)) > _SPARSE_LEVELS
+    few = _faint_noise(distance, text)
     inset = (x2 - x1) // 8
     rows = few[y2:, x1 + inset : x2 - inset].mean(axis=1) >= 0.5
     slack_px = max(2, round(0.08 * (x2 - x1)))
@@ -218,6 +221,24 @@ def _with_sparse_depth(rectangle: _Rectangle, distance: _UInt8Array, text: _Bool
     columns = np.flatnonzero(below.mean(axis=0) >= 0.25)
     near = columns[(columns >= x1 - slack_px) & (columns < x2 + slack_px)]
     return min(x1, int(near.min(initial=x1))), y1, max(x2, int(near.max(initial=x2 - 1)) + 1), y2 + deep_px
+
+
+def _faint_noise(distance: _UInt8Array, text: _BoolArray) -> _BoolArray:
+    """Where there is at least the sparse noise of an empty depth."""
+    level = np.minimum(np.where(text, 0, distance), 4 * LIT_LEVELS).astype(np.float32)
+    return np.asarray(cv2.blur(level, (9, 9), borderType=cv2.BORDER_REPLICATE)) > _SPARSE_LEVELS
+
+
+def _is_noise_below(rectangle: _Rectangle, distance: _UInt8Array, text: _BoolArray) -> bool:
+    """True when noise without a gap, as wide as the picture, goes on to the lower edge of the frame."""
+    x1, _, x2, y2 = rectangle
+    few = _faint_noise(distance, text)[y2:]
+    if len(few) < 4 or (few[:, x1:x2].mean(axis=1) >= _SOLID_SHARE).mean() < _SOLID_ROWS:
+        return False
+    marks = (distance[y2:] >= _FAINT_LIMIT).astype(np.uint8)
+    near = cv2.dilate(marks, np.ones((2 * _SPILL_PX + 1, 2 * _SPILL_PX + 1), np.uint8)) > 0
+    sides = [(few[:, side], ~near[:, side]) for side in (np.s_[: max(0, x1 - _SPILL_PX)], np.s_[x2 + _SPILL_PX :])]
+    return all(noise[plain].mean() < 0.5 for noise, plain in sides if plain.any())
 
 
 def _beside(main: npt.NDArray[np.int32], other: npt.NDArray[np.int32]) -> bool:
