@@ -25,7 +25,13 @@ from usassist.frames.scan_ground import (
     text_strokes,
     thickness_px,
 )
-from usassist.frames.scan_rest import has_bare_rest, has_screen_marks, spans_upper_edges, without_labels
+from usassist.frames.scan_rest import (
+    has_bare_rest,
+    has_screen_marks,
+    spans_all_edges,
+    spans_upper_edges,
+    without_labels,
+)
 
 __all__ = ["ScanArea", "find_scan_area"]
 
@@ -140,6 +146,8 @@ def _candidates(
         return [(rectangle, not noisy)]
     if may_be_whole and not has_screen_marks(rectangle, text):
         return [(whole, False), (rectangle, False)]
+    if not may_be_whole and spans_all_edges(rectangle, brightest.shape):
+        return [(whole, False)]
     return [(rectangle, False)]
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from usassist.frames.burnt_text import find_burnt_text
 from usassist.frames.scan_ground import LIT_LEVELS, MAX_FRAMES, thickness_px
 
-__all__ = ["has_bare_rest", "has_screen_marks", "spans_upper_edges", "without_labels"]
+__all__ = ["has_bare_rest", "has_screen_marks", "spans_all_edges", "spans_upper_edges", "without_labels"]
 
 _UInt8Array = npt.NDArray[np.uint8]
 _BoolArray = npt.NDArray[np.bool_]
@@ -24,7 +24,8 @@ _BARE_SHARE = 0.004  # a frame with at most this share lit outside the picture i
 _MARKED_SHARE = 0.002  # more strokes than this share of the frame: a screen, not a picture that was cropped
 _EDGE_REACH = 0.03  # a picture this close to the frame's edge, as a part of the longer side, touches it
 _LINE_OF_TEXT = 3  # times as long as high
-_TICK = 0.5  # a mark of the ruler is upright: at most this many times as wide as high
+_TICK = 0.45  # a mark of the ruler is upright: at most this many times as wide as high
+_RIM_PX = 2  # around every mark that is found
 _EDGE_SHARE = 0.12  # a banner lies in this part of the frame at its edges
 _LABEL_SHARE = 0.16  # a line at most this part of the width long is a label: a length, a depth; a name is longer
 _CUTS = 6  # labels at most
@@ -84,6 +85,11 @@ def spans_upper_edges(rectangle: _Rectangle, hw_px: tuple[int, int]) -> bool:
     return left and top and right and not bottom
 
 
+def spans_all_edges(rectangle: _Rectangle, hw_px: tuple[int, int]) -> bool:
+    """True when the rectangle reaches every edge of the frame: as good as the whole of it."""
+    return all(_touches(rectangle, hw_px))
+
+
 def without_labels(frames: Sequence[_UInt8Array], rectangle: _Rectangle) -> _Rectangle | None:
     """Cut off short labels at the edges of the rectangle; None when a line of text stands there, as in a banner.
 
@@ -122,7 +128,8 @@ def _lines_at_edges(pictures: Sequence[_UInt8Array]) -> _Int32Array:
     """Statistics of what is as long as a line of text and stands near an edge, the longest first: int32 (n, 5)."""
     marks = find_burnt_text(pictures).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(marks)
-    ticks = np.flatnonzero(stats[:, cv2.CC_STAT_WIDTH] <= _TICK * stats[:, cv2.CC_STAT_HEIGHT])
+    wide_px, high_px = (stats[:, side] - 2 * _RIM_PX for side in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT))
+    ticks = np.flatnonzero(wide_px <= _TICK * high_px)
     marks[np.isin(labels, ticks)] = 0
     gap_px = max(9, round(0.06 * marks.shape[0]))
     marks = np.asarray(cv2.morphologyEx(marks, cv2.MORPH_CLOSE, np.ones((1, gap_px), np.uint8)), np.uint8)
