@@ -30,7 +30,7 @@ from usassist.frames.scan_rest import (
     has_screen_marks,
     spans_all_edges,
     spans_upper_edges,
-    without_labels,
+    without_label,
 )
 
 __all__ = ["ScanArea", "find_scan_area"]
@@ -82,8 +82,9 @@ def find_scan_area(frames: Sequence[_UInt8Array], *, may_be_whole: bool = True) 
 
     One still is enough; several frames spread over a clip make it surer. The rectangle holds the whole picture
     (linear, trapezoid, fan, or both halves of a dual view) and leaves out text, ruler, grey bar and body mark as far
-    as they lie beside it. A frame that is bare around a picture which reaches its edges is returned whole; one that has
-    marks there is not, however thin they are: they may be a name.
+    as they lie beside it. A frame that is bare around a picture which reaches its edges, and shows no mark of a screen,
+    was cropped to the picture already and is returned whole. A line of text near an edge of a picture that fills the
+    frame may be a name, and refuses it; a lone short label is cut off.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ def find_scan_area(frames: Sequence[_UInt8Array], *, may_be_whole: bool = True) 
             continue
         if sure and not area.is_whole:
             return area
-        kept = without_labels(frames, area.xyxy_px)
+        kept = without_label(frames, area.xyxy_px)
         if kept == area.xyxy_px or (kept is not None and may_be_whole):
             return replace(area, xyxy_px=kept)
     raise ScanAreaError(

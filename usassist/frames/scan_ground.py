@@ -36,6 +36,7 @@ _FLAT_SHARE = 0.02  # less flat background than this: the frame is all picture
 _NOISY_FLAT_SHARES = ((3, 0.02), (7, 0.15))  # averaged over such a square, so much of a noisy screen is flat
 _FLAT_LEVELS = 2  # range within a small square of the flat background, noise averaged
 _SMOOTH_SIDE_PX, _SMOOTH_SHARE = 9, 0.9  # in such a square, so many pixels are the median of their neighbours
+_EDGE_NOISE_SHARE = 0.05  # of the upper part of the frame's edge; more noise there is the ground's
 _NEAR_LEVELS = 8  # flat pixels this close to the background's level show its noise
 _ONE_LEVEL_SHARE = 0.5  # a background of one level has this share of the flat pixels
 _TEXT_LEVELS = 48  # thin strokes at least this far from the bare background are text
@@ -91,9 +92,7 @@ def ground_distance(grey: _UInt8Array) -> _UInt8Array | None:
     """Levels above the noise by which a pixel differs from the background; None when no part of the screen is flat."""
     flat = local_range(grey) <= _FLAT_LEVELS
     clean = bool(flat.mean() >= _FLAT_SHARE)
-    smooth = flat & _is_smooth(grey)
-    if smooth.mean() >= _FLAT_SHARE:
-        flat = smooth  # the dark depth of a picture is flat as well, but has noise in it
+    flat &= ~_dark_tissue(grey, flat)
     if not clean:  # an analogue grabber adds noise everywhere
         for side_px, share in _NOISY_FLAT_SHARES:
             flat = local_range(np.asarray(cv2.blur(grey, (side_px, side_px)), np.uint8)) <= _FLAT_LEVELS
@@ -119,10 +118,19 @@ def ground_distance(grey: _UInt8Array) -> _UInt8Array | None:
     return np.asarray(cv2.subtract(distance, np.full_like(grey, noise)), np.uint8)
 
 
-def _is_smooth(grey: _UInt8Array) -> _BoolArray:
-    """Where nearly every pixel is the median of its neighbours: an even colour or a shade, and no noise."""
-    plain = grey == cv2.medianBlur(grey, 5)
-    return dense(plain, _SMOOTH_SIDE_PX, _SMOOTH_SHARE) > 0
+def _dark_tissue(grey: _UInt8Array, flat: _BoolArray) -> _BoolArray:
+    """Flat parts with noise in them, on a screen whose own ground has none: the dark depth of a picture.
+
+    A pixel of an even colour or of a shade is the median of its neighbours, one of noise often is not. Noise at the
+    upper part of the frame's edge is that of the ground, and nothing is tissue then.
+    """
+    smooth = dense(grey == cv2.medianBlur(grey, 5), _SMOOTH_SIDE_PX, _SMOOTH_SHARE) > 0
+    rough = flat & ~smooth
+    upper = rough[: grey.shape[0] // 4]
+    edge = np.concatenate([rough[:3].ravel(), upper[:, :3].ravel(), upper[:, -3:].ravel()])
+    if (flat & smooth).mean() < _FLAT_SHARE or edge.mean() > _EDGE_NOISE_SHARE:
+        return np.zeros(grey.shape, np.bool_)
+    return opened(rough, thickness_px(grey) // 4 | 1) > 0  # thinner ones are the rims of marks
 
 
 def _even_ground(grey: _UInt8Array, flat: _BoolArray, count: npt.NDArray[np.float64], level: int) -> _UInt8Array:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from usassist.frames.burnt_text import find_burnt_text
 from usassist.frames.scan_ground import LIT_LEVELS, MAX_FRAMES, thickness_px
 
-__all__ = ["has_bare_rest", "has_screen_marks", "spans_all_edges", "spans_upper_edges", "without_labels"]
+__all__ = ["has_bare_rest", "has_screen_marks", "spans_all_edges", "spans_upper_edges", "without_label"]
 
 _UInt8Array = npt.NDArray[np.uint8]
 _BoolArray = npt.NDArray[np.bool_]
@@ -28,8 +28,7 @@ _TICK = 0.45  # a mark of the ruler is upright: at most this many times as wide 
 _RIM_PX = 2  # around every mark that is found
 _EDGE_SHARE = 0.12  # a banner lies in this part of the frame at its edges
 _LABEL_SHARE = 0.16  # a line at most this part of the width long is a label: a length, a depth; a name is longer
-_CUTS = 6  # labels at most
-_CUT_SHARE = 0.15  # of the picture's area, at most so much is cut off for labels
+_CUT_SHARE = 0.15  # of the picture's area, at most so much is cut off for a label
 
 
 def has_bare_rest(rectangle: _Rectangle, distance: _UInt8Array, text: _BoolArray) -> bool:
@@ -90,11 +89,12 @@ def spans_all_edges(rectangle: _Rectangle, hw_px: tuple[int, int]) -> bool:
     return all(_touches(rectangle, hw_px))
 
 
-def without_labels(frames: Sequence[_UInt8Array], rectangle: _Rectangle) -> _Rectangle | None:
-    """Cut off short labels at the edges of the rectangle; None when a line of text stands there, as in a banner.
+def without_label(frames: Sequence[_UInt8Array], rectangle: _Rectangle) -> _Rectangle | None:
+    """Cut off a short label at an edge of the rectangle; None when a line of text stands there, as in a banner.
 
-    The marks of a ruler are no text, whatever logo they run into. A label (a length, a depth) is cut off with the
-    whole strip that it stands in, and what is left is looked at again: nothing that may be a line of text passes.
+    The marks of a ruler are no text, whatever logo they run into. A lone label (a length, a depth) is cut off with the
+    whole strip that it stands in, and what is left is looked at again: nothing that may be a line of text passes. Two
+    labels are too many: a screen has more of them.
 
     Parameters
     ----------
@@ -102,26 +102,29 @@ def without_labels(frames: Sequence[_UInt8Array], rectangle: _Rectangle) -> _Rec
     rectangle : x1, y1, x2, y2, px
     """
     x1, y1, x2, y2 = rectangle
-    width_px, least_px2 = x2 - x1, (1 - _CUT_SHARE) * (x2 - x1) * (y2 - y1)
     chosen = frames[:: -(-len(frames) // MAX_FRAMES)]
-    for _ in range(_CUTS):
-        lines = _lines_at_edges([frame[y1:y2, x1:x2] for frame in chosen])
-        if not len(lines):
-            return x1, y1, x2, y2
-        left, top, wide, high = lines[0, :4].tolist()
-        if wide > _LABEL_SHARE * width_px:
-            return None
-        rim_px = max(3, high // 2)
-        cuts = (
-            (x1 + left + wide + rim_px, y1, x2, y2),
-            (x1, y1 + top + high + rim_px, x2, y2),
-            (x1, y1, x1 + left - rim_px, y2),
-            (x1, y1, x2, y1 + top - rim_px),
-        )
-        x1, y1, x2, y2 = max(cuts, key=lambda cut: max(0, cut[2] - cut[0]) * max(0, cut[3] - cut[1]))
-        if (x2 - x1) * (y2 - y1) < least_px2:
-            return None
-    return None
+    lines = _lines_at_edges([frame[y1:y2, x1:x2] for frame in chosen])
+    if not len(lines):
+        return rectangle
+    left, top, wide, high = lines[0, :4].tolist()
+    if len(lines) > 1 or wide > _LABEL_SHARE * (x2 - x1):
+        return None
+    rim_px = max(3, high // 2)
+    cuts = (
+        (x1 + left + wide + rim_px, y1, x2, y2),
+        (x1, y1 + top + high + rim_px, x2, y2),
+        (x1, y1, x1 + left - rim_px, y2),
+        (x1, y1, x2, y1 + top - rim_px),
+    )
+    kept = max(cuts, key=_area_px2)
+    if _area_px2(kept) < (1 - _CUT_SHARE) * _area_px2(rectangle):
+        return None
+    return None if len(_lines_at_edges([frame[kept[1] : kept[3], kept[0] : kept[2]] for frame in chosen])) else kept
+
+
+def _area_px2(rectangle: _Rectangle) -> int:
+    x1, y1, x2, y2 = rectangle
+    return max(0, x2 - x1) * max(0, y2 - y1)
 
 
 def _lines_at_edges(pictures: Sequence[_UInt8Array]) -> _Int32Array:
