@@ -154,3 +154,14 @@ def test_one_misleading_frame_of_several_changes_nothing() -> None:
     expected = find_scan_area(frames).xyxy_px
     frames[3] = tissue(99, (480, 640), 160)  # a page of the scanner over the whole screen
     assert np.abs(np.subtract(find_scan_area(frames, may_be_whole=False).xyxy_px, expected)).max() <= 4
+
+
+def test_noise_of_the_ground_is_not_taken_for_dark_tissue() -> None:
+    box = (180, 70, 500, 420)
+    rng = np.random.default_rng(8)
+    screen = np.full((480, 640), 20.0) + rng.normal(0, 0.5, (480, 640))
+    screen[440:] = 0  # an even bar
+    screen[box[1] : box[3], box[0] : box[2]] = tissue(3, (350, 320))
+    drawn = screen.clip(0, 255).round().astype(np.uint8)
+    words(drawn, "DOE JANE 1970-01-01 THYROID", (20, 24), 0.6)
+    assert overlap(find_scan_area([drawn], may_be_whole=False).xyxy_px, box) > 0.95
