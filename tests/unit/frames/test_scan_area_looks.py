@@ -23,11 +23,11 @@ def smooth(seed: int, hw_px: tuple[int, int], sigma_px: float = 1.2) -> npt.NDAr
 
 
 def tissue(seed: int, hw_px: tuple[int, int], level: float = 70.0) -> UInt8Array:
-    return np.clip(level + 100 * smooth(seed, hw_px), 6, 255).astype(np.uint8)
+    return np.asarray(np.clip(level + 100 * smooth(seed, hw_px), 6, 255), np.uint8)
 
 
 def soft_tissue(seed: int, hw_px: tuple[int, int]) -> UInt8Array:
-    return np.clip(90 + 120 * smooth(seed, hw_px, 2.5), 6, 255).astype(np.uint8)
+    return np.asarray(np.clip(90 + 120 * smooth(seed, hw_px, 2.5), 6, 255), np.uint8)
 
 
 def compressed(image: UInt8Array) -> UInt8Array:
