@@ -1,9 +1,11 @@
 """How well the scan area is found: ``python -m usassist.app.scan_report OUT_DIR``.
 
 On phantom screens the truth is known: overlap, how much of the picture is lost, how many pixels of banner, text and
-ruler pass. Real screens have no truth. For them the report counts what can be counted (no answer, whole frame, bright
-texture left outside) and draws the rectangles on contact sheets, for a person to look at. The sheets show real
-screens: OUT_DIR must lie outside the project.
+ruler pass. On real screens it was judged by eye, for the sets and names in ``bench/scan_truth.csv``; the nodules that a
+set outlines have to lie inside. An area is right when its overlap with the truth is at least 0.9 of their union. For
+the rest the report counts what can be counted (no answer, whole frame, bright texture left outside). It draws the
+rectangles on contact sheets, for a person to look at. The sheets show real screens: OUT_DIR must lie outside the
+project.
 """
 
 from __future__ import annotations
@@ -36,6 +38,9 @@ Rectangle = tuple[int, int, int, int]
 
 _CELL_WH_PX = (300, 215)
 _COLUMNS, _ROWS = 6, 6
+_TABLE_COLUMNS = 150
+_RIGHT_IOU = 0.9
+_NODULE_HELD = 0.95  # boxes are loose by a few pixels
 _LIT_LEVELS = 24  # brighter than this outside the rectangle, and thick, is picture that was lost
 
 
@@ -49,6 +54,8 @@ class AreaRow:
     xyxy_px : the rectangle; None where none was found
     whole : it is the whole screen
     iou : overlap with the true rectangle; None without truth
+    right : the overlap is large enough; None without truth
+    nodules_cut : how many outlined nodules lie outside, wholly or in part
     lost : share of the lit pixels of the true rectangle that lie outside; None without truth
     banner_px : marks of the screen inside the rectangle, px; None without truth
     lit_outside : thick lit structures outside the rectangle, share of the screen
@@ -60,6 +67,8 @@ class AreaRow:
     xyxy_px: Rectangle | None
     whole: bool
     iou: float | None
+    right: bool | None
+    nodules_cut: int
     lost: float | None
     banner_px: int | None
     lit_outside: float
@@ -79,9 +88,7 @@ def measure_area(screens: ScreenSet) -> AreaRow:
     iou = lost = banner_px = None
     truth = screens.truth_xyxy_px
     if truth is not None and found is not None:
-        shared = _area(
-            (max(truth[0], found[0]), max(truth[1], found[1]), min(truth[2], found[2]), min(truth[3], found[3]))
-        )
+        shared = _shared(truth, found)
         iou = shared / (_area(truth) + _area(found) - shared)
         lost = _lost(screens.frames[0], truth, found)
     if screens.banner is not None and found is not None:
@@ -93,6 +100,8 @@ def measure_area(screens: ScreenSet) -> AreaRow:
         xyxy_px=found,
         whole=whole,
         iou=iou,
+        right=None if truth is None else iou is not None and iou >= _RIGHT_IOU,
+        nodules_cut=sum(found is None or _held(box, found) < _NODULE_HELD for box in screens.nodules_xyxy_px),
         lost=lost,
         banner_px=banner_px,
         lit_outside=_lit_outside(screens.frames[0], found),
@@ -103,6 +112,14 @@ def measure_area(screens: ScreenSet) -> AreaRow:
 def _area(rectangle: Rectangle) -> int:
     x1, y1, x2, y2 = rectangle
     return max(0, x2 - x1) * max(0, y2 - y1)
+
+
+def _shared(one: Rectangle, other: Rectangle) -> int:
+    return _area((max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])))
+
+
+def _held(box: Rectangle, found: Rectangle) -> float:
+    return _shared(box, found) / max(1, _area(box))
 
 
 def _lost(image: UInt8Array, truth: Rectangle, found: Rectangle) -> float:
@@ -143,15 +160,33 @@ def _cell(screens: ScreenSet, row: AreaRow) -> UInt8Array:
     return cell
 
 
-def _write_sheets(folder: Path, group: str, cells: list[UInt8Array]) -> None:
-    stem = "".join(letter if letter.isalnum() else "_" for letter in group)
-    blank = np.zeros((_CELL_WH_PX[1], _CELL_WH_PX[0], 3), np.uint8)
-    for number, start in enumerate(range(0, len(cells), _COLUMNS * _ROWS)):
-        part = cells[start : start + _COLUMNS * _ROWS]
-        part += [blank] * (-len(part) % _COLUMNS)
-        rows = [np.hstack(part[at : at + _COLUMNS]) for at in range(0, len(part), _COLUMNS)]
+class _Sheets:
+    """Contact sheets by group, each written as soon as it is full."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._cells: dict[str, list[UInt8Array]] = {}
+        self._written: dict[str, int] = {}
+
+    def add(self, group: str, cell: UInt8Array) -> None:
+        cells = self._cells.setdefault(group, [])
+        cells.append(cell)
+        if len(cells) == _COLUMNS * _ROWS:
+            self._write(group)
+
+    def close(self) -> None:
+        for group, cells in self._cells.items():
+            if cells:
+                self._write(group)
+
+    def _write(self, group: str) -> None:
+        cells, self._cells[group] = self._cells[group], []
+        number = self._written[group] = self._written.get(group, 0) + 1
+        cells += [np.zeros((_CELL_WH_PX[1], _CELL_WH_PX[0], 3), np.uint8)] * (-len(cells) % _COLUMNS)
+        rows = [np.hstack(cells[at : at + _COLUMNS]) for at in range(0, len(cells), _COLUMNS)]
+        stem = "".join(letter if letter.isalnum() else "_" for letter in group)
         sheet = cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(folder / f"{stem}_{number:02d}.png"), sheet)
+        cv2.imwrite(str(self._folder / f"{stem}_{number - 1:03d}.png"), sheet)
 
 
 def _table(rows: Iterable[AreaRow]) -> Table:
@@ -161,6 +196,8 @@ def _table(rows: Iterable[AreaRow]) -> Table:
         "sets",
         "no answer",
         "whole",
+        "right",
+        "nodules cut",
         "IoU p5",
         "IoU p50",
         "lost > 1 %",
@@ -179,6 +216,8 @@ def _table(rows: Iterable[AreaRow]) -> Table:
             str(len(items)),
             str(sum(item.xyxy_px is None for item in items)),
             str(sum(item.whole for item in items)),
+            _share(sum(item.right is True for item in items), sum(item.right is not None for item in items)),
+            str(sum(item.nodules_cut for item in items)),
             f"{np.percentile(ious, 5):.3f}" if true else "",
             f"{np.median(ious):.3f}" if true else "",
             str(sum((item.lost or 0) > 0.01 for item in items)) if true else "",
@@ -186,6 +225,10 @@ def _table(rows: Iterable[AreaRow]) -> Table:
             f"{np.percentile([item.elapsed_ms for item in items], 95):.1f}",
         )
     return table
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count} of {total} ({100 * count / total:.1f} %)" if total else ""
 
 
 def _all_screens(phantoms: int) -> Iterator[ScreenSet]:
@@ -204,14 +247,13 @@ def main(
         raise UsageError("the sheets show real screens and must not lie in the project; choose another folder")
     out_dir.mkdir(parents=True, exist_ok=True)
     rows: list[AreaRow] = []
-    cells: dict[str, list[UInt8Array]] = {}
+    sheets = _Sheets(out_dir)
     for screens in _all_screens(phantoms):
         rows.append(measure_area(screens))
-        cells.setdefault(screens.group, []).append(_cell(screens, rows[-1]))
-    for group, items in cells.items():
-        _write_sheets(out_dir, group, items)
+        sheets.add(screens.group, _cell(screens, rows[-1]))
+    sheets.close()
     (out_dir / "report.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
-    Console().print(_table(rows))
+    Console(width=_TABLE_COLUMNS).print(_table(rows))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +23,12 @@ __all__ = ["ScreenSet", "data_screens", "phantom_screens"]
 logger = logging.getLogger(__name__)
 
 UInt8Array = npt.NDArray[np.uint8]
+Rectangle = tuple[int, int, int, int]
 
 _CLIPS = (".mp4", ".mov", ".mpeg")
 _PICTURES = (".png", ".jpg")
+_TRUTH = Path(__file__).resolve().parents[2] / "bench" / "scan_truth.csv"  # judged by eye on contact sheets
+_EDGES = ("x1", "y1", "x2", "y2")
 _SET_FRAMES = 8
 _SET_SPAN = 60  # frames of a clip that a set is spread over
 
@@ -39,20 +43,34 @@ class ScreenSet:
     name : of the file or the phantom
     frames : uint8 (H, W) or (H, W, 3) RGB, all of one size
     truth_xyxy_px : the true rectangle, None where nobody knows it
+    nodules_xyxy_px : boxes around nodules that the set outlines, which have to lie in the rectangle
     banner : bool (H, W), what is drawn on the screen beside the picture; None where nobody knows it
     """
 
     group: str
     name: str
     frames: tuple[UInt8Array, ...]
-    truth_xyxy_px: tuple[int, int, int, int] | None = None
+    truth_xyxy_px: Rectangle | None = None
+    nodules_xyxy_px: tuple[Rectangle, ...] = ()
     banner: npt.NDArray[np.bool_] | None = None
 
 
 def data_screens(folder: Path) -> Iterator[ScreenSet]:
     """Screens of the public sets below the data folder; sets that are not there are left out."""
+    truth = _read_truth()
+    yield from _cine(folder / "thyroid_cine", truth)
     for path in _files(folder / "thyroid_ddti" / "images", _PICTURES):
-        yield _still("thyroid_ddti", path)
+        nodules = _mask_boxes([folder / "thyroid_ddti" / "masks" / f"{path.stem}.png"])
+        yield _still("thyroid_ddti", path, truth.get(("thyroid_ddti", path.stem)), nodules)
+    boxes = _read_boxes(folder / "thyroid_tn5000" / "boxes.csv")
+    for path in _files(folder / "thyroid_tn5000" / "images", _PICTURES):
+        yield _still("thyroid_tn5000", path, truth.get(("thyroid_tn5000", path.stem)), tuple(boxes.get(path.stem, ())))
+    for path in _files(folder / "thyroid_tn3k9" / "images", _PICTURES):
+        yield _still(
+            "thyroid_tn3k9", path, None, _mask_boxes([folder / "thyroid_tn3k9" / "masks" / f"{path.stem}.png"])
+        )
+    for path in _files(folder / "ultrasound_carotid", _PICTURES):
+        yield _still("ultrasound_carotid", path)
     for part, step in (("val", 3), ("train", 9)):  # neighbours are nearly alike
         for path in _files(folder / "thyroid_gland_tg3k" / part / "images", _PICTURES)[::step]:
             yield _still("thyroid_gland_tg3k", path)
@@ -104,9 +122,62 @@ def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
 
 
-def _still(group: str, path: Path) -> ScreenSet:
+def _still(group: str, path: Path, truth: Rectangle | None = None, nodules: tuple[Rectangle, ...] = ()) -> ScreenSet:
     image = np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB), np.uint8)
-    return ScreenSet(group=group, name=path.stem, frames=(image,))
+    return ScreenSet(group=group, name=path.stem, frames=(image,), truth_xyxy_px=truth, nodules_xyxy_px=nodules)
+
+
+def _cine(folder: Path, truth: Mapping[tuple[str, str], Rectangle]) -> Iterator[ScreenSet]:
+    """Each sweep as a set of frames spread over it, and each of its frames alone."""
+    sweeps: dict[str, list[Path]] = {}
+    for path in _files(folder / "images", _PICTURES):
+        sweeps.setdefault(path.stem.split("_")[0], []).append(path)
+    for name, paths in sweeps.items():
+        rectangle = truth.get(("thyroid_cine", name))
+        masks = [folder / "masks" / f"{path.stem}.png" for path in paths]
+        chosen = sorted({round(at) for at in np.linspace(0, len(paths) - 1, _SET_FRAMES)})
+        frames = tuple(_still("", paths[index]).frames[0] for index in chosen)
+        yield ScreenSet(
+            group="thyroid_cine, sweeps",
+            name=name,
+            frames=frames,
+            truth_xyxy_px=rectangle,
+            nodules_xyxy_px=_mask_boxes(masks),
+        )
+        for path, mask in zip(paths, masks, strict=True):
+            yield _still("thyroid_cine, single frames", path, rectangle, _mask_boxes([mask]))
+
+
+def _mask_boxes(paths: Iterable[Path]) -> tuple[Rectangle, ...]:
+    """Box around what each mask marks; none for a mask that is empty or not there."""
+    boxes = []
+    for path in paths:
+        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+        if mask is not None and (mask > 127).any():
+            x, y, wide, high = cv2.boundingRect((mask > 127).astype(np.uint8))
+            boxes.append((x, y, x + wide, y + high))
+    return tuple(boxes)
+
+
+def _read_boxes(path: Path) -> dict[str, list[Rectangle]]:
+    boxes: dict[str, list[Rectangle]] = {}
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                x1, y1, x2, y2 = (round(float(row[edge])) for edge in _EDGES)
+                boxes.setdefault(row["id"], []).append((x1, y1, x2, y2))
+    return boxes
+
+
+def _read_truth() -> dict[tuple[str, str], Rectangle]:
+    """Rectangles by set and name; empty where the project's files are not beside the package."""
+    truth: dict[tuple[str, str], Rectangle] = {}
+    if _TRUTH.is_file():
+        with _TRUTH.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                x1, y1, x2, y2 = (int(row[edge]) for edge in _EDGES)
+                truth[row["set"], row["name"]] = (x1, y1, x2, y2)
+    return truth
 
 
 def _clip(path: Path) -> tuple[UInt8Array, ...]:

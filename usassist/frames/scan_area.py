@@ -8,17 +8,15 @@ is dark inside the picture belongs to it, so the rectangle grows over faint pixe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import ScanAreaError
-from usassist.frames.burnt_text import find_burnt_text
 from usassist.frames.scan_ground import (
     LIT_LEVELS,
-    MAX_FRAMES,
     dense,
     ground_distance,
     is_noisy,
@@ -26,6 +24,13 @@ from usassist.frames.scan_ground import (
     reduce_screens,
     text_strokes,
     thickness_px,
+)
+from usassist.frames.scan_rest import (
+    has_bare_rest,
+    has_screen_marks,
+    spans_all_edges,
+    spans_upper_edges,
+    without_label,
 )
 
 __all__ = ["ScanArea", "find_scan_area"]
@@ -36,16 +41,14 @@ _Rectangle = tuple[int, int, int, int]
 
 _FAINT_LEVELS = 2  # the same for growing into the dark field
 _FAINT_LIMIT = 48  # brighter than this is either certain already or a mark of the screen
-_MARK_LEVELS = 24  # away from the picture, so far from the background, it may be a letter
-_MARK_SPECKS = 6  # this many pixels are no letter yet
-_BARE_SHARE = 0.004  # a frame with at most this share lit outside the picture is bare around it
 _LEAST_SHARE = 0.02  # a picture smaller than this share of the screen is none
 _TIP_REACH = 5  # thin ends of a fan lie within this many thicknesses of its body
 _SPARSE_LEVELS = 0.35  # mean level of the noise of an empty depth
+_SOLID_SHARE = 0.85  # of a row's pixels have noise: more than traces of compression
+_SOLID_ROWS = 0.95  # of the rows below the picture are like that
+_SPILL_PX = 8  # traces of compression reach so far
 _TRACE_SHARE = 0.02  # more than this share a few levels off the background: the picture was compressed
 _SECOND_SHARE = 0.2  # a second view has at least this share of the area of the first
-_LINE_OF_TEXT = 3  # times as long as high
-_EDGE_SHARE = 0.12  # a banner lies in this part of the frame at its edges
 _REMEDY = "give it with --crop X1,Y1,X2,Y2, or --crop none where the frame holds nothing but the picture"
 
 
@@ -79,8 +82,9 @@ def find_scan_area(frames: Sequence[_UInt8Array], *, may_be_whole: bool = True) 
 
     One still is enough; several frames spread over a clip make it surer. The rectangle holds the whole picture
     (linear, trapezoid, fan, or both halves of a dual view) and leaves out text, ruler, grey bar and body mark as far
-    as they lie beside it. A frame that is bare around a picture which reaches its edges is returned whole; one that has
-    marks there is not, however thin they are: they may be a name.
+    as they lie beside it. A frame that is bare around a picture which reaches its edges, and shows no mark of a screen,
+    was cropped to the picture already and is returned whole. A line of text near an edge of a picture that fills the
+    frame may be a name, and refuses it; a lone short label is cut off.
 
     Parameters
     ----------
@@ -100,43 +104,57 @@ def find_scan_area(frames: Sequence[_UInt8Array], *, may_be_whole: bool = True) 
     """
     brightest, moving, step_px = reduce_screens(frames)
     height_px, width_px = frames[0].shape[:2]
-    grab_hw_px = (height_px, width_px)
+    candidates = _candidates(brightest, moving, may_be_whole=may_be_whole)
+    if not candidates:
+        raise ScanAreaError(f"no ultrasound picture was found on the screen of {width_px} x {height_px} px; {_REMEDY}")
+    for rectangle, sure in candidates:
+        x1, y1, x2, y2 = (step_px * edge for edge in rectangle)
+        x2 = width_px if x2 > width_px - 2 * step_px else x2
+        y2 = height_px if y2 > height_px - 2 * step_px else y2
+        area = ScanArea(xyxy_px=(x1, y1, x2, y2), grab_hw_px=(height_px, width_px))
+        if area.is_whole and not may_be_whole:
+            continue
+        if sure and not area.is_whole:
+            return area
+        kept = without_label(frames, area.xyxy_px)
+        if kept == area.xyxy_px or (kept is not None and may_be_whole):
+            return replace(area, xyxy_px=kept)
+    raise ScanAreaError(
+        f"the picture cannot be told from the rest of the screen of {width_px} x {height_px} px; {_REMEDY}"
+    )
+
+
+def _candidates(
+    brightest: _UInt8Array, moving: _BoolArray | None, *, may_be_whole: bool
+) -> list[tuple[_Rectangle, bool]]:
+    """Rectangles on the smaller copy, the best first, and whether each is sure without a look for text in it."""
+    height_px, width_px = brightest.shape
+    whole = (0, 0, width_px, height_px)
     distance = ground_distance(brightest)
     if distance is None:
-        rectangle: _Rectangle | None = (0, 0, brightest.shape[1], brightest.shape[0])
-    else:
-        rectangle = _picture_rectangle(distance, moving)
+        return [(whole, False)]
+    text = text_strokes(distance, thickness_px(distance))
+    rectangle = _picture_rectangle(distance, moving, text)
     if rectangle is None:
-        raise ScanAreaError(f"no ultrasound picture was found on the screen of {width_px} x {height_px} px; {_REMEDY}")
-    x1, y1, x2, y2 = (step_px * edge for edge in rectangle)
-    x2 = width_px if x2 > width_px - 2 * step_px else x2
-    y2 = height_px if y2 > height_px - 2 * step_px else y2
-    area = ScanArea(xyxy_px=(x1, y1, x2, y2), grab_hw_px=grab_hw_px)
-    sure = not area.is_whole and not is_noisy(brightest)
-    if (area.is_whole and not may_be_whole) or (not sure and _has_text_at_edges(frames, area.xyxy_px)):
-        raise ScanAreaError(
-            f"the picture cannot be told from the rest of the screen of {width_px} x {height_px} px; {_REMEDY}"
-        )
-    return area
+        return []
+    noisy = is_noisy(brightest)
+    x1, y1, x2, _ = rectangle
+    if may_be_whole and (
+        spans_upper_edges(rectangle, brightest.shape) if noisy else _is_noise_below(rectangle, distance, text)
+    ):
+        return [((x1, y1, x2, height_px), False), (rectangle, not noisy)]  # noise down to the lower edge is depth
+    if noisy or not has_bare_rest(rectangle, distance, text):
+        return [(rectangle, not noisy)]
+    if may_be_whole and not has_screen_marks(rectangle, text):
+        return [(whole, False), (rectangle, False)]
+    if not may_be_whole and spans_all_edges(rectangle, brightest.shape):
+        return [(whole, False)]
+    return [(rectangle, False)]
 
 
-def _has_text_at_edges(frames: Sequence[_UInt8Array], rectangle: _Rectangle) -> bool:
-    """True when something as long as a line of text stands near an edge of the rectangle, as a banner does."""
-    x1, y1, x2, y2 = rectangle
-    inside = [frame[y1:y2, x1:x2] for frame in frames[:: -(-len(frames) // MAX_FRAMES)]]
-    marks = find_burnt_text(inside).astype(np.uint8)
-    gap_px = max(9, round(0.06 * marks.shape[0]))
-    marks = np.asarray(cv2.morphologyEx(marks, cv2.MORPH_CLOSE, np.ones((1, gap_px), np.uint8)), np.uint8)
-    _, _, stats, centres = cv2.connectedComponentsWithStats(marks)
-    line = stats[1:, cv2.CC_STAT_WIDTH] >= _LINE_OF_TEXT * stats[1:, cv2.CC_STAT_HEIGHT]
-    at = centres[1:] / np.array([x2 - x1, y2 - y1])
-    return bool((line & (np.minimum(at, 1 - at).min(axis=1) < _EDGE_SHARE)).any())
-
-
-def _picture_rectangle(distance: _UInt8Array, moving: _BoolArray | None) -> _Rectangle | None:
+def _picture_rectangle(distance: _UInt8Array, moving: _BoolArray | None, text: _BoolArray) -> _Rectangle | None:
     """Rectangle around the picture on the smaller copy."""
     thick_px = thickness_px(distance)
-    text = text_strokes(distance, thick_px)
     lit = dense((distance > LIT_LEVELS) & ~text, 5, 0.5)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(opened(lit, thick_px))
     if count < 2:
@@ -163,8 +181,7 @@ def _picture_rectangle(distance: _UInt8Array, moving: _BoolArray | None) -> _Rec
     chosen = np.unique(labels[certain & (field > 0)])
     rectangle = _around(stats[chosen[chosen > 0]])
     rectangle = _with_strips(rectangle, distance > LIT_LEVELS)
-    rectangle = _with_sparse_depth(rectangle, distance, text)
-    return _with_empty_rest(rectangle, distance, text)
+    return _with_sparse_depth(rectangle, distance, text)
 
 
 def _around(boxes: npt.NDArray[np.int32]) -> _Rectangle:
@@ -192,8 +209,7 @@ def _with_strips(rectangle: _Rectangle, lit: _BoolArray) -> _Rectangle:
 def _with_sparse_depth(rectangle: _Rectangle, distance: _UInt8Array, text: _BoolArray) -> _Rectangle:
     """Add the deep rows where little more than noise is left, on a screen whose own background is without any."""
     x1, y1, x2, y2 = rectangle
-    level = np.minimum(np.where(text, 0, distance), 4 * LIT_LEVELS).astype(np.float32)
-    few = np.asarray(cv2.blur(level, (9, 9), borderType=cv2.BORDER_REPLICATE)) > _SPARSE_LEVELS
+    few = _faint_noise(distance, text)
     inset = (x2 - x1) // 8
     rows = few[y2:, x1 + inset : x2 - inset].mean(axis=1) >= 0.5
     slack_px = max(2, round(0.08 * (x2 - x1)))
@@ -216,27 +232,22 @@ def _with_sparse_depth(rectangle: _Rectangle, distance: _UInt8Array, text: _Bool
     return min(x1, int(near.min(initial=x1))), y1, max(x2, int(near.max(initial=x2 - 1)) + 1), y2 + deep_px
 
 
-def _with_empty_rest(rectangle: _Rectangle, distance: _UInt8Array, text: _BoolArray) -> _Rectangle:
-    """Take the whole frame when it was cropped to the picture already: bare around it, and no wide margin."""
-    x1, y1, x2, y2 = rectangle
-    height_px, width_px = distance.shape
-    rest = distance > LIT_LEVELS
-    rest[y1:y2, x1:x2] = False
-    marks = distance >= _MARK_LEVELS
-    away_px = thickness_px(distance) // 2
-    marks[max(0, y1 - away_px) : y2 + away_px, max(0, x1 - away_px) : x2 + away_px] = False
-    marks |= text & (distance >= _MARK_LEVELS)
-    marks[y1:y2, x1:x2] = False
-    if np.count_nonzero(marks) > _MARK_SPECKS:
-        return rectangle
-    edge_px = 0.03 * max(height_px, width_px)
-    touches = (x1 <= edge_px, y1 <= edge_px, x2 >= width_px - edge_px, y2 >= height_px - edge_px)
-    share = (x2 - x1) * (y2 - y1) / (height_px * width_px)
-    if rest.mean() <= _BARE_SHARE and (
-        (touches[0] and touches[1] and touches[2]) or (sum(touches) >= 2 and share >= 0.8)
-    ):
-        return 0, 0, width_px, height_px
-    return rectangle
+def _faint_noise(distance: _UInt8Array, text: _BoolArray) -> _BoolArray:
+    """Where there is at least the sparse noise of an empty depth."""
+    level = np.minimum(np.where(text, 0, distance), 4 * LIT_LEVELS).astype(np.float32)
+    return np.asarray(cv2.blur(level, (9, 9), borderType=cv2.BORDER_REPLICATE)) > _SPARSE_LEVELS
+
+
+def _is_noise_below(rectangle: _Rectangle, distance: _UInt8Array, text: _BoolArray) -> bool:
+    """True when noise without a gap, as wide as the picture, goes on to the lower edge of the frame."""
+    x1, _, x2, y2 = rectangle
+    few = _faint_noise(distance, text)[y2:]
+    if len(few) < 4 or (few[:, x1:x2].mean(axis=1) >= _SOLID_SHARE).mean() < _SOLID_ROWS:
+        return False
+    marks = (distance[y2:] >= _FAINT_LIMIT).astype(np.uint8)
+    near = cv2.dilate(marks, np.ones((2 * _SPILL_PX + 1, 2 * _SPILL_PX + 1), np.uint8)) > 0
+    sides = [(few[:, side], ~near[:, side]) for side in (np.s_[: max(0, x1 - _SPILL_PX)], np.s_[x2 + _SPILL_PX :])]
+    return all(noise[plain].mean() < 0.5 for noise, plain in sides if plain.any())
 
 
 def _beside(main: npt.NDArray[np.int32], other: npt.NDArray[np.int32]) -> bool:

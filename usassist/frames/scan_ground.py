@@ -35,16 +35,24 @@ _WORK_SIDE_PX = 640  # the search runs on a copy, whole steps smaller, whose lon
 _FLAT_SHARE = 0.02  # less flat background than this: the frame is all picture
 _NOISY_FLAT_SHARES = ((3, 0.02), (7, 0.15))  # averaged over such a square, so much of a noisy screen is flat
 _FLAT_LEVELS = 2  # range within a small square of the flat background, noise averaged
+_SMOOTH_SIDE_PX, _SMOOTH_SHARE = 9, 0.9  # in such a square, so many pixels are the median of their neighbours
+_EDGE_NOISE_SHARE = 0.05  # of the upper part of the frame's edge; more noise there is the ground's
 _NEAR_LEVELS = 8  # flat pixels this close to the background's level show its noise
 _ONE_LEVEL_SHARE = 0.5  # a background of one level has this share of the flat pixels
 _TEXT_LEVELS = 48  # thin strokes at least this far from the bare background are text
 _BARE_LEVELS = 12  # closer than this to the background is bare, traces of compression included
+_FRAMES_TO_DOUBT = 4  # of so many and more, a single one that shows something else does not count:
+_LONELY_LEVELS, _LONELY_SHARE = 40, 0.15  # so much brighter than all others, in such a share of the screen
 _MOTION_LEVELS = 6  # range in time that counts as motion
 _THICK = 0.036  # share of the longer side below which a structure is text, a ruler or a bar
 
 
 def reduce_screens(frames: Sequence[_UInt8Array]) -> tuple[_UInt8Array, _BoolArray | None, int]:
-    """Brightest value in time and where there is motion (None for a still), both `step_px` times smaller."""
+    """Brightest value in time and where there is motion (None for a still), both `step_px` times smaller.
+
+    Where a single one of four frames and more is much brighter than all others (a flash, another page of the scanner),
+    it counts neither as bright nor as motion.
+    """
     if not frames:
         raise ScanAreaError("no frames were given to find the scan area on; give at least one")
     shape = frames[0].shape[:2]
@@ -52,27 +60,39 @@ def reduce_screens(frames: Sequence[_UInt8Array]) -> tuple[_UInt8Array, _BoolArr
         raise ScanAreaError("the frames differ in size, so they have no common scan area; search in each on its own")
     step_px = -(-max(shape) // _WORK_SIDE_PX)
     rows, columns = max(1, shape[0] // step_px), max(1, shape[1] // step_px)
-    brightest: _UInt8Array | None = None
-    darkest: _UInt8Array | None = None
-    for frame in frames[:: -(-len(frames) // MAX_FRAMES)]:
+    chosen = frames[:: -(-len(frames) // MAX_FRAMES)]
+    high: list[_UInt8Array] = []  # the brightest values, falling
+    low: list[_UInt8Array] = []  # the darkest, rising
+    kept = 2 if len(chosen) >= _FRAMES_TO_DOUBT else 1
+    for frame in chosen:
         small = frame
         if step_px > 1:
             whole_steps = frame[: rows * step_px, : columns * step_px]
             small = np.asarray(cv2.resize(whole_steps, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
         if small.ndim == 3:
             small = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
-        brightest = small if brightest is None else np.maximum(brightest, small)
-        darkest = small if darkest is None else np.minimum(darkest, small)
-    assert brightest is not None
-    assert darkest is not None
-    moving = (brightest - darkest) > _MOTION_LEVELS
+        high = _with(high, small, kept, np.maximum, np.minimum)
+        low = _with(low, small, kept, np.minimum, np.maximum)
+    lonely = kept == 2 and (cv2.subtract(high[0], high[1]) > _LONELY_LEVELS).mean() > _LONELY_SHARE
+    brightest, darkest = (high[1], low[1]) if lonely else (high[0], low[0])
+    moving = cv2.subtract(brightest, darkest) > _MOTION_LEVELS
     return brightest, moving if moving.any() else None, step_px
+
+
+def _with(best: list[_UInt8Array], new: _UInt8Array, kept: int, first: np.ufunc, second: np.ufunc) -> list[_UInt8Array]:
+    """The `kept` best values of every pixel, with those of one more frame."""
+    out = []
+    for values in best:
+        out.append(first(values, new))
+        new = second(values, new)
+    return [*out, new][:kept]
 
 
 def ground_distance(grey: _UInt8Array) -> _UInt8Array | None:
     """Levels above the noise by which a pixel differs from the background; None when no part of the screen is flat."""
     flat = local_range(grey) <= _FLAT_LEVELS
     clean = bool(flat.mean() >= _FLAT_SHARE)
+    flat &= ~_dark_tissue(grey, flat)
     if not clean:  # an analogue grabber adds noise everywhere
         for side_px, share in _NOISY_FLAT_SHARES:
             flat = local_range(np.asarray(cv2.blur(grey, (side_px, side_px)), np.uint8)) <= _FLAT_LEVELS
@@ -96,6 +116,21 @@ def ground_distance(grey: _UInt8Array) -> _UInt8Array | None:
         distance[cv2.dilate(panel, kernel) > 0] = 0
     noise = 0 if clean else 3 * int(np.percentile(distance[near], 30))
     return np.asarray(cv2.subtract(distance, np.full_like(grey, noise)), np.uint8)
+
+
+def _dark_tissue(grey: _UInt8Array, flat: _BoolArray) -> _BoolArray:
+    """Flat parts with noise in them, on a screen whose own ground has none: the dark depth of a picture.
+
+    A pixel of an even colour or of a shade is the median of its neighbours, one of noise often is not. Noise at the
+    upper part of the frame's edge is that of the ground, and nothing is tissue then.
+    """
+    smooth = dense(grey == cv2.medianBlur(grey, 5), _SMOOTH_SIDE_PX, _SMOOTH_SHARE) > 0
+    rough = flat & ~smooth
+    upper = rough[: grey.shape[0] // 4]
+    edge = np.concatenate([rough[:3].ravel(), upper[:, :3].ravel(), upper[:, -3:].ravel()])
+    if (flat & smooth).mean() < _FLAT_SHARE or edge.mean() > _EDGE_NOISE_SHARE:
+        return np.zeros(grey.shape, np.bool_)
+    return opened(rough, thickness_px(grey) // 4 | 1) > 0  # thinner ones are the rims of marks
 
 
 def _even_ground(grey: _UInt8Array, flat: _BoolArray, count: npt.NDArray[np.float64], level: int) -> _UInt8Array:

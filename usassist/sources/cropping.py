@@ -12,10 +12,14 @@ from usassist.errors import CalibrationError, ScanAreaError, UsageError
 from usassist.frames import find_scan_area
 from usassist.sources.base import SourceOptions
 
-__all__ = ["Roi", "cut", "cut_plain", "is_automatic", "settle_roi"]
+__all__ = ["Roi", "common_area", "cut", "cut_plain", "is_automatic", "settle_roi"]
 
 Roi = tuple[int, int, int, int]
 UInt8Array = npt.NDArray[np.uint8]
+
+
+_SAME_AREA = 0.9  # overlap over union from which two scan areas are the same
+_SAME_EDGE = 0.03  # edges are the same when they differ by less than this part of the longer side
 
 
 def is_automatic(options: SourceOptions) -> bool:
@@ -84,6 +88,37 @@ def settle_roi(
         except ScanAreaError as error:
             failure = error
     raise failure or ScanAreaError("no pictures to find the scan area on; give it with --crop X1,Y1,X2,Y2")
+
+
+def common_area(areas: Sequence[Roi]) -> Roi | None:
+    """The scan area of pictures of one sequence, or None when they do not belong together.
+
+    Most of the pictures have to show the same area. One that shows less of it, because its depth or one side is dark,
+    counts as another look at the same: it shares the upper edge and an upright one.
+
+    Parameters
+    ----------
+    areas : x1, y1, x2, y2 as found on single pictures of one size, px
+    """
+    if not areas:
+        return None
+    edges = np.array(areas)
+    whole: Roi = (*edges[:, :2].min(axis=0).tolist(), *edges[:, 2:].max(axis=0).tolist())
+    if all(_overlap(areas[0], area) >= _SAME_AREA for area in areas):
+        return whole
+    same = np.array([_overlap(area, whole) >= _SAME_AREA for area in areas])
+    slack_px = _SAME_EDGE * max(whole[2] - whole[0], whole[3] - whole[1])
+    left, top, right, _ = (np.abs(edges - whole) <= slack_px).T
+    return whole if same.mean() > 0.5 and bool((same | (top & (left | right))).all()) else None
+
+
+def _overlap(one: Roi, other: Roi) -> float:
+    """Area of the overlap over the area of the union."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    both = max(0, width) * max(0, height)
+    total = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return both / (total - both)
 
 
 def cut(image: UInt8Array, roi_xyxy_px: Roi) -> UInt8Array:

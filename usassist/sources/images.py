@@ -20,7 +20,7 @@ from usassist.frames import find_scan_area
 from usassist.records import SourceInfo
 from usassist.sources.address import PICTURE_SUFFIXES
 from usassist.sources.base import SourceOptions
-from usassist.sources.cropping import Roi, cut, is_automatic, settle_roi
+from usassist.sources.cropping import Roi, common_area, cut, is_automatic, settle_roi
 from usassist.sources.paced import PacedSource, Picture
 from usassist.sources.pixels import to_eight_bits
 
@@ -30,7 +30,6 @@ UInt8Array = npt.NDArray[np.uint8]
 
 RATE_HZ = 10.0
 _SAMPLES = 8
-_SAME_AREA = 0.9  # overlap over union from which two scan areas are the same
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -121,10 +120,7 @@ class ImagesSource(PacedSource):
                 areas.append(find_scan_area([sample]).xyxy_px)
             except ScanAreaError:  # a dark picture in a sequence; the others decide
                 continue
-        if not areas or any(_overlap(areas[0], area) < _SAME_AREA for area in areas):
-            return None
-        lowest, highest = np.min(areas, axis=0), np.max(areas, axis=0)
-        return int(lowest[0]), int(lowest[1]), int(highest[2]), int(highest[3])
+        return common_area(areas)
 
 
 def read_picture(path: Path) -> UInt8Array:
@@ -210,12 +206,3 @@ def _is_complete(data: bytes) -> bool:
     if data.startswith(b"BM"):
         return len(data) >= int.from_bytes(data[2:6], "little")
     return True
-
-
-def _overlap(one: Roi, other: Roi) -> float:
-    """Area of the overlap over the area of the union."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    both = max(0, width) * max(0, height)
-    total = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
-    return both / (total - both)
