@@ -81,11 +81,17 @@ class Helpers:
             self._engines.append(engine)
             self._spread()
 
-    def dismiss(self) -> None:
-        """The one that answers works alone from now on; nothing may be pending."""
+    def dismiss(self, hung: Engine | None = None) -> None:
+        """The one that answers works alone from now on; nothing may be pending.
+
+        Parameters
+        ----------
+        hung : an engine that is still at work, and must not be closed
+        """
         self._lanes.spread([])
         for engine in self._engines:
-            engine.close()
+            if engine is not hung:
+                engine.close()
         self._engines.clear()
         self._passed_over.clear()
         self._refused = False
