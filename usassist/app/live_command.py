@@ -85,6 +85,7 @@ def live(
         crop="none" if uncalibrated else crop,
         calibration=calibration,
         max_age_ms=settings.stream.max_age_ms,
+        deadline_s=settings.stream.deadline_s,
     )
     options = LiveOptions(
         stream=stream,

@@ -11,7 +11,9 @@ __all__ = ["LEAST_S", "InferenceDeadline"]
 
 LEAST_S = 1.0
 _TIMES = 10.0  # so many times as long as usual is no slow frame
-_FIRST_TIMES = 5.0  # the first call of an engine in this stream, which nothing was measured for, may take that much more
+_FIRST_TIMES = (
+    5.0  # the first call of an engine in this stream, which nothing was measured for, may take that much more
+)
 _WEIGHT = 0.1  # of the newest call in what is usual
 
 

@@ -26,6 +26,7 @@ from usassist.calibrate import DEFAULT_POINT, ScoreCalibration
 from usassist.clock import Clock
 from usassist.engine import Relay
 from usassist.errors import BackendHungError, UsAssistError
+from usassist.heartbeat import Heartbeat
 from usassist.modalities.ultrasound import DescriptorModel
 from usassist.pipeline.deadline import LEAST_S, InferenceDeadline
 from usassist.pipeline.helpers import Helpers
@@ -45,6 +46,7 @@ _WAIT_S = 0.05
 _WATCH_S = 0.1
 _MOST_STUCK = 1  # threads that are stuck in an engine; with another one this process is given up
 _JOIN_S = 5.0
+_CLOSING_S = 30.0
 _ENGINE_PERIOD_NS = 1_000_000_000
 _HEALTH_PERIOD_NS = 500_000_000
 _MEMORY_PERIOD_NS = 10_000_000_000
@@ -69,7 +71,7 @@ class Stream:
     on_result : called after every published result
     lanes : so many frames may be asked for at a time, where the engine runs on the processor
     deadline_s : the least time that a call of the engine is given, see ``pipeline.deadline``
-    on_progress : called whenever the loop has come round, or waits for an engine that is within its deadline
+    heartbeat : beats whenever the loop has come round, or waits for an engine that is within its deadline
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class Stream:
         on_result: Callable[[Result], None] | None = None,
         lanes: int = 1,
         deadline_s: float = LEAST_S,
-        on_progress: Callable[[], None] = lambda: None,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         self._source = source
         self._relay = relay
@@ -102,7 +104,7 @@ class Stream:
             ahead=0 if realtime else 1,
             deadline=InferenceDeadline(deadline_s),
         )
-        self._on_progress = on_progress
+        self._heartbeat = Heartbeat() if heartbeat is None else heartbeat
         self._halted = threading.Event()
         self._helpers = Helpers(relay, self._lanes, lanes)
         self.publisher = publisher
@@ -154,6 +156,7 @@ class Stream:
         except BackendHungError as error:
             failure = error
         finally:
+            self._heartbeat.allow(_CLOSING_S)
             self._halted.set()
             self._slot.close()
             self._source.close()
@@ -175,6 +178,7 @@ class Stream:
         BackendHungError
             If an engine hangs while a thread is still stuck in one.
         """
+        self._heartbeat.allow(None)
         loop = _Loop(self._run_loop, stop, None)
         try:
             looked_s = time.monotonic()
@@ -182,7 +186,7 @@ class Stream:
                 before_s, looked_s = looked_s, time.monotonic()
                 overdue = self._lanes.check_deadline(min(looked_s - before_s, 2 * _WATCH_S))
                 if self._lanes.is_asking:
-                    self._on_progress()
+                    self._heartbeat.beat()
                 for asked, in_loop in overdue:
                     logger.warning("back end %s: %s", asked.backend, asked.reason)
                     if in_loop:
@@ -201,7 +205,7 @@ class Stream:
             self._settle([overdue])
         is_open = True
         while is_open and not self._halted.is_set():
-            self._on_progress()
+            self._heartbeat.beat()
             frame, overwritten, is_open = self._slot.take(_WAIT_S, wanted=self._lanes.has_room)
             interrupted = stop.is_set()
             if interrupted:

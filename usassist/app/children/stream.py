@@ -10,6 +10,7 @@ from usassist.app.worker import Parent
 __all__ = ["work"]
 
 _ARCHIVES_S = 5.0
+_START_S = 30.0  # what else comes before the first frame
 _LAST_WORDS_S = 10.0
 
 
@@ -20,7 +21,11 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     they listen, and at the end until the parent says that they have everything.
     """
     archives = options.pop("archives", 0)
-    with open_stream(StreamOptions(**options)) as stream:
+    heartbeat = parent.heartbeat
+    with open_stream(
+        StreamOptions(**options), on_build=lambda stage, share: heartbeat.beat(), heartbeat=heartbeat
+    ) as stream:
+        heartbeat.allow(_ARCHIVES_S + _START_S)
         parent.tell("ready")
         if archives:
             stream.publisher.wait_for_archives(archives, _ARCHIVES_S, lambda: not parent.gone.is_set())
