@@ -250,8 +250,11 @@ class Relay(Closing):
             self._lost = before, reason
         else:
             self._take_next(before, reason)
-        if hung and any(item.again_ns is not None for item in self._candidates if item is not failed):
-            failed.again_ns = None
+        if hung:
+            others = any(item.again_ns is not None for item in self._candidates if item is not failed)
+            failed.again_ns = None if others else now_ns  # the only one is opened again, beside the one that is stuck
+            if not others and not aside:
+                self._take(self._current, before, reason)
         if self.engine is None:
             self._shorten_pauses(now_ns)
             self.note = f"no back end runs, the last reason is: {error}; it is tried again"
@@ -298,13 +301,19 @@ class Relay(Closing):
             candidate = self._candidates[index]
             if candidate.again_ns is None or candidate.needs_build or candidate.again_ns > self._clock.now_ns():
                 continue
-            try:
-                engine = _checked(functools.partial(self._opener, candidate.backend, candidate.precision))
-            except EngineError as error:
-                self._note_failed_open(candidate, error)
-                continue
-            self._switch(index, engine, before, reason)
-            return
+            if self._take(index, before, reason):
+                return
+
+    def _take(self, index: int, before: str, reason: str) -> bool:
+        """Open a candidate here, and let it answer; False when it cannot be opened."""
+        candidate = self._candidates[index]
+        try:
+            engine = _checked(functools.partial(self._opener, candidate.backend, candidate.precision))
+        except EngineError as error:
+            self._note_failed_open(candidate, error)
+            return False
+        self._switch(index, engine, before, reason)
+        return True
 
     def _switch(self, index: int, engine: Engine, before: str, reason: str) -> None:
         self._current, self.engine = index, engine

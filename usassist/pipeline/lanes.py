@@ -7,6 +7,7 @@ that comes back after all finds that it was given up, closes its engine and ends
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -23,7 +24,7 @@ from usassist.pipeline.deadline import InferenceDeadline
 from usassist.pipeline.task import Inferring, Task, Tensors
 from usassist.records import Answer, Frame
 
-__all__ = ["Asked", "Lanes", "Lost"]
+__all__ = ["Asked", "GivenUp", "Lanes", "Lost"]
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,10 @@ class Lost:
 
     frame: Frame
     interrupted: bool
+
+
+class GivenUp(BaseException):  # noqa: N818 - no error: nothing is to catch it but the end of the thread
+    """Ends a thread that was stuck in an engine, whose call was given up, and that has come back after all."""
 
 
 @dataclass(slots=True, eq=False)
@@ -180,7 +185,13 @@ class Lanes(Closing):
         return len(self._stuck)
 
     def ask(self, frame: Frame, engine: Engine) -> Iterator[Asked | Lost]:
-        """Ask for a frame; gives what is ready, in order."""
+        """Ask for a frame; gives what is ready, in order.
+
+        Raises
+        ------
+        GivenUp
+            If this thread was stuck, and another has gone on in its place.
+        """
         if self._crew is None:
             yield self._work(_Call(frame, in_caller=True), self._tasks[0], engine)
             return
@@ -266,8 +277,8 @@ class Lanes(Closing):
 
         Raises
         ------
-        SystemExit
-            If the call was given up meanwhile: this thread, which somebody else has replaced, ends.
+        GivenUp
+            If the call was given up meanwhile: this thread, which somebody else has replaced, is to end.
         """
         call.engine, call.t_start_ns = engine, self._clock.now_ns()
         with self._lock:
@@ -290,7 +301,7 @@ class Lanes(Closing):
             logger.exception("back end %s could not be closed", engine.backend)
         with self._lock:
             self._stuck.remove(call)
-        raise SystemExit
+        raise GivenUp
 
     def close(self) -> None:
         """End the threads, without waiting for one that is stuck."""
@@ -345,6 +356,10 @@ class _Crew:
             self.calls.put(None)
 
     def _serve(self) -> None:
+        with contextlib.suppress(GivenUp):
+            self._serve_until_closed()
+
+    def _serve_until_closed(self) -> None:
         while (call := self.calls.get()) is not None:
             lane = self._free.get()  # there are as many as threads; the one that has waited longest is next
             asked = self._work(call, *lane)

@@ -30,7 +30,7 @@ from usassist.heartbeat import Heartbeat
 from usassist.modalities.ultrasound import DescriptorModel
 from usassist.pipeline.deadline import LEAST_S, InferenceDeadline
 from usassist.pipeline.helpers import Helpers
-from usassist.pipeline.lanes import Asked, Lanes, Lost
+from usassist.pipeline.lanes import Asked, GivenUp, Lanes, Lost
 from usassist.pipeline.slot import Slot
 from usassist.pipeline.summary import StreamSummary
 from usassist.pipeline.task import describe_engine, make_task
@@ -455,6 +455,8 @@ class _Loop(threading.Thread):
     def run(self) -> None:
         try:
             self._work(self._stop_event, self._overdue)
+        except GivenUp:
+            return
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller of the stream raises it
             self.error = error
         self.finished.set()
