@@ -1,4 +1,4 @@
-"""A child process that does what a test wants, as ``options["then"]`` says, when it has worked for ``options["after_s"]``."""
+"""A child process that does what a test wants, ``options["then"]``, once it has worked for ``options["after_s"]``."""
 
 from __future__ import annotations
 

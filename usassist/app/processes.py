@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import queue
 import subprocess
 import sys
@@ -141,7 +142,8 @@ class Child:
         """Send the options."""
         assert self._process.stdin is not None  # asked for above
         try:
-            self._process.stdin.write(json.dumps(options) + "\n")
+            line = json.dumps({"log_level": logging.getLogger().getEffectiveLevel(), "options": options})
+            self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         except OSError:
             raise UsAssistError(f"the process {self.name} ended before it began; run usassist doctor") from None
@@ -187,10 +189,10 @@ class Child:
                 raise UsAssistError(f"the process {self.name} ended with exit code {code}; run usassist doctor")
         raise ChildSilentError(f"the process {self.name} did not answer in {timeout_s:.0f} s; run usassist doctor")
 
-    def said(self) -> Report | None:
-        """What it has said and nobody has heard yet, at once; None when there is nothing."""
+    def said(self, timeout_s: float = 0.0) -> Report | None:
+        """What it has said and nobody has heard yet; None when there is nothing in the time given."""
         try:
-            return self._reports.get_nowait()
+            return self._reports.get(timeout=timeout_s) if timeout_s else self._reports.get_nowait()
         except queue.Empty:
             return None
 

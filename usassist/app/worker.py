@@ -12,6 +12,7 @@ import threading
 import time
 from typing import Any
 
+from usassist.app.native import explain_import_error
 from usassist.errors import UsAssistError
 from usassist.heartbeat import Heartbeat
 from usassist.usage import keep_memory, lower_priority_of_all
@@ -96,11 +97,16 @@ def main() -> int:
         line = sys.stdin.readline()
         if not line:
             return 0
+        told = json.loads(line)
+        logging.getLogger().setLevel(told["log_level"])
         parent.listen()
-        parent.tell("done", **module.work(json.loads(line), parent))
+        parent.tell("done", **module.work(told["options"], parent))
     except UsAssistError as error:
         parent.tell("error", message=str(error), exit_code=error.exit_code)
         return error.exit_code
+    except ImportError as error:
+        parent.tell("error", message=explain_import_error(error), exit_code=1)
+        return 1
     return 0
 
 

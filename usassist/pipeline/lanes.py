@@ -71,7 +71,7 @@ class Lost:
     interrupted: bool
 
 
-class GivenUp(BaseException):  # noqa: N818 - no error: nothing is to catch it but the end of the thread
+class GivenUp(BaseException):
     """Ends a thread that was stuck in an engine, whose call was given up, and that has come back after all."""
 
 

@@ -47,6 +47,7 @@ _WATCH_S = 0.1
 _MOST_STUCK = 1  # threads that are stuck in an engine; with another one this process is given up
 _JOIN_S = 5.0
 _CLOSING_S = 30.0
+_LOSSLESS_S = 60.0  # where a recorder is waited for, which may take half of that
 _ENGINE_PERIOD_NS = 1_000_000_000
 _HEALTH_PERIOD_NS = 500_000_000
 _MEMORY_PERIOD_NS = 10_000_000_000
@@ -178,7 +179,7 @@ class Stream:
         BackendHungError
             If an engine hangs while a thread is still stuck in one.
         """
-        self._heartbeat.allow(None)
+        self._heartbeat.allow(None if self._realtime else _LOSSLESS_S)
         loop = _Loop(self._run_loop, stop, None)
         try:
             looked_s = time.monotonic()

@@ -31,7 +31,9 @@ class Process:
         return Look(states=frozenset(self.states), cpu_s=self.cpu * TICK_S * self._looks)
 
 
-def _silent_until(process: Process, name: str = "stream", *, ready: bool = True, allowed_s: float | None = None) -> float:
+def _silent_until(
+    process: Process, name: str = "stream", *, ready: bool = True, allowed_s: float | None = None
+) -> float:
     """For how long a process that shows no progress is waited for, s."""
     watchdog = Watchdog(name, 0, process)
     assert watchdog.check(1, TICK_S, ready=ready, allowed_s=allowed_s) == ""

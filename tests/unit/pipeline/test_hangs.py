@@ -84,7 +84,7 @@ def test_the_only_back_end_is_opened_again(bus_address: str) -> None:
 def test_with_a_second_thread_stuck_the_stream_ends_itself(bus_address: str) -> None:
     first, second = Stuck(3), Stuck(3)
     relay = make_relay(FakeEngine(first, backend="a"), FakeEngine(second, backend="b"), FakeEngine(backend="c"))
-    run = Run(bus_address, relay, _null(40, 100, fast=False), realtime=True, deadline_s=DEADLINE_S)
+    run = Run(bus_address, relay, _null(1000, 100, fast=False), realtime=True, deadline_s=DEADLINE_S)
     with pytest.raises(BackendHungError, match="did not answer"):
         run()
     assert _states(run.results) == list(range(len(run.results))), "none is left out"
