@@ -5,6 +5,7 @@
 - ``sleep``: never comes back, and lets other threads work
 - ``gil``: never comes back, in native code that lets no other thread of Python work
 - ``memory``: keeps 64 MiB more with every call
+- ``open``: is never done with being opened
 
 and it does so in TIMES processes; FOLDER counts them.
 """
@@ -22,6 +23,15 @@ def _misbehave(mode: str, backend: str, call: int, times: int, folder: Path) -> 
     from usassist.engine.base import Engine
 
     infer, calls, kept = Engine.infer, dict[int, int](), []
+
+    def never_open(self: Engine) -> float:
+        (folder / "began").write_text(str(time.monotonic()))
+        while True:
+            time.sleep(3600)
+
+    if mode == "open":
+        Engine.verify = never_open  # type: ignore[method-assign]
+        return
 
     def chosen() -> bool:
         for number in range(times):
