@@ -154,9 +154,8 @@ def test_ctrl_c_and_sigterm_work_while_an_engine_is_being_opened(
     assert children
     process.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    if not (words[0] == "demo" and ignored):  # nothing to clear away: SIGTERM does what it does to any program
-        assert process.returncode == 130, stderr
-        assert stderr.splitlines()[-1] == "usassist: stopped"
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
     while any(map(_lives, children)):
         assert time.monotonic() < end_s + 60, "a process was left behind"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from usassist.app.posts import SupervisedProcess, Ticks
 from usassist.app.sockets import private_bus
+from usassist.app.stopping import stop_on_signal
 from usassist.app.streaming import StreamOptions, new_session_id
 from usassist.config import PanelConfig
 from usassist.sinks.panel import run_panel
@@ -67,6 +68,8 @@ def _kept_running(options: StreamOptions) -> Iterator[None]:
     ------
     UsAssistError
         If it cannot be started the first time.
+    KeyboardInterrupt
+        If it is stopped before it runs.
     """
     stop = threading.Event()
     stream = SupervisedProcess(
@@ -74,11 +77,14 @@ def _kept_running(options: StreamOptions) -> Iterator[None]:
     )
     try:
         stream.begin()
-        for elapsed_s in Ticks(stop):
-            stream.watch(elapsed_s)
-            stream.raise_if_died()
-            if stream.ready is not None:
-                break
+        with stop_on_signal() as stopped:
+            for elapsed_s in Ticks(stopped):
+                stream.watch(elapsed_s)
+                stream.raise_if_died()
+                if stream.ready is not None:
+                    break
+            else:
+                raise KeyboardInterrupt
         supervisor = threading.Thread(target=_supervise, args=(stream, stop), name="supervisor", daemon=True)
         supervisor.start()
         try:

@@ -213,6 +213,8 @@ class _Stream:
                     asked = True
                     self._child.ask_to_end()
         except UsAssistError as error:
+            for reader in readers:  # they wait for an end that nobody publishes any more
+                reader.ask_to_end()
             if self.summary is not None:
                 self.summary |= {"state": str(SessionState.FAILED), "reason": str(error)}
             return str(error)
