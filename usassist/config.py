@@ -52,6 +52,8 @@ class StreamConfig:
     max_age_ms : an answer older than this at publication is ``stale``
     deadline_s : the least time that a call of the engine is given before it is taken to hang; one that usually takes
         long is given ten times that
+    memory_limit_mb : a process of a live session with more resident memory is ended and replaced, MiB; 0 = half of this
+        machine's
     """
 
     engine: str = "thyroid_nodule"
@@ -61,6 +63,7 @@ class StreamConfig:
     threads: int = 0
     max_age_ms: float = 150.0
     deadline_s: float = 1.0
+    memory_limit_mb: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,7 +75,6 @@ def _row(case: str, live: LiveSession, begin_s: float, victim: int, before_mb: f
     def later() -> list[float]:
         return [seen.t_s for seen in list(live.results) if seen.answered and seen.t_s > begin_s + 0.2]
 
-    told = lambda: any("hung" in line or "hangs" in line or "did not answer" in line for line in live.said[said - 1 :])  # noqa: E731
     noticed_s = live.until(told, "it was not noticed") - begin_s
     time.sleep(0.3)
     replaced = victim not in live.pids().get(name, [])

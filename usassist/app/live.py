@@ -52,6 +52,7 @@ class LiveOptions:
     panel : where the page listens; None = no page
     window : also show the overlay in a window
     reserve_mb : room that recordings leave on their disk, MiB
+    memory_limit_mb : a process with more resident memory is ended and replaced, MiB; 0 = half of this machine's
     """
 
     stream: StreamOptions
@@ -59,6 +60,7 @@ class LiveOptions:
     panel: PanelConfig | None
     window: bool = False
     reserve_mb: int = RecordConfig().reserve_mb
+    memory_limit_mb: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -207,14 +209,16 @@ class _Announcement:
 def _posts(options: LiveOptions, bus: str, session: _Session) -> Iterator[dict[str, SupervisedProcess]]:
     posts: dict[str, SupervisedProcess] = {}
     try:
-        posts["stream"] = SupervisedProcess("stream", session.stream, spare=True)
+        limit_mb = options.memory_limit_mb
+        posts["stream"] = SupervisedProcess("stream", session.stream, spare=True, memory_limit_mb=limit_mb)
         if options.record_into is not None:
-            posts["record"] = SupervisedProcess("record", session.record, spare=True)
+            posts["record"] = SupervisedProcess("record", session.record, spare=True, memory_limit_mb=limit_mb)
         if options.panel is not None:
-            panel = dataclasses.asdict(options.panel)
-            posts["panel"] = SupervisedProcess("panel", lambda: {"address": bus, "panel": panel}, spare=False)
+            page = {"address": bus, "panel": dataclasses.asdict(options.panel)}
+            posts["panel"] = SupervisedProcess("panel", lambda: page, spare=False, memory_limit_mb=limit_mb)
         if options.window:
-            posts["overlay"] = SupervisedProcess("overlay", lambda: {"address": bus}, spare=False)
+            window = {"address": bus}
+            posts["overlay"] = SupervisedProcess("overlay", lambda: window, spare=False, memory_limit_mb=limit_mb)
         yield posts
     finally:
         for post in posts.values():  # all at once, and then one after the other
@@ -254,7 +258,7 @@ def _look_after(posts: dict[str, SupervisedProcess], report: LiveReport, say: Ca
             say(f"the {post.name} has ended")
             continue
         report.restarts[post.name] = report.restarts.get(post.name, 0) + 1
-        how = "hung and was killed" if post.hung else "has died"
+        how = "was killed" if post.killed else "has died"
         why = f": {post.problem}" if post.problem else ""
         if len(report.problems) < _MOST_PROBLEMS:
             report.problems.append(f"{post.name}{why}")

@@ -93,6 +93,7 @@ def live(
         panel=panel_config(settings.panel, host, port) if page else None,
         window=window,
         reserve_mb=settings.record.reserve_mb,
+        memory_limit_mb=settings.stream.memory_limit_mb,
     )
     with stop_on_signal() as stop:
         report = run_live(

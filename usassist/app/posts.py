@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from usassist.app.processes import Child
+from usassist.app.watchdog import memory_limit_bytes, rss_bytes_of
 from usassist.errors import UsAssistError
 
 __all__ = ["LOOK_EVERY_S", "SupervisedProcess", "Ticks"]
@@ -15,6 +16,7 @@ __all__ = ["LOOK_EVERY_S", "SupervisedProcess", "Ticks"]
 LOOK_EVERY_S = 0.1
 _CALM_S = 10.0  # a process that lived so long has not died at once
 _UNDER_WAY_S = 5.0
+_SIZE_EVERY_S = 0.5
 _PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0)  # before one that dies again and again is replaced
 
 
@@ -46,28 +48,33 @@ class SupervisedProcess:
     name : of the child
     options : gives what a new one begins with
     spare : keep one that has imported everything and waits
+    memory_limit_mb : a process with more resident memory is ended and replaced, MiB; 0 = half of this machine's
 
     Attributes
     ----------
     child : that works now, None between two
     over : it ended by itself, as it may, and is not replaced
     problem : why it ended, hung, or could not be started
-    hung : it did not end by itself, but was killed because it hung
+    killed : it did not end by itself, but was killed, for the reason that `problem` tells
     reported : the problem is the process's own word, and not what was seen from outside
     exit_code : that the problem deserves on a command line
     summary : told at its end, where it has one
     ready : content of its last report that it is set up; None before the first
     """
 
-    def __init__(self, name: str, options: Callable[[], dict[str, Any]], *, spare: bool) -> None:
+    def __init__(
+        self, name: str, options: Callable[[], dict[str, Any]], *, spare: bool, memory_limit_mb: int = 0
+    ) -> None:
         self.name = name
+        self._memory_limit = memory_limit_mb * 2**20 or memory_limit_bytes()
+        self._next_size_s = 0.0
         self._options = options
         self._keep_spare = spare
         self._spare: Child | None = None
         self.child: Child | None = None
         self.over = False
         self.problem = ""
-        self.hung = self.reported = False
+        self.killed = self.reported = False
         self.exit_code = 1
         self.summary: dict[str, Any] | None = None
         self.ready: dict[str, Any] | None = None
@@ -82,7 +89,7 @@ class SupervisedProcess:
         """Start it, or let the one that stands by take its place. What fails is told by :meth:`died`."""
         spare, self._spare = self._spare, None
         self._began_s, self.problem = time.monotonic(), ""
-        self.hung = self.reported = False
+        self.killed = self.reported = False
         try:
             self.child = spare if spare is not None and spare.alive else Child(self.name)
             self.child.begin(self._options())
@@ -107,10 +114,17 @@ class SupervisedProcess:
         child = self.child
         if child is None or not child.alive:
             return
-        reason = child.why_hung(elapsed_s)
+        reason = child.why_hung(elapsed_s) or self._why_too_large(child.pid)
         if reason:
-            self.problem, self.hung = reason, True
+            self.problem, self.killed = reason, True
             child.kill()
+
+    def _why_too_large(self, pid: int) -> str:
+        if time.monotonic() < self._next_size_s:
+            return ""
+        self._next_size_s = time.monotonic() + _SIZE_EVERY_S
+        size, limit = rss_bytes_of(pid), self._memory_limit
+        return f"it uses {size >> 20} MiB of memory, and {limit >> 20} MiB are allowed" if size > limit else ""
 
     def died(self) -> bool:
         """True once, when it has died or could not be started; what it reported last is kept."""

@@ -12,6 +12,9 @@ record        120 s     1.2 s    3 s      30 s     30 s
 others        120 s     1.4 s    10 s     30 s     30 s
 ============= ========= ======== ======== ======== ========
 
+A process whose memory grows beyond a limit, half of this machine's where nothing else is said, is ended as well, before
+the machine runs out of it and something else is ended by chance.
+
 *starts*: until it is ready. *still*: all its threads sleep, or it was stopped. *computes*: it uses a processor, and its
 main loop does not come round. *starved*: it wants a processor, and gets less than half of one. *disk*: one of its
 threads waits for a device. What a process announces before, such as closing its files, takes the place of all of them.
@@ -19,12 +22,13 @@ threads waits for a device. What a process announces before, such as closing its
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["LIMITS", "Limits", "Look", "Watchdog", "look_at"]
+__all__ = ["LIMITS", "Limits", "Look", "Watchdog", "look_at", "memory_limit_bytes", "rss_bytes_of"]
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _SUSPICIOUS_S = 0.5
@@ -74,6 +78,22 @@ def look_at(pid: int) -> Look:
     except (OSError, IndexError, ValueError):  # it, or a thread of it, has just ended
         pass
     return Look(states=frozenset(states), cpu_s=cpu_s)
+
+
+def rss_bytes_of(pid: int) -> int:
+    """Resident memory of a process; 0 where there is none."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def memory_limit_bytes() -> int:
+    """Half of what this machine, or the group of processes that this one belongs to, has."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):  # no such group, or "max"
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return total // 2
 
 
 def _fields(folder: Path) -> list[str]:

@@ -205,6 +205,11 @@ class Relay(Closing):
         """What answers now, as results name it; ``none`` while nothing runs."""
         return "none" if self.engine is None else self.engine.backend
 
+    @property
+    def is_opening(self) -> bool:
+        """True while an engine is being opened beside the stream, which may keep the interpreter for a moment."""
+        return self._opening is not None
+
     def poll(self) -> bool:
         """Look after what goes on beside the stream; between two frames. Never waits.
 

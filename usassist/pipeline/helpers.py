@@ -41,6 +41,11 @@ class Helpers:
         self._opened: Engine | None = None
         self._refused = False
 
+    @property
+    def is_opening(self) -> bool:
+        """True while one is being opened beside the stream."""
+        return self._opening is not None
+
     def call_all(self) -> None:
         """Open them now."""
         while len(self._engines) < self._count - 1:

@@ -47,6 +47,7 @@ _WATCH_S = 0.1
 _MOST_STUCK = 1  # threads that are stuck in an engine; with another one this process is given up
 _JOIN_S = 5.0
 _CLOSING_S = 30.0
+_OPENING_S = 10.0  # a runtime that is being imported keeps the interpreter for a second and more
 _LOSSLESS_S = 60.0  # where a recorder is waited for, which may take half of that
 _ENGINE_PERIOD_NS = 1_000_000_000
 _HEALTH_PERIOD_NS = 500_000_000
@@ -179,7 +180,7 @@ class Stream:
         BackendHungError
             If an engine hangs while a thread is still stuck in one.
         """
-        self._heartbeat.allow(None if self._realtime else _LOSSLESS_S)
+        self._heartbeat.allow(self._allowed_s)
         loop = _Loop(self._run_loop, stop, None)
         try:
             looked_s = time.monotonic()
@@ -200,13 +201,20 @@ class Stream:
         if loop.error is not None:
             raise loop.error
 
+    @property
+    def _allowed_s(self) -> float | None:
+        """For how long the loop may stand still now, see :class:`usassist.heartbeat.Heartbeat`."""
+        if not self._realtime:
+            return _LOSSLESS_S
+        return _OPENING_S if self._relay.is_opening or self._helpers.is_opening else None
+
     def _run_loop(self, stop: threading.Event, overdue: Asked | None) -> None:
         """From the next frame to the last; `overdue` is what came of the frame that the loop before got stuck in."""
         if overdue is not None:
             self._settle([overdue])
         is_open = True
         while is_open and not self._halted.is_set():
-            self._heartbeat.beat()
+            self._heartbeat.allow(self._allowed_s)
             frame, overwritten, is_open = self._slot.take(_WAIT_S, wanted=self._lanes.has_room)
             interrupted = stop.is_set()
             if interrupted:

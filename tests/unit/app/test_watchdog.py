@@ -130,7 +130,7 @@ def test_a_process_whose_loop_stands_still_is_killed_and_replaced(then: str, sta
     assert process.child is not None
     pid = process.child.pid
     _run(process, process.died)
-    assert process.hung
+    assert process.killed
     assert "it hangs" in process.problem
     assert process.due
     process.begin()
@@ -144,7 +144,7 @@ def test_a_process_that_is_stopped_is_killed(start: Start) -> None:
     assert process.child is not None
     os.kill(process.child.pid, signal.SIGSTOP)
     _run(process, process.died)
-    assert process.hung
+    assert process.killed
     assert "stopped" in process.problem
 
 
@@ -154,7 +154,7 @@ def test_a_process_that_says_that_it_takes_longer_is_not_killed(start: Start) ->
     begin_s = time.monotonic()
     _run(process, lambda: process.died() or time.monotonic() - begin_s > 2.5)
     assert process.child is not None
-    assert not process.hung
+    assert not process.killed
 
 
 def test_a_process_that_talks_without_end_costs_bounded_memory(start: Start) -> None:
