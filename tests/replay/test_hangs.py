@@ -102,7 +102,9 @@ def test_an_engine_that_eats_memory_costs_a_process(environment: dict[str, str],
 def test_a_page_that_never_comes_up_holds_up_nothing(environment: dict[str, str], tmp_path: Path) -> None:
     with LiveSession(tmp_path, *SOURCE, "--port", str(_free_port()), environment=environment) as live:
         live.until(lambda: "panel" in live.pids(), "there is no page")
-        os.kill(live.pids()["panel"][0], signal.SIGSTOP)
+        page = live.pids()["panel"][0]
+        os.kill(page, signal.SIGSTOP)
+        assert os.getpriority(os.PRIO_PROCESS, page) == 0, "it gives way when it is ready, not before"
         live.until(lambda: len(live.results) > 60, "no results came")
         live.until(lambda: any("page is still being started" in line for line in live.said), "it is not said")
         report = live.end()
@@ -114,6 +116,7 @@ def test_a_page_that_never_comes_up_holds_up_nothing(environment: dict[str, str]
 def test_a_page_that_hangs_or_dies_is_replaced_beside_the_stream(environment: dict[str, str], tmp_path: Path) -> None:
     with LiveSession(tmp_path, *SOURCE, "--port", str(_free_port()), environment=environment) as live:
         live.until(lambda: any("the page is at" in line for line in live.said), "there is no page")
+        assert os.getpriority(os.PRIO_PROCESS, live.pids()["panel"][0]) == 10
         for sent, words in ((signal.SIGSTOP, "panel was killed"), (signal.SIGKILL, "panel has died")):
             os.kill(live.pids()["panel"][0], sent)
             live.until(lambda words=words: any(words in line for line in live.said), "it was not noticed")

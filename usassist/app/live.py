@@ -163,11 +163,12 @@ def run_live(
     if options.panel is not None:
         check_panel(options.panel)
     with ExitStack() as stack:
+        stack.callback(_remove_empty, report)
         bus = options.stream.bus or stack.enter_context(private_bus())
         session = _Session(options, bus, report)
         posts = stack.enter_context(_posts(options, bus, session))
         ticks, announced = Ticks(stop), _Announcement(posts, on_ready, say)
-        _begin_all(posts, ticks, report)
+        _begin_all(posts, ticks)
         for elapsed_s in ticks:
             announced.look()
             for post in posts.values():
@@ -227,7 +228,7 @@ def _posts(options: LiveOptions, bus: str, session: _Session) -> Iterator[dict[s
             post.end()
 
 
-def _begin_all(posts: dict[str, SupervisedProcess], ticks: Ticks, report: LiveReport) -> None:
+def _begin_all(posts: dict[str, SupervisedProcess], ticks: Ticks) -> None:
     """Start everything for the first time, and wait for all but the page."""
     for post in posts.values():  # the stream first: it names the session
         post.begin()
@@ -239,8 +240,6 @@ def _begin_all(posts: dict[str, SupervisedProcess], ticks: Ticks, report: LiveRe
             post.raise_if_died()
         if all(post.ready is not None or post.over for post in needed):
             return
-    for folder in report.folders:
-        _remove_if_empty(Path(folder))
     raise KeyboardInterrupt
 
 
@@ -274,7 +273,7 @@ def _look_after(posts: dict[str, SupervisedProcess], report: LiveReport, say: Ca
 def _close_recording(record: SupervisedProcess) -> None:
     """What was recorded of a stream that has died is closed; the next stream gets another recorder.
 
-    The next stream is being started meanwhile, and a recorder that has not ended when it is there is killed.
+    The next stream is being started meanwhile; a recorder that does not end in a few seconds is killed.
     """
     child, record.child = record.child, None
     if child is not None:
@@ -315,8 +314,9 @@ def _size(folder: Path) -> int:
         return 0
 
 
-def _remove_if_empty(folder: Path) -> None:
-    """Remove a recording that was stopped before it had a frame."""
-    frames = folder / "frames.jsonl"
-    if frames.exists() and not frames.stat().st_size:
-        shutil.rmtree(folder, ignore_errors=True)
+def _remove_empty(report: LiveReport) -> None:
+    """Remove recordings that were ended before they had a frame; their recorders are gone."""
+    for folder in map(Path, report.folders):
+        frames = folder / "frames.jsonl"
+        if report.summary is None and frames.exists() and not frames.stat().st_size:
+            shutil.rmtree(folder, ignore_errors=True)

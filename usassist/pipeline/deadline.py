@@ -11,9 +11,8 @@ __all__ = ["LEAST_S", "InferenceDeadline"]
 
 LEAST_S = 1.0
 _TIMES = 10.0  # so many times as long as usual is no slow frame
-_FIRST_TIMES = (
-    5.0  # the first call of an engine in this stream, which nothing was measured for, may take that much more
-)
+# The first call of an engine in a stream, for which nothing was measured, may take so much more.
+_FIRST_TIMES = 5.0
 _WEIGHT = 0.1  # of the newest call in what is usual
 
 

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
@@ -85,24 +85,27 @@ class _Call:
     engine : that works on it; None while it waits for one
     t_start_ns : since when, monotonic ns
     watched_s : for how long the watchdog has seen it at work
+    task : that it is asked with
     asked : what came of it; None until then
-    finished : set with `asked`
+    finished : set with `asked`; None where nobody waits for that
     given_up : it was overdue, and nobody waits for it any more
     in_caller : the thread of the caller of :meth:`Lanes.ask` is in it
     """
 
     frame: Frame
     engine: Engine | None = None
+    task: Task | None = None
     t_start_ns: int = 0
     watched_s: float = 0.0
     asked: Asked | None = None
-    finished: threading.Event = field(default_factory=threading.Event)
+    finished: threading.Event | None = None
     given_up: bool = False
     in_caller: bool = False
 
     def finish(self, asked: Asked) -> None:
         self.asked = asked
-        self.finished.set()
+        if self.finished is not None:
+            self.finished.set()
 
 
 class _Stopwatch:
@@ -195,7 +198,7 @@ class Lanes(Closing):
         if self._crew is None:
             yield self._work(_Call(frame, in_caller=True), self._tasks[0], engine)
             return
-        call = _Call(frame)
+        call = _Call(frame, finished=threading.Event())
         self._pending.append(call)
         self._crew.calls.put(call)
         yield from self.ready()
@@ -220,6 +223,7 @@ class Lanes(Closing):
         while self._pending:
             first = self._pending.popleft()
             if isinstance(first, _Call):
+                assert first.finished is not None  # of all that are pending
                 first.finished.wait()
                 assert first.asked is not None  # set before
                 yield first.asked
@@ -248,8 +252,9 @@ class Lanes(Closing):
                     self._running.remove(call)
                     self._stuck.append(call)
                     given_up.append((self._overdue(call, limit_s), call.in_caller))
-                    if call.in_caller:  # its buffers are in use for as long as it is stuck
-                        self._tasks[0] = self._make_task()
+                    for place, task in enumerate(self._tasks):
+                        if task is call.task:  # its buffers are in use for as long as it is stuck
+                            self._tasks[place] = self._make_task()
                     call.finish(given_up[-1][0])
         for asked, in_caller in given_up:
             if not in_caller and self._crew is not None:
@@ -280,7 +285,7 @@ class Lanes(Closing):
         GivenUp
             If the call was given up meanwhile: this thread, which somebody else has replaced, is to end.
         """
-        call.engine, call.t_start_ns = engine, self._clock.now_ns()
+        call.engine, call.task, call.t_start_ns = engine, task, self._clock.now_ns()
         with self._lock:
             self._running.append(call)
         asked = _ask(call.frame, task, engine, self._clock)

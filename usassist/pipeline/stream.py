@@ -457,7 +457,7 @@ class _Loop(threading.Thread):
     ) -> None:
         super().__init__(name="stream-loop", daemon=True)
         self.finished = threading.Event()
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._work, self._stop_event, self._overdue = work, stop, overdue
         self.start()
 
@@ -466,6 +466,6 @@ class _Loop(threading.Thread):
             self._work(self._stop_event, self._overdue)
         except GivenUp:
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller of the stream raises it
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the caller of the stream raises it
             self.error = error
         self.finished.set()
