@@ -50,6 +50,10 @@ class StreamConfig:
     point : operating point of the engine, or ``auto`` for ``balanced`` where its scores are calibrated
     threads : CPU threads for the engine; 0 = as many as the process may use
     max_age_ms : an answer older than this at publication is ``stale``
+    deadline_s : the least time that a call of the engine is given before it is taken to hang; one that usually takes
+        long is given ten times that
+    memory_limit_mb : a process of a live session with more resident memory is ended and replaced, MiB; 0 = half of this
+        machine's
     """
 
     engine: str = "thyroid_nodule"
@@ -58,6 +62,8 @@ class StreamConfig:
     point: str = "auto"
     threads: int = 0
     max_age_ms: float = 150.0
+    deadline_s: float = 1.0
+    memory_limit_mb: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@
     │   ├── EngineNotFoundError LookupError  no engine of that name
     │   ├── EngineSpecError                  engine.toml or the weights do not agree with it
     │   ├── BackendFailedError               a back end that was open failed while it ran; another may take over
-    │   │   └── EngineOutputError            an output has a wrong shape or is not finite
+    │   │   ├── EngineOutputError            an output has a wrong shape or is not finite
+    │   │   └── BackendHungError             a call did not come back by its deadline
     │   ├── CacheError                       the folder of what was built here cannot be used
     │   └── BackendUnavailableError ImportError   the runtime is not installed or cannot run here
     │       └── PlanMissingError             it could run, once its plan has been built
@@ -32,6 +33,7 @@ from __future__ import annotations
 
 __all__ = [
     "BackendFailedError",
+    "BackendHungError",
     "BackendUnavailableError",
     "BusError",
     "BusKeyError",
@@ -115,6 +117,10 @@ class BackendFailedError(EngineError):
 
 class EngineOutputError(BackendFailedError):
     """An engine's output has another shape than the spec says, or is not finite."""
+
+
+class BackendHungError(BackendFailedError):
+    """A call of a back end did not come back by its deadline. Its thread and its engine are abandoned."""
 
 
 class CacheError(EngineError):

@@ -10,7 +10,15 @@ import threading
 import time
 from pathlib import Path
 
-__all__ = ["cpu_s", "give_back_memory", "keep_memory", "lower_priority", "processors", "rss_bytes"]
+__all__ = [
+    "cpu_s",
+    "give_back_memory",
+    "keep_memory",
+    "lower_priority",
+    "lower_priority_of_all",
+    "processors",
+    "rss_bytes",
+]
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_ARENA_MAX = -3, -1, -8  # of malloc.h
 _C = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -55,6 +63,20 @@ def lower_priority(by: int = 10) -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # it is a wish
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + by)
+
+
+def lower_priority_of_all(by: int) -> None:
+    """Let every thread of this process, and those that they start, give way to others (Linux; elsewhere nothing).
+
+    Parameters
+    ----------
+    by : how far, as with nice(1)
+    """
+    if sys.platform != "linux":
+        return
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError):  # it is a wish, and the thread may have ended
+            os.setpriority(os.PRIO_PROCESS, int(thread), os.getpriority(os.PRIO_PROCESS, int(thread)) + by)
 
 
 def processors() -> int:

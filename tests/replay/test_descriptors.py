@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from usassist.app import streaming
 from usassist.app.replay.clip import replay
 from usassist.app.report import BarProgress
 from usassist.app.streaming import StreamOptions, open_stream
@@ -35,36 +34,36 @@ agreement = "kappa 0.50 (0.40 to 0.60)"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the engine that streams open, without descriptors."""
+def folder(tmp_path: Path) -> Path:
+    """A copy of the engine, without descriptors."""
     copy = tmp_path / "engines" / ENGINE.name / ENGINE.version
     shutil.copytree(ENGINE.folder, copy)
     (copy / "descriptors.toml").unlink(missing_ok=True)
-    monkeypatch.setattr(streaming, "find_engine", lambda name, _folder: find_engine(name, tmp_path / "engines"))
     return copy
 
 
-def _options() -> StreamOptions:
+def _options(folder: Path) -> StreamOptions:
     return StreamOptions(
         source=f"clip:{resource_dir('demo') / 'clip.mkv'}",
         bus="",
         engine=f"{ENGINE.name}@{ENGINE.version}",
+        engines=str(folder.parent.parent),
         backend="onnxruntime",
         fast=True,
         count=60,
     )
 
 
-def _nodules(out: Path) -> list[dict]:
+def _nodules(folder: Path, out: Path) -> list[dict]:
     with BarProgress(quiet=True) as progress:
-        assert replay(_options(), out, overlay_video=False, window=False, progress=progress).error is None
+        assert replay(_options(folder), out, overlay_video=False, window=False, progress=progress).error is None
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     return [nodule for line in lines for nodule in line["nodules"]]
 
 
 def test_descriptors_beside_the_engine_are_recorded_with_their_agreement(folder: Path, tmp_path: Path) -> None:
     (folder / "descriptors.toml").write_text(FILE)
-    nodules = _nodules(tmp_path / "s")
+    nodules = _nodules(folder, tmp_path / "s")
     assert nodules
     for nodule in nodules:
         (descriptor,) = nodule["descriptors"]
@@ -73,12 +72,15 @@ def test_descriptors_beside_the_engine_are_recorded_with_their_agreement(folder:
 
 
 def test_without_the_file_nothing_is_described(folder: Path, tmp_path: Path) -> None:
-    nodules = _nodules(tmp_path / "s")
+    nodules = _nodules(folder, tmp_path / "s")
     assert nodules
     assert all(nodule["descriptors"] == [] for nodule in nodules)
 
 
 def test_a_broken_file_stops_the_stream_before_it_begins(folder: Path) -> None:
     (folder / "descriptors.toml").write_text(FILE.replace("[0.1]", "[0.0]"))
-    with pytest.raises(EngineSpecError, match=r"descriptors\.toml: .*scale must be positive"), open_stream(_options()):
+    with (
+        pytest.raises(EngineSpecError, match=r"descriptors\.toml: .*scale must be positive"),
+        open_stream(_options(folder)),
+    ):
         pass

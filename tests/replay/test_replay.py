@@ -149,12 +149,27 @@ def test_a_recorder_that_is_killed_is_reported_and_what_it_wrote_is_readable(
 ) -> None:
     process = _start(environment, tmp_path, "null:rate=100,size=96x160,frames=150")
     _wait_for_lines(tmp_path / "s" / "results.jsonl", 30, process)
-    for pid in _children(process.pid):
-        os.kill(pid, signal.SIGKILL)
+    os.kill(_child(process.pid, "record"), signal.SIGKILL)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "the process record ended" in stderr
     assert len(_recorded(tmp_path / "s")) >= 28
+
+
+def test_a_stream_that_is_killed_is_reported_and_what_was_recorded_is_closed(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    process = _start(environment, tmp_path, "null:rate=100,size=96x160,frames=1000")
+    _wait_for_lines(tmp_path / "s" / "results.jsonl", 30, process)
+    os.kill(_child(process.pid, "stream"), signal.SIGKILL)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the process of the stream has died" in stderr
+    assert len(_recorded(tmp_path / "s")) >= 28
+    summary = json.loads((tmp_path / "s" / "summary.json").read_text())
+    assert summary["state"] == "failed"
+    assert "has died" in summary["reason"]
+    assert tomllib.loads((tmp_path / "s" / "session.toml").read_text())["complete"] is False
 
 
 def test_a_recorded_session_can_be_played_again(usassist: Usassist, tmp_path: Path) -> None:
@@ -196,6 +211,12 @@ def _children(pid: int) -> list[int]:
     if not text.exists():
         pytest.skip("the list of child processes is read from /proc")
     return [int(child) for child in text.read_text().split()]
+
+
+def _child(pid: int, name: str) -> int:
+    """Process id of the child of that name."""
+    ending = f"children.{name}".encode()
+    return next(child for child in _children(pid) if ending in Path(f"/proc/{child}/cmdline").read_bytes())
 
 
 def _lives(pid: int) -> bool:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+import logging
+import threading
+from collections.abc import Callable, Iterator
 
-from usassist.app.processes import Child
+from usassist.app.posts import SupervisedProcess, Ticks
 from usassist.app.sockets import private_bus
-from usassist.app.streaming import StreamOptions
+from usassist.app.stopping import stop_on_signal
+from usassist.app.streaming import StreamOptions, new_session_id
 from usassist.config import PanelConfig
 from usassist.sinks.panel import run_panel
 
 __all__ = ["run_demo"]
 
-_READY_S = 60.0
+logger = logging.getLogger(__name__)
 
 
 def run_demo(
@@ -42,7 +46,7 @@ def run_demo(
     UsAssistError
         If source, engine or page cannot be opened.
     """
-    with private_bus() as bus, Child("stream") as stream:
+    with private_bus() as bus:
         options = StreamOptions(
             source=source,
             bus=bus,
@@ -54,6 +58,50 @@ def run_demo(
             deinterlace=deinterlace,
             repeat=True,
         )
-        stream.begin(dataclasses.asdict(options))
-        stream.wait_for("ready", timeout_s=_READY_S)
-        run_panel(bus, panel, on_ready=on_ready)
+        with _kept_running(options):
+            run_panel(bus, panel, on_ready=on_ready)
+
+
+@contextlib.contextmanager
+def _kept_running(options: StreamOptions) -> Iterator[None]:
+    """A stream that runs, and is replaced where it dies or hangs.
+
+    Raises
+    ------
+    UsAssistError
+        If it cannot be started the first time.
+    KeyboardInterrupt
+        If it is stopped before it runs.
+    """
+    stop = threading.Event()
+    stream = SupervisedProcess(
+        "stream", lambda: dataclasses.asdict(dataclasses.replace(options, session_id=new_session_id())), spare=False
+    )
+    try:
+        stream.begin()
+        with stop_on_signal() as stopped:
+            for elapsed_s in Ticks(stopped):
+                stream.watch(elapsed_s)
+                stream.raise_if_died()
+                if stream.ready is not None:
+                    break
+            else:
+                raise KeyboardInterrupt
+        supervisor = threading.Thread(target=_supervise, args=(stream, stop), name="supervisor", daemon=True)
+        supervisor.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            supervisor.join()
+    finally:
+        stream.end()
+
+
+def _supervise(stream: SupervisedProcess, stop: threading.Event) -> None:
+    for elapsed_s in Ticks(stop):
+        stream.watch(elapsed_s)
+        if stream.died():
+            logger.warning("the process stream ended%s; it is started again", f": {stream.problem}".rstrip(": "))
+        if stream.due:
+            stream.begin()

@@ -1,15 +1,18 @@
 """``usassist live``: start the processes of a live session, watch them, and end them in order.
 
-The stream, the recorder, the page and the window are processes of their own. One that dies is replaced at once by one
-that stands by, warm; the others go on. A stream that was replaced is a new session, and gets a new recorder with a new
-folder: what was recorded before is closed and readable. A recorder that has said why it stops, as it does on a full
-disk, is not replaced: the stream goes on without one, and nothing begins to record again by itself.
+The stream, the recorder, the page and the window are processes of their own. One that dies or hangs is replaced at once
+by one that stands by, warm; the others go on. A stream that was replaced is a new session, and gets a new recorder with
+a new folder: what was recorded before is closed and readable. A recorder that has said why it stops, as it does on a
+full disk, is not replaced: the stream goes on without one, and nothing begins to record again by itself. The page may
+come later than the stream, or not at all: nothing waits for it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+import math
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,20 +22,22 @@ from pathlib import Path
 from typing import Any
 
 from usassist.app.facts import recording_facts
-from usassist.app.posts import Post
+from usassist.app.posts import LOOK_EVERY_S, SupervisedProcess, Ticks
+from usassist.app.processes import Child, ChildSilentError
 from usassist.app.sockets import private_bus
 from usassist.app.streaming import StreamOptions, new_session_id
 from usassist.config import PanelConfig, RecordConfig
 from usassist.errors import UsAssistError
 from usassist.sinks.keeper import mebibytes
+from usassist.sinks.panel import check_panel
 
 __all__ = ["LiveOptions", "LiveReport", "run_live"]
 
 logger = logging.getLogger(__name__)
 
-_READY_S = 60.0
 _FINISH_S = 20.0
-_LOOK_EVERY_S = 0.1
+_PAGE_LATE_S = 10.0
+_MOST_PROBLEMS = 100
 _SIZE_EVERY_S = 60.0
 
 
@@ -47,6 +52,7 @@ class LiveOptions:
     panel : where the page listens; None = no page
     window : also show the overlay in a window
     reserve_mb : room that recordings leave on their disk, MiB
+    memory_limit_mb : a process with more resident memory is ended and replaced, MiB; 0 = half of this machine's
     """
 
     stream: StreamOptions
@@ -54,6 +60,7 @@ class LiveOptions:
     panel: PanelConfig | None
     window: bool = False
     reserve_mb: int = RecordConfig().reserve_mb
+    memory_limit_mb: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,19 +153,26 @@ def run_live(
     Raises
     ------
     UsAssistError
-        If a process cannot be started the first time: then the command, not the signal, is wrong.
+        If stream, recorder or window cannot be started the first time, or the page could not listen where it should:
+        then the command, not the signal, is wrong. Whatever happens to the page later, the stream goes on.
+    KeyboardInterrupt
+        If it is stopped before the stream runs; nothing is left behind.
     """
     report = LiveReport()
     say = on_event or (lambda line: None)
+    if options.panel is not None:
+        check_panel(options.panel)
     with ExitStack() as stack:
+        stack.callback(_remove_empty, report)
         bus = options.stream.bus or stack.enter_context(private_bus())
         session = _Session(options, bus, report)
         posts = stack.enter_context(_posts(options, bus, session))
-        url = _begin_all(posts)
-        if on_ready is not None:
-            on_ready(url)
-        while not stop.wait(_LOOK_EVERY_S):
-            posts["stream"].hear()
+        ticks, announced = Ticks(stop), _Announcement(posts, on_ready, say)
+        _begin_all(posts, ticks)
+        for elapsed_s in ticks:
+            announced.look()
+            for post in posts.values():
+                post.watch(elapsed_s)
             _look_after(posts, report, say)
             session.tell_size()
             if posts["stream"].summary is not None:  # the source has given all it was asked for
@@ -169,41 +183,71 @@ def run_live(
     return report
 
 
+class _Announcement:
+    """Tells once where the page is."""
+
+    def __init__(
+        self,
+        posts: dict[str, SupervisedProcess],
+        on_ready: Callable[[str], None] | None,
+        say: Callable[[str], None],
+    ) -> None:
+        self._page = posts.get("panel")
+        self._on_ready, self._say = on_ready, say
+        self._late_s = time.monotonic() + _PAGE_LATE_S
+
+    def look(self) -> None:
+        """Look whether the page is there."""
+        if self._on_ready is not None and (self._page is None or self._page.ready is not None):
+            self._on_ready("" if self._page is None or self._page.ready is None else self._page.ready["url"])
+            self._on_ready = None
+        elif self._on_ready is not None and time.monotonic() > self._late_s:
+            self._late_s = math.inf
+            self._say("the stream runs; the page is still being started")
+
+
 @contextmanager
-def _posts(options: LiveOptions, bus: str, session: _Session) -> Iterator[dict[str, Post]]:
-    posts: dict[str, Post] = {}
+def _posts(options: LiveOptions, bus: str, session: _Session) -> Iterator[dict[str, SupervisedProcess]]:
+    posts: dict[str, SupervisedProcess] = {}
     try:
-        posts["stream"] = Post("stream", session.stream, spare=True)
+        limit_mb = options.memory_limit_mb
+        posts["stream"] = SupervisedProcess("stream", session.stream, spare=True, memory_limit_mb=limit_mb)
         if options.record_into is not None:
-            posts["record"] = Post("record", session.record, spare=True)
+            posts["record"] = SupervisedProcess("record", session.record, spare=True, memory_limit_mb=limit_mb)
         if options.panel is not None:
-            panel = dataclasses.asdict(options.panel)
-            posts["panel"] = Post("panel", lambda: {"address": bus, "panel": panel}, spare=False)
+            page = {"address": bus, "panel": dataclasses.asdict(options.panel)}
+            posts["panel"] = SupervisedProcess("panel", lambda: page, spare=False, memory_limit_mb=limit_mb)
         if options.window:
-            posts["overlay"] = Post("overlay", lambda: {"address": bus}, spare=False)
+            window = {"address": bus}
+            posts["overlay"] = SupervisedProcess("overlay", lambda: window, spare=False, memory_limit_mb=limit_mb)
         yield posts
     finally:
+        for post in posts.values():  # all at once, and then one after the other
+            post.leave()
         for post in posts.values():
             post.end()
 
 
-def _begin_all(posts: dict[str, Post]) -> str:
-    """Start everything for the first time; gives the address of the page."""
-    url = ""
+def _begin_all(posts: dict[str, SupervisedProcess], ticks: Ticks) -> None:
+    """Start everything for the first time, and wait for all but the page."""
     for post in posts.values():  # the stream first: it names the session
         post.begin()
-    for post in posts.values():
-        assert post.child is not None
-        said = post.child.wait_for("ready", timeout_s=_READY_S)
-        url = said.get("url", url)
-    return url
+    needed = [post for post in posts.values() if post.name != "panel"]
+    for elapsed_s in ticks:
+        for post in posts.values():
+            post.watch(elapsed_s)
+        for post in needed:
+            post.raise_if_died()
+        if all(post.ready is not None or post.over for post in needed):
+            return
+    raise KeyboardInterrupt
 
 
-def _look_after(posts: dict[str, Post], report: LiveReport, say: Callable[[str], None]) -> None:
+def _look_after(posts: dict[str, SupervisedProcess], report: LiveReport, say: Callable[[str], None]) -> None:
     for post in posts.values():
         if not post.died():
             continue
-        if post.name == "record" and post.problem:  # it has said why: another one would fail alike
+        if post.name == "record" and post.reported:  # it has said why: another one would fail alike
             post.give_up()
             report.recording_stopped = post.problem
             report.problems.append(f"record: {post.problem}")
@@ -213,39 +257,54 @@ def _look_after(posts: dict[str, Post], report: LiveReport, say: Callable[[str],
             say(f"the {post.name} has ended")
             continue
         report.restarts[post.name] = report.restarts.get(post.name, 0) + 1
+        how = "was killed" if post.killed else "has died"
         why = f": {post.problem}" if post.problem else ""
-        report.problems.append(f"{post.name}{why}")
-        say(f"the process {post.name} has died{why}; it is started again")
+        if len(report.problems) < _MOST_PROBLEMS:
+            report.problems.append(f"{post.name}{why}")
+        say(f"the process {post.name} {how}{why}; it is started again")
         if post.name == "stream" and "record" in posts:
             _close_recording(posts["record"])
     for post in posts.values():
         post.stand_by()
         if post.due and not (post.name == "record" and posts["stream"].child is None):
-            try:
-                post.begin()
-            except UsAssistError as error:
-                logger.warning("%s", error)
+            post.begin()
 
 
-def _close_recording(record: Post) -> None:
-    """What was recorded of a stream that has died is closed; the next stream gets another recorder."""
+def _close_recording(record: SupervisedProcess) -> None:
+    """What was recorded of a stream that has died is closed; the next stream gets another recorder.
+
+    The next stream is being started meanwhile; a recorder that does not end in a few seconds is killed.
+    """
     child, record.child = record.child, None
     if child is not None:
-        child.end()
+        threading.Thread(target=child.end, name="close-recording").start()
 
 
-def _end_in_order(posts: dict[str, Post], report: LiveReport) -> None:
-    """The stream says its last word, the recorder writes it down, then everything goes."""
-    stream, record = posts["stream"].child, posts["record"].child if "record" in posts else None
+def _end_in_order(posts: dict[str, SupervisedProcess], report: LiveReport) -> None:
+    """The stream publishes its end, the recorder writes it down, then everything goes."""
+    stream, record = posts["stream"], posts.get("record")
     try:
-        if stream is not None and stream.alive and report.summary is None:
-            stream.ask_to_end()
+        if stream.child is not None and stream.child.alive and report.summary is None:
+            stream.child.ask_to_end()
             # "ended" comes from one that waits for recorders, "done" from one that never had any.
-            report.summary = stream.wait_for("ended", "done", timeout_s=_FINISH_S)["summary"]
-        if record is not None and record.alive:
-            record.wait_for("done", timeout_s=_FINISH_S)
+            report.summary = _wait_for(stream.child, "ended", "done")["summary"]
+        if record is not None and record.child is not None and record.child.alive:
+            _wait_for(record.child, "done")
     except UsAssistError as error:
         report.problems.append(str(error))
+
+
+def _wait_for(child: Child, *events: str) -> dict[str, Any]:
+    """Wait for what a child reports at its end; one that hangs meanwhile is not waited for."""
+    ticks = Ticks(threading.Event())
+    deadline_s = time.monotonic() + _FINISH_S
+    while time.monotonic() < deadline_s and not (reason := child.why_hung(ticks.elapsed_s())):
+        try:
+            return child.wait_for(*events, timeout_s=LOOK_EVERY_S)
+        except ChildSilentError:
+            continue
+    child.kill()
+    raise UsAssistError(f"the process {child.name} was killed at the end: {reason or f'{_FINISH_S:.0f} s are over'}")
 
 
 def _size(folder: Path) -> int:
@@ -253,3 +312,11 @@ def _size(folder: Path) -> int:
         return sum(path.stat().st_size for path in folder.iterdir())
     except OSError:
         return 0
+
+
+def _remove_empty(report: LiveReport) -> None:
+    """Remove recordings that were ended before they had a frame; their recorders are gone."""
+    for folder in map(Path, report.folders):
+        frames = folder / "frames.jsonl"
+        if report.summary is None and frames.exists() and not frames.stat().st_size:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -88,6 +88,7 @@ def live(
         calibration=calibration,
         max_age_ms=settings.stream.max_age_ms,
         deinterlace=deinterlace,
+        deadline_s=settings.stream.deadline_s,
     )
     options = LiveOptions(
         stream=stream,
@@ -95,6 +96,7 @@ def live(
         panel=panel_config(settings.panel, host, port) if page else None,
         window=window,
         reserve_mb=settings.record.reserve_mb,
+        memory_limit_mb=settings.stream.memory_limit_mb,
     )
     with stop_on_signal() as stop:
         report = run_live(

@@ -15,7 +15,7 @@ from usassist.app.live import LiveReport
 from usassist.app.replay.clip import Outcome
 from usassist.bus import PointBody
 from usassist.engine import BACKENDS, EngineSpec, candidates, is_ready, list_engines, why_unavailable
-from usassist.records import Result, ResultState, SourceInfo
+from usassist.records import ResultState, SourceInfo
 
 __all__ = ["BarProgress", "engine_table", "print_engine_table", "print_live", "print_outcome", "render_with_progress"]
 
@@ -48,7 +48,6 @@ class BarProgress:
         )
         self._task: TaskID | None = None
         self._building: TaskID | None = None
-        self._findings = 0
 
     def opened(self, info: SourceInfo) -> None:
         """Source and engine are open."""
@@ -66,11 +65,10 @@ class BarProgress:
             self._building = self._progress.add_task("building", total=100, note="")
         self._progress.update(self._building, completed=round(100 * share), description=stage or "building")
 
-    def result(self, result: Result) -> None:
-        """One more frame has its result."""
-        self._findings += result.state is ResultState.FINDING
+    def answered(self, results: int, findings: int) -> None:
+        """So many frames have their result by now, and so many of these are findings."""
         if self._task is not None:
-            self._progress.update(self._task, advance=1, note=f"{self._findings} with finding")
+            self._progress.update(self._task, completed=results, note=f"{findings} with finding")
 
     def step(self, done: int, total: int) -> None:
         """For a job that counts itself."""

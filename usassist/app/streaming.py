@@ -18,6 +18,7 @@ from usassist.calibrate import DEFAULT_POINT, ScoreCalibration, load_geometry, l
 from usassist.clock import MonotonicClock
 from usassist.engine import Relay, find_engine
 from usassist.errors import UsageError
+from usassist.heartbeat import Heartbeat
 from usassist.modalities.ultrasound import DescriptorModel
 from usassist.pipeline import Stream
 from usassist.records import Result, SourceInfo
@@ -57,6 +58,7 @@ class StreamOptions:
     calibration : name or path of a geometry file; None = pixels only
     max_age_ms : an answer older than this is ``stale`` (not with `fast`)
     deinterlace : of a clip or live input
+    deadline_s : the least time that a call of the engine is given before it is taken to hang
     """
 
     source: str
@@ -75,6 +77,7 @@ class StreamOptions:
     calibration: str | None = None
     max_age_ms: float = 150.0
     deinterlace: bool = False
+    deadline_s: float = 1.0
     session_id: str = field(default_factory=new_session_id)
 
 
@@ -85,6 +88,7 @@ def open_stream(
     on_open: Callable[[SourceInfo], None] | None = None,
     on_result: Callable[[Result], None] | None = None,
     on_build: Callable[[str, float], None] | None = None,
+    heartbeat: Heartbeat | None = None,
 ) -> Iterator[Stream]:
     """Open everything, engine first, and give a stream that is ready to run; close everything at the end.
 
@@ -94,6 +98,7 @@ def open_stream(
     on_open : called when source and engine are open, before anything is published
     on_result : called after every published result
     on_build : told how the build of a plan goes that a named back end needs first
+    heartbeat : beats whenever the stream's loop comes round
 
     Raises
     ------
@@ -145,6 +150,8 @@ def open_stream(
             descriptors=descriptors,
             on_result=on_result,
             lanes=lanes,
+            deadline_s=options.deadline_s,
+            heartbeat=heartbeat,
         )
         stack.enter_context(_steady())
         yield stream

@@ -9,42 +9,60 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import Any
 
+from usassist.app.native import explain_import_error
 from usassist.errors import UsAssistError
-from usassist.usage import keep_memory
+from usassist.heartbeat import Heartbeat
+from usassist.usage import keep_memory, lower_priority_of_all
 
 __all__ = ["Parent", "main"]
 
-# Child → how far it gives way to the stream (see `man nice`): who looks on must not hold up who answers.
+# Child → how far it gives way to the stream (see `man nice`), once it is ready: viewers run at a lower priority than
+# inference. Not before, or it would never be ready on a machine that is busy.
 _NICENESS = {"overlay": 10, "overlay_video": 5, "panel": 10, "bench_overlay": 10}
+_BEAT_S = 0.2
+_ORPHAN_S = 60.0  # without a parent and without progress for so long, it ends whatever it waits for
 
 
 class Parent:
     """The process that started this one.
 
+    Parameters
+    ----------
+    niceness : by how much this process gives way to others once it is ready
+
     Attributes
     ----------
-    gone : it is gone, or asks this process to end (SIGTERM)
+    gone : it is gone, or asks this process to end (SIGTERM, SIGINT)
     closed : it is gone, or needs this process no longer
+    heartbeat : the work marks its progress here
     """
 
-    def __init__(self) -> None:
+    def __init__(self, niceness: int = 0) -> None:
         self.gone = threading.Event()
         self.closed = threading.Event()
+        self.heartbeat = Heartbeat()
+        self._niceness = niceness
+        self._telling = threading.Lock()
 
     def tell(self, event: str, **content: Any) -> None:
         """Send a report; a parent that is gone is told nothing."""
         try:
-            sys.stdout.write(json.dumps({"event": event, **content}) + "\n")
-            sys.stdout.flush()
+            with self._telling:
+                sys.stdout.write(json.dumps({"event": event, **content}) + "\n")
+                sys.stdout.flush()
         except (BrokenPipeError, ValueError):
             self.gone.set()
             self.closed.set()
+        if event == "ready" and self._niceness:
+            lower_priority_of_all(self._niceness)
 
     def listen(self) -> None:
-        """Notice when the parent goes."""
-        threading.Thread(target=self._listen, name="parent", daemon=True).start()
+        """Notice when the parent goes, and send it the heartbeat."""
+        for work, name in ((self._listen, "parent"), (self._report, "heartbeat")):
+            threading.Thread(target=work, name=name, daemon=True).start()
 
     def _listen(self) -> None:
         while sys.stdin.read(1):
@@ -52,30 +70,48 @@ class Parent:
         self.gone.set()
         self.closed.set()
 
+    def _report(self) -> None:
+        sent, moved_s = -1, time.monotonic()
+        while True:
+            count, allowed_s = self.heartbeat.count, self.heartbeat.allowed_s
+            if count != sent:
+                sent, moved_s = count, time.monotonic()
+                if not self.closed.is_set():
+                    self.tell("beat", allowed_s=allowed_s)
+            elif self.closed.is_set() and time.monotonic() - moved_s > max(_ORPHAN_S, allowed_s or 0.0):
+                os._exit(1)
+            time.sleep(_BEAT_S)
+
 
 def main() -> int:
     """Run one child. Returns its exit code."""
+    parent = Parent(_NICENESS.get(sys.argv[1].rpartition(".")[2], 0))
+    for number in (signal.SIGTERM, signal.SIGINT):  # also where they were ignored when this process was started
+        signal.signal(number, lambda *_: parent.gone.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     logging.basicConfig(level=logging.WARNING, format="usassist: %(name)s: %(message)s", stream=sys.stderr)
     os.umask(0o077)
     keep_memory()
-    parent = Parent()
-    signal.signal(signal.SIGTERM, lambda *_: parent.gone.set())
     try:
         module = importlib.import_module(sys.argv[1])
         line = sys.stdin.readline()
         if not line:
             return 0
-        os.nice(_NICENESS.get(sys.argv[1].rpartition(".")[2], 0))
+        told = json.loads(line)
+        logging.getLogger().setLevel(told["log_level"])
         parent.listen()
-        parent.tell("done", **module.work(json.loads(line), parent))
+        parent.tell("done", **module.work(told["options"], parent))
     except UsAssistError as error:
         parent.tell("error", message=str(error), exit_code=error.exit_code)
         return error.exit_code
+    except ImportError as error:
+        parent.tell("error", message=explain_import_error(error), exit_code=1)
+        return 1
     return 0
 
 
 if __name__ == "__main__":
     code = main()
-    # A thread may still hang in a device; everything that matters is on disk.
+    # A thread may still hang in a device or an engine; everything that matters is on disk.
     sys.stderr.flush()
     os._exit(code)

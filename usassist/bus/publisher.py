@@ -37,13 +37,15 @@ __all__ = ["Publisher"]
 _VIEW_EVENT_QUEUE = 256
 _EVENT_BYTES = 4096
 _ARCHIVE_TIMEOUT_MS = 30_000
+_ARCHIVE_TRY_MS = 100  # how long one try lasts, so that a publisher that is closed meanwhile lets go
 _EVENT_THREAD, _ARCHIVE_THREAD, _VIEW_THREAD = 0b001, 0b010, 0b100
 
 
 class Publisher:
     """Publishes the messages of one source.
 
-    ``frame`` may be called from one thread and everything else from another: each lane has sockets of its own.
+    ``frame`` may be called from one thread and everything else from another: each lane has sockets of its own. It may
+    be closed while they are at it; what is published after that goes nowhere.
 
     Parameters
     ----------
@@ -69,6 +71,7 @@ class Publisher:
         self._lossless = lossless
         self._seq = dict.fromkeys(TOPICS, 0)
         self._locks: dict[Lane, threading.Lock] = {"frame": threading.Lock(), "event": threading.Lock()}
+        self._closed = False
         guarded = uses_keys(address)
         self._context: zmq.Context[Any] = zmq.Context(io_threads=3)
         self._sockets: list[zmq.Socket[Any]] = []
@@ -93,7 +96,7 @@ class Publisher:
                     socket,
                     marks[lane],
                     lossless=lossless,
-                    timeout_ms=_ARCHIVE_TIMEOUT_MS,
+                    timeout_ms=_ARCHIVE_TRY_MS,
                     message_bytes=frame_bytes if lane == "frame" else _EVENT_BYTES,
                 )
                 for lane, socket in archives.items()
@@ -142,6 +145,8 @@ class Publisher:
         for lane, archive in self._archives.items():
             while True:
                 with self._locks[lane]:
+                    if self._closed:
+                        return False
                     if archive.look(25) >= (count if lane == "event" or of_pixels is None else of_pixels):
                         break
                 if time.monotonic() > deadline or not still_coming():
@@ -181,7 +186,8 @@ class Publisher:
 
         Never waits, and gives no more than a few at a time. Call it from one thread alone.
         """
-        return self._post.take()
+        with self._locks["event"]:
+            return iter(()) if self._closed else iter(list(self._post.take()))
 
     def _send(self, topic: str, make: Callable[[int, int], bytearray]) -> int:
         lane = TOPICS[topic].lane
@@ -189,6 +195,8 @@ class Publisher:
             seq = self._seq[topic]
             self._seq[topic] = seq + 1
             t_publish_ns = self._clock.now_ns()
+            if self._closed:
+                return t_publish_ns
             archive = self._archives[lane]
             archive.look()
             viewed = lane == "event" or self._frame_viewers is None or self._frame_viewers.any()
@@ -196,21 +204,33 @@ class Publisher:
                 return t_publish_ns
             data = make(seq, t_publish_ns)
             self._views[lane].send(data, zmq.NOBLOCK, copy=False)
-            try:
-                archive.send(data)
-            except zmq.Again as error:
-                raise BusError(
-                    f"a recorder took no {topic} message for {_ARCHIVE_TIMEOUT_MS // 1000} s; "
-                    "look whether its process hangs or its disk is stuck"
-                ) from error
+            self._send_to_archives(archive, data, topic)
             return t_publish_ns
 
+    def _send_to_archives(self, archive: ArchiveOutlet, data: bytearray, topic: str) -> None:
+        deadline_s = time.monotonic() + _ARCHIVE_TIMEOUT_MS / 1e3
+        while not self._closed:
+            try:
+                archive.send(data)
+                return
+            except zmq.Again as error:
+                if time.monotonic() >= deadline_s:
+                    raise BusError(
+                        f"a recorder took no {topic} message for {_ARCHIVE_TIMEOUT_MS // 1000} s; "
+                        "look whether its process hangs or its disk is stuck"
+                    ) from error
+
     def close(self) -> None:
-        """Close all sockets. May be called twice.
+        """Close all sockets. May be called twice, and while others publish: it waits until they have let go.
 
         An archive that lags behind loses what is on its way to it, so a stream that must be recorded to its last frame
         closes only when its archives have said that they are done.
         """
+        self._closed = True  # first: who waits for an archive gives up
+        with self._locks["frame"], self._locks["event"]:
+            self._close_sockets()
+
+    def _close_sockets(self) -> None:
         for socket in self._sockets:
             socket.close(linger=0)
         if self._frame_viewers is not None:

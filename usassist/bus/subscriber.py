@@ -18,6 +18,7 @@ from usassist.bus.faraway import FarClock
 from usassist.bus.topics import TOPICS, Lane
 from usassist.closing import Closing
 from usassist.errors import BusError, MessageError, SchemaVersionError
+from usassist.heartbeat import Heartbeat
 
 __all__ = ["Subscriber"]
 
@@ -27,6 +28,7 @@ _FRAME_LIMIT_BYTES = 2**28
 _EVENT_LIMIT_BYTES = 2**24
 _ARCHIVE_FRAMES = 32  # that wait in this process: a stream keeps few for an archive
 _STRAYS_LIMIT = 3
+_CLOSING_S = 120.0  # what a reader has to do with its files after the last message
 _RECORDS: dict[str, Callable[[Message], object]] = {"frame": frame_from, "result": result_from}
 
 
@@ -51,6 +53,7 @@ class Subscriber(Closing):
     ----------
     gaps : per topic, how many messages never arrived (seen from ``seq``)
     malformed : how many blocks of bytes were not messages of ours
+    heartbeat : beats whenever messages are asked for
 
     Raises
     ------
@@ -63,6 +66,7 @@ class Subscriber(Closing):
     def __init__(self, address: str, topics: tuple[str, ...], service: Service = "view") -> None:
         self.gaps: dict[str, int] = dict.fromkeys(topics, 0)
         self.malformed = 0
+        self.heartbeat = Heartbeat()
         self._next_seq: dict[tuple[str, str], int] = {}
         self._understood: set[str] = set()
         self._strays: Counter[str] = Counter()
@@ -143,18 +147,22 @@ class Subscriber(Closing):
         timeout_ms : how often `stop` is asked while nothing comes
         stop : asked after every wait without a message
         """
-        while True:
-            ready = self._wait(timeout_ms)
-            if not ready and stop():
-                return
-            for socket in ready:
-                part = socket.recv(copy=False)
-                message = self._decode(part.buffer, count_gaps=True)
-                if message is not None:
-                    yield part.buffer, message
+        try:
+            while True:
+                ready = self._wait(timeout_ms)
+                if not ready and stop():
+                    return
+                for socket in ready:
+                    part = socket.recv(copy=False)
+                    message = self._decode(part.buffer, count_gaps=True)
+                    if message is not None:
+                        yield part.buffer, message
+        finally:
+            self.heartbeat.allow(_CLOSING_S)
 
     def _wait(self, timeout_ms: int) -> list[zmq.Socket[Any]]:
         """The sockets on which something has arrived; what is told of connections does not end the wait."""
+        self.heartbeat.beat()
         deadline_s = time.monotonic() + timeout_ms / 1e3
         while True:
             left_ms = max(0, round((deadline_s - time.monotonic()) * 1e3))

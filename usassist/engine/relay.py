@@ -31,7 +31,7 @@ from usassist.engine.registry import (
     why_not,
 )
 from usassist.engine.spec import EngineSpec
-from usassist.errors import BackendUnavailableError, EngineError, PlanMissingError
+from usassist.errors import BackendHungError, BackendUnavailableError, EngineError, PlanMissingError
 
 __all__ = ["Build", "Change", "Relay"]
 
@@ -42,6 +42,7 @@ _LONGEST_PAUSE_NS = 600_000_000_000
 _NOTHING_RUNS_PAUSE_NS = 1_000_000_000  # the same while no other back end answers
 _NOTHING_RUNS_LONGEST_NS = 30_000_000_000
 _CLOSE_S = 5.0
+_OPEN_DEADLINE_NS = 120_000_000_000  # an engine that has not been opened by then never will be
 
 Pair = tuple[str, str]
 
@@ -95,19 +96,26 @@ class _Candidate:
 class _Opening(threading.Thread):
     """Opens and checks an engine beside the stream."""
 
-    def __init__(self, index: int, opener: Callable[[], Engine]) -> None:
+    def __init__(self, index: int, opener: Callable[[], Engine], now_ns: int) -> None:
         super().__init__(name="open-engine", daemon=True)
         self.index = index
+        self.t_begin_ns = now_ns
         self.engine: Engine | None = None
         self.error: EngineError | None = None
+        self.abandoned = False
         self._opener = opener
         self.start()
 
     def run(self) -> None:
         try:
-            self.engine = _checked(self._opener)
+            engine = _checked(self._opener)
         except EngineError as error:
             self.error = error
+            return
+        if self.abandoned:
+            engine.close()
+        else:
+            self.engine = engine
 
 
 class Relay(Closing):
@@ -146,6 +154,7 @@ class Relay(Closing):
         self._current = first[0]
         self.engine: Engine | None = first[1]
         self._standby: tuple[int, Engine] | None = None
+        self._lost: tuple[str, str] | None = None  # what failed and why, until the next that is opened aside answers
         self._opening: _Opening | None = None
         self._build: tuple[int, Build] | None = None
         for candidate, error in zip(self._candidates, first[2], strict=False):
@@ -196,6 +205,11 @@ class Relay(Closing):
         """What answers now, as results name it; ``none`` while nothing runs."""
         return "none" if self.engine is None else self.engine.backend
 
+    @property
+    def is_opening(self) -> bool:
+        """True while an engine is being opened beside the stream, which may keep the interpreter for a moment."""
+        return self._opening is not None
+
     def poll(self) -> bool:
         """Look after what goes on beside the stream; between two frames. Never waits.
 
@@ -210,11 +224,17 @@ class Relay(Closing):
             self._start_next()
         return self.engine is not before
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: Exception, *, aside: bool = False) -> None:
         """The engine that answers has failed: close it, and let the next take over.
 
-        Opening the next takes a moment where it does not stand by; frames that come meanwhile wait or are dropped,
-        and say so.
+        One that hangs is not closed, because a thread is still in it, and it is not opened again in this run while
+        another can answer.
+
+        Parameters
+        ----------
+        error : that it failed with
+        aside : where none stands by, open the next beside the stream; nothing answers meanwhile, and `note` says so.
+            Otherwise it is opened here, and frames that come meanwhile wait.
         """
         broken, failed = self.engine, self._candidates[self._current]
         before = self.backend
@@ -227,12 +247,24 @@ class Relay(Closing):
                     candidate.again_ns = max(candidate.again_ns, failed.again_ns)
         logger.warning("back end %s failed: %s", failed.label, error)
         self.engine = None
-        if broken is not None:
+        hung = isinstance(error, BackendHungError)
+        if broken is not None and not hung:
             _close_aside(broken)  # a lost device may keep it waiting
-        self._take_next(before, f"{before} failed: {error}")
+        reason = f"{before} failed: {error}"
+        if aside and self._standby is None:
+            self._lost = before, reason
+        else:
+            self._take_next(before, reason)
+        if hung:
+            others = any(item.again_ns is not None for item in self._candidates if item is not failed)
+            failed.again_ns = None if others else now_ns  # the only one is opened again, beside the one that is stuck
+            if not others and not aside:
+                self._take(self._current, before, reason)
         if self.engine is None:
             self._shorten_pauses(now_ns)
             self.note = f"no back end runs, the last reason is: {error}; it is tried again"
+            if self._opening is None and self._build is None:
+                self._start_next()
 
     def another(self) -> Engine | None:
         """One more engine like the one that answers, for work beside it; the caller closes it.
@@ -274,13 +306,19 @@ class Relay(Closing):
             candidate = self._candidates[index]
             if candidate.again_ns is None or candidate.needs_build or candidate.again_ns > self._clock.now_ns():
                 continue
-            try:
-                engine = _checked(functools.partial(self._opener, candidate.backend, candidate.precision))
-            except EngineError as error:
-                self._note_failed_open(candidate, error)
-                continue
-            self._switch(index, engine, before, reason)
-            return
+            if self._take(index, before, reason):
+                return
+
+    def _take(self, index: int, before: str, reason: str) -> bool:
+        """Open a candidate here, and let it answer; False when it cannot be opened."""
+        candidate = self._candidates[index]
+        try:
+            engine = _checked(functools.partial(self._opener, candidate.backend, candidate.precision))
+        except EngineError as error:
+            self._note_failed_open(candidate, error)
+            return False
+        self._switch(index, engine, before, reason)
+        return True
 
     def _switch(self, index: int, engine: Engine, before: str, reason: str) -> None:
         self._current, self.engine = index, engine
@@ -321,14 +359,21 @@ class Relay(Closing):
         candidate = self._candidates[index]
         if self.engine is None or index < self._current:
             self.note = f"{candidate.label} is being opened"
-        self._opening = _Opening(index, functools.partial(self._opener, candidate.backend, candidate.precision))
+        opener = functools.partial(self._opener, candidate.backend, candidate.precision)
+        self._opening = _Opening(index, opener, self._clock.now_ns())
 
     def _look_after_opening(self) -> None:
         opening = self._opening
-        if opening is None or opening.is_alive():
+        if opening is None:
+            return
+        candidate = self._candidates[opening.index]
+        if opening.is_alive():
+            if self._clock.now_ns() - opening.t_begin_ns > _OPEN_DEADLINE_NS:  # its thread is abandoned
+                opening.abandoned = True
+                self._opening = None
+                self._give_up(candidate, f"it was not open after {_OPEN_DEADLINE_NS / 1e9:.0f} s")
             return
         self._opening = None
-        candidate = self._candidates[opening.index]
         if opening.error is not None:
             was_built, self.note = candidate.needs_build, ""
             self._note_failed_open(candidate, opening.error)
@@ -347,7 +392,11 @@ class Relay(Closing):
         if self._standby is not None:
             _close_aside(self._standby[1])
         self._standby = previous
-        self._switch(opening.index, opening.engine, before, "it is ready" if previous else "it runs again")
+        lost, self._lost = self._lost, None
+        if previous is None and lost is not None and opening.index != self._current:
+            self._switch(opening.index, opening.engine, *lost)
+        else:
+            self._switch(opening.index, opening.engine, before, "it is ready" if previous else "it runs again")
 
     def _look_after_build(self) -> None:
         if self._build is None:

@@ -41,6 +41,11 @@ class Helpers:
         self._opened: Engine | None = None
         self._refused = False
 
+    @property
+    def is_opening(self) -> bool:
+        """True while one is being opened beside the stream."""
+        return self._opening is not None
+
     def call_all(self) -> None:
         """Open them now."""
         while len(self._engines) < self._count - 1:
@@ -81,11 +86,17 @@ class Helpers:
             self._engines.append(engine)
             self._spread()
 
-    def dismiss(self) -> None:
-        """The one that answers works alone from now on; nothing may be pending."""
+    def dismiss(self, hung: Engine | None = None) -> None:
+        """The one that answers works alone from now on; nothing may be pending.
+
+        Parameters
+        ----------
+        hung : an engine that is still at work, and must not be closed
+        """
         self._lanes.spread([])
         for engine in self._engines:
-            engine.close()
+            if engine is not hung:
+                engine.close()
         self._engines.clear()
         self._passed_over.clear()
         self._refused = False

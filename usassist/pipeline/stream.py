@@ -6,6 +6,9 @@ slot, and the loop takes the newest out of it. A frame that was passed over ther
 the cause ``dropped``: every frame that the source gave ends as exactly one result.
 Between two frames the loop asks the relay whether another back end is to answer from now on, and takes from the desk
 what other processes want to have published.
+
+The loop has a thread of its own, and the caller's thread is its watchdog: where an engine call is overdue, the loop is
+stuck in it for ever, and another thread goes on in its place with the next frame.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -21,10 +25,12 @@ from usassist.bus import MarkBody, Publisher, SessionBody, SessionState, SignalB
 from usassist.calibrate import DEFAULT_POINT, ScoreCalibration
 from usassist.clock import Clock
 from usassist.engine import Relay
-from usassist.errors import UsAssistError
+from usassist.errors import BackendHungError, UsAssistError
+from usassist.heartbeat import Heartbeat
 from usassist.modalities.ultrasound import DescriptorModel
+from usassist.pipeline.deadline import LEAST_S, InferenceDeadline
 from usassist.pipeline.helpers import Helpers
-from usassist.pipeline.lanes import Asked, Lanes, Lost
+from usassist.pipeline.lanes import Asked, GivenUp, Lanes, Lost
 from usassist.pipeline.slot import Slot
 from usassist.pipeline.summary import StreamSummary
 from usassist.pipeline.task import describe_engine, make_task
@@ -37,6 +43,12 @@ __all__ = ["Stream"]
 logger = logging.getLogger(__name__)
 
 _WAIT_S = 0.05
+_WATCH_S = 0.1
+_MOST_STUCK = 1  # threads that are stuck in an engine; with another one this process is given up
+_JOIN_S = 5.0
+_CLOSING_S = 30.0
+_OPENING_S = 10.0  # a runtime that is being imported keeps the interpreter for a second and more
+_LOSSLESS_S = 60.0  # where a recorder is waited for, which may take half of that
 _ENGINE_PERIOD_NS = 1_000_000_000
 _HEALTH_PERIOD_NS = 500_000_000
 _MEMORY_PERIOD_NS = 10_000_000_000
@@ -60,6 +72,8 @@ class Stream:
     descriptors : of the engine; without it nodules are not described
     on_result : called after every published result
     lanes : so many frames may be asked for at a time, where the engine runs on the processor
+    deadline_s : the least time that a call of the engine is given, see ``pipeline.deadline``
+    heartbeat : beats whenever the loop has come round, or waits for an engine that is within its deadline
     """
 
     def __init__(
@@ -78,14 +92,22 @@ class Stream:
         descriptors: DescriptorModel | None = None,
         on_result: Callable[[Result], None] | None = None,
         lanes: int = 1,
+        deadline_s: float = LEAST_S,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         self._source = source
         self._relay = relay
         spec = relay.spec
         self._slot = Slot(clock, lossless=not realtime)
         self._lanes = Lanes(
-            lambda: make_task(spec, scores, point, descriptors), clock, self._slot.wake, ahead=0 if realtime else 1
+            lambda: make_task(spec, scores, point, descriptors),
+            clock,
+            self._slot.wake,
+            ahead=0 if realtime else 1,
+            deadline=InferenceDeadline(deadline_s),
         )
+        self._heartbeat = Heartbeat() if heartbeat is None else heartbeat
+        self._halted = threading.Event()
         self._helpers = Helpers(relay, self._lanes, lanes)
         self.publisher = publisher
         self._clock = clock
@@ -130,37 +152,87 @@ class Stream:
             self._helpers.call_all()
         capture = threading.Thread(target=self._capture, args=(stop,), name="capture", daemon=True)
         capture.start()
-        is_open = True
+        failure: BackendHungError | None = None
         try:
-            while is_open:
-                frame, overwritten, is_open = self._slot.take(_WAIT_S, wanted=self._lanes.has_room)
-                interrupted = stop.is_set()
-                if interrupted:
-                    self._slot.close()  # do not wait for a source that hangs
-                self._settle(self._lanes.ready())
-                for lost in overwritten:
-                    self._settle(self._lanes.pass_over(Lost(frame=lost, interrupted=interrupted)))
-                if self._helpers.poll(self._clock.now_ns()):
-                    self._settle(self._lanes.rest())
-                    self._helpers.join()
-                if self._relay.poll():
-                    self._settle(self._lanes.rest())
-                    self._helpers.dismiss()
-                    self._tell_change()
-                if frame is not None:
-                    self._take(frame, interrupted=interrupted)
-                self._announce()
-            self._settle(self._lanes.rest())
+            self._watch(stop)
+        except BackendHungError as error:
+            failure = error
         finally:
+            self._heartbeat.allow(_CLOSING_S)
+            self._halted.set()
             self._slot.close()
             self._source.close()
-            capture.join(timeout=5.0)
+            capture.join(timeout=_JOIN_S)
             self._lanes.close()
             self._helpers.close()
         for lost in self._slot.rest():  # what capture put down after the slot was closed
             self._give_up(Lost(frame=lost, interrupted=True))
-        self._finish(stop)
+        self._finish(stop, failure)
+        if failure is not None:
+            raise failure
         return self.summary
+
+    def _watch(self, stop: threading.Event) -> None:
+        """Let the loop run, and see that it comes round.
+
+        Raises
+        ------
+        BackendHungError
+            If an engine hangs while a thread is still stuck in one.
+        """
+        self._heartbeat.allow(self._allowed_s)
+        loop = _Loop(self._run_loop, stop, None)
+        try:
+            looked_s = time.monotonic()
+            while not loop.finished.wait(_WATCH_S):
+                before_s, looked_s = looked_s, time.monotonic()
+                overdue = self._lanes.check_deadline(min(looked_s - before_s, 2 * _WATCH_S))
+                if self._lanes.is_asking:
+                    self._heartbeat.beat()
+                for asked, in_loop in overdue:
+                    logger.warning("back end %s: %s", asked.backend, asked.reason)
+                    if in_loop:
+                        loop = _Loop(self._run_loop, stop, asked)
+        except BaseException:  # Ctrl-C for the second time
+            self._halted.set()
+            self._slot.close()
+            loop.join(_JOIN_S)
+            raise
+        if loop.error is not None:
+            raise loop.error
+
+    @property
+    def _allowed_s(self) -> float | None:
+        """For how long the loop may stand still now, see :class:`usassist.heartbeat.Heartbeat`."""
+        if not self._realtime:
+            return _LOSSLESS_S
+        return _OPENING_S if self._relay.is_opening or self._helpers.is_opening else None
+
+    def _run_loop(self, stop: threading.Event, overdue: Asked | None) -> None:
+        """From the next frame to the last; `overdue` is what came of the frame that the loop before got stuck in."""
+        if overdue is not None:
+            self._settle([overdue])
+        is_open = True
+        while is_open and not self._halted.is_set():
+            self._heartbeat.allow(self._allowed_s)
+            frame, overwritten, is_open = self._slot.take(_WAIT_S, wanted=self._lanes.has_room)
+            interrupted = stop.is_set()
+            if interrupted:
+                self._slot.close()  # do not wait for a source that hangs
+            self._settle(self._lanes.ready())
+            for lost in overwritten:
+                self._settle(self._lanes.pass_over(Lost(frame=lost, interrupted=interrupted)))
+            if self._helpers.poll(self._clock.now_ns()):
+                self._settle(self._lanes.rest())
+                self._helpers.join()
+            if self._relay.poll():
+                self._settle(self._lanes.rest())
+                self._helpers.dismiss()
+                self._tell_change()
+            if frame is not None:
+                self._take(frame, interrupted=interrupted)
+            self._announce()
+        self._settle(self._lanes.rest())
 
     def _capture(self, stop: threading.Event) -> None:
         try:
@@ -216,9 +288,12 @@ class Stream:
                 self._give_up(item)
             else:
                 self._conclude(item)
-        self._helpers.dismiss()
+        hung = isinstance(failed.failure, BackendHungError)
+        self._helpers.dismiss(failed.engine if hung else None)
+        if hung and self._lanes.stuck > _MOST_STUCK:
+            raise failed.failure
         if failed.engine is self._relay.engine:
-            self._relay.fail(failed.failure)
+            self._relay.fail(failed.failure, aside=self._realtime)
             self._tell_change()
 
     def _conclude(self, asked: Asked) -> None:
@@ -355,13 +430,43 @@ class Stream:
             signal=None if signal is None else SignalBody(**dataclasses.asdict(signal)),
         )
 
-    def _finish(self, stop: threading.Event) -> None:
+    def _finish(self, stop: threading.Event, failure: UsAssistError | None) -> None:
         summary = self.summary
         summary.decode_errors = self._source.decode_errors
-        if self._capture_error is not None:
+        if failure is not None:
+            summary.state, summary.reason = SessionState.FAILED, str(failure)
+        elif self._capture_error is not None:
             summary.state, summary.reason = SessionState.FAILED, str(self._capture_error)
         elif stop.is_set():
             summary.state, summary.reason = SessionState.INTERRUPTED, "stopped by the user"
         else:
             summary.state = SessionState.ENDED
         self._announce(force=True)
+
+
+class _Loop(threading.Thread):
+    """The thread of a stream's loop.
+
+    Attributes
+    ----------
+    finished : set at its end; never of one that is stuck
+    error : that it ended with
+    """
+
+    def __init__(
+        self, work: Callable[[threading.Event, Asked | None], None], stop: threading.Event, overdue: Asked | None
+    ) -> None:
+        super().__init__(name="stream-loop", daemon=True)
+        self.finished = threading.Event()
+        self.error: BaseException | None = None
+        self._work, self._stop_event, self._overdue = work, stop, overdue
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._work(self._stop_event, self._overdue)
+        except GivenUp:
+            return
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the caller of the stream raises it
+            self.error = error
+        self.finished.set()

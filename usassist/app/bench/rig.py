@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from typing import Any, Self
 from usassist.app.bench.meter import Meter
 from usassist.app.bench.proc import read_sample
 from usassist.app.bench.setup import Setup
+from usassist.app.posts import Ticks
 from usassist.app.processes import Child
 from usassist.app.sockets import private_bus
 from usassist.app.streaming import StreamOptions
@@ -29,6 +31,7 @@ __all__ = ["Rig"]
 _READY_S = 60.0
 _FIRST_S = 30.0
 _FINISH_S = 30.0
+_WATCHED = ("stream", "record")
 
 
 class Rig:
@@ -57,6 +60,7 @@ class Rig:
         self._stack = contextlib.ExitStack()
         self._url = ""
         self._numbers = 0
+        self._ticks = Ticks(threading.Event())
 
     def __enter__(self) -> Self:
         try:
@@ -101,17 +105,21 @@ class Rig:
             time.sleep(0.05)
 
     def check(self) -> None:
-        """Raise if one of the processes has died.
+        """Raise if one of the processes has died, or if the stream or the recorder hangs.
 
         Raises
         ------
         UsAssistError
             With its name and what it said.
         """
+        elapsed_s = self._ticks.elapsed_s()
         for name, child in list(self.children.items()):
             if not child.alive:
                 child.wait_for("nothing", timeout_s=1.0)
                 raise UsAssistError(f"the process {name} has died; run usassist doctor")
+            if name in _WATCHED and (reason := child.why_hung(elapsed_s)):
+                child.kill()
+                raise UsAssistError(f"the process {name} was killed: {reason}; run usassist doctor")
 
     def add_viewer(self, *, keep: bool = True) -> str:
         """Let one more viewer watch; gives its name."""

@@ -29,6 +29,7 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     drawn_ms, draw_ms = array("d"), array("d")
     pictures = 0
     with Subscriber(options["address"], _TOPICS) as subscriber:
+        subscriber.heartbeat = parent.heartbeat
         parent.tell("ready")
         while not parent.gone.is_set():
             for message in subscriber.events(_POLL_MS):

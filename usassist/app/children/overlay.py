@@ -13,5 +13,5 @@ __all__ = ["work"]
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     """Show ``options["address"]`` until the parent goes or the user closes the window."""
     parent.tell("ready")
-    run_window(options["address"], parent.gone)
+    run_window(options["address"], parent.gone, parent.heartbeat)
     return {}

@@ -14,6 +14,7 @@ __all__ = ["work"]
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     """Draw ``options["address"]`` into ``options["path"]``."""
     overlay = OverlayVideo(options["address"], Path(options["path"]), parent.gone.is_set)
+    overlay.subscriber.heartbeat = parent.heartbeat
     parent.tell("ready")
     overlay.run()
     return {"frames": overlay.frames, "gaps": overlay.subscriber.gaps}

@@ -18,5 +18,6 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
         PanelConfig(**options["panel"]),
         on_ready=lambda url: parent.tell("ready", url=url),
         stop=parent.gone,
+        heartbeat=parent.heartbeat,
     )
     return {}

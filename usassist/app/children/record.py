@@ -25,6 +25,7 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
         facts=options.get("facts"),
         reserve_bytes=options.get("reserve_mb", RecordConfig().reserve_mb) * 2**20,
     )
+    recorder.subscriber.heartbeat = parent.heartbeat
     parent.tell("ready")
     lower_priority(5)  # this thread and the encoder's, and not the one that takes the messages in
     recorder.run()

@@ -14,6 +14,7 @@ __all__ = ["work"]
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     """Write results of ``options["address"]`` into ``options["folder"]``."""
     results = ResultsFile(options["address"], Path(options["folder"]), parent.gone.is_set)
+    results.subscriber.heartbeat = parent.heartbeat
     parent.tell("ready")
     results.run()
     return {"results": results.results, "gaps": results.subscriber.gaps}

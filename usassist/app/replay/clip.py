@@ -1,4 +1,8 @@
-"""The main job: a clip through the live path, with recorder and overlay, into a folder."""
+"""The main job: a clip through the live path, with recorder and overlay, into a folder.
+
+The stream runs in a process of its own, as it does live: one that hangs, even in code that lets no other thread work,
+is found and ended, and what was recorded before is closed and readable.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +10,28 @@ import contextlib
 import dataclasses
 import json
 import logging
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from usassist.app.facts import recording_facts
+from usassist.app.posts import LOOK_EVERY_S, Ticks
 from usassist.app.processes import Child
 from usassist.app.sockets import private_bus
 from usassist.app.stopping import stop_on_signal
-from usassist.app.streaming import StreamOptions, open_stream
+from usassist.app.streaming import StreamOptions
 from usassist.bus import SessionState
 from usassist.config import RecordConfig
 from usassist.errors import SessionError, UsAssistError
-from usassist.records import Result, SourceInfo
+from usassist.records import ResultState, SourceInfo
 from usassist.sinks.files import SESSION_FILES, prepare_folder, write_atomic
 
 __all__ = ["Outcome", "Progress", "replay"]
 
 logger = logging.getLogger(__name__)
 
-_READY_S = 30.0
+_READY_S = 60.0
 _FINISH_S = 120.0
 
 
@@ -40,8 +46,8 @@ class Progress(Protocol):
         """Source and engine are open."""
         ...
 
-    def result(self, result: Result) -> None:
-        """One more frame has its result."""
+    def answered(self, results: int, findings: int) -> None:
+        """So many frames have their result by now, and so many of these are findings."""
         ...
 
 
@@ -97,14 +103,16 @@ def replay(
     names = [keeper, *(["overlay_video"] if overlay_video else [])]
     with contextlib.ExitStack() as stack:
         try:
+            stop = stack.enter_context(stop_on_signal())
             children = {name: stack.enter_context(Child(name)) for name in names}
             screen = stack.enter_context(Child("overlay")) if window else None
+            child = stack.enter_context(Child("stream"))
+            stack.callback(_leave_all, [*children.values(), child])
             if not options.bus:
                 options = dataclasses.replace(options, bus=stack.enter_context(private_bus()))
-            stop = stack.enter_context(stop_on_signal())
-            stream = stack.enter_context(
-                open_stream(options, on_open=progress.opened, on_result=progress.result, on_build=progress.building)
-            )
+            stream = _Stream(child, options, stop, progress)
+            stream.begin(archives=len(children), pixels=len(children) - int(results_only))
+            stream.wait_until_ready()
             children[keeper].begin(
                 {"address": options.bus, "folder": str(folder)}
                 if results_only
@@ -117,39 +125,27 @@ def replay(
             )
             if overlay_video:
                 children["overlay_video"].begin({"address": options.bus, "path": str(folder / "overlay.mkv")})
-            for name, child in children.items():
-                child.wait_for("ready", timeout_s=_READY_S)
+            for name, reader in children.items():
+                reader.wait_for("ready", timeout_s=_READY_S)
                 ours = ours or name == keeper
-            archives = list(children.values())
-            if not stream.publisher.wait_for_archives(
-                len(archives),
-                _READY_S,
-                lambda: all(child.alive for child in archives),
-                of_pixels=len(archives) - int(results_only),
-            ):
-                raise SessionError("the recorder did not connect; run usassist doctor")
             if screen is not None:
                 screen.begin({"address": options.bus})
         except BaseException:  # Ctrl-C as well: nothing half-begun stays
             stack.close()
             _leave_nothing(folder, existed=existed, ours=ours)
             raise
-        error: str | None = None
-        try:
-            stream.run(stop)
-        except UsAssistError as failure:
-            stream.summary.state, stream.summary.reason = SessionState.FAILED, str(failure)
-        if stream.summary.state is SessionState.FAILED:
-            error = stream.summary.reason
-        # The sockets stay open until every archive has what was sent: a closed connection loses what is on its way.
+        error = stream.follow([*children.values()])
         counts: dict[str, Any] = {}
-        for name, child in children.items():
+        for name, reader in children.items():
             try:
-                counts[name] = child.wait_for("done", timeout_s=_FINISH_S)
+                counts[name] = reader.wait_for("done", timeout_s=_FINISH_S)
             except UsAssistError as failure:
-                error = error or str(failure)
+                error = error if error is not None and stream.summary is not None else str(failure)
                 counts[name] = {"error": str(failure)}
-    summary = stream.summary.as_dict() | {"recorded": counts[keeper], "overlay_video": counts.get("overlay_video")}
+    if stream.summary is None:  # it broke before its first frame
+        _leave_nothing(folder, existed=existed, ours=ours)
+        raise SessionError(error or "the stream ended before it began; run usassist doctor")
+    summary = stream.summary | {"recorded": counts[keeper], "overlay_video": counts.get("overlay_video")}
     if error is not None:
         summary["error"] = error
     try:
@@ -157,10 +153,104 @@ def replay(
     except OSError as failure:
         error = error or f"summary.json cannot be written: {failure.strerror}; free some space"
     files = {path.name: str(path) for path in sorted(folder.iterdir())}
-    interrupted = stream.summary.state is SessionState.INTERRUPTED
+    interrupted = summary["state"] == SessionState.INTERRUPTED
     return Outcome(
         summary=summary, files=files, error=error, exit_code=1 if error is not None else 130 if interrupted else 0
     )
+
+
+class _Stream:
+    """The process that streams, and what it has reported.
+
+    Attributes
+    ----------
+    summary : the newest; None before the first frame
+    """
+
+    def __init__(self, child: Child, options: StreamOptions, stop: threading.Event, progress: Progress) -> None:
+        self.summary: dict[str, Any] | None = None
+        self._child, self._options, self._stop, self._progress = child, options, stop, progress
+        self._ready = self._ended = False
+
+    def begin(self, *, archives: int, pixels: int) -> None:
+        """Start it."""
+        more = {"archives": archives, "pixels": pixels, "archives_s": _FINISH_S, "progress": True}
+        self._child.begin(dataclasses.asdict(self._options) | more)
+
+    def wait_until_ready(self) -> None:
+        """Wait until source and engine are open.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If somebody stops it before.
+        UsAssistError
+            If they cannot be opened.
+        """
+        ticks = Ticks(self._stop)
+        while not self._ready:
+            self._take(ticks)
+            if self._stop.is_set():
+                raise KeyboardInterrupt
+
+    def follow(self, readers: list[Child]) -> str | None:
+        """Wait for its end.
+
+        Parameters
+        ----------
+        readers : that record; where one dies before it listens, the stream does not begin
+
+        Returns
+        -------
+        error : one line, when it failed
+        """
+        ticks, asked = Ticks(self._stop), False
+        try:
+            while not self._ended:
+                self._take(ticks)
+                dead = self.summary is None and not all(reader.alive for reader in readers)
+                if (self._stop.is_set() or dead) and not asked:
+                    asked = True
+                    self._child.ask_to_end()
+        except UsAssistError as error:
+            for reader in readers:  # they wait for an end that nobody publishes any more
+                reader.ask_to_end()
+            if self.summary is not None:
+                self.summary |= {"state": str(SessionState.FAILED), "reason": str(error)}
+            return str(error)
+        assert self.summary is not None  # that it has ended is told with it
+        return str(self.summary["reason"]) if self.summary["state"] == SessionState.FAILED else None
+
+    def _take(self, ticks: Ticks) -> None:
+        """Take in the next report, wherever one comes soon."""
+        report = self._child.said(LOOK_EVERY_S)
+        hung = self._child.why_hung(ticks.elapsed_s())
+        if hung:
+            self._child.kill()
+            raise UsAssistError(f"the stream was ended: {hung}; what was recorded before is readable")
+        if report is None:
+            return
+        content = report.content
+        if report.event == "building":
+            self._progress.building(content["stage"], content["share"])
+        elif report.event == "opened":
+            self._progress.opened(SourceInfo(**content["info"]))
+        elif report.event in ("progress", "ended"):
+            self.summary = content["summary"]
+            states = content["summary"]["results_by_state"]
+            self._progress.answered(sum(states.values()), states[ResultState.FINDING])
+        elif report.event in ("error", "gone"):
+            error = UsAssistError(content.get("message", "the process of the stream has died; run usassist doctor"))
+            error.exit_code = content.get("exit_code", 1)
+            raise error
+        self._ready = self._ready or report.event == "ready"
+        self._ended = report.event == "ended"
+
+
+def _leave_all(children: list[Child]) -> None:
+    """Nobody is needed any more: all are told before the first is waited for."""
+    for child in children:
+        child.leave()
 
 
 def _leave_nothing(folder: Path, *, existed: bool, ours: bool) -> None:

@@ -118,6 +118,7 @@ def replay(
         calibration=calibration,
         max_age_ms=settings.stream.max_age_ms,
         deinterlace=deinterlace,
+        deadline_s=settings.stream.deadline_s,
     )
     folder = out if out is not None else Path("out") / options.session_id
     with BarProgress(quiet=as_json) as progress:

@@ -12,6 +12,7 @@ from usassist.bus import Desk, EngineBody, Message, SessionBody, Subscriber, fra
 from usassist.clock import Clock, MonotonicClock
 from usassist.config import has_display
 from usassist.errors import UsageError
+from usassist.heartbeat import Heartbeat
 from usassist.records import Frame, Result
 from usassist.sinks.outlet import Outlet
 from usassist.sinks.overlay.draw import Painter
@@ -98,8 +99,14 @@ class OverlayScreen:
         self._health.tell(self._skipped)
 
 
-def run_window(address: str, stop: threading.Event) -> None:
+def run_window(address: str, stop: threading.Event, heartbeat: Heartbeat | None = None) -> None:
     """Show the overlay until `stop`, until Esc or q is pressed, or until the window is closed.
+
+    Parameters
+    ----------
+    address : of the stream's bus
+    stop : set it to end
+    heartbeat : beats whenever the loop comes round
 
     Raises
     ------
@@ -113,6 +120,7 @@ def run_window(address: str, stop: threading.Event) -> None:
     bgr: UInt8Array = np.empty((0, 0, 3), np.uint8)
     topics = ("frame", "result", "engine", "session")
     with Subscriber(address, topics) as subscriber, Desk(address) as desk:
+        subscriber.heartbeat = heartbeat or subscriber.heartbeat
         screen = OverlayScreen(clock, desk)
         cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         opened = False

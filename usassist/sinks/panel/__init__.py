@@ -3,6 +3,6 @@
 Live pictures go over a WebSocket of our own and are drawn on a canvas; none is ever written to disk.
 """
 
-from usassist.sinks.panel.serve import run_panel
+from usassist.sinks.panel.serve import check_panel, run_panel
 
-__all__ = ["run_panel"]
+__all__ = ["check_panel", "run_panel"]

@@ -45,6 +45,10 @@ class Feed:
     jpeg_quality : 1 to 100
     clock : for ages
     subscribe : makes the subscriber to these topics, in the feed's own thread
+
+    Attributes
+    ----------
+    turns : how often the feed's thread has come round
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Feed:
         self._watched_ns = -_LINGER_NS
         self._next_health_ns = self._next_figures_ns = 0
         self._logged = ""
+        self.turns = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="panel-feed", daemon=True)
 
@@ -111,6 +116,7 @@ class Feed:
                 self._scene = Scene(self._clock, self._jpeg_quality)  # whatever broke the old one is not shown again
                 self._scene.fail(problem)
                 for _ in range(_REPEATS_BEFORE_RETRY):
+                    self.turns += 1
                     self._offer()
                     self._stop.wait(_REPEAT_NS / 1e9)
 
@@ -121,6 +127,7 @@ class Feed:
         return now_ns - self._watched_ns < _LINGER_NS
 
     def _step(self, subscriber: Subscriber, *, watched: bool) -> None:
+        self.turns += 1
         if not watched:
             self._viewers.wait(_REST_S)
         try:

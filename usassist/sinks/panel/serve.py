@@ -21,6 +21,7 @@ from usassist.bus.address import endpoint
 from usassist.clock import MonotonicClock
 from usassist.config import PanelConfig
 from usassist.errors import BusError, UsageError
+from usassist.heartbeat import Heartbeat
 from usassist.sinks.panel.feed import Feed
 from usassist.sinks.panel.marks import MarkTaker
 from usassist.sinks.panel.metrics import Metrics
@@ -28,11 +29,12 @@ from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewers
 from usassist.sinks.panel.words import MOST_BYTES
 
-__all__ = ["run_panel"]
+__all__ = ["check_panel", "run_panel"]
 
 logger = logging.getLogger(__name__)
 
 _PING_S = 5.0
+_CLOSING_S = 20.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -42,6 +44,7 @@ def run_panel(
     *,
     on_ready: Callable[[str], None] | None = None,
     stop: threading.Event | None = None,
+    heartbeat: Heartbeat | None = None,
 ) -> None:
     """Serve the page until SIGINT, SIGTERM or `stop`.
 
@@ -51,6 +54,7 @@ def run_panel(
     config : where to listen (port 0 = any that is free) and the quality of the picture
     on_ready : called once with the address of the page
     stop : set it to end
+    heartbeat : beats whenever both have come round, the server and the thread that reads the bus
 
     Raises
     ------
@@ -59,11 +63,28 @@ def run_panel(
     UsageError
         If the bus address or the host is not understood, or the quality is out of range.
     """
+    _check_quality(config)
+    endpoint(address, "frame", "view")
+    stop, heartbeat = stop or threading.Event(), heartbeat or Heartbeat()
+    with _listen(config.host, config.port) as listener, _private_environment(), Desk(address) as desk:
+        _serve(address, desk, config, listener, on_ready, stop, heartbeat)
+
+
+def check_panel(config: PanelConfig) -> None:
+    """See, before anything is started, whether a page could be served so.
+
+    Raises
+    ------
+    BusError, UsageError
+        As :func:`run_panel`.
+    """
+    _check_quality(config)
+    _listen(config.host, config.port).close()
+
+
+def _check_quality(config: PanelConfig) -> None:
     if not 1 <= config.jpeg_quality <= 100:
         raise UsageError(f"jpeg_quality must lie in 1 to 100, got {config.jpeg_quality}; correct the table panel")
-    endpoint(address, "frame", "view")
-    with _listen(config.host, config.port) as listener, _private_environment(), Desk(address) as desk:
-        _serve(address, desk, config, listener, on_ready, stop if stop is not None else threading.Event())
 
 
 def _serve(
@@ -73,6 +94,7 @@ def _serve(
     listener: socket.socket,
     on_ready: Callable[[str], None] | None,
     stop: threading.Event,
+    heartbeat: Heartbeat,
 ) -> None:
     import uvicorn  # both take a while to import, and Gradio must not be before its environment is set
 
@@ -98,13 +120,20 @@ def _serve(
         timeout_graceful_shutdown=1,
     )
 
+    turns = -1
+
     class Server(uvicorn.Server):
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
             yield  # see _signals
 
         async def on_tick(self, counter: int) -> bool:
+            nonlocal turns
+            if feed.turns != turns:
+                turns = feed.turns
+                heartbeat.beat()
             if stop.is_set():
+                heartbeat.allow(_CLOSING_S)
                 self.should_exit = True
             return await super().on_tick(counter)
 
