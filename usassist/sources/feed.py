@@ -60,7 +60,9 @@ class _Attempt:
     def silence(self, now_ns: int) -> float:
         """How long nothing was heard of it, as a share of how long that may be."""
         if not self._started and self.input.started:
-            self._started, self.last_sign_ns = True, now_ns
+            self._started = True
+            if not self.grabs:
+                self.last_sign_ns = now_ns
         patience_ns = _STUCK_READING_NS if self.grabs else _STUCK_OPENING_NS if self._started else _STUCK_STARTING_NS
         return (now_ns - self.last_sign_ns) / patience_ns
 
@@ -166,7 +168,7 @@ class Feed:
                 return False
             attempt.grabs += 1
             attempt.last_sign_ns = self._clock.now_ns()
-            if self._grabs.put(grab) is not None:
+            if self._grabs.put(grab, grab.t_decoded_ns) is not None:  # it may have waited on its way here
                 self._skipped += 1
             self.problem, self._failures = "", 0
             self._changed.notify_all()

@@ -17,7 +17,7 @@ from usassist.sources.screen import Screen
 
 def _grab(number: int) -> Grab:
     image = np.full((4, 6), number % 256, np.uint8)
-    return Grab(number=number, screen=Screen(image), t_capture_ns=number, t_decoded_ns=number, stamp="arrival")
+    return Grab(number=number, screen=Screen(image), t_capture_ns=number, t_decoded_ns=10**9, stamp="arrival")
 
 
 class FakeGrabber:

@@ -29,9 +29,8 @@ from usassist.sources.capture.messages import (
     Ready,
     Report,
     Shown,
-    command_decoder,
+    decode_command,
     encode,
-    report_encoder,
 )
 from usassist.sources.capture.ring import RingWriter, size_of
 from usassist.sources.grab import Grab, Grabber
@@ -59,7 +58,6 @@ class _Server:
         self._closing = threading.Event()
         self._grabber: Grabber | None = None
         self._ring: RingWriter | None = None
-        self._encode = report_encoder(self._place)
 
     def run(self) -> None:
         """Serve until the parent is gone; this does not return."""
@@ -69,10 +67,9 @@ class _Server:
             self._serve(self._commands.get())
 
     def _listen(self) -> None:
-        decode = command_decoder()
         with suppress(OSError):
             while data := self._socket.recv(MOST_BYTES):
-                match decode(data):
+                match decode_command(data):
                     case Open() as command:
                         self._closing.clear()  # nothing is open: the last end was told before
                         self._commands.put(command)
@@ -107,7 +104,7 @@ class _Server:
 
     def _show(self, grab: Grab) -> None:
         with suppress(_NoRoom):  # it is counted by its number, like any that was passed over
-            self._send(self._encode(Shown(grab)))
+            self._send(encode(Shown(grab), self._place))
 
     def _place(self, screen: Screen) -> Place:
         ring, size = self._ring, size_of(screen.layout)

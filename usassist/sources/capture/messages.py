@@ -29,10 +29,9 @@ __all__ = [
     "Ready",
     "Report",
     "Shown",
-    "command_decoder",
+    "decode_command",
+    "decode_report",
     "encode",
-    "report_decoder",
-    "report_encoder",
 ]
 
 MOST_BYTES = 65536
@@ -109,13 +108,8 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     layout: Layout
 
 
-def encode(message: Command | Report) -> bytes:
-    """A message that holds no screen, as bytes."""
-    return _encoder.encode(message)
-
-
-def report_encoder(place: Callable[[Screen], Place]) -> Callable[[Report], bytes]:
-    """How reports become bytes.
+def encode(message: Command | Report, place: Callable[[Screen], Place] | None = None) -> bytes:
+    """A message as bytes.
 
     Parameters
     ----------
@@ -123,19 +117,26 @@ def report_encoder(place: Callable[[Screen], Place]) -> Callable[[Report], bytes
     """
 
     def hook(value: Any) -> Any:
-        if isinstance(value, Screen):
+        if isinstance(value, Screen) and place is not None:
             return place(value)
-        return _plain(value)
+        if isinstance(value, Fraction):
+            return value.numerator, value.denominator
+        raise NotImplementedError(f"{type(value).__name__} cannot be sent")
 
-    return msgspec.msgpack.Encoder(enc_hook=hook).encode
+    return msgspec.msgpack.encode(message, enc_hook=hook)
 
 
-def report_decoder(screen: Callable[[Place], Screen]) -> Callable[[bytes], Report]:
-    """How bytes become reports; raises ``msgspec.DecodeError`` or ``ValueError`` for bytes that are none.
+def decode_report(data: bytes, screen: Callable[[Place], Screen]) -> Report:
+    """A report from its bytes.
 
     Parameters
     ----------
     screen : reads a screen from the ring
+
+    Raises
+    ------
+    msgspec.DecodeError
+        If they are none.
     """
 
     def hook(kind: type, value: Any) -> Any:
@@ -145,20 +146,11 @@ def report_decoder(screen: Callable[[Place], Screen]) -> Callable[[bytes], Repor
             return Fraction(*value)
         raise NotImplementedError(f"{kind.__name__} cannot be sent")
 
-    decoder: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report, dec_hook=hook)
-    return decoder.decode
+    report: Report = msgspec.msgpack.decode(data, type=Report, dec_hook=hook)
+    return report
 
 
-def command_decoder() -> Callable[[bytes], Command]:
-    """How bytes become commands."""
-    decoder: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
-    return decoder.decode
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Fraction):
-        return value.numerator, value.denominator
-    raise NotImplementedError(f"{type(value).__name__} cannot be sent")
-
-
-_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
+def decode_command(data: bytes) -> Command:
+    """A command from its bytes; raises ``msgspec.DecodeError``."""
+    command: Command = msgspec.msgpack.decode(data, type=Command)
+    return command

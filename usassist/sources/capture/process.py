@@ -9,23 +9,26 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
 from usassist.errors import SourceError
-from usassist.sources.capture.messages import MOST_BYTES, Command, Memory, Place, Report, encode, report_decoder
+from usassist.sources.capture.messages import MOST_BYTES, Command, Memory, Place, Report, decode_report, encode
 from usassist.sources.capture.ring import RingReader
 from usassist.sources.screen import Screen
 
 __all__ = ["ENTRY", "CaptureProcess"]
 
 ENTRY = ("-m", "usassist.sources.capture.child")
+# A process that dies with its parent dies with the very thread that started it, so that thread stays until the end.
+_starter = ThreadPoolExecutor(1, thread_name_prefix="start-capture")
 _SWEEPS = 4  # looks for what a program started while the others were killed
 
 
 class CaptureProcess:
-    """Runs ``child.py``. It is killed by the kernel when the thread that made this ends, however that ends.
+    """Runs ``child.py``. The kernel kills it when this process ends, however that ends.
 
     It is the leader of a session of its own: Ctrl-C in a terminal does not reach it, and what it starts (a program
     behind ``pipe:``) is found by that session, and killed with it.
@@ -42,18 +45,18 @@ class CaptureProcess:
 
     def __init__(self, entry: Sequence[str] = ENTRY) -> None:
         self._ring: RingReader | None = None
-        self._decode = report_decoder(self._screen)
         try:
             self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 try:
-                    self._process = subprocess.Popen(
+                    self._process = _starter.submit(
+                        subprocess.Popen,
                         [sys.executable, *entry, str(theirs.fileno()), str(os.getpid())],
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
                         pass_fds=(theirs.fileno(),),
                         start_new_session=True,
-                    )
+                    ).result()
                 except BaseException:
                     self._socket.close()
                     raise
@@ -95,7 +98,7 @@ class CaptureProcess:
             try:
                 if not data:
                     return None
-                report = self._decode(data)
+                report = decode_report(data, self._screen)
                 if not isinstance(report, Memory):
                     return report
                 self._ring = RingReader(fds[0], report.slots, report.slot_bytes)
@@ -123,6 +126,7 @@ class CaptureProcess:
         _kill_session(self._process.pid)
         ended = self._process.wait()
         self._socket.close()
+        self._ring = None  # it goes with the last screen that is read from it
         return ended if code is None else code
 
     def _screen(self, place: Place) -> Screen:
