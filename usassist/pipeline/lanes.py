@@ -15,6 +15,7 @@ from usassist.clock import Clock
 from usassist.closing import Closing
 from usassist.engine import Engine
 from usassist.errors import BackendFailedError, UsAssistError
+from usassist.pipeline.slot import PassedOver
 from usassist.pipeline.task import Inferring, Task, Tensors
 from usassist.records import Answer, Frame
 
@@ -57,11 +58,11 @@ class Lost:
 
     Attributes
     ----------
-    frame : the frame
+    frame : the frame, or what is left of it
     interrupted : because the stream was stopped, and not because it was busy
     """
 
-    frame: Frame
+    frame: Frame | PassedOver
     interrupted: bool
 
 

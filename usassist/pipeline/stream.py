@@ -25,7 +25,7 @@ from usassist.errors import UsAssistError
 from usassist.modalities.ultrasound import DescriptorModel
 from usassist.pipeline.helpers import Helpers
 from usassist.pipeline.lanes import Asked, Lanes, Lost
-from usassist.pipeline.slot import Slot
+from usassist.pipeline.slot import PassedOver, Slot
 from usassist.pipeline.summary import StreamSummary
 from usassist.pipeline.task import describe_engine, make_task
 from usassist.records import Answer, Cause, Frame, PictureState, Result, ResultState, Signal
@@ -272,7 +272,7 @@ class Stream:
 
     def _publish(
         self,
-        frame: Frame,
+        frame: Frame | PassedOver,
         state: ResultState,
         cause: Cause | None,
         reason: str,
@@ -307,7 +307,7 @@ class Stream:
         )
         t_publish_ns = self.publisher.result(result)
         self._last_published_id = frame.frame_id
-        self.summary.count(frame, result, t_publish_ns, self._first_capture_ns)
+        self.summary.count(None if asked is None else asked.frame, result, t_publish_ns, self._first_capture_ns)
         if self._on_result is not None:
             self._on_result(result)
 
