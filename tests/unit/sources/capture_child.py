@@ -41,7 +41,7 @@ def screen(number: int, layout: Layout) -> Screen:
 
 class Device:
     description = "fake, 25 Hz"
-    warnings = ("interlaced",)
+    warnings: tuple[str, ...] = ("interlaced",)
     rate_hz = 25.0
 
     def __init__(self, settings: dict[str, str]) -> None:
@@ -69,6 +69,8 @@ class Device:
                 color_range=int(settings.get("range", "1")),
                 colorspace=5,
             )
+            if self._then == "warn" and number == 2:
+                self.warnings = ("interlaced", "its pixels are not square")
             if rate:
                 time.sleep(1 / rate)
             t_ns = time.monotonic_ns()

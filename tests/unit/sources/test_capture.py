@@ -106,6 +106,15 @@ def test_every_screen_and_every_field_arrives_as_it_was(
         assert {grab.screen.layout.colorspace for grab in grabs} == {5}
 
 
+def test_a_warning_that_comes_later_is_there_before_the_screen_that_it_is_about(
+    openers: Callable[..., ProcessOpener],
+) -> None:
+    source, warnings = openers(frames=4, then="warn").open(), []
+    with contextlib.suppress(SourceError):
+        warnings.extend(len(source.warnings) for _ in source.grabs())
+    assert warnings == [1, 1, 2, 2]
+
+
 def test_a_new_size_in_mid_stream_is_read_from_larger_memory(openers: Callable[..., ProcessOpener]) -> None:
     grabs: list[Grab] = []
     with contextlib.suppress(SourceError):

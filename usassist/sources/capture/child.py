@@ -85,9 +85,10 @@ class _Server:
         grabber: Grabber | None = None
         try:
             grabber = self._grabber = self._opener(command.address, command.options)
-            self._tell(Opened(description=grabber.description, warnings=grabber.warnings, rate_hz=grabber.rate_hz))
+            told = self._describe(grabber)
             if not self._closing.is_set():
                 for grab in grabber.grabs():
+                    told = self._describe(grabber, told)  # what is wrong with a stream may show later
                     self._show(grab)
                     if self._closing.is_set():
                         break
@@ -101,6 +102,13 @@ class _Server:
             if grabber is not None:
                 grabber.close()
         self._tell(ended)
+
+    def _describe(self, grabber: Grabber, told: Opened | None = None) -> Opened:
+        """Tell what the input is, unless that is what was told before."""
+        report = Opened(description=grabber.description, warnings=grabber.warnings, rate_hz=grabber.rate_hz)
+        if report != told:
+            self._tell(report)
+        return report
 
     def _show(self, grab: Grab) -> None:
         with suppress(_NoRoom):  # it is counted by its number, like any that was passed over

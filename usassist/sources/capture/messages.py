@@ -57,7 +57,7 @@ class Ready(msgspec.Struct, tag="ready", frozen=True):
 
 
 class Opened(msgspec.Struct, tag="opened", frozen=True, kw_only=True):
-    """The input is open; see :class:`usassist.sources.grab.Grabber`."""
+    """The input is open, or is not what it was; see :class:`usassist.sources.grab.Grabber`."""
 
     description: str
     warnings: tuple[str, ...]
