@@ -165,8 +165,10 @@ def test_this_process_can_be_read_and_one_that_is_gone_cannot() -> None:
 def test_the_capture_process_of_a_stream_is_found() -> None:
     assert capture_of(os.getpid()) is None
     process = CaptureProcess()
-    assert capture_of(os.getpid()) == process.pid
+    process.receive()  # it has started
+    found = capture_of(os.getpid())
     process.end()
+    assert found == process.pid
     assert capture_of(os.getpid()) is None
 
 

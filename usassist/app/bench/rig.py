@@ -75,7 +75,7 @@ class Rig:
         self._stack.close()
 
     def processes(self) -> dict[str, int]:
-        """Name → process id of those that work, without viewers and stalled readers; ``capture`` is the stream's own."""
+        """Name → process id of those that work, without viewers and stalled readers; the stream has a ``capture``."""
         found = {name: child.pid for name, child in list(self.children.items()) if " " not in name}
         capture = capture_of(found["stream"]) if "stream" in found else None
         return found if capture is None else found | {"capture": capture}
