@@ -11,7 +11,7 @@ from usassist.waiting import MOST_WAITING, Waiting
 
 __all__ = ["PassedOver", "Slot"]
 
-_MOST_PASSED_OVER = 36_000  # 20 minutes at 30 Hz, about 10 MB; then who puts has to wait
+_MOST_PASSED_OVER = 36_000  # 20 minutes at 30 Hz, about 8 MB; then who puts has to wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
