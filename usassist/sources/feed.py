@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _STUCK_STARTING_NS = 30_000_000_000  # a process on a busy machine; no device is asked yet
 _STUCK_OPENING_NS = 4_000_000_000
-_STUCK_READING_NS = 2_000_000_000
+_STUCK_READING_NS = 1_500_000_000  # one that answers says after 1 s that nothing comes
 _SUSPICIOUS_SHARE = 0.75  # of such a time: then another process is started, to be there when it is needed
 _FIRST_PAUSE_NS = 100_000_000  # before it is opened again, doubled with every failure
 _LONGEST_PAUSE_NS = 500_000_000

@@ -325,7 +325,7 @@ def test_a_device_that_hangs_again_and_again_costs_neither_processes_nor_threads
             return len(taken) == 2
 
         until(got, f"no screens after hang {number}: {feed.problem}")
-        clock.advance_ms(2_001)
+        clock.advance_ms(1_501)
         feed.look_after()
         assert "does not answer" in feed.problem
         until(lambda: not children() and threading.active_count() == 2, "the process is still there")
@@ -346,11 +346,11 @@ def test_while_one_hangs_another_process_is_got_ready_before_it_is_killed(
     feed.look_after()
     until(lambda: feed.take(0.01)[0] is not None)
     first = children()
-    clock.advance_ms(1_501)
+    clock.advance_ms(1_130)
     feed.look_after()
     spare = children() - first
     assert len(spare) == 1
-    clock.advance_ms(500)
+    clock.advance_ms(371)
     feed.look_after()
     clock.advance_ms(101)
     feed.look_after()

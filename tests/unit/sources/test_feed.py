@@ -136,7 +136,7 @@ def test_a_thread_that_hangs_while_reading_is_abandoned_and_its_late_screens_are
     feed.look_after()
     assert feed.take(20)[0] is not None
     assert stuck.hanging.wait(20)
-    clock.advance_ms(1_999)
+    clock.advance_ms(1_499)
     feed.look_after()
     assert feed.problem == ""
     clock.advance_ms(2)
