@@ -17,6 +17,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+import msgspec
+
 from usassist.errors import SourceError, UsAssistError
 from usassist.sources.capture.messages import (
     MOST_BYTES,
@@ -67,7 +69,7 @@ class _Server:
             self._serve(self._commands.get())
 
     def _listen(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError, msgspec.DecodeError):
             while data := self._socket.recv(MOST_BYTES):
                 match decode_command(data):
                     case Open() as command:
