@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
 import sys
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 __all__ = [
     "cpu_s",
+    "die_with_parent",
     "give_back_memory",
     "keep_memory",
     "lower_priority",
@@ -21,6 +23,7 @@ __all__ = [
 ]
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_ARENA_MAX = -3, -1, -8  # of malloc.h
+_PR_SET_PDEATHSIG = 1  # of prctl.h
 _C = ctypes.CDLL(None) if sys.platform == "linux" else None
 _STATM = Path("/proc/self/statm")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -29,6 +32,16 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 def cpu_s() -> float:
     """Processor time of all threads since the start, s."""
     return time.process_time()
+
+
+def die_with_parent() -> None:
+    """Let the kernel kill this process when the thread that started it ends (Linux; elsewhere nothing is done).
+
+    Who calls this looks afterwards whether its parent is still the one that it should be.
+    """
+    prctl = getattr(_C, "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
 
 
 def give_back_memory() -> None:

@@ -43,9 +43,14 @@ class Waiting(Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, item: T) -> T | None:
-        """Let it wait; gives the one that must go for it, if there is one."""
-        self._items.append((self._clock.now_ns(), item))
+    def put(self, item: T, since_ns: int | None = None) -> T | None:
+        """Let it wait; gives the one that must go for it, if there is one.
+
+        Parameters
+        ----------
+        since_ns : since when it has waited elsewhere, ns of the clock; None = from now on
+        """
+        self._items.append((self._clock.now_ns() if since_ns is None else since_ns, item))
         return self._items.popleft()[1] if len(self._items) > MOST_WAITING else None
 
     def pass_over(self) -> list[T]:

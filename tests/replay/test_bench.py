@@ -26,7 +26,7 @@ def test_a_live_session_is_measured_with_every_process_and_every_frame(usassist:
     assert told["accounts"]["unaccounted"] == 0
     assert told["accounts"]["frames"] == sum(told["accounts"]["by_state"].values()) > 0
     assert set(told["stages"]) == set(STAGES)
-    assert {"stream", "record", "overlay", "panel"} == told["usage"].keys()
+    assert {"stream", "capture", "record", "overlay", "panel"} == told["usage"].keys()
     assert told["recorded"]["results"] >= told["accounts"]["frames"]
     assert told["contract"] is None  # a smaller screen than any table is about
 

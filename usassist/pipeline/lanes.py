@@ -21,6 +21,7 @@ from usassist.closing import Closing
 from usassist.engine import Engine
 from usassist.errors import BackendFailedError, BackendHungError, UsAssistError
 from usassist.pipeline.deadline import InferenceDeadline
+from usassist.pipeline.slot import PassedOver
 from usassist.pipeline.task import Inferring, Task, Tensors
 from usassist.records import Answer, Frame
 
@@ -63,11 +64,11 @@ class Lost:
 
     Attributes
     ----------
-    frame : the frame
+    frame : the frame, or what is left of it
     interrupted : because the stream was stopped, and not because it was busy
     """
 
-    frame: Frame
+    frame: Frame | PassedOver
     interrupted: bool
 
 

@@ -3,18 +3,51 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 from usassist.clock import Clock
 from usassist.records import Frame
 from usassist.waiting import MOST_WAITING, Waiting
 
-__all__ = ["Slot"]
+__all__ = ["PassedOver", "Slot"]
+
+_MOST_PASSED_OVER = 36_000  # 20 minutes at 30 Hz, about 8 MB; then who puts has to wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedOver:
+    """What is left of a frame that nobody took: all that its result says of it, without its pixels.
+
+    Attributes
+    ----------
+    session_id, source_id, frame_id, t_capture_ns, calibration_id, image_hw_px : as of the frame
+    """
+
+    session_id: str
+    source_id: str
+    frame_id: int
+    t_capture_ns: int
+    calibration_id: str | None
+    image_hw_px: tuple[int, int]
+
+    @classmethod
+    def of(cls, frame: Frame) -> PassedOver:
+        """What is left of this frame."""
+        return cls(
+            session_id=frame.session_id,
+            source_id=frame.source_id,
+            frame_id=frame.frame_id,
+            t_capture_ns=frame.t_capture_ns,
+            calibration_id=frame.calibration_id,
+            image_hw_px=frame.image_hw_px,
+        )
 
 
 class Slot:
     """Holds the newest frames; how long they may wait, see :class:`usassist.waiting.Waiting`.
 
-    What is passed over is handed over together with the frame that is taken.
+    What is passed over is handed over, without its pixels, together with the frame that is taken. So while nobody takes
+    anything, memory does not grow with the frames; and not at all once so many were passed over that ``put`` waits.
 
     Parameters
     ----------
@@ -25,7 +58,7 @@ class Slot:
     def __init__(self, clock: Clock, *, lossless: bool) -> None:
         self._lossless = lossless
         self._frames: Waiting[Frame] = Waiting(clock)
-        self._overwritten: list[Frame] = []
+        self._overwritten: list[PassedOver] = []
         self._closed = False
         self._woken = False
         self._changed = threading.Condition()
@@ -35,12 +68,14 @@ class Slot:
         with self._changed:
             if self._lossless:
                 self._changed.wait_for(lambda: len(self._frames) < MOST_WAITING or self._closed)
+            elif len(self._overwritten) >= _MOST_PASSED_OVER:
+                self._changed.wait_for(lambda: len(self._overwritten) < _MOST_PASSED_OVER or self._closed)
             overwritten = self._frames.put(frame)
             if overwritten is not None:
-                self._overwritten.append(overwritten)
+                self._overwritten.append(PassedOver.of(overwritten))
             self._changed.notify_all()
 
-    def take(self, timeout_s: float, *, wanted: bool = True) -> tuple[Frame | None, list[Frame], bool]:
+    def take(self, timeout_s: float, *, wanted: bool = True) -> tuple[Frame | None, list[PassedOver], bool]:
         """Wait for a frame, or until somebody calls :meth:`wake`.
 
         Parameters
@@ -63,7 +98,7 @@ class Slot:
             if not self._frames:
                 return None, overwritten, not self._closed
             if not self._lossless:
-                overwritten += self._frames.pass_over()
+                overwritten += map(PassedOver.of, self._frames.pass_over())
             frame = self._frames.take()
             self._changed.notify_all()
             return frame, overwritten, True
@@ -74,10 +109,10 @@ class Slot:
             self._woken = True
             self._changed.notify_all()
 
-    def rest(self) -> list[Frame]:
+    def rest(self) -> list[PassedOver]:
         """Everything that nobody has taken, oldest first."""
         with self._changed:
-            frames = [*self._overwritten, *self._frames.clear()]
+            frames = [*self._overwritten, *map(PassedOver.of, self._frames.clear())]
             self._overwritten = []
             return frames
 

@@ -31,7 +31,7 @@ from usassist.modalities.ultrasound import DescriptorModel
 from usassist.pipeline.deadline import LEAST_S, InferenceDeadline
 from usassist.pipeline.helpers import Helpers
 from usassist.pipeline.lanes import Asked, GivenUp, Lanes, Lost
-from usassist.pipeline.slot import Slot
+from usassist.pipeline.slot import PassedOver, Slot
 from usassist.pipeline.summary import StreamSummary
 from usassist.pipeline.task import describe_engine, make_task
 from usassist.records import Answer, Cause, Frame, PictureState, Result, ResultState, Signal
@@ -348,7 +348,7 @@ class Stream:
 
     def _publish(
         self,
-        frame: Frame,
+        frame: Frame | PassedOver,
         state: ResultState,
         cause: Cause | None,
         reason: str,
@@ -383,7 +383,7 @@ class Stream:
         )
         t_publish_ns = self.publisher.result(result)
         self._last_published_id = frame.frame_id
-        self.summary.count(frame, result, t_publish_ns, self._first_capture_ns)
+        self.summary.count(None if asked is None else asked.frame, result, t_publish_ns, self._first_capture_ns)
         if self._on_result is not None:
             self._on_result(result)
 

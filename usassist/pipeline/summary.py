@@ -118,8 +118,15 @@ class StreamSummary:
         """Frames that the engine answered in time."""
         return self.by_state[ResultState.FINDING] + self.by_state[ResultState.NO_FINDING]
 
-    def count(self, frame: Frame, result: Result, t_publish_ns: int, t_first_capture_ns: int | None) -> None:
-        """Take in one published result."""
+    def count(self, frame: Frame | None, result: Result, t_publish_ns: int, t_first_capture_ns: int | None) -> None:
+        """Take in one published result.
+
+        Parameters
+        ----------
+        frame : that the engine was asked for; None where it was not
+        result : of it
+        t_publish_ns, t_first_capture_ns : when it went out, and when the first frame was captured, monotonic ns
+        """
         self.frames += 1
         self.by_state[result.state] += 1
         self.nodules += len(result.detections)
@@ -127,7 +134,7 @@ class StreamSummary:
             self.by_backend[result.backend] += 1
         if result.cause is not None:
             self.by_cause[result.cause] += 1
-        if result.t_infer_start_ns is not None:
+        if frame is not None:
             self.stages.add(frame, result, t_publish_ns)
         if t_first_capture_ns is not None:
             self.elapsed_s = (t_publish_ns - t_first_capture_ns) / 1e9

@@ -1,8 +1,8 @@
 """Keep a live input open, for ever, without ever waiting for it.
 
-Opening and reading go on in a thread of their own, because a driver or a network may keep a system call for ever. Such
-a thread is abandoned: it is told to close what it holds when it ever comes back, and another takes its place. Of the
-screens that come only the newest are kept.
+Each input is read in a thread of its own, which only waits for the process that is in the device (see ``capture/``).
+When that gives no sign for too long it is killed, and another takes its place. Of the screens that come only the newest
+are kept.
 """
 
 from __future__ import annotations
@@ -12,52 +12,59 @@ import threading
 from collections.abc import Callable
 
 from usassist.clock import Clock
-from usassist.errors import UsAssistError
-from usassist.sources.grab import Grab, Grabber
+from usassist.errors import SourceError, UsAssistError
+from usassist.sources.grab import Grab, Input, Opener
 from usassist.waiting import Waiting
 
 __all__ = ["Feed"]
 
 logger = logging.getLogger(__name__)
 
+_STUCK_STARTING_NS = 30_000_000_000  # a process on a busy machine; no device is asked yet
 _STUCK_OPENING_NS = 4_000_000_000
-_STUCK_READING_NS = 2_000_000_000
+_STUCK_READING_NS = 1_500_000_000  # one that answers says after 1 s that nothing comes
+_SUSPICIOUS_SHARE = 0.75  # of such a time: then another process is started, to be there when it is needed
 _FIRST_PAUSE_NS = 100_000_000  # before it is opened again, doubled with every failure
 _LONGEST_PAUSE_NS = 500_000_000
-_MANY_ABANDONED = 8  # from then on it is tried again this seldom:
-_SELDOM_NS = 10_000_000_000
+_MOST_LEFT = 4  # inputs that do not even end when they are killed; with so many, no other is opened
+_IN_ORDER_S = 1.0  # that an input may take to release the device when all ends
+_KILLED_S = 0.5
 
 
 class _Attempt:
-    """One thread that opens the input and reads from it until that ends."""
+    """One input, and the thread that reads from it until it ends."""
 
-    def __init__(self, opener: Callable[[], Grabber], deliver: Callable[[_Attempt, Grab], bool], now_ns: int) -> None:
-        self.grabber: Grabber | None = None
+    def __init__(self, source: Input, deliver: Callable[[_Attempt, Grab], bool], now_ns: int) -> None:
+        self.input = source
         self.problem = ""
         self.grabs = 0
         self.last_sign_ns = now_ns
         self.abandoned = False
-        self._opener, self._deliver = opener, deliver
+        self._started = source.started
+        self._deliver = deliver
         self.thread = threading.Thread(target=self._run, name="grab", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
-        grabber: Grabber | None = None
         try:
-            grabber = self.grabber = self._opener()
-            if not self.abandoned:
-                for grab in grabber.grabs():
-                    if not self._deliver(self, grab):
-                        return
-                self.problem = "the signal has ended"
+            for grab in self.input.grabs():
+                if not self._deliver(self, grab):
+                    self.input.close()  # and on, until it has ended in order
+            self.problem = "the signal has ended"
         except UsAssistError as error:
             self.problem = str(error)
         except Exception as error:
             logger.exception("grabbing failed")
             self.problem = f"grabbing failed: {error!r}; this is a fault of usassist, report it"
-        finally:
-            if grabber is not None:
-                grabber.close()
+
+    def silence(self, now_ns: int) -> float:
+        """How long nothing was heard of it, as a share of how long that may be."""
+        if not self._started and self.input.started:
+            self._started = True
+            if not self.grabs:
+                self.last_sign_ns = now_ns
+        patience_ns = _STUCK_READING_NS if self.grabs else _STUCK_OPENING_NS if self._started else _STUCK_STARTING_NS
+        return (now_ns - self.last_sign_ns) / patience_ns
 
 
 class Feed:
@@ -65,7 +72,7 @@ class Feed:
 
     Parameters
     ----------
-    opener : opens the input; may take long, may raise
+    opener : opens the input
     clock : for pauses and for what is stuck
 
     Attributes
@@ -74,13 +81,13 @@ class Feed:
     reconnects : how often it was opened again
     """
 
-    def __init__(self, opener: Callable[[], Grabber], clock: Clock) -> None:
+    def __init__(self, opener: Opener, clock: Clock) -> None:
         self._opener, self._clock = opener, clock
         self._changed = threading.Condition()
         self._grabs: Waiting[Grab] = Waiting(clock)
         self._skipped = 0
         self._attempt: _Attempt | None = None
-        self._abandoned: list[_Attempt] = []
+        self._left: list[_Attempt] = []
         self._failures = 0
         self._next_try_ns = 0
         self._tries = 0
@@ -93,10 +100,10 @@ class Feed:
         return max(0, self._tries - 1)
 
     @property
-    def grabber(self) -> Grabber | None:
-        """The input, while it is open."""
+    def input(self) -> Input | None:
+        """The input, while there is one."""
         attempt = self._attempt
-        return None if attempt is None else attempt.grabber
+        return None if attempt is None else attempt.input
 
     def take(self, timeout_s: float) -> tuple[Grab | None, int]:
         """Wait for a screen.
@@ -112,27 +119,48 @@ class Feed:
             return self._grabs.take() if self._grabs else None, skipped
 
     def look_after(self) -> None:
-        """Open it again where it has ended, and give up a thread that is stuck. Never waits."""
+        """Open it again where it has ended, and kill one that is stuck. Never waits for the device."""
         now_ns = self._clock.now_ns()
         attempt = self._attempt
-        if attempt is not None and not attempt.thread.is_alive():
-            self._ended(attempt, attempt.problem or "the signal has ended", now_ns)
-        elif attempt is not None and now_ns - attempt.last_sign_ns > self._patience_ns(attempt):
-            self._abandon(attempt)
-            self._ended(attempt, "the input does not answer; it is opened again", now_ns)
+        if attempt is not None:
+            if not attempt.thread.is_alive():
+                self._ended(attempt.problem or "the signal has ended", now_ns)
+            elif (silence := attempt.silence(now_ns)) > 1:
+                self._abandon(attempt)
+                self._ended("the input does not answer; it is opened again", now_ns)
+            elif silence > _SUSPICIOUS_SHARE:
+                self._opener.prepare()
         if self._attempt is None and now_ns >= self._next_try_ns and not self._closed:
-            self._tries += 1
-            self._attempt = _Attempt(self._opener, self._deliver, now_ns)
+            self._left = [old for old in self._left if old.thread.is_alive()]
+            if len(self._left) < _MOST_LEFT:
+                self._open(now_ns)
+            else:
+                self._tell(
+                    f"{len(self._left)} processes hang in the input and cannot be killed; unplug the device or restart "
+                    "this machine"
+                )
 
     def close(self) -> None:
-        """Give the input back. A thread that is stuck in it is left behind."""
+        """Give the input back. One that does not release it in order is killed."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
-            self._abandon(attempt)
-            attempt.thread.join(0.5)
+            attempt.abandoned = True
+            attempt.input.close()
+            attempt.thread.join(_IN_ORDER_S)
+            if attempt.thread.is_alive():
+                attempt.input.kill()
+                attempt.thread.join(_KILLED_S)
+        self._opener.close()
+
+    def _open(self, now_ns: int) -> None:
+        self._tries += 1
+        try:
+            self._attempt = _Attempt(self._opener.open(), self._deliver, now_ns)
+        except SourceError as error:
+            self._ended(str(error), now_ns)
 
     def _deliver(self, attempt: _Attempt, grab: Grab) -> bool:
         with self._changed:
@@ -140,28 +168,24 @@ class Feed:
                 return False
             attempt.grabs += 1
             attempt.last_sign_ns = self._clock.now_ns()
-            if self._grabs.put(grab) is not None:
+            if self._grabs.put(grab, grab.t_decoded_ns) is not None:  # it may have waited on its way here
                 self._skipped += 1
             self.problem, self._failures = "", 0
             self._changed.notify_all()
             return True
 
-    def _patience_ns(self, attempt: _Attempt) -> int:
-        return _STUCK_OPENING_NS if attempt.grabs == 0 else _STUCK_READING_NS
-
-    def _ended(self, attempt: _Attempt, problem: str, now_ns: int) -> None:
+    def _tell(self, problem: str) -> None:
         if problem != self.problem:
             logger.warning("%s", problem)
         self.problem = problem
+
+    def _ended(self, problem: str, now_ns: int) -> None:
+        self._tell(problem)
         self._attempt = None
-        self._abandoned = [old for old in self._abandoned if old.thread.is_alive()]
-        pause_ns = min(_FIRST_PAUSE_NS << min(self._failures, 10), _LONGEST_PAUSE_NS)
+        self._next_try_ns = now_ns + min(_FIRST_PAUSE_NS << min(self._failures, 10), _LONGEST_PAUSE_NS)
         self._failures += 1
-        self._next_try_ns = now_ns + (_SELDOM_NS if len(self._abandoned) >= _MANY_ABANDONED else pause_ns)
 
     def _abandon(self, attempt: _Attempt) -> None:
         attempt.abandoned = True
-        grabber = attempt.grabber
-        if grabber is not None:  # closing may hang as well
-            threading.Thread(target=grabber.close, name="close-grabber", daemon=True).start()
-        self._abandoned.append(attempt)
+        attempt.input.kill()
+        self._left.append(attempt)

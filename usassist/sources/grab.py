@@ -9,12 +9,15 @@ from typing import Literal, Protocol
 
 from usassist.sources.screen import Screen
 
-__all__ = ["Grab", "Grabber"]
+__all__ = ["Grab", "Grabber", "Input", "Opener"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Grab:
     """One whole screen.
+
+    It goes from the capture process to this one field by field, so each is a number, a text, a fraction or a tuple of
+    these; see ``capture/messages.py``.
 
     Attributes
     ----------
@@ -42,9 +45,9 @@ class Grab:
 class Grabber(Protocol):
     """A device or stream that is open.
 
-    `grabs` may wait in a system call for as long as that takes, and even for ever: it runs in a thread that can be
-    abandoned. It ends, or raises ``SourceError``, when the signal is gone; then the grabber is closed and another one
-    is opened.
+    `grabs` may wait in a system call for as long as that takes, and even for ever: it runs in a process that can be
+    killed. It ends, or raises ``SourceError``, when the signal is gone; then the grabber is closed and another one is
+    opened.
 
     Attributes
     ----------
@@ -63,4 +66,40 @@ class Grabber(Protocol):
 
     def close(self) -> None:
         """Release the device. May be called twice, and from another thread."""
+        ...
+
+
+class Input(Grabber, Protocol):
+    """A grabber that is being opened: what it is, is known once the first screen has come.
+
+    ``grabs`` opens it first. However it hangs, ``grabs`` ends soon after ``kill``.
+    """
+
+    @property
+    def started(self) -> bool:
+        """False while what opens it is still being started."""
+        ...
+
+    def close(self) -> None:
+        """Ask it to release the device and end. May be called twice, and from another thread; never waits."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once. May be called from another thread; never waits."""
+        ...
+
+
+class Opener(Protocol):
+    """Opens one live input, as often as it is needed."""
+
+    def prepare(self) -> None:
+        """Get ready: another input may be needed soon."""
+        ...
+
+    def open(self) -> Input:
+        """Begin to open. Does not wait; raises ``SourceError`` where it cannot even begin."""
+        ...
+
+    def close(self) -> None:
+        """Release what was got ready."""
         ...

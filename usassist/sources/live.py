@@ -10,16 +10,17 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from usassist.closing import Closing
 from usassist.errors import CalibrationError, ScanAreaError, UsageError
 from usassist.records import Frame, PictureState, Signal, SourceInfo
 from usassist.sources.base import SourceOptions
+from usassist.sources.capture.opener import ProcessOpener
 from usassist.sources.cropping import Roi, is_automatic, settle_roi
 from usassist.sources.feed import Feed
-from usassist.sources.grab import Grab, Grabber
-from usassist.sources.inputs.address import GrabOptions, open_grabber
+from usassist.sources.grab import Grab, Opener
+from usassist.sources.inputs.address import GrabOptions
 from usassist.sources.scan_check import ScanCheck
 from usassist.sources.text_watch import TextWatch
 from usassist.sources.watch import PictureWatch, Verdict, WatchProfile
@@ -50,7 +51,7 @@ def open_live(address: str, options: SourceOptions) -> LiveSource:
     grab_options = GrabOptions(
         open_timeout_s=_OPEN_TIMEOUT_S, read_timeout_s=_READ_TIMEOUT_S, deinterlace=options.deinterlace
     )
-    return LiveSource(lambda: open_grabber(address, grab_options), options, kind=address.partition(":")[0])
+    return LiveSource(ProcessOpener(address, grab_options), options, kind=address.partition(":")[0])
 
 
 class LiveSource(Closing):
@@ -71,7 +72,7 @@ class LiveSource(Closing):
 
     def __init__(
         self,
-        opener: Callable[[], Grabber],
+        opener: Opener,
         options: SourceOptions,
         *,
         kind: str = "live",
@@ -84,6 +85,7 @@ class LiveSource(Closing):
         self._clock = options.clock
         self._kind = kind
         self._profile = profile or WatchProfile()
+        opener.prepare()  # while whoever opens this is busy with other things
         self._feed = Feed(opener, options.clock)
         self._closed = threading.Event()
         self._watch = PictureWatch(self._profile)
@@ -260,7 +262,7 @@ class LiveSource(Closing):
         )
 
     def _describe(self, grab: Grab, roi: Roi) -> None:
-        grabber = self._feed.grabber
+        grabber = self._feed.input
         description = f"{self._kind} input" if grabber is None else grabber.description
         self._info = SourceInfo(
             description="; ".join((description, *(() if grabber is None else grabber.warnings))),

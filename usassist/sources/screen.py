@@ -7,6 +7,8 @@ is the same to the last bit as converting everything and finding that red, green
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 import cv2  # before av: in the other order cv2.imshow hangs in this process
@@ -18,7 +20,7 @@ import av
 from usassist.sources.cropping import Roi, cut, cut_plain
 from usassist.sources.pixels import UInt8Array, is_grey, to_image
 
-__all__ = ["Screen", "Window"]
+__all__ = ["Layout", "Screen", "Window"]
 
 Window = tuple[slice, slice]
 
@@ -32,6 +34,43 @@ _SHRUNK = {  # planar formats of 8 bits → by which power of two colour has few
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How the pixels of a screen lie in memory.
+
+    Attributes
+    ----------
+    format : FFmpeg's name: ``gray``, ``rgb24``, or a planar format of 8 bits
+    hw_px : height and width, px
+    color_range, colorspace : FFmpeg's numbers; 0 and 2 where nothing is known
+    """
+
+    format: str
+    hw_px: tuple[int, int]
+    color_range: int = 0
+    colorspace: int = 2
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of the planes, in order: (rows, columns), of ``rgb24`` one of (rows, columns, 3).
+
+        Raises
+        ------
+        ValueError
+            If the format is not one of those that a screen can have.
+        """
+        height, width = self.hw_px
+        if self.format == "gray":
+            return (self.hw_px,)
+        if self.format == "rgb24":
+            return ((height, width, 3),)
+        if self.format not in _SHRUNK:
+            raise ValueError(f"a screen has no format {self.format}")
+        down, across = _SHRUNK[self.format]
+        small = (-(-height >> down), -(-width >> across))
+        return self.hw_px, small, small
+
+
 class Screen:
     """A screen from an array of pixels.
 
@@ -40,14 +79,14 @@ class Screen:
     image : uint8 (H, W) grey or (H, W, 3) RGB
     """
 
-    __slots__ = ("_frame", "_image", "_levels", "_luma", "_shrunk")
+    __slots__ = ("_colour", "_image", "_levels", "_luma", "layout")
 
     def __init__(self, image: UInt8Array) -> None:
+        self.layout = Layout(format="gray" if image.ndim == 2 else "rgb24", hw_px=(image.shape[0], image.shape[1]))
         self._image: UInt8Array | None = image
-        self._frame: av.VideoFrame | None = None
         self._luma = image
+        self._colour: tuple[UInt8Array, ...] = ()
         self._levels: UInt8Array | None = None
-        self._shrunk = (0, 0)
 
     @classmethod
     def of(cls, frame: av.VideoFrame, *, borrowed: bool = False) -> Screen:
@@ -70,12 +109,34 @@ class Screen:
         if shrunk is None:
             image = to_image(frame)
             return cls(np.array(image) if borrowed and (is_grey(frame) or frame.format.name == "rgb24") else image)
-        if borrowed:
-            frame = _copy(frame)
-        screen = cls(_plane(frame, 0))
-        screen._image, screen._frame, screen._shrunk = None, frame, shrunk
-        screen._levels = _levels(frame.format.name, int(frame.color_range))
+        layout = Layout(
+            format=frame.format.name,
+            hw_px=(frame.height, frame.width),
+            color_range=int(frame.color_range),
+            colorspace=int(frame.colorspace),
+        )
+        planes = [_plane(frame, number) for number in range(3)]
+        return cls.of_planes(layout, [plane.copy() for plane in planes] if borrowed else planes)
+
+    @classmethod
+    def of_planes(cls, layout: Layout, planes: Sequence[UInt8Array]) -> Screen:
+        """A screen whose pixels lie in arrays already.
+
+        Parameters
+        ----------
+        layout : of the pixels
+        planes : uint8, of the shapes that the layout says; they are not copied
+        """
+        screen = cls(planes[0])
+        if len(planes) > 1:
+            screen._image, screen._colour, screen.layout = None, tuple(planes[1:]), layout
+            screen._levels = _levels(layout.format, layout.color_range)
         return screen
+
+    @property
+    def planes(self) -> tuple[UInt8Array, ...]:
+        """Its pixels, of the shapes that ``layout`` says; views."""
+        return self._luma, *self._colour
 
     @property
     def hw_px(self) -> tuple[int, int]:
@@ -85,14 +146,13 @@ class Screen:
     @property
     def is_grey(self) -> bool:
         """True when it cannot show any colour."""
-        return self._frame is None and self._luma.ndim == 2
+        return not self._colour and self._luma.ndim == 2
 
     @property
     def image(self) -> UInt8Array:
         """All pixels: uint8 (H, W) grey or (H, W, 3) RGB; a view, not to be written into."""
         if self._image is None:
-            assert self._frame is not None
-            self._image = to_image(self._frame)
+            self._image = to_image(_frame_of(self.layout, self.planes))
         return self._image
 
     @property
@@ -123,24 +183,22 @@ class Screen:
 
         Of a frame in planes, each pixel takes the colour that is stored for the place it lies in.
         """
-        if self._frame is None:
+        if not self._colour:
             return None if self._luma.ndim == 2 else np.ascontiguousarray(self._luma[window])
         rows, columns = (range(size)[part] for size, part in zip(self.hw_px, window, strict=True))
         if not rows or not columns or not self._shows_colour(columns[0], rows[0], columns[-1] + 1, rows[-1] + 1):
             return None
-        down, across = self._shrunk
+        down, across = _SHRUNK[self.layout.format]
         places = np.ix_(np.array(rows) >> down, np.array(columns) >> across)
-        blue, red = (_plane(self._frame, number)[places] for number in (1, 2))
-        planes = np.stack([np.ascontiguousarray(self._luma[window]), blue, red])
-        full = "yuvj444p" if self._frame.format.name.startswith("yuvj") else "yuv444p"
-        small = av.VideoFrame.from_ndarray(planes, full, channel_last=False)
-        small.color_range, small.colorspace = self._frame.color_range, self._frame.colorspace
-        return to_image(small)
+        luma = np.ascontiguousarray(self._luma[window])
+        full = "yuvj444p" if self.layout.format.startswith("yuvj") else "yuv444p"
+        layout = replace(self.layout, format=full, hw_px=luma.shape[:2])
+        return to_image(_frame_of(layout, (luma, *(plane[places] for plane in self._colour))))
 
     def cut(self, roi_xyxy_px: Roi) -> UInt8Array:
         """The part inside the rectangle as it is to be published: one grey plane where it shows no colour, else RGB."""
         x1, y1, x2, y2 = roi_xyxy_px
-        if self._frame is None:
+        if not self._colour:
             return cut_plain(self._luma, roi_xyxy_px)
         if self._shows_colour(*roi_xyxy_px):
             return cut_plain(self.image, roi_xyxy_px)
@@ -148,10 +206,9 @@ class Screen:
 
     def _shows_colour(self, x1: int, y1: int, x2: int, y2: int) -> bool:
         """True when one of the planes of colour is not neutral everywhere in a rectangle."""
-        assert self._frame is not None
-        down, across = self._shrunk
+        down, across = _SHRUNK[self.layout.format]
         over = np.s_[y1 >> down : ((y2 - 1) >> down) + 1, x1 >> across : ((x2 - 1) >> across) + 1]
-        parts = (_plane(self._frame, number)[over] for number in (1, 2))
+        parts = (plane[over] for plane in self._colour)
         return any(not int(part.min()) == _NEUTRAL == int(part.max()) for part in parts)
 
 
@@ -166,12 +223,14 @@ def _plane(frame: av.VideoFrame, number: int) -> UInt8Array:
     return rows[: plane.height, : plane.width]
 
 
-def _copy(frame: av.VideoFrame) -> av.VideoFrame:
-    copy = av.VideoFrame(frame.width, frame.height, frame.format.name)
-    copy.color_range, copy.colorspace = frame.color_range, frame.colorspace
-    for number in range(len(frame.planes)):
-        _plane(copy, number)[...] = _plane(frame, number)
-    return copy
+def _frame_of(layout: Layout, planes: Sequence[UInt8Array]) -> av.VideoFrame:
+    """A frame for FFmpeg's scaler, with a copy of the pixels."""
+    height, width = layout.hw_px
+    frame = av.VideoFrame(width, height, layout.format)
+    frame.color_range, frame.colorspace = layout.color_range, layout.colorspace
+    for number, plane in enumerate(planes):
+        _plane(frame, number)[...] = plane
+    return frame
 
 
 @cache

@@ -6,10 +6,11 @@ import numpy as np
 
 from usassist.app.bench.isolation import ratio_interval
 from usassist.app.bench.meter import Results
-from usassist.app.bench.proc import Sample, read_sample, usage_between
+from usassist.app.bench.proc import Sample, capture_of, read_sample, usage_between
 from usassist.app.bench.soak import Soaked
 from usassist.app.bench.soak_figures import as_dict, growth_of, judge
 from usassist.records import ResultState
+from usassist.sources.capture.process import CaptureProcess
 
 MIB = 2**20
 
@@ -159,6 +160,16 @@ def test_this_process_can_be_read_and_one_that_is_gone_cannot() -> None:
     assert sample.rss_bytes > MIB
     assert sample.fds > 0
     assert read_sample(2**22 + 1) is None
+
+
+def test_the_capture_process_of_a_stream_is_found() -> None:
+    assert capture_of(os.getpid()) is None
+    process = CaptureProcess()
+    process.receive()  # it has started
+    found = capture_of(os.getpid())
+    process.end()
+    assert found == process.pid
+    assert capture_of(os.getpid()) is None
 
 
 def test_the_ratio_of_percentiles_comes_with_an_interval_that_holds_it() -> None:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import threading
+import weakref
+
+import pytest
 
 from tests.samples import make_frame
 from usassist.clock import FakeClock
-from usassist.pipeline.slot import Slot
+from usassist.pipeline import slot as slot_module
+from usassist.pipeline.slot import PassedOver, Slot
+from usassist.records import Frame
+
+
+def left(frames: list[Frame]) -> list[PassedOver]:
+    return [PassedOver.of(frame) for frame in frames]
 
 
 def test_the_newest_is_taken_and_what_waited_too_long_is_handed_over_with_it() -> None:
@@ -16,7 +25,7 @@ def test_the_newest_is_taken_and_what_waited_too_long_is_handed_over_with_it() -
     for frame in frames:
         slot.put(frame)
     clock.advance_ms(100)
-    assert slot.take(0) == (frames[2], frames[:2], True)
+    assert slot.take(0) == (frames[2], left(frames[:2]), True)
     assert slot.take(0) == (None, [], True)
 
 
@@ -78,7 +87,7 @@ def test_no_more_than_three_wait_however_fresh_they_are() -> None:
     frames = [make_frame(number) for number in range(5)]
     for frame in frames:
         slot.put(frame)
-    assert slot.take(0) == (frames[2], frames[:2], True)
+    assert slot.take(0) == (frames[2], left(frames[:2]), True)
 
 
 def test_a_lone_frame_is_taken_however_long_it_waited() -> None:
@@ -119,5 +128,40 @@ def test_a_closed_slot_gives_what_it_has_and_then_says_that_it_is_closed() -> No
     assert slot.take(0) == (frames[0], [], True)
     assert slot.take(0) == (None, [], False)
     slot.put(frames[1])
-    assert slot.rest() == [frames[1]]
+    assert slot.rest() == left([frames[1]])
     assert slot.rest() == []
+
+
+def test_while_nobody_takes_anything_only_the_newest_pixels_are_kept() -> None:
+    slot = Slot(FakeClock(), lossless=False)
+    pixels = []
+    for number in range(50):
+        frame = make_frame(number, calibration_id="g", spacing_rc_mm=(0.1, 0.1), spacing_rel_sd=0.01)
+        pixels.append(weakref.ref(frame.image))
+        slot.put(frame)
+    del frame
+    assert sum(item() is not None for item in pixels) == 3
+    _, passed_over, _ = slot.take(0)
+    assert [item.frame_id for item in passed_over] == list(range(47))
+    assert {(item.calibration_id, item.image_hw_px, item.source_id) for item in passed_over} == {("g", (48, 64), "us0")}
+
+
+def test_a_loop_that_never_comes_back_makes_capture_wait_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slot_module, "_MOST_PASSED_OVER", 10)
+    slot, put = Slot(FakeClock(), lossless=False), []
+
+    def capture() -> None:
+        for number in range(20):
+            slot.put(make_frame(number))
+            put.append(number)
+
+    thread = threading.Thread(target=capture)
+    thread.start()
+    thread.join(0.2)
+    assert put == list(range(13))
+    frame, passed_over, _ = slot.take(5)
+    assert frame is not None
+    seen = [*(item.frame_id for item in passed_over), frame.frame_id]
+    thread.join(20)
+    seen += [item.frame_id for item in slot.rest()]
+    assert seen == list(range(20))  # each of them once

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from tests.in_thread import InThread
 from usassist.clock import FakeClock
 from usassist.errors import SourceError
 from usassist.sources.feed import Feed
-from usassist.sources.grab import Grab, Grabber
+from usassist.sources.grab import Grab, Grabber, Input
 from usassist.sources.screen import Screen
 
 
 def _grab(number: int) -> Grab:
     image = np.full((4, 6), number % 256, np.uint8)
-    return Grab(number=number, screen=Screen(image), t_capture_ns=number, t_decoded_ns=number, stamp="arrival")
+    return Grab(number=number, screen=Screen(image), t_capture_ns=number, t_decoded_ns=10**9, stamp="arrival")
 
 
 class FakeGrabber:
@@ -70,7 +71,7 @@ def _feed(clock: FakeClock, *grabbers: FakeGrabber | SourceError) -> tuple[Feed,
         opened.append(following)
         return following
 
-    return Feed(opener, clock), opened
+    return Feed(InThread(opener), clock), opened
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_a_thread_that_hangs_while_reading_is_abandoned_and_its_late_screens_are
     feed.look_after()
     assert feed.take(20)[0] is not None
     assert stuck.hanging.wait(20)
-    clock.advance_ms(1_999)
+    clock.advance_ms(1_499)
     feed.look_after()
     assert feed.problem == ""
     clock.advance_ms(2)
@@ -154,40 +155,103 @@ def test_a_thread_that_hangs_while_reading_is_abandoned_and_its_late_screens_are
     feed.close()
 
 
-def test_an_opening_that_hangs_does_not_hold_up_who_asks(clock: FakeClock) -> None:
+def test_an_opening_that_hangs_is_killed_and_does_not_hold_up_who_asks(clock: FakeClock) -> None:
     let_go = threading.Event()
 
-    def opener() -> Grabber:
+    def hang() -> Grabber:
         let_go.wait(30)
         raise SourceError("too late")
 
+    opener = InThread(hang)
     feed = Feed(opener, clock)
-    for _ in range(3):
+    for number in range(3):
         feed.look_after()
-        clock.advance_ms(4_001)
+        clock.advance_ms(2_999)
         feed.look_after()
+        assert (opener.prepared, opener.killed) == (number, number)
+        clock.advance_ms(2)
+        feed.look_after()  # three quarters of its time are over: another is got ready
+        assert (opener.prepared, opener.killed) == (number + 1, number)
+        clock.advance_ms(1_000)
+        feed.look_after()
+        assert (opener.prepared, opener.killed) == (number + 1, number + 1)
         clock.advance_ms(501)
     assert "does not answer" in feed.problem
     let_go.set()
     feed.close()
 
 
-def test_many_abandoned_threads_make_it_patient(clock: FakeClock) -> None:
+def test_what_does_not_even_end_when_it_is_killed_is_not_added_to_without_bound(clock: FakeClock) -> None:
     let_go, tries = threading.Event(), []
 
-    def opener() -> Grabber:
-        tries.append(1)
+    def hang() -> Grabber:
+        tries.append(threading.current_thread())
         let_go.wait(30)
         raise SourceError("too late")
 
-    feed = Feed(opener, clock)
+    feed = Feed(InThread(hang), clock)
     for _ in range(40):
         feed.look_after()
         clock.advance_ms(4_001)
         feed.look_after()
         clock.advance_ms(501)
-    assert len(tries) < 25
+    assert len(tries) == 4
+    assert "4 processes hang in the input and cannot be killed" in feed.problem
     let_go.set()
+    for thread in tries:
+        thread.join(20)
+    feed.look_after()
+    _until(lambda: len(tries) == 5)  # the driver has let go of them: it is tried again
+    feed.close()
+
+
+def test_a_process_may_take_longer_to_start_than_a_device_to_open(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.in_thread._Input.started", False)
+    let_go = threading.Event()
+
+    def slow() -> Grabber:
+        let_go.wait(30)
+        raise SourceError("too late")
+
+    opener = InThread(slow)
+    feed = Feed(opener, clock)
+    feed.look_after()
+    clock.advance_ms(29_000)
+    feed.look_after()
+    monkeypatch.setattr("tests.in_thread._Input.started", True)
+    feed.look_after()
+    clock.advance_ms(3_999)
+    feed.look_after()
+    assert opener.killed == 0
+    clock.advance_ms(2)
+    feed.look_after()
+    assert opener.killed == 1
+    let_go.set()
+    feed.close()
+
+
+def test_where_not_even_a_process_can_be_started_it_is_tried_again(clock: FakeClock) -> None:
+    grabber = FakeGrabber(lambda: iter([_grab(1), None]))
+    opener = InThread(lambda: grabber)
+    begin, refused = opener.open, iter([True, True, False])
+
+    def open_input() -> Input:
+        if next(refused):
+            raise SourceError("no process can be started; end other programs")
+        return begin()
+
+    opener.open = open_input  # type: ignore[method-assign,assignment]
+    feed = Feed(opener, clock)
+    for _ in range(2):
+        feed.look_after()
+        assert "no process can be started" in feed.problem
+        clock.advance_ms(501)
+    feed.look_after()
+    assert feed.take(20)[0] is not None
+    assert feed.problem == ""
+    grabber.let_go.set()
     feed.close()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.in_thread import InThread
 from usassist.calibrate import Geometry
 from usassist.clock import MonotonicClock
 from usassist.errors import UsageError
@@ -102,7 +103,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
         FakeWatch.script = list(states)
         grabber = ScriptedGrabber(screens)
         source = LiveSource(
-            lambda: grabber, SourceOptions(session_id="s", clock=MonotonicClock(), **options), kind="test"
+            InThread(lambda: grabber), SourceOptions(session_id="s", clock=MonotonicClock(), **options), kind="test"
         )
         said: list[PictureState] = []
         look = source._look_at
@@ -287,7 +288,7 @@ def test_before_anything_comes_it_says_that_it_waits() -> None:
         blocked.wait(20)
         raise AssertionError("not reached in this test")
 
-    source = LiveSource(opener, SourceOptions(session_id="s"))
+    source = LiveSource(InThread(opener), SourceOptions(session_id="s"))
     assert source.signal.state is LOST
     assert source.info.image_hw_px == (0, 0)
     threading.Timer(0.3, source.close).start()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from usassist.closing import Closing
 
-__all__ = ["Sample", "Sampler", "Usage", "busy_s", "read_sample", "usage_between"]
+__all__ = ["Sample", "Sampler", "Usage", "busy_s", "capture_of", "read_sample", "usage_between"]
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -68,6 +68,19 @@ def read_sample(pid: int) -> Sample | None:
         fds=fds,
         threads=int(fields[17]),
     )
+
+
+def capture_of(pid: int) -> int | None:
+    """Process id of the capture process of a stream, of the older one where another is being got ready."""
+    found = []
+    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            for child in tasks.read_text(encoding="ascii").split():
+                words = Path(f"/proc/{child}/cmdline").read_bytes()
+                found += [int(child)] if b"usassist.sources.capture" in words else []
+        except OSError:
+            continue
+    return min(found, default=None)
 
 
 def busy_s() -> float:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from usassist.app.bench.meter import Meter
-from usassist.app.bench.proc import read_sample
+from usassist.app.bench.proc import capture_of, read_sample
 from usassist.app.bench.setup import Setup
 from usassist.app.posts import Ticks
 from usassist.app.processes import Child
@@ -79,13 +79,15 @@ class Rig:
         self._stack.close()
 
     def processes(self) -> dict[str, int]:
-        """Name → process id of those that work, without viewers and stalled readers."""
-        return {name: child.pid for name, child in list(self.children.items()) if " " not in name}
+        """Name → process id of those that work, without viewers and stalled readers; the stream has a ``capture``."""
+        found = {name: child.pid for name, child in list(self.children.items()) if " " not in name}
+        capture = capture_of(found["stream"]) if "stream" in found else None
+        return found if capture is None else found | {"capture": capture}
 
     def cpu_s(self) -> float:
         """Processor time of this process and all of these so far, s."""
-        samples = [read_sample(pid) for pid in (os.getpid(), *(child.pid for child in list(self.children.values())))]
-        return sum(sample.cpu_s for sample in samples if sample is not None)
+        pids = {os.getpid(), *(child.pid for child in list(self.children.values())), *self.processes().values()}
+        return sum(sample.cpu_s for sample in map(read_sample, pids) if sample is not None)
 
     def wait_for_frames(self) -> None:
         """Wait until results come.

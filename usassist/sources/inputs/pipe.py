@@ -115,7 +115,10 @@ def _open(
 
 
 class _Child:
-    """The program, in a process group of its own, so that what it starts ends with it."""
+    """The program, in a process group of its own, so that what it starts ends with it.
+
+    It stays in the session of this process: who kills this finds it by that.
+    """
 
     def __init__(self, words: list[str], scheme: str) -> None:
         self._scheme = scheme
@@ -127,7 +130,7 @@ class _Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                start_new_session=True,
+                process_group=0,
             )
         except FileNotFoundError:
             raise SourceError(

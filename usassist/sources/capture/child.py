@@ -1,0 +1,177 @@
+"""Run as a process: opens one live input after the other and hands on its screens; see ``process.py``.
+
+The main thread is in the device. A second one listens for commands, so that a close reaches an input that waits, and so
+that this process ends with the one that started it.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import os
+import queue
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+
+from usassist.errors import SourceError, UsAssistError
+from usassist.sources.capture.messages import (
+    MOST_BYTES,
+    Close,
+    Ended,
+    Memory,
+    Open,
+    Opened,
+    Place,
+    Ready,
+    Report,
+    Shown,
+    decode_command,
+    encode,
+)
+from usassist.sources.capture.ring import RingWriter, size_of
+from usassist.sources.grab import Grab, Grabber
+from usassist.sources.inputs.address import GrabOptions, open_grabber
+from usassist.sources.screen import Screen
+from usassist.usage import die_with_parent, keep_memory
+
+__all__ = ["main"]
+
+logger = logging.getLogger(__name__)
+
+_WARM = ("usassist.sources.inputs.stream", "usassist.sources.inputs.opening")  # what takes time to import
+
+
+class _NoRoom(Exception):
+    """Every slot of the ring holds a screen that is still looked at."""
+
+
+class _Server:
+    """Serves one parent over a socket."""
+
+    def __init__(self, connection: socket.socket, opener: Callable[[str, GrabOptions], Grabber]) -> None:
+        self._socket, self._opener = connection, opener
+        self._commands: queue.SimpleQueue[Open] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._grabber: Grabber | None = None
+        self._ring: RingWriter | None = None
+
+    def run(self) -> None:
+        """Serve until the parent is gone; this does not return."""
+        threading.Thread(target=self._listen, name="commands", daemon=True).start()
+        self._tell(Ready())
+        while True:
+            self._serve(self._commands.get())
+
+    def _listen(self) -> None:
+        with suppress(OSError, msgspec.DecodeError):
+            while data := self._socket.recv(MOST_BYTES):
+                match decode_command(data):
+                    case Open() as command:
+                        self._closing.clear()  # nothing is open: the last end was told before
+                        self._commands.put(command)
+                    case Close():
+                        self._closing.set()
+                        grabber = self._grabber
+                        if grabber is not None:
+                            grabber.close()
+        _leave()
+
+    def _serve(self, command: Open) -> None:
+        ended = Ended.of(SourceError("the signal has ended"))
+        grabber: Grabber | None = None
+        try:
+            grabber = self._grabber = self._opener(command.address, command.options)
+            told = self._describe(grabber)
+            if not self._closing.is_set():
+                for grab in grabber.grabs():
+                    told = self._describe(grabber, told)  # what is wrong with a stream may show later
+                    self._show(grab)
+                    if self._closing.is_set():
+                        break
+        except UsAssistError as error:
+            ended = Ended.of(error)
+        except Exception as error:
+            logger.exception("grabbing failed")
+            ended = Ended.of(UsAssistError(f"grabbing failed: {error!r}; this is a fault of usassist, report it"))
+        finally:
+            self._grabber = None
+            if grabber is not None:
+                grabber.close()
+        self._tell(ended)
+
+    def _describe(self, grabber: Grabber, told: Opened | None = None) -> Opened:
+        """Tell what the input is, unless that is what was told before."""
+        report = Opened(description=grabber.description, warnings=grabber.warnings, rate_hz=grabber.rate_hz)
+        if report != told:
+            self._tell(report)
+        return report
+
+    def _show(self, grab: Grab) -> None:
+        with suppress(_NoRoom):  # it is counted by its number, like any that was passed over
+            self._send(encode(Shown(grab), self._place))
+
+    def _place(self, screen: Screen) -> Place:
+        ring, size = self._ring, size_of(screen.layout)
+        if ring is None or size > ring.slot_bytes:
+            ring = self._grow(size)
+        slot = ring.write(screen.layout, screen.planes)
+        if slot is None:
+            raise _NoRoom
+        return Place(slot=slot, layout=screen.layout)
+
+    def _grow(self, size: int) -> RingWriter:
+        before, self._ring = self._ring, None
+        if before is not None:
+            before.close()
+        try:
+            ring = self._ring = RingWriter.create(size)
+        except OSError as error:
+            raise SourceError(
+                f"there is no memory for screens of {size} bytes ({error.strerror}); end other programs"
+            ) from None
+        self._send(encode(Memory(slots=ring.slots, slot_bytes=ring.slot_bytes)), ring.fd)
+        return ring
+
+    def _tell(self, report: Report) -> None:
+        self._send(encode(report))
+
+    def _send(self, data: bytes, *fds: int) -> None:
+        try:
+            socket.send_fds(self._socket, [data], fds)
+        except OSError:
+            _leave()  # nobody is at the other end
+
+
+def _leave() -> None:
+    os._exit(0)
+
+
+def main(opener: Callable[[str, GrabOptions], Grabber] = open_grabber) -> None:
+    """Serve the process that started this one, over the socket whose descriptor it names.
+
+    Parameters
+    ----------
+    opener : opens an address; a test gives another one
+    """
+    fd, parent = (int(word) for word in sys.argv[1:3])
+    die_with_parent()
+    if os.getppid() != parent:
+        return
+    logging.basicConfig(level=logging.WARNING, format="usassist: %(name)s: %(message)s", stream=sys.stderr)
+    os.umask(0o077)
+    keep_memory()
+    os.set_inheritable(fd, False)
+    for module in _WARM:
+        importlib.import_module(module)
+    gc.freeze()
+    _Server(socket.socket(fileno=fd), opener).run()
+
+
+if __name__ == "__main__":
+    main()
