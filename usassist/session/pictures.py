@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import SourceError
-from usassist.sources.checksums import SliceCheck
-from usassist.sources.recorded import FrameLine, Places
+from usassist.sources.recorded import FrameLine, PacketCheck, Places, file_rate_hz
 
 __all__ = ["Picture", "open_video", "read_pictures"]
 
@@ -57,8 +56,9 @@ def read_pictures(
     given = 0
     try:
         with open_video(path) as container:
-            places = Places(lines, container.streams.video[0].average_rate)
-            for pts_s, image in _decode(container, path.name, problems):
+            stream = container.streams.video[0]
+            places, check = Places(lines, file_rate_hz(stream)), PacketCheck(lines, stream)
+            for pts_s, image in _decode(container, check, path.name, problems):
                 index = places.find(pts_s)
                 if index is None:
                     problems.append(f"{path.name} has a picture at {float(pts_s or 0):.3f} s that no line tells of")
@@ -75,12 +75,13 @@ def read_pictures(
         yield line, None
 
 
-def _decode(container: Any, name: str, problems: list[str]) -> Iterator[tuple[Fraction | None, Picture]]:
+def _decode(
+    container: Any, check: PacketCheck, name: str, problems: list[str]
+) -> Iterator[tuple[Fraction | None, Picture]]:
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
-    check = SliceCheck() if stream.codec_context.name == "ffv1" else None
     for number, packet in enumerate(container.demux(stream)):
-        if check is not None and packet.size and not check.passes(bytes(packet)):
+        if packet.size and not check.passes(packet):
             problems.append(f"{name}: the check sum of picture {number} is wrong")
             continue
         try:

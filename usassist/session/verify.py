@@ -13,7 +13,7 @@ import msgspec
 from usassist.bus import EngineBody, LogReader, result_from
 from usassist.errors import BusError, SessionError
 from usassist.session.gaps import Gap
-from usassist.session.messages import frame_line, whole_message
+from usassist.session.messages import frame_line, says_the_same, whole_message
 from usassist.session.opening import Session, open_session
 from usassist.sinks.files import sha256_of
 from usassist.sinks.lines import result_line
@@ -147,7 +147,7 @@ def _messages(
                 elif name == "frame":
                     frames.add(body.frame_id)
                     line = lines.get(body.frame_id)
-                    if same and line is not None and line != frame_line(message, line.file):
+                    if same and line is not None and not says_the_same(line, frame_line(message, line.file)):
                         told.append(f"frames.jsonl says something else of frame {body.frame_id} than its message")
                 elif name == "result":
                     results.add(body.frame_id)

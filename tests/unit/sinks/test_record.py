@@ -113,7 +113,7 @@ def test_a_session_that_ended_in_order_says_what_it_is(stream: Stream, tmp_path:
     _record(stream, tmp_path / "s", [make_frame(i, calibration_id="geo") for i in range(6)])
     session = tomllib.loads((tmp_path / "s" / "session.toml").read_text())
     assert session["complete"] is True
-    assert session["schema"] == [2, 0]
+    assert session["schema"] == [2, 1]
     assert (session["frames"], session["results"], session["state"]) == (6, 6, "ended")
     assert session["engines"][0]["engine_id"] == ENGINE.engine_id
     assert session["calibrations"] == [{"calibration_id": "geo", "kind": "geometry"}]
@@ -259,7 +259,7 @@ def test_a_folder_that_holds_a_session_is_left_alone(stream: Stream, tmp_path: P
     assert before == {file.name: file.read_bytes() for file in (tmp_path / "s").iterdir()}
 
 
-@pytest.mark.parametrize("name", ["overlay.mkv", "bus.log", "summary.json", "frames.mkv"])
+@pytest.mark.parametrize("name", ["overlay.mkv", "bus.log", "summary.json", "frames.mkv", "frames.nut"])
 def test_no_file_of_an_earlier_session_is_overwritten(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
     with pytest.raises(SessionError, match="already holds a session"):

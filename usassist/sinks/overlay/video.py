@@ -15,7 +15,7 @@ from usassist.sinks.ending import POLL_MS, StreamEnd
 from usassist.sinks.overlay.draw import Painter
 from usassist.sinks.overlay.health import OverlayHealth
 from usassist.sinks.pair import EveryPair, Pair
-from usassist.sinks.video import VideoWriter
+from usassist.sinks.video import Coding, VideoWriter
 from usassist.sinks.view import view_of_pair
 
 __all__ = ["OverlayVideo"]
@@ -23,8 +23,14 @@ __all__ = ["OverlayVideo"]
 UInt8Array = npt.NDArray[np.uint8]
 
 _TOPICS = ("frame", "result", "engine", "session")
-_CODEC = "mpeg4"
-_CODEC_OPTIONS = {"flags": "+qscale", "global_quality": str(5 * 118)}  # constant quality 5 of 2 to 31
+_CODING = Coding(
+    codec="mpeg4",
+    container="matroska",
+    grey="yuv420p",
+    colour="yuv420p",
+    options={"flags": "+qscale", "global_quality": str(5 * 118)},  # constant quality 5 of 2 to 31
+    threads=2,
+)
 
 
 class OverlayVideo:
@@ -103,9 +109,7 @@ class OverlayVideo:
             self._canvas = np.zeros((height, width, 3), np.uint8)
             session = self._end.session
             rate_hz = (session.rate_hz if session else None) or 30.0
-            self._writer = VideoWriter(
-                self._path, (height, width), rate_hz, codec=_CODEC, pixel_format="yuv420p", options=_CODEC_OPTIONS
-            )
+            self._writer = VideoWriter(self._path, (height, width), rate_hz, _CODING)
         self._place(picture)
         self._writer.write(self._canvas, pair.frame.frame_id)
         self.frames += 1
