@@ -9,6 +9,7 @@ from usassist.app.processes import Child
 from usassist.app.sockets import private_bus
 from usassist.app.streaming import StreamOptions
 from usassist.config import PanelConfig
+from usassist.frames.burnt_text import find_text_boxes
 from usassist.sinks.panel import run_panel
 
 __all__ = ["run_demo"]
@@ -54,4 +55,4 @@ def run_demo(
         )
         stream.begin(dataclasses.asdict(options))
         stream.wait_for("ready", timeout_s=_READY_S)
-        run_panel(bus, panel, on_ready=on_ready)
+        run_panel(bus, panel, find_text=find_text_boxes, on_ready=on_ready)

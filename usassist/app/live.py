@@ -24,6 +24,7 @@ from usassist.app.sockets import private_bus
 from usassist.app.streaming import StreamOptions, new_session_id
 from usassist.config import PanelConfig, RecordConfig
 from usassist.errors import UsAssistError
+from usassist.session import read_manifest
 from usassist.sinks.keeper import mebibytes
 
 __all__ = ["LiveOptions", "LiveReport", "run_live"]
@@ -46,14 +47,14 @@ class LiveOptions:
     record_into : folder in which every session gets a folder; None = nothing is recorded
     panel : where the page listens; None = no page
     window : also show the overlay in a window
-    reserve_mb : room that recordings leave on their disk, MiB
+    record : how recordings are made
     """
 
     stream: StreamOptions
     record_into: Path | None
     panel: PanelConfig | None
     window: bool = False
-    reserve_mb: int = RecordConfig().reserve_mb
+    record: RecordConfig = field(default_factory=RecordConfig)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,6 +66,7 @@ class LiveReport:
     sessions : ids in order; more than one where the stream had to be replaced
     folders : what was recorded
     recorded_bytes : size of what lies in them
+    messages_lost : that never reached a recorder, frames or others
     recording_stopped : why nothing more was recorded before the end; empty where that did not happen
     restarts : name of a process → how often it was replaced
     summary : of the last session
@@ -74,6 +76,7 @@ class LiveReport:
     sessions: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     recorded_bytes: int = 0
+    messages_lost: int = 0
     recording_stopped: str = ""
     restarts: dict[str, int] = field(default_factory=dict)
     summary: dict[str, Any] | None = None
@@ -109,7 +112,7 @@ class _Session:
             "address": self._bus,
             "folder": self._report.folders[-1],
             "facts": self._facts,
-            "reserve_mb": self._options.reserve_mb,
+            "record": dataclasses.asdict(self._options.record),
         }
 
     @property
@@ -123,6 +126,7 @@ class _Session:
         self._next_size_s = time.monotonic() + _SIZE_EVERY_S
         if at_end:  # a recorder that found no room has made none
             self._report.folders = [folder for folder in self._report.folders if Path(folder).is_dir()]
+            self._report.messages_lost = sum(_lost(Path(folder)) for folder in self._report.folders)
         self._report.recorded_bytes = sum(_size(Path(folder)) for folder in self._report.folders)
         logger.info("recorded so far: %s", mebibytes(self._report.recorded_bytes))
 
@@ -246,6 +250,14 @@ def _end_in_order(posts: dict[str, Post], report: LiveReport) -> None:
             record.wait_for("done", timeout_s=_FINISH_S)
     except UsAssistError as error:
         report.problems.append(str(error))
+
+
+def _lost(folder: Path) -> int:
+    """Messages that never reached the recorder of a session; what it did not live to say is told by ``session info``."""
+    try:
+        return sum(read_manifest(folder).gaps.values())
+    except UsAssistError:
+        return 0
 
 
 def _size(folder: Path) -> int:

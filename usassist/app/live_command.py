@@ -91,7 +91,7 @@ def live(
         record_into=out.resolve() if record and not uncalibrated else None,
         panel=panel_config(settings.panel, host, port) if page else None,
         window=window,
-        reserve_mb=settings.record.reserve_mb,
+        record=settings.record,
     )
     with stop_on_signal() as stop:
         report = run_live(

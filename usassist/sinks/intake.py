@@ -1,7 +1,7 @@
 """Takes in what is published, beside whoever writes it down.
 
-The stream keeps few messages for a recorder, and drops what it does not take. So a thread does nothing but take them in,
-at the priority of the stream, and a writer that is held up for a moment finds them waiting here.
+The stream keeps few messages for a recorder, and drops what it does not take. So a thread does nothing but take them
+in, at the priority of the stream, and a writer that is held up for a moment finds them waiting here.
 """
 
 from __future__ import annotations

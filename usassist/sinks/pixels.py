@@ -1,4 +1,4 @@
-"""Pixels of a recording: into which file each frame goes, and what is covered before it is written."""
+"""Pixels of a recording: into which file each frame goes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.records import Frame, PictureState
+from usassist.sinks.covering import Box, cover
 from usassist.sinks.files import make_private
 from usassist.sinks.video import LOSSLESS, Coding, VideoWriter
 
-__all__ = ["USUAL_RATE_HZ", "Box", "PixelFiles", "cover", "grey_plane"]
+__all__ = ["USUAL_RATE_HZ", "PixelFiles", "grey_plane"]
 
-Box = tuple[int, int, int, int]
-
-_RIM_PX = 6  # around a box of text: the colour it is covered with comes from there
 _LOOK_FRAMES = 32  # between two looks at the size of the file
 USUAL_RATE_HZ = 30.0  # where the stream does not say its own
 
@@ -125,27 +123,6 @@ class PixelFiles:
         video, self._video = self._video, None
         if video is not None:
             video.close()
-
-
-def cover(image: npt.NDArray[np.uint8], boxes_xyxy_px: Sequence[Box]) -> npt.NDArray[np.uint8]:
-    """A picture with whole boxes over text and marks, so that nothing can be read from their shape.
-
-    Parameters
-    ----------
-    image : uint8 (H, W) or (H, W, 3)
-    boxes_xyxy_px : x2 and y2 exclusive; each is filled with the median of the box and a rim around it
-
-    Returns
-    -------
-    uint8 of the same shape: the picture itself where there are no boxes, else a copy
-    """
-    if not boxes_xyxy_px:
-        return image
-    covered = image.copy()
-    for x1, y1, x2, y2 in boxes_xyxy_px:
-        around = image[max(y1 - _RIM_PX, 0) : y2 + _RIM_PX, max(x1 - _RIM_PX, 0) : x2 + _RIM_PX]
-        covered[y1:y2, x1:x2] = np.median(around, axis=(0, 1)).astype(np.uint8)
-    return covered
 
 
 def grey_plane(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:

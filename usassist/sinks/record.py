@@ -12,9 +12,9 @@
 =================== ==========================================================================================
 
 Every line and every picture is handed to the operating system as soon as it is there, and the keeper sees that the
-disk has it soon after, so that what was recorded is readable whatever ends the recorder. Frames and their lines are held
-back for about a second, in which text is looked for that the scanner burnt in (``sinks/text_cover.py``): it is covered
-before anything is written. Folder and files are private to the user.
+disk has it soon after, so that what was recorded is readable whatever ends the recorder. Frames and their lines are
+held back for about a second, in which text is looked for that the scanner burnt in (``sinks/text_cover.py``): it is
+covered before anything is written. Folder and files are private to the user.
 """
 
 from __future__ import annotations
@@ -32,15 +32,16 @@ from usassist.bus import TOPICS, Desk, Message, MessageLogWriter, Subscriber, fr
 from usassist.clock import clock_pair
 from usassist.errors import SessionError, UsAssistError
 from usassist.records import Frame
+from usassist.sinks.covering import Box, FindText
 from usassist.sinks.ending import StreamEnd
 from usassist.sinks.files import explain, prepare_folder, reserve_file, without_path, write_atomic
 from usassist.sinks.intake import Intake
 from usassist.sinks.keeper import Keeper, free_bytes_of, mebibytes
 from usassist.sinks.lines import mark_line, result_line
 from usassist.sinks.notes import Notes
-from usassist.sinks.pixels import USUAL_RATE_HZ, Box, PixelFiles
+from usassist.sinks.pixels import USUAL_RATE_HZ, PixelFiles
 from usassist.sinks.sums import FileSums
-from usassist.sinks.text_cover import FindText, TextCover
+from usassist.sinks.text_cover import TextCover
 from usassist.sinks.video import LOSSLESS, Coding
 
 __all__ = ["Recorder", "result_line"]

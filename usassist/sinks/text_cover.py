@@ -12,7 +12,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,12 +20,9 @@ import numpy.typing as npt
 
 from usassist.errors import SessionError
 from usassist.records import Frame
-from usassist.sinks.pixels import Box
+from usassist.sinks.covering import Box, FindText
 
-__all__ = ["FindText", "TextCover"]
-
-FindText = Callable[[Sequence[npt.NDArray[np.uint8]]], tuple[Box, ...]]
-"""Boxes of text on frames of one size that belong together; see ``frames.burnt_text.find_text_boxes``."""
+__all__ = ["TextCover"]
 
 _GROUP_NS = 500_000_000
 _LOOKS = 5  # of a group

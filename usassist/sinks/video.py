@@ -14,9 +14,9 @@ import av.error
 import numpy as np
 import numpy.typing as npt
 
-from usassist.errors import ConfigError, SessionError
+from usassist.errors import SessionError
 
-__all__ = ["LOSSLESS", "Coding", "VideoWriter", "coding_of"]
+__all__ = ["LOSSLESS", "Coding", "VideoWriter"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -62,20 +62,7 @@ LOSSLESS: dict[str, Coding] = {
         threads=2,
     ),
 }
-"""Values of the setting ``codec``; ``usassist bench codecs`` measures them."""
-
-
-def coding_of(name: str) -> Coding:
-    """The coding of a setting.
-
-    Raises
-    ------
-    ConfigError
-        If there is none of that name.
-    """
-    if name not in LOSSLESS:
-        raise ConfigError(f"codec must be one of {', '.join(LOSSLESS)}, got {name!r}; correct the setting in [record]")
-    return LOSSLESS[name]
+"""By the setting ``codec`` of ``[record]``; ``usassist bench codecs`` measures them beside others."""
 
 
 class VideoWriter:
@@ -103,9 +90,7 @@ class VideoWriter:
         self._step = Fraction(_TIME_BASE_HZ) / Fraction(rate_hz).limit_denominator(1001)
         try:
             # Each packet goes to the operating system at once: a killed recorder loses at most the frame at hand.
-            self._container: Any = av.open(
-                str(path), "w", format=coding.container, options={"flush_packets": "1"}
-            )
+            self._container: Any = av.open(str(path), "w", format=coding.container, options={"flush_packets": "1"})
             stream: Any = self._container.add_stream(coding.codec, rate=Fraction(rate_hz).limit_denominator(1001))
             stream.height, stream.width = size_hw_px
             stream.pix_fmt = self._pixel_format
