@@ -253,7 +253,7 @@ def _end_in_order(posts: dict[str, Post], report: LiveReport) -> None:
 
 
 def _lost(folder: Path) -> int:
-    """Messages that never reached the recorder of a session; what it did not live to say is told by ``session info``."""
+    """Messages that never reached the recorder of a session, as far as it lived to say so."""
     try:
         return sum(read_manifest(folder).gaps.values())
     except UsAssistError:

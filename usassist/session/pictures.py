@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2  # before av: in the other order cv2.imshow hangs in this process
+import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
 
 # isort: split
 import av
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import SourceError
-from usassist.sources.recorded import FrameLine, PacketCheck, Places, file_rate_hz
+from usassist.sources.recorded import FrameLine, PacketCheck, Places, as_published, file_rate_hz
 
 __all__ = ["Picture", "open_video", "read_pictures"]
 
@@ -66,7 +66,7 @@ def read_pictures(
                 for line in lines[given:index]:
                     yield line, None
                 given = index + 1
-                yield lines[index], _as_published(image, lines[index])
+                yield lines[index], as_published(lines[index], image)
     except SourceError as error:
         problems.append(str(error))
     except (OSError, av.error.FFmpegError) as error:
@@ -94,9 +94,3 @@ def _decode(
         for frame in frames:
             image = frame.to_ndarray(format="gray" if frame.format.name == "gray" else "rgb24")
             yield None if frame.pts is None else frame.pts * frame.time_base, np.asarray(image, np.uint8)
-
-
-def _as_published(image: Picture, line: FrameLine) -> Picture:
-    if line.channels == 3 and image.ndim == 2:
-        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
-    return image

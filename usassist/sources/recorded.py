@@ -29,7 +29,16 @@ from usassist.errors import SourceError, SourceFormatError
 from usassist.records import Frame, PictureState
 from usassist.sources.checksums import SliceCheck
 
-__all__ = ["FrameLine", "PacketCheck", "Places", "file_rate_hz", "frame_of", "read_frame_lines", "read_pixels"]
+__all__ = [
+    "FrameLine",
+    "PacketCheck",
+    "Places",
+    "as_published",
+    "file_rate_hz",
+    "frame_of",
+    "read_frame_lines",
+    "read_pixels",
+]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -181,6 +190,21 @@ def read_pixels(folder: Path, lines: Sequence[FrameLine]) -> Generator[tuple[Fra
                 yield of_file[index], image
 
 
+def as_published(line: FrameLine, image: UInt8Array) -> UInt8Array:
+    """A picture with as many channels as its frame had: a file may hold grey as colour, and colour without any as grey.
+
+    Parameters
+    ----------
+    line : of the picture
+    image : uint8 (H, W) or (H, W, 3) RGB, as it is in the file
+    """
+    if line.channels == 3 and image.ndim == 2:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
+    if line.channels == 1 and image.ndim == 3:
+        return np.ascontiguousarray(image[..., 1])
+    return image
+
+
 def frame_of(
     line: FrameLine,
     image: UInt8Array,
@@ -198,14 +222,12 @@ def frame_of(
     session_id, source_id, frame_id : of the frame
     stamps_ns : captured, decoded, cropped
     """
-    if line.channels == 3 and image.ndim == 2:
-        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
     return Frame(
         session_id=session_id,
         source_id=source_id,
         frame_id=frame_id,
         t_capture_ns=stamps_ns[0],
-        image=image,
+        image=as_published(line, image),
         roi_xyxy_px=line.roi_xyxy_px,
         spacing_rc_mm=line.spacing_rc_mm,
         spacing_rel_sd=line.spacing_rel_sd,

@@ -50,8 +50,8 @@ class CodecFigures:
 def candidates() -> dict[str, Coding]:
     """What is measured: the two that can be chosen, and what they were chosen from.
 
-    UT Video and HuffYUV know no grey: a grey frame goes into them as colour. What FFmpeg does not read alone (zstd, LZ4)
-    is not among them.
+    UT Video and HuffYUV know no grey: a grey frame goes into them as colour. What FFmpeg does not read alone (zstd,
+    LZ4) is not among them.
     """
     small = LOSSLESS["small"]
 
