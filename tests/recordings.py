@@ -37,12 +37,13 @@ def record_session(
     marks: Sequence[int] = (),
     facts: Mapping[str, Any] = FACTS,
     state: SessionState = SessionState.ENDED,
+    **options: Any,
 ) -> None:
-    """Record frames, a result of each but `without_results`, and bookmarks of some."""
+    """Record frames, a result of each but `without_results`, and bookmarks of some; `options` are of the recorder."""
     with tempfile.TemporaryDirectory(prefix="usa") as bus:
         address = f"ipc://{bus}"
         publisher = Publisher(address, "us0", MonotonicClock(), lossless=True)
-        recorder = Recorder(address, folder, lambda: False, facts=facts)
+        recorder = Recorder(address, folder, lambda: False, facts=facts, **options)
         thread = threading.Thread(target=recorder.run)
         thread.start()
         assert publisher.wait_for_archives(1, 10, lambda: True)

@@ -87,11 +87,13 @@ class PanelConfig:
     ----------
     host, port : where the page listens
     jpeg_quality : of the live picture, 1 to 100; the picture on the bus and in recordings is lossless
+    cover_text : cover text that the scanner burnt into the picture on the page as well
     """
 
     host: str = "127.0.0.1"
     port: int = 7860
     jpeg_quality: int = 85
+    cover_text: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +103,18 @@ class RecordConfig:
     Attributes
     ----------
     reserve_mb : room that a recording leaves on its disk, in MiB; it ends in order before it takes that too
+    codec : of the frames, both lossless: ``fast`` (MagicYUV), or ``small`` (FFV1), which takes less room and more time
+    cover_text : look for text that the scanner burnt into the picture, and cover it before anything is written
     """
 
     reserve_mb: int = 256
+    codec: str = "fast"
+    cover_text: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        if self.codec not in ("fast", "small"):
+            raise ConfigError(f"codec in [record] must be fast or small, got {self.codec!r}; correct it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

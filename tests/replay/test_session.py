@@ -40,4 +40,4 @@ def test_a_part_of_a_recording_is_a_recording(usassist: Usassist, tmp_path: Path
     run = usassist("session", "export", "part", "--csv", "part.csv", "--video", "part.mkv")
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
-    assert (tmp_path / "part.mkv").stat().st_size < (tmp_path / "part" / "frames.mkv").stat().st_size
+    assert (tmp_path / "part.mkv").stat().st_size < (tmp_path / "part" / "frames.nut").stat().st_size

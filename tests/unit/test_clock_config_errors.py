@@ -59,6 +59,7 @@ def test_settings_come_from_the_file_that_the_environment_names(
         ("[stream]\nthreads = '2'", ["settings.toml", "stream", "threads", "int"]),
         ("[panel]\nport = true", ["settings.toml", "panel", "port"]),
         ("[streem]", ["settings.toml", "streem"]),
+        ("[record]\ncodec = 'zip'", ["record", "codec", "zip", "fast or small"]),
         ("stream = 3", ["settings.toml", "stream"]),
         ("[stream", ["settings.toml"]),
     ],

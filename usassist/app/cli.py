@@ -129,10 +129,12 @@ def panel(
     config: ConfigOption = None,
 ) -> None:
     """Show the page in the browser for a stream that is running or will run."""
+    from usassist.frames.burnt_text import find_text_boxes
     from usassist.sinks.panel import run_panel
 
     settings = load_config(config)
-    run_panel(bus or settings.bus.address, panel_config(settings.panel, host, port), on_ready=say_where)
+    shown = panel_config(settings.panel, host, port)
+    run_panel(bus or settings.bus.address, shown, find_text=find_text_boxes, on_ready=say_where)
 
 
 @app.command()

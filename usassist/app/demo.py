@@ -13,6 +13,7 @@ from usassist.app.sockets import private_bus
 from usassist.app.stopping import stop_on_signal
 from usassist.app.streaming import StreamOptions, new_session_id
 from usassist.config import PanelConfig
+from usassist.frames.burnt_text import find_text_boxes
 from usassist.sinks.panel import run_panel
 
 __all__ = ["run_demo"]
@@ -59,7 +60,7 @@ def run_demo(
             repeat=True,
         )
         with _kept_running(options):
-            run_panel(bus, panel, on_ready=on_ready)
+            run_panel(bus, panel, find_text=find_text_boxes, on_ready=on_ready)
 
 
 @contextlib.contextmanager

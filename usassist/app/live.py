@@ -28,6 +28,7 @@ from usassist.app.sockets import private_bus
 from usassist.app.streaming import StreamOptions, new_session_id
 from usassist.config import PanelConfig, RecordConfig
 from usassist.errors import UsAssistError
+from usassist.session import read_manifest
 from usassist.sinks.keeper import mebibytes
 from usassist.sinks.panel import check_panel
 
@@ -51,7 +52,7 @@ class LiveOptions:
     record_into : folder in which every session gets a folder; None = nothing is recorded
     panel : where the page listens; None = no page
     window : also show the overlay in a window
-    reserve_mb : room that recordings leave on their disk, MiB
+    record : how recordings are made
     memory_limit_mb : a process with more resident memory is ended and replaced, MiB; 0 = half of this machine's
     """
 
@@ -59,7 +60,7 @@ class LiveOptions:
     record_into: Path | None
     panel: PanelConfig | None
     window: bool = False
-    reserve_mb: int = RecordConfig().reserve_mb
+    record: RecordConfig = field(default_factory=RecordConfig)
     memory_limit_mb: int = 0
 
 
@@ -72,6 +73,7 @@ class LiveReport:
     sessions : ids in order; more than one where the stream had to be replaced
     folders : what was recorded
     recorded_bytes : size of what lies in them
+    messages_lost : that never reached a recorder, frames or others
     recording_stopped : why nothing more was recorded before the end; empty where that did not happen
     restarts : name of a process → how often it was replaced
     summary : of the last session
@@ -81,6 +83,7 @@ class LiveReport:
     sessions: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     recorded_bytes: int = 0
+    messages_lost: int = 0
     recording_stopped: str = ""
     restarts: dict[str, int] = field(default_factory=dict)
     summary: dict[str, Any] | None = None
@@ -116,7 +119,7 @@ class _Session:
             "address": self._bus,
             "folder": self._report.folders[-1],
             "facts": self._facts,
-            "reserve_mb": self._options.reserve_mb,
+            "record": dataclasses.asdict(self._options.record),
         }
 
     @property
@@ -130,6 +133,7 @@ class _Session:
         self._next_size_s = time.monotonic() + _SIZE_EVERY_S
         if at_end:  # a recorder that found no room has made none
             self._report.folders = [folder for folder in self._report.folders if Path(folder).is_dir()]
+            self._report.messages_lost = sum(_lost(Path(folder)) for folder in self._report.folders)
         self._report.recorded_bytes = sum(_size(Path(folder)) for folder in self._report.folders)
         logger.info("recorded so far: %s", mebibytes(self._report.recorded_bytes))
 
@@ -305,6 +309,14 @@ def _wait_for(child: Child, *events: str) -> dict[str, Any]:
             continue
     child.kill()
     raise UsAssistError(f"the process {child.name} was killed at the end: {reason or f'{_FINISH_S:.0f} s are over'}")
+
+
+def _lost(folder: Path) -> int:
+    """Messages that never reached the recorder of a session, as far as it lived to say so."""
+    try:
+        return sum(read_manifest(folder).gaps.values())
+    except UsAssistError:
+        return 0
 
 
 def _size(folder: Path) -> int:

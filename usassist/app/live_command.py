@@ -95,7 +95,7 @@ def live(
         record_into=out.resolve() if record and not uncalibrated else None,
         panel=panel_config(settings.panel, host, port) if page else None,
         window=window,
-        reserve_mb=settings.record.reserve_mb,
+        record=settings.record,
         memory_limit_mb=settings.stream.memory_limit_mb,
     )
     with stop_on_signal() as stop:

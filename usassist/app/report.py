@@ -144,7 +144,7 @@ def print_live(report: LiveReport) -> None:
     for folder in report.folders:
         table.add_row("recorded in", folder)
     if report.folders:
-        table.add_row("recorded", f"{report.recorded_bytes / 2**20:.1f} MiB")
+        table.add_row("recorded", f"{report.recorded_bytes / 2**20:.1f} MiB, {report.messages_lost} messages lost")
     if report.recording_stopped:
         table.add_row("recording stopped", report.recording_stopped)
     Console().print(table)

@@ -36,7 +36,10 @@ def info(session: SessionArgument, as_json: JsonOption = False) -> None:
 
 @session_app.command()
 def verify(session: SessionArgument, as_json: JsonOption = False) -> None:
-    """Check everything: sums, lines, messages, pictures, and that nothing is missing untold. 1 where something is."""
+    """Check everything: sums, lines, messages, pictures, and that nothing is missing untold. 1 where something is.
+
+    Text that the scanner burnt into the picture is looked for as well, in up to 200 pictures, and told.
+    """
     from usassist.session.verify import verify_session
 
     verdict = verify_session(session)
@@ -53,6 +56,9 @@ def verify(session: SessionArgument, as_json: JsonOption = False) -> None:
         typer.echo(
             f"{counted}: " + (f"{wrong} problems; usassist session repair {session}" if wrong else "all is well")
         )
+        suspected = verdict.text_suspected
+        which = f", among them {', '.join(str(number) for number in suspected[:5])}; look at them" if suspected else ""
+        typer.echo(f"text: {len(suspected)} of {verdict.text_looked_at} frames looked at may hold text or marks{which}")
     raise typer.Exit(1 if verdict.problems else 0)
 
 
@@ -76,7 +82,7 @@ def repair(
     before = session.with_name(f"{session.name}.before")
     if in_place and before.exists():
         raise UsageError(f"{before} is there already; move it away, or use --out")
-    if not verify_session(session).problems:
+    if not verify_session(session, look_for_text=False).problems:
         _tell({"repaired": None, "lost": []}, ["there is nothing to repair"], as_json=as_json)
         return
     lost = repair_session(session, target)
@@ -84,7 +90,7 @@ def repair(
         session.rename(before)
         target.rename(session)
         target = session
-    left = verify_session(target).problems
+    left = verify_session(target, look_for_text=False).problems
     said = [*(f"lost: {line}" for line in lost), f"repaired in {target}"]
     if in_place:
         said.append(f"as it was: {before}")

@@ -17,7 +17,9 @@ import numpy.typing as npt
 
 from usassist.errors import RecordError
 
-__all__ = ["count_suspected_text", "find_burnt_text", "mask_text"]
+__all__ = ["Box", "count_suspected_text", "find_burnt_text", "find_text_boxes", "mask_text"]
+
+Box = tuple[int, int, int, int]
 
 _UInt8Array = npt.NDArray[np.uint8]
 _BoolArray = npt.NDArray[np.bool_]
@@ -74,11 +76,14 @@ def find_burnt_text(frames: Sequence[_UInt8Array]) -> _BoolArray:
     coloured = _coloured(chosen)
     marks = np.zeros(darkest.shape, np.bool_)
     for _ in range(_PASSES):  # again without what was found: what is left of a letter at the edge of a box stands alone
-        across, wide = (_top_hat(darkest, size) for size in ((side_px, 1), (side_px, side_px)))
+        across = _top_hat(darkest, (side_px, 1))
         texture = cv2.blur(np.minimum(across, 48), (31, 31)).astype(np.float32)
         needed = np.maximum(np.float32(_LEAST_CONTRAST), np.float32(_TIMES_TEXTURE) * texture)
         needed[still] = _STILL_CONTRAST
         needed[gone] = 255.0
+        if not (across >= needed).any() and not coloured.any():
+            break  # a mark begins where one is strong: most pictures without marks have no such place
+        wide = _top_hat(darkest, (side_px, side_px))
         strength, reach = (np.maximum(np.asarray(hat / needed, np.float32), coloured) for hat in (across, wide))
         more = _marks(strength, reach)
         if not more[~marks].any():
@@ -86,6 +91,27 @@ def find_burnt_text(frames: Sequence[_UInt8Array]) -> _BoolArray:
         marks |= more
         darkest, coloured = mask_text(darkest, marks), np.where(marks, np.float32(0), coloured)
     return marks
+
+
+def find_text_boxes(frames: Sequence[_UInt8Array]) -> tuple[Box, ...]:
+    """As :func:`find_burnt_text`, for frames of one size of which some may be grey and others RGB.
+
+    Returns
+    -------
+    boxes : x1, y1, x2, y2 of each line of text and each mark, px; x2 and y2 exclusive
+
+    Raises
+    ------
+    RecordError
+        If there are no frames or their sizes differ.
+    """
+    if len({frame.ndim for frame in frames}) > 1:
+        frames = [frame if frame.ndim == 3 else np.dstack([frame] * 3) for frame in frames]
+    marks = find_burnt_text(frames)
+    if not marks.any():
+        return ()
+    _, _, stats, _ = cv2.connectedComponentsWithStats(marks.astype(np.uint8))
+    return tuple((int(x), int(y), int(x + width), int(y + height)) for x, y, width, height, _ in stats[1:])
 
 
 def mask_text(image: _UInt8Array, marks: _BoolArray) -> _UInt8Array:

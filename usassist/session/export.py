@@ -19,7 +19,7 @@ from usassist.session.pictures import Picture
 from usassist.session.writing import new_folder
 from usassist.sinks.files import explain, sync_folder
 from usassist.sinks.pixels import USUAL_RATE_HZ
-from usassist.sinks.video import VideoWriter
+from usassist.sinks.video import Coding, VideoWriter
 
 __all__ = ["CSV_COLUMNS", "export_csv", "export_pictures", "export_video"]
 
@@ -40,8 +40,14 @@ _SIZES = (
 CSV_COLUMNS = (*_OF_FRAME, "nodule", *_OF_NODULE, *_BOX, *_SIZES, "descriptors")
 
 # SVT-AV1 (BSD); of its presets, 8 is the fastest that is meant for looking at.
-_CODEC = "libsvtav1"
-_CODEC_OPTIONS = {"preset": "8", "crf": "32", "svtav1-params": "lp=2"}
+_CODING = Coding(
+    codec="libsvtav1",
+    container="matroska",
+    grey="yuv420p",
+    colour="yuv420p",
+    options={"preset": "8", "crf": "32", "svtav1-params": "lp=2"},
+    threads=2,
+)
 _LEAST_SIDE_PX = 64
 
 
@@ -122,9 +128,7 @@ def export_video(
                     continue
                 if writer is None:
                     size_hw_px = (_even(image.shape[0]), _even(image.shape[1]))
-                    writer = VideoWriter(
-                        temporary, size_hw_px, rate_hz, codec=_CODEC, pixel_format="yuv420p", options=_CODEC_OPTIONS
-                    )
+                    writer = VideoWriter(temporary, size_hw_px, rate_hz, _CODING)
                     first_id = line.frame_id
                 writer.write(_fitted(image, size_hw_px), line.frame_id - first_id)
                 count += 1

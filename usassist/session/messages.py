@@ -15,7 +15,7 @@ from usassist.bus import LoggedMessage, Message, decode
 from usassist.errors import MessageError
 from usassist.sources.recorded import FrameLine
 
-__all__ = ["frame_line", "whole_message"]
+__all__ = ["frame_line", "says_the_same", "whole_message"]
 
 _LENGTH = struct.Struct("<I")
 _ALIGNMENT = 64
@@ -86,6 +86,22 @@ def frame_line(message: Message, file: str) -> FrameLine:
         picture_reason=body.picture_reason,
         covered_xyxy_px=body.text_xyxy_px,
     )
+
+
+def says_the_same(line: FrameLine, told: FrameLine) -> bool:
+    """True when a line can be that of a frame's message.
+
+    Only the line has the check sum of the picture, and it may have more boxes than the message: the recorder covers
+    what was found after the frame was published, too.
+
+    Parameters
+    ----------
+    line : as it stands in ``frames.jsonl``
+    told : from the message, see :func:`frame_line`
+    """
+    covered = set(told.covered_xyxy_px) <= set(line.covered_xyxy_px)
+    own = {"covered_xyxy_px": line.covered_xyxy_px, "crc32": line.crc32}
+    return covered and line == msgspec.structs.replace(told, **own)
 
 
 def _buffers(data: bytes) -> tuple[Any, ...]:

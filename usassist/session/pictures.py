@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2  # before av: in the other order cv2.imshow hangs in this process
+import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
 
 # isort: split
 import av
@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import SourceError
-from usassist.sources.checksums import SliceCheck
-from usassist.sources.recorded import FrameLine, Places
+from usassist.sources.recorded import FrameLine, PacketCheck, Places, as_published, file_rate_hz
 
 __all__ = ["Picture", "open_video", "read_pictures"]
 
@@ -57,8 +56,9 @@ def read_pictures(
     given = 0
     try:
         with open_video(path) as container:
-            places = Places(lines, container.streams.video[0].average_rate)
-            for pts_s, image in _decode(container, path.name, problems):
+            stream = container.streams.video[0]
+            places, check = Places(lines, file_rate_hz(stream)), PacketCheck(lines, stream)
+            for pts_s, image in _decode(container, check, path.name, problems):
                 index = places.find(pts_s)
                 if index is None:
                     problems.append(f"{path.name} has a picture at {float(pts_s or 0):.3f} s that no line tells of")
@@ -66,7 +66,7 @@ def read_pictures(
                 for line in lines[given:index]:
                     yield line, None
                 given = index + 1
-                yield lines[index], _as_published(image, lines[index])
+                yield lines[index], as_published(lines[index], image)
     except SourceError as error:
         problems.append(str(error))
     except (OSError, av.error.FFmpegError) as error:
@@ -75,12 +75,13 @@ def read_pictures(
         yield line, None
 
 
-def _decode(container: Any, name: str, problems: list[str]) -> Iterator[tuple[Fraction | None, Picture]]:
+def _decode(
+    container: Any, check: PacketCheck, name: str, problems: list[str]
+) -> Iterator[tuple[Fraction | None, Picture]]:
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
-    check = SliceCheck() if stream.codec_context.name == "ffv1" else None
     for number, packet in enumerate(container.demux(stream)):
-        if check is not None and packet.size and not check.passes(bytes(packet)):
+        if packet.size and not check.passes(packet):
             problems.append(f"{name}: the check sum of picture {number} is wrong")
             continue
         try:
@@ -93,9 +94,3 @@ def _decode(container: Any, name: str, problems: list[str]) -> Iterator[tuple[Fr
         for frame in frames:
             image = frame.to_ndarray(format="gray" if frame.format.name == "gray" else "rgb24")
             yield None if frame.pts is None else frame.pts * frame.time_base, np.asarray(image, np.uint8)
-
-
-def _as_published(image: Picture, line: FrameLine) -> Picture:
-    if line.channels == 3 and image.ndim == 2:
-        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
-    return image

@@ -19,11 +19,11 @@ from usassist.session.writing import copy_pictures, new_folder, write_manifest
 from usassist.sinks.files import without_path
 from usassist.sinks.manifest import calibration_tables, engine_table, source_table
 from usassist.sinks.runs import runs
-from usassist.sources.recorded import FrameLine, Places
+from usassist.sources.recorded import FrameLine, Places, file_rate_hz
 
 __all__ = ["repair_session"]
 
-_VIDEO = re.compile(r"frames(?:_(\d+))?\.mkv")
+_VIDEO = re.compile(r"frames(?:_(\d+))?\.(?:mkv|nut)")
 _COPIED = ("summary.json", "overlay.mkv")
 _to_json = msgspec.json.Encoder().encode
 
@@ -88,21 +88,21 @@ def _copy_pictures(session: Session, known: Known, new: Path) -> None:
 def _copy_one(source: Path, target: Path, lines: list[FrameLine], found: list[FrameLine]) -> list[str]:
     try:
         with open_video(source) as container:
-            places = Places(lines, container.streams.video[0].average_rate)
+            places = Places(lines, file_rate_hz(container.streams.video[0]))
     except OSError as error:
         return [str(error)]
     strange = 0
 
-    def wanted(pts_s: Any) -> bool:
+    def wanted(pts_s: Any, crc32: int) -> bool:
         nonlocal strange
         index = places.find(pts_s)
         if index is None:
             strange += 1
             return False
-        found.append(lines[index])
+        found.append(msgspec.structs.replace(lines[index], crc32=crc32))
         return True
 
-    problems = copy_pictures(source, target, wanted)
+    problems = copy_pictures(source, target, lines, wanted)
     if strange:
         problems.append(f"{source.name}: {strange} pictures are left out, because nothing tells what they were")
     return problems

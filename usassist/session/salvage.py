@@ -11,7 +11,7 @@ import msgspec
 
 from usassist.bus import EngineBody, Message, MessageLogWriter, SessionBody, result_from
 from usassist.errors import BusError, SessionError
-from usassist.session.messages import frame_line, whole_message
+from usassist.session.messages import frame_line, says_the_same, whole_message
 from usassist.session.opening import Session
 from usassist.sinks.lines import mark_line, result_line
 from usassist.sources.recorded import FrameLine
@@ -98,10 +98,12 @@ def _hear(message: Message, known: Known, *, has_marks: bool, trusted: bool) -> 
     elif name == "frame":
         line = known.lines.get(body.frame_id)
         told = frame_line(message, "" if line is None else line.file)
-        if line is not None and line != told and trusted:
+        same = line is not None and says_the_same(line, told)
+        if line is not None and not same and trusted:
             known.lost.append(f"the line of frame {body.frame_id} was damaged; what its message says stands there")
             del known.frames[body.frame_id]
-        if line is None or trusted:
+            told = msgspec.structs.replace(told, covered_xyxy_px=line.covered_xyxy_px or told.covered_xyxy_px)
+        if line is None or (trusted and not same):
             known.lines[body.frame_id] = told
     elif name == "result":
         before = known.results.get(body.frame_id)

@@ -14,7 +14,7 @@ from usassist.session.messages import whole_message
 from usassist.session.opening import Session, open_session
 from usassist.session.pictures import open_video
 from usassist.session.writing import copy_pictures, new_folder, write_manifest
-from usassist.sources.recorded import Places
+from usassist.sources.recorded import Places, file_rate_hz
 
 __all__ = ["parse_moment", "trim_session"]
 
@@ -98,14 +98,14 @@ def _copy_frames(session: Session, first: int, last: int, new: Path) -> list[str
         lines = list(group)
         source = session.folder / Path(name).name
         with open_video(source) as container:
-            places = Places(lines, container.streams.video[0].average_rate)
+            places = Places(lines, file_rate_hz(container.streams.video[0]))
 
-        def wanted(pts_s: Any, places: Places = places, lines: list[Any] = lines) -> bool:
+        def wanted(pts_s: Any, _crc32: int, places: Places = places, lines: list[Any] = lines) -> bool:
             index = places.find(pts_s)
             return index is not None and first <= lines[index].frame_id <= last
 
         if any(first <= line.frame_id <= last for line in lines):
-            problems += copy_pictures(source, new / source.name, wanted)
+            problems += copy_pictures(source, new / source.name, lines, wanted)
     return problems
 
 

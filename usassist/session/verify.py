@@ -13,8 +13,9 @@ import msgspec
 from usassist.bus import EngineBody, LogReader, result_from
 from usassist.errors import BusError, SessionError
 from usassist.session.gaps import Gap
-from usassist.session.messages import frame_line, whole_message
+from usassist.session.messages import frame_line, says_the_same, whole_message
 from usassist.session.opening import Session, open_session
+from usassist.session.text_left import TextLeft
 from usassist.sinks.files import sha256_of
 from usassist.sinks.lines import result_line
 from usassist.sinks.manifest import is_unchanged
@@ -33,6 +34,9 @@ class Verdict:
     ----------
     frames, pictures, results, marks, messages : that could be read
     problems : one line each; empty where all is well
+    text_looked_at : pictures in which text was looked for that the scanner burnt in
+    text_suspected : frames that may hold some, by number; bright spots of tissue are among them, so it is no problem
+        by itself
     """
 
     frames: int = 0
@@ -41,6 +45,8 @@ class Verdict:
     marks: int = 0
     messages: int = 0
     problems: list[str] = field(default_factory=list)
+    text_looked_at: int = 0
+    text_suspected: list[int] = field(default_factory=list)
 
     def add(self, problems: list[str]) -> None:
         """Several of one kind: the first few, and how many there are."""
@@ -49,8 +55,13 @@ class Verdict:
             self.problems.append(f"… and {len(problems) - _MOST_OF_A_KIND} more of that kind")
 
 
-def verify_session(folder: Path) -> Verdict:
+def verify_session(folder: Path, *, look_for_text: bool = True) -> Verdict:
     """Check everything: check sums, lines, messages, pictures, counts, and that every frame ends as result or gap.
+
+    Parameters
+    ----------
+    folder : of the session
+    look_for_text : also look for burnt-in text, in at most 200 pictures
 
     Raises
     ------
@@ -64,7 +75,7 @@ def verify_session(folder: Path) -> Verdict:
     verdict.problems += session.problems
     verdict.add(_files(session))
     _log(session, verdict)
-    _pictures(session, verdict)
+    _pictures(session, verdict, look_for_text=look_for_text)
     verdict.add([str(gap) for gap in session.gaps if not _is_told(session, gap)])
     verdict.add(_counts(session))
     verdict.add(_names(session))
@@ -147,7 +158,7 @@ def _messages(
                 elif name == "frame":
                     frames.add(body.frame_id)
                     line = lines.get(body.frame_id)
-                    if same and line is not None and line != frame_line(message, line.file):
+                    if same and line is not None and not says_the_same(line, frame_line(message, line.file)):
                         told.append(f"frames.jsonl says something else of frame {body.frame_id} than its message")
                 elif name == "result":
                     results.add(body.frame_id)
@@ -161,10 +172,11 @@ def _messages(
                 told.append(f"message {number} cannot be read: {error}")
 
 
-def _pictures(session: Session, verdict: Verdict) -> None:
+def _pictures(session: Session, verdict: Verdict, *, look_for_text: bool) -> None:
     told: list[str] = []
     lost = []
-    for line, image in session.pictures(told):
+    text = TextLeft(len(session.frames))
+    for index, (line, image) in enumerate(session.pictures(told)):
         if image is None:
             if not _in(session, "picture", line.frame_id):
                 lost.append(f"frame {line.frame_id} has no picture in {line.file}")
@@ -173,6 +185,10 @@ def _pictures(session: Session, verdict: Verdict) -> None:
         x1, y1, x2, y2 = line.roi_xyxy_px
         if image.shape[:2] != (y2 - y1, x2 - x1):
             lost.append(f"frame {line.frame_id} is {image.shape[0]} x {image.shape[1]} px, its line says otherwise")
+        if look_for_text:
+            text.add(index, line.frame_id, image)
+    text.end()
+    verdict.text_looked_at, verdict.text_suspected = text.looked_at, text.suspected
     verdict.add(told)
     verdict.add(lost)
 

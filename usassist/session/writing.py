@@ -7,7 +7,8 @@ import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,12 @@ from usassist.session.manifest import Manifest
 from usassist.session.pictures import open_video
 from usassist.sinks.files import explain, make_private, sha256_of, sync_folder, write_atomic
 from usassist.sinks.manifest import SESSION_SCHEMA, dump_manifest
-from usassist.sources.checksums import SliceCheck
+from usassist.sources.recorded import FrameLine, PacketCheck, file_rate_hz
 
 __all__ = ["Wanted", "copy_pictures", "new_folder", "write_manifest"]
 
-Wanted = Callable[[Fraction | None], bool]
-"""Asked for each picture in order, with its time in s: True where it is to be copied."""
+Wanted = Callable[[Fraction | None, int], bool]
+"""Asked for each picture in order, with its time in s and the check sum of its bytes: True where it is to be copied."""
 
 
 @contextlib.contextmanager
@@ -59,12 +60,13 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise
 
 
-def copy_pictures(source: Path, target: Path, wanted: Wanted) -> list[str]:
+def copy_pictures(source: Path, target: Path, lines: Sequence[FrameLine], wanted: Wanted) -> list[str]:
     """Copy pictures of a recording into a new file, without decoding them, bit for bit.
 
     Parameters
     ----------
     source, target : video files; the new one is not made where no picture is wanted
+    lines : of the source, in order, with the check sums of its pictures
     wanted : says which; pictures with a wrong check sum are left out without asking
 
     Returns
@@ -81,11 +83,11 @@ def copy_pictures(source: Path, target: Path, wanted: Wanted) -> list[str]:
     try:
         with open_video(source) as container:
             stream = container.streams.video[0]
-            check = SliceCheck() if stream.codec_context.name == "ffv1" else None
+            check = PacketCheck(lines, stream)
             for number, packet in enumerate(_packets(container, stream, problems)):
-                if check is not None and not check.passes(bytes(packet)):
+                if not check.passes(packet):
                     problems.append(f"{source.name}: the check sum of picture {number} is wrong; it is left out")
-                elif wanted(None if packet.pts is None else packet.pts * packet.time_base):
+                elif wanted(None if packet.pts is None else packet.pts * packet.time_base, zlib.crc32(packet)):
                     if output is None:
                         output, copy = _new_video(target, stream)
                     packet.stream = copy
@@ -135,10 +137,10 @@ def _packets(container: Any, stream: Any, problems: list[str]) -> Iterator[Any]:
 
 def _new_video(path: Path, template: Any) -> tuple[Any, Any]:
     make_private(path)
-    output = av.open(str(path), "w", format="matroska")
+    output = av.open(str(path), "w", format="nut" if path.suffix == ".nut" else "matroska")
     copy: Any = output.add_stream_from_template(template)
-    if template.average_rate:
-        copy.codec_context.framerate = template.average_rate
+    if rate_hz := file_rate_hz(template):
+        copy.codec_context.framerate = rate_hz
     return output, copy
 
 

@@ -27,6 +27,7 @@ __all__ = [
 SESSION_FILES = (
     "session.toml",
     "frames.mkv",
+    "frames.nut",
     "frames.jsonl",
     "results.jsonl",
     "marks.jsonl",

@@ -19,7 +19,7 @@ Its keys, in version 2.1::
     [[calibrations]]                    # id, kind, SHA-256 and content of each calibration file that was used
     [versions]                          # of what ran
     [machine]                           # kernel, and since 2.1 the kind of processor: see ``usassist.processor``
-    [files."frames.mkv"]                # bytes and SHA-256 of every file, written when it is closed in order
+    [files."frames.nut"]                # bytes and SHA-256 of every file, written when it is closed in order
 
 What the bus does not tell comes as *facts* from whoever started the recorder: ``configuration``, ``artifacts`` and
 ``devices`` of the engine, ``calibrations``, ``versions`` and ``machine``.

@@ -1,7 +1,8 @@
-"""Pixels of a recording: into which file each frame goes, and what is covered before it is written."""
+"""Pixels of a recording: into which file each frame goes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.records import Frame, PictureState
+from usassist.sinks.covering import Box, cover
 from usassist.sinks.files import make_private
-from usassist.sinks.video import VideoWriter
+from usassist.sinks.video import LOSSLESS, Coding, VideoWriter
 
-__all__ = ["USUAL_RATE_HZ", "PixelFiles", "video_name"]
+__all__ = ["USUAL_RATE_HZ", "PixelFiles", "grey_plane"]
 
-_RIM_PX = 6  # around a box of text: the colour it is covered with comes from there
 _LOOK_FRAMES = 32  # between two looks at the size of the file
 USUAL_RATE_HZ = 30.0  # where the stream does not say its own
-
-
-def video_name(number: int) -> str:
-    """Name of the how-manieth video file of a recording, from 1."""
-    return "frames.mkv" if number == 1 else f"frames_{number}.mkv"
 
 
 class PixelFiles:
@@ -31,6 +27,7 @@ class PixelFiles:
     Parameters
     ----------
     folder : of the session
+    coding : of the files
     most_bytes : a file that has grown beyond this is closed, and the next one goes on
 
     Attributes
@@ -38,30 +35,36 @@ class PixelFiles:
     count : how many files there are
     """
 
-    def __init__(self, folder: Path, most_bytes: int = 2**30) -> None:
+    def __init__(self, folder: Path, coding: Coding = LOSSLESS["fast"], most_bytes: int = 2**30) -> None:
         self._folder = folder
+        self._coding = coding
         self._most_bytes = most_bytes
         self._written = 0
         self._video: VideoWriter | None = None
-        self._video_key: tuple[tuple[int, int], str] | None = None
+        self._video_key: tuple[tuple[int, int], bool] | None = None
         self.count = 0
 
     @property
     def names(self) -> list[str]:
         """All files."""
-        return [video_name(number + 1) for number in range(self.count)]
+        return [self._name(number + 1) for number in range(self.count)]
 
     @property
     def name(self) -> str:
         """The file that is being written, or was written last."""
-        return video_name(self.count)
+        return self._name(self.count)
 
-    def take_frame(self, frame: Frame, rate_hz: float | None) -> dict[str, Any]:
+    def _name(self, number: int) -> str:
+        """Name of the how-manieth file, from 1."""
+        return f"frames{'' if number == 1 else f'_{number}'}{self._coding.suffix}"
+
+    def take_frame(self, frame: Frame, boxes_xyxy_px: Sequence[Box], rate_hz: float | None) -> dict[str, Any]:
         """Write a frame.
 
         Parameters
         ----------
         frame : as it was published
+        boxes_xyxy_px : what is to be covered, px of the picture; x2 and y2 exclusive
         rate_hz : of the stream, None where it does not say
 
         Returns
@@ -73,21 +76,20 @@ class PixelFiles:
         SessionError
             If it cannot be written.
         """
-        image = _covered(frame)
-        grey = image if image.ndim == 2 else _grey_plane(image)
-        kind = "gray" if grey is not None else "bgr0"
-        if self._video_key is not None and self._video_key == (frame.image_hw_px, "bgr0"):
-            kind = "bgr0"  # a stream that has shown colour once stays in one file
+        image = cover(frame.image, boxes_xyxy_px)
+        grey = image if image.ndim == 2 else grey_plane(image)
+        colour = grey is None or self._video_key == (frame.image_hw_px, True)  # once colour, it stays in one file
         is_large = self.count > 0 and self._written % _LOOK_FRAMES == 0 and self._size() > self._most_bytes
-        if self._video is None or self._video_key != (frame.image_hw_px, kind) or is_large:
+        if self._video is None or self._video_key != (frame.image_hw_px, colour) or is_large:
             self.close()
             self.count += 1
-            rate_hz = rate_hz or USUAL_RATE_HZ
             make_private(self._folder / self.name)
-            self._video = VideoWriter(self._folder / self.name, frame.image_hw_px, rate_hz, pixel_format=kind)
-            self._video_key = (frame.image_hw_px, kind)
+            self._video = VideoWriter(
+                self._folder / self.name, frame.image_hw_px, rate_hz or USUAL_RATE_HZ, self._coding, colour=colour
+            )
+            self._video_key = (frame.image_hw_px, colour)
         self._written += 1
-        self._video.write(grey if kind == "gray" and grey is not None else image, frame.frame_id)
+        crc32 = self._video.write(image if colour or grey is None else grey, frame.frame_id)
         return {
             "frame_id": frame.frame_id,
             "t_capture_ns": frame.t_capture_ns,
@@ -103,7 +105,8 @@ class PixelFiles:
             "spacing_rc_mm": frame.spacing_rc_mm,
             "spacing_rel_sd": frame.spacing_rel_sd,
             "calibration_id": frame.calibration_id,
-            **({"covered_xyxy_px": frame.text_xyxy_px} if frame.text_xyxy_px else {}),
+            **({"covered_xyxy_px": boxes_xyxy_px} if boxes_xyxy_px else {}),
+            **({} if crc32 is None else {"crc32": crc32}),
         }
 
     def _size(self) -> int:
@@ -122,20 +125,7 @@ class PixelFiles:
             video.close()
 
 
-def _covered(frame: Frame) -> npt.NDArray[np.uint8]:
-    """The picture of a frame, with whole boxes over text and marks, so that nothing can be read from their shape."""
-    if not frame.text_xyxy_px:
-        return frame.image
-    image = frame.image.copy()
-    height, width = frame.image_hw_px
-    for x1, y1, x2, y2 in frame.text_xyxy_px:
-        left, top, right, bottom = max(x1 - _RIM_PX, 0), max(y1 - _RIM_PX, 0), x2 + _RIM_PX, y2 + _RIM_PX
-        around = frame.image[top : min(bottom, height), left : min(right, width)]
-        image[y1:y2, x1:x2] = np.median(around, axis=(0, 1)).astype(np.uint8)
-    return image
-
-
-def _grey_plane(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
+def grey_plane(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
     """The one plane of an RGB picture whose three are equal, else None. Most B-mode pictures are such."""
     red, green, blue = cv2.split(image)
     same = np.array_equal(red, green) and np.array_equal(green, blue)

@@ -2,24 +2,26 @@
 
 =================== ==========================================================================================
 ``session.toml``    what was recorded, with what; see ``sinks/manifest.py``
-``frames.mkv``      the cropped frames, FFV1, lossless; picture k is line k of ``frames.jsonl``. A stream that
-                    changes its size, or turns from grey to colour, goes on in ``frames_2.mkv`` and so on, and so does
-                    one whose file has grown to a gibibyte
+``frames.nut``      the cropped frames, lossless; picture k is line k of ``frames.jsonl``. ``frames.mkv`` where FFV1 is
+                    asked for. A stream that changes its size, or turns from grey to colour, goes on in
+                    ``frames_2.nut`` and so on, and so does one whose file has grown to a gibibyte
 ``frames.jsonl``    one line per frame: number, stamps, where it lies
 ``results.jsonl``   one line per frame: state, cause, nodules with outline, sizes and descriptors
 ``marks.jsonl``     one line per mark that a person has made
-``bus.log``         the messages byte for byte; pixels are replaced by their place in ``frames.mkv``
+``bus.log``         the messages byte for byte; pixels are replaced by their place in the video
 =================== ==========================================================================================
 
 Every line and every picture is handed to the operating system as soon as it is there, and the keeper sees that the
-disk has it soon after, so that what was recorded is readable whatever ends the recorder. Folder and files are private
-to the user.
+disk has it soon after, so that what was recorded is readable whatever ends the recorder. Frames and their lines are
+held back for about a second, in which text is looked for that the scanner burnt in (``sinks/text_cover.py``): it is
+covered before anything is written. Folder and files are private to the user.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +32,17 @@ from usassist.bus import TOPICS, Desk, Message, MessageLogWriter, Subscriber, fr
 from usassist.clock import clock_pair
 from usassist.errors import SessionError, UsAssistError
 from usassist.records import Frame
-from usassist.sinks.ending import POLL_MS, StreamEnd
+from usassist.sinks.covering import Box, FindText
+from usassist.sinks.ending import StreamEnd
 from usassist.sinks.files import explain, prepare_folder, reserve_file, without_path, write_atomic
+from usassist.sinks.intake import Intake
 from usassist.sinks.keeper import Keeper, free_bytes_of, mebibytes
 from usassist.sinks.lines import mark_line, result_line
 from usassist.sinks.notes import Notes
-from usassist.sinks.pixels import PixelFiles
+from usassist.sinks.pixels import USUAL_RATE_HZ, PixelFiles
 from usassist.sinks.sums import FileSums
+from usassist.sinks.text_cover import TextCover
+from usassist.sinks.video import LOSSLESS, Coding
 
 __all__ = ["Recorder", "result_line"]
 
@@ -45,6 +51,7 @@ _LINE_FILES = ("frames.jsonl", "results.jsonl", "marks.jsonl")
 _SPARE = "session.spare"  # room for the last words on a disk that is full
 _SPARE_BYTES = 2**20
 _RESERVE_BYTES = 256 * 2**20
+_PAUSE_S = 1.0  # without a frame, after which those that are held back are written
 _to_json = msgspec.json.Encoder().encode
 
 
@@ -57,6 +64,8 @@ class Recorder:
     folder : an empty or new folder
     abandoned : True when nobody is left who would send; asked while nothing comes
     facts : what the bus does not tell, see ``sinks/manifest.py``
+    coding : of the frames
+    find_text : looks for burnt-in text, which is covered; None = only what the frames name themselves is covered
     reserve_bytes : room to leave on the disk
     free_bytes : tells the room that is left; for tests
 
@@ -77,6 +86,8 @@ class Recorder:
         abandoned: Callable[[], bool],
         *,
         facts: Mapping[str, Any] | None = None,
+        coding: Coding = LOSSLESS["fast"],
+        find_text: FindText | None = None,
         reserve_bytes: int = _RESERVE_BYTES,
         free_bytes: Callable[[Path], int] = free_bytes_of,
     ) -> None:
@@ -85,7 +96,9 @@ class Recorder:
         prepare_folder(folder)
         self._lines: dict[str, AppendFile] = {}
         self._log: MessageLogWriter | None = None
-        self._pixels = PixelFiles(folder)
+        self._pixels = PixelFiles(folder, coding)
+        self._cover = TextCover(find_text)
+        self._frame_came_s = time.monotonic()
         self._sums = FileSums(folder)
         self._end = StreamEnd(abandoned)
         self._jumps = 0
@@ -102,6 +115,7 @@ class Recorder:
                 f"{mebibytes(reserve_bytes)} stay free; free some space or record elsewhere with --out"
             )
         self.subscriber = Subscriber(address, _TOPICS, "archive")
+        self._intake = Intake(self.subscriber)
         self._desk = Desk(address)
         self.notes = Notes(facts or {}, self.subscriber.gaps)
         made = []
@@ -122,6 +136,7 @@ class Recorder:
         for name in (*_LINE_FILES, "bus.log"):
             self._keeper.keep(name)
         self._keeper.start()
+        self._intake.start()
 
     def run(self) -> None:
         """Record until the stream says that it has ended, or falls silent after its parent has gone.
@@ -134,10 +149,14 @@ class Recorder:
         """
         stopped: str | None = None
         try:
-            for data, message in self.subscriber.each(POLL_MS, self._is_over):
-                self._take(data, message)
+            for item in self._intake.each(self._is_over):
+                if item is not None:
+                    self._take(*item)
+                if time.monotonic() - self._frame_came_s > _PAUSE_S:
+                    self._write(self._cover.flush())  # nothing to wait for
                 if self._keeper.problem is not None:
                     break
+            self._write(self._cover.flush())
             stopped = self._keeper.problem
         except (OSError, UsAssistError) as error:
             stopped = explain(self._folder, error)
@@ -166,11 +185,10 @@ class Recorder:
         notes.session = self._end.session
         if name == "frame":
             log.append(bytes(data[: message.header_bytes]), without_pixels=True)
-            try:
-                self._take_frame(frame_from(message))
-            except OSError:
-                notes.lose_frame(body.frame_id)
-                raise
+            self._frame_came_s = time.monotonic()
+            session = self._end.session
+            media_hz = None if session is None or session.realtime else session.rate_hz or USUAL_RATE_HZ
+            self._write(self._cover.add(frame_from(message), media_hz))
         else:
             log.append(data)
         if name == "result":
@@ -190,9 +208,21 @@ class Recorder:
     def _append(self, name: str, line: dict[str, Any]) -> None:
         self._lines[name].append(_to_json(line) + b"\n")
 
-    def _take_frame(self, frame: Frame) -> None:
+    def _write(self, ready: Iterator[tuple[Frame, tuple[Box, ...]]]) -> None:
+        """Write the frames that need not be held back any longer."""
+        frame = None
+        try:
+            for frame, boxes in ready:
+                self._write_frame(frame, boxes)
+                frame = None
+        except (OSError, SessionError):
+            if frame is not None:
+                self.notes.lose_frame(frame.frame_id)
+            raise
+
+    def _write_frame(self, frame: Frame, boxes: tuple[Box, ...]) -> None:
         before = self._pixels.name
-        line = self._pixels.take_frame(frame, self._end.session.rate_hz if self._end.session else None)
+        line = self._pixels.take_frame(frame, boxes, self._end.session.rate_hz if self._end.session else None)
         if self._pixels.name != before:
             self._keeper.keep(self._pixels.name)
             if self._pixels.count > 1:
@@ -203,6 +233,8 @@ class Recorder:
 
     def _close_in_order(self, stopped: str | None) -> str | None:
         """Close the files, and say in the manifest how it ended; gives why it was not in order."""
+        for frame in self._cover.held:
+            self.notes.lose_frame(frame.frame_id)
         try:
             self._pixels.close()
         except SessionError as error:
@@ -234,5 +266,7 @@ class Recorder:
             file.close()
         if self._log is not None:
             self._log.close()
+        self._cover.close()
+        self._intake.close()
         self.subscriber.close()
         self._desk.close()

@@ -1,8 +1,10 @@
-"""Write frames into a Matroska file so that what was written survives the writer's death."""
+"""Write frames into a video file so that what was written survives the writer's death."""
 
 from __future__ import annotations
 
 import errno
+import zlib
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,53 @@ import numpy.typing as npt
 
 from usassist.errors import SessionError
 
-__all__ = ["VideoWriter"]
+__all__ = ["LOSSLESS", "Coding", "VideoWriter"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
-# FFV1 level 3 with Golomb-Rice coding: on speckle within a few per cent of the range coder's size at half the time.
-_LOSSLESS = {"level": "3", "coder": "0", "context": "0", "g": "1", "slices": "4", "slicecrc": "1"}
 _TIME_BASE_HZ = 60_000  # MPEG-4 takes at most 65535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coding:
+    """How pictures are coded, and in what they are kept. FFmpeg reads all of them.
+
+    Attributes
+    ----------
+    codec : FFmpeg's name of the encoder
+    container : FFmpeg's name of the format, which is the file's ending as well
+    grey, colour : pixel formats for (H, W) and for (H, W, 3) RGB frames
+    options : of the encoder
+    threads : of the encoder
+    """
+
+    codec: str
+    container: str
+    grey: str
+    colour: str
+    options: dict[str, str] = field(default_factory=dict)
+    threads: int = 1
+
+    @property
+    def suffix(self) -> str:
+        """Ending of the file's name."""
+        return ".mkv" if self.container == "matroska" else f".{self.container}"
+
+
+LOSSLESS: dict[str, Coding] = {
+    # NUT, because Matroska has no name for MagicYUV. It keeps nothing back: each picture is in the file at once.
+    "fast": Coding(codec="magicyuv", container="nut", grey="gray", colour="gbrp", options={"pred": "gradient"}),
+    # Golomb-Rice coding: on speckle within a few per cent of the range coder's size at half the time.
+    "small": Coding(
+        codec="ffv1",
+        container="matroska",
+        grey="gray",
+        colour="bgr0",
+        options={"level": "3", "coder": "0", "context": "0", "g": "1", "slices": "4", "slicecrc": "1"},
+        threads=2,
+    ),
+}
+"""By the setting ``codec`` of ``[record]``; ``usassist bench codecs`` measures them beside others."""
 
 
 class VideoWriter:
@@ -31,9 +73,8 @@ class VideoWriter:
     path : a new file
     size_hw_px : height and width of every frame
     rate_hz : for players; frame k is shown at k / rate_hz
-    codec : ``ffv1`` is lossless
-    pixel_format : of the file; ``gray`` for (H, W) frames, else for (H, W, 3) RGB
-    options : of the codec
+    coding : how
+    colour : frames are (H, W, 3) RGB, or any; else (H, W)
 
     Raises
     ------
@@ -42,40 +83,37 @@ class VideoWriter:
     """
 
     def __init__(
-        self,
-        path: Path,
-        size_hw_px: tuple[int, int],
-        rate_hz: float,
-        *,
-        codec: str = "ffv1",
-        pixel_format: str = "bgr0",
-        options: dict[str, str] | None = None,
+        self, path: Path, size_hw_px: tuple[int, int], rate_hz: float, coding: Coding, *, colour: bool = True
     ) -> None:
         self._path = path
-        self._pixel_format = pixel_format
+        self._pixel_format = coding.colour if colour else coding.grey
         self._step = Fraction(_TIME_BASE_HZ) / Fraction(rate_hz).limit_denominator(1001)
         try:
             # Each packet goes to the operating system at once: a killed recorder loses at most the frame at hand.
-            self._container: Any = av.open(str(path), "w", format="matroska", options={"flush_packets": "1"})
-            stream: Any = self._container.add_stream(codec, rate=Fraction(rate_hz).limit_denominator(1001))
+            self._container: Any = av.open(str(path), "w", format=coding.container, options={"flush_packets": "1"})
+            stream: Any = self._container.add_stream(coding.codec, rate=Fraction(rate_hz).limit_denominator(1001))
             stream.height, stream.width = size_hw_px
-            stream.pix_fmt = pixel_format
+            stream.pix_fmt = self._pixel_format
             stream.time_base = Fraction(1, _TIME_BASE_HZ)
             stream.codec_context.time_base = Fraction(1, _TIME_BASE_HZ)
-            stream.codec_context.thread_count = 2
+            stream.codec_context.thread_count = coding.threads
             stream.codec_context.thread_type = "SLICE"
-            stream.codec_context.options = _LOSSLESS if options is None else options
+            stream.codec_context.options = dict(coding.options)
             self._stream: Any = stream
         except (OSError, av.error.FFmpegError, ValueError) as error:
             raise SessionError(_explain(path, error)) from error
 
-    def write(self, image: UInt8Array, index: int) -> None:
+    def write(self, image: UInt8Array, index: int) -> int | None:
         """Add a frame.
 
         Parameters
         ----------
         image : uint8 (H, W) or (H, W, 3) RGB, of the writer's size and kind
         index : its number; must rise, and may leave numbers out
+
+        Returns
+        -------
+        crc32 : check sum of the frame as it is coded in the file; None where the codec gives it later
 
         Raises
         ------
@@ -91,7 +129,10 @@ class VideoWriter:
                 frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format=self._pixel_format)
             frame.pts = int(index * self._step)
             frame.time_base = Fraction(1, _TIME_BASE_HZ)
-            self._container.mux(self._stream.encode(frame))
+            packets = self._stream.encode(frame)
+            crc32 = zlib.crc32(packets[0]) if len(packets) == 1 and packets[0].pts == frame.pts else None
+            self._container.mux(packets)
+            return crc32
         except (OSError, av.error.FFmpegError) as error:
             raise SessionError(_explain(self._path, error)) from error
 

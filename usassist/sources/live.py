@@ -22,7 +22,6 @@ from usassist.sources.feed import Feed
 from usassist.sources.grab import Grab, Opener
 from usassist.sources.inputs.address import GrabOptions
 from usassist.sources.scan_check import ScanCheck
-from usassist.sources.text_watch import TextWatch
 from usassist.sources.watch import PictureWatch, Verdict, WatchProfile
 
 __all__ = ["LiveSource", "open_live"]
@@ -90,7 +89,6 @@ class LiveSource(Closing):
         self._closed = threading.Event()
         self._watch = PictureWatch(self._profile)
         self._check: ScanCheck | None = None
-        self._text = TextWatch()
         self._next_check_ns = 0
         self._failed_checks = 0
         self._roi: Roi | None = None
@@ -213,7 +211,7 @@ class LiveSource(Closing):
             self._say(PictureState.CHANGED, str(error))
             return
         self._roi = roi
-        self._watch, self._text = PictureWatch(self._profile), TextWatch()
+        self._watch = PictureWatch(self._profile)
         self._watch.settle(grab.screen, roi, grab.t_decoded_ns)
         self._check, self._failed_checks = ScanCheck(roi) if is_automatic(self._options) else None, 0
         self._next_check_ns = grab.t_decoded_ns + _CHECK_EVERY_NS
@@ -241,7 +239,6 @@ class LiveSource(Closing):
             geometry = None
         frame_id, self._next_id = self._next_id, self._next_id + 1
         image = grab.screen.cut(self._roi)
-        self._text.offer(image, grab.t_decoded_ns)
         return Frame(
             session_id=options.session_id,
             source_id=options.source_id,
@@ -258,7 +255,6 @@ class LiveSource(Closing):
             t_cropped_ns=self._clock.now_ns(),
             picture=verdict.state,
             picture_reason="" if verdict.state is PictureState.LIVE else verdict.reason,
-            text_xyxy_px=self._text.boxes_xyxy_px,
         )
 
     def _describe(self, grab: Grab, roi: Roi) -> None:

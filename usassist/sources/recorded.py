@@ -8,6 +8,7 @@ boxes of text.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
@@ -28,7 +29,16 @@ from usassist.errors import SourceError, SourceFormatError
 from usassist.records import Frame, PictureState
 from usassist.sources.checksums import SliceCheck
 
-__all__ = ["FrameLine", "Places", "frame_of", "read_frame_lines", "read_pixels"]
+__all__ = [
+    "FrameLine",
+    "PacketCheck",
+    "Places",
+    "as_published",
+    "file_rate_hz",
+    "frame_of",
+    "read_frame_lines",
+    "read_pixels",
+]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -36,7 +46,10 @@ _FASTEST_HZ = 400  # a file keeps time in ms; beyond this rate two frames may ha
 
 
 class FrameLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of ``frames.jsonl``: a frame without its pixels, and where these are."""
+    """One line of ``frames.jsonl``: a frame without its pixels, and where these are.
+
+    ``crc32`` is of the picture as it is coded in the file; recordings before 2.1 had none.
+    """
 
     frame_id: int
     t_capture_ns: int
@@ -53,6 +66,7 @@ class FrameLine(msgspec.Struct, frozen=True, kw_only=True):
     picture: PictureState = PictureState.LIVE
     picture_reason: str = ""
     covered_xyxy_px: tuple[tuple[int, int, int, int], ...] = ()
+    crc32: int | None = None
 
     @property
     def t_given_ns(self) -> int:
@@ -86,6 +100,43 @@ class Places:
             return None
         self._next = index + 1
         return index
+
+
+def file_rate_hz(stream: Any) -> Fraction | None:
+    """The rate that a file of a recording was written for, by which its time stamps become numbers of frames.
+
+    Parameters
+    ----------
+    stream : of PyAV; of a NUT file FFmpeg guesses the average, and the base rate is what was written
+    """
+    rate: Fraction | None = stream.base_rate if stream.container.format.name == "nut" else stream.average_rate
+    return rate
+
+
+class PacketCheck:
+    """Tells damaged pictures of one file from good ones, before they are decoded.
+
+    A picture is checked against its line, and one of FFV1 against its own check sums as well. Where there is neither,
+    nothing can be told and it passes.
+
+    Parameters
+    ----------
+    lines : of that file, in order
+    stream : of PyAV
+    """
+
+    def __init__(self, lines: Sequence[FrameLine], stream: Any) -> None:
+        self._lines = lines
+        self._places = Places(lines, file_rate_hz(stream))
+        self._slices = SliceCheck() if stream.codec_context.name == "ffv1" else None
+
+    def passes(self, packet: Any) -> bool:
+        """False when the next packet is known to be damaged."""
+        index = self._places.find(None if packet.pts is None else packet.pts * packet.time_base)
+        wanted = None if index is None else self._lines[index].crc32
+        if wanted is not None and zlib.crc32(packet) != wanted:
+            return False
+        return self._slices is None or self._slices.passes(bytes(packet))
 
 
 def read_frame_lines(folder: Path) -> list[FrameLine]:
@@ -139,6 +190,21 @@ def read_pixels(folder: Path, lines: Sequence[FrameLine]) -> Generator[tuple[Fra
                 yield of_file[index], image
 
 
+def as_published(line: FrameLine, image: UInt8Array) -> UInt8Array:
+    """A picture with as many channels as its frame had: a file may hold grey as colour, and colour without any as grey.
+
+    Parameters
+    ----------
+    line : of the picture
+    image : uint8 (H, W) or (H, W, 3) RGB, as it is in the file
+    """
+    if line.channels == 3 and image.ndim == 2:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
+    if line.channels == 1 and image.ndim == 3:
+        return np.ascontiguousarray(image[..., 1])
+    return image
+
+
 def frame_of(
     line: FrameLine,
     image: UInt8Array,
@@ -156,14 +222,12 @@ def frame_of(
     session_id, source_id, frame_id : of the frame
     stamps_ns : captured, decoded, cropped
     """
-    if line.channels == 3 and image.ndim == 2:
-        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
     return Frame(
         session_id=session_id,
         source_id=source_id,
         frame_id=frame_id,
         t_capture_ns=stamps_ns[0],
-        image=image,
+        image=as_published(line, image),
         roi_xyxy_px=line.roi_xyxy_px,
         spacing_rc_mm=line.spacing_rc_mm,
         spacing_rel_sd=line.spacing_rel_sd,
@@ -182,8 +246,8 @@ def _decode(path: Path, lines: Sequence[FrameLine]) -> Generator[tuple[int, UInt
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            places = Places(lines, stream.average_rate)
-            for frame in _undamaged(container, stream):
+            places = Places(lines, file_rate_hz(stream))
+            for frame in _undamaged(container, stream, PacketCheck(lines, stream)):
                 index = places.find(None if frame.pts is None else frame.pts * frame.time_base)
                 if index is not None:
                     image = frame.to_ndarray(format="gray" if frame.format.name == "gray" else "rgb24")
@@ -192,8 +256,7 @@ def _decode(path: Path, lines: Sequence[FrameLine]) -> Generator[tuple[int, UInt
         raise SourceError(f"{path} breaks off: {error}; what came before it was played") from error
 
 
-def _undamaged(container: Any, stream: Any) -> Iterator[Any]:
-    check = SliceCheck() if stream.codec_context.name == "ffv1" else None
+def _undamaged(container: Any, stream: Any, check: PacketCheck) -> Iterator[Any]:
     for packet in container.demux(stream):
-        if check is None or not packet.size or check.passes(bytes(packet)):
+        if not packet.size or check.passes(packet):
             yield from packet.decode()

@@ -105,3 +105,9 @@ def test_wrong_use_is_said(recorded: Path, arguments: list[str], words: str) -> 
 def test_what_is_no_session_is_refused(command: str, tmp_path: Path) -> None:
     with pytest.raises(SessionError, match="holds no recorded session"):
         _run(command, tmp_path)
+
+
+def test_verify_says_in_how_many_frames_it_looked_for_text(recorded: Path) -> None:
+    assert "frames looked at may hold text or marks" in _run("verify", recorded)
+    document = json.loads(_run("verify", recorded, "--json"))
+    assert document["text_looked_at"] == 2

@@ -9,12 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from usassist.app.cli import app
-from usassist.sinks.video import VideoWriter
+from usassist.sinks.video import LOSSLESS, VideoWriter
 
 
 def _session(folder: Path, text: str) -> Path:
     folder.mkdir()
-    video = VideoWriter(folder / "frames.mkv", (300, 400), 30.0, pixel_format="gray")
+    video = VideoWriter(folder / "frames.mkv", (300, 400), 30.0, LOSSLESS["small"], colour=False)
     lines = []
     for number in range(24):
         rng = np.random.default_rng(number)

@@ -23,7 +23,7 @@ def _recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def recorded(_recorded: Path, tmp_path: Path) -> Path:
-    """A whole session: 12 frames, the first 8 grey in frames.mkv and the others in colour in frames_2.mkv, 2 marks."""
+    """A whole session: 12 frames, the first 8 grey in frames.nut and the others in colour in frames_2.nut, 2 marks."""
     folder = tmp_path / "session"
     shutil.copytree(_recorded, folder)
     return folder
@@ -37,7 +37,7 @@ def killed(recorded: Path) -> Path:
     manifest = manifest.replace('recording = "closed"', 'recording = "running"')
     manifest = manifest.replace('state = "ended"', 'state = "running"').replace("complete = true", "complete = false")
     (recorded / "session.toml").write_text(manifest)
-    cut_off(recorded / "frames_2.mkv", 1000)
+    cut_off(recorded / "frames_2.nut", 1000)
     cut_off(recorded / "results.jsonl", 40)
     cut_off(recorded / "bus.log", 700)
     return recorded

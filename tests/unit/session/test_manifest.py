@@ -78,7 +78,7 @@ def test_a_newer_major_is_refused_and_says_what_to_install(tmp_path: Path) -> No
 
 
 def test_a_newer_minor_is_read(recorded: Path) -> None:
-    text = (recorded / "session.toml").read_text().replace("[2, 0]", "[2, 9]\nthat_is_new = 1")
+    text = (recorded / "session.toml").read_text().replace("[2, 1]", "[2, 9]\nthat_is_new = 1")
     (recorded / "session.toml").write_text(text)
     assert read_manifest(recorded).frames == 12
 

@@ -94,17 +94,17 @@ def test_a_missing_file_is_told_and_the_rest_is_read(recorded: Path, name: str) 
     assert len(session.results) == (0 if name == "results.jsonl" else COUNT)
 
 
-@pytest.mark.parametrize("name", ["frames.mkv", "frames_2.mkv"])
+@pytest.mark.parametrize("name", ["frames.nut", "frames_2.nut"])
 def test_without_a_video_its_frames_have_no_picture(recorded: Path, name: str) -> None:
     (recorded / name).unlink()
     problems: list[str] = []
     found = {line.file for line, image in open_session(recorded).pictures(problems) if image is not None}
-    assert found == {"frames.mkv", "frames_2.mkv"} - {name}
+    assert found == {"frames.nut", "frames_2.nut"} - {name}
     assert name in problems[0]
 
 
 def test_a_damaged_picture_does_not_put_another_in_its_place(recorded: Path) -> None:
-    path = recorded / "frames.mkv"
+    path = recorded / "frames.nut"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)

@@ -42,8 +42,8 @@ def test_a_part_is_cut_out_bit_for_bit(
     assert [line.frame_id for line in part.frames] == list(expected)
     before = {line.frame_id: line.result for line in whole.lines()}
     assert all(line.result == before[line.frame_id] for line in part.lines())
-    packets = [packet for name in ("frames.mkv", "frames_2.mkv") for packet in _packets(recorded / name)]
-    kept = [packet for path in sorted((tmp_path / "part").glob("*.mkv")) for packet in _packets(path)]
+    packets = [packet for name in ("frames.nut", "frames_2.nut") for packet in _packets(recorded / name)]
+    kept = [packet for path in sorted((tmp_path / "part").glob("*.nut")) for packet in _packets(path)]
     assert kept == packets[expected.start : expected.stop]
 
 
@@ -104,7 +104,7 @@ def test_the_compact_copy_has_every_frame_and_is_not_lossless(recorded: Path, tm
     with av.open(str(tmp_path / "out.mkv")) as container:
         assert container.streams.video[0].codec_context.name in ("libdav1d", "av1", "libaom-av1")
         assert sum(1 for _ in container.decode(video=0)) == COUNT
-    assert (tmp_path / "out.mkv").stat().st_size < (recorded / "frames.mkv").stat().st_size
+    assert (tmp_path / "out.mkv").stat().st_size < (recorded / "frames.nut").stat().st_size
     assert (tmp_path / "out.mkv").stat().st_mode & 0o077 == 0
 
 

@@ -18,7 +18,7 @@ from usassist.session import open_session
 from usassist.session.repair import repair_session
 from usassist.session.verify import verify_session
 
-FILES = ("session.toml", "frames.mkv", "frames_2.mkv", "frames.jsonl", "results.jsonl", "marks.jsonl", "bus.log")
+FILES = ("session.toml", "frames.nut", "frames_2.nut", "frames.jsonl", "results.jsonl", "marks.jsonl", "bus.log")
 
 
 def _flip(path: Path, share: float) -> None:
@@ -59,7 +59,7 @@ def test_a_flipped_bit_is_found_in_every_file_and_the_rest_can_be_read(recorded:
     assert len(session.results) >= COUNT - 1
 
 
-@pytest.mark.parametrize("name", ["frames.jsonl", "results.jsonl", "bus.log", "frames.mkv", "frames_2.mkv"])
+@pytest.mark.parametrize("name", ["frames.jsonl", "results.jsonl", "bus.log", "frames.nut", "frames_2.nut"])
 @pytest.mark.parametrize("share", [0.35, 0.62])
 def test_a_flipped_bit_is_repaired_as_far_as_the_rest_tells(recorded: Path, name: str, share: float) -> None:
     _flip(recorded / name, share)
@@ -82,7 +82,7 @@ def test_every_missing_file_is_found_and_what_it_held_is_rebuilt_where_something
     lost, repaired = _repaired(recorded)
     assert lost
     session = open_session(repaired)
-    assert len(session.frames) == {"frames.mkv": 4, "frames_2.mkv": 8}.get(name, COUNT)
+    assert len(session.frames) == {"frames.nut": 4, "frames_2.nut": 8}.get(name, COUNT)
     assert len(session.results) == COUNT
     assert len(session.marks) == 2
     assert session.manifest.session_id

@@ -104,7 +104,7 @@ def test_what_the_disk_was_told_of_is_readable_alone(
     recording = record()
     for number in range(40):
         recording.give(number)
-    _until(lambda: on_disk.get("results.jsonl", 0) > 0 and on_disk.get("frames.mkv", 0) > 0)
+    _until(lambda: on_disk.get("results.jsonl", 0) > 0 and on_disk.get("frames.nut", 0) > 0)
     _until(lambda: recording.recorder.notes.results == 40)
     time.sleep(0.5)
     left = dict(on_disk)
@@ -182,7 +182,7 @@ def test_a_file_that_somebody_removes_ends_the_recording(record: Callable[..., R
     recording = record()
     recording.give(0)
     _until(lambda: recording.recorder.notes.results == 1)
-    (recording.folder / "frames.mkv").unlink()
+    (recording.folder / "frames.nut").unlink()
     recording.give(1)
     recording.join()
     assert "was removed" in str(recording.error)
@@ -256,7 +256,7 @@ def test_the_event_of_a_stream_is_not_needed_to_close(bus_address: str, tmp_path
     ("text", "folder", "left"),
     [
         ("the recording in out/s ends here", "out/s", "the recording in this folder ends here"),
-        ("/out/s/frames.mkv cannot be written", "/out/s", "this folder/frames.mkv cannot be written"),
+        ("/out/s/frames.nut cannot be written", "/out/s", "this folder/frames.nut cannot be written"),
         ("s cannot be written: is closed", "s", "this folder cannot be written: is closed"),
         ("/out/s2 and /a/out/s stay", "/out/s", "/out/s2 and /a/out/s stay"),
     ],
@@ -275,9 +275,9 @@ def test_files_that_are_finished_are_let_go(record: Callable[..., Recording]) ->
 
     def open_videos() -> list[str]:
         links = [os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()]
-        return [link for link in links if link.endswith(".mkv") and str(recording.folder) in link]
+        return [link for link in links if link.endswith(".nut") and str(recording.folder) in link]
 
-    _until(lambda: (recording.folder / f"frames_{len(sizes)}.mkv").exists() and len(open_videos()) <= 2)
+    _until(lambda: (recording.folder / f"frames_{len(sizes)}.nut").exists() and len(open_videos()) <= 2)
     recording.end(len(sizes) - 1)
     assert recording.error is None
     assert open_videos() == []

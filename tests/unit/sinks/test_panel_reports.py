@@ -100,3 +100,10 @@ def test_names_that_others_invent_are_not_collected(reports: Reports) -> None:
     for process in (*PROCESSES, *(f"process{number}" for number in range(1000))):
         reports.add_health(health(process), None)
     assert set(reports.ages_s()) == set(PROCESSES)
+
+
+def test_messages_that_never_reached_the_recorder_are_told_beside_it(reports: Reports) -> None:
+    reports.add_health(health(recording="running", dropped=0), 30.0)
+    assert reports.recording(SESSION).missed == 0
+    reports.add_health(health(recording="running", dropped=17), 30.0)
+    assert reports.recording(SESSION).missed == 17

@@ -259,7 +259,7 @@ def test_a_folder_that_holds_a_session_is_left_alone(stream: Stream, tmp_path: P
     assert before == {file.name: file.read_bytes() for file in (tmp_path / "s").iterdir()}
 
 
-@pytest.mark.parametrize("name", ["overlay.mkv", "bus.log", "summary.json", "frames.mkv"])
+@pytest.mark.parametrize("name", ["overlay.mkv", "bus.log", "summary.json", "frames.mkv", "frames.nut"])
 def test_no_file_of_an_earlier_session_is_overwritten(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
     with pytest.raises(SessionError, match="already holds a session"):

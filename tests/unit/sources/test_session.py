@@ -105,10 +105,10 @@ def test_a_picture_that_is_damaged_is_left_out_and_counted_and_no_other_takes_it
 ) -> None:
     folder = _copy(recorded, tmp_path / "damaged")
     before = {frame.frame_id: frame.image for frame in _frames(folder)}
-    video = bytearray((folder / "frames_2.mkv").read_bytes())
+    video = bytearray((folder / "frames_2.nut").read_bytes())
     middle = len(video) // 2
     video[middle : middle + 40] = bytes(40)
-    (folder / "frames_2.mkv").write_bytes(video)
+    (folder / "frames_2.nut").write_bytes(video)
     with open_source(f"session:{folder}", session_id="again", fast=True) as source:
         after = {frame.frame_id: frame.image for frame in source.frames()}
         assert source.decode_errors == len(before) - len(after) == 1

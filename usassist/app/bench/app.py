@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from usassist.app.bench.commands import isolation, live, replay, soak, start
+from usassist.app.bench.commands import codecs, isolation, live, replay, soak, start
 from usassist.app.bench.faults import faults
 
 __all__ = ["bench_app"]
 
 bench_app = typer.Typer(help="Measure the program itself on this machine.", no_args_is_help=True)
-for command in (faults, live, start, replay, isolation, soak):
+for command in (faults, live, start, replay, isolation, soak, codecs):
     bench_app.command()(command)

@@ -1,4 +1,4 @@
-"""The commands ``usassist bench live``, ``start``, ``replay``, ``isolation`` and ``soak``."""
+"""The commands ``usassist bench live``, ``start``, ``replay``, ``isolation``, ``soak`` and ``codecs``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["isolation", "live", "replay", "soak", "start"]
+__all__ = ["codecs", "isolation", "live", "replay", "soak", "start"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 SizeOption = Annotated[str, typer.Option(help="Size of the screen, px.")]
@@ -190,6 +190,31 @@ def soak(
     else:
         print_soak(soaked, judgement, Console())
     raise typer.Exit(1 if judgement.broken else 0)
+
+
+def codecs(
+    source: Annotated[str, typer.Argument(help="What is kept: an address as replay takes it, or demo.")] = "demo",
+    count: Annotated[int, typer.Option(min=5, help="Frames.")] = 60,
+    size: Annotated[str, typer.Option(help="Scaled to this size, px; empty = as they are.")] = "1280x720",
+    colour: Annotated[bool, typer.Option("--colour", help="With a little colour in every frame.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What a frame costs in each lossless codec: processor time to write and to read it, and its size."""
+    import dataclasses
+
+    from rich.console import Console
+
+    from usassist.app.bench.codecs import candidates, measure_codecs, read_frames
+    from usassist.app.bench.report import print_codecs
+    from usassist.app.options import resolve_demo
+
+    address, _ = resolve_demo(source, None)
+    frames = read_frames(address, count, colour=colour, size_wh_px=parse_size(size) if size else None)
+    figures = measure_codecs(frames, candidates(), Console(stderr=True, quiet=as_json).print)
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(item) for item in figures], indent=2))
+    else:
+        print_codecs(figures, frames[0].shape, len(frames), Console())
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -8,12 +8,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from usassist.app.bench.codecs import CodecFigures
 from usassist.app.bench.contract import Breach
 from usassist.app.bench.live import LiveFigures
 from usassist.app.bench.soak import Soaked
 from usassist.app.bench.soak_figures import Judgement
 
-__all__ = ["print_contract", "print_figures", "print_soak"]
+__all__ = ["print_codecs", "print_contract", "print_figures", "print_soak"]
 
 _BUSY_PERCENT = 15.0
 
@@ -102,3 +103,18 @@ def _recorded_words(recorded: dict[str, Any]) -> str:
         f"recorded: {recorded['frames']} frames, {recorded['results']} results, gaps: {gaps}, "
         f"{recorded['bytes'] / 2**20:.1f} MiB"
     )
+
+
+def print_codecs(figures: list[CodecFigures], shape: tuple[int, ...], count: int, console: Console) -> None:
+    """One line per codec; times are of one processor."""
+    size = " x ".join(str(side) for side in shape)
+    table = _table(
+        f"{count} frames of {size}; ms of a processor", "codec", "write p50", "p95", "read p50", "kB", "exact"
+    )
+    for item in figures:
+        if item.problem:
+            table.add_row(item.name, "", "", "", "", item.problem[:60])
+            continue
+        times = (f"{value:.2f}" for value in (item.encode_p50_ms, item.encode_p95_ms, item.decode_p50_ms))
+        table.add_row(item.name, *times, f"{item.frame_kb:.1f}", "yes" if item.lossless else "NO")
+    console.print(table)

@@ -6,6 +6,7 @@ from typing import Any
 
 from usassist.app.worker import Parent
 from usassist.config import PanelConfig
+from usassist.frames.burnt_text import find_text_boxes
 from usassist.sinks.panel import run_panel
 
 __all__ = ["work"]
@@ -16,6 +17,7 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     run_panel(
         options["address"],
         PanelConfig(**options["panel"]),
+        find_text=find_text_boxes,
         on_ready=lambda url: parent.tell("ready", url=url),
         stop=parent.gone,
         heartbeat=parent.heartbeat,

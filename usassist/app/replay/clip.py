@@ -76,7 +76,7 @@ def replay(
     overlay_video: bool,
     window: bool,
     progress: Progress,
-    reserve_mb: int = RecordConfig().reserve_mb,
+    record: RecordConfig | None = None,
     results_only: bool = False,
 ) -> Outcome:
     """Run a source through the live path and keep everything.
@@ -88,7 +88,7 @@ def replay(
     overlay_video : also write ``overlay.mkv``
     window : also show the overlay in a window
     progress : is told
-    reserve_mb : room to leave on the disk, MiB
+    record : how the recording is made; None = as it is without settings
     results_only : write ``results.jsonl`` and ``summary.json``, and no session
 
     Raises
@@ -96,7 +96,7 @@ def replay(
     UsAssistError
         If it cannot begin; nothing is left behind in the folder then.
     """
-    existed = folder.exists()
+    existed, record = folder.exists(), record or RecordConfig()
     prepare_folder(folder)
     ours = False  # files in the folder are this run's once its recorder has made them, each as a new file
     keeper = "results" if results_only else "record"
@@ -120,11 +120,12 @@ def replay(
                     "address": options.bus,
                     "folder": str(folder),
                     "facts": recording_facts(options),
-                    "reserve_mb": reserve_mb,
+                    "record": dataclasses.asdict(record),
                 }
             )
             if overlay_video:
-                children["overlay_video"].begin({"address": options.bus, "path": str(folder / "overlay.mkv")})
+                overlay = {"path": str(folder / "overlay.mkv"), "cover_text": record.cover_text}
+                children["overlay_video"].begin({"address": options.bus} | overlay)
             for name, reader in children.items():
                 reader.wait_for("ready", timeout_s=_READY_S)
                 ours = ours or name == keeper

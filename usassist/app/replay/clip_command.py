@@ -128,7 +128,7 @@ def replay(
             overlay_video=overlay_video,
             window=window,
             progress=progress,
-            reserve_mb=settings.record.reserve_mb,
+            record=settings.record,
             results_only=results_only,
         )
     if as_json:

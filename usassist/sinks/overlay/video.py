@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
@@ -11,11 +12,15 @@ import numpy.typing as npt
 
 from usassist.bus import Desk, EngineBody, Message, Subscriber, frame_from, result_from
 from usassist.clock import MonotonicClock
+from usassist.records import Frame
+from usassist.sinks.covering import Box, FindText, cover
 from usassist.sinks.ending import POLL_MS, StreamEnd
 from usassist.sinks.overlay.draw import Painter
 from usassist.sinks.overlay.health import OverlayHealth
 from usassist.sinks.pair import EveryPair, Pair
-from usassist.sinks.video import VideoWriter
+from usassist.sinks.pixels import USUAL_RATE_HZ
+from usassist.sinks.text_cover import TextCover
+from usassist.sinks.video import Coding, VideoWriter
 from usassist.sinks.view import view_of_pair
 
 __all__ = ["OverlayVideo"]
@@ -23,8 +28,14 @@ __all__ = ["OverlayVideo"]
 UInt8Array = npt.NDArray[np.uint8]
 
 _TOPICS = ("frame", "result", "engine", "session")
-_CODEC = "mpeg4"
-_CODEC_OPTIONS = {"flags": "+qscale", "global_quality": str(5 * 118)}  # constant quality 5 of 2 to 31
+_CODING = Coding(
+    codec="mpeg4",
+    container="matroska",
+    grey="yuv420p",
+    colour="yuv420p",
+    options={"flags": "+qscale", "global_quality": str(5 * 118)},  # constant quality 5 of 2 to 31
+    threads=2,
+)
 
 
 class OverlayVideo:
@@ -35,6 +46,7 @@ class OverlayVideo:
     address : of the stream's bus
     path : a new file
     abandoned : True when nobody is left who would send; asked while nothing comes
+    find_text : looks for burnt-in text, which is covered; None = only what the frames name themselves is covered
 
     Raises
     ------
@@ -42,9 +54,12 @@ class OverlayVideo:
         If the file cannot be written.
     """
 
-    def __init__(self, address: str, path: Path, abandoned: Callable[[], bool]) -> None:
+    def __init__(
+        self, address: str, path: Path, abandoned: Callable[[], bool], *, find_text: FindText | None = None
+    ) -> None:
         self._path = path
         self._painter = Painter()
+        self._cover = TextCover(find_text)
         self._pairs = EveryPair()
         self._engine: EngineBody | None = None
         self._end = StreamEnd(abandoned)
@@ -69,9 +84,11 @@ class OverlayVideo:
                 self._end.take(message)
                 self._take(message)
                 self._health.tell(sum(self.subscriber.gaps.values()))
+            self._add(self._cover.flush())
             while (pair := self._pairs.rest()) is not None:
                 self._write(pair)
         finally:
+            self._cover.close()
             self.subscriber.close()
             self._desk.close()
             if self._writer is not None:
@@ -80,7 +97,9 @@ class OverlayVideo:
     def _take(self, message: Message) -> None:
         name = message.topic.name
         if name == "frame":
-            self._pairs.add_frame(frame_from(message))
+            session = self._end.session
+            media_hz = None if session is None or session.realtime else session.rate_hz or USUAL_RATE_HZ
+            self._add(self._cover.add(frame_from(message), media_hz))
             self._health.arrived(message.body.frame_id)
         elif name == "result":
             self._published_ns[message.body.frame_id] = message.t_publish_ns
@@ -90,6 +109,11 @@ class OverlayVideo:
             self._engine = message.body
         while (pair := self._pairs.take()) is not None:
             self._write(pair)
+
+    def _add(self, ready: Iterable[tuple[Frame, tuple[Box, ...]]]) -> None:
+        """Frames in which text has been looked for; each is drawn as soon as its result is there."""
+        for frame, boxes in ready:
+            self._pairs.add_frame(dataclasses.replace(frame, image=cover(frame.image, boxes)) if boxes else frame)
 
     def _write(self, pair: Pair) -> None:
         # The age shown is that at publication: when the file is written says nothing about the stream.
@@ -102,10 +126,8 @@ class OverlayVideo:
             height, width = (side + side % 2 for side in picture.shape[:2])  # 4:2:0 needs even sides
             self._canvas = np.zeros((height, width, 3), np.uint8)
             session = self._end.session
-            rate_hz = (session.rate_hz if session else None) or 30.0
-            self._writer = VideoWriter(
-                self._path, (height, width), rate_hz, codec=_CODEC, pixel_format="yuv420p", options=_CODEC_OPTIONS
-            )
+            rate_hz = (session.rate_hz if session else None) or USUAL_RATE_HZ
+            self._writer = VideoWriter(self._path, (height, width), rate_hz, _CODING)
         self._place(picture)
         self._writer.write(self._canvas, pair.frame.frame_id)
         self.frames += 1

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from usassist.bus import HealthBody, StageBody, Subscriber
 from usassist.clock import Clock, MonotonicClock
 from usassist.errors import SchemaVersionError
+from usassist.sinks.covering import FindText
 from usassist.sinks.outlet import Outlet
 from usassist.sinks.panel.figures import Figures
 from usassist.sinks.panel.packet import Head, pack
 from usassist.sinks.panel.scene import Scene
 from usassist.sinks.panel.shown import ShownFrames
+from usassist.sinks.panel.text_watch import TextWatch
 from usassist.sinks.panel.viewers import Viewers
 from usassist.usage import cpu_s, rss_bytes
 
@@ -43,6 +45,7 @@ class Feed:
     shown : is told what goes out to them
     outlet : takes this panel's health; None = nobody does
     jpeg_quality : 1 to 100
+    find_text : looks for burnt-in text, which is covered; None = nothing is covered
     clock : for ages
     subscribe : makes the subscriber to these topics, in the feed's own thread
 
@@ -59,6 +62,7 @@ class Feed:
         shown: ShownFrames | None = None,
         outlet: Outlet | None = None,
         jpeg_quality: int = 85,
+        find_text: FindText | None = None,
         clock: Clock | None = None,
         subscribe: Callable[[tuple[str, ...]], Subscriber] | None = None,
     ) -> None:
@@ -68,7 +72,8 @@ class Feed:
         self._outlet = outlet
         self._subscribe = subscribe if subscribe is not None else lambda topics: Subscriber(address, topics, "view")
         self._jpeg_quality = jpeg_quality
-        self._scene = Scene(self._clock, jpeg_quality)
+        self._find_text = find_text
+        self._scene = self._new_scene()
         self._latest = self._scene.head()
         self._figures = Figures()
         self._own: HealthBody | None = None
@@ -101,6 +106,10 @@ class Feed:
         if self._thread.is_alive():
             self._thread.join()
 
+    def _new_scene(self) -> Scene:
+        text = None if self._find_text is None else TextWatch(self._find_text)
+        return Scene(self._clock, self._jpeg_quality, text)
+
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
@@ -113,7 +122,7 @@ class Feed:
             except Exception as error:  # noqa: BLE001 - a dead feed behind a living page would look like a calm scene
                 problem = f"the panel cannot read the stream: {type(error).__name__}: {error}"
                 self._log(problem, error)
-                self._scene = Scene(self._clock, self._jpeg_quality)  # whatever broke the old one is not shown again
+                self._scene = self._new_scene()  # whatever broke the old one is not shown again
                 self._scene.fail(problem)
                 for _ in range(_REPEATS_BEFORE_RETRY):
                     self.turns += 1

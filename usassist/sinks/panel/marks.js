@@ -84,12 +84,16 @@ function writeRecording(isHeard) {
   if (recording && ["running", "closed", "stopped"].includes(state)) {
     if (recording.elapsed_s !== null) parts.push(clockText(recording.elapsed_s));
     if (recording.recorded_bytes !== null) parts.push(bytesText(recording.recorded_bytes));
+    if (recording.missed > 0) parts.push(`${recording.missed} MISSED`);
   }
   at("rec").dataset.rec = state;
   set("rec-text", parts.join("  "));
   set("rec-said", RECORDING_WORDS[state] === "REC" ? "recording" : RECORDING_WORDS[state].toLowerCase());
   const isProblem = state === "stopped" || state === "silent";
-  const why = isProblem ? `${RECORDING_WORDS[state].toLowerCase()}: ${recording.reason}` : "";
+  const missed = state !== "unknown" && recording.missed > 0
+    ? `${recording.missed} messages never reached the recorder: the recording lacks them`
+    : "";
+  const why = isProblem ? `${RECORDING_WORDS[state].toLowerCase()}: ${recording.reason}` : missed;
   at("rec").title = isProblem ? recording.reason : "";
   set("rec-why", why);
 }

@@ -36,7 +36,8 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     """How the recording is.
 
     ``elapsed_s`` is from its first frame, as far as can be seen from how many frames it had when it was first heard.
-    ``recorded_bytes`` and ``free_bytes`` are as it last said. ``reason`` is set when it stopped or is silent.
+    ``recorded_bytes`` and ``free_bytes`` are as it last said, and so is ``missed``: messages that never reached it.
+    ``reason`` is set when it stopped or is silent.
     """
 
     state: RecordingState = RecordingState.UNKNOWN
@@ -44,6 +45,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_s: float | None = None
     recorded_bytes: int | None = None
     free_bytes: int | None = None
+    missed: int = 0
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,4 +162,5 @@ class Reports:
             elapsed_s=elapsed_s,
             recorded_bytes=body.recorded_bytes,
             free_bytes=body.free_bytes,
+            missed=body.dropped,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 
@@ -9,11 +10,13 @@ from usassist.bus import EngineBody, HealthBody, MarkBody, Message, ResultBody, 
 from usassist.clock import Clock
 from usassist.errors import MessageError
 from usassist.records import Frame, Result, ResultState
+from usassist.sinks.covering import cover
 from usassist.sinks.pair import NewestPair
 from usassist.sinks.panel.jpeg import JpegEncoder
 from usassist.sinks.panel.packet import Counters, Head, Nodule, labels_of, nodules_of, point_of
 from usassist.sinks.panel.reports import Reports
 from usassist.sinks.panel.tally import Tally
+from usassist.sinks.panel.text_watch import TextWatch
 from usassist.sinks.view import View, view_of_pair, view_of_silence
 
 __all__ = ["Scene"]
@@ -40,6 +43,7 @@ class Scene:
     ----------
     clock : for ages, and for how long the stream has been silent
     jpeg_quality : 1 to 100
+    text : knows where text is burnt into the picture, which is covered; None = nothing is covered
 
     Attributes
     ----------
@@ -48,8 +52,9 @@ class Scene:
     screen_ms : p50 and p99 from capture to a drawn canvas, None before the first
     """
 
-    def __init__(self, clock: Clock, jpeg_quality: int) -> None:
+    def __init__(self, clock: Clock, jpeg_quality: int, text: TextWatch | None = None) -> None:
         self._clock = clock
+        self._text = text
         self._encoder = JpegEncoder(jpeg_quality)
         self._pairs = NewestPair(clock)
         self.tally = Tally()
@@ -185,8 +190,12 @@ class Scene:
         if shown is None:
             return b""
         if not len(shown.jpeg):
-            shown.jpeg = self._encoder.encode(shown.frame)
+            shown.jpeg = self._encoder.encode(self._covered(shown.frame))
         return shown.jpeg
+
+    def _covered(self, frame: Frame) -> Frame:
+        boxes = () if self._text is None else (*frame.text_xyxy_px, *self._text.boxes_xyxy_px)
+        return dataclasses.replace(frame, image=cover(frame.image, boxes)) if boxes else frame
 
     def _add_frame(self, frame: Frame) -> None:
         if frame.session_id != self._session_id:
@@ -215,6 +224,8 @@ class Scene:
 
     def _show(self, frame: Frame, result: Result | None, now_ns: int) -> None:
         before = self._shown
+        if self._text is not None:
+            self._text.offer(frame.image, now_ns)
         passed_over = 0
         if before is not None and before.frame.session_id == frame.session_id:
             passed_over = max(0, frame.frame_id - before.frame.frame_id - 1)

@@ -22,6 +22,7 @@ from usassist.clock import MonotonicClock
 from usassist.config import PanelConfig
 from usassist.errors import BusError, UsageError
 from usassist.heartbeat import Heartbeat
+from usassist.sinks.covering import FindText
 from usassist.sinks.panel.feed import Feed
 from usassist.sinks.panel.marks import MarkTaker
 from usassist.sinks.panel.metrics import Metrics
@@ -42,6 +43,7 @@ def run_panel(
     address: str,
     config: PanelConfig,
     *,
+    find_text: FindText | None = None,
     on_ready: Callable[[str], None] | None = None,
     stop: threading.Event | None = None,
     heartbeat: Heartbeat | None = None,
@@ -51,7 +53,8 @@ def run_panel(
     Parameters
     ----------
     address : of the stream, see ``bus.address.endpoint``; it need not run yet
-    config : where to listen (port 0 = any that is free) and the quality of the picture
+    config : where to listen (port 0 = any that is free), the quality of the picture, and whether text is covered
+    find_text : looks for burnt-in text, see ``frames.burnt_text.find_text_boxes``; needed where it is covered
     on_ready : called once with the address of the page
     stop : set it to end
     heartbeat : beats whenever both have come round, the server and the thread that reads the bus
@@ -67,7 +70,7 @@ def run_panel(
     endpoint(address, "frame", "view")
     stop, heartbeat = stop or threading.Event(), heartbeat or Heartbeat()
     with _listen(config.host, config.port) as listener, _private_environment(), Desk(address) as desk:
-        _serve(address, desk, config, listener, on_ready, stop, heartbeat)
+        _serve(address, desk, config, listener, find_text if config.cover_text else None, on_ready, stop, heartbeat)
 
 
 def check_panel(config: PanelConfig) -> None:
@@ -92,6 +95,7 @@ def _serve(
     desk: Desk,
     config: PanelConfig,
     listener: socket.socket,
+    find_text: FindText | None,
     on_ready: Callable[[str], None] | None,
     stop: threading.Event,
     heartbeat: Heartbeat,
@@ -104,7 +108,15 @@ def _serve(
     cv2.setNumThreads(1)  # a second thread costs more than it saves on pictures of this size, and the engine needs it
     clock = MonotonicClock()
     viewers, shown = Viewers(), ShownFrames(clock)
-    feed = Feed(address, viewers, shown=shown, outlet=desk, jpeg_quality=config.jpeg_quality, clock=clock)
+    feed = Feed(
+        address,
+        viewers,
+        shown=shown,
+        outlet=desk,
+        jpeg_quality=config.jpeg_quality,
+        find_text=find_text,
+        clock=clock,
+    )
     app = build_app(viewers, shown, MarkTaker(desk, shown, clock), Metrics(lambda: feed.figures))
     gc.freeze()  # Gradio's many objects stay to the end; walking through them would hold up pictures and the exit
     settings = uvicorn.Config(

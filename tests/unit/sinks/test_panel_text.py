@@ -3,7 +3,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from usassist.sources.text_watch import TextWatch
+from usassist.frames.burnt_text import find_text_boxes
+from usassist.sinks.panel.text_watch import TextWatch
 
 STEP_NS = 150_000_000
 
@@ -24,7 +25,7 @@ def _play(watch: TextWatch, count: int, text: str, start: int = 0) -> None:
 
 
 def test_burnt_text_is_found_beside_the_stream() -> None:
-    watch = TextWatch()
+    watch = TextWatch(find_text_boxes)
     assert watch.boxes_xyxy_px == ()
     _play(watch, 5, "MUELLER")
     boxes = watch.boxes_xyxy_px
@@ -39,7 +40,7 @@ def test_burnt_text_is_found_beside_the_stream() -> None:
 
 
 def test_text_is_found_where_some_pictures_are_grey_and_some_have_colour() -> None:
-    watch = TextWatch()
+    watch = TextWatch(find_text_boxes)
     for number in range(5):
         picture = _picture(number, "MUELLER")
         watch.offer(np.dstack([picture] * 3) if number % 2 else picture, number * STEP_NS)
@@ -48,7 +49,7 @@ def test_text_is_found_where_some_pictures_are_grey_and_some_have_colour() -> No
 
 
 def test_what_was_found_the_time_before_is_still_covered() -> None:
-    watch = TextWatch()
+    watch = TextWatch(find_text_boxes)
     _play(watch, 5, "MUELLER")
     found = set(watch.boxes_xyxy_px)
     _play(watch, 5, "", start=5)
@@ -58,7 +59,7 @@ def test_what_was_found_the_time_before_is_still_covered() -> None:
 
 
 def test_pictures_that_come_faster_than_it_looks_are_left_out() -> None:
-    watch = TextWatch()
+    watch = TextWatch(find_text_boxes)
     for number in range(100):
         watch.offer(_picture(number, "TEXT"), number * 1_000_000)
     watch.wait()

@@ -1,0 +1,62 @@
+"""Looks for text that is left in the pictures of a recording, on a bounded number of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from usassist.frames.burnt_text import find_burnt_text
+
+__all__ = ["TextLeft"]
+
+_GROUPS = 40  # at most, spread over the recording
+_LOOKS = 5  # of a group
+_STEP = 3  # frames from look to look
+
+
+@dataclass(slots=True)
+class TextLeft:
+    """What was found. Give it every picture in order.
+
+    Parameters
+    ----------
+    frames : in the recording
+
+    Attributes
+    ----------
+    looked_at : pictures, at most 200
+    suspected : frames that may hold text or marks, by number
+    """
+
+    frames: int
+    looked_at: int = 0
+    suspected: list[int] = field(default_factory=list)
+    _group: list[tuple[int, npt.NDArray[np.uint8]]] = field(default_factory=list)
+
+    def add(self, index: int, frame_id: int, image: npt.NDArray[np.uint8]) -> None:
+        """The next picture.
+
+        Parameters
+        ----------
+        index : how many came before it in the recording, lost ones included
+        frame_id : of the frame
+        image : uint8 (H, W) or (H, W, 3) RGB
+        """
+        period = max(_LOOKS * _STEP, -(-self.frames // _GROUPS))
+        place = index % period
+        if self._group and (place == 0 or self._group[0][1].shape != image.shape):
+            self.end()
+        if place % _STEP == 0 and place < _LOOKS * _STEP:
+            self._group.append((frame_id, image))
+
+    def end(self) -> None:
+        """Look at what is left over: after the last picture."""
+        group, self._group = self._group, []
+        if not group:
+            return
+        self.looked_at += len(group)
+        images = [image for _, image in group]
+        if find_burnt_text(images).any() or (len(images) > 1 and find_burnt_text(images[:1]).any()):
+            self.suspected += [frame_id for frame_id, _ in group]
