@@ -43,6 +43,7 @@ FEATURES = (
 LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "NPY_DISABLE_CPU_FEATURES", "OPENCV_CPU_DISABLE")
 
 _CPUINFO = Path("/proc/cpuinfo")
+_BELOW_VNNI = {"AVX512_CORE": ("avx2", "avx"), "AVX2": ("avx2", "avx"), "AVX": ("avx",), "SSE41": ()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,18 @@ class Processor:
     features: tuple[str, ...]
     limits: tuple[str, ...]
     count: int = 1
+
+    @property
+    def kind(self) -> str:
+        """What INT8 runs on: ``vnni`` (a dot product of four bytes is one instruction), ``avx2``, ``avx`` or ``other``.
+
+        The limits count: a runtime that was told to keep to AVX2 has no such instruction.
+        """
+        told = next((limit.partition("=")[2].upper() for limit in self.limits if "MAX_CPU_ISA" in limit), "")
+        if told in _BELOW_VNNI:
+            return next((name for name in _BELOW_VNNI[told] if self.has(name)), "other")
+        vnni = any(self.has(feature) for feature in ("avx512_vnni", "avx_vnni", "amx_int8"))
+        return "vnni" if vnni else next((name for name in _BELOW_VNNI["AVX2"] if self.has(name)), "other")
 
     def has(self, feature: str) -> bool:
         """Whether all its cores have a feature; the limits do not count."""

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from usassist.processor import FEATURES, LIMITS, read_processor
 
 X86 = """processor\t: {number}
@@ -68,3 +70,20 @@ def test_this_machine_has_a_name_and_features() -> None:
     assert here.features
     assert set(here.features) <= set(FEATURES)
     assert all(limit.partition("=")[0] in LIMITS for limit in here.limits)
+
+
+@pytest.mark.parametrize(
+    ("more", "limit", "kind"),
+    [
+        ("avx512_vnni ", "", "vnni"),
+        ("avx_vnni ", "", "vnni"),
+        ("avx_vnni ", "AVX2", "avx2"),
+        ("avx512_vnni ", "AVX512_CORE", "avx2"),
+        ("avx512_vnni ", "AVX512_CORE_VNNI", "vnni"),
+        ("", "", "avx2"),
+        ("", "AVX", "avx"),
+        ("", "SSE41", "other"),
+    ],
+)
+def test_what_int8_runs_on_follows_from_features_and_limits(tmp_path: Path, more: str, limit: str, kind: str) -> None:
+    assert _read(tmp_path, X86.format(number=0, more=more), {"ONEDNN_MAX_CPU_ISA": limit}).kind == kind

@@ -89,11 +89,12 @@ def test_limits_are_ratios_to_the_calibration_of_the_same_run(tmp_path: Path) ->
 
 def test_a_setup_finds_its_own_table_alone(tmp_path: Path) -> None:
     contract = load_contract(_contract(tmp_path))
-    found = find_limits(contract, Setup())
+    found = find_limits(contract, Setup(), "vnni")
     assert found is not None
     assert found[0] == "live-720p30"
+    assert find_limits(contract, Setup(), "avx2") is None
     for change in ({"fps": 60}, {"viewers": 0}, {"stalled": 1}, {"backend": "null"}, {"width_px": 1920}):
-        assert find_limits(contract, dataclasses.replace(Setup(), **change)) is None
+        assert find_limits(contract, dataclasses.replace(Setup(), **change), "vnni") is None
 
 
 @pytest.mark.parametrize(
@@ -115,9 +116,10 @@ def test_a_contract_that_cannot_be_held_against_anything_is_refused(tmp_path: Pa
 
 def test_the_contract_that_ships_has_a_table_for_each_promise() -> None:
     contract = load_contract()
-    assert {"live-720p30", "live-720p60", "live-1080p30"} <= contract.keys()
-    setups = [(limits.fps, limits.size, limits.viewers, limits.record, limits.overlay) for limits in contract.values()]
-    assert len(setups) == len(set(setups))
+    for processor in ("vnni", "avx2"):
+        for change in ({}, {"fps": 60, "viewers": 0}, {"width_px": 1920, "height_px": 1080}):
+            holding = [name for name, limits in contract.items() if limits.holds_for(Setup(**change), processor)]
+            assert len(holding) == 1, (processor, change, holding)
 
 
 def test_the_contract_is_part_of_the_wheel() -> None:

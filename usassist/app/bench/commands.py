@@ -46,6 +46,7 @@ def live(
     from usassist.app.bench.live import measure_live
     from usassist.app.bench.report import print_contract, print_figures
     from usassist.app.bench.setup import Setup
+    from usassist.processor import read_processor
 
     width_px, height_px = parse_size(size)
     setup = Setup(
@@ -60,7 +61,7 @@ def live(
         precision=precision,
         threads=threads,
     )
-    found = find_limits(load_contract(), setup) if contract else None
+    found = find_limits(load_contract(), setup, read_processor().kind) if contract else None
     figures = measure_live(setup, seconds=seconds, warm_up_s=warm_up, say=Console(stderr=True, quiet=as_json).print)
     items = [] if found is None else breaches(figures, found[1])
     broken = [item.name for item in items if item.broken]

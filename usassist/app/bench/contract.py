@@ -28,6 +28,7 @@ class Limits:
     Attributes
     ----------
     fps, size, viewers, record, overlay : of the setup that it holds for
+    processor : the kind that it holds for, see :attr:`usassist.processor.Processor.kind`
     total_p50, total_p99, overhead_p50 : ratios to the median of the calibration work
     without_own_percent : frames without an answer of their own, of all that were due
     dropped : frames a minute that were dropped because the engine was busy, or never taken
@@ -38,6 +39,7 @@ class Limits:
     viewers: int = 1
     record: bool = True
     overlay: bool = True
+    processor: str = "vnni"
     total_p50: float = 0.0
     total_p99: float = 0.0
     overhead_p50: float = 0.0
@@ -50,13 +52,14 @@ class Limits:
             if field.name.endswith(("p50", "p99")) and getattr(self, field.name) <= 0:
                 raise ConfigError(f"contract: {field.name} must be above 0; derive it anew")
 
-    def holds_for(self, setup: Setup) -> bool:
-        """True when it is about such a setup, with the engine and the clip that ship."""
+    def holds_for(self, setup: Setup, processor: str) -> bool:
+        """True when it is about such a setup on such a processor, with the engine and the clip that ship."""
         plain = Setup()
         shipped = (plain.engine, plain.backend, plain.precision, plain.threads, plain.faults_s, plain.clip)
         return (
             (self.fps, self.size, self.viewers, self.record, self.overlay)
             == (setup.fps, f"{setup.width_px}x{setup.height_px}", setup.viewers, setup.record, setup.overlay)
+            and processor == self.processor
             and not setup.stalled
             and shipped == (setup.engine, setup.backend, setup.precision, setup.threads, setup.faults_s, setup.clip)
         )
@@ -95,9 +98,9 @@ def load_contract(path: Path | None = None) -> dict[str, Limits]:
     return {name: from_table(Limits, table, where=f"contract, table {name}") for name, table in document.items()}
 
 
-def find_limits(contract: dict[str, Limits], setup: Setup) -> tuple[str, Limits] | None:
-    """The table for a setup; None where there is none."""
-    return next(((name, limits) for name, limits in contract.items() if limits.holds_for(setup)), None)
+def find_limits(contract: dict[str, Limits], setup: Setup, processor: str) -> tuple[str, Limits] | None:
+    """The table for a setup on a kind of processor; None where there is none."""
+    return next(((name, limits) for name, limits in contract.items() if limits.holds_for(setup, processor)), None)
 
 
 def breaches(figures: LiveFigures, limits: Limits) -> list[Breach]:
