@@ -47,7 +47,7 @@ DUPLICATE_GROUPS: tuple[frozenset[str], ...] = (
 )
 """DDTI frames that are the same picture, pixel by pixel, though some stand under different cases."""
 
-_CACHE_SCHEMA = 2
+_CACHE_SCHEMA = 3
 _PHANTOM_MOST_HW_PX = (400, 600)  # larger pictures are reduced once, as the later warp does not average
 _LEAST_SIDE_PX = 96  # a smaller crop of a training frame is a mistake; the frame is used whole
 
