@@ -261,15 +261,9 @@ class LiveSource(Closing):
 
     def _describe(self, grab: Grab, roi: Roi) -> None:
         grabber = self._feed.grabber
-        description, warnings = (
-            (f"{self._kind} input", ()) if grabber is None else (grabber.description, grabber.warnings)
-        )
-        description = "; ".join((description, *warnings))
-        if description != self._info.description:
-            for warning in warnings:
-                logger.warning("%s", warning)
+        description = f"{self._kind} input" if grabber is None else grabber.description
         self._info = SourceInfo(
-            description=description,
+            description="; ".join((description, *(() if grabber is None else grabber.warnings))),
             image_hw_px=(roi[3] - roi[1], roi[2] - roi[0]),
             channels=1 if grab.screen.is_grey else 3,
             rate_hz=None if grabber is None else grabber.rate_hz,
