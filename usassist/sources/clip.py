@@ -84,10 +84,12 @@ class ClipSource(PacedSource):
             claimed = video.claimed_frames if video.indexed else None
             estimated = video.estimated_frames
         self._told_interlaced = first.interlaced_frame or self._deinterlace
-        if self._told_interlaced:
-            notes += (DEINTERLACED if self._deinterlace else INTERLACED,)
+        if self._told_interlaced and not self._deinterlace:
+            notes += (INTERLACED,)
         for note in notes:
             _log.warning("%s: %s", path.name, note)
+        if self._deinterlace:
+            notes += (DEINTERLACED,)
         if rate_hz is None:
             _log.warning("%s: states no rate; played at %g frames a second", path.name, _DEFAULT_RATE_HZ)
         if orientation is None:

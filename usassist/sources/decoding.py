@@ -240,9 +240,12 @@ class VideoPass(Closing):
 
     def _cut_off(self) -> str | None:
         """What shows that the end of the file is missing; None when nothing does."""
-        if not self.indexed:
-            return missing_end(self._path, self._formats)
-        size = self._path.stat().st_size
+        try:
+            if not self.indexed:
+                return missing_end(self._path, self._formats)
+            size = self._path.stat().st_size
+        except OSError as error:
+            return f"it cannot be read any more ({error.strerror})"
         needed = max((entry.pos + entry.size for entry in self._stream.index_entries), default=0)
         return f"its index names {needed} bytes and it has {size}" if needed > size else None
 

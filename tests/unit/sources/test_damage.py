@@ -92,6 +92,16 @@ def test_spoilt_slices_are_noticed_by_the_decoder(codec: str, container: str, nu
     assert counts["whole"] >= 4 * GOP
 
 
+def test_pictures_that_come_before_the_damaged_one_they_need_wait_for_its_mark(streams: Any) -> None:
+    data = streams("h264 b", "matroska")
+    with av.open(io.BytesIO(data), "r") as container:
+        stamps = [packet.pts for packet in container.demux(video=0) if packet.pts is not None]
+    first = next(number for number in range(4, len(stamps)) if stamps[number + 1] < stamps[number])
+    whole, spoilt = decode(data, live=False), spoil(data, (first,))
+    assert compare(whole, decode(spoilt, live=False))["missed"] == 0
+    assert compare(whole, decode(spoilt, live=True))["missed"] > 0  # those are not held back
+
+
 @pytest.mark.parametrize("codec", ["h264", "mpeg2", "mpeg4", "h264 refresh"])
 def test_stream_that_is_joined_is_not_whole_before_its_first_key_picture(codec: str, streams: Any) -> None:
     data = streams(codec, "mpegts")

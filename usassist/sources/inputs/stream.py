@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,8 @@ from usassist.sources.interlacing import DEINTERLACED, INTERLACED, Deinterlacer,
 from usassist.sources.screen import Screen
 
 __all__ = ["StreamGrabber", "StreamHooks", "plain"]
+
+_log = logging.getLogger(__name__)
 
 _LEAST_RATE_HZ, _MOST_RATE_HZ = 1.0, 240.0  # what a short look at a stream takes for its rate may be nonsense
 _TRIES_AT_START = 600  # packets without a picture: a stream that is joined has none before its next key picture
@@ -232,11 +235,15 @@ class StreamGrabber(Closing):
         self._aspect = self._stream.sample_aspect_ratio
         words = aspect_words(width_px, height_px, self._aspect)
         if words and words not in self.warnings:
-            self.warnings += (words,)
+            self._warn(words)
 
     def _warn_interlaced(self) -> None:
         self._tell_interlaced = False
-        self.warnings += (INTERLACED,)
+        self._warn(INTERLACED)
+
+    def _warn(self, words: str) -> None:
+        self.warnings += (words,)
+        _log.warning("%s: %s", self._scheme, words)
 
     def _count_without_picture(self, why: str) -> None:
         self._without_picture += 1
