@@ -27,7 +27,7 @@ from usassist.records import Result, Segmentation
 from usassist.session import open_session, read_manifest, whole_message
 
 REFERENCES = Path(__file__).parents[1] / "golden" / "sessions"
-ENGINE = "thyroid_nodule@0.3.0"
+ENGINE = "thyroid_nodule@0.3.1"
 
 
 @pytest.fixture(params=sorted(SESSIONS))

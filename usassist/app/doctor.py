@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from usassist.app.native import explain_import_error
+from usassist.app.speed_report import processor_words, speed_words
 from usassist.calibrate import load_score_calibration
 from usassist.config import has_display, resource_dir, runtime_dir
 from usassist.engine import EngineSpec
@@ -129,7 +130,7 @@ def _free_disk() -> tuple[bool, str]:
 
 def _processor() -> tuple[bool, str]:
     usable = processors()
-    return usable >= 2, f"{usable} usable; at least 2 are needed for 30 frames a second"
+    return usable >= 2, f"{usable} usable of {processor_words()}; at least 2 are needed for 30 frames a second"
 
 
 def _display() -> tuple[bool, str]:
@@ -153,10 +154,23 @@ def _engines() -> list[Finding]:
             missing.setdefault(reason, []).append(backend)
         elif backend != "null":
             findings += [_answer(spec, *pair) for spec in specs for pair in candidates(spec, backend)]
+    findings += [_order(spec) for spec in specs]
     for reason, names in missing.items():
         what = f"back end{'s' if len(names) > 1 else ''} {', '.join(names)}"
         findings.append(Finding(what=what, ok=False, detail=reason, needed=False))
     return findings + [_scores(spec.engine_id) for spec in specs]
+
+
+def _order(spec: EngineSpec) -> Finding:
+    """Which back end `auto` takes on this processor: measured now where no order is kept."""
+    from usassist.engine.speed import load_speeds, measure_speeds
+
+    what = f"order for {spec.name}"
+    try:
+        speeds = load_speeds(spec) or measure_speeds(spec)
+    except UsAssistError as error:
+        return Finding(what=what, ok=False, detail=str(error), needed=False)
+    return Finding(what=what, ok=speeds.rows[0].rejected is None, detail=speed_words(speeds), needed=False)
 
 
 def _answer(spec: EngineSpec, backend: str, precision: str) -> Finding:

@@ -33,12 +33,14 @@ def bench(
     engines: FolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time an engine on every back end and in every precision that can run here."""
+    """Time an engine on every back end and in every precision that can run here, and keep the order for `auto`."""
     from rich.console import Console
 
     from usassist.app.engine_bench import print_report, same_as_reference
+    from usassist.app.speed_report import speed_words
     from usassist.engine import BACKENDS, PRECISIONS, find_engine
     from usassist.engine.bench import bench as run_bench
+    from usassist.engine.speed import measure_speeds
 
     spec = find_engine(name, engines)
     if overhead:
@@ -55,10 +57,14 @@ def bench(
             judge=same_as_reference(spec, threads),
             judged_by="answered as the reference does",
         )
+        speeds = measure_speeds(spec, threads) if backend == precision == "all" else None
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(report), indent=2))
-    else:
-        print_report(report, Console())
+        order = None if speeds is None else dataclasses.asdict(speeds)
+        typer.echo(json.dumps(dataclasses.asdict(report) | {"auto": order}, indent=2))
+        return
+    print_report(report, Console())
+    if speeds is not None:
+        typer.echo(f"auto takes, on the processor: {speed_words(speeds)}")
 
 
 def quantize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,8 +14,10 @@ from rich.table import Table
 
 from usassist.app.live import LiveReport
 from usassist.app.replay.clip import Outcome
+from usassist.app.speed_report import processor_words, speed_words
 from usassist.bus import PointBody
 from usassist.engine import BACKENDS, EngineSpec, candidates, is_ready, list_engines, why_unavailable
+from usassist.engine.speed import Speed, Speeds, by_speed, load_speeds
 from usassist.records import ResultState, SourceInfo
 
 __all__ = ["BarProgress", "engine_table", "print_engine_table", "print_live", "print_outcome", "render_with_progress"]
@@ -163,8 +166,9 @@ def _recorded(counts: dict[str, Any]) -> str:
 
 
 def engine_table() -> dict[str, Any]:
-    """Engines and back ends as one document."""
+    """Engines and back ends as one document, with what was measured of them here."""
     return {
+        "processor": processor_words(),
         "engines": [
             {
                 "engine_id": spec.engine_id,
@@ -173,6 +177,7 @@ def engine_table() -> dict[str, Any]:
                 "precisions": list(spec.precisions),
                 "labels": [label.name for label in spec.labels],
                 "auto": _auto(spec),
+                "speeds": None if (speeds := load_speeds(spec)) is None else dataclasses.asdict(speeds),
                 "licence": spec.licence,
                 "intended_use": spec.intended_use,
             }
@@ -188,7 +193,10 @@ def engine_table() -> dict[str, Any]:
 
 def _auto(spec: EngineSpec) -> str | None:
     """Back end and precision that `auto` begins with here; None when nothing can run the engine."""
-    return next((" ".join(pair) for pair in candidates(spec) if is_ready(spec, *pair)), None)
+    speeds = load_speeds(spec)
+    wrong = [row.pair for row in speeds.rows if row.rejected] if speeds is not None else []
+    pairs = (pair for pair in by_speed(spec, candidates(spec)) if pair not in wrong)
+    return next((" ".join(pair) for pair in pairs if is_ready(spec, *pair)), None)
 
 
 def print_engine_table(document: dict[str, Any]) -> None:
@@ -204,11 +212,21 @@ def print_engine_table(document: dict[str, Any]) -> None:
         purpose = f"{item['modality']}, {item['task'].replace('_', ' ')}"
         engines.add_row(name, purpose, *lists, item["auto"] or "nothing")
     console.print(engines)
+    for item in document["engines"]:
+        name, _, _ = item["engine_id"].partition("+")
+        console.print(f"{name} on the processor: {_speeds(item['speeds'])}", highlight=False, markup=False)
+    console.print(f"processor: {document['processor']}", highlight=False, markup=False)
     backends = Table("back end", "here", "why not", title="Back ends", title_justify="left")
     for item in document["backends"]:
         note = "computes nothing; every result says so" if item["name"] == "null" else item["reason"] or ""
         backends.add_row(item["name"], "yes" if item["available"] else "no", escape(note))
     console.print(backends)
+
+
+def _speeds(speeds: dict[str, Any] | None) -> str:
+    if speeds is None:
+        return "in the order of the table; usassist doctor measures which is the fastest here"
+    return speed_words(Speeds(**speeds | {"rows": tuple(Speed(**row) for row in speeds["rows"])}))
 
 
 def render_with_progress(out: Path, *, seconds: float, seed: int, lossless: bool, quiet: bool) -> dict[str, str]:

@@ -59,6 +59,7 @@ class Variant:
     growth_mb : resident memory (10⁶ bytes) of this process that opening and the first inference added, without the
         memory of a GPU; None = cannot be read here
     ratio : p50 of a round against that of the reference in the same round, median over the rounds; less is faster
+    ratio_spread : distance of the quartiles of that over the rounds, in parts of the median
     count : inferences that count
     """
 
@@ -76,6 +77,7 @@ class Variant:
     per_s: float
     growth_mb: float | None
     ratio: float
+    ratio_spread: float
     count: int
 
 
@@ -138,6 +140,7 @@ def bench(
     backends: Iterable[str] = tuple(BACKENDS),
     precisions: Iterable[str] = PRECISIONS,
     *,
+    pairs: Iterable[tuple[str, str]] | None = None,
     threads: int = 0,
     seconds: float = 10.0,
     count: int | None = None,
@@ -150,7 +153,8 @@ def bench(
     Parameters
     ----------
     spec : from ``find_engine``
-    backends, precisions : what to try
+    backends, precisions : what to try, each with each
+    pairs : back ends and precisions to try instead
     threads : CPU threads; 0 = as many as the process may use
     seconds : go on for so long after all are open; at least one round is done
     count : inferences of each variant instead
@@ -171,7 +175,7 @@ def bench(
     runs: list[_Run] = []
     inputs = golden_input(spec)
     try:
-        for backend, precision in _variants(spec, tuple(backends), tuple(precisions)):
+        for backend, precision in pairs or _variants(spec, tuple(backends), tuple(precisions)):
             reason = why_not(spec, backend, precision) or (_COMPUTES_NOTHING if backend == "null" else None)
             if reason is None:
                 try:
@@ -269,6 +273,7 @@ def _report(
         p50, p95, p99 = (float(value) for value in np.percentile(every, [50, 95, 99]))
         warm_up_count, warm_up_ms = _warm_up(run.first_ms)
         ratios = np.array([np.median(turn) for turn in run.turns]) / per_round
+        low, middle, high = (float(value) for value in np.percentile(ratios, [25, 50, 75]))
         variants.append(
             Variant(
                 backend=run.engine.runtime,
@@ -284,7 +289,8 @@ def _report(
                 p99_ms=p99,
                 per_s=1e3 * len(every) / float(every.sum()),
                 growth_mb=run.growth_mb,
-                ratio=float(np.median(ratios)),
+                ratio=middle,
+                ratio_spread=(high - low) / middle,
                 count=len(every),
             )
         )

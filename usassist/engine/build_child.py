@@ -1,6 +1,7 @@
 """The child process of a build, ``python -m usassist.engine.build_child FOLDER BACKEND PRECISION NICENESS``.
 
-See ``engine/building.py``. FOLDER is where ``engine.toml`` lies.
+See ``engine/building.py``. FOLDER is where ``engine.toml`` lies. With the BACKEND ``speed`` nothing is built, and the
+order of the back ends on the processor is measured, see ``engine/speed.py``; PRECISION is then the number of threads.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import threading
 from pathlib import Path
 from typing import IO
 
-__all__ = ["main"]
+__all__ = ["SPEED", "main"]
+
+SPEED = "speed"
 
 
 def main(folder: str, backend: str, precision: str, niceness: str) -> int:
@@ -39,6 +42,12 @@ def main(folder: str, backend: str, precision: str, niceness: str) -> int:
 
     try:
         spec = load_spec(Path(folder) / "engine.toml")
+        if backend == SPEED:
+            from usassist.engine.speed import measure_speeds
+
+            measure_speeds(spec, int(precision))
+            _tell(reports, "done", built=True, path="")
+            return 0
         built = prepare(spec, backend, precision, progress)
         path = prepared_path(spec, backend, precision)
     except UsAssistError as error:

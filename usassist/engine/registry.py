@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ __all__ = [
     "BACKENDS",
     "PRECISIONS",
     "Backend",
+    "Pair",
     "Progress",
     "candidates",
     "is_ready",
@@ -40,6 +42,7 @@ __all__ = [
     "prepare",
     "prepared",
     "prepared_path",
+    "requires",
     "runs",
     "why_not",
     "why_not_build",
@@ -50,6 +53,9 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, float], None]
 """Told what is being done and how much of it is done, 0 to 1."""
+
+Pair = tuple[str, str]
+"""Back end and precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +85,12 @@ BACKENDS: dict[str, Backend] = {
     "torch": Backend("torch", "cpu", "pip install 'usassist[torch]'"),
     "null": Backend("null", "none", ""),
 }
-# `auto` takes the first that can run. `null` computes nothing and is never taken without being asked for.
+# `auto` takes the first that can run, on the processor the fastest one (see `engine/speed.py`). `null` computes
+# nothing and is never taken without being asked for.
 AUTO_ORDER = tuple(name for name in BACKENDS if name != "null")
 PRECISIONS = ("fp32", "fp16", "int8")
+
+_ADVICE = r"(;|, or) use (another )?--\w+( fp32)?$"  # which `auto` has followed already
 
 
 def why_unavailable(backend: str) -> str | None:
@@ -116,6 +125,12 @@ def why_not_build(backend: str) -> str | None:
 def needs_plan(backend: str) -> bool:
     """True when a back end runs a plan that has to be built from the ONNX first, which takes a while."""
     return hasattr(_module(backend), "build_plan")
+
+
+def requires(backend: str) -> tuple[str, ...]:
+    """The modules that a back end imports."""
+    names: tuple[str, ...] = _module(backend).REQUIRES
+    return names
 
 
 def runs(backend: str, precision: str) -> bool:
@@ -155,8 +170,10 @@ def why_not(spec: EngineSpec, backend: str, precision: str, *, build: bool = Fal
     return why_no_half() if _is_derived(spec, precision) else None
 
 
-def candidates(spec: EngineSpec, backend: str = "auto", precision: str = "auto") -> list[tuple[str, str]]:
-    """Back ends and precisions in the order in which they are to be tried; whether each can run here is not asked.
+def candidates(spec: EngineSpec, backend: str = "auto", precision: str = "auto") -> list[Pair]:
+    """Back ends and precisions in the order of the table; whether each can run here is not asked.
+
+    :func:`usassist.engine.speed.by_speed` puts those of ``auto`` into the order of this machine.
 
     Parameters
     ----------
@@ -206,10 +223,12 @@ def open_engine(
     Parameters
     ----------
     spec : from ``find_engine``
-    backend : a name of :data:`BACKENDS`, or ``auto`` for the first of :data:`AUTO_ORDER` that can run it
+    backend : a name of :data:`BACKENDS`, or ``auto`` for the first that can run it, in the order that was measured
+        here (:func:`usassist.engine.speed.by_speed`), else of :data:`AUTO_ORDER`
     threads : CPU threads; 0 = as many as the process may use
-    precision : one of :data:`PRECISIONS`, or ``auto`` for the first that the engine has and the back end runs. What
-        cannot be used is then left with a warning; a precision that is named is used or refused.
+    precision : one of :data:`PRECISIONS`, or ``auto`` for the first that the engine has and the back end runs. One
+        that answers wrong is then passed over, and a line says what runs instead; a precision that is named is used or
+        refused.
     progress : told how a build goes
 
     Raises
@@ -223,14 +242,15 @@ def open_engine(
     EngineError
         If weights, calibration, tensors or golden output do not agree with the spec.
     """
+    from usassist.engine.speed import by_speed  # it times what is opened here
+
     pairs = candidates(spec, backend, precision)
-    if backend != "auto":
-        pairs = prepared(spec, pairs, progress)
+    pairs = by_speed(spec, pairs, threads) if backend == "auto" else prepared(spec, pairs, progress)
     return open_first(spec, pairs, threads)[1]
 
 
-def open_first(spec: EngineSpec, pairs: list[tuple[str, str]], threads: int) -> tuple[int, Engine, list[EngineError]]:
-    """Open the first back end and precision that can be opened.
+def open_first(spec: EngineSpec, pairs: list[Pair], threads: int) -> tuple[int, Engine, list[EngineError]]:
+    """Open the first back end and precision that can be opened, and tell what was passed over for it.
 
     Returns
     -------
@@ -248,19 +268,23 @@ def open_first(spec: EngineSpec, pairs: list[tuple[str, str]], threads: int) -> 
     errors: list[EngineError] = []
     for index, (backend, precision) in enumerate(pairs):
         try:
-            return index, open_checked(spec, backend, threads, precision), errors
+            engine = open_checked(spec, backend, threads, precision)
         except EngineError as error:
             if len(pairs) == 1:
                 raise
-            # What is not here at all is no news to the user of `auto`; what is here and fails is.
-            level = logging.INFO if isinstance(error, BackendUnavailableError) else logging.WARNING
-            logger.log(level, "back end %s cannot run %s in %s: %s", backend, spec.engine_id, precision, error)
             errors.append(error)
+            continue
+        for (name, item), reason in zip(pairs, errors, strict=False):
+            # What is not here at all is no news to the user of `auto`; what is here and fails is.
+            level = logging.INFO if isinstance(reason, BackendUnavailableError) else logging.WARNING
+            why = re.sub(_ADVICE, "", str(reason))
+            logger.log(level, "%s answers; %s %s is passed over: %s", engine.backend, name, item, why)
+        return index, engine, errors
     reasons = [f"{backend} {precision}: {error}" for (backend, precision), error in zip(pairs, errors, strict=True)]
     raise BackendUnavailableError(f"no back end can run {spec.engine_id}: " + " | ".join(_once(reasons)))
 
 
-def prepared(spec: EngineSpec, pairs: list[tuple[str, str]], progress: Progress | None = None) -> list[tuple[str, str]]:
+def prepared(spec: EngineSpec, pairs: list[Pair], progress: Progress | None = None) -> list[Pair]:
     """Those of one back end's pairs that can be opened, after the plan of the first has been built where one is needed.
 
     Raises

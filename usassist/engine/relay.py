@@ -1,11 +1,11 @@
 """Which back end answers now, and which takes over: a stream is never left without an engine while one can run.
 
-The candidates stand in the order of preference. The first that can be opened answers at once. Those before it that
-only lack a plan have it built in a child process, are opened and checked in a thread, and take over between two
-frames. While a GPU answers, a back end on the processor stands by: a device that is lost takes all of its back ends
-with it. A back end that fails in mid-stream is closed, and the one that stands by, or the next, takes over; after a
-pause the failed one is opened and checked again beside the stream, and comes back if it answers its golden input. All
-of it is told in ``note``.
+The candidates stand in the order of preference; for the processor it is measured (``engine/speed.py``). The first that
+can be opened answers at once. Those before it that only lack a plan have it built in a child process, are opened and
+checked in a thread, and take over between two frames. While a GPU answers, a back end on the processor stands by: a
+device that is lost takes all of its back ends with it. A back end that fails in mid-stream is closed, and the one that
+stands by, or the next, takes over; after a pause the failed one is opened and checked again beside the stream, and
+comes back if it answers its golden input. All of it is told in ``note``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from usassist.clock import Clock, MonotonicClock
 from usassist.closing import Closing
 from usassist.engine.base import Engine
 from usassist.engine.building import BuildJob
+from usassist.engine.measuring import Measuring
 from usassist.engine.registry import (
     BACKENDS,
+    Pair,
     Progress,
     candidates,
     open_checked,
@@ -31,6 +33,7 @@ from usassist.engine.registry import (
     why_not,
 )
 from usassist.engine.spec import EngineSpec
+from usassist.engine.speed import by_speed
 from usassist.errors import BackendHungError, BackendUnavailableError, EngineError, PlanMissingError
 
 __all__ = ["Build", "Change", "Relay"]
@@ -43,8 +46,6 @@ _NOTHING_RUNS_PAUSE_NS = 1_000_000_000  # the same while no other back end answe
 _NOTHING_RUNS_LONGEST_NS = 30_000_000_000
 _CLOSE_S = 5.0
 _OPEN_DEADLINE_NS = 120_000_000_000  # an engine that has not been opened by then never will be
-
-Pair = tuple[str, str]
 
 
 class Build(Protocol):
@@ -129,6 +130,7 @@ class Relay(Closing):
     builder : starts to build what one needs, beside the stream
     clock : for pauses
     first : the pair that answers from the start, opened; and why those before it do not, in their order
+    measuring : finds out beside the stream which back end is the fastest here; None = that is known, or not asked
 
     Attributes
     ----------
@@ -145,6 +147,7 @@ class Relay(Closing):
         builder: Callable[[str, str], Build] | None,
         clock: Clock,
         first: tuple[int, Engine, list[EngineError]],
+        measuring: Measuring | None = None,
     ) -> None:
         self.spec = spec
         self.note = ""
@@ -157,6 +160,7 @@ class Relay(Closing):
         self._lost: tuple[str, str] | None = None  # what failed and why, until the next that is opened aside answers
         self._opening: _Opening | None = None
         self._build: tuple[int, Build] | None = None
+        self._measuring = measuring
         for candidate, error in zip(self._candidates, first[2], strict=False):
             self._note_failed_open(candidate, error)
         for candidate in self._candidates[self._current :]:
@@ -188,16 +192,17 @@ class Relay(Closing):
         EngineError
             As :func:`usassist.engine.open_engine`.
         """
+        clock = clock or MonotonicClock()
         pairs = candidates(spec, backend, precision)
-        if backend != "auto":
-            pairs = prepared(spec, pairs, progress)
+        pairs = by_speed(spec, pairs, threads) if backend == "auto" else prepared(spec, pairs, progress)
         return cls(
             spec,
             pairs,
             opener=lambda name, item: open_checked(spec, name, threads, item),
             builder=(lambda name, item: BuildJob(spec, name, item)) if backend == "auto" else None,
-            clock=clock or MonotonicClock(),
+            clock=clock,
             first=open_first(spec, pairs, threads),
+            measuring=Measuring.where_wanted(spec, threads, clock) if backend == "auto" else None,
         )
 
     @property
@@ -222,6 +227,8 @@ class Relay(Closing):
         self._look_after_build()
         if self._opening is None and self._build is None:
             self._start_next()
+            if self._measuring is not None and not self._candidates[self._current].on_gpu:
+                self._measuring.poll()
         return self.engine is not before
 
     def fail(self, error: Exception, *, aside: bool = False) -> None:
@@ -282,6 +289,8 @@ class Relay(Closing):
 
     def close(self) -> None:
         """End what goes on beside the stream, and close every engine."""
+        if self._measuring is not None:
+            self._measuring.close()
         if self._build is not None:
             self._build[1].close()
             self._build = None

@@ -14,7 +14,7 @@ Its keys, in version 2.1::
     [[clock]]                           # the same instant on both clocks: event "begin", "jump", "end"
     [source]                            # what the stream said of it; no path, no text of a patient
     [configuration]                     # the options that it was started with, resolved
-    [[engines]]                         # each engine and back end that answered, or would have
+    [[engines]]                         # each engine, back end and (since 2.1) precision that answered, or would have
     [engines.artifacts]                 # file of the engine = SHA-256
     [[calibrations]]                    # id, kind, SHA-256 and content of each calibration file that was used
     [versions]                          # of what ran
@@ -91,11 +91,13 @@ def engine_table(body: EngineBody, facts: Mapping[str, Any]) -> dict[str, Any]:
     known = facts.get("engine", {})
     mine = known if known.get("engine_id") == body.engine_id else {}
     artifacts: dict[str, str] = mine.get("artifacts", {})
-    weights = "onnx_int8" if body.backend.endswith("-int8") else "onnx"
+    precision = next((name for name in ("int8", "fp16") if body.backend.endswith(f"-{name}")), "fp32")
+    weights = "onnx_int8" if precision == "int8" else "onnx"
     table: dict[str, Any] = {
         "engine_id": body.engine_id,
         "backend": body.backend,
-        "device": mine.get("devices", {}).get(body.backend.removesuffix("-int8").removesuffix("-fp16")),
+        "precision": None if body.backend in ("null", "none") else precision,
+        "device": mine.get("devices", {}).get(body.backend.removesuffix(f"-{precision}")),
         "intended_use": body.intended_use,
     }
     if body.point is not None and body.score_calibration_id is not None:  # else scores are raw

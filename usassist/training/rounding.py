@@ -77,7 +77,8 @@ def weight_scales(rows: FloatArray) -> FloatArray:
     """Scales of least squared error for weights in 7 bits, one per row: (C, N) to (C,), all above 0."""
     whole = np.maximum(rows.max(axis=1) / MOST_CODE, rows.min(axis=1) / LEAST_CODE)
     whole = np.maximum(whole, _LEAST_SCALE)  # a channel of zeros
-    scales, errors = whole, np.full(len(rows), np.inf)
+    scales: FloatArray = whole
+    errors = np.full(len(rows), np.inf)
     for share in np.linspace(1.0, _LEAST_SHARE, _SHARES):
         tried = whole * share
         error = ((_codes(rows, tried[:, None]) * tried[:, None] - rows) ** 2).sum(axis=1)

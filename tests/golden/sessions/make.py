@@ -40,7 +40,7 @@ from usassist.sinks.record import Recorder
 __all__ = ["SESSIONS", "make_again", "make_session"]
 
 HERE = Path(__file__).parent
-ENGINE, BACKEND, PRECISION = "thyroid_nodule@0.3.0", "openvino", "fp32"
+ENGINE, BACKEND, PRECISION = "thyroid_nodule@0.3.1", "openvino", "fp32"
 SPACING_REL_SD = 0.001
 PERIOD_NS = 33_333_333
 

@@ -123,7 +123,10 @@ def test_int8_that_is_not_as_it_should_be_is_refused_and_auto_goes_on_in_fp32(
     with caplog.at_level(logging.WARNING), open_engine(spec) as engine:
         assert engine.backend == "openvino"
         np.testing.assert_allclose(engine.infer(_input())["doubled"], 1.0, atol=1e-6)
-    assert "in int8: " in caplog.text
+    (record,) = caplog.records
+    line = record.getMessage()
+    assert line.startswith("openvino answers; openvino int8 is passed over: ")
+    assert not line.endswith(("--precision fp32", "--precision"))  # which `auto` has done
 
 
 def test_a_graph_that_would_run_in_float_is_not_called_int8(twin: Path) -> None:

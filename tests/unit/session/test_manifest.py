@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from usassist.bus import EngineBody
 from usassist.clock import ClockPair
 from usassist.errors import SchemaVersionError, SessionError
 from usassist.session import migration, open_session, read_manifest
 from usassist.session.info import describe
 from usassist.session.migrations import migrate
 from usassist.sinks.keeper import wall_clock_ahead_s
-from usassist.sinks.manifest import dump_manifest, is_unchanged
+from usassist.sinks.manifest import dump_manifest, engine_table, is_unchanged
 
 OLD = """schema = [1, {minor}]
 session_id = "20260101T000000Z-000000"
@@ -131,6 +132,7 @@ def test_any_change_of_the_manifest_is_noticed() -> None:
 def test_what_answered_is_named_with_its_sums(recorded: Path) -> None:
     (engine,) = read_manifest(recorded).engines
     assert engine["device"] == "cpu"
+    assert engine["precision"] == "fp32"
     assert engine["answered_by"] == ["engine.toml", "onnx"]
     assert engine["artifacts"]["onnx"] == "a" * 64
 
@@ -160,3 +162,12 @@ def test_the_wall_clock_is_compared_with_the_monotonic_clock() -> None:
     first = ClockPair(t_monotonic_ns=10**9, utc="2026-01-01T00:00:00+00:00")
     later = ClockPair(t_monotonic_ns=3 * 10**9, utc="2026-01-01T00:01:02+00:00")
     assert wall_clock_ahead_s(first, later) == pytest.approx(60.0)
+
+
+@pytest.mark.parametrize(
+    ("backend", "precision"),
+    [("openvino", "fp32"), ("openvino-int8", "int8"), ("tensorrt-rtx-fp16", "fp16"), ("null", None), ("none", None)],
+)
+def test_the_precision_that_answered_is_named(backend: str, precision: str | None) -> None:
+    body = EngineBody(engine_id="e@1+0", backend=backend, labels=(), intended_use="none")
+    assert engine_table(body, {})["precision"] == precision

@@ -17,6 +17,7 @@ from usassist.engine.cache import Cache, open_cache
 from usassist.engine.entry import file_sha256
 from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendUnavailableError, CacheError, EngineError
+from usassist.processor import read_processor
 
 __all__ = ["FORMATS", "LEAST_INT8_SHARE", "PRECISIONS", "REQUIRES", "compile_options", "count_int8", "open"]
 
@@ -87,7 +88,7 @@ def _compiled(core: Any, spec: EngineSpec, path: Path, threads: int, precision: 
     """The compiled model, and how many of its layers run in INT8: out of the cache where it was compiled before.
 
     To compile takes most of the time until the first answer. What lies in the cache is for this file, these options,
-    this OpenVINO and this processor; a cache that cannot be used costs time and nothing else.
+    this OpenVINO and this processor with its limits; a cache that cannot be used costs time and nothing else.
     """
     import openvino
 
@@ -100,6 +101,7 @@ def _compiled(core: Any, spec: EngineSpec, path: Path, threads: int, precision: 
             "version": openvino.get_version(),
             "processor": core.get_property("CPU", "FULL_DEVICE_NAME"),
             "capabilities": core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"),
+            "limits": list(read_processor().limits),
         },
         "onnx_sha256": file_sha256(path),
         "options": options,

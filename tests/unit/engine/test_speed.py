@@ -1,0 +1,285 @@
+"""Which back end `auto` takes on the processor: the fastest that answers right, as it was measured and kept."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from usassist.clock import FakeClock
+from usassist.engine import BACKENDS, find_engine, open_engine
+from usassist.engine import speed as speed_module
+from usassist.engine.backends import onnxruntime as onnxruntime_back_end
+from usassist.engine.base import Session
+from usassist.engine.cache import open_cache
+from usassist.engine.measuring import Measuring
+from usassist.engine.registry import Backend
+from usassist.engine.relay import Relay
+from usassist.engine.spec import EngineSpec
+from usassist.engine.speed import by_speed, load_speeds, measure_speeds, speed_pairs
+from usassist.errors import BackendUnavailableError, EngineError
+from usassist.processor import Processor
+
+STATIC = [("slow", "fp32"), ("quick", "fp32"), ("wrong", "fp32")]
+
+
+class Timed:
+    """ONNX Runtime that takes its time, and adds an error to what it answers."""
+
+    REQUIRES = ("onnxruntime",)
+    FORMATS = ("onnx",)
+    PRECISIONS = ("fp32",)
+
+    def __init__(self, sleep_s: float, error: float = 0.0) -> None:
+        self.sleep_s = sleep_s
+        self.error = error
+        self.opened = 0
+
+    def open(self, spec: EngineSpec, path: Path, *, device: str, threads: int, precision: str) -> Session:
+        self.opened += 1
+        session = onnxruntime_back_end.open(spec, path, device=device, threads=threads, precision=precision)
+        run = session.run
+
+        def slow(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            time.sleep(self.sleep_s)
+            return {name: array + np.float32(self.error) for name, array in run(inputs).items()}
+
+        session.run = slow
+        return session
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USASSIST_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def backends(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Timed]]:
+    """`auto` knows three: a slow one first, one that is quick, and one that is quicker still and answers wrong."""
+    found = {"slow": Timed(0.012), "quick": Timed(0.004), "wrong": Timed(0.0005, error=0.1)}
+    for name, module in found.items():
+        monkeypatch.setitem(BACKENDS, name, Backend(name, "cpu", "nothing to install"))
+        monkeypatch.setitem(sys.modules, f"usassist.engine.backends.{name}", module)
+    monkeypatch.setattr("usassist.engine.registry.AUTO_ORDER", tuple(found))
+    monkeypatch.setattr(speed_module, "_STEADY", 10.0)  # a test must not depend on how busy this machine is
+    return found
+
+
+@pytest.fixture
+def spec(tiny: Path) -> EngineSpec:
+    return find_engine("tiny", tiny)
+
+
+def test_nothing_is_measured_at_a_start_and_the_order_of_the_table_holds(
+    spec: EngineSpec, backends: dict[str, Timed]
+) -> None:
+    assert speed_pairs(spec) == STATIC
+    assert load_speeds(spec) is None
+    with open_engine(spec) as engine:
+        assert engine.backend == "slow"
+    assert [module.opened for module in backends.values()] == [1, 0, 0]
+
+
+def test_the_faster_one_is_taken_and_a_wrong_one_that_is_faster_still_is_not(
+    spec: EngineSpec, backends: dict[str, Timed], caplog: pytest.LogCaptureFixture
+) -> None:
+    speeds = measure_speeds(spec)
+    assert [row.backend for row in speeds.rows] == ["quick", "slow", "wrong"]
+    assert speeds.rows[2].p50_ms < speeds.rows[0].p50_ms < speeds.rows[1].p50_ms
+    assert "differs from its golden output" in speeds.rows[2].rejected
+    assert speeds.rows[0].rejected is speeds.rows[1].rejected is None
+    assert by_speed(spec, STATIC) == [("quick", "fp32"), ("slow", "fp32"), ("wrong", "fp32")]
+    backends["wrong"].opened = 0
+    with caplog.at_level(logging.WARNING), open_engine(spec) as engine:
+        assert engine.backend == "quick"
+    assert backends["wrong"].opened == 0
+    assert caplog.text == ""  # it was told when it was found out
+    with Relay.open(spec) as relay:
+        assert relay.backend == "quick"
+
+
+def test_what_was_measured_is_kept_and_the_same_for_all_threads_and_as_many(
+    spec: EngineSpec, backends: dict[str, Timed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed_module, "processors", lambda: 2)
+    speeds = measure_speeds(spec, 2)
+    assert load_speeds(spec) == load_speeds(spec, 2) == speeds
+    assert load_speeds(spec, 1) is None
+    assert speeds.threads == 2
+
+
+def test_another_processor_library_engine_or_limit_is_measured_anew(
+    spec: EngineSpec, backends: dict[str, Timed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure_speeds(spec)
+
+    def kept() -> bool:
+        return load_speeds(spec) is not None
+
+    assert kept()
+    other = Processor(vendor="V", name="N", generation="", features=("avx2",), limits=())
+    for name, value in (
+        ("read_processor", lambda: other),
+        ("processors", lambda: 64),
+        ("_version", lambda _package: "0.1"),
+        ("speed_pairs", lambda _spec: STATIC[:2]),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(speed_module, name, value)
+            assert not kept(), name
+    with monkeypatch.context() as patch:
+        patch.setenv("ONEDNN_MAX_CPU_ISA", "AVX")
+        assert not kept()
+    assert kept()
+    toml = spec.folder / "engine.toml"
+    toml.write_text(toml.read_text().replace("max_abs_diff = 0.001", "max_abs_diff = 0.002"))
+    assert not kept()
+
+
+def test_a_measurement_whose_rounds_disagree_is_not_kept(
+    spec: EngineSpec, backends: dict[str, Timed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed_module, "_STEADY", -1.0)
+    speeds = measure_speeds(spec)
+    assert not speeds.steady
+    assert load_speeds(spec) is None
+    assert by_speed(spec, STATIC) == STATIC
+
+
+def test_a_new_measurement_takes_the_place_of_the_old_one(spec: EngineSpec, backends: dict[str, Timed]) -> None:
+    measure_speeds(spec)
+    backends["quick"].sleep_s = 0.03
+    assert measure_speeds(spec).rows[0].backend == "slow"
+    assert by_speed(spec, STATIC)[0] == ("slow", "fp32")
+
+
+@pytest.mark.parametrize("content", [b"no json", b'{"measured": "x"}', b'{"rows": 3}'])
+def test_what_cannot_be_read_is_forgotten(spec: EngineSpec, backends: dict[str, Timed], content: bytes) -> None:
+    open_cache().store(speed_module._key(spec, 0), content, {})
+    assert load_speeds(spec) is None
+    assert open_cache().rows() == []
+
+
+def test_a_gpu_stays_in_front_and_what_was_not_measured_comes_before_what_is_wrong(
+    spec: EngineSpec, backends: dict[str, Timed]
+) -> None:
+    measure_speeds(spec)
+    gpu, other = ("tensorrt", "fp16"), ("torch", "fp32")
+    assert by_speed(spec, [gpu, STATIC[0], STATIC[2], other, STATIC[1]]) == [
+        gpu,
+        ("quick", "fp32"),
+        ("slow", "fp32"),
+        other,
+        ("wrong", "fp32"),
+    ]
+
+
+def test_a_back_end_that_is_named_is_used_whatever_was_measured(spec: EngineSpec, backends: dict[str, Timed]) -> None:
+    measure_speeds(spec)
+    with open_engine(spec, "slow") as engine:
+        assert engine.backend == "slow"
+
+
+def test_nothing_runs_where_everything_is_wrong(spec: EngineSpec, backends: dict[str, Timed]) -> None:
+    for module in backends.values():
+        module.error = 0.1
+    assert all(row.rejected for row in measure_speeds(spec).rows)
+    with pytest.raises(BackendUnavailableError, match="no back end can run"):
+        open_engine(spec)
+
+
+def test_what_is_passed_over_is_told_once_in_one_line_with_what_answers_instead(
+    spec: EngineSpec, backends: dict[str, Timed], caplog: pytest.LogCaptureFixture
+) -> None:
+    backends["slow"].error = 0.1
+    with caplog.at_level(logging.WARNING), Relay.open(spec) as relay:
+        assert relay.backend == "quick"
+    (record,) = caplog.records
+    line = record.getMessage()
+    assert line.startswith("quick answers; slow fp32 is passed over: ")
+    assert line.endswith("allowed is 0.001")
+    assert "use another" not in line
+
+
+class Job:
+    """A measurement beside the stream that does what the test says."""
+
+    def __init__(self) -> None:
+        self.state = "building"
+        self.closed = False
+
+    def poll(self) -> tuple[str, str, float]:
+        return self.state, "", 0.0
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_stream_measures_once_after_its_start_and_not_in_its_way() -> None:
+    clock, jobs = FakeClock(1_000_000_000), []
+
+    def start() -> Job:
+        jobs.append(Job())
+        return jobs[-1]
+
+    measuring = Measuring(start, clock)
+    clock.advance_ms(4_900.0)
+    measuring.poll()
+    assert jobs == []
+    clock.advance_ms(200.0)
+    for _ in range(3):
+        measuring.poll()
+    (job,) = jobs
+    assert not job.closed
+    job.state = "done"
+    measuring.poll()
+    assert job.closed
+    measuring.poll()
+    assert len(jobs) == 1
+
+
+def test_a_measurement_ends_with_the_stream_and_one_that_cannot_begin_harms_nothing() -> None:
+    clock, job = FakeClock(1_000_000_000), Job()
+    measuring = Measuring(lambda: job, clock)
+    clock.advance_ms(6_000.0)
+    measuring.poll()
+    measuring.close()
+    assert job.closed
+
+    def refuse() -> Job:
+        raise EngineError("no process")
+
+    measuring = Measuring(refuse, clock)
+    clock.advance_ms(6_000.0)
+    measuring.poll()
+    measuring.close()
+
+
+def test_it_is_measured_beside_the_stream_only_where_nothing_is_kept_and_there_is_a_choice(
+    spec: EngineSpec, backends: dict[str, Timed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock(1_000_000_000)
+    assert Measuring.where_wanted(spec, 0, clock) is not None
+    measure_speeds(spec)
+    assert Measuring.where_wanted(spec, 0, clock) is None
+    assert Measuring.where_wanted(spec, 1, clock) is not None
+    monkeypatch.setattr("usassist.engine.registry.AUTO_ORDER", ("slow",))
+    assert Measuring.where_wanted(spec, 0, clock) is None
+
+
+@pytest.mark.slow
+def test_the_process_beside_the_stream_keeps_what_it_measures(spec: EngineSpec) -> None:
+    from usassist.engine.build_child import SPEED
+    from usassist.engine.building import BuildJob
+
+    with BuildJob(spec, SPEED, "1") as job:
+        end_s = time.monotonic() + 60.0
+        while job.state.state == "building":
+            assert time.monotonic() < end_s
+            time.sleep(0.05)
+        assert (job.state.state, job.state.reason) == ("done", "")
