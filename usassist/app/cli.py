@@ -31,6 +31,7 @@ from usassist.app.options import (
     PrecisionOption,
     complain,
     panel_config,
+    read_settings,
     resolve_demo,
     say_where,
 )
@@ -42,7 +43,6 @@ from usassist.app.sources import sources_app
 from usassist.app.text_check import text
 from usassist.app.train import train
 from usassist.app.verify import verify
-from usassist.config import load_config
 from usassist.errors import UsAssistError
 
 __all__ = ["app", "main"]
@@ -54,6 +54,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+_WITH_CONFIG = ("demo", "live", "overlay", "panel", "replay", "rerun")  # they read the settings that --config names
 engine_app = typer.Typer(help="Engines and the back ends that run them.", no_args_is_help=True)
 phantom_app = typer.Typer(help="The simulated scanner.", no_args_is_help=True)
 app.add_typer(engine_app, name="engine")
@@ -87,6 +88,8 @@ def _root(
     if version:
         typer.echo(f"usassist {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand not in _WITH_CONFIG:
+        read_settings(None)
 
 
 @app.command()
@@ -103,16 +106,23 @@ def demo(
 ) -> None:
     """Show the page in the browser, with a clip playing over and over."""
     from usassist.app.demo import run_demo
+    from usassist.app.streaming import StreamOptions
 
-    settings = load_config(config)
+    settings = read_settings(config)
     source, calibration = resolve_demo(clip, calibration)
     run_demo(
-        source,
-        engine=engine or settings.stream.engine,
-        backend=backend or settings.stream.backend,
-        precision=precision or settings.stream.precision,
-        point=point or settings.stream.point,
-        calibration=calibration,
+        StreamOptions(
+            source=source,
+            bus=settings.bus.address,
+            engine=engine or settings.stream.engine,
+            backend=backend or settings.stream.backend,
+            precision=precision or settings.stream.precision,
+            point=point or settings.stream.point,
+            threads=settings.stream.threads,
+            max_age_ms=settings.stream.max_age_ms,
+            calibration=calibration,
+            repeat=True,
+        ),
         panel=panel_config(settings.panel, host, port),
         on_ready=say_where,
     )
@@ -128,8 +138,8 @@ def panel(
     """Show the page in the browser for a stream that is running or will run."""
     from usassist.sinks.panel import run_panel
 
-    settings = load_config(config)
-    run_panel(bus or settings.bus.address, panel_config(settings.panel, host, port), on_ready=say_where)
+    settings = read_settings(config)
+    run_panel(bus or settings.bus.address or "ipc", panel_config(settings.panel, host, port), on_ready=say_where)
 
 
 @app.command()
@@ -138,9 +148,9 @@ def overlay(bus: BusOption = None, config: ConfigOption = None) -> None:
     from usassist.app.stopping import stop_on_signal
     from usassist.sinks.overlay.window import run_window
 
-    settings = load_config(config)
+    settings = read_settings(config)
     with stop_on_signal() as stop:
-        run_window(bus or settings.bus.address, stop)
+        run_window(bus or settings.bus.address or "ipc", stop)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 
@@ -16,23 +17,12 @@ __all__ = ["run_demo"]
 _READY_S = 60.0
 
 
-def run_demo(
-    source: str,
-    *,
-    engine: str,
-    backend: str,
-    precision: str,
-    point: str,
-    calibration: str | None,
-    panel: PanelConfig,
-    on_ready: Callable[[str], None],
-) -> None:
+def run_demo(options: StreamOptions, *, panel: PanelConfig, on_ready: Callable[[str], None]) -> None:
     """Show the page until Ctrl-C.
 
     Parameters
     ----------
-    source : address of what is shown
-    engine, backend, precision, point, calibration : see ``StreamOptions``
+    options : what is shown; an empty ``bus`` stands for sockets that are private to this run
     panel : where the page listens
     on_ready : called with the address of the page
 
@@ -41,17 +31,9 @@ def run_demo(
     UsAssistError
         If source, engine or page cannot be opened.
     """
-    with private_bus() as bus, Child("stream") as stream:
-        options = StreamOptions(
-            source=source,
-            bus=bus,
-            engine=engine,
-            backend=backend,
-            precision=precision,
-            point=point,
-            calibration=calibration,
-            repeat=True,
-        )
-        stream.begin(dataclasses.asdict(options))
+    with contextlib.ExitStack() as stack:
+        bus = options.bus or stack.enter_context(private_bus())
+        stream = stack.enter_context(Child("stream"))
+        stream.begin(dataclasses.asdict(options) | {"bus": bus})
         stream.wait_for("ready", timeout_s=_READY_S)
         run_panel(bus, panel, on_ready=on_ready)
