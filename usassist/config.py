@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 import tempfile
 import tomllib
 from dataclasses import dataclass, field
@@ -248,7 +247,7 @@ def data_dir() -> Path:
 
 def has_display() -> bool:
     """True when a window can be shown; asking OpenCV would end the process where it cannot."""
-    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def runtime_dir() -> Path:
