@@ -6,7 +6,9 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command; Ctrl-C ends it with 130 from the first moment, also while everything is being imported."""
+    """Run the command, on Linux; Ctrl-C ends it with 130 from the first moment, also while everything is being imported."""
+    if sys.platform != "linux":
+        sys.exit(f"usassist: this is {sys.platform}, and usassist runs on Linux only; use a Linux machine or container")
     try:
         from usassist.app.cli import main as run
     except KeyboardInterrupt:

@@ -3,13 +3,15 @@
 Settings come from three places, later ones win: the defaults below, a TOML file (``--config FILE`` or the
 environment variable ``USASSIST_CONFIG``), the command line. An unknown key or a value of another type is an error
 that names the file, the table and the key.
+
+A command reads them once, in ``app``, and hands them down as arguments and as options of child processes. Only what
+belongs to a whole process, the limit of the cache folder, is put in force for it: :func:`put_in_force`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 import tempfile
 import tomllib
 from dataclasses import dataclass, field
@@ -29,8 +31,10 @@ __all__ = [
     "data_dir",
     "from_table",
     "has_display",
+    "in_force",
     "keys_dir",
     "load_config",
+    "put_in_force",
     "resource_dir",
     "runtime_dir",
 ]
@@ -68,15 +72,16 @@ class StreamConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BusConfig:
-    """Table ``[bus]``: where a stream that others watch publishes; ``replay`` does so when ``--bus`` is given.
+    """Table ``[bus]``: where a stream that others watch publishes, and where they listen.
 
     Attributes
     ----------
-    address : where overlay and panel listen: ``ipc`` for a private folder of this user, ``tcp://127.0.0.1:PORT``
-        (five ports from there on), or, with keys, ``tcp://HOST:PORT``; see ``docs/bus.md``
+    address : ``ipc`` for a private folder of this user, ``tcp://127.0.0.1:PORT`` (five ports from there on), or, with
+        keys, ``tcp://HOST:PORT``; see ``docs/bus.md``. Empty: overlay and panel listen at ``ipc``, and a stream
+        publishes for its own processes alone
     """
 
-    address: str = "ipc"
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +184,20 @@ def load_config(path: Path | None = None) -> Config:
     return Config(stream=stream, bus=bus, panel=panel, engine=engine, record=record)
 
 
+_in_force = Config()
+
+
+def put_in_force(config: Config) -> None:
+    """Make these the settings of this process. For the entry of a command or of a child process, once."""
+    global _in_force
+    _in_force = config
+
+
+def in_force() -> Config:
+    """The settings that this process was started with; the defaults where nobody put any in force."""
+    return _in_force
+
+
 def from_table(kind: type[Any], table: dict[str, Any], *, where: str) -> Any:
     """Make a dataclass from a TOML table, strictly: no unknown key, no value of another type than the default.
 
@@ -245,7 +264,7 @@ def data_dir() -> Path:
 
 def has_display() -> bool:
     """True when a window can be shown; asking OpenCV would end the process where it cannot."""
-    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def runtime_dir() -> Path:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from usassist.app.options import ConfigOption, JsonOption, read_settings
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -22,8 +24,6 @@ __all__ = ["build", "cache_app"]
 
 cache_app = typer.Typer(help="What was built from engines on this machine.", no_args_is_help=True)
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-
 _LOOK_S = 0.1
 
 
@@ -34,6 +34,7 @@ def build(
         str, typer.Option(help="fp32, fp16, int8, or auto: the first that the back end can.")
     ] = "auto",
     engines: Annotated[Path | None, typer.Option(help="Folder of engines [default: those that ship].")] = None,
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Build what a back end needs to run an engine on this machine, so that no stream has to wait for it."""
@@ -44,6 +45,7 @@ def build(
     from usassist.engine.registry import needs_plan
     from usassist.errors import EngineError
 
+    read_settings(config)
     spec = find_engine(name, engines)
     backend, precision = _choose(spec, backend, precision)
     console = Console(stderr=True, quiet=as_json)

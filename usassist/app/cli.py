@@ -32,6 +32,7 @@ from usassist.app.options import (
     PrecisionOption,
     complain,
     panel_config,
+    read_settings,
     resolve_demo,
     say_where,
 )
@@ -43,7 +44,6 @@ from usassist.app.sources import sources_app
 from usassist.app.text_check import text
 from usassist.app.train import train
 from usassist.app.verify import verify
-from usassist.config import load_config
 from usassist.errors import UsAssistError
 
 __all__ = ["app", "main"]
@@ -55,6 +55,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+_WITH_CONFIG = ("demo", "live", "overlay", "panel", "replay", "rerun")  # they read the settings that --config names
 engine_app = typer.Typer(help="Engines and the back ends that run them.", no_args_is_help=True)
 phantom_app = typer.Typer(help="The simulated scanner.", no_args_is_help=True)
 app.add_typer(engine_app, name="engine")
@@ -88,6 +89,8 @@ def _root(
     if version:
         typer.echo(f"usassist {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand not in _WITH_CONFIG:
+        read_settings(None)
 
 
 @app.command()
@@ -105,17 +108,25 @@ def demo(
 ) -> None:
     """Show the page in the browser, with a clip playing over and over."""
     from usassist.app.demo import run_demo
+    from usassist.app.streaming import StreamOptions
 
-    settings = load_config(config)
+    settings = read_settings(config)
     source, calibration = resolve_demo(clip, calibration)
     run_demo(
-        source,
-        engine=engine or settings.stream.engine,
-        backend=backend or settings.stream.backend,
-        precision=precision or settings.stream.precision,
-        point=point or settings.stream.point,
-        calibration=calibration,
-        deinterlace=deinterlace,
+        StreamOptions(
+            source=source,
+            bus=settings.bus.address,
+            engine=engine or settings.stream.engine,
+            backend=backend or settings.stream.backend,
+            precision=precision or settings.stream.precision,
+            point=point or settings.stream.point,
+            threads=settings.stream.threads,
+            max_age_ms=settings.stream.max_age_ms,
+            deadline_s=settings.stream.deadline_s,
+            calibration=calibration,
+            deinterlace=deinterlace,
+            repeat=True,
+        ),
         panel=panel_config(settings.panel, host, port),
         on_ready=say_where,
     )
@@ -132,9 +143,9 @@ def panel(
     from usassist.frames.burnt_text import find_text_boxes
     from usassist.sinks.panel import run_panel
 
-    settings = load_config(config)
+    settings = read_settings(config)
     shown = panel_config(settings.panel, host, port)
-    run_panel(bus or settings.bus.address, shown, find_text=find_text_boxes, on_ready=say_where)
+    run_panel(bus or settings.bus.address or "ipc", shown, find_text=find_text_boxes, on_ready=say_where)
 
 
 @app.command()
@@ -143,9 +154,9 @@ def overlay(bus: BusOption = None, config: ConfigOption = None) -> None:
     from usassist.app.stopping import stop_on_signal
     from usassist.sinks.overlay.window import run_window
 
-    settings = load_config(config)
+    settings = read_settings(config)
     with stop_on_signal() as stop:
-        run_window(bus or settings.bus.address, stop)
+        run_window(bus or settings.bus.address or "ipc", stop)
 
 
 @app.command()

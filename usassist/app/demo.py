@@ -21,24 +21,12 @@ __all__ = ["run_demo"]
 logger = logging.getLogger(__name__)
 
 
-def run_demo(
-    source: str,
-    *,
-    engine: str,
-    backend: str,
-    precision: str,
-    point: str,
-    calibration: str | None,
-    deinterlace: bool,
-    panel: PanelConfig,
-    on_ready: Callable[[str], None],
-) -> None:
+def run_demo(options: StreamOptions, *, panel: PanelConfig, on_ready: Callable[[str], None]) -> None:
     """Show the page until Ctrl-C.
 
     Parameters
     ----------
-    source : address of what is shown
-    engine, backend, precision, point, calibration, deinterlace : see ``StreamOptions``
+    options : what is shown; an empty ``bus`` stands for sockets that are private to this run
     panel : where the page listens
     on_ready : called with the address of the page
 
@@ -47,20 +35,10 @@ def run_demo(
     UsAssistError
         If source, engine or page cannot be opened.
     """
-    with private_bus() as bus:
-        options = StreamOptions(
-            source=source,
-            bus=bus,
-            engine=engine,
-            backend=backend,
-            precision=precision,
-            point=point,
-            calibration=calibration,
-            deinterlace=deinterlace,
-            repeat=True,
-        )
-        with _kept_running(options):
-            run_panel(bus, panel, find_text=find_text_boxes, on_ready=on_ready)
+    with contextlib.ExitStack() as stack:
+        bus = options.bus or stack.enter_context(private_bus())
+        stack.enter_context(_kept_running(dataclasses.replace(options, bus=bus)))
+        run_panel(bus, panel, find_text=find_text_boxes, on_ready=on_ready)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ import tomlkit
 from rich.console import Console
 from rich.table import Table
 
+from usassist.app.gate import input_size
 from usassist.config import data_dir
 from usassist.engine import EngineSpec, find_engine, open_engine
 from usassist.errors import UsAssistError
@@ -150,10 +151,7 @@ def _run(spec: EngineSpec, options: argparse.Namespace) -> list[Outcome]:
     def marked(sample: Sample) -> list[npt.NDArray[np.float32]]:
         return [outline_of(region) for region in regions(sample.nodule > 0, LEAST_NODULE_PX)]
 
-    height_px, width_px = spec.inputs[0].shape[2:]
-    assert height_px is not None
-    assert width_px is not None
-    size_hw_px = (height_px, width_px)
+    size_hw_px = input_size(spec)
     train, val = load_nodule(folder, "train"), load_nodule(folder, "val")
     with open_engine(spec, options.backend, options.threads) as engine:
 

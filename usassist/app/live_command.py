@@ -24,10 +24,10 @@ from usassist.app.options import (
     WindowOption,
     complain,
     panel_config,
+    read_settings,
     resolve_demo,
     say_where,
 )
-from usassist.config import load_config
 from usassist.errors import UsageError
 
 __all__ = ["live"]
@@ -67,7 +67,7 @@ def live(
     from usassist.config import has_display
     from usassist.sources.inputs.address import is_live
 
-    settings = load_config(config)
+    settings = read_settings(config)
     source, calibration = resolve_demo(source, calibration)
     if window and not has_display():
         raise UsageError("there is no display for a window here; use the page in a browser")
@@ -77,7 +77,7 @@ def live(
         raise UsageError("the whole screen of a scanner holds the patient's name; use --uncalibrated to look at it")
     stream = StreamOptions(
         source=source,
-        bus=bus or "",
+        bus=bus or settings.bus.address,
         engine=engine or settings.stream.engine,
         backend=backend or settings.stream.backend,
         precision=precision or settings.stream.precision,

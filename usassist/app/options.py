@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from usassist.config import PanelConfig
+from usassist.config import Config, PanelConfig, load_config, put_in_force
 
 __all__ = [
     "BackendOption",
@@ -26,6 +26,7 @@ __all__ = [
     "WindowOption",
     "complain",
     "panel_config",
+    "read_settings",
     "resolve_demo",
     "say_where",
 ]
@@ -65,6 +66,13 @@ def complain(message: str) -> None:
 def say_where(url: str) -> None:
     """Where the page is."""
     sys.stderr.write(f"usassist: the page is at {url} — Ctrl-C ends it\n")
+
+
+def read_settings(config: Path | None) -> Config:
+    """The settings, in force for this process from now on. Every command with ``--config`` reads them here, once."""
+    settings = load_config(config)
+    put_in_force(settings)
+    return settings
 
 
 def panel_config(settings: PanelConfig, host: str | None, port: int | None) -> PanelConfig:

@@ -7,7 +7,7 @@ import gc
 import secrets
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import cv2
 from usassist.bus import Publisher
 from usassist.calibrate import DEFAULT_POINT, ScoreCalibration, load_geometry, load_score_calibration
 from usassist.clock import MonotonicClock
+from usassist.config import EngineConfig, in_force, put_in_force
 from usassist.engine import Relay, find_engine
 from usassist.errors import UsageError
 from usassist.heartbeat import Heartbeat
@@ -59,6 +60,7 @@ class StreamOptions:
     max_age_ms : an answer older than this is ``stale`` (not with `fast`)
     deinterlace : of a clip or live input
     deadline_s : the least time that a call of the engine is given before it is taken to hang
+    cache_limit_mb : of the cache folder, MiB; by default as it is in force where the options are made
     """
 
     source: str
@@ -78,6 +80,7 @@ class StreamOptions:
     max_age_ms: float = 150.0
     deinterlace: bool = False
     deadline_s: float = 1.0
+    cache_limit_mb: int = field(default_factory=lambda: in_force().engine.cache_limit_mb)
     session_id: str = field(default_factory=new_session_id)
 
 
@@ -106,6 +109,7 @@ def open_stream(
         If any part cannot be opened; nothing stays open then.
     """
     clock = MonotonicClock()
+    put_in_force(replace(in_force(), engine=EngineConfig(cache_limit_mb=options.cache_limit_mb)))
     with contextlib.ExitStack() as stack:
         geometry = load_geometry(options.calibration) if options.calibration else None
         spec = find_engine(options.engine, Path(options.engines) if options.engines else None)

@@ -1,7 +1,8 @@
-"""The child process of a build, ``python -m usassist.engine.build_child FOLDER BACKEND PRECISION NICENESS``.
+"""The child process of a build: ``python -m usassist.engine.build_child``, FOLDER BACKEND PRECISION NICENESS LIMIT_MB.
 
-See ``engine/building.py``. FOLDER is where ``engine.toml`` lies. With the BACKEND ``speed`` nothing is built, and the
-order of the back ends on the processor is measured, see ``engine/speed.py``; PRECISION is then the number of threads.
+See ``engine/building.py``. FOLDER is where ``engine.toml`` lies, LIMIT_MB the limit of the cache. With the BACKEND
+``speed`` nothing is built, and the order of the back ends on the processor is measured, see ``engine/speed.py``;
+PRECISION is then the number of threads.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["SPEED", "main"]
 SPEED = "speed"
 
 
-def main(folder: str, backend: str, precision: str, niceness: str) -> int:
+def main(folder: str, backend: str, precision: str, niceness: str, cache_limit_mb: str) -> int:
     """Build, and say how it goes. Returns the exit code."""
     _go_with_parent()
     with contextlib.suppress(OSError):
@@ -33,9 +34,12 @@ def main(folder: str, backend: str, precision: str, niceness: str) -> int:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     logging.basicConfig(level=logging.WARNING, format="usassist: %(name)s: %(message)s", stream=sys.stderr)
 
+    from usassist.config import Config, EngineConfig, put_in_force
     from usassist.engine.registry import prepare, prepared_path
     from usassist.engine.spec import load_spec
     from usassist.errors import UsAssistError
+
+    put_in_force(Config(engine=EngineConfig(cache_limit_mb=int(cache_limit_mb))))
 
     def progress(stage: str, share: float) -> None:
         _tell(reports, "building", stage=stage, share=share)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import IO, Any, Literal
 
 from usassist.closing import Closing
+from usassist.config import in_force
 from usassist.engine.spec import EngineSpec
 from usassist.errors import EngineError
 
@@ -87,7 +88,7 @@ class BuildJob(Closing):
         command = [sys.executable, "-m", "usassist.engine.build_child"]
         try:
             self._process = subprocess.Popen(
-                [*command, str(spec.folder), backend, precision, str(niceness)],
+                [*command, str(spec.folder), backend, precision, str(niceness), str(in_force().engine.cache_limit_mb)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

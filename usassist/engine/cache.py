@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from usassist.config import cache_dir, load_config
+from usassist.config import cache_dir, in_force
 from usassist.engine.entry import Entry, file_sha256, key_digest, pack, read_entry, read_header
 from usassist.engine.private import locked, sweep, try_locked, write_whole
 from usassist.errors import CacheError, ConfigError
@@ -230,10 +230,10 @@ def open_cache() -> Cache:
     Raises
     ------
     CacheError
-        If the folder cannot be made, or others can write it, or the settings cannot be read.
+        If the folder cannot be made, or others can write it.
     """
     try:
-        return Cache(cache_dir(), load_config().engine.cache_limit_mb << 20)
+        return Cache(cache_dir(), in_force().engine.cache_limit_mb << 20)
     except ConfigError as error:
         raise CacheError(str(error)) from error
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from usassist.config import cache_dir, load_config
+from usassist.config import Config, EngineConfig, cache_dir
 from usassist.engine import private
 from usassist.engine.cache import Cache, open_cache
 from usassist.engine.entry import key_digest
@@ -330,11 +330,9 @@ def test_a_folder_that_is_not_for_this_user_alone_is_refused(
         open_cache()
 
 
-def test_the_limit_is_a_setting(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load_config().engine.cache_limit_mb == 4096
-    settings = places / "settings.toml"
-    settings.write_text("[engine]\ncache_limit_mb = 0\n")
-    monkeypatch.setenv("USASSIST_CONFIG", str(settings))
+def test_the_limit_is_the_setting_that_is_in_force(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Config().engine.cache_limit_mb == 4096
+    monkeypatch.setattr("usassist.config._in_force", Config(engine=EngineConfig(cache_limit_mb=0)))
     cache = open_cache()
     cache.store({"n": 0}, CONTENT, {})
     cache.store({"n": 1}, CONTENT, {})

@@ -22,10 +22,10 @@ from usassist.app.options import (
     ThreadsOption,
     WindowOption,
     complain,
+    read_settings,
     resolve_demo,
 )
 from usassist.app.replay.session_command import is_session, refuse, replay_folder
-from usassist.config import load_config
 from usassist.errors import UsageError
 
 __all__ = ["replay"]
@@ -98,13 +98,13 @@ def replay(
     from usassist.app.streaming import StreamOptions
     from usassist.config import has_display
 
-    settings = load_config(config)
+    settings = read_settings(config)
     if window and not has_display():
         raise UsageError("there is no display for a window here; use --overlay-video, or the panel in a browser")
     source, calibration = resolve_demo(clip, calibration)
     options = StreamOptions(
         source=source,
-        bus=bus or "",
+        bus=bus or settings.bus.address,
         engine=engine or settings.stream.engine,
         engines=None if engines is None else str(engines.resolve()),
         backend=backend or settings.stream.backend,

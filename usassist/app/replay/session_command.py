@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from usassist.app.options import read_settings
 from usassist.errors import UsageError
 
 __all__ = ["is_session", "refuse", "replay_folder"]
@@ -65,7 +66,7 @@ def replay_folder(
     out : the video file, or a folder for it; None = ``out/SESSION-replay``
     overlay_video, window, page, bus, fast, speed, repeat : see ``SessionReplayOptions``
     from_s, to_s : part that is sent, s from the first frame
-    config : settings file; its table ``panel`` says where the page listens
+    config : settings file; of it count the tables ``bus`` and ``panel``
     as_json : print one document and nothing else
 
     Raises
@@ -77,21 +78,22 @@ def replay_folder(
     from usassist.app.replay.sender import SessionReplayOptions
     from usassist.app.replay.session import replay_session
     from usassist.app.stopping import stop_on_signal
-    from usassist.config import has_display, load_config
+    from usassist.config import has_display
 
+    settings = read_settings(config)
     if window and not has_display():
         raise UsageError("there is no display for a window here; use --overlay-video, or --page in a browser")
     if out is not None and not overlay_video:
         raise UsageError("a recorded session is not recorded again; leave out --out, or give --overlay-video with it")
     options = SessionReplayOptions(
         folder=folder,
-        bus=bus or "",
+        bus=bus or settings.bus.address,
         fast=fast,
         speed=1.0 if speed is None else speed,
         span=Span(from_s=from_s or 0.0, to_s=to_s),
         repeat=repeat,
         overlay_video=_video_path(folder, out) if overlay_video else None,
-        page=load_config(config).panel if page else None,
+        page=settings.panel if page else None,
         window=window,
     )
     with stop_on_signal() as stop:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from usassist.app.engines import FolderOption, JsonOption
+from usassist.app.options import ConfigOption, ThreadsOption, read_settings
+from usassist.config import RecordConfig
 
 if TYPE_CHECKING:
     from usassist.app.replay.clip import Outcome, Progress
@@ -69,13 +71,14 @@ def rerun(
     backend: Annotated[str | None, typer.Option(help="Back end, or auto; as recorded by default, else auto.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, fp16, int8 or auto; as recorded by default.")] = None,
     point: Annotated[str | None, typer.Option(help="Operating point; as recorded by default.")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the engine; 0 = all.")] = 0,
+    threads: ThreadsOption = None,
     engines: FolderOption = None,
     out: Annotated[Path | None, typer.Option(help="Session folder, new or empty; a new one in out by default.")] = None,
     diff: Annotated[bool, typer.Option("--diff", help="Compare every result with the recorded one.")] = False,
     sheet: Annotated[
         Path | None, typer.Option(help="Contact sheet of the frames that differ; differences.png in OUT by default.")
     ] = None,
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send the frames of a recorded session through the pipeline again, and compare what it answers."""
@@ -89,10 +92,20 @@ def rerun(
         raise UsageError("--sheet shows the frames that differ; give --diff with it")
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise UsageError(f"the contact sheet is a PNG file, but the name is {sheet.name}; let it end in .png")
-    wishes = Wishes(engine=engine, backend=backend, precision=precision, point=point, threads=threads, engines=engines)
+    settings = read_settings(config)
+    wishes = Wishes(
+        engine=engine,
+        backend=backend,
+        precision=precision,
+        point=point,
+        threads=settings.stream.threads if threads is None else threads,
+        engines=engines,
+    )
     folder = out if out is not None else Path("out") / new_session_id()
     with BarProgress(quiet=as_json) as progress:
-        done = run_again(session, folder, wishes, progress=progress, compare=diff)
+        done = run_again(
+            session, folder, wishes, progress=progress, compare=diff, reserve_mb=settings.record.reserve_mb
+        )
     sheet_path = write_sheet(done, sheet or folder / "differences.png")
     if as_json:
         typer.echo(json.dumps(done.as_dict() | {"sheet": None if sheet_path is None else str(sheet_path)}, indent=2))
@@ -103,7 +116,15 @@ def rerun(
     raise typer.Exit(done.exit_code)
 
 
-def run_again(session: Path, out: Path, wishes: Wishes, *, progress: Progress, compare: bool) -> Rerun:
+def run_again(
+    session: Path,
+    out: Path,
+    wishes: Wishes,
+    *,
+    progress: Progress,
+    compare: bool,
+    reserve_mb: int = RecordConfig().reserve_mb,
+) -> Rerun:
     """Run a recorded session again, into a new session folder.
 
     Parameters
@@ -113,6 +134,7 @@ def run_again(session: Path, out: Path, wishes: Wishes, *, progress: Progress, c
     wishes : what is not to be as it was recorded
     progress : is told
     compare : compare every result with the recorded one
+    reserve_mb : room to leave on the disk, MiB
 
     Raises
     ------
@@ -127,7 +149,7 @@ def run_again(session: Path, out: Path, wishes: Wishes, *, progress: Progress, c
 
     recording = read_recording(session)
     options, spec, notes = plan_rerun(session, recording.engines, recording.results, wishes)
-    outcome = replay(options, out, overlay_video=False, window=False, progress=progress)
+    outcome = replay(options, out, overlay_video=False, window=False, progress=progress, reserve_mb=reserve_mb)
     if not compare or outcome.exit_code == 130:
         return Rerun(recording=recording, outcome=outcome, comparison=None, notes=tuple(notes))
     again = read_recording(out)

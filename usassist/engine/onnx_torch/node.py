@@ -153,7 +153,8 @@ class Node:
 
 
 def _read(value: torch.Tensor | None) -> tuple[int, ...]:
-    assert value is not None
+    if value is None:
+        raise ValueError("an input that it needs is left out")
     return tuple(int(number) for number in value.reshape(-1).tolist())
 
 
