@@ -6,7 +6,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command, on Linux; Ctrl-C ends it with 130 from the first moment, also while everything is being imported."""
+    """Run the command, on Linux; Ctrl-C ends it with 130 from the first moment, also during the imports."""
     if sys.platform != "linux":
         sys.exit(f"usassist: this is {sys.platform}, and usassist runs on Linux only; use a Linux machine or container")
     try:

@@ -180,7 +180,9 @@ def test_a_source_that_is_not_there_yet_is_waited_for_and_said(
     live: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     process = live(f"udp://127.0.0.1:{_free_port()}", "--no-record")
-    time.sleep(6)
+    assert process.stderr is not None
+    assert any("live — Ctrl-C ends it" in line for line in process.stderr), "it never began"
+    time.sleep(2)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
