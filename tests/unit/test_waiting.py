@@ -50,3 +50,12 @@ def test_a_moment_soon_after_another_is_none() -> None:
         passed.append(waiting.pass_over())
         waiting.clear()
     assert passed == [[], [1], [1], []]
+
+
+def test_what_has_waited_elsewhere_counts_as_waiting() -> None:
+    clock = FakeClock(10**9)
+    waiting: Waiting[int] = Waiting(clock)
+    for item, age_ms in enumerate((200, 100, 5)):
+        waiting.put(item, clock.now_ns() - age_ms * 1_000_000)
+    assert waiting.pass_over() == [0, 1]
+    assert waiting.take() == 2
