@@ -65,10 +65,6 @@ class Processor:
     limits: tuple[str, ...]
     count: int = 1
 
-    def has(self, feature: str) -> bool:
-        """Whether all its cores have a feature; the limits do not count."""
-        return feature in self.features
-
 
 def read_processor(cpuinfo: Path = _CPUINFO, environment: Mapping[str, str] = os.environ) -> Processor:
     """The processor of this machine, as the kernel tells it.
