@@ -159,6 +159,7 @@ def make_session(name: str, folder: Path) -> None:
         count=len(frames),
     )
     clock, spec = MonotonicClock(), find_engine(ENGINE)
+    descriptors = DescriptorModel.load(spec.folder, spec.engine_id)  # what can fail comes before the recorder
     with ExitStack() as stack:
         address = f"ipc://{stack.enter_context(tempfile.TemporaryDirectory(prefix='usa'))}"
         relay = stack.enter_context(Relay.open(spec, BACKEND, 0, PRECISION, clock=clock))
@@ -180,7 +181,7 @@ def make_session(name: str, folder: Path) -> None:
             max_age_ms=options.max_age_ms,
             scores=load_score_calibration(spec.engine_id),
             point=DEFAULT_POINT,
-            descriptors=DescriptorModel.load(spec.folder, spec.engine_id),
+            descriptors=descriptors,
         )
         stream.run(threading.Event())
         writer.join(30.0)
