@@ -74,13 +74,9 @@ class Processor:
         """
         told = next((limit.partition("=")[2].upper() for limit in self.limits if "MAX_CPU_ISA" in limit), "")
         if told in _BELOW_VNNI:
-            return next((name for name in _BELOW_VNNI[told] if self.has(name)), "other")
-        vnni = any(self.has(feature) for feature in ("avx512_vnni", "avx_vnni", "amx_int8"))
-        return "vnni" if vnni else next((name for name in _BELOW_VNNI["AVX2"] if self.has(name)), "other")
-
-    def has(self, feature: str) -> bool:
-        """Whether all its cores have a feature; the limits do not count."""
-        return feature in self.features
+            return next((name for name in _BELOW_VNNI[told] if name in self.features), "other")
+        vnni = any(feature in self.features for feature in ("avx512_vnni", "avx_vnni", "amx_int8"))
+        return "vnni" if vnni else next((name for name in _BELOW_VNNI["AVX2"] if name in self.features), "other")
 
 
 def read_processor(cpuinfo: Path = _CPUINFO, environment: Mapping[str, str] = os.environ) -> Processor:

@@ -23,11 +23,13 @@ from usassist.app.rerun.recording import read_recording
 from usassist.app.streaming import StreamOptions
 from usassist.bus import MessageLogWriter, read_log, result_from
 from usassist.bus.codec import encode_result
+from usassist.engine import find_engine
 from usassist.records import Result, Segmentation
 from usassist.session import open_session, read_manifest, whole_message
 
 REFERENCES = Path(__file__).parents[1] / "golden" / "sessions"
-ENGINE = "thyroid_nodule@0.3.1"
+SHIPPED = find_engine("thyroid_nodule")
+ENGINE = f"{SHIPPED.name}@{SHIPPED.version}"
 
 
 @pytest.fixture(params=sorted(SESSIONS))

@@ -35,8 +35,6 @@ def test_an_x86_processor_is_told_with_its_features_in_one_order(tmp_path: Path)
     assert (found.vendor, found.name, found.count) == ("GenuineIntel", "Intel(R) Xeon(R) Platinum 8480+", 4)
     assert found.generation == "family 6 model 143"
     assert found.features == ("avx", "fma", "avx2", "avx512_vnni", "amx_int8")
-    assert found.has("avx512_vnni")
-    assert not found.has("avx_vnni")
 
 
 def test_a_feature_that_not_every_core_has_is_none(tmp_path: Path) -> None:
@@ -54,7 +52,7 @@ def test_what_the_environment_takes_away_is_told_apart(tmp_path: Path) -> None:
     text = X86.format(number=0, more="avx512f ")
     found = _read(tmp_path, text, {"ONEDNN_MAX_CPU_ISA": "AVX2", "OPENCV_CPU_DISABLE": "", "PATH": "/bin"})
     assert found.limits == ("ONEDNN_MAX_CPU_ISA=AVX2",)
-    assert found.has("avx512f")
+    assert "avx512f" in found.features  # it has it, and is kept from using it
 
 
 def test_without_word_from_the_kernel_nothing_is_claimed(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ from usassist.sinks.record import Recorder
 __all__ = ["SESSIONS", "make_again", "make_session"]
 
 HERE = Path(__file__).parent
-ENGINE, BACKEND, PRECISION = "thyroid_nodule@0.3.1", "openvino", "fp32"
+ENGINE, BACKEND, PRECISION = "thyroid_nodule", "openvino", "fp32"  # the version that ships
 SPACING_REL_SD = 0.001
 PERIOD_NS = 33_333_333
 
@@ -159,6 +159,7 @@ def make_session(name: str, folder: Path) -> None:
         count=len(frames),
     )
     clock, spec = MonotonicClock(), find_engine(ENGINE)
+    descriptors = DescriptorModel.load(spec.folder, spec.engine_id)  # what can fail comes before the recorder
     with ExitStack() as stack:
         address = f"ipc://{stack.enter_context(tempfile.TemporaryDirectory(prefix='usa'))}"
         relay = stack.enter_context(Relay.open(spec, BACKEND, 0, PRECISION, clock=clock))
@@ -180,7 +181,7 @@ def make_session(name: str, folder: Path) -> None:
             max_age_ms=options.max_age_ms,
             scores=load_score_calibration(spec.engine_id),
             point=DEFAULT_POINT,
-            descriptors=DescriptorModel.load(spec.folder, spec.engine_id),
+            descriptors=descriptors,
         )
         stream.run(threading.Event())
         writer.join(30.0)
@@ -211,6 +212,9 @@ def _against(before: Recording, after: Recording) -> str:
     faults = [*comparison.faults, *(f"frame {item.frame_id}: {item.words}" for item in comparison.differences)]
     if faults:
         return f"OTHER ANSWERS in {len(faults)} frames: {'; '.join(faults)}"
+    ids = [recording.engines[-1].engine_id for recording in (before, after)]
+    if ids[0] != ids[1]:
+        why = f"{ids[0]} then, {ids[1]} now"
     return "identical answers" if comparison.identical else f"answers within tolerance ({why})"
 
 
