@@ -195,8 +195,8 @@ class Frame:
         None where a source has done both before the frame was due
     picture : what can be said of it; of a frame that is not live there is no answer
     picture_reason : why it is not live
-    text_xyxy_px : boxes of text and marks that the scanner burnt into it, px of the image, x2 and y2 exclusive; a
-        recorder covers them
+    text_xyxy_px : boxes of text and marks that the source knows to be burnt into it, px of the image, x2 and y2
+        exclusive; a recorder covers them, and looks for others
     """
 
     session_id: str

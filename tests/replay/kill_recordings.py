@@ -8,7 +8,7 @@ Each time a stream runs in its own time and a recorder records it, as a process 
 what had been published by then is compared with what a reader finds: frames whose picture decodes, results, and how
 long before the kill the first frame was published that is lost. Then ``usassist session verify`` and ``repair`` are
 asked, and ``verify`` again. Prints one row for each kill; ends with exit code 1 when a recording could not be read, was
-not in order after its repair, or had lost more than the last half second.
+not in order after its repair, or had lost more than the last second and a half.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from usassist.session import open_session
 from usassist.session.repair import repair_session
 from usassist.session.verify import verify_session
 
-LIMIT_S = 0.5
+LIMIT_S = 1.5  # a second is held back until text was looked for
 _LONGEST_S = 5.0
 _READY_S = 60.0
 

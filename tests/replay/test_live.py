@@ -93,9 +93,10 @@ def _children(pid: int) -> dict[str, int]:
 
 
 def _sessions(tmp_path: Path, least: int = 1) -> list[Path]:
-    """Folders in which at least so many results are recorded, in order."""
+    """Folders in which at least so many frames and results are recorded, in order."""
     folders = sorted((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else []
-    return [folder for folder in folders if len(_lines(folder / "results.jsonl")) >= least]
+    names = ("frames.jsonl", "results.jsonl")
+    return [folder for folder in folders if min(len(_lines(folder / name)) for name in names) >= least]
 
 
 @pytest.mark.slow

@@ -33,6 +33,14 @@ def _recorded(folder: Path) -> list[np.ndarray]:
         return [frame.image for frame in source.frames()]
 
 
+@pytest.fixture(autouse=True)
+def _as_it_came(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames are recorded as they came: there is no text on them, and numbers of frames are drawn in bars."""
+    settings = tmp_path / "settings.toml"
+    settings.write_text("[record]\ncover_text = false\n")
+    monkeypatch.setitem(environment, "USASSIST_CONFIG", str(settings))
+
+
 def test_the_bundled_clip_plays_through_with_a_result_for_every_frame(usassist: Usassist, tmp_path: Path) -> None:
     run = usassist("replay", "demo", "--out", "s", "--fast", "--overlay-video", "--count", 60, "--json")
     assert run.returncode == 0, run.stderr

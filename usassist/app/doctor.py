@@ -34,7 +34,7 @@ _LIBRARIES = {
     "msgspec": "msgspec",
     "gradio": "gradio",
 }
-_CODECS = ("ffv1", "mpeg4")
+_CODECS = ("magicyuv", "ffv1", "mpeg4")
 _LEAST_FREE_BYTES = 2**30
 
 

@@ -15,8 +15,8 @@ _DOTS = ("avx512_vnni", "avx_vnni", "asimddp")
 def processor_words(processor: Processor | None = None) -> str:
     """The kind of processor in a few words, with what it was told not to use."""
     processor = processor or read_processor()
-    width = next((name for feature, name in _WIDTHS if processor.has(feature)), None)
-    dots = "8-bit dot products" if any(processor.has(feature) for feature in _DOTS) else "no 8-bit dot products"
+    width = next((name for feature, name in _WIDTHS if feature in processor.features), None)
+    dots = "8-bit dot products" if any(feature in processor.features for feature in _DOTS) else "no 8-bit dot products"
     words = f"{processor.name} with {width}, {dots}" if width else processor.name
     return f"{words}; limited by {', '.join(processor.limits)}" if processor.limits else words
 

@@ -8,8 +8,10 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -18,10 +20,12 @@ from tests.samples import CALIBRATED_ENGINE, DESCRIBED, ENGINE, SESSION, make_fr
 from usassist.bus import Publisher, SessionState, decode, read_log, result_from
 from usassist.clock import MonotonicClock
 from usassist.errors import SessionError, SourceError, SourceFormatError, UsageError
+from usassist.frames.burnt_text import find_text_boxes
 from usassist.records import Frame, ResultState
 from usassist.session.verify import verify_session
 from usassist.sinks.files import prepare_folder, write_atomic
 from usassist.sinks.overlay.video import OverlayVideo
+from usassist.sinks.pixels import PixelFiles
 from usassist.sinks.record import Recorder, result_line
 from usassist.sources import open_source
 
@@ -382,3 +386,51 @@ def test_text_that_the_scanner_burnt_in_is_covered_in_what_is_recorded_and_nothi
         assert (np.ptp(after[y1:y2, x1:x2]) == 0) == (number >= 3)
     lines = _lines(tmp_path / "s" / "frames.jsonl")
     assert [line.get("covered_xyxy_px") for line in lines] == [None] * 3 + [[list(box)]] * 3
+
+
+def test_frames_that_waited_when_the_recording_stopped_are_told_to_be_missing(
+    stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = PixelFiles.take_frame
+
+    def failing(self: PixelFiles, frame: Frame, *arguments: Any) -> dict[str, Any]:
+        if frame.frame_id == 20:
+            raise SessionError("the disk is full")
+        return real(self, frame, *arguments)
+
+    monkeypatch.setattr(PixelFiles, "take_frame", failing)
+    stream.attach(Recorder(stream.address, tmp_path / "s", lambda: False, find_text=lambda frames: ()))
+    stream.begin()
+    for number in range(40):
+        stream.publisher.frame(make_frame(number))
+        stream.publisher.result(make_result(number))
+    stream.end(39)
+    assert [str(error) for error in stream.errors] == ["the disk is full"]
+    manifest = tomllib.loads((tmp_path / "s" / "session.toml").read_text())
+    assert manifest["frames"] == 20
+    lost = [item for item in manifest["missing"] if item["topic"] == "frame"]
+    assert [(item["first_frame_id"], item["reason"]) for item in lost][:1] == [(20, "it could not be written")]
+    assert verify_session(tmp_path / "s").problems == []
+
+
+def test_text_is_covered_in_the_overlay_video_from_its_first_frame(stream: Stream, tmp_path: Path) -> None:
+    hw = (240, 640)
+    ink = np.zeros(hw, np.uint8)
+    cv2.putText(ink, "MUELLER, ANNA", (60, 120), cv2.FONT_HERSHEY_SIMPLEX, 0.7, 255, 1, cv2.LINE_AA)
+    frames = []
+    for number in range(50):
+        speckle = np.random.default_rng(number).rayleigh(30, hw).astype(np.float32)
+        image = np.clip(cv2.GaussianBlur(speckle, (5, 5), 0) * 1.6, 0, 255).astype(np.uint8)
+        frames.append(make_frame(number, hw, image=np.maximum(image, ink) if number >= 21 else image))
+    stream.attach(OverlayVideo(stream.address, tmp_path / "overlay.mkv", lambda: False, find_text=find_text_boxes))
+    stream.begin()
+    for frame in frames:
+        stream.publisher.frame(frame)
+        stream.publisher.result(make_result(frame.frame_id, state=ResultState.NO_FINDING, hw=hw))
+    stream.end(49)
+    with av.open(str(tmp_path / "overlay.mkv")) as container:
+        shown = [picture.to_ndarray(format="gray") for picture in container.decode(video=0)]
+    assert len(shown) == 50
+    bar_px = (shown[0].shape[0] - hw[0]) // 2
+    bright = [int(picture[bar_px : bar_px + hw[0], : hw[1]][ink > 200].mean()) for picture in shown]
+    assert max(bright[21:]) < max(bright[:21]) + 40
