@@ -99,6 +99,12 @@ def test_the_page_says_that_it_is_recording_with_time_and_size(page: Any, stream
     assert page.locator(".us [data-at=rec-said]").inner_text() == "recording"
 
 
+def test_the_page_says_what_the_recorder_has_missed(page: Any, stream: Any) -> None:
+    stream.recorder = msgspec.structs.replace(RECORDER, dropped=17)
+    page.wait_for_function(f"/^REC .* 17 MISSED$/.test({REC}.textContent)")
+    assert page.get_by_text("17 messages never reached the recorder: the recording lacks them").is_visible()
+
+
 def test_a_recording_that_has_stopped_says_why(page: Any, stream: Any) -> None:
     stream.recorder = RECORDER
     page.wait_for_function(f"{REC}.dataset.rec === 'running'")

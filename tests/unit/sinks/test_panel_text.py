@@ -2,8 +2,14 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 
+from tests.samples import make_frame, make_result
+from usassist.bus import decode
+from usassist.bus.codec import encode_frame, encode_result
+from usassist.clock import FakeClock
 from usassist.frames.burnt_text import find_text_boxes
+from usassist.sinks.panel.scene import Scene
 from usassist.sinks.panel.text_watch import TextWatch
 
 STEP_NS = 150_000_000
@@ -64,3 +70,21 @@ def test_pictures_that_come_faster_than_it_looks_are_left_out() -> None:
         watch.offer(_picture(number, "TEXT"), number * 1_000_000)
     watch.wait()
     assert watch.boxes_xyxy_px == ()
+
+
+@pytest.mark.parametrize("covers", [False, True])
+def test_the_page_covers_text_where_that_is_asked_for(covers: bool) -> None:
+    box = (100, 120, 220, 160)
+    watch = TextWatch(lambda frames: (box,))
+    clock = FakeClock(10**9)
+    scene = Scene(clock, 95, watch if covers else None)
+    for number in range(8):
+        shot = make_frame(number, (300, 400), image=_picture(number, "MUELLER"), t_capture_ns=clock.now_ns())
+        scene.add(decode(encode_frame(shot, number, 0)))
+        scene.add(decode(encode_result(make_result(number, hw=(300, 400)), number, 0)))
+        scene.advance()
+        clock.advance_ms(200)
+        watch.wait()
+    shown = cv2.imdecode(np.frombuffer(scene.jpeg(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    x1, y1, x2, y2 = box
+    assert (np.ptp(shown[y1 + 8 : y2 - 8, x1 + 8 : x2 - 8]) < 10) == covers
