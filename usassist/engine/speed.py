@@ -17,7 +17,8 @@ import dataclasses
 import importlib.metadata
 import json
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -115,7 +116,7 @@ def load_speeds(spec: EngineSpec, threads: int = 0) -> Speeds | None:
     return None
 
 
-def measure_speeds(spec: EngineSpec, threads: int = 0) -> Speeds:
+def measure_speeds(spec: EngineSpec, threads: int = 0, *, clock: Callable[[], float] = time.perf_counter) -> Speeds:
     """Let the candidates on the processor take turns, about a second each, and keep their order.
 
     An order of rounds that differ too much, on a machine that is busy by fits and starts, is given back and not kept.
@@ -123,6 +124,7 @@ def measure_speeds(spec: EngineSpec, threads: int = 0) -> Speeds:
     Parameters
     ----------
     threads : CPU threads; 0 = as many as the process may use
+    clock : seconds, rising
 
     Raises
     ------
@@ -130,7 +132,7 @@ def measure_speeds(spec: EngineSpec, threads: int = 0) -> Speeds:
         If none of the candidates can run here; the message says why each cannot.
     """
     pairs = speed_pairs(spec)
-    report = bench(spec, pairs=pairs, threads=threads, count=_COUNT)
+    report = bench(spec, pairs=pairs, threads=threads, count=_COUNT, clock=clock)
     speeds = _from_report(report, threads)
     if not speeds.steady:
         logger.info("the order of back ends for %s is not kept: this machine is busy", spec.engine_id)

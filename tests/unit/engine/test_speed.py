@@ -21,7 +21,7 @@ from usassist.engine.measuring import Measuring
 from usassist.engine.registry import Backend
 from usassist.engine.relay import Relay
 from usassist.engine.spec import EngineSpec
-from usassist.engine.speed import by_speed, load_speeds, measure_speeds, speed_pairs
+from usassist.engine.speed import Speeds, by_speed, load_speeds, measure_speeds, speed_pairs
 from usassist.errors import BackendUnavailableError, EngineError
 from usassist.processor import Processor
 
@@ -29,14 +29,17 @@ STATIC = [("slow", "fp32"), ("quick", "fp32"), ("wrong", "fp32")]
 
 
 class Timed:
-    """ONNX Runtime that takes its time, and adds an error to what it answers."""
+    """ONNX Runtime that takes its time on the clock of the test, and adds an error to what it answers."""
+
+    now_s = 0.0
 
     REQUIRES = ("onnxruntime",)
     FORMATS = ("onnx",)
     PRECISIONS = ("fp32",)
 
-    def __init__(self, sleep_s: float, error: float = 0.0) -> None:
-        self.sleep_s = sleep_s
+    def __init__(self, takes_s: float, error: float = 0.0) -> None:
+        self.takes_s = takes_s
+        self.growth = 1.0
         self.error = error
         self.opened = 0
 
@@ -46,7 +49,8 @@ class Timed:
         run = session.run
 
         def slow(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-            time.sleep(self.sleep_s)
+            Timed.now_s += self.takes_s
+            self.takes_s *= self.growth
             return {name: array + np.float32(self.error) for name, array in run(inputs).items()}
 
         session.run = slow
@@ -66,8 +70,11 @@ def backends(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Timed]]:
         monkeypatch.setitem(BACKENDS, name, Backend(name, "cpu", "nothing to install"))
         monkeypatch.setitem(sys.modules, f"usassist.engine.backends.{name}", module)
     monkeypatch.setattr("usassist.engine.registry.AUTO_ORDER", tuple(found))
-    monkeypatch.setattr(speed_module, "_STEADY", 10.0)  # a test must not depend on how busy this machine is
     return found
+
+
+def _measure(spec: EngineSpec, threads: int = 0) -> Speeds:
+    return measure_speeds(spec, threads, clock=lambda: Timed.now_s)
 
 
 @pytest.fixture
@@ -88,9 +95,9 @@ def test_nothing_is_measured_at_a_start_and_the_order_of_the_table_holds(
 def test_the_faster_one_is_taken_and_a_wrong_one_that_is_faster_still_is_not(
     spec: EngineSpec, backends: dict[str, Timed], caplog: pytest.LogCaptureFixture
 ) -> None:
-    speeds = measure_speeds(spec)
+    speeds = _measure(spec)
     assert [row.backend for row in speeds.rows] == ["quick", "slow", "wrong"]
-    assert speeds.rows[2].p50_ms < speeds.rows[0].p50_ms < speeds.rows[1].p50_ms
+    assert [row.p50_ms for row in speeds.rows] == [4.0, 12.0, 0.5]
     assert "differs from its golden output" in speeds.rows[2].rejected
     assert speeds.rows[0].rejected is speeds.rows[1].rejected is None
     assert by_speed(spec, STATIC) == [("quick", "fp32"), ("slow", "fp32"), ("wrong", "fp32")]
@@ -107,7 +114,7 @@ def test_what_was_measured_is_kept_and_the_same_for_all_threads_and_as_many(
     spec: EngineSpec, backends: dict[str, Timed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(speed_module, "processors", lambda: 2)
-    speeds = measure_speeds(spec, 2)
+    speeds = _measure(spec, 2)
     assert load_speeds(spec) == load_speeds(spec, 2) == speeds
     assert load_speeds(spec, 1) is None
     assert speeds.threads == 2
@@ -116,7 +123,7 @@ def test_what_was_measured_is_kept_and_the_same_for_all_threads_and_as_many(
 def test_another_processor_library_engine_or_limit_is_measured_anew(
     spec: EngineSpec, backends: dict[str, Timed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure_speeds(spec)
+    _measure(spec)
 
     def kept() -> bool:
         return load_speeds(spec) is not None
@@ -141,20 +148,18 @@ def test_another_processor_library_engine_or_limit_is_measured_anew(
     assert not kept()
 
 
-def test_a_measurement_whose_rounds_disagree_is_not_kept(
-    spec: EngineSpec, backends: dict[str, Timed], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(speed_module, "_STEADY", -1.0)
-    speeds = measure_speeds(spec)
+def test_a_measurement_whose_rounds_disagree_is_not_kept(spec: EngineSpec, backends: dict[str, Timed]) -> None:
+    backends["quick"].growth = 1.05  # what else the machine does falls on one of them alone
+    speeds = _measure(spec)
     assert not speeds.steady
     assert load_speeds(spec) is None
     assert by_speed(spec, STATIC) == STATIC
 
 
 def test_a_new_measurement_takes_the_place_of_the_old_one(spec: EngineSpec, backends: dict[str, Timed]) -> None:
-    measure_speeds(spec)
-    backends["quick"].sleep_s = 0.03
-    assert measure_speeds(spec).rows[0].backend == "slow"
+    _measure(spec)
+    backends["quick"].takes_s = 0.03
+    assert _measure(spec).rows[0].backend == "slow"
     assert by_speed(spec, STATIC)[0] == ("slow", "fp32")
 
 
@@ -168,7 +173,7 @@ def test_what_cannot_be_read_is_forgotten(spec: EngineSpec, backends: dict[str, 
 def test_a_gpu_stays_in_front_and_what_was_not_measured_comes_before_what_is_wrong(
     spec: EngineSpec, backends: dict[str, Timed]
 ) -> None:
-    measure_speeds(spec)
+    _measure(spec)
     gpu, other = ("tensorrt", "fp16"), ("torch", "fp32")
     assert by_speed(spec, [gpu, STATIC[0], STATIC[2], other, STATIC[1]]) == [
         gpu,
@@ -180,7 +185,7 @@ def test_a_gpu_stays_in_front_and_what_was_not_measured_comes_before_what_is_wro
 
 
 def test_a_back_end_that_is_named_is_used_whatever_was_measured(spec: EngineSpec, backends: dict[str, Timed]) -> None:
-    measure_speeds(spec)
+    _measure(spec)
     with open_engine(spec, "slow") as engine:
         assert engine.backend == "slow"
 
@@ -188,7 +193,7 @@ def test_a_back_end_that_is_named_is_used_whatever_was_measured(spec: EngineSpec
 def test_nothing_runs_where_everything_is_wrong(spec: EngineSpec, backends: dict[str, Timed]) -> None:
     for module in backends.values():
         module.error = 0.1
-    assert all(row.rejected for row in measure_speeds(spec).rows)
+    assert all(row.rejected for row in _measure(spec).rows)
     with pytest.raises(BackendUnavailableError, match="no back end can run"):
         open_engine(spec)
 
@@ -265,7 +270,7 @@ def test_it_is_measured_beside_the_stream_only_where_nothing_is_kept_and_there_i
 ) -> None:
     clock = FakeClock(1_000_000_000)
     assert Measuring.where_wanted(spec, 0, clock) is not None
-    measure_speeds(spec)
+    _measure(spec)
     assert Measuring.where_wanted(spec, 0, clock) is None
     assert Measuring.where_wanted(spec, 1, clock) is not None
     monkeypatch.setattr("usassist.engine.registry.AUTO_ORDER", ("slow",))
