@@ -9,9 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.limits import Limits, restore_signals
+
+restore_signals()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--require gpu`: on a machine that has a GPU, that its tests were skipped must not look like success."""
+    """`--require gpu`: on a machine that has a GPU, that its tests were skipped must not look like success.
+
+    `--grace S`: see `tests/limits.py`.
+    """
     parser.addoption(
         "--require",
         action="append",
@@ -19,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="MARKER",
         help="tests with this marker must run: one that is skipped fails, and so does a run without any",
     )
+    parser.addoption("--grace", type=float, default=60.0, metavar="S", help="from the limit of a test to the end")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if name not in known:
             raise pytest.UsageError(f"--require {name}: there is no such marker; pytest --markers lists them")
     config.stash[_RAN] = set()
+    config.pluginmanager.register(Limits(config.getoption("--grace")), "limits")
 
 
 @pytest.hookimpl(wrapper=True)

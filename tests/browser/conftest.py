@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.browser.chromium import MISSING, find_chromium
 from usassist.bus import EngineBody, HealthBody, LabelBody, PointBody, Publisher, SessionBody, SessionState
 from usassist.clock import MonotonicClock
 from usassist.records import Cause, Descriptor, Detections, Frame, Measurements, Result, ResultState, Segmentation
@@ -213,10 +213,10 @@ class Panel:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium without a window; per module, because its event loop would stand in the way of other tests."""
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if executable is None:
-        pytest.skip("no Chromium is installed")
     with sync_api.sync_playwright() as playwright:
+        executable = find_chromium(playwright.chromium.executable_path)
+        if executable is None:
+            pytest.skip(MISSING)
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGS)
         yield browser
         browser.close()

@@ -19,13 +19,10 @@ from tests.recordings import record_session
 from tests.replay.conftest import Usassist
 from tests.samples import make_frame
 from usassist.app.facts import recording_facts
-from usassist.app.rerun.compare import compare_sessions
-from usassist.app.rerun.plan import make_rules
 from usassist.app.rerun.recording import read_recording
 from usassist.app.streaming import StreamOptions
 from usassist.bus import MessageLogWriter, read_log, result_from
 from usassist.bus.codec import encode_result
-from usassist.engine import find_engine
 from usassist.records import Result, Segmentation
 from usassist.session import open_session, read_manifest, whole_message
 
@@ -38,7 +35,9 @@ def reference(request: pytest.FixtureRequest) -> Path:
     return REFERENCES / request.param
 
 
-def _rerun(usassist: Usassist, folder: Path, *arguments: object, out: str = "again") -> tuple[int, dict[str, Any]]:
+def _rerun(
+    usassist: Usassist, folder: Path | str, *arguments: object, out: str = "again"
+) -> tuple[int, dict[str, Any]]:
     run = usassist("rerun", folder, "--diff", "--json", "--out", out, *arguments)
     assert run.returncode in (0, 1), run.stderr
     return run.returncode, json.loads(run.stdout)
@@ -48,9 +47,13 @@ def _same_as_here(folder: Path) -> bool:
     """Whether a session says that it was recorded on such a processor with the libraries that are here."""
     here = recording_facts(StreamOptions(source="phantom:seed=1", bus="", engine=ENGINE))
     manifest = read_manifest(folder)
-    names = ("numpy", "opencv", "openvino")
-    cpu = [str(table["cpu"]).split(" x ", 1)[-1] for table in (manifest.machine, here["machine"])]
-    return cpu[0] == cpu[1] and all(manifest.versions[name] == here["versions"].get(name) for name in names)
+    libraries = ("numpy", "opencv", "openvino", "onnxruntime")
+    kind = ("cpu_vendor", "cpu_generation", "cpu_features", "cpu_limits")
+    return (
+        all(manifest.machine.get(key) == here["machine"][key] for key in kind)
+        and manifest.machine["cpu"].split(" x ")[1] == here["machine"]["cpu"].split(" x ")[1]
+        and all(manifest.versions[name] == here["versions"].get(name) for name in libraries)
+    )
 
 
 def test_references_are_small_whole_and_show_what_they_are_for(reference: Path) -> None:
@@ -91,12 +94,11 @@ def test_two_reruns_are_equal_to_the_last_bit_and_the_reference_is_met(
     assert comparison["identical"] is exact
     assert bool(document["within_tolerances_because"]) is not exact
     assert comparison["differences"] == comparison["faults"] == []
-    assert usassist("rerun", reference, "--out", "second").returncode == 0
+    code, again = _rerun(usassist, "first", out="second")  # what was made on this machine is exact, whatever it is
+    assert (code, again["same_kind_of_processor"], again["within_tolerances_because"]) == (0, True, None)
+    assert again["comparison"]["identical"] is True, again["comparison"]
     first, second = (read_recording(tmp_path / name) for name in ("first", "second"))
-    rules = make_rules(find_engine(ENGINE), first.engines[-1], ["openvino"])
-    again = compare_sessions(first.side, second.side, *rules, same_machine=True)
-    assert again.identical
-    assert again.compared == len(first.session.frames)
+    assert again["comparison"]["compared_to_the_last_bit"] == len(first.session.frames)
     frames = [session.session.frames for session in (read_recording(reference), first, second)]
     for before, one, two in zip(*frames, strict=True):
         assert before.frame_id == one.frame_id == two.frame_id
@@ -218,6 +220,22 @@ def test_another_processor_is_no_reason_to_fail_but_is_told(usassist: Usassist, 
     assert code == 0
     assert document["comparison"]["identical"] is False
     assert "recorded on Abacus" in document["within_tolerances_because"]
+
+
+def test_with_less_of_the_processor_answers_meet_the_reference_within_tolerances_and_that_is_told(
+    usassist: Usassist, environment: dict[str, str]
+) -> None:
+    environment["ONEDNN_MAX_CPU_ISA"] = "AVX"
+    code, document = _rerun(usassist, REFERENCES / "sweep")
+    comparison = document["comparison"]
+    assert (code, comparison["ok"], comparison["identical"]) == (0, True, False), comparison["differences"]
+    assert document["same_kind_of_processor"] is False
+    assert "ONEDNN_MAX_CPU_ISA=AVX)" in document["within_tolerances_because"]
+    run = usassist("rerun", "again", "--diff", "--out", "same")
+    assert run.returncode == 0, run.stdout
+    assert "recorded on the same kind of processor: " in run.stdout
+    assert "to the last bit" in run.stdout
+    assert run.stdout.count("identical") >= 2  # the column, and the verdict
 
 
 def test_a_session_of_an_engine_that_is_not_there_says_so_in_clear_words(usassist: Usassist, tmp_path: Path) -> None:

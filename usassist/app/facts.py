@@ -18,6 +18,7 @@ from usassist.app.streaming import StreamOptions
 from usassist.calibrate import DEFAULT_POINT, ScoreCalibration, load_geometry, load_score_calibration
 from usassist.config import resource_dir
 from usassist.engine import BACKENDS, EngineSpec, find_engine
+from usassist.processor import read_processor
 
 __all__ = ["recording_facts", "source_kind"]
 
@@ -54,7 +55,7 @@ def recording_facts(options: StreamOptions) -> dict[str, Any]:
         },
         "calibrations": _calibrations(options, scores),
         "versions": _versions(),
-        "machine": {"system": platform.system(), "kernel": platform.release(), "cpu": _cpu()},
+        "machine": _machine(),
     }
 
 
@@ -153,10 +154,15 @@ def _git(root: Path, *words: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10.0).stdout
 
 
-def _cpu() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.processor() or "unknown"
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.machine()
+def _machine() -> dict[str, Any]:
+    """Kernel and kind of processor; see ``Processor``."""
+    processor = read_processor()
+    return {
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "cpu": f"{processor.count} x {processor.name}",
+        "cpu_vendor": processor.vendor,
+        "cpu_generation": processor.generation,
+        "cpu_features": list(processor.features),
+        "cpu_limits": list(processor.limits),
+    }

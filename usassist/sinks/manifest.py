@@ -1,8 +1,8 @@
 """``session.toml``: what a recording is, and with what it was made. Written here, read by ``usassist.session``.
 
-Its keys, in version 2.0::
+Its keys, in version 2.1::
 
-    schema = [2, 0]
+    schema = [2, 1]
     session_id = "20260314T101500Z-3f9a2c"
     complete = true                     # closed in order, and every frame has its result
     state = "ended"                     # of the stream: waiting, running, ended, interrupted, failed
@@ -18,7 +18,7 @@ Its keys, in version 2.0::
     [engines.artifacts]                 # file of the engine = SHA-256
     [[calibrations]]                    # id, kind, SHA-256 and content of each calibration file that was used
     [versions]                          # of what ran
-    [machine]                           # kernel and CPU
+    [machine]                           # kernel, and since 2.1 the kind of processor: see ``usassist.processor``
     [files."frames.mkv"]                # bytes and SHA-256 of every file, written when it is closed in order
 
 What the bus does not tell comes as *facts* from whoever started the recorder: ``configuration``, ``artifacts`` and
@@ -47,7 +47,7 @@ __all__ = [
     "source_table",
 ]
 
-SESSION_SCHEMA = (2, 0)
+SESSION_SCHEMA = (2, 1)
 _SUM = b"# sha256 of the lines above: "
 
 

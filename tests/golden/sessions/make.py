@@ -1,8 +1,9 @@
-"""Make the reference sessions: ``python -m tests.golden.sessions.make [NAME …]``.
+"""Make the reference sessions: ``python -m tests.golden.sessions.make [--again] [NAME …]``.
 
 Each is a short stream of the simulated scanner, answered by the shipped engine in FP32 and recorded as any stream is.
-``session.toml`` says with which commit, versions and processor. A session that is there is never written over: remove
-its folder to make it anew, and only when an answer is meant to change, never to make a test pass.
+``session.toml`` says with which commit, versions and kind of processor. A session that is there is written over with
+``--again`` alone, which says how the new answers differ from those before: only when an answer or the form of a
+recording is meant to change, never to make a test pass.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ import cv2
 import numpy as np
 
 from usassist.app.facts import recording_facts
+from usassist.app.rerun.compare import compare_sessions
+from usassist.app.rerun.machine import why_within_tolerances
+from usassist.app.rerun.plan import make_rules
+from usassist.app.rerun.recording import Recording, read_recording
 from usassist.app.streaming import StreamOptions
 from usassist.bus import Publisher
 from usassist.calibrate import DEFAULT_POINT, load_score_calibration
@@ -32,7 +37,7 @@ from usassist.pipeline import Stream
 from usassist.records import Frame, PictureState, Signal, SourceInfo
 from usassist.sinks.record import Recorder
 
-__all__ = ["SESSIONS", "make_session"]
+__all__ = ["SESSIONS", "make_again", "make_session"]
 
 HERE = Path(__file__).parent
 ENGINE, BACKEND, PRECISION = "thyroid_nodule@0.3.0", "openvino", "fp32"
@@ -181,6 +186,34 @@ def make_session(name: str, folder: Path) -> None:
         writer.join(30.0)
 
 
+def make_again(name: str, folder: Path) -> str:
+    """Record one session in place of the one that is there; it is left as it is where that fails.
+
+    Returns
+    -------
+    words : how the answers differ from those before
+    """
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder.parent) as beside:
+        new = Path(beside) / name
+        make_session(name, new)
+        words = _against(read_recording(folder), read_recording(new)) if folder.exists() else "new"
+        if folder.exists():
+            folder.rename(Path(beside) / "before")
+        new.rename(folder)
+    return words
+
+
+def _against(before: Recording, after: Recording) -> str:
+    """The answers of a recording against those of one before, as ``rerun --diff`` compares them."""
+    rules = make_rules(find_engine(ENGINE), before.engines[-1], [BACKEND])
+    why = why_within_tolerances(before.session.manifest, after.session.manifest)
+    comparison = compare_sessions(before.side, after.side, *rules, same_machine=not why)
+    faults = [*comparison.faults, *(f"frame {item.frame_id}: {item.words}" for item in comparison.differences)]
+    if faults:
+        return f"OTHER ANSWERS in {len(faults)} frames: {'; '.join(faults)}"
+    return "identical answers" if comparison.identical else f"answers within tolerance ({why})"
+
+
 def _scan(scanner: PhantomScanner, number: int, t_s: float) -> Frame:
     """The scan area of the phantom's screen at a moment of its sweep."""
     shown = scanner.render(t_s)
@@ -210,10 +243,16 @@ def _with_tint(image: np.ndarray) -> np.ndarray:
     return np.stack([image[..., 0], image[..., 1] - image[..., 1] // 16, image[..., 2] - image[..., 2] // 8], axis=-1)
 
 
-def main(names: list[str]) -> None:
-    """Make the sessions that are not there yet."""
-    for name in names or SESSIONS:
-        if not (HERE / name).exists():
+def main(arguments: list[str]) -> None:
+    """Make the sessions that are not there yet, or with ``--again`` those that are."""
+    names = [name for name in arguments if name != "--again"] or list(SESSIONS)
+    unknown = [name for name in names if name not in SESSIONS]
+    if unknown:
+        sys.exit(f"no reference session {unknown[0]}; known: {', '.join(SESSIONS)}")
+    for name in names:
+        if "--again" in arguments:
+            print(f"{name}: {make_again(name, HERE / name)}")  # noqa: T201
+        elif not (HERE / name).exists():
             make_session(name, HERE / name)
 
 

@@ -11,6 +11,7 @@ from usassist.app.streaming import StreamOptions
 from usassist.config import resource_dir
 from usassist.engine import find_engine
 from usassist.errors import CalibrationError
+from usassist.processor import read_processor
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,12 @@ def test_facts_name_everything_that_answers_are_made_from_and_no_path(tmp_path: 
     assert facts["configuration"]["engine"] == spec.engine_id
     assert facts["configuration"]["point"] == "balanced"
     assert {"usassist", "python", "numpy", "opencv", "av", "onnxruntime", "openvino"} <= set(facts["versions"])
-    assert all(facts["machine"].values())
+    machine = facts["machine"]
+    here = read_processor()
+    assert machine["cpu"] == f"{here.count} x {here.name}"
+    assert (machine["cpu_vendor"], machine["cpu_generation"]) == (here.vendor, here.generation)
+    assert machine["cpu_features"] == list(here.features) != []
+    assert machine["cpu_limits"] == list(here.limits)
 
 
 def test_a_calibration_that_is_not_there_is_refused() -> None:

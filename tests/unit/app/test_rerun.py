@@ -12,8 +12,9 @@ import pytest
 from tests.samples import DESCRIBED, ellipse_contour, make_frame, make_result
 from usassist.app.rerun.compare import compare_sessions
 from usassist.app.rerun.fields import COMPARED, IGNORED, Rules, Verdict, compare_fields
+from usassist.app.rerun.machine import same_kind_of_processor, why_within_tolerances
 from usassist.app.rerun.outcome import Side
-from usassist.app.rerun.plan import split_backend, why_within_tolerances
+from usassist.app.rerun.plan import split_backend
 from usassist.app.rerun.sheet import MOST_FRAMES, draw_differences, write_differences
 from usassist.bus.codec import _Header
 from usassist.engine.spec import DEFAULT_PARITY
@@ -258,9 +259,14 @@ def test_the_name_of_a_back_end_in_a_result_gives_its_precision(label: str, part
     assert split_backend(label) == parts
 
 
+def _machine(**changes: Any) -> dict[str, Any]:
+    kind = {"cpu_vendor": "V", "cpu_generation": "family 1", "cpu_features": ["avx", "avx2"], "cpu_limits": []}
+    return {"cpu": "2 x A"} | kind | changes
+
+
 def _manifest(**changes: Any) -> Manifest:
     values: dict[str, Any] = {
-        "schema": (2, 0),
+        "schema": (2, 1),
         "session_id": "s",
         "complete": True,
         "state": "ended",
@@ -269,17 +275,52 @@ def _manifest(**changes: Any) -> Manifest:
         "results": 1,
         "recording": "closed",
         "versions": {"numpy": "2", "openvino": "2026", "usassist": "0.1", "pyzmq": "1"},
-        "machine": {"cpu": "2 x A"},
+        "machine": _machine(),
     }
     return Manifest(**(values | changes))
 
 
-def test_only_another_processor_or_library_that_computes_excuses_other_bits() -> None:
-    assert why_within_tolerances(_manifest(), _manifest(machine={"cpu": "64 x A"})) == ""
-    assert "recorded on A, run again on B" in why_within_tolerances(_manifest(), _manifest(machine={"cpu": "2 x B"}))
+def test_only_another_kind_of_processor_or_library_or_file_excuses_other_bits() -> None:
+    recorded = _manifest()
+    assert why_within_tolerances(recorded, _manifest(machine=_machine(cpu="64 x A"))) == ""
     other = {"numpy": "2", "openvino": "2027", "usassist": "0.2", "pyzmq": "2"}
-    assert why_within_tolerances(_manifest(), _manifest(versions=other)) == "openvino 2026 then, 2027 now"
-    assert why_within_tolerances(_manifest(machine={}, versions={}), _manifest()) == ""
+    assert why_within_tolerances(recorded, _manifest(versions=other)) == "openvino 2026 then, 2027 now"
+    engine = {"answered_by": ["engine.toml", "onnx_int8"], "artifacts": {"engine.toml": "1", "onnx_int8": "1"}}
+    described = engine | {"artifacts": {"engine.toml": "2", "onnx_int8": "1"}}
+    assert why_within_tolerances(_manifest(engines=(engine,)), _manifest(engines=(described,))) == ""
+    rounded = engine | {"artifacts": {"engine.toml": "1", "onnx_int8": "2"}}
+    why = why_within_tolerances(_manifest(engines=(engine,)), _manifest(engines=(rounded,)))
+    assert why == "another onnx_int8 of the engine"
+    parent = {"answered_by": ["onnx"], "artifacts": {"onnx": "1", "onnx_int8": "2"}}
+    assert why_within_tolerances(_manifest(engines=(engine,)), _manifest(engines=(parent,))) == ""
+
+
+@pytest.mark.parametrize(
+    ("machine", "words"),
+    [
+        ({"cpu": "2 x B"}, "run again on B (family 1: avx, avx2)"),
+        ({"cpu_vendor": "W"}, "recorded on A"),
+        ({"cpu_generation": "family 2"}, "run again on A (family 2: avx, avx2)"),
+        ({"cpu_features": ["avx", "avx2", "avx512f"]}, "run again on A (family 1: avx, avx2, avx512f)"),
+        ({"cpu_features": []}, "run again on A (family 1: no features known)"),
+        ({"cpu_limits": ["ONEDNN_MAX_CPU_ISA=AVX"]}, "run again on A (family 1: avx, avx2, ONEDNN_MAX_CPU_ISA=AVX)"),
+    ],
+)
+def test_every_part_of_the_kind_of_processor_counts(machine: dict[str, Any], words: str) -> None:
+    recorded, again = _manifest(), _manifest(machine=_machine(**machine))
+    assert same_kind_of_processor(recorded, recorded)
+    assert not same_kind_of_processor(recorded, again)
+    assert words in why_within_tolerances(recorded, again)
+
+
+def test_of_a_recording_that_does_not_say_what_its_processor_can_do_nothing_is_taken_for_granted() -> None:
+    for machine, name in (({"cpu": "2 x A"}, "A"), ({}, "a processor without a name")):
+        old = _manifest(schema=(2, 0), machine=machine)
+        assert not same_kind_of_processor(old, _manifest())
+        assert why_within_tolerances(old, _manifest()).startswith(
+            f"recorded on {name} (what it can do is not recorded), run again on A"
+        )
+        assert not same_kind_of_processor(old, old)
 
 
 def test_the_sheet_shows_each_frame_twice_with_its_own_outline(tmp_path: Any) -> None:

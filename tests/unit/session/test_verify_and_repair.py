@@ -183,7 +183,7 @@ def test_a_calibration_whose_content_was_changed_is_found(tmp_path: Path) -> Non
 
 def test_a_session_of_a_newer_major_is_neither_verified_nor_repaired(recorded: Path) -> None:
     text = (recorded / "session.toml").read_text()
-    (recorded / "session.toml").write_text(text.replace("schema = [2, 0]", "schema = [3, 0]"))
+    (recorded / "session.toml").write_text(text.replace("schema = [2, 1]", "schema = [3, 0]"))
     with pytest.raises(SchemaVersionError):
         verify_session(recorded)
     with pytest.raises(SchemaVersionError):

@@ -31,6 +31,7 @@ class Rerun:
     comparison : None where it was not asked for, or the run did not come to its end
     notes : what was not as it was recorded, one line each
     not_exact : why not even the same back end had to give the same bits; empty = it had to
+    same_kind : the recording says that it was made on the kind of processor that this one is; None = not compared
     """
 
     recording: Recording
@@ -38,6 +39,7 @@ class Rerun:
     comparison: Comparison | None
     notes: tuple[str, ...]
     not_exact: str = ""
+    same_kind: bool | None = None
 
     @property
     def exit_code(self) -> int:
@@ -55,6 +57,7 @@ class Rerun:
             "notes": list(self.notes),
             "rerun": self.outcome.summary,
             "files": self.outcome.files,
+            "same_kind_of_processor": self.same_kind,
             "within_tolerances_because": self.not_exact or None,
             "comparison": None if self.comparison is None else self.comparison.as_dict(),
         }
@@ -118,7 +121,8 @@ def run_again(session: Path, out: Path, wishes: Wishes, *, progress: Progress, c
     """
     from usassist.app.replay.clip import replay
     from usassist.app.rerun.compare import compare_sessions
-    from usassist.app.rerun.plan import make_rules, plan_rerun, why_within_tolerances
+    from usassist.app.rerun.machine import same_kind_of_processor, why_within_tolerances
+    from usassist.app.rerun.plan import make_rules, plan_rerun
     from usassist.app.rerun.recording import read_recording
 
     recording = read_recording(session)
@@ -130,6 +134,14 @@ def run_again(session: Path, out: Path, wishes: Wishes, *, progress: Progress, c
     labels = {result.backend for result in (*recording.results, *again.results) if result.state.is_answer}
     announced = recording.engines[-1] if recording.engines else None
     exact, tolerant = make_rules(spec, announced, sorted(labels))
-    not_exact = why_within_tolerances(recording.session.manifest, again.session.manifest)
+    manifests = recording.session.manifest, again.session.manifest
+    not_exact = why_within_tolerances(*manifests)
     comparison = compare_sessions(recording.side, again.side, exact, tolerant, same_machine=not not_exact)
-    return Rerun(recording=recording, outcome=outcome, comparison=comparison, notes=tuple(notes), not_exact=not_exact)
+    return Rerun(
+        recording=recording,
+        outcome=outcome,
+        comparison=comparison,
+        notes=tuple(notes),
+        not_exact=not_exact,
+        same_kind=same_kind_of_processor(*manifests),
+    )

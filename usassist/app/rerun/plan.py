@@ -19,14 +19,10 @@ from usassist.engine import BACKENDS, PRECISIONS, EngineSpec, find_engine, list_
 from usassist.engine.registry import why_not
 from usassist.errors import EngineNotFoundError, SessionError
 from usassist.records import Result
-from usassist.session import Manifest
 
-__all__ = ["Wishes", "make_rules", "plan_rerun", "split_backend", "why_within_tolerances"]
+__all__ = ["Wishes", "make_rules", "plan_rerun", "split_backend"]
 
 Float32Array = npt.NDArray[np.float32]
-
-# What rounds: another version of one of these may give other last bits.
-_ROUNDS = ("numpy", "opencv", "onnxruntime", "openvino", "torch", "tensorrt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,28 +133,6 @@ def make_rules(spec: EngineSpec, engine: EngineBody | None, backends: Sequence[s
     thresholds = {label.id: float(raw(np.array([label.score_threshold], np.float32), label.id)[0]) for label in labels}
     limits = spec.parity_limits(precision)
     return Rules(limits=None, thresholds=thresholds, raw=raw), Rules(limits=limits, thresholds=thresholds, raw=raw)
-
-
-def why_within_tolerances(recorded: Manifest, again: Manifest) -> str:
-    """Why not even the same back end must give the same bits; empty = it must.
-
-    A recording of an older version does not say what it ran on; it is taken for the same.
-    """
-    before, after = (_processor(manifest) for manifest in (recorded, again))
-    if before and after and before != after:
-        return f"recorded on {before}, run again on {after}"
-    changed = [
-        f"{name} {recorded.versions[name]} then, {again.versions[name]} now"
-        for name in _ROUNDS
-        if name in recorded.versions and recorded.versions[name] != again.versions.get(name, recorded.versions[name])
-    ]
-    return ", ".join(changed)
-
-
-def _processor(manifest: Manifest) -> str:
-    """Model of the processor, without how many there are: answers do not depend on the number of threads."""
-    text = str(manifest.machine.get("cpu", ""))
-    return text.split(" x ", 1)[-1]
 
 
 def _find(recorded_id: str, wishes: Wishes) -> EngineSpec:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from usassist.app.rerun.command import Rerun
 from usassist.app.rerun.fields import Verdict
+from usassist.app.rerun.machine import processor_words
 from usassist.app.rerun.outcome import Comparison, FieldRow, amount_words
 from usassist.app.rerun.sheet import MOST_FRAMES, UInt8Array, write_differences
 from usassist.session import Session
@@ -74,8 +75,11 @@ def _print_comparison(done: Rerun, comparison: Comparison, console: Console) -> 
     if comparison.tolerant:
         how.append(f"{comparison.tolerant} within the tolerances of the engine's parity")
     console.print(_table(f"{comparison.compared} frames compared: {', '.join(how) or 'none'}", comparison.fields))
+    if done.same_kind:
+        words = f"recorded on the same kind of processor: {processor_words(done.recording.session.manifest)}"
+        console.print(f"  {words}", markup=False, highlight=False, soft_wrap=True)
     if done.not_exact:
-        console.print(f"  not to the last bit: {done.not_exact}", markup=False, highlight=False)
+        console.print(f"  not to the last bit: {done.not_exact}", markup=False, highlight=False, soft_wrap=True)
     if comparison.covered_frames:
         title = f"{comparison.covered_frames} frames apart, which decide nothing: the recorder covered text in them"
         console.print(_table(title, comparison.covered))

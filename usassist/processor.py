@@ -1,0 +1,107 @@
+"""The kind of processor that runs this: what it is called, what it can do, and what it was told not to do.
+
+Two processors of one kind round alike, so the same program gives the same bits on both; those of two kinds need not.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["FEATURES", "LIMITS", "Processor", "read_processor"]
+
+# What decides which code the runtimes pick, as the kernel calls it: on x86, then on 64-bit ARM.
+FEATURES = (
+    "avx",
+    "fma",
+    "avx2",
+    "avx512f",
+    "avx512bw",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "avx_vnni",
+    "avx_vnni_int8",
+    "avx_ne_convert",
+    "amx_tile",
+    "amx_int8",
+    "amx_bf16",
+    "amx_fp16",
+    "asimd",
+    "asimddp",
+    "asimdhp",
+    "bf16",
+    "i8mm",
+    "sve",
+    "sve2",
+)
+
+# Variables of the environment by which oneDNN (in OpenVINO and PyTorch), NumPy and OpenCV do without a part of it.
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "NPY_DISABLE_CPU_FEATURES", "OPENCV_CPU_DISABLE")
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processor:
+    """A kind of processor.
+
+    Attributes
+    ----------
+    vendor, name : as the system calls them: ``AuthenticAMD``, ``AMD EPYC``; virtual machines often leave out the model
+    generation : what tells processors of one name apart, ``family 25 model 1``; empty where the system does not say
+    features : those of :data:`FEATURES` that all its cores have, in that order
+    limits : ``NAME=VALUE`` of those of :data:`LIMITS` that are set, in that order
+    count : of cores that the system runs on; no part of the kind, because results do not depend on it
+    """
+
+    vendor: str
+    name: str
+    generation: str
+    features: tuple[str, ...]
+    limits: tuple[str, ...]
+    count: int = 1
+
+    def has(self, feature: str) -> bool:
+        """Whether all its cores have a feature; the limits do not count."""
+        return feature in self.features
+
+
+def read_processor(cpuinfo: Path = _CPUINFO, environment: Mapping[str, str] = os.environ) -> Processor:
+    """The processor of this machine, as the kernel tells it.
+
+    Parameters
+    ----------
+    cpuinfo : what Linux says of it; where it cannot be read, features are unknown and so none
+    environment : where :data:`LIMITS` are looked up
+    """
+    limits = tuple(f"{name}={environment[name]}" for name in LIMITS if environment.get(name))
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    cores = [core for block in text.split("\n\n") if "processor" in (core := _fields(block))]
+    if not cores:
+        name = platform.processor() or platform.machine() or "unknown"
+        count = os.cpu_count() or 1
+        return Processor(vendor="unknown", name=name, generation="", features=(), limits=limits, count=count)
+    first = cores[0]
+    common = set.intersection(*(set((core.get("flags") or core.get("Features") or "").split()) for core in cores))
+    parts = {"cpu family": "family", "model": "model", "CPU architecture": "architecture", "CPU part": "part"}
+    return Processor(
+        vendor=first.get("vendor_id") or first.get("CPU implementer") or "unknown",
+        name=first.get("model name") or platform.machine() or "unknown",
+        generation=" ".join(f"{word} {first[key]}" for key, word in parts.items() if first.get(key)),
+        features=tuple(name for name in FEATURES if name in common),
+        limits=limits,
+        count=len(cores),
+    )
+
+
+def _fields(block: str) -> dict[str, str]:
+    """What one block of the kernel's text says: key → value."""
+    pairs = (line.partition(":") for line in block.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
