@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from usassist.bus import Subscriber
 
-__all__ = ["DOUBLES", "LiveSession", "Seen", "rss_mb"]
+__all__ = ["DOUBLES", "LiveSession", "Seen", "rss_mb", "worker_pids"]
 
 DOUBLES = Path(__file__).resolve().parent.parent / "doubles" / "hanging"
 
@@ -117,18 +117,7 @@ class LiveSession:
 
     def pids(self) -> dict[str, list[int]]:
         """Name → process ids of its children, the one that works first."""
-        found: dict[str, list[int]] = {}
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdecimal():
-                continue
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except (OSError, ValueError, IndexError):
-                continue
-            if parent == self.process.pid and b"usassist.app.worker" in words:
-                found.setdefault(words[-2].decode().rpartition(".")[2], []).append(int(entry.name))
-        return {name: sorted(pids) for name, pids in found.items()}
+        return worker_pids(self.process.pid)
 
     def end(self) -> dict[str, Any]:
         """End it in order; gives its report."""
@@ -156,6 +145,22 @@ class LiveSession:
             if pipe is not None:
                 pipe.close()
         self._sockets.cleanup()
+
+
+def worker_pids(of_pid: int) -> dict[str, list[int]]:
+    """Name → process ids of the children of a command, the one that works first, then the one that stands by."""
+    found: dict[str, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError, IndexError):
+            continue
+        if parent == of_pid and b"usassist.app.worker" in words:
+            found.setdefault(words[-2].decode().rpartition(".")[2], []).append(int(entry.name))
+    return {name: sorted(pids) for name, pids in found.items()}
 
 
 def rss_mb(pid: int) -> float:

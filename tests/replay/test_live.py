@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.replay.live_session import worker_pids
 from usassist.sources import open_source
 
 SIZE = "360x480"
@@ -77,19 +78,8 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _children(pid: int) -> dict[str, int]:
-    """Name → process id of the children that work: the newest of each kind is the one that stands by."""
-    found: dict[str, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal():
-            continue
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-        except (OSError, ValueError, IndexError):
-            continue
-        if parent == pid and b"usassist.app.worker" in words:
-            found.setdefault(words[-2].decode().rpartition(".")[2], []).append(int(entry.name))
-    return {name: min(pids) for name, pids in found.items()}
+    """Name → process id of the children that work."""
+    return {name: pids[0] for name, pids in worker_pids(pid).items()}
 
 
 def _sessions(tmp_path: Path, least: int = 1) -> list[Path]:

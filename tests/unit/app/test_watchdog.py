@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -176,7 +177,7 @@ def test_a_machine_without_room_for_a_process_is_told_and_tried_again(
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     with monkeypatch.context() as patch:
-        patch.setattr(processes.subprocess, "Popen", full)
+        patch.setattr(subprocess, "Popen", full)
         process = start("beat", spare=True)
         assert process.died()
         assert "resource temporarily unavailable" in process.problem
