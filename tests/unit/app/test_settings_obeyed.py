@@ -30,21 +30,25 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "point": "quiet",
         "threads": 3,
         "max_age_ms": 77.0,
+        "deadline_s": 2.5,
+        "memory_limit_mb": 777,
     },
     "bus": {"address": "tcp://127.0.0.1:5777"},
-    "panel": {"host": "127.0.0.2", "port": 7999, "jpeg_quality": 41},
+    "panel": {"host": "127.0.0.2", "port": 7999, "jpeg_quality": 41, "cover_text": True},
     "engine": {"cache_limit_mb": 17},
-    "record": {"reserve_mb": 99},
+    "record": {"reserve_mb": 99, "codec": "small", "cover_text": False},
 }
-STREAM = {*(f"stream.{key}" for key in SETTINGS["stream"]), "bus.address", "engine.cache_limit_mb"}
+OF_STREAM = [key for key in SETTINGS["stream"] if key != "memory_limit_mb"]  # the supervisor's
+STREAM = {*(f"stream.{key}" for key in OF_STREAM), "bus.address", "engine.cache_limit_mb"}
+RECORD = {f"record.{key}" for key in SETTINGS["record"]}
 PANEL = {f"panel.{key}" for key in SETTINGS["panel"]}
 # What each command has to do with; the others mean nothing to it.
 COMMANDS = {
     "demo": STREAM | PANEL,
-    "live": STREAM | PANEL | {"record.reserve_mb"},
-    "replay": STREAM | {"record.reserve_mb"},
+    "live": STREAM | PANEL | RECORD | {"stream.memory_limit_mb"},
+    "replay": STREAM | RECORD,
     "replay SESSION": PANEL | {"bus.address"},
-    "rerun": {"stream.threads", "record.reserve_mb", "engine.cache_limit_mb"},
+    "rerun": RECORD | {"stream.threads", "engine.cache_limit_mb"},
     "panel": PANEL | {"bus.address"},
     "overlay": {"bus.address"},
     "engine build": {"engine.cache_limit_mb"},
@@ -87,8 +91,12 @@ def run(*words: str, monkeypatch: pytest.MonkeyPatch, **caught: str) -> dict[str
 
 def of_stream(options: Any) -> dict[str, Any]:
     """The settings that reach a stream."""
-    found = {f"stream.{key}": getattr(options, key) for key in SETTINGS["stream"]}
+    found = {f"stream.{key}": getattr(options, key) for key in OF_STREAM}
     return found | {"bus.address": options.bus, "engine.cache_limit_mb": options.cache_limit_mb}
+
+
+def of_record(record: Any) -> dict[str, Any]:
+    return {f"record.{key}": getattr(record, key) for key in SETTINGS["record"]}
 
 
 def of_panel(panel: Any) -> dict[str, Any]:
@@ -106,10 +114,11 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     if command == "live":
         seen = run("live", "--source", "null:", *config, monkeypatch=monkeypatch, at="usassist.app.live.run_live")
         options = seen["at"][0][0]
-        return of_stream(options.stream) | of_panel(options.panel) | {"record.reserve_mb": options.reserve_mb}
+        found = of_stream(options.stream) | of_panel(options.panel) | of_record(options.record)
+        return found | {"stream.memory_limit_mb": options.memory_limit_mb}
     if command == "replay":
         seen = run("replay", "null:", *config, monkeypatch=monkeypatch, at="usassist.app.replay.clip.replay")
-        return of_stream(seen["at"][0][0]) | {"record.reserve_mb": seen["at"][1]["reserve_mb"]}
+        return of_stream(seen["at"][0][0]) | of_record(seen["at"][1]["record"])
     if command == "replay SESSION":
         monkeypatch.setattr("usassist.app.replay.clip_command.is_session", lambda clip: True)
         at = "usassist.app.replay.session.replay_session"
@@ -118,9 +127,8 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     if command == "rerun":
         at = "usassist.app.rerun.command.run_again"
         (arguments, rest) = run("rerun", str(tmp_path), *config, monkeypatch=monkeypatch, at=at)["at"]
-        return {
+        return of_record(rest["record"]) | {
             "stream.threads": arguments[2].threads,
-            "record.reserve_mb": rest["reserve_mb"],
             "engine.cache_limit_mb": in_force().engine.cache_limit_mb,
         }
     if command == "panel":

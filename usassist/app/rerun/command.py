@@ -104,7 +104,7 @@ def rerun(
     folder = out if out is not None else Path("out") / new_session_id()
     with BarProgress(quiet=as_json) as progress:
         done = run_again(
-            session, folder, wishes, progress=progress, compare=diff, reserve_mb=settings.record.reserve_mb
+            session, folder, wishes, progress=progress, compare=diff, record=settings.record
         )
     sheet_path = write_sheet(done, sheet or folder / "differences.png")
     if as_json:
@@ -123,7 +123,7 @@ def run_again(
     *,
     progress: Progress,
     compare: bool,
-    reserve_mb: int = RecordConfig().reserve_mb,
+    record: RecordConfig | None = None,
 ) -> Rerun:
     """Run a recorded session again, into a new session folder.
 
@@ -134,7 +134,7 @@ def run_again(
     wishes : what is not to be as it was recorded
     progress : is told
     compare : compare every result with the recorded one
-    reserve_mb : room to leave on the disk, MiB
+    record : how the new recording is made; None = as by default
 
     Raises
     ------
@@ -149,7 +149,7 @@ def run_again(
 
     recording = read_recording(session)
     options, spec, notes = plan_rerun(session, recording.engines, recording.results, wishes)
-    outcome = replay(options, out, overlay_video=False, window=False, progress=progress, reserve_mb=reserve_mb)
+    outcome = replay(options, out, overlay_video=False, window=False, progress=progress, record=record)
     if not compare or outcome.exit_code == 130:
         return Rerun(recording=recording, outcome=outcome, comparison=None, notes=tuple(notes))
     again = read_recording(out)
