@@ -7,6 +7,7 @@ start of a process only. The exit code is 3 where OpenVINO runs nothing in INT8.
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from usassist.errors import BackendUnavailableError
 
 def main(name: str, out: str) -> int:
     spec = find_engine(name)
-    found = {}
+    found: dict[str, Any] = {}
     try:
         engine = open_checked(spec, "openvino", 1, "int8")
     except BackendUnavailableError as error:
