@@ -16,6 +16,8 @@ import pytest
 from tests.replay.live_session import DOUBLES, LiveSession
 from usassist.sources import open_source
 
+pytestmark = pytest.mark.alone  # a machine that is busy is not a process that hangs
+
 SOURCE = ("--source", "null:rate=30,size=96x160", "--backend", "null")
 
 
