@@ -179,6 +179,26 @@ def test_a_slot_is_free_again_when_the_last_view_of_it_is_gone() -> None:
     assert int(kept[0][0][0, 0]) == 7  # what was read outlives the memory's writer
 
 
+def test_the_slot_of_a_screen_that_was_let_go_is_free_while_the_next_one_is_waited_for(
+    openers: Callable[..., ProcessOpener],
+) -> None:
+    source, numbers = openers(then="hang_read", frames=1).open(), []
+
+    def read() -> None:
+        for grab in source.grabs():
+            numbers.append(grab.number)
+            del grab
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    until(lambda: numbers)
+    ring = source._process._ring
+    assert ring is not None
+    until(lambda: ring.lent == 0, "its slot is still taken")
+    source.kill()
+    thread.join(20)
+
+
 def test_memory_of_another_size_than_was_said_is_refused(tmp_path: Path) -> None:
     writer = RingWriter.create(5000)
     with pytest.raises(SourceError, match="wrong size"):
