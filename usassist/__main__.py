@@ -1,6 +1,6 @@
 """``python -m usassist`` is the command ``usassist``."""
 
-from usassist.app.cli import main
+from usassist.app.entry import main
 
 if __name__ == "__main__":
     main()
