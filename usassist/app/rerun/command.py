@@ -103,9 +103,7 @@ def rerun(
     )
     folder = out if out is not None else Path("out") / new_session_id()
     with BarProgress(quiet=as_json) as progress:
-        done = run_again(
-            session, folder, wishes, progress=progress, compare=diff, record=settings.record
-        )
+        done = run_again(session, folder, wishes, progress=progress, compare=diff, record=settings.record)
     sheet_path = write_sheet(done, sheet or folder / "differences.png")
     if as_json:
         typer.echo(json.dumps(done.as_dict() | {"sheet": None if sheet_path is None else str(sheet_path)}, indent=2))
