@@ -11,6 +11,7 @@ import av
 
 __all__ = ["aspect_words", "make_square", "square_wh_px"]
 
+_ROUNDING = Fraction(1, 500)  # what encoders are off by that compute the aspect from a rounded size
 _MOST = 4  # times as wide as high, or as high as wide: nothing beyond that is a picture's
 
 
@@ -20,9 +21,9 @@ def square_wh_px(width_px: int, height_px: int, aspect: Fraction | None) -> tupl
     Parameters
     ----------
     width_px, height_px : as it is stored
-    aspect : width over height of a pixel; None = square
+    aspect : width over height of a pixel; None, or within a 500th of 1 = square
     """
-    if not aspect or not Fraction(1, _MOST) <= aspect <= _MOST:
+    if not aspect or abs(aspect - 1) < _ROUNDING or not Fraction(1, _MOST) <= aspect <= _MOST:
         return width_px, height_px
     return (round(width_px * aspect), height_px) if aspect > 1 else (width_px, round(height_px / aspect))
 

@@ -334,7 +334,8 @@ def test_a_device_that_hangs_again_and_again_costs_neither_processes_nor_threads
 ) -> None:
     clock = FakeClock(10**9)
     feed = Feed(openers(then="hang_read", frames=2), clock)
-    counts = []
+    counts: list[int] = []
+    before = threading.active_count()
     for number in range(7):
         taken = []
 
@@ -348,12 +349,13 @@ def test_a_device_that_hangs_again_and_again_costs_neither_processes_nor_threads
         clock.advance_ms(1_501)
         feed.look_after()
         assert "does not answer" in feed.problem
-        until(lambda: not children() and threading.active_count() == 2, "the process is still there")
+        # One thread more at most: the one that starts capture processes stays.
+        until(lambda: not children() and threading.active_count() <= before + 1, "the process is still there")
+        until(lambda: len(counts) < 2 or descriptors() <= counts[1], "its descriptors are still there")
         del taken[:]
-        counts.append((descriptors(), threading.active_count()))
+        counts.append(descriptors())
         clock.advance_ms(501)
     assert feed.reconnects == 6
-    assert counts[1:] == [counts[1]] * 6, counts
     feed.close()
     assert not children()
 

@@ -302,6 +302,16 @@ def test_pixels_that_are_not_square_are_made_square_and_told(
     assert words in caplog.text
 
 
+def test_an_aspect_that_is_off_by_rounding_alone_changes_no_pixel(tmp_path: Path, write_clip: WriteClip) -> None:
+    def set_aspect(stream: Any) -> None:
+        stream.codec_context.sample_aspect_ratio = Fraction(1200, 1201)
+
+    path = write_clip(tmp_path / "a.mkv", [np.zeros((1080, 64), np.uint8)] * 2, codec="ffv1", setup=set_aspect)
+    with open_source(str(path), session_id="s", fast=True, crop="none") as source:
+        assert source.info.grab_hw_px == (1080, 64)
+        assert "pixels of" not in source.info.description
+
+
 def interlaced(path: Path, write_clip: WriteClip) -> Path:
     """A bar that moves 6 px between the two moments of each picture."""
 
