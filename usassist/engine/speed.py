@@ -17,6 +17,7 @@ import dataclasses
 import importlib.metadata
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 _LEFT_OUT = ("torch",)  # slow to import, and twice as slow as the others wherever it was timed
 _COUNT = 30  # inferences of each that count
+_EQUAL = 1.1  # times as long as the fastest: the same measurement an hour later may have them change places
 _STEADY = 0.25  # spread of the rounds, in parts of the median, beyond which the machine was not the same throughout
 
 
@@ -74,7 +76,8 @@ class Speeds:
     measured : when, UTC
     threads : CPU threads
     steady : the rounds agree with each other, so that the order can be relied on; only then it is kept
-    rows : those that answer right, the fastest first; then the others
+    rows : those that answer right, the fastest first, or the first of the table where two differ by less than a tenth; then
+        the others
     """
 
     measured: str
@@ -133,7 +136,7 @@ def measure_speeds(spec: EngineSpec, threads: int = 0, *, clock: Callable[[], fl
     """
     pairs = speed_pairs(spec)
     report = bench(spec, pairs=pairs, threads=threads, count=_COUNT, clock=clock)
-    speeds = _from_report(report, threads)
+    speeds = _from_report(report, pairs, threads)
     if not speeds.steady:
         logger.info("the order of back ends for %s is not kept: this machine is busy", spec.engine_id)
         return speeds
@@ -195,7 +198,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _from_report(report: BenchReport, threads: int) -> Speeds:
+def _from_report(report: BenchReport, pairs: list[Pair], threads: int) -> Speeds:
     rows = [
         Speed(
             backend=item.backend,
@@ -214,5 +217,20 @@ def _from_report(report: BenchReport, threads: int) -> Speeds:
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
         threads=threads or processors(),
         steady=all(item.ratio_spread <= _STEADY for item in report.variants if item.rejected is None),
-        rows=tuple(sorted(rows, key=lambda row: row.rejected is not None)),
+        rows=(*_in_order(rows, pairs), *(row for row in rows if row.rejected is not None)),
     )
+
+
+def _in_order(rows: list[Speed], table: list[Pair]) -> list[Speed]:
+    """Those that answer right, the fastest first; of those that are as good as equal, the first of the table."""
+    left = [row for row in sorted(rows, key=lambda row: table.index(row.pair)) if row.rejected is None]
+    ordered: list[Speed] = []
+    while left:
+        limit = _EQUAL * min(_ratio(row) for row in left)
+        ordered.append(next(row for row in left if _ratio(row) <= limit))
+        left.remove(ordered[-1])
+    return ordered
+
+
+def _ratio(row: Speed) -> float:
+    return math.inf if row.ratio is None else row.ratio

@@ -92,6 +92,15 @@ def test_nothing_is_measured_at_a_start_and_the_order_of_the_table_holds(
     assert [module.opened for module in backends.values()] == [1, 0, 0]
 
 
+def test_of_two_that_are_as_good_as_equal_the_first_of_the_table_stays_in_front(
+    spec: EngineSpec, backends: dict[str, Timed]
+) -> None:
+    backends["slow"].takes_s = 0.0043
+    assert [row.backend for row in _measure(spec).rows] == ["slow", "quick", "wrong"]
+    backends["slow"].takes_s = 0.0045
+    assert [row.backend for row in _measure(spec).rows] == ["quick", "slow", "wrong"]
+
+
 def test_the_faster_one_is_taken_and_a_wrong_one_that_is_faster_still_is_not(
     spec: EngineSpec, backends: dict[str, Timed], caplog: pytest.LogCaptureFixture
 ) -> None:
