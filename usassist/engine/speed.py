@@ -76,8 +76,8 @@ class Speeds:
     measured : when, UTC
     threads : CPU threads
     steady : the rounds agree with each other, so that the order can be relied on; only then it is kept
-    rows : those that answer right, the fastest first, or the first of the table where two differ by less than a tenth; then
-        the others
+    rows : those that answer right, the fastest first, or the first of the table where two differ by less than a tenth;
+        then the others
     """
 
     measured: str
