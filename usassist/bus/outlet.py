@@ -43,7 +43,14 @@ def bind(socket: zmq.Socket[Any], place: str, *, patient: bool = False) -> None:
         If the place is in use or cannot be bound.
     """
     if place.startswith("ipc://"):
-        _clear_dead_socket(Path(place.removeprefix("ipc://")))
+        path = place.removeprefix("ipc://")
+        most_bytes = zmq.IPC_PATH_MAX_LEN
+        if len(os.fsencode(path)) > most_bytes:
+            raise BusError(
+                f"cannot publish on {place}: the path of a socket has at most {most_bytes} bytes; let XDG_RUNTIME_DIR "
+                "name a folder with a shorter path, or give another --bus address"
+            )
+        _clear_dead_socket(Path(path))
     elif not patient:  # a reader's machine that was switched off would be written to for a quarter of an hour
         socket.set(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
         socket.set(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_LIMIT_MS)

@@ -261,3 +261,10 @@ def _until(condition: object, timeout_s: float = 10.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "did not happen in time"
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_called_by_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    with pytest.raises(BusError, match="XDG_RUNTIME_DIR"):
+        Publisher(f"ipc://{folder}", "us0", MonotonicClock())
