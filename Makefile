@@ -108,7 +108,7 @@ $(VENV)/tensorrt-api/%: | $(VENV)/bin/python
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "==> installing usassist and what it needs (about a minute the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
-	@$(BIN)/python -m usassist.app.native
+	@$(BIN)/python -m usassist.common.missing_library
 	@touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed

@@ -2,7 +2,7 @@
 
 import sys
 
-from usassist.app.cli import main
+from usassist.app.commands.main import main
 
 if __name__ == "__main__":
     sys.argv[1:1] = ["demo"]

@@ -12,7 +12,7 @@ import msgspec
 
 from tests.samples import ENGINE, SESSION, make_result
 from usassist.bus import MarkBody, MarkKind, Publisher, SessionState
-from usassist.clock import MonotonicClock
+from usassist.common.clock import MonotonicClock
 from usassist.records import Frame
 from usassist.sinks.record import Recorder
 

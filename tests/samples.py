@@ -13,8 +13,8 @@ import numpy as np
 
 from usassist.bus import EngineBody, LabelBody, PointBody, SessionBody, SessionState, SignalBody
 from usassist.calibrate import LabelScale, OperatingPoint, ScoreCalibration
-from usassist.clock import Clock, MonotonicClock
-from usassist.engine import Relay
+from usassist.common.clock import Clock, MonotonicClock
+from usassist.engine import FailoverEngine
 from usassist.errors import BackendUnavailableError
 from usassist.frames.measure import measure
 from usassist.records import Cause, Descriptor, Detections, Frame, PictureState, Result, ResultState, Segmentation
@@ -22,7 +22,7 @@ from usassist.records import Cause, Descriptor, Detections, Frame, PictureState,
 ENGINE_ID = "thyroid_nodule@0.1.0+000000000000"
 
 
-def make_relay(*engines: Any, clock: Clock | None = None) -> Relay:
+def make_relay(*engines: Any, clock: Clock | None = None) -> FailoverEngine:
     """A relay over engines that are there, each the next in line of the one before it."""
     left = {f"engine{i}": engine for i, engine in enumerate(engines)}
 
@@ -33,7 +33,7 @@ def make_relay(*engines: Any, clock: Clock | None = None) -> Relay:
 
     pairs = [(name, "fp32") for name in left]
     first = left.pop("engine0")
-    return Relay(first.spec, pairs, opener, None, clock or MonotonicClock(), (0, first, []))
+    return FailoverEngine(first.spec, pairs, opener, None, clock or MonotonicClock(), (0, first, []))
 
 
 def make_frame(frame_id: int = 0, hw: tuple[int, int] = (48, 64), channels: int = 1, **changes: Any) -> Frame:

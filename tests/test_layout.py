@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 import usassist
-from usassist.app.processes import CHILDREN
+from usassist.app.runtime.process_table import CHILDREN
 from usassist.engine import BACKENDS, list_engines
 from usassist.engine.registry import AUTO_ORDER
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(module.name for module in pkgutil.walk_packages(usassist.__path__, "usassist."))
-NEEDS_TORCH = re.compile(r"usassist\.(training|engine\.onnx_torch|app\.ablation)")
+NEEDS_TORCH = re.compile(r"usassist\.(training|engine\.onnx_torch)")
 
 
 @pytest.mark.parametrize("folder", ["engines", "calibration"])
@@ -70,16 +70,18 @@ def test_tables_agree_with_the_files() -> None:
     files = {path.stem for path in (ROOT / "usassist/engine/backends").glob("*.py")} - {"__init__"}
     assert files == {backend.module for backend in BACKENDS.values()}
     assert set(AUTO_ORDER) <= set(BACKENDS) - {"null"}
-    children = {path.stem for path in (ROOT / "usassist/app/children").glob("*.py")} - {"__init__"}
-    assert children == set(CHILDREN)
-    for module in CHILDREN.values():
+    folders = ("usassist/app/runtime/workers", "usassist/app/bench/workers")
+    workers = {path.with_suffix("").relative_to(ROOT) for folder in folders for path in (ROOT / folder).glob("*.py")}
+    modules = {".".join(path.parts) for path in workers if path.name != "__init__"}
+    assert modules == {child.module for child in CHILDREN.values()}
+    for module in modules:
         assert callable(importlib.import_module(module).work)
 
 
 def test_only_config_reads_the_environment() -> None:
     """Exceptions, each with its reason beside it: Gradio and OpenCV are set up through theirs, and what limits the
     runtimes is recorded."""
-    allowed = {"config.py", "serve.py", "cli.py", "processor.py"}
+    allowed = {"config.py", "serve.py", "main.py", "processor.py"}
     for path in (ROOT / "usassist").rglob("*.py"):
         if path.name not in allowed:
             assert "os.environ" not in path.read_text(), path

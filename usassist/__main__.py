@@ -10,7 +10,7 @@ def main() -> None:
     if sys.platform != "linux":
         sys.exit(f"usassist: this is {sys.platform}, and usassist runs on Linux only; use a Linux machine or container")
     try:
-        from usassist.app.cli import main as run
+        from usassist.app.commands.main import main as run
     except KeyboardInterrupt:
         sys.stderr.write("usassist: stopped\n")
         sys.exit(130)

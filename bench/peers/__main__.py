@@ -20,9 +20,9 @@ from bench.peers.environment import HERE, peers_python
 from bench.peers.model import derive
 from bench.peers.report import Row, dice, print_report, ratios
 from bench.peers.turns import Worker, read_masks, take_turns
+from usassist.common.process_tuning import processors
 from usassist.engine import find_engine
 from usassist.errors import SourceError, UsAssistError
-from usassist.usage import processors
 
 __all__ = ["main"]
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import openvino
 
 from usassist.calibrate import load_score_calibration
+from usassist.common.process_tuning import processors
 from usassist.engine import Engine, EngineSpec, find_engine, open_engine
 from usassist.engine.registry import open_artifact
 from usassist.frames import fill_labelmap, find_scan_area
@@ -24,7 +25,6 @@ from usassist.pipeline import Task
 from usassist.pipeline.task import Inferring
 from usassist.records import Answer, Frame
 from usassist.sources.cropping import Roi, cut
-from usassist.usage import processors
 
 __all__ = ["ENGINE", "MaskTask", "mask_on_frame", "mask_spec", "open_lanes", "open_shipped", "open_way"]
 

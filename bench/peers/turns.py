@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.peers.environment import HERE
-from usassist.closing import Closing
+from usassist.common.closeable import Closeable
 from usassist.errors import UsAssistError
 
 __all__ = ["Worker", "read_masks", "take_turns"]
@@ -27,7 +27,7 @@ _OPENCL = (
 )
 
 
-class Worker(Closing):
+class Worker(Closeable):
     """One way in a process of its own; see ``worker.py``.
 
     Parameters

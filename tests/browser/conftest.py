@@ -17,7 +17,7 @@ import pytest
 
 from tests.browser.chromium import MISSING, find_chromium
 from usassist.bus import EngineBody, HealthBody, LabelBody, PointBody, Publisher, SessionBody, SessionState
-from usassist.clock import MonotonicClock
+from usassist.common.clock import MonotonicClock
 from usassist.records import Cause, Descriptor, Detections, Frame, Measurements, Result, ResultState, Segmentation
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from usassist.app.worker import Parent
+from usassist.app.runtime.worker import Parent
 
 __all__ = ["work"]
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from usassist.app.decoders import decoder_for
 from usassist.engine import BACKENDS, EngineSpec, list_engines, open_engine, runs
 from usassist.engine.backends.openvino import LEAST_INT8_SHARE, count_int8
 from usassist.engine.base import Engine
@@ -15,6 +14,7 @@ from usassist.engine.comparison import compare
 from usassist.engine.parity import ParityState, check_parity, open_reference
 from usassist.engine.probe import probes
 from usassist.engine.registry import load_engine, prepare, why_not
+from usassist.modalities.findings_decoder import decoder_for
 
 Outputs = dict[str, np.ndarray]
 

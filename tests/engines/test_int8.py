@@ -15,12 +15,12 @@ pytest.importorskip("onnx", reason="the lint reads graphs with onnx")
 import onnx
 from onnx import numpy_helper
 
-from usassist.app.decoders import decoder_for
+from usassist.common.processor import read_processor
 from usassist.engine import EngineSpec, list_engines
 from usassist.engine.findings import compare_findings, no_apart
 from usassist.engine.probe import probes
 from usassist.engine.qdq import lint_qdq
-from usassist.processor import read_processor
+from usassist.modalities.findings_decoder import decoder_for
 
 QUANTISED = [
     pytest.param(spec, id=f"{spec.name}-{spec.version}") for spec in list_engines() if "int8" in spec.precisions

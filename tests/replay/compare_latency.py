@@ -22,7 +22,7 @@ import numpy as np
 _BACKENDS = ("null", "onnxruntime")
 _CHILD = """
 import json, sys, threading, tempfile
-from usassist.app.streaming import StreamOptions, open_stream
+from usassist.app.runtime.open_stream import StreamOptions, open_stream
 for line in sys.stdin:
     backend, seconds = json.loads(line)
     done = []

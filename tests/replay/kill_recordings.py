@@ -26,10 +26,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from usassist.app.facts import recording_facts
-from usassist.app.processes import Child
-from usassist.app.sockets import private_bus
-from usassist.app.streaming import StreamOptions, open_stream
+from usassist.app.runtime.child_process import Child
+from usassist.app.runtime.open_stream import StreamOptions, open_stream
+from usassist.app.runtime.private_bus import private_bus
+from usassist.app.runtime.recording_facts import recording_facts
 from usassist.bus import Publisher
 from usassist.records import Frame
 from usassist.session import open_session

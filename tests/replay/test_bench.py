@@ -11,7 +11,7 @@ import pytest
 from tests.replay.conftest import Usassist
 from usassist.app.bench.setup import Setup
 from usassist.app.bench.soak import soak
-from usassist.latency import STAGES
+from usassist.common.latency import STAGES
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 

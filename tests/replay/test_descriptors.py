@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from usassist.app.replay.clip import replay
-from usassist.app.report import BarProgress
-from usassist.app.streaming import StreamOptions, open_stream
+from usassist.app.commands.report import BarProgress
+from usassist.app.runtime.clip_session import replay
+from usassist.app.runtime.open_stream import StreamOptions, open_stream
 from usassist.config import resource_dir
 from usassist.engine import find_engine
 from usassist.errors import EngineSpecError

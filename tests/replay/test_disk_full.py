@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from usassist.session.verify import verify_session
-from usassist.sinks.keeper import free_bytes_of
+from usassist.sinks.disk_sync import free_bytes_of
 
 MARGIN = 512 * 2**20
 

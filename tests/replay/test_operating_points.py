@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.samples import score_file
-from usassist.app.replay.clip import Outcome, replay
-from usassist.app.report import BarProgress, print_outcome
-from usassist.app.streaming import StreamOptions, open_stream
+from usassist.app.commands.report import BarProgress, print_outcome
+from usassist.app.runtime.clip_session import Outcome, replay
+from usassist.app.runtime.open_stream import StreamOptions, open_stream
 from usassist.config import resource_dir
 from usassist.engine import find_engine
 from usassist.errors import CalibrationError, UsageError

@@ -20,8 +20,6 @@ import pytest
 from tests.recordings import FACTS
 from tests.replay.conftest import Usassist
 from tests.samples import ENGINE, LIVE_SESSION, make_frame, make_result
-from usassist.app.replay.messages import Span
-from usassist.app.replay.sender import RecordedMessages, SessionReplayOptions
 from usassist.bus import (
     HealthBody,
     MarkBody,
@@ -35,11 +33,13 @@ from usassist.bus import (
     read_log,
     result_from,
 )
-from usassist.clock import FakeClock
+from usassist.common.clock import FakeClock
 from usassist.errors import SessionError, UsageError
 from usassist.records import Cause, Frame, PictureState, Result, ResultState
 from usassist.session import open_session, whole_message
-from usassist.sinks.ending import StreamEnd
+from usassist.session.replay.messages import Span
+from usassist.session.replay.sender import RecordedMessages, SessionReplayOptions
+from usassist.sinks.end_of_stream import StreamEnd
 from usassist.sinks.record import Recorder
 
 IDS = (0, 1, 2, 3, 4, 5, 8, 9, 10, 11)  # 6 and 7 were lost
@@ -309,7 +309,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], words: 
 _NO_ENGINE = """
 import sys
 import usassist.engine.registry as registry
-from usassist.app.cli import main
+from usassist.app.commands.main import main
 
 def refuse(*args, **kwargs):
     raise AssertionError("an engine was opened")

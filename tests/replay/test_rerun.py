@@ -18,9 +18,9 @@ from tests.golden.sessions.make import SESSIONS, make_again
 from tests.recordings import record_session
 from tests.replay.conftest import Usassist
 from tests.samples import make_frame
-from usassist.app.facts import recording_facts
 from usassist.app.rerun.recording import read_recording
-from usassist.app.streaming import StreamOptions
+from usassist.app.runtime.open_stream import StreamOptions
+from usassist.app.runtime.recording_facts import recording_facts
 from usassist.bus import MessageLogWriter, read_log, result_from
 from usassist.bus.codec import encode_result
 from usassist.engine import find_engine

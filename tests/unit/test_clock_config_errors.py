@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from usassist import errors
-from usassist.clock import FakeClock, MonotonicClock, clock_pair
+from usassist.common.clock import FakeClock, MonotonicClock, clock_pair
 from usassist.config import load_config, resource_dir, runtime_dir
 from usassist.errors import ConfigError
 

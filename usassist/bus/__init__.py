@@ -1,7 +1,7 @@
 """Versioned messages on ZeroMQ: one table of topics, one codec, publishers, two kinds of subscriber, a log."""
 
 from usassist.bus.codec import Message, decode, frame_from, peek_topic, result_from
-from usassist.bus.desk import Desk
+from usassist.bus.inbox import Inbox
 from usassist.bus.log import LoggedMessage, LogReader, MessageLogWriter, read_log
 from usassist.bus.publisher import Publisher
 from usassist.bus.subscriber import Subscriber
@@ -26,10 +26,10 @@ from usassist.bus.topics import (
 __all__ = [
     "TOPICS",
     "DescriptorBody",
-    "Desk",
     "EngineBody",
     "FrameBody",
     "HealthBody",
+    "Inbox",
     "LabelBody",
     "LogReader",
     "LoggedMessage",

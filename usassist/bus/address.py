@@ -25,7 +25,7 @@ from usassist.bus.topics import Lane
 from usassist.config import runtime_dir
 from usassist.errors import UsageError
 
-__all__ = ["Service", "desk_endpoint", "endpoint", "expected_stream", "private_address", "uses_keys"]
+__all__ = ["Service", "endpoint", "expected_stream", "inbox_endpoint", "private_address", "uses_keys"]
 
 Service = Literal["view", "archive"]
 
@@ -48,7 +48,7 @@ def endpoint(address: str, lane: Lane, service: Service) -> str:
     return _place(address, f"{lane}-{service}")
 
 
-def desk_endpoint(address: str) -> str:
+def inbox_endpoint(address: str) -> str:
     """The ZeroMQ endpoint where other processes hand in what the stream shall publish.
 
     Raises

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from usassist.appending import AppendFile
 from usassist.bus.topics import TOPICS
-from usassist.closing import Closing
+from usassist.common.append_file import AppendFile
+from usassist.common.closeable import Closeable
 from usassist.errors import SchemaVersionError, SessionError
 
 __all__ = ["LogReader", "LoggedMessage", "MessageLogWriter", "read_log"]
@@ -40,7 +40,7 @@ class LoggedMessage:
     without_pixels: bool
 
 
-class MessageLogWriter(Closing):
+class MessageLogWriter(Closeable):
     """Appends messages to a new log file.
 
     Raises

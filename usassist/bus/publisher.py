@@ -22,13 +22,13 @@ from typing import Any
 import msgspec
 import zmq
 
-from usassist.bus.address import desk_endpoint, endpoint, uses_keys
+from usassist.bus.address import endpoint, inbox_endpoint, uses_keys
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.bus.curve import Gatekeeper
-from usassist.bus.desk import Post
-from usassist.bus.outlet import ArchiveOutlet, FrameViewers, bind
+from usassist.bus.inbox import InboxReader
+from usassist.bus.publisher_sockets import ArchiveSocket, FrameViewers, bind
 from usassist.bus.topics import TOPICS, Lane
-from usassist.clock import Clock
+from usassist.common.clock import Clock
 from usassist.errors import BusError
 from usassist.records import Frame, Result
 
@@ -91,8 +91,8 @@ class Publisher:
                 "frame": self._socket(zmq.XPUB, _ARCHIVE_THREAD),
                 "event": self._socket(zmq.XPUB, _EVENT_THREAD),
             }
-            self._archives: dict[Lane, ArchiveOutlet] = {
-                lane: ArchiveOutlet(
+            self._archives: dict[Lane, ArchiveSocket] = {
+                lane: ArchiveSocket(
                     socket,
                     marks[lane],
                     lossless=lossless,
@@ -102,12 +102,12 @@ class Publisher:
                 for lane, socket in archives.items()
             }
             desk = self._socket(zmq.PULL, _EVENT_THREAD)
-            self._post = Post(desk)
+            self._post = InboxReader(desk)
             lanes: tuple[Lane, ...] = ("frame", "event")
             for lane in lanes:
                 bind(self._views[lane], endpoint(address, lane, "view"))
                 bind(archives[lane], endpoint(address, lane, "archive"), patient=lossless)
-            bind(desk, desk_endpoint(address))
+            bind(desk, inbox_endpoint(address))
         except BusError:
             self.close()
             raise
@@ -207,7 +207,7 @@ class Publisher:
             self._send_to_archives(archive, data, topic)
             return t_publish_ns
 
-    def _send_to_archives(self, archive: ArchiveOutlet, data: bytearray, topic: str) -> None:
+    def _send_to_archives(self, archive: ArchiveSocket, data: bytearray, topic: str) -> None:
         deadline_s = time.monotonic() + _ARCHIVE_TIMEOUT_MS / 1e3
         while not self._closed:
             try:

@@ -14,11 +14,11 @@ from usassist.bus.address import Service, endpoint
 from usassist.bus.codec import Message, decode, frame_from, result_from
 from usassist.bus.connection import Connections
 from usassist.bus.curve import reader_keys
-from usassist.bus.faraway import FarClock
+from usassist.bus.remote_clock import RemoteClock
 from usassist.bus.topics import TOPICS, Lane
-from usassist.closing import Closing
+from usassist.common.closeable import Closeable
+from usassist.common.heartbeat import Heartbeat
 from usassist.errors import BusError, MessageError, SchemaVersionError
-from usassist.heartbeat import Heartbeat
 
 __all__ = ["Subscriber"]
 
@@ -32,7 +32,7 @@ _CLOSING_S = 120.0  # what a reader has to do with its files after the last mess
 _RECORDS: dict[str, Callable[[Message], object]] = {"frame": frame_from, "result": result_from}
 
 
-class Subscriber(Closing):
+class Subscriber(Closeable):
     """Receives the messages of one stream.
 
     Every way of receiving raises `BusKeyError` when this reader and what answers on the address do not accept each
@@ -70,7 +70,7 @@ class Subscriber(Closing):
         self._next_seq: dict[tuple[str, str], int] = {}
         self._understood: set[str] = set()
         self._strays: Counter[str] = Counter()
-        self._far = FarClock() if service == "view" else None
+        self._far = RemoteClock() if service == "view" else None
         self._connections = Connections(address, reader_keys(address), None if self._far is None else self._far.restart)
         self._context: zmq.Context[Any] = zmq.Context()
         self._poller = zmq.Poller()

@@ -208,7 +208,7 @@ class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StageBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Latencies of one stage since the start; see ``usassist.latency``."""
+    """Latencies of one stage since the start; see ``usassist.common.latency``."""
 
     count: Int64
     p50_ms: float

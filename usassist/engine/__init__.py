@@ -4,6 +4,7 @@ What can be run lies as data in ``engines/``; the runtimes that run it are one f
 """
 
 from usassist.engine.base import Engine
+from usassist.engine.failover import FailoverEngine
 from usassist.engine.registry import (
     BACKENDS,
     PRECISIONS,
@@ -13,7 +14,6 @@ from usassist.engine.registry import (
     runs,
     why_unavailable,
 )
-from usassist.engine.relay import Relay
 from usassist.engine.spec import EngineSpec, TensorSpec, find_engine, list_engines, load_spec
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "PRECISIONS",
     "Engine",
     "EngineSpec",
-    "Relay",
+    "FailoverEngine",
     "TensorSpec",
     "candidates",
     "find_engine",

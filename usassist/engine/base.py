@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from usassist.closing import Closing
+from usassist.common.closeable import Closeable
 from usassist.engine.spec import EngineSpec, TensorSpec
 from usassist.errors import BackendFailedError, EngineError, EngineOutputError, EngineSpecError
 
@@ -40,7 +40,7 @@ class Session(Protocol):
         ...
 
 
-class Engine(Closing):
+class Engine(Closeable):
     """An open engine: every input and output is checked against the spec on every call.
 
     Parameters

@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import IO, Any, Literal
 
-from usassist.closing import Closing
+from usassist.common.closeable import Closeable
 from usassist.config import in_force
 from usassist.engine.spec import EngineSpec
 from usassist.errors import EngineError
@@ -62,7 +62,7 @@ class BuildState:
     exit_code: int = 0
 
 
-class BuildJob(Closing):
+class BuildJob(Closeable):
     """One build that is going on. Nothing here blocks, except :meth:`close` for as long as a process takes to die.
 
     Parameters

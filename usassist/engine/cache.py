@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from usassist.common.private_files import locked, sweep, try_locked, write_atomic
 from usassist.config import cache_dir, in_force
 from usassist.engine.entry import Entry, file_sha256, key_digest, pack, read_entry, read_header
-from usassist.engine.private import locked, sweep, try_locked, write_whole
 from usassist.errors import CacheError, ConfigError
 
 __all__ = ["Cache", "Row", "open_cache"]
@@ -169,7 +169,7 @@ class Cache:
     def _write(self, path: Path, *parts: bytes) -> Path:
         sweep(self.folder)
         try:
-            write_whole(path, *parts)
+            write_atomic(path, *parts)
         except OSError as error:
             raise self._cannot_write(error) from error
         self._keep_to_limit(path)

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from usassist.engine.private import open_private
+from usassist.common.private_files import open_private
 
 __all__ = ["Entry", "file_sha256", "key_digest", "pack", "read_entry", "read_header"]
 
@@ -69,7 +69,7 @@ def read_entry(path: Path, key: Mapping[str, Any]) -> Entry:
     Raises
     ------
     OSError
-        As :func:`usassist.engine.private.open_private`.
+        As :func:`usassist.common.private_files.open_private`.
     ValueError
         If it is damaged, cut off, of another version, or belongs to another key.
     """
@@ -96,7 +96,7 @@ def file_sha256(path: Path, *, private: bool = False) -> str:
 
     Parameters
     ----------
-    private : refuse a file that others could have written, as :func:`usassist.engine.private.open_private` does
+    private : refuse a file that others could have written, as :func:`usassist.common.private_files.open_private` does
 
     Raises
     ------

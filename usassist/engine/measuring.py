@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Protocol, Self
 
-from usassist.clock import Clock
-from usassist.closing import Closing
+from usassist.common.clock import Clock
+from usassist.common.closeable import Closeable
 from usassist.engine.build_child import SPEED
 from usassist.engine.building import BuildJob
 from usassist.engine.spec import EngineSpec
@@ -34,7 +34,7 @@ class Job(Protocol):
         ...
 
 
-class Measuring(Closing):
+class Measuring(Closeable):
     """A measurement that begins when a stream has run for 5 s, in a process that gives way to everything else.
 
     What it finds holds from the next start on: an order that changes in mid-stream would change answers without need.

@@ -218,7 +218,7 @@ def open_engine(
 
     The golden input is also the warm-up, so the first frame is not slower than the rest. A back end that is named and
     needs a plan builds it first, which takes minutes; ``auto`` takes only what is ready
-    (:class:`usassist.engine.relay.Relay` builds in the background).
+    (:class:`usassist.engine.failover.FailoverEngine` builds in the background).
 
     Parameters
     ----------

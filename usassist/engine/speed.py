@@ -5,9 +5,9 @@ worth little without instructions for it, or answers wrong. So the candidates ta
 ``usassist engine bench``, and the order is kept in the cache for this machine, these libraries and this engine. What
 misses its golden output comes last, and is asked again only when something of that changes.
 
-A start never waits for it. :class:`usassist.engine.relay.Relay` begins with the order that is kept, else with that of
-the table, and has the order measured by a process beside the stream where none is kept; ``usassist doctor`` measures
-where none is kept, ``usassist engine bench`` always. GPUs keep the order of the table, in front.
+A start never waits for it. :class:`usassist.engine.failover.FailoverEngine` begins with the order that is kept, else
+with that of the table, and has the order measured by a process beside the stream where none is kept; ``usassist
+doctor`` measures where none is kept, ``usassist engine bench`` always. GPUs keep the order of the table, in front.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from usassist.common.process_tuning import processors
+from usassist.common.processor import read_processor
 from usassist.engine.bench import BenchReport, bench
 from usassist.engine.cache import open_cache
 from usassist.engine.entry import file_sha256
 from usassist.engine.registry import BACKENDS, Pair, candidates, requires
 from usassist.engine.spec import EngineSpec
 from usassist.errors import CacheError
-from usassist.processor import read_processor
-from usassist.usage import processors
 
 __all__ = ["Speed", "Speeds", "by_speed", "load_speeds", "measure_speeds", "speed_pairs"]
 

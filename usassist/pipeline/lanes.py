@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
-from usassist.clock import Clock
-from usassist.closing import Closing
+from usassist.common.clock import Clock
+from usassist.common.closeable import Closeable
 from usassist.engine import Engine
 from usassist.errors import BackendFailedError, BackendHungError, UsAssistError
 from usassist.pipeline.deadline import InferenceDeadline
@@ -126,7 +126,7 @@ class _Stopwatch:
         return outputs
 
 
-class Lanes(Closing):
+class Lanes(Closeable):
     """Asks for frames and gives what came of it in the order of the frames.
 
     With one engine a frame is asked for at once, in the thread of the caller: handing it to another thread and back

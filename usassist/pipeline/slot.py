@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from usassist.clock import Clock
+from usassist.common.clock import Clock
+from usassist.common.fresh_queue import FRESH_QUEUE_SIZE, FreshQueue
 from usassist.records import Frame
-from usassist.waiting import MOST_WAITING, Waiting
 
 __all__ = ["PassedOver", "Slot"]
 
@@ -44,7 +44,7 @@ class PassedOver:
 
 
 class Slot:
-    """Holds the newest frames; how long they may wait, see :class:`usassist.waiting.Waiting`.
+    """Holds the newest frames; how long they may wait, see :class:`usassist.common.fresh_queue.FreshQueue`.
 
     What is passed over is handed over, without its pixels, together with the frame that is taken. So while nobody takes
     anything, memory does not grow with the frames; and not at all once so many were passed over that ``put`` waits.
@@ -57,7 +57,7 @@ class Slot:
 
     def __init__(self, clock: Clock, *, lossless: bool) -> None:
         self._lossless = lossless
-        self._frames: Waiting[Frame] = Waiting(clock)
+        self._frames: FreshQueue[Frame] = FreshQueue(clock)
         self._overwritten: list[PassedOver] = []
         self._closed = False
         self._woken = False
@@ -67,7 +67,7 @@ class Slot:
         """Offer a frame; after ``close`` it waits for nobody."""
         with self._changed:
             if self._lossless:
-                self._changed.wait_for(lambda: len(self._frames) < MOST_WAITING or self._closed)
+                self._changed.wait_for(lambda: len(self._frames) < FRESH_QUEUE_SIZE or self._closed)
             elif len(self._overwritten) >= _MOST_PASSED_OVER:
                 self._changed.wait_for(lambda: len(self._overwritten) < _MOST_PASSED_OVER or self._closed)
             overwritten = self._frames.put(frame)

@@ -23,20 +23,20 @@ import msgspec
 
 from usassist.bus import MarkBody, Publisher, SessionBody, SessionState, SignalBody
 from usassist.calibrate import DEFAULT_POINT, ScoreCalibration
-from usassist.clock import Clock
-from usassist.engine import Relay
+from usassist.common.clock import Clock
+from usassist.common.heartbeat import Heartbeat
+from usassist.common.process_tuning import give_back_memory
+from usassist.engine import FailoverEngine
 from usassist.errors import BackendHungError, UsAssistError
-from usassist.heartbeat import Heartbeat
 from usassist.modalities.ultrasound import DescriptorModel
 from usassist.pipeline.deadline import LEAST_S, InferenceDeadline
-from usassist.pipeline.helpers import Helpers
+from usassist.pipeline.extra_engines import ExtraEngines
 from usassist.pipeline.lanes import Asked, GivenUp, Lanes, Lost
 from usassist.pipeline.slot import PassedOver, Slot
 from usassist.pipeline.summary import StreamSummary
 from usassist.pipeline.task import describe_engine, make_task
 from usassist.records import Answer, Cause, Frame, PictureState, Result, ResultState, Signal
 from usassist.sources import Source
-from usassist.usage import give_back_memory
 
 __all__ = ["Stream"]
 
@@ -79,7 +79,7 @@ class Stream:
     def __init__(
         self,
         source: Source,
-        relay: Relay,
+        relay: FailoverEngine,
         publisher: Publisher,
         clock: Clock,
         *,
@@ -108,7 +108,7 @@ class Stream:
         )
         self._heartbeat = Heartbeat() if heartbeat is None else heartbeat
         self._halted = threading.Event()
-        self._helpers = Helpers(relay, self._lanes, lanes)
+        self._helpers = ExtraEngines(relay, self._lanes, lanes)
         self.publisher = publisher
         self._clock = clock
         self._realtime = realtime
@@ -203,7 +203,7 @@ class Stream:
 
     @property
     def _allowed_s(self) -> float | None:
-        """For how long the loop may stand still now, see :class:`usassist.heartbeat.Heartbeat`."""
+        """For how long the loop may stand still now, see :class:`usassist.common.heartbeat.Heartbeat`."""
         if not self._realtime:
             return _LOSSLESS_S
         return _OPENING_S if self._relay.is_opening or self._helpers.is_opening else None

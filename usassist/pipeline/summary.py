@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.bus import HealthBody, PointBody, SessionState, StageBody
-from usassist.latency import STREAM_STAGES, LatencyHistogram
+from usassist.common.latency import STREAM_STAGES, LatencyHistogram
+from usassist.common.process_tuning import cpu_s, rss_bytes
 from usassist.records import Cause, Frame, Result, ResultState
-from usassist.usage import cpu_s, rss_bytes
 
 __all__ = ["StageLog", "StreamSummary"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from usassist.session.lines import ResultKey
 from usassist.session.manifest import Manifest
-from usassist.sinks.runs import runs
+from usassist.sinks.id_ranges import id_ranges
 from usassist.sources.recorded import FrameLine
 
 __all__ = ["Gap", "find_gaps"]
@@ -47,7 +47,7 @@ def find_gaps(manifest: Manifest, frames: Sequence[FrameLine], results: Sequence
             yield _gap(manifest, "frame", before + 1, after - 1, "it never arrived, or its line is lost")
     answered = results and {item.frame_id for item in results}
     lacking = [number for number in ids if not answered or number not in answered]
-    for start, end in runs(lacking):
+    for start, end in id_ranges(lacking):
         yield _gap(manifest, "result", start, end, "there is no result of it")
     if not manifest.closed:
         last = max(ids[-1] if ids else -1, max((item.frame_id for item in results), default=-1))

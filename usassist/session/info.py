@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from usassist.session.opening import Session
-from usassist.sinks.keeper import wall_clock_ahead_s
+from usassist.sinks.disk_sync import wall_clock_ahead_s
 
 __all__ = ["clock_jumps", "describe"]
 

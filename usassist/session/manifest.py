@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from usassist.clock import ClockPair
+from usassist.common.clock import ClockPair
 from usassist.errors import SessionError
 from usassist.session.migrations import migrate, migration
 from usassist.sinks.manifest import SESSION_SCHEMA

@@ -17,8 +17,8 @@ from usassist.session.pictures import open_video
 from usassist.session.salvage import Known, copy_log, take_lines
 from usassist.session.writing import copy_pictures, new_folder, write_manifest
 from usassist.sinks.files import without_path
+from usassist.sinks.id_ranges import id_ranges
 from usassist.sinks.manifest import calibration_tables, engine_table, source_table
-from usassist.sinks.runs import runs
 from usassist.sources.recorded import FrameLine, Places, file_rate_hz
 
 __all__ = ["repair_session"]
@@ -81,7 +81,7 @@ def _copy_pictures(session: Session, known: Known, new: Path) -> None:
             made = _to_json(msgspec.structs.replace(line, file=path.name)) + b"\n"
             there[line.frame_id] = known.frames.get(line.frame_id, made)
     gone = sorted(known.lines.keys() - there.keys())
-    known.lost += [f"frame {first} to {last}: no picture can be read" for first, last in runs(gone)]
+    known.lost += [f"frame {first} to {last}: no picture can be read" for first, last in id_ranges(gone)]
     known.frames = there
 
 
@@ -139,7 +139,7 @@ def _manifest(session: Session, known: Known) -> Manifest:
     missing = [
         {"topic": topic, "first_frame_id": begin, "last_frame_id": end, "reason": "it could not be read any more"}
         for topic, numbers in holes.items()
-        for begin, end in runs(sorted(numbers))
+        for begin, end in id_ranges(sorted(numbers))
     ]
     was = before.recording if before.closed else "it was not closed in order; what came after its last frame is missing"
     changes: dict[str, Any] = {

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from usassist.bus import Message, Subscriber
-from usassist.sinks.ending import POLL_MS
+from usassist.sinks.end_of_stream import POLL_MS
 
 __all__ = ["Intake"]
 

@@ -18,7 +18,7 @@ Its keys, in version 2.1::
     [engines.artifacts]                 # file of the engine = SHA-256
     [[calibrations]]                    # id, kind, SHA-256 and content of each calibration file that was used
     [versions]                          # of what ran
-    [machine]                           # kernel, and since 2.1 the kind of processor: see ``usassist.processor``
+    [machine]                           # kernel, and since 2.1 the kind of processor: see ``usassist.common.processor``
     [files."frames.nut"]                # bytes and SHA-256 of every file, written when it is closed in order
 
 What the bus does not tell comes as *facts* from whoever started the recorder: ``configuration``, ``artifacts`` and
@@ -35,7 +35,7 @@ import tomlkit
 from tomlkit.items import String
 
 from usassist.bus import EngineBody, SessionBody
-from usassist.clock import ClockPair
+from usassist.common.clock import ClockPair
 
 __all__ = [
     "SESSION_SCHEMA",

@@ -10,7 +10,7 @@ __all__ = ["Outlet"]
 
 
 class Outlet(Protocol):
-    """As much of ``bus.Desk`` as a sink needs."""
+    """As much of ``bus.Inbox`` as a sink needs."""
 
     def post(self, topic: str, body: msgspec.Struct) -> bool:
         """Hand in one message; False when nobody takes it."""

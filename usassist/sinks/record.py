@@ -27,19 +27,19 @@ from typing import Any
 
 import msgspec
 
-from usassist.appending import AppendFile
-from usassist.bus import TOPICS, Desk, Message, MessageLogWriter, Subscriber, frame_from, result_from
-from usassist.clock import clock_pair
+from usassist.bus import TOPICS, Inbox, Message, MessageLogWriter, Subscriber, frame_from, result_from
+from usassist.common.append_file import AppendFile
+from usassist.common.clock import clock_pair
 from usassist.errors import SessionError, UsAssistError
 from usassist.records import Frame
 from usassist.sinks.covering import Box, FindText
-from usassist.sinks.ending import StreamEnd
+from usassist.sinks.disk_sync import DiskSync, free_bytes_of, mebibytes
+from usassist.sinks.end_of_stream import StreamEnd
 from usassist.sinks.files import explain, prepare_folder, reserve_file, without_path, write_atomic
 from usassist.sinks.intake import Intake
-from usassist.sinks.keeper import Keeper, free_bytes_of, mebibytes
 from usassist.sinks.lines import mark_line, result_line
-from usassist.sinks.notes import Notes
 from usassist.sinks.pixels import USUAL_RATE_HZ, PixelFiles
+from usassist.sinks.recording_state import Notes
 from usassist.sinks.sums import FileSums
 from usassist.sinks.text_cover import TextCover
 from usassist.sinks.video import LOSSLESS, Coding
@@ -103,7 +103,7 @@ class Recorder:
         self._end = StreamEnd(abandoned)
         self._jumps = 0
         try:
-            self._keeper = Keeper(folder, reserve_bytes, self._post_health, free_bytes)
+            self._keeper = DiskSync(folder, reserve_bytes, self._post_health, free_bytes)
         except OSError as error:
             raise SessionError(explain(folder, error)) from error
         if self._keeper.free_bytes < reserve_bytes:
@@ -116,7 +116,7 @@ class Recorder:
             )
         self.subscriber = Subscriber(address, _TOPICS, "archive")
         self._intake = Intake(self.subscriber)
-        self._desk = Desk(address)
+        self._desk = Inbox(address)
         self.notes = Notes(facts or {}, self.subscriber.gaps)
         made = []
         try:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from usassist.appending import AppendFile
 from usassist.bus import EngineBody, Subscriber, result_from
+from usassist.common.append_file import AppendFile
 from usassist.errors import SessionError
-from usassist.sinks.ending import POLL_MS, StreamEnd
+from usassist.sinks.end_of_stream import POLL_MS, StreamEnd
 from usassist.sinks.files import explain, prepare_folder
 from usassist.sinks.lines import result_line
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from usassist.bus import EngineBody, SessionBody, SessionState
 from usassist.records import Cause, PictureState, Result, ResultState
 
-__all__ = ["STATE_COLOR_RGB", "View", "view_of_pair", "view_of_silence"]
+__all__ = ["STATE_COLOR_RGB", "View", "view_of_frame", "view_of_silence"]
 
 STATE_COLOR_RGB: dict[ResultState, tuple[int, int, int]] = {
     ResultState.FINDING: (255, 196, 0),
@@ -50,7 +50,7 @@ class View:
     age_ms: float | None
 
 
-def view_of_pair(
+def view_of_frame(
     result: Result | None,
     engine: EngineBody | None,
     session: SessionBody | None,

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from usassist.calibrate import Geometry
-from usassist.clock import Clock, MonotonicClock
+from usassist.common.clock import Clock, MonotonicClock
 from usassist.errors import SourceError, UsageError
 from usassist.sources.base import Crop, Source, SourceOptions
 from usassist.sources.inputs.address import LIVE_SCHEMES, is_live

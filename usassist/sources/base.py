@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from usassist.calibrate import Geometry
-from usassist.clock import Clock, MonotonicClock
+from usassist.common.clock import Clock, MonotonicClock
 from usassist.errors import UsageError
 from usassist.records import Frame, Signal, SourceInfo
 

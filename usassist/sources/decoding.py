@@ -16,7 +16,7 @@ import av
 import av.error
 import av.video.stream
 
-from usassist.closing import Closing
+from usassist.common.closeable import Closeable
 from usassist.errors import SourceError, SourceFormatError
 from usassist.sources.aspect import aspect_words, make_square
 from usassist.sources.checksums import SliceCheck
@@ -70,7 +70,7 @@ def check_file(path: Path) -> None:
         raise SourceFormatError(f"{path.name} is empty; copy it again")
 
 
-class VideoPass(Closing):
+class VideoPass(Closeable):
     """A video file opened for one pass from its first frame to its last. Use it as a context manager.
 
     Parameters

@@ -11,10 +11,10 @@ import logging
 import threading
 from collections.abc import Callable
 
-from usassist.clock import Clock
+from usassist.common.clock import Clock
+from usassist.common.fresh_queue import FreshQueue
 from usassist.errors import SourceError, UsAssistError
 from usassist.sources.grab import Grab, Input, Opener
-from usassist.waiting import Waiting
 
 __all__ = ["Feed"]
 
@@ -68,7 +68,7 @@ class _Attempt:
 
 
 class Feed:
-    """The newest screens of a live input; how long they may wait, see :class:`usassist.waiting.Waiting`.
+    """The newest screens of a live input; how long they may wait, see :class:`usassist.common.fresh_queue.FreshQueue`.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Feed:
     def __init__(self, opener: Opener, clock: Clock) -> None:
         self._opener, self._clock = opener, clock
         self._changed = threading.Condition()
-        self._grabs: Waiting[Grab] = Waiting(clock)
+        self._grabs: FreshQueue[Grab] = FreshQueue(clock)
         self._skipped = 0
         self._attempt: _Attempt | None = None
         self._left: list[_Attempt] = []

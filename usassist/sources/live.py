@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from usassist.closing import Closing
+from usassist.common.closeable import Closeable
 from usassist.errors import CalibrationError, ScanAreaError, UsageError
 from usassist.records import Frame, PictureState, Signal, SourceInfo
 from usassist.sources.base import SourceOptions
@@ -53,7 +53,7 @@ def open_live(address: str, options: SourceOptions) -> LiveSource:
     return LiveSource(ProcessOpener(address, grab_options), options, kind=address.partition(":")[0])
 
 
-class LiveSource(Closing):
+class LiveSource(Closeable):
     """Frames of a live input, for ever.
 
     Parameters

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from usassist.closing import Closing
+from usassist.common.closeable import Closeable
 
 __all__ = ["CLUSTER", "SEGMENT", "ClusterCheck", "Element", "elements"]
 
@@ -44,7 +44,7 @@ def elements(file: BinaryIO, size: int) -> Iterator[Element]:
         place = start if kind == SEGMENT or element.end is None else element.end
 
 
-class ClusterCheck(Closing):
+class ClusterCheck(Closeable):
     """Tells of the places in a file whether the cluster around them has the right check sum.
 
     A cluster is read once, when a place in it is first asked for. Places rise. Clusters without a check sum pass.

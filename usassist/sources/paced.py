@@ -13,7 +13,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from usassist.closing import Closing
+from usassist.common.closeable import Closeable
 from usassist.records import Frame, PictureState, Signal, SourceInfo
 from usassist.sources.base import SourceOptions
 
@@ -46,7 +46,7 @@ class Picture:
     state_reason: str = ""
 
 
-class PacedSource(Closing):
+class PacedSource(Closeable):
     """A source whose pictures are due at known times.
 
     A subclass gives pictures; this class hands them over when they are due. A picture that is late is handed over at

@@ -3,7 +3,7 @@
 NNCF sets the ranges from calibration frames. What comes out holds pairs of ``QuantizeLinear`` and ``DequantizeLinear``
 with int8 values and zero points of 0, which is the form that both OpenVINO and TensorRT run in INT8, and weights in 7
 bits, with which every processor answers alike. This module knows nothing about how good the result is:
-``usassist.app.quantize`` measures that, and nothing is written before.
+``usassist.app.quantization.quantize`` measures that, and nothing is written before.
 """
 
 from __future__ import annotations

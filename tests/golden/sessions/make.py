@@ -19,17 +19,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from usassist.app.facts import recording_facts
 from usassist.app.rerun.compare import compare_sessions
 from usassist.app.rerun.machine import why_within_tolerances
 from usassist.app.rerun.plan import make_rules
 from usassist.app.rerun.recording import Recording, read_recording
-from usassist.app.streaming import StreamOptions
+from usassist.app.runtime.open_stream import StreamOptions
+from usassist.app.runtime.recording_facts import recording_facts
 from usassist.bus import Publisher
 from usassist.calibrate import DEFAULT_POINT, load_score_calibration
-from usassist.clock import MonotonicClock
-from usassist.closing import Closing
-from usassist.engine import Relay, find_engine
+from usassist.common.clock import MonotonicClock
+from usassist.common.closeable import Closing
+from usassist.engine import FailoverEngine, find_engine
 from usassist.modalities.ultrasound import DescriptorModel
 from usassist.phantom import PhantomConfig, PhantomScanner
 from usassist.phantom.config import NodulePlan
@@ -162,7 +162,7 @@ def make_session(name: str, folder: Path) -> None:
     descriptors = DescriptorModel.load(spec.folder, spec.engine_id)  # what can fail comes before the recorder
     with ExitStack() as stack:
         address = f"ipc://{stack.enter_context(tempfile.TemporaryDirectory(prefix='usa'))}"
-        relay = stack.enter_context(Relay.open(spec, BACKEND, 0, PRECISION, clock=clock))
+        relay = stack.enter_context(FailoverEngine.open(spec, BACKEND, 0, PRECISION, clock=clock))
         publisher = Publisher(address, "us0", clock, lossless=True, frame_bytes=frames[0].image.nbytes)
         stack.callback(publisher.close)
         facts = recording_facts(options)

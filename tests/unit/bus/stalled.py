@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.samples import make_frame, make_result
 from usassist.bus import Publisher
-from usassist.clock import MonotonicClock
+from usassist.common.clock import MonotonicClock
 
 READERS = 10
 _READER = """

@@ -12,14 +12,14 @@ import pytest
 import zmq
 
 from tests.samples import SESSION, make_frame, make_result
-from tests.unit.bus.test_desk import HEALTH
-from usassist.bus import Desk, Publisher, Subscriber
-from usassist.bus.address import desk_endpoint, uses_keys
+from tests.unit.bus.test_inbox import HEALTH
+from usassist.bus import Inbox, Publisher, Subscriber
+from usassist.bus.address import inbox_endpoint, uses_keys
 from usassist.bus.keys import Keyring
-from usassist.clock import MonotonicClock
+from usassist.common.clock import MonotonicClock
 from usassist.errors import BusKeyError, UsageError
 
-OPENERS = [lambda a: Publisher(a, "us0", MonotonicClock()), lambda a: Subscriber(a, ("result",)), Desk]
+OPENERS = [lambda a: Publisher(a, "us0", MonotonicClock()), lambda a: Subscriber(a, ("result",)), Inbox]
 Use = Callable[[str], None]
 
 
@@ -83,7 +83,7 @@ def test_what_travels_cannot_be_read_on_the_way(use: Use, tcp_address: str) -> N
     Keyring().make("stream")
     Keyring().make("viewer")
     publisher = Publisher(tcp_address, "us0", MonotonicClock())
-    with _Wiretap(desk_endpoint(tcp_address)) as tap, Desk(tap.address + "?keys") as desk:
+    with _Wiretap(inbox_endpoint(tcp_address)) as tap, Inbox(tap.address + "?keys") as desk:
         _until(lambda: desk.post("health", HEALTH))
         _until(lambda: bool(list(publisher.posted())))
         assert len(tap.heard) > 200
@@ -178,10 +178,10 @@ def test_one_stranger_does_not_disturb_those_who_are_allowed(cart: Publisher, us
 def test_the_desk_takes_nothing_from_who_is_not_allowed(cart: Publisher, use: Use, tcp_address: str) -> None:
     context = zmq.Context()
     plain = context.socket(zmq.PUSH)
-    plain.connect(desk_endpoint(tcp_address))
+    plain.connect(inbox_endpoint(tcp_address))
     plain.send(b"health/v1/x/\n")
     use("ward")
-    with Desk(tcp_address) as desk:
+    with Inbox(tcp_address) as desk:
         use("cart")
         _until(lambda: desk.post("health", HEALTH))
         posted: list[object] = []

@@ -9,7 +9,7 @@ import zmq
 from typer.testing import CliRunner
 from zmq.utils import z85
 
-from usassist.app.cli import app
+from usassist.app.commands.main import app
 from usassist.bus.keys import ROLES, Keyring, Role, role_of
 from usassist.errors import BusKeyError, ConfigError
 

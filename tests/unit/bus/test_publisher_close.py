@@ -9,7 +9,7 @@ import pytest
 
 from tests.samples import SESSION, make_frame, make_result
 from usassist.bus import Publisher, Subscriber
-from usassist.clock import MonotonicClock
+from usassist.common.clock import MonotonicClock
 
 
 @pytest.mark.parametrize("lossless", [False, True])

@@ -11,7 +11,7 @@ from tests.samples import ENGINE, SESSION, make_frame, make_result
 from usassist.bus import TOPICS, MessageLogWriter, Publisher, Subscriber, frame_from, read_log
 from usassist.bus.address import endpoint
 from usassist.bus.codec import encode_result
-from usassist.clock import MonotonicClock
+from usassist.common.clock import MonotonicClock
 from usassist.errors import BusError, SchemaVersionError, SessionError, UsageError
 
 ALL = ("frame", "result", "engine", "session", "health")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from usassist.app.engine_bench import print_report, same_as_reference
-from usassist.app.overhead import measure_overhead, overheads, print_overheads
+from usassist.app.bench.engine_overhead import measure_overhead, overheads, print_overheads
+from usassist.app.commands.engine_report import print_report, same_as_reference
 from usassist.engine import BACKENDS, find_engine
 from usassist.engine.base import Engine
 from usassist.engine.bench import bench

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from usassist.common.private_files import locked, sweep, try_locked, write_atomic
 from usassist.config import Config, EngineConfig, cache_dir
 from usassist.engine import private
 from usassist.engine.cache import Cache, open_cache
 from usassist.engine.entry import key_digest
-from usassist.engine.private import locked, sweep, try_locked, write_whole
 from usassist.errors import CacheError, ConfigError
 
 KEY = {"kind": "plan", "runtime": {"version": "1.2.3", "sides": [1, 2]}}
@@ -239,7 +239,7 @@ def test_a_file_that_is_being_written_is_not_swept(tmp_path: Path, monkeypatch: 
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", slow)
-    write_whole(tmp_path / "file", b"content")
+    write_atomic(tmp_path / "file", b"content")
     assert swept == [0, 0]  # the file's and its folder's
     assert (tmp_path / "file").read_bytes() == b"content"
 

@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from usassist.clock import FakeClock
+from usassist.common.clock import FakeClock
+from usassist.common.processor import Processor
 from usassist.engine import BACKENDS, find_engine, open_engine
 from usassist.engine import speed as speed_module
 from usassist.engine.backends import onnxruntime as onnxruntime_back_end
 from usassist.engine.base import Session
 from usassist.engine.cache import open_cache
+from usassist.engine.failover import FailoverEngine
 from usassist.engine.measuring import Measuring
 from usassist.engine.registry import Backend
-from usassist.engine.relay import Relay
 from usassist.engine.spec import EngineSpec
 from usassist.engine.speed import Speeds, by_speed, load_speeds, measure_speeds, speed_pairs
 from usassist.errors import BackendUnavailableError, EngineError
-from usassist.processor import Processor
 
 STATIC = [("slow", "fp32"), ("quick", "fp32"), ("wrong", "fp32")]
 
@@ -115,7 +115,7 @@ def test_the_faster_one_is_taken_and_a_wrong_one_that_is_faster_still_is_not(
         assert engine.backend == "quick"
     assert backends["wrong"].opened == 0
     assert caplog.text == ""  # it was told when it was found out
-    with Relay.open(spec) as relay:
+    with FailoverEngine.open(spec) as relay:
         assert relay.backend == "quick"
 
 
@@ -211,7 +211,7 @@ def test_what_is_passed_over_is_told_once_in_one_line_with_what_answers_instead(
     spec: EngineSpec, backends: dict[str, Timed], caplog: pytest.LogCaptureFixture
 ) -> None:
     backends["slow"].error = 0.1
-    with caplog.at_level(logging.WARNING), Relay.open(spec) as relay:
+    with caplog.at_level(logging.WARNING), FailoverEngine.open(spec) as relay:
         assert relay.backend == "quick"
     (record,) = caplog.records
     line = record.getMessage()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.samples import make_frame, make_relay
 from tests.unit.pipeline.test_stream import FakeEngine, Run, _null, _relay_of
-from usassist.clock import MonotonicClock
+from usassist.common.clock import MonotonicClock
 from usassist.errors import BackendFailedError, BackendHungError
 from usassist.pipeline.deadline import InferenceDeadline
 from usassist.pipeline.lanes import GivenUp, Lanes
@@ -122,7 +122,7 @@ def test_a_stop_while_the_engine_hangs_ends_the_run(bus_address: str) -> None:
 
 
 def test_the_heart_beats_while_an_engine_is_within_its_deadline(bus_address: str) -> None:
-    from usassist.heartbeat import Heartbeat
+    from usassist.common.heartbeat import Heartbeat
 
     heartbeat, beats = Heartbeat(), []
     slow = FakeEngine(lambda call: (beats.append(heartbeat.count), time.sleep(1.0), beats.append(heartbeat.count)))

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from tests.samples import make_frame
-from usassist.clock import MonotonicClock
+from usassist.common.clock import MonotonicClock
 from usassist.errors import BackendFailedError, EngineError
 from usassist.pipeline.lanes import Asked, Lanes, Lost
 from usassist.records import Answer, Frame

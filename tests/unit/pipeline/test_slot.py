@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 from tests.samples import make_frame
-from usassist.clock import FakeClock
+from usassist.common.clock import FakeClock
 from usassist.pipeline import slot as slot_module
 from usassist.pipeline.slot import PassedOver, Slot
 from usassist.records import Frame

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from tests.samples import make_relay, make_scores
-from usassist.bus import Desk, MarkBody, MarkKind, SessionState, Subscriber, frame_from, result_from
+from usassist.bus import Inbox, MarkBody, MarkKind, SessionState, Subscriber, frame_from, result_from
 from usassist.bus.publisher import Publisher
-from usassist.clock import MonotonicClock
-from usassist.engine import Relay
+from usassist.common.clock import MonotonicClock
+from usassist.engine import FailoverEngine
 from usassist.engine.spec import EngineSpec, Golden, TensorSpec
 from usassist.errors import (
     BackendFailedError,
@@ -105,7 +105,7 @@ class Run:
         self.publisher = Publisher(address, "us0", MonotonicClock(), lossless=not realtime, frame_bytes=96 * 160)
         self.stream = Stream(
             source,
-            engine if isinstance(engine, Relay) else make_relay(engine),
+            engine if isinstance(engine, FailoverEngine) else make_relay(engine),
             self.publisher,
             MonotonicClock(),
             session_id="s",
@@ -469,7 +469,7 @@ def test_a_better_back_end_takes_over_between_two_frames_without_a_gap(bus_addre
 
     slow = FakeEngine(lambda index: ready.set() if index == 30 else time.sleep(0.001))
     first = (1, slow, [PlanMissingError("no plan")])
-    relay = Relay(
+    relay = FailoverEngine(
         spec,
         [("tensorrt", "fp16"), ("openvino", "int8")],
         lambda *_pair: better,  # type: ignore[arg-type]
@@ -494,12 +494,12 @@ def test_a_better_back_end_takes_over_between_two_frames_without_a_gap(bus_addre
     assert not slow.closed.is_set()  # it stands by
 
 
-def _relay_of(opened: list[FakeEngine]) -> Relay:
+def _relay_of(opened: list[FakeEngine]) -> FailoverEngine:
     """A relay that opens as many engines of one kind as it is asked for; the first answers."""
     left = iter(opened)
     first: Any = next(left)
     opener: Any = lambda *_pair: next(left)  # noqa: E731
-    return Relay(first.spec, [("openvino", "int8")], opener, None, MonotonicClock(), (0, first, []))
+    return FailoverEngine(first.spec, [("openvino", "int8")], opener, None, MonotonicClock(), (0, first, []))
 
 
 def test_a_run_that_does_not_keep_time_asks_several_engines_and_answers_in_order(bus_address: str) -> None:
@@ -570,7 +570,7 @@ def test_marks_of_this_session_are_published_and_those_of_another_are_not(bus_ad
 
     handed_in = threading.Event()
     run = Run(bus_address, FakeEngine(lambda call: _wait_for(handed_in) if call else None), _null(60))
-    with Desk(bus_address) as desk:
+    with Inbox(bus_address) as desk:
         posted = threading.Thread(target=lambda: (_post_all(desk, mark("s", 3), mark("old", 4)), handed_in.set()))
         posted.start()
         run()
@@ -582,7 +582,7 @@ def _wait_for(event: threading.Event) -> None:
     assert event.wait(10)
 
 
-def _post_all(desk: Desk, *marks: MarkBody) -> None:
+def _post_all(desk: Inbox, *marks: MarkBody) -> None:
     deadline = time.monotonic() + 10
     for body in marks:
         while not desk.post("mark", body):

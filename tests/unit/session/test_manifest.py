@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from usassist.bus import EngineBody
-from usassist.clock import ClockPair
+from usassist.common.clock import ClockPair
 from usassist.errors import SchemaVersionError, SessionError
 from usassist.session import migration, open_session, read_manifest
 from usassist.session.info import describe
 from usassist.session.migrations import migrate
-from usassist.sinks.keeper import wall_clock_ahead_s
+from usassist.sinks.disk_sync import wall_clock_ahead_s
 from usassist.sinks.manifest import dump_manifest, engine_table, is_unchanged
 
 OLD = """schema = [1, {minor}]

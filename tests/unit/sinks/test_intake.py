@@ -11,7 +11,7 @@ import pytest
 
 from tests.samples import SESSION, make_frame
 from usassist.bus import Publisher, Subscriber
-from usassist.clock import MonotonicClock
+from usassist.common.clock import MonotonicClock
 from usassist.sinks.intake import Intake
 
 HW = (480, 640)

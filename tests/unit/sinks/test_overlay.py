@@ -8,7 +8,7 @@ from tests.samples import CALIBRATED_ENGINE, ENGINE, SESSION, make_frame, make_r
 from usassist.frames import fill_labelmap
 from usassist.records import ResultState
 from usassist.sinks.overlay import Painter
-from usassist.sinks.view import STATE_COLOR_RGB, view_of_pair, view_of_silence
+from usassist.sinks.view import STATE_COLOR_RGB, view_of_frame, view_of_silence
 
 HW = (300, 600)  # wide enough not to be enlarged
 BAR = 34
@@ -18,7 +18,7 @@ def _paint(state: ResultState | None, frame_image: np.ndarray | None = None, eng
     image = np.full(HW, 60, np.uint8) if frame_image is None else frame_image
     frame = make_frame(1, HW, image=image, roi_xyxy_px=(0, 0, HW[1], HW[0]))
     result = None if state is None else make_result(1, state, HW)
-    return Painter().paint(frame, result, view_of_pair(result, engine, SESSION, 1_000_000), engine).copy()
+    return Painter().paint(frame, result, view_of_frame(result, engine, SESSION, 1_000_000), engine).copy()
 
 
 def _picture(canvas: np.ndarray) -> np.ndarray:
@@ -76,14 +76,14 @@ def test_a_result_of_another_frame_is_refused() -> None:
     result = make_result(2, hw=HW)
     frame = make_frame(1, HW, roi_xyxy_px=(0, 0, HW[1], HW[0]))
     with pytest.raises(ValueError, match="must not be drawn on frame 1"):
-        Painter().paint(frame, result, view_of_pair(result, ENGINE, SESSION, 0), ENGINE)
+        Painter().paint(frame, result, view_of_frame(result, ENGINE, SESSION, 0), ENGINE)
 
 
 @pytest.mark.parametrize("hw", [(1, 1), (7, 700), (208, 213), (3, 3)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_of_any_size_can_be_shown(hw: tuple[int, int], channels: int) -> None:
     frame = make_frame(1, hw, channels, roi_xyxy_px=(0, 0, hw[1], hw[0]))
-    view = view_of_pair(None, ENGINE, SESSION, 0)
+    view = view_of_frame(None, ENGINE, SESSION, 0)
     canvas = Painter().paint(frame, None, view, ENGINE)
     assert canvas.shape[1] >= 560
     assert canvas.shape[1] % hw[1] == 0
@@ -125,7 +125,7 @@ def test_what_is_kept_from_one_frame_to_the_next_changes_no_pixel() -> None:
         hw = HW if number % 5 else (200, 620)
         frame = make_frame(number, hw, roi_xyxy_px=(0, 0, hw[1], hw[0]))
         result = None if state is None else make_result(number, state, hw)
-        view = view_of_pair(result, engine, SESSION, frame.t_capture_ns + 20_000_000)
+        view = view_of_frame(result, engine, SESSION, frame.t_capture_ns + 20_000_000)
         fresh = Painter().paint(frame, result, view, engine)
         np.testing.assert_array_equal(painter.paint(frame, result, view, engine), fresh)
 

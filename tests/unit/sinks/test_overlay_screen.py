@@ -6,7 +6,7 @@ import numpy as np
 from tests.samples import ENGINE, SESSION, make_frame, make_result
 from usassist.bus import TOPICS, HealthBody, Message, SessionState, decode
 from usassist.bus.codec import encode, encode_frame, encode_result
-from usassist.clock import FakeClock
+from usassist.common.clock import FakeClock
 from usassist.records import ResultState
 from usassist.sinks.overlay.window import OverlayScreen
 from usassist.sinks.view import STATE_COLOR_RGB

@@ -31,7 +31,7 @@ from usassist.bus import (
 )
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.bus.topics import TOPICS
-from usassist.clock import FakeClock, MonotonicClock
+from usassist.common.clock import FakeClock, MonotonicClock
 from usassist.errors import SchemaVersionError
 from usassist.records import Cause, Detections, Frame, Measurements, Result, ResultState, Segmentation
 from usassist.sinks.panel import scene as scene_module

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from usassist.bus import MarkBody, MarkKind
-from usassist.clock import FakeClock
+from usassist.common.clock import FakeClock
 from usassist.errors import MessageError
 from usassist.sinks.panel.marks import MarkTaker
 from usassist.sinks.panel.shown import ShownFrames
-from usassist.sinks.panel.words import MOST_BYTES, Done, MarkWish, read_word, refusal
+from usassist.sinks.panel.ws_protocol import MOST_BYTES, Done, MarkWish, read_word, refusal
 
 WISH = '{"say":"mark","session_id":"a","frame_id":7,"kind":"wrong"}'
 
@@ -28,7 +28,7 @@ class Outlet:
         return self.taken
 
 
-class Desk:
+class Inbox:
     def __init__(self) -> None:
         self.clock = FakeClock(10**9)
         self.outlet = Outlet()
@@ -42,8 +42,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    desk = Desk()
+def desk() -> Inbox:
+    desk = Inbox()
     desk.shown.offered("a", 7, 0)
     return desk
 
@@ -88,13 +88,13 @@ def test_a_refusal_names_the_mark_it_is_about() -> None:
     assert msgspec.json.decode(refusal(word, "why")) == {"refused": "why", "frame_id": 7, "kind": "wrong"}
 
 
-def test_a_mark_is_handed_in_with_the_time_it_was_made(desk: Desk) -> None:
+def test_a_mark_is_handed_in_with_the_time_it_was_made(desk: Inbox) -> None:
     assert desk.wish() == ""
     body = MarkBody(session_id="a", frame_id=7, kind=MarkKind.WRONG, t_mark_ns=10**9)
     assert desk.outlet.posted == [("mark", body)]
 
 
-def test_only_frames_that_were_shown_in_this_session_can_be_marked(desk: Desk) -> None:
+def test_only_frames_that_were_shown_in_this_session_can_be_marked(desk: Inbox) -> None:
     assert desk.wish(frame_id=8) == "that frame was not shown"
     assert desk.wish(frame_id=2**52) == "that frame was not shown"
     assert desk.wish(session_id="b") == "the session of that frame is over"
@@ -103,18 +103,18 @@ def test_only_frames_that_were_shown_in_this_session_can_be_marked(desk: Desk) -
     assert not desk.outlet.posted
 
 
-def test_a_frame_that_was_frozen_long_ago_can_still_be_marked(desk: Desk) -> None:
+def test_a_frame_that_was_frozen_long_ago_can_still_be_marked(desk: Inbox) -> None:
     for frame_id in range(8, 40_000):
         desk.shown.offered("a", frame_id, 0)
     assert desk.wish() == ""
 
 
-def test_a_frame_number_beyond_all_reason_takes_no_memory_and_cannot_be_marked(desk: Desk) -> None:
+def test_a_frame_number_beyond_all_reason_takes_no_memory_and_cannot_be_marked(desk: Inbox) -> None:
     desk.shown.offered("a", 2**60, 0)
     assert desk.wish(frame_id=2**53 - 1) == "that frame was not shown"
 
 
-def test_marks_come_at_most_five_at_once_and_two_a_second(desk: Desk) -> None:
+def test_marks_come_at_most_five_at_once_and_two_a_second(desk: Inbox) -> None:
     assert [desk.wish() for _ in range(6)] == [""] * 5 + ["too many marks at once"]
     desk.clock.advance_ms(1000)
     assert [desk.wish() for _ in range(3)] == ["", "", "too many marks at once"]
@@ -123,7 +123,7 @@ def test_marks_come_at_most_five_at_once_and_two_a_second(desk: Desk) -> None:
     assert desk.marks.take(wish, another) == "", "one page does not use up another's"
 
 
-def test_without_a_stream_a_mark_is_refused(desk: Desk) -> None:
+def test_without_a_stream_a_mark_is_refused(desk: Inbox) -> None:
     desk.outlet.taken = False
     assert desk.wish() == "no stream takes it"
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.samples import SESSION
 from usassist.bus import HealthBody, MarkBody, MarkKind, SessionState
-from usassist.clock import FakeClock
+from usassist.common.clock import FakeClock
 from usassist.sinks.panel.reports import PROCESSES, RecordingState, Reports
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.samples import make_frame, make_result
 from usassist.bus import decode
 from usassist.bus.codec import encode_frame, encode_result
-from usassist.clock import FakeClock
+from usassist.common.clock import FakeClock
 from usassist.frames.burnt_text import find_text_boxes
 from usassist.sinks.panel.scene import Scene
 from usassist.sinks.panel.text_watch import TextWatch

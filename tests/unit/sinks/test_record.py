@@ -18,7 +18,7 @@ import pytest
 
 from tests.samples import CALIBRATED_ENGINE, DESCRIBED, ENGINE, SESSION, make_frame, make_result
 from usassist.bus import Publisher, SessionState, decode, read_log, result_from
-from usassist.clock import MonotonicClock
+from usassist.common.clock import MonotonicClock
 from usassist.errors import SessionError, SourceError, SourceFormatError, UsageError
 from usassist.frames.burnt_text import find_text_boxes
 from usassist.records import Frame, ResultState

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from usassist.clock import FakeClock
+from usassist.common.clock import FakeClock
 from usassist.errors import SourceError, UsageError, UsAssistError
 from usassist.sources.capture.opener import CapturedInput, ProcessOpener
 from usassist.sources.capture.process import CaptureProcess

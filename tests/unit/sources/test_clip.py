@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from usassist.calibrate import Geometry
-from usassist.clock import FakeClock
+from usassist.common.clock import FakeClock
 from usassist.errors import CalibrationError, ScanAreaError, SourceError, SourceFormatError, UsageError
 from usassist.records import Frame, PictureState
 from usassist.sources import Source, open_source

@@ -22,7 +22,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.encoders import RLELosslessEncoder
 
 from usassist.calibrate import Geometry
-from usassist.clock import FakeClock
+from usassist.common.clock import FakeClock
 from usassist.errors import CalibrationError, ScanAreaError, SourceError, SourceFormatError, UsageError
 from usassist.records import Frame
 from usassist.sources import open_source

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.in_thread import InThread
-from usassist.clock import FakeClock
+from usassist.common.clock import FakeClock
 from usassist.errors import SourceError
 from usassist.sources.feed import Feed
 from usassist.sources.grab import Grab, Grabber, Input

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from usassist.clock import FakeClock
+from usassist.common.clock import FakeClock
 from usassist.errors import ScanAreaError, SourceError, SourceFormatError, UsageError
 from usassist.sources import open_source
 from usassist.sources.images import read_picture

@@ -12,7 +12,7 @@ import pytest
 
 from tests.in_thread import InThread
 from usassist.calibrate import Geometry
-from usassist.clock import MonotonicClock
+from usassist.common.clock import MonotonicClock
 from usassist.errors import UsageError
 from usassist.records import Frame, PictureState
 from usassist.sources import SourceOptions, open_source

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from usassist.app.cli import app
+from usassist.app.commands.main import app
 from usassist.errors import SourceError
 from usassist.sources.inputs import screen
 from usassist.sources.inputs.address import GrabOptions, open_grabber

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from usassist.clock import FakeClock
+from usassist.common.clock import FakeClock
 from usassist.errors import SourceFormatError, UsageError
 from usassist.sources import open_source
 from usassist.sources.null import draw_pattern, read_frame_id

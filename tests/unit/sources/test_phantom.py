@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from usassist.calibrate import Geometry
-from usassist.clock import FakeClock
+from usassist.common.clock import FakeClock
 from usassist.errors import CalibrationError, UsageError
 from usassist.phantom import PhantomConfig, PhantomScanner
 from usassist.sources import open_source

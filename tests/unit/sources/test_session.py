@@ -11,7 +11,7 @@ import pytest
 
 from tests.recordings import record_session
 from tests.samples import make_frame
-from usassist.clock import FakeClock
+from usassist.common.clock import FakeClock
 from usassist.errors import SourceError, SourceFormatError, UsageError
 from usassist.records import Frame, PictureState
 from usassist.sources import open_source

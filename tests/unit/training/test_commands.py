@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the extra `train`: pip install usassist[train]")
 
-from usassist.app.train import shortened, train
+from usassist.app.commands.train import shortened, train
 from usassist.errors import ConfigError
 from usassist.training import package as package_command
 from usassist.training.recipe import Recipe

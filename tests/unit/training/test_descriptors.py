@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from usassist.app import descriptors as command
+from tools import fit_descriptors as command
 from usassist.errors import ConfigError
 from usassist.evaluation.descriptors import Judged, agreement, confusion, found_outlines
 from usassist.evaluation.metrics import Figure

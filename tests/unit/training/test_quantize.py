@@ -18,8 +18,8 @@ pytest.importorskip("nncf", reason="quantising needs the extra `train`: pip inst
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from usassist.app.gate import ACCURACY_LIMIT, Gate
-from usassist.app.quantize import check_can_quantise, quantise_engine
+from usassist.app.quantization.gate import ACCURACY_LIMIT, Gate
+from usassist.app.quantization.quantize import check_can_quantise, quantise_engine
 from usassist.engine import find_engine, open_engine
 from usassist.engine.int8 import load_calibration
 from usassist.engine.qdq import lint_qdq

@@ -28,7 +28,7 @@ class Limits:
     Attributes
     ----------
     fps, size, viewers, record, overlay : of the setup that it holds for
-    processor : the kind that it holds for, see :attr:`usassist.processor.Processor.kind`
+    processor : the kind that it holds for, see :attr:`usassist.common.processor.Processor.kind`
     total_p50, total_p99, overhead_p50 : ratios to the median of the calibration work
     without_own_percent : frames without an answer of their own, of all that were due
     dropped : frames a minute that were dropped because the engine was busy, or never taken

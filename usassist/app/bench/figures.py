@@ -14,7 +14,7 @@ __all__ = ["Accounts", "account_for", "count_gaps", "percentiles", "stage_times_
 
 
 def stage_times_ns(results: Results, frames: dict[str, IntArray] | None) -> dict[str, IntArray]:
-    """How long each stage of ``usassist.latency`` took for every frame that the engine was asked for.
+    """How long each stage of ``usassist.common.latency`` took for every frame that the engine was asked for.
 
     Parameters
     ----------

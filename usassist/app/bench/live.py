@@ -18,7 +18,7 @@ from usassist.app.bench.meter import IntArray, Results, read_frame_times
 from usassist.app.bench.proc import Sampler, Usage, busy_s
 from usassist.app.bench.rig import Rig
 from usassist.app.bench.setup import Setup
-from usassist.latency import STAGES
+from usassist.common.latency import STAGES
 
 __all__ = ["LiveFigures", "measure_live"]
 
@@ -37,7 +37,7 @@ class LiveFigures:
     ----------
     setup : what ran
     seconds : measured, after the warm-up
-    stages : stage → ``count``, ``p50_ms``, ``p95_ms``, ``p99_ms``, ``max_ms``; see ``usassist.latency``
+    stages : stage → ``count``, ``p50_ms``, ``p95_ms``, ``p99_ms``, ``max_ms``; see ``usassist.common.latency``
     accounts : where the frames have gone
     usage : of every process, while it was measured
     others_percent : of one processor, what other programs used meanwhile; much of it makes all figures worse

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from usassist.bus import HealthBody, SessionBody, Subscriber
 from usassist.bus.log import LogReader
-from usassist.closing import Closing
+from usassist.common.closeable import Closeable
 from usassist.records import Cause, ResultState
 
 __all__ = ["Meter", "Results", "read_frame_times"]
@@ -93,7 +93,7 @@ class _Log:
     columns: dict[str, array[int]] = field(default_factory=lambda: {name: array("q") for name in _COLUMNS})
 
 
-class Meter(Closing):
+class Meter(Closeable):
     """Listens to a stream and keeps what is needed to measure it.
 
     Parameters

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from usassist.closing import Closing
+from usassist.common.closeable import Closeable
 
 __all__ = ["Sample", "Sampler", "Usage", "busy_s", "capture_of", "read_sample", "usage_between"]
 
@@ -92,7 +92,7 @@ def busy_s() -> float:
     return 0.0
 
 
-class Sampler(Closing):
+class Sampler(Closeable):
     """Reads processes twice a second in a thread of its own.
 
     Parameters

@@ -19,10 +19,10 @@ from typing import Any, Self
 from usassist.app.bench.meter import Meter
 from usassist.app.bench.proc import capture_of, read_sample
 from usassist.app.bench.setup import Setup
-from usassist.app.posts import Ticks
-from usassist.app.processes import Child
-from usassist.app.sockets import private_bus
-from usassist.app.streaming import StreamOptions
+from usassist.app.runtime.child_process import Child
+from usassist.app.runtime.open_stream import StreamOptions
+from usassist.app.runtime.private_bus import private_bus
+from usassist.app.runtime.supervised_process import Ticks
 from usassist.config import PanelConfig
 from usassist.errors import UsAssistError
 

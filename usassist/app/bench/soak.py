@@ -24,7 +24,7 @@ from usassist.app.bench.meter import Results, read_frame_times
 from usassist.app.bench.proc import Sample, Sampler
 from usassist.app.bench.rig import Rig
 from usassist.app.bench.setup import Setup
-from usassist.bus import Desk, MarkBody, MarkKind
+from usassist.bus import Inbox, MarkBody, MarkKind
 from usassist.errors import UsAssistError
 
 __all__ = ["SOAK_SETUP", "Soaked", "soak"]
@@ -171,7 +171,7 @@ def soak(
         If a process cannot be started, or dies by itself.
     """
     kept, pace, marks = _Kept(), _Pace(), 0
-    with Rig(setup, folder) as rig, Desk(rig.address) as desk, Sampler(rig.processes, _SAMPLE_S) as sampler:
+    with Rig(setup, folder) as rig, Inbox(rig.address) as desk, Sampler(rig.processes, _SAMPLE_S) as sampler:
         crowd, next_recording = _Crowd(rig), frames_per_recording
         viewer_s = mark_s = time.monotonic()
         leave_at = list(_LEAVE_AT)
@@ -251,7 +251,7 @@ def _first_number(path: Path) -> int | None:
     return _number(line, _FRAME_ID) if line.endswith(b"\n") else None
 
 
-def _mark(rig: Rig, desk: Desk) -> int:
+def _mark(rig: Rig, desk: Inbox) -> int:
     """Mark the newest frame; gives how many the desk has taken."""
     session = rig.meter.session
     if session is None or session.last_frame_id < 0:

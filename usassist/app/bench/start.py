@@ -18,7 +18,7 @@ import numpy as np
 from usassist.app.bench.calibration import Calibration, calibrate
 from usassist.app.bench.meter import Meter
 from usassist.app.bench.proc import read_sample
-from usassist.app.sockets import private_bus
+from usassist.app.runtime.private_bus import private_bus
 from usassist.errors import UsAssistError
 
 __all__ = ["ReplayFigures", "StartFigures", "measure_replay", "measure_start"]
@@ -181,7 +181,7 @@ def _stream_rss_mb(parent: int) -> float:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if int(fields[1]) == parent and b"usassist.app.children.stream" in words:
+        if int(fields[1]) == parent and b"usassist.app.runtime.workers.stream" in words:
             sample = read_sample(int(os.path.basename(folder)))
             sizes.append(0 if sample is None else sample.rss_bytes)
     return round(max(sizes) / 2**20, 1)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.app.rerun.fields import Rules
-from usassist.app.streaming import StreamOptions
+from usassist.app.runtime.open_stream import StreamOptions
 from usassist.bus import EngineBody
 from usassist.calibrate import LabelScale, load_score_calibration
 from usassist.engine import BACKENDS, PRECISIONS, EngineSpec, find_engine, list_engines, runs

@@ -12,12 +12,12 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.processor import read_processor
 from usassist.engine.base import Session, Tensors
 from usassist.engine.cache import Cache, open_cache
 from usassist.engine.entry import file_sha256
 from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendUnavailableError, CacheError, EngineError
-from usassist.processor import read_processor
 
 __all__ = ["FORMATS", "LEAST_INT8_SHARE", "PRECISIONS", "REQUIRES", "compile_options", "count_int8", "open"]
 

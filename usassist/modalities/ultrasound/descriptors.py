@@ -166,7 +166,7 @@ class DescriptorModel:
         try:
             tables = _tables(document)
             found = document["engine_id"]
-            _require(found == engine_id, f"measured with {found}, not {engine_id}: python -m usassist.app.descriptors")
+            _require(found == engine_id, f"measured with {found}, not {engine_id}: python -m tools.fit_descriptors")
             return cls(tables)
         except EngineSpecError as error:
             raise EngineSpecError(f"{path}: {error}; {_REMEDY}") from error

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from usassist.bus import HealthBody, StageBody
-from usassist.clock import Clock
-from usassist.latency import LatencyHistogram
+from usassist.common.clock import Clock
+from usassist.common.latency import LatencyHistogram
+from usassist.common.process_tuning import cpu_s, rss_bytes
 from usassist.sinks.outlet import Outlet
-from usassist.usage import cpu_s, rss_bytes
 
 __all__ = ["OverlayHealth"]
 

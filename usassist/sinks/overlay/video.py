@@ -10,18 +10,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from usassist.bus import Desk, EngineBody, Message, Subscriber, frame_from, result_from
-from usassist.clock import MonotonicClock
+from usassist.bus import EngineBody, Inbox, Message, Subscriber, frame_from, result_from
+from usassist.common.clock import MonotonicClock
 from usassist.records import Frame
 from usassist.sinks.covering import Box, FindText, cover
-from usassist.sinks.ending import POLL_MS, StreamEnd
+from usassist.sinks.end_of_stream import POLL_MS, StreamEnd
+from usassist.sinks.frame_result_join import EveryFrameJoin, FrameWithResult
 from usassist.sinks.overlay.draw import Painter
 from usassist.sinks.overlay.health import OverlayHealth
-from usassist.sinks.pair import EveryPair, Pair
 from usassist.sinks.pixels import USUAL_RATE_HZ
 from usassist.sinks.text_cover import TextCover
 from usassist.sinks.video import Coding, VideoWriter
-from usassist.sinks.view import view_of_pair
+from usassist.sinks.view import view_of_frame
 
 __all__ = ["OverlayVideo"]
 
@@ -60,14 +60,14 @@ class OverlayVideo:
         self._path = path
         self._painter = Painter()
         self._cover = TextCover(find_text)
-        self._pairs = EveryPair()
+        self._pairs = EveryFrameJoin()
         self._engine: EngineBody | None = None
         self._end = StreamEnd(abandoned)
         self._writer: VideoWriter | None = None
         self._canvas: UInt8Array = np.empty((0, 0, 3), np.uint8)
         self._published_ns: dict[int, int] = {}
         self.frames = 0
-        self._desk = Desk(address)
+        self._desk = Inbox(address)
         self._health = OverlayHealth(MonotonicClock(), self._desk)
         self.subscriber = Subscriber(address, _TOPICS, "archive")
 
@@ -115,10 +115,10 @@ class OverlayVideo:
         for frame, boxes in ready:
             self._pairs.add_frame(dataclasses.replace(frame, image=cover(frame.image, boxes)) if boxes else frame)
 
-    def _write(self, pair: Pair) -> None:
+    def _write(self, pair: FrameWithResult) -> None:
         # The age shown is that at publication: when the file is written says nothing about the stream.
         now_ns = self._published_ns.pop(pair.frame.frame_id, pair.frame.t_capture_ns)
-        view = view_of_pair(pair.result, self._engine, self._end.session, now_ns, pair.frame.picture)
+        view = view_of_frame(pair.result, self._engine, self._end.session, now_ns, pair.frame.picture)
         picture = self._painter.paint(pair.frame, pair.result, view, self._engine)
         has_result = pair.result is not None
         self._health.drawn(pair.frame.frame_id, has_result=has_result, answered=view.state.is_answer)

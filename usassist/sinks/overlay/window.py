@@ -8,17 +8,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from usassist.bus import Desk, EngineBody, Message, SessionBody, Subscriber, frame_from, result_from
-from usassist.clock import Clock, MonotonicClock
+from usassist.bus import EngineBody, Inbox, Message, SessionBody, Subscriber, frame_from, result_from
+from usassist.common.clock import Clock, MonotonicClock
+from usassist.common.heartbeat import Heartbeat
 from usassist.config import has_display
 from usassist.errors import UsageError
-from usassist.heartbeat import Heartbeat
 from usassist.records import Frame, Result
+from usassist.sinks.frame_result_join import NewestFrameJoin
 from usassist.sinks.outlet import Outlet
 from usassist.sinks.overlay.draw import Painter
 from usassist.sinks.overlay.health import OverlayHealth
-from usassist.sinks.pair import NewestPair
-from usassist.sinks.view import view_of_pair, view_of_silence
+from usassist.sinks.view import view_of_frame, view_of_silence
 
 __all__ = ["OverlayScreen", "run_window"]
 
@@ -44,7 +44,7 @@ class OverlayScreen:
         self._fresh = False
         self._skipped = 0
         self._painter = Painter()
-        self._pairs = NewestPair(clock)
+        self._pairs = NewestFrameJoin(clock)
         self._engine: EngineBody | None = None
         self._session: SessionBody | None = None
         self._shown: tuple[Frame | None, Result | None] = (None, None)
@@ -76,7 +76,7 @@ class OverlayScreen:
                 self._skipped += max(0, pair.frame.frame_id - before.frame_id - 1)
             self._shown, self._fresh = (pair.frame, pair.result), True
             self._silence_shown = ""
-            view = view_of_pair(pair.result, self._engine, self._session, now_ns, pair.frame.picture)
+            view = view_of_frame(pair.result, self._engine, self._session, now_ns, pair.frame.picture)
             return self._painter.paint(pair.frame, pair.result, view, self._engine)
         silent_ms = None if self._last_frame_ns is None else (now_ns - self._last_frame_ns) / 1e6
         silence = view_of_silence(self._session, silent_ms)
@@ -119,7 +119,7 @@ def run_window(address: str, stop: threading.Event, heartbeat: Heartbeat | None 
     cv2.setNumThreads(1)  # a second thread costs more than it saves on pictures of this size, and the engine needs it
     bgr: UInt8Array = np.empty((0, 0, 3), np.uint8)
     topics = ("frame", "result", "engine", "session")
-    with Subscriber(address, topics) as subscriber, Desk(address) as desk:
+    with Subscriber(address, topics) as subscriber, Inbox(address) as desk:
         subscriber.heartbeat = heartbeat or subscriber.heartbeat
         screen = OverlayScreen(clock, desk)
         cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)

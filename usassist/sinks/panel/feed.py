@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable
 
 from usassist.bus import HealthBody, StageBody, Subscriber
-from usassist.clock import Clock, MonotonicClock
+from usassist.common.clock import Clock, MonotonicClock
+from usassist.common.process_tuning import cpu_s, rss_bytes
 from usassist.errors import SchemaVersionError
 from usassist.sinks.covering import FindText
 from usassist.sinks.outlet import Outlet
@@ -17,7 +18,6 @@ from usassist.sinks.panel.scene import Scene
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.text_watch import TextWatch
 from usassist.sinks.panel.viewers import Viewers
-from usassist.usage import cpu_s, rss_bytes
 
 __all__ = ["Feed"]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from usassist.bus import MarkBody
-from usassist.clock import Clock
+from usassist.common.clock import Clock
 from usassist.sinks.outlet import Outlet
 from usassist.sinks.panel.shown import ShownFrames
-from usassist.sinks.panel.words import MarkWish
+from usassist.sinks.panel.ws_protocol import MarkWish
 
 __all__ = ["Allowance", "MarkTaker"]
 

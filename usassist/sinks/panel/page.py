@@ -21,7 +21,7 @@ from usassist.sinks.panel.marks import MarkTaker
 from usassist.sinks.panel.metrics import CONTENT_TYPE, Metrics
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewer, Viewers
-from usassist.sinks.panel.words import Done, read_word, refusal
+from usassist.sinks.panel.ws_protocol import Done, read_word, refusal
 from usassist.sinks.view import STATE_COLOR_RGB
 
 __all__ = ["build_app", "build_blocks"]

@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from usassist.bus import HealthBody, MarkBody, SessionBody, SessionState
-from usassist.clock import Clock
+from usassist.common.clock import Clock
 
 __all__ = ["PROCESSES", "Mark", "Marks", "Recording", "RecordingState", "Reports"]
 

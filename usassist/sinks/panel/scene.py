@@ -7,17 +7,17 @@ import logging
 from dataclasses import dataclass
 
 from usassist.bus import EngineBody, HealthBody, MarkBody, Message, ResultBody, SessionBody, frame_from, result_from
-from usassist.clock import Clock
+from usassist.common.clock import Clock
 from usassist.errors import MessageError
 from usassist.records import Frame, Result, ResultState
 from usassist.sinks.covering import cover
-from usassist.sinks.pair import NewestPair
+from usassist.sinks.frame_result_join import NewestFrameJoin
 from usassist.sinks.panel.jpeg import JpegEncoder
 from usassist.sinks.panel.packet import Counters, Head, Nodule, labels_of, nodules_of, point_of
 from usassist.sinks.panel.reports import Reports
 from usassist.sinks.panel.tally import Tally
 from usassist.sinks.panel.text_watch import TextWatch
-from usassist.sinks.view import View, view_of_pair, view_of_silence
+from usassist.sinks.view import View, view_of_frame, view_of_silence
 
 __all__ = ["Scene"]
 
@@ -56,7 +56,7 @@ class Scene:
         self._clock = clock
         self._text = text
         self._encoder = JpegEncoder(jpeg_quality)
-        self._pairs = NewestPair(clock)
+        self._pairs = NewestFrameJoin(clock)
         self.tally = Tally()
         self.reports = Reports(clock)
         self.session: SessionBody | None = None
@@ -77,7 +77,7 @@ class Scene:
         What was on the screen before is gone: nobody has looked at what came in between.
         """
         self._watched = watched
-        self._pairs = NewestPair(self._clock)
+        self._pairs = NewestFrameJoin(self._clock)
         self._shown = None
         self._frame_came_ns = self._clock.now_ns()
         self.tally.listen_anew()
@@ -229,7 +229,7 @@ class Scene:
         passed_over = 0
         if before is not None and before.frame.session_id == frame.session_id:
             passed_over = max(0, frame.frame_id - before.frame.frame_id - 1)
-        view = view_of_pair(result, self.engine, self.session, now_ns, frame.picture)
+        view = view_of_frame(result, self.engine, self.session, now_ns, frame.picture)
         nodules: tuple[Nodule, ...] = ()
         if view.draw and result is not None:
             try:

@@ -7,28 +7,27 @@ import errno
 import gc
 import logging
 import os
-import signal
 import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from types import FrameType
 
 import cv2
 
-from usassist.bus import Desk
+from usassist.bus import Inbox
 from usassist.bus.address import endpoint
-from usassist.clock import MonotonicClock
+from usassist.common.clock import MonotonicClock
+from usassist.common.heartbeat import Heartbeat
+from usassist.common.signals import set_on_signal
 from usassist.config import PanelConfig
 from usassist.errors import BusError, UsageError
-from usassist.heartbeat import Heartbeat
 from usassist.sinks.covering import FindText
 from usassist.sinks.panel.feed import Feed
 from usassist.sinks.panel.marks import MarkTaker
 from usassist.sinks.panel.metrics import Metrics
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewers
-from usassist.sinks.panel.words import MOST_BYTES
+from usassist.sinks.panel.ws_protocol import MOST_BYTES
 
 __all__ = ["check_panel", "run_panel"]
 
@@ -69,7 +68,7 @@ def run_panel(
     _check_quality(config)
     endpoint(address, "frame", "view")
     stop, heartbeat = stop or threading.Event(), heartbeat or Heartbeat()
-    with _listen(config.host, config.port) as listener, _private_environment(), Desk(address) as desk:
+    with _listen(config.host, config.port) as listener, _private_environment(), Inbox(address) as desk:
         _serve(address, desk, config, listener, find_text if config.cover_text else None, on_ready, stop, heartbeat)
 
 
@@ -92,7 +91,7 @@ def _check_quality(config: PanelConfig) -> None:
 
 def _serve(
     address: str,
-    desk: Desk,
+    desk: Inbox,
     config: PanelConfig,
     listener: socket.socket,
     find_text: FindText | None,
@@ -137,7 +136,7 @@ def _serve(
     class Server(uvicorn.Server):
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
-            yield  # see _signals
+            yield  # see set_on_signal below
 
         async def on_tick(self, counter: int) -> bool:
             nonlocal turns
@@ -165,7 +164,7 @@ def _serve(
 
     if config.host not in _LOOPBACK:
         logger.warning("the panel has no login: whoever reaches %s sees the pictures", config.host)
-    with _signals(stop):
+    with set_on_signal(stop):
         feed.start()
         try:
             Server(settings).run(sockets=[listener])
@@ -213,24 +212,6 @@ def _private_environment() -> Iterator[None]:
                     os.environ.pop(name, None)
                 else:
                     os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM set `stop`. The server would end the process by raising them again."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _url(host: str, port: int) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from usassist.clock import Clock
-from usassist.latency import LatencyHistogram
+from usassist.common.clock import Clock
+from usassist.common.latency import LatencyHistogram
 
 __all__ = ["ShownFrames"]
 

@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.process_tuning import lower_priority
 from usassist.sinks.covering import Box, FindText
-from usassist.usage import lower_priority
 
 __all__ = ["TextWatch"]
 

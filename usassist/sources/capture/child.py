@@ -19,6 +19,7 @@ from contextlib import suppress
 
 import msgspec
 
+from usassist.common.process_tuning import die_with_parent, keep_memory
 from usassist.errors import SourceError, UsAssistError
 from usassist.sources.capture.messages import (
     MOST_BYTES,
@@ -38,7 +39,6 @@ from usassist.sources.capture.ring import RingWriter, size_of
 from usassist.sources.grab import Grab, Grabber
 from usassist.sources.inputs.address import GrabOptions, open_grabber
 from usassist.sources.screen import Screen
-from usassist.usage import die_with_parent, keep_memory
 
 __all__ = ["main"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from usassist.waiting import MOST_WAITING, REST_NS
+from usassist.common.fresh_queue import FRESH_QUEUE_SIZE, STALL_REST_NS
 
 __all__ = ["Backlog"]
 
@@ -14,9 +14,9 @@ class Backlog:
     """Says of each picture whether newer ones were already waiting when it was read.
 
     A caller that was away for n periods has about n pictures waiting: all but the last of them are old, as long as they
-    can be read without waiting. A moment in which the machine was held up should cost none, though: where no more wait
-    than :class:`usassist.waiting.Waiting` would hold, and the caller was not away in the two seconds before, none is
-    old.
+    can be read without waiting. A short stall of the machine should cost none, though: where no more wait than
+    :class:`usassist.common.fresh_queue.FreshQueue` would hold, and the caller was not away in the two seconds before,
+    none is old.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ class Backlog:
         periods = int(duration_ns / self._period_ns)
         if periods <= 1:
             return
-        is_new = self._away_ns is None or now_ns - self._away_ns > REST_NS
+        is_new = self._away_ns is None or now_ns - self._away_ns > STALL_REST_NS
         self._away_ns = now_ns
-        if not is_new or periods > MOST_WAITING:
+        if not is_new or periods > FRESH_QUEUE_SIZE:
             self._old += periods - 1
 
     def is_old(self, waited_ns: int) -> bool:

@@ -23,7 +23,8 @@ import av
 import av.error
 import numpy as np
 
-from usassist.closing import Closing
+from usassist.common.closeable import Closeable
+from usassist.common.fresh_queue import FRESH_QUEUE_SIZE
 from usassist.config import resource_dir
 from usassist.errors import SourceError, UsageError
 from usassist.sources.address import parse_settings
@@ -32,7 +33,6 @@ from usassist.sources.grab import Grab
 from usassist.sources.inputs.address import GrabOptions
 from usassist.sources.inputs.loop_faults import RESIZED_WH_PX, fault_at
 from usassist.sources.screen import Screen
-from usassist.waiting import MOST_WAITING
 
 __all__ = ["LoopGrabber", "load_pictures", "open_grabber"]
 
@@ -123,7 +123,7 @@ def load_pictures(
     return rate_hz, tuple(pictures)
 
 
-class LoopGrabber(Closing):
+class LoopGrabber(Closeable):
     """Gives pictures of a loop at its rate; see :class:`usassist.sources.grab.Grabber`.
 
     Of pictures that became due while the one before was being taken only the newest three are given, as from a grabber
@@ -171,7 +171,7 @@ class LoopGrabber(Closing):
             due_ns = start_ns + round(place * period_ns)
             if not self._wait_until(due_ns):
                 return
-            behind = max(0, int((time.monotonic_ns() - due_ns) / period_ns) - (MOST_WAITING - 1))
+            behind = max(0, int((time.monotonic_ns() - due_ns) / period_ns) - (FRESH_QUEUE_SIZE - 1))
             place, due_ns = place + behind, due_ns + round(behind * period_ns)
             fault = self._fault(due_ns)
             if fault == "unplug":

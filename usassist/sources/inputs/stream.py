@@ -18,7 +18,7 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from usassist.closing import Closing
+from usassist.common.closeable import Closeable
 from usassist.errors import SourceError
 from usassist.sources.aspect import aspect_words, make_square
 from usassist.sources.damage import PictureDecoder, set_threads
@@ -60,7 +60,7 @@ class StreamHooks:
     driver_stamps: bool = False
 
 
-class StreamGrabber(Closing):
+class StreamGrabber(Closeable):
     """The first video stream of an open container, screen by screen. See :class:`usassist.sources.grab.Grabber`.
 
     Parameters

@@ -1,0 +1,205 @@
+"""``usassist eval`` on pictures with bright ellipses, with an engine that takes what is bright for a nodule."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.samples import bright_engine, bright_screen
+from usassist.app.commands.main import main
+from usassist.calibrate import load_score_calibration
+
+pytest.importorskip("onnx", reason="the engine of these tests is made with onnx")
+pytest.importorskip("onnxruntime", reason="the engine of these tests runs on onnxruntime")
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of engines with `bright` in it."""
+    return bright_engine(tmp_path_factory.mktemp("engines"))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Eight frames with one large nodule each, half of them with a small bright spot besides; six without nodules."""
+    for folder in ("images", "masks", "without"):
+        (tmp_path / folder).mkdir()
+    for index in range(8):
+        nodule, spot = (160 + 10 * index, 120, 40, 28), (400, 240, 12, 11)
+        cv2.imwrite(
+            str(tmp_path / f"images/{index}_1.png"), bright_screen(index, [nodule, *([spot] if index % 2 else [])])
+        )
+        mask = cv2.ellipse(np.zeros((360, 560), np.uint8), nodule[:2], nodule[2:], 0, 0, 360, 255, -1)
+        cv2.imwrite(str(tmp_path / f"masks/{index}_1.png"), mask)
+        ellipses = [spot] if index == 0 else []
+        cv2.imwrite(str(tmp_path / f"without/{index:04}.png"), bright_screen(50 + index, ellipses))
+    return tmp_path
+
+
+@pytest.fixture
+def run(engines: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call ``usassist eval`` with the engine `bright`; exit code, standard output, standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        options = ["--engine", "bright", "--engines", engines, "--backend", "onnxruntime"]
+        monkeypatch.setattr(sys, "argv", ["usassist", "eval", *map(str, (*arguments, *options))])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code, *capsys.readouterr())  # type: ignore[return-value]
+
+    return call
+
+
+def need_extra() -> None:
+    for module in ("monai", "sklearn"):
+        pytest.importorskip(module, reason="needs the extra `eval`")
+
+
+def test_frames_with_nodules_give_json_csv_and_a_sheet(run: Run, data: Path) -> None:
+    need_extra()
+    (data / "case.xml").mkdir()
+    code, out, _ = run(
+        "nodule", data / "images", data / "masks", "--annotations", data / "case.xml", "--json", data / "o/n.json"
+    )
+    assert code == 0
+    assert "Dice per frame, mean" in out
+    report = json.loads((data / "o/n.json").read_text())
+    assert report["engine"].startswith("bright@1.0.0+")
+    assert (report["threshold"], report["threshold_from"], report["scores"]) == (0.2, "engine.toml", "raw")
+    assert str(data) not in report["command"]
+    assert report["counts"]["nodules"] == report["counts"]["frames"] == 8
+    assert report["figures"]["dice_mean"]["value"] > 0.9
+    assert report["figures"]["nsd_2px"]["value"] > 0.9
+    assert report["figures"]["sensitivity"] == {"value": 1.0, "low": 1.0, "high": 1.0, "count": 8}
+    assert report["figures"]["false_positives_per_frame"]["value"] == 0.5
+    assert report["figures"]["ap50"]["value"] == 1.0
+    assert report["froc"]["at"]["0.05"]["value"] == 1.0
+    assert sum(item["detections"] for item in report["score_calibration"]["bins"]) == 12
+    assert report["slices"]["tirads"]["unknown"]["frames"] == 8
+    assert report["slices"]["view"]["single"]["frames"] == 8
+    with (data / "o/n.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["false_positives"] for row in rows] == ["0", "1"] * 4
+    assert all(float(row["dice"]) > 0.8 for row in rows)
+    assert [float(row["hd95_px"]) < 3 for row in rows] == [True, False] * 4  # a spot far from the nodule
+    assert cv2.imread(str(data / "o/n.png")).shape[1] > 1000
+
+
+def test_what_is_left_out_is_named_on_the_screen_in_json_and_in_csv(run: Run, data: Path) -> None:
+    need_extra()
+    (data / "masks/3_1.png").unlink()
+    cv2.imwrite(str(data / "masks/4_1.png"), np.zeros((360, 560), np.uint8))
+    code, out, _ = run("nodule", data / "images", data / "masks", "--json", data / "n.json")
+    assert code == 0
+    assert "3_1: no mask" in out
+    report = json.loads((data / "n.json").read_text())
+    assert report["skipped"] == [{"name": "3_1", "reason": "no mask"}]
+    assert report["counts"]["frames_with_nothing_marked"] == 1
+    assert report["figures"]["dice_mean"]["count"] == 6
+    assert report["figures"]["false_positives_per_frame"]["count"] == 7
+    states = {row["name"]: row["state"] for row in csv.DictReader((data / "n.csv").read_text().splitlines())}
+    assert states["3_1"] == "skipped: no mask"
+    assert states["4_1"] == "evaluated, nothing marked"
+
+
+def test_frames_without_nodules_give_false_alarms(run: Run, data: Path) -> None:
+    code, out, _ = run("negatives", data / "without", "--json", data / "n.json", "--threshold", "0.1")
+    assert code == 0
+    assert "false alarms per frame" in out
+    report = json.loads((data / "n.json").read_text())
+    assert report["threshold_from"] == "--threshold"
+    assert report["counts"]["frames_with_alarm"] == 1
+    assert report["counts"]["cases"] == 1
+    assert report["figures"]["frames_with_false_alarm"]["value"] == 1 / 8
+    assert (data / "n.png").is_file()
+
+
+def test_a_calibration_is_written_once_and_can_be_loaded(run: Run, data: Path) -> None:
+    need_extra()
+    arguments = (
+        "calibrate",
+        data / "images",
+        data / "masks",
+        "--negatives",
+        data / "without",
+        "--out",
+        data / "s.toml",
+    )
+    code, out, _ = run(*arguments)
+    assert code == 0
+    assert "cross-validated" in out
+    engine_id = next(line.split('"')[1] for line in (data / "s.toml").read_text().splitlines() if "engine_id" in line)
+    calibration = load_score_calibration(engine_id, data)
+    assert calibration is not None
+    assert calibration.calibration_id == "s"
+    assert list(calibration.points) == ["sensitive", "balanced", "quiet"]
+    assert calibration.point("balanced").sensitivity == 1.0
+    assert calibration.point("balanced").alarms_per_negative_frame == 0.0
+    assert str(data) not in calibration.command
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert "never changed" in err
+
+
+def test_a_calibration_that_is_there_is_applied(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_extra()
+    run("calibrate", data / "images", data / "masks", "--out", data / "s.toml")
+    monkeypatch.setattr(
+        "usassist.evaluation.opening.load_score_calibration", lambda engine: load_score_calibration(engine, data)
+    )
+    code, _, _ = run("nodule", data / "images", data / "masks", "--json", data / "n.json")
+    assert code == 0
+    report = json.loads((data / "n.json").read_text())
+    assert (report["threshold_from"], report["scores"]) == ("point balanced", "calibrated, s")
+    assert report["figures"]["false_positives_per_frame"]["value"] == 0.0
+    assert report["figures"]["ece"]["value"] < 0.2
+    code, _, err = run("nodule", data / "images", data / "masks", "--json", data / "n.json", "--point", "loud")
+    assert code == 2
+    assert "no operating point loud" in err
+
+
+def test_a_point_without_a_calibration_is_refused_in_one_line(run: Run, data: Path) -> None:
+    code, out, err = run("negatives", data / "without", "--json", data / "n.json", "--point", "balanced")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "no calibration of scores" in err
+    assert out == ""
+    code, _, err = run("negatives", data / "without", "--json", data / "n.json", "--point", "x", "--threshold", "0.5")
+    assert code == 2
+    assert "cannot go together" in err
+
+
+@pytest.mark.parametrize("folder", ["gone", "empty"])
+def test_nothing_to_evaluate_is_one_line_and_no_file(run: Run, data: Path, folder: str) -> None:
+    (data / "empty").mkdir()
+    (data / "empty" / "notes.txt").write_text("x")
+    code, _, err = run("negatives", data / folder, "--json", data / "n.json")
+    assert code == 1
+    assert len([line for line in err.splitlines() if line]) == 1
+    assert ("no frame in" if folder == "empty" else "there is no folder") in err
+    assert not (data / "n.json").exists()
+
+
+def test_outputs_must_not_overwrite_each_other(run: Run, data: Path) -> None:
+    code, _, err = run("negatives", data / "without", "--json", data / "n.csv")
+    assert code == 2
+    assert "different names" in err
+
+
+def test_a_missing_library_is_named_before_any_frame_is_run(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="needs the extra `eval`")
+    monkeypatch.setitem(sys.modules, "monai.metrics", None)
+    code, _, err = run("nodule", data / "images", data / "masks", "--json", data / "n.json")
+    assert code == 2
+    assert "pip install 'usassist[eval]'" in err

@@ -1,0 +1,213 @@
+"""When a process is taken to hang, and when it is only slow."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from usassist.app.runtime import child_process, supervised_process
+from usassist.app.runtime.child_process import Child
+from usassist.app.runtime.process_table import CHILDREN, ChildSpec
+from usassist.app.runtime.supervised_process import SupervisedProcess, Ticks
+from usassist.app.runtime.watchdog import LIMITS, Limits, Look, Watchdog, look_at
+
+TICK_S = 0.1
+
+
+class Process:
+    """A process as ``/proc`` shows it."""
+
+    def __init__(self, states: str, cpu: float = 0.0) -> None:
+        self.states, self.cpu, self._looks = states, cpu, 0
+
+    def __call__(self, pid: int) -> Look:
+        self._looks += 1
+        return Look(states=frozenset(self.states), cpu_s=self.cpu * TICK_S * self._looks)
+
+
+def _silent_until(
+    process: Process, name: str = "stream", *, ready: bool = True, allowed_s: float | None = None
+) -> float:
+    """For how long a process that shows no progress is waited for, s."""
+    watchdog = Watchdog(name, 0, process)
+    assert watchdog.check(1, TICK_S, ready=ready, allowed_s=allowed_s) == ""
+    for tick in range(1, 2000):
+        if watchdog.check(1, TICK_S, ready=ready, allowed_s=allowed_s):
+            return tick * TICK_S
+    raise AssertionError("never")
+
+
+@pytest.mark.parametrize(
+    ("states", "cpu", "name", "limit_s"),
+    [
+        ("S", 0.0, "stream", LIMITS["stream"].still_s),
+        ("T", 0.0, "stream", LIMITS["stream"].still_s),
+        ("S", 0.0, "panel", Limits().still_s),
+        ("T", 0.0, "overlay", Limits().still_s),
+        ("SR", 1.0, "stream", LIMITS["stream"].computing_s),
+        ("SR", 1.0, "panel", Limits().computing_s),
+        ("SR", 0.1, "stream", LIMITS["stream"].starved_s),
+        ("SR", 0.1, "panel", Limits().starved_s),
+        ("SD", 0.0, "record", LIMITS["record"].disk_s),
+    ],
+)
+def test_how_long_a_process_may_be_silent(states: str, cpu: float, name: str, limit_s: float) -> None:
+    assert _silent_until(Process(states, cpu), name) == pytest.approx(limit_s, abs=2 * TICK_S)
+
+
+def test_a_process_that_has_not_begun_and_one_that_has_announced_it_are_waited_for() -> None:
+    assert _silent_until(Process("S"), ready=False) == pytest.approx(Limits().start_s, abs=1)
+    assert _silent_until(Process("T"), allowed_s=7.0) == pytest.approx(7.0, abs=0.3)
+
+
+def test_whoever_beats_is_never_taken_to_hang() -> None:
+    watchdog = Watchdog("stream", 0, Process("R", 1.0))
+    for beat in range(500):
+        assert watchdog.check(beat // 5, TICK_S, ready=True, allowed_s=None) == ""
+
+
+def test_every_limit_in_steady_state_leaves_time_to_replace_a_process_within_two_seconds() -> None:
+    for limits in (*LIMITS.values(), Limits()):
+        assert limits.still_s <= 1.5
+    assert LIMITS["stream"].computing_s <= 1.7
+
+
+def test_a_supervisor_that_stood_still_itself_blames_nobody() -> None:
+    ticks = Ticks(threading.Event())
+    time.sleep(0.6)
+    assert ticks.elapsed_s() <= 0.2
+
+
+def test_a_look_at_this_process_finds_it_running() -> None:
+    seen = look_at(os.getpid())
+    assert "R" in seen.states
+    assert seen.cpu_s > 0
+    assert look_at(2**22 + 1) == Look(states=frozenset(), cpu_s=0.0)
+
+
+Start = Callable[..., SupervisedProcess]
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch, repository: Any) -> Iterator[Start]:
+    """Start a child that does what the test wants."""
+    monkeypatch.setitem(CHILDREN, "double", ChildSpec("tests.doubles.worker"))
+    monkeypatch.setenv("PYTHONPATH", str(repository))
+    started: list[SupervisedProcess] = []
+
+    def begin(then: str, *, spare: bool = False, **options: Any) -> SupervisedProcess:
+        process = SupervisedProcess("double", lambda: {"then": then, **options}, spare=spare)
+        started.append(process)
+        process.begin()
+        return process
+
+    yield begin
+    for process in started:
+        process.end()
+
+
+def _run(process: SupervisedProcess, until: Callable[[], bool], limit_s: float = 60.0) -> float:
+    """Supervise until something is true; gives for how long."""
+    begin_s, stop = time.monotonic(), threading.Event()
+    for elapsed_s in Ticks(stop):
+        process.watch(elapsed_s)
+        if until():
+            break
+        assert time.monotonic() - begin_s < limit_s, "it never came true"
+    return time.monotonic() - begin_s
+
+
+@pytest.mark.parametrize("then", ["sleep", "gil"])
+def test_a_process_whose_loop_stands_still_is_killed_and_replaced(then: str, start: Start) -> None:
+    process = start(then)
+    _run(process, lambda: process.ready is not None)
+    assert process.child is not None
+    pid = process.child.pid
+    _run(process, process.died)
+    assert process.killed
+    assert "it hangs" in process.problem
+    assert process.due
+    process.begin()
+    _run(process, lambda: process.child is not None and process.child.ready)
+    assert process.child.pid != pid
+
+
+def test_a_process_that_is_stopped_is_killed(start: Start) -> None:
+    process = start("beat")
+    _run(process, lambda: process.ready is not None)
+    assert process.child is not None
+    os.kill(process.child.pid, signal.SIGSTOP)
+    _run(process, process.died)
+    assert process.killed
+    assert "stopped" in process.problem
+
+
+def test_a_process_that_says_that_it_takes_longer_is_not_killed(start: Start) -> None:
+    process = start("allow", allow_s=60.0)
+    _run(process, lambda: process.child is not None and process.child.allowed_s == 60.0)
+    begin_s = time.monotonic()
+    _run(process, lambda: process.died() or time.monotonic() - begin_s > 2.5)
+    assert process.child is not None
+    assert not process.killed
+
+
+def test_a_process_that_talks_without_end_costs_bounded_memory(start: Start) -> None:
+    process = start("flood", after_s=0.0)
+    assert process.child is not None
+    reports = process.child._reports
+    end_s = time.monotonic() + 30
+    while not reports.full():
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
+    time.sleep(0.5)
+    assert reports.qsize() == child_process._MOST_REPORTS
+
+
+def test_a_machine_without_room_for_a_process_is_told_and_tried_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: Any, **_options: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", full)
+        process = start("beat", spare=True)
+        assert process.died()
+        assert "resource temporarily unavailable" in process.problem
+        assert not process.reported
+        assert process.child is None
+        process.begin()
+        assert process.died()
+        assert not process.due, "not at once again"
+    monkeypatch.setattr(supervised_process, "_PAUSES_S", (0.0,))
+    process.begin()
+    _run(process, lambda: process.ready is not None)
+    assert process.problem == ""
+
+
+def test_a_child_restores_the_signals_that_its_parent_ignores(start: Start) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = start("beat")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    _run(process, lambda: process.ready is not None)
+    assert process.child is not None
+    os.kill(process.child.pid, signal.SIGINT)
+    _run(process, process.died, 10.0)
+    assert process.over
+
+
+def test_a_child_that_is_stopped_is_gone_at_the_end() -> None:
+    child = Child("results")
+    os.kill(child.pid, signal.SIGSTOP)
+    child.end(0.2)
+    assert not child.alive

@@ -1,0 +1,1 @@
+"""Programs for those who develop usassist. They are not part of the wheel."""

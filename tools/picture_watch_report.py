@@ -1,0 +1,214 @@
+"""How well the watch on a live picture does: every fault on the simulated scanner, and real clips for false alarms.
+
+``python -m tools.picture_watch_report`` prints both; the clips are those of the data folder, where there is one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import cv2  # noqa: F401  # before av
+
+# isort: split
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from usassist.errors import ScanAreaError
+from usassist.frames import find_scan_area
+from usassist.phantom.fault_scanner import FaultScanner
+from usassist.phantom.faults import FaultPlan
+from usassist.records import PictureState
+from usassist.sources.decoding import VideoPass
+from usassist.sources.grab import Grab
+from usassist.sources.screen import Screen
+from usassist.sources.watch import PictureWatch, Verdict
+
+__all__ = ["EXPECTED", "ClipRow", "FaultRow", "clip_row", "fault_rows", "play"]
+
+UInt8Array = npt.NDArray[np.uint8]
+Roi = tuple[int, int, int, int]
+Told = tuple[float, Verdict]
+
+# kind of fault → state that must be told; every other kind must leave the picture live
+EXPECTED = {
+    "freeze": PictureState.FROZEN,
+    "repeat": PictureState.FROZEN,
+    "depth": PictureState.CHANGED,
+    "zoom": PictureState.CHANGED,
+    "layout": PictureState.CHANGED,
+    "resolution": PictureState.CHANGED,
+    "dual": PictureState.NOT_B_MODE,
+    "colour_box": PictureState.NOT_B_MODE,
+    "menu": PictureState.NOT_B_MODE,
+    "unplug": PictureState.LOST,
+    "black": PictureState.LOST,
+    "noise": PictureState.LOST,
+    "no_signal": PictureState.LOST,
+}
+_FOLDERS = ("ultrasound_clips_lung", "ultrasound_clips_itkpocus")
+_SUFFIXES = {".mp4", ".mov", ".mpeg", ".mpg", ".avi"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultRow:
+    """One fault of a plan.
+
+    Attributes
+    ----------
+    kind : of the fault
+    settings : of the fault, in words
+    rate_hz : of the scanner
+    expected : what must be told
+    told_s : from its beginning until that was told; None where it never was, or where the picture must stay live
+    back_s : from its end until live was told; None where it never was
+    false_states : other states than the expected one and live, while it went on
+    """
+
+    kind: str
+    settings: str
+    rate_hz: float
+    expected: PictureState
+    told_s: float | None
+    back_s: float | None
+    false_states: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipRow:
+    """One clip of normal scanning.
+
+    Attributes
+    ----------
+    folder, name : of the clip
+    seconds : how long it is
+    times_told : how often each state but live was begun
+    look_p50_ms, look_p99_ms : cost of one look on this machine
+    """
+
+    folder: str
+    name: str
+    seconds: float
+    times_told: dict[str, int]
+    look_p50_ms: float
+    look_p99_ms: float
+
+
+def fault_rows(scanner: FaultScanner) -> list[FaultRow]:
+    """Play a plan through a watch, with `silence` called at every tick without a picture."""
+    rate_hz = scanner.config.rate_hz
+    watch, told, settled = PictureWatch(), list[Told](), False
+    for frame in scanner.frames(scanner.plan.end_s + 2.0):
+        t_ns = round(frame.t_s * 1e9)
+        if frame.screen is None:
+            told.append((frame.t_s, watch.silence(t_ns)))
+            continue
+        if not settled:
+            watch.settle(Screen(frame.screen), scanner.scan_xyxy_px, t_ns)
+            settled = True
+        told.append((frame.t_s, watch.look(_grab(frame.number, frame.screen, t_ns))))
+    rows = []
+    starts = [fault.at_s for fault in scanner.plan.faults] + [scanner.plan.end_s + 2.0]
+    for fault, following_s in zip(scanner.plan.faults, starts[1:], strict=True):
+        expected = EXPECTED.get(fault.kind, PictureState.LIVE)
+        until_s = fault.until_s
+        during = [(t_s, verdict.state) for t_s, verdict in told if fault.at_s <= t_s < max(until_s, fault.at_s + 0.5)]
+        after = [(t_s, verdict.state) for t_s, verdict in told if until_s <= t_s < following_s]
+        hit = None
+        if expected is not PictureState.LIVE:
+            hit = next((t_s - fault.at_s for t_s, state in during if state is expected), None)
+        rows.append(
+            FaultRow(
+                kind=fault.kind,
+                settings=" ".join(f"{key}={value}" for key, value in fault.settings.items()),
+                rate_hz=rate_hz,
+                expected=expected,
+                told_s=hit,
+                back_s=next((t_s - until_s for t_s, state in after if state is PictureState.LIVE), None),
+                false_states=tuple(sorted({str(s) for _, s in during if s not in (expected, PictureState.LIVE)})),
+            )
+        )
+    return rows
+
+
+def play(screens: Iterable[UInt8Array], roi_xyxy_px: Roi, rate_hz: float) -> tuple[list[Told], list[float]]:
+    """Play screens through a watch that is settled on the first; verdicts, and the cost of each, ms."""
+    watch, told, costs_ms = PictureWatch(), list[Told](), list[float]()
+    for number, screen in enumerate(screens):
+        t_ns = round(number * 1e9 / rate_hz)
+        if number == 0:
+            watch.settle(Screen(screen), roi_xyxy_px, t_ns)
+            continue
+        begin = time.perf_counter()
+        verdict = watch.look(_grab(number, screen, t_ns))
+        costs_ms.append(1e3 * (time.perf_counter() - begin))
+        told.append((t_ns / 1e9, verdict))
+    return told, costs_ms
+
+
+def clip_row(path: Path) -> ClipRow | None:
+    """Play a clip; None where no scan area is found on it."""
+    with VideoPass(path) as clip:
+        rate_hz = clip.rate_hz or 25.0
+        screens = [clip.image(frame) for frame in clip.frames()]
+    try:
+        roi = find_scan_area(screens).xyxy_px
+    except ScanAreaError:
+        return None
+    told, costs_ms = play(screens, roi, rate_hz)
+    states = [PictureState.LIVE] + [verdict.state for _, verdict in told]
+    begun = [now for before, now in pairwise(states) if now is not before]
+    return ClipRow(
+        folder=path.parent.name,
+        name=path.name,
+        seconds=len(screens) / rate_hz,
+        times_told={str(state): begun.count(state) for state in set(begun) - {PictureState.LIVE}},
+        look_p50_ms=float(np.percentile(costs_ms, 50)),
+        look_p99_ms=float(np.percentile(costs_ms, 99)),
+    )
+
+
+def _grab(number: int, screen: UInt8Array, t_ns: int) -> Grab:
+    return Grab(number=number, screen=Screen(screen), t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="arrival")
+
+
+def _print_faults(rates_hz: Sequence[float], screen_hw_px: tuple[int, int]) -> None:
+    plan = FaultPlan.all_kinds(for_s=2.0, gap_s=3.0)
+    for rate_hz in rates_hz:
+        for row in fault_rows(FaultScanner(plan, rate_hz=rate_hz, screen_hw_px=screen_hw_px, loop_s=2.0)):
+            told = "" if row.told_s is None else f"{row.told_s:.3f} s"
+            back = "never" if row.back_s is None else f"{row.back_s:.3f} s"
+            typer.echo(
+                f"{row.rate_hz:3.0f} Hz  {row.kind:12} {row.settings:32} {row.expected:10} told {told:8} "
+                f"back {back:8} {' '.join(row.false_states)}"
+            )
+
+
+def _print_clips(data: Path) -> None:
+    for folder in _FOLDERS:
+        rows = [
+            row
+            for path in sorted((data / folder).rglob("*"))
+            if path.suffix in _SUFFIXES and (row := clip_row(path)) is not None
+        ]
+        minutes = sum(row.seconds for row in rows) / 60.0
+        counts = {state: sum(row.times_told.get(state, 0) for row in rows) for state in PictureState if state != "live"}
+        typer.echo(f"{folder}: {len(rows)} clips, {minutes:.1f} min; told {counts}")
+        for row in rows:
+            if row.times_told:
+                typer.echo(f"  {row.name}: {row.times_told}")
+
+
+def main(data: Path | None = None, rate_hz: list[float] | None = None, small: bool = False) -> None:
+    """Print detection times of every fault, and how often a state was told on clips of normal scanning."""
+    _print_faults(rate_hz or [15.0, 30.0, 60.0], (480, 640) if small else (720, 1280))
+    if data is not None:
+        _print_clips(data)
+
+
+if __name__ == "__main__":
+    typer.run(main)

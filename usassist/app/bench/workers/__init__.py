@@ -1,0 +1,1 @@
+"""Child processes that exist for measuring: one file each, one function ``work(options, parent)``."""

@@ -1,0 +1,121 @@
+"""The command ``usassist live``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from usassist.app.commands.options import (
+    BackendOption,
+    CalibrationOption,
+    ConfigOption,
+    CountOption,
+    DeinterlaceOption,
+    EngineOption,
+    JsonOption,
+    PointOption,
+    PrecisionOption,
+    ThreadsOption,
+    WindowOption,
+    complain,
+    panel_config,
+    read_settings,
+    resolve_demo,
+    say_where,
+)
+from usassist.errors import UsageError
+
+__all__ = ["live"]
+
+
+def live(
+    source: Annotated[
+        str, typer.Option(help="v4l2:/dev/video0, rtsp://…, udp://…, tcp://…, pipe:…, screen:…, or a clip.")
+    ],
+    engine: EngineOption = None,
+    backend: BackendOption = None,
+    precision: PrecisionOption = None,
+    point: PointOption = None,
+    threads: ThreadsOption = None,
+    out: Annotated[Path, typer.Option(help="Folder that gets a folder for every session.")] = Path("out"),
+    record: Annotated[bool, typer.Option("--record/--no-record", help="Keep frames and results.")] = True,
+    crop: Annotated[str, typer.Option(help="Scan area: auto or X1,Y1,X2,Y2.")] = "auto",
+    calibration: CalibrationOption = None,
+    deinterlace: DeinterlaceOption = False,
+    uncalibrated: Annotated[
+        bool, typer.Option("--uncalibrated", help="Show the whole screen; nothing is recorded or measured.")
+    ] = False,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Serve the page in the browser.")] = True,
+    window: WindowOption = False,
+    host: Annotated[str | None, typer.Option(help="Address that the page listens on.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port that the page listens on.")] = None,
+    count: CountOption = None,
+    bus: Annotated[str | None, typer.Option(help="Publish here, so that others can watch.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Watch a live scanner: grab, crop, engine, recorder and page, for ever, until Ctrl-C."""
+    from usassist.app.commands.report import print_live
+    from usassist.app.runtime.live_session import LiveOptions, run_live
+    from usassist.app.runtime.open_stream import StreamOptions
+    from usassist.common.signals import stop_on_signal
+    from usassist.config import has_display
+    from usassist.sources.inputs.address import is_live
+
+    settings = read_settings(config)
+    source, calibration = resolve_demo(source, calibration)
+    if window and not has_display():
+        raise UsageError("there is no display for a window here; use the page in a browser")
+    if uncalibrated and (calibration or crop != "auto"):
+        raise UsageError("--uncalibrated shows the whole screen; leave out --crop and --calibration")
+    if crop == "none" and is_live(source):
+        raise UsageError("the whole screen of a scanner holds the patient's name; use --uncalibrated to look at it")
+    stream = StreamOptions(
+        source=source,
+        bus=bus or settings.bus.address,
+        engine=engine or settings.stream.engine,
+        backend=backend or settings.stream.backend,
+        precision=precision or settings.stream.precision,
+        point=point or settings.stream.point,
+        threads=settings.stream.threads if threads is None else threads,
+        count=count,
+        crop="none" if uncalibrated else crop,
+        calibration=calibration,
+        max_age_ms=settings.stream.max_age_ms,
+        deinterlace=deinterlace,
+        deadline_s=settings.stream.deadline_s,
+    )
+    options = LiveOptions(
+        stream=stream,
+        record_into=out.resolve() if record and not uncalibrated else None,
+        panel=panel_config(settings.panel, host, port) if page else None,
+        window=window,
+        record=settings.record,
+        memory_limit_mb=settings.stream.memory_limit_mb,
+    )
+    with stop_on_signal() as stop:
+        report = run_live(
+            options,
+            stop,
+            on_ready=_say_live,
+            on_event=complain,
+        )
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(report), indent=2))
+    else:
+        print_live(report)
+    if report.summary is not None and report.summary["state"] == "failed":
+        complain(report.summary["reason"])
+        raise typer.Exit(1)
+
+
+def _say_live(url: str) -> None:
+    if url:
+        say_where(url)
+    else:
+        sys.stderr.write("usassist: live — Ctrl-C ends it\n")

@@ -1,0 +1,86 @@
+"""``usassist phantom serve``: the simulated scanner over a real socket, with faults."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from usassist.errors import UsageError
+
+__all__ = ["serve"]
+
+
+def serve(
+    to: Annotated[
+        str, typer.Option(help="udp://HOST:PORT, tcp://HOST:PORT or rtsp://HOST:PORT/NAME (both listen), or fifo:PATH.")
+    ],
+    faults: Annotated[
+        str | None, typer.Option(help="Fault file (TOML), or all: each kind in turn. Without it nothing goes wrong.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="How long [default: until Ctrl-C; faults come once].")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same screens.")] = 1,
+    rate: Annotated[float, typer.Option(min=1, max=120, help="Frames per second.")] = 30.0,
+    size: Annotated[str, typer.Option(help="Height and width of the screen, HxW.")] = "720x1280",
+    codec: Annotated[
+        str | None,
+        typer.Option(help="mpeg2video or mpeg4; for a FIFO also mjpeg, ffv1, rawvideo [default: mpeg2video; mjpeg]."),
+    ] = None,
+    log: Annotated[Path | None, typer.Option(help="Write here what happened when, one JSON object per line.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Fail when the reader goes away.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """Play the simulated scanner in real time, with faults at stated times."""
+    from usassist.app.commands.report import BarProgress
+    from usassist.common.signals import stop_on_signal
+    from usassist.phantom.encoder import CODECS
+    from usassist.phantom.fault_scanner import FaultScanner
+    from usassist.phantom.faults import FaultPlan, load_faults
+    from usassist.phantom.serve import open_wire
+    from usassist.phantom.serve import serve as play
+
+    def say(line: str) -> None:
+        typer.echo(f"usassist: {line}", err=True)
+
+    screen_hw_px = _size(size)
+    plan = FaultPlan.all_kinds() if faults == "all" else FaultPlan()
+    if faults not in (None, "all"):
+        plan = load_faults(faults)
+    wire = open_wire(to)
+    try:
+        known = CODECS[wire.container]
+        if codec is not None and codec not in known:
+            raise UsageError(f"the codec {codec} is not known for {to.partition(':')[0]}; choose {' or '.join(known)}")
+        say("rendering a sweep of a few seconds, which is then played there and back")
+        with BarProgress(quiet=as_json) as progress:
+            scanner = FaultScanner(plan, seed=seed, rate_hz=rate, screen_hw_px=screen_hw_px, progress=progress.step)
+        with stop_on_signal() as stop:
+            what = f"{len(plan.faults)} faults in {plan.end_s:g} s" if plan.faults else "without faults"
+            say(f"playing {what} — Ctrl-C ends it")
+            served = play(scanner, wire, stop, log, seconds=seconds, codec=codec, once=once, say=say)
+            interrupted = stop.is_set()
+    finally:
+        wire.close()
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(served)))
+    else:
+        typer.echo(
+            f"{served.frames} frames in {served.seconds:.1f} s, {served.megabytes:.1f} MB, {served.skipped} skipped, "
+            f"{served.cpu_ms_per_frame:.1f} ms of processor time per frame"
+        )
+        if served.missed:
+            typer.echo(f"faults of which no frame was sent: {', '.join(plan.faults[i].kind for i in served.missed)}")
+    raise typer.Exit(130 if interrupted else 0)
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{3,4})x(\d{3,4})", text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise UsageError(f"--size {text} is not understood; write the height first, as in 720x1280")
+    return int(match[1]), int(match[2])

@@ -1,0 +1,121 @@
+"""The command ``usassist replay`` for a folder that holds a recorded session."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from usassist.app.commands.options import read_settings
+from usassist.errors import UsageError
+
+__all__ = ["is_session", "refuse", "replay_folder"]
+
+
+def is_session(argument: str) -> bool:
+    """True for a folder that holds a recorded session."""
+    try:
+        return (Path(argument) / "session.toml").is_file()
+    except (OSError, ValueError):  # then it is no path at all
+        return False
+
+
+def refuse(why: str, options: Mapping[str, Any]) -> None:
+    """See that options were left alone that have no meaning here.
+
+    Parameters
+    ----------
+    why : what does not go with them
+    options : name → value, None where it was not given
+
+    Raises
+    ------
+    UsageError
+        If one was given.
+    """
+    given = [f"--{name}" for name, value in options.items() if value is not None]
+    if given:
+        raise UsageError(f"{why}; leave out {', '.join(given)}")
+
+
+def replay_folder(
+    folder: Path,
+    *,
+    out: Path | None,
+    overlay_video: bool,
+    window: bool,
+    page: bool,
+    bus: str | None,
+    fast: bool,
+    speed: float | None,
+    from_s: float | None,
+    to_s: float | None,
+    repeat: bool,
+    config: Path | None,
+    as_json: bool,
+) -> int:
+    """Send a recorded session as it was recorded; gives the exit code.
+
+    Parameters
+    ----------
+    folder : of the session
+    out : the video file, or a folder for it; None = ``out/SESSION-replay``
+    overlay_video, window, page, bus, fast, speed, repeat : see ``SessionReplayOptions``
+    from_s, to_s : part that is sent, s from the first frame
+    config : settings file; of it count the tables ``bus`` and ``panel``
+    as_json : print one document and nothing else
+
+    Raises
+    ------
+    UsageError
+        If the options do not go together.
+    """
+    from usassist.app.runtime.replay_session import replay_session
+    from usassist.common.signals import stop_on_signal
+    from usassist.config import has_display
+    from usassist.session.replay.messages import Span
+    from usassist.session.replay.sender import SessionReplayOptions
+
+    settings = read_settings(config)
+    if window and not has_display():
+        raise UsageError("there is no display for a window here; use --overlay-video, or --page in a browser")
+    if out is not None and not overlay_video:
+        raise UsageError("a recorded session is not recorded again; leave out --out, or give --overlay-video with it")
+    options = SessionReplayOptions(
+        folder=folder,
+        bus=bus or settings.bus.address,
+        fast=fast,
+        speed=1.0 if speed is None else speed,
+        span=Span(from_s=from_s or 0.0, to_s=to_s),
+        repeat=repeat,
+        overlay_video=_video_path(folder, out) if overlay_video else None,
+        page=settings.panel if page else None,
+        window=window,
+    )
+    with stop_on_signal() as stop:
+        sent = replay_session(options, stop, on_ready=None if as_json else _say_ready)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(sent), indent=2))
+    else:
+        lacking = 0 if sent.interrupted else sent.frames - sent.results
+        missing = f", {lacking} of them without a result" if lacking > 0 else ""
+        rounds = f", {sent.rounds} times to the end" if repeat else ""
+        typer.echo(f"{sent.frames} frames sent as they were recorded{missing}{rounds}")
+        for line in (*sent.problems, *([] if sent.video is None else [sent.video])):
+            typer.echo(f"  {line}")
+    return 130 if sent.interrupted else 0
+
+
+def _video_path(folder: Path, out: Path | None) -> Path:
+    if out is None:
+        return Path("out") / f"{folder.resolve().name}-replay" / "overlay.mkv"
+    return out if out.suffix == ".mkv" else out / "overlay.mkv"
+
+
+def _say_ready(url: str) -> None:
+    where = f"the page is at {url}" if url else "sending the recording"
+    typer.echo(f"usassist: {where} — Ctrl-C ends it", err=True)

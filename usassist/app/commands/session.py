@@ -1,0 +1,152 @@
+"""The commands ``usassist session …``: what a recording holds, whether it is whole, and what can be made of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from usassist.errors import UsageError
+
+__all__ = ["session_app"]
+
+session_app = typer.Typer(help="Recorded sessions.", no_args_is_help=True)
+
+SessionArgument = Annotated[Path, typer.Argument(help="Folder of a recorded session.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+OutOption = Annotated[Path | None, typer.Option(help="New folder [default: beside the session].")]
+
+
+@session_app.command()
+def info(session: SessionArgument, as_json: JsonOption = False) -> None:
+    """Say what was recorded, when, with what, and what is missing."""
+    from usassist.app.commands.session_report import print_info
+    from usassist.session import open_session
+    from usassist.session.info import describe
+
+    document = describe(open_session(session))
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        print_info(document)
+
+
+@session_app.command()
+def verify(session: SessionArgument, as_json: JsonOption = False) -> None:
+    """Check everything: sums, lines, messages, pictures, and that nothing is missing untold. 1 where something is.
+
+    Text that the scanner burnt into the picture is looked for as well, in up to 200 pictures, and told.
+    """
+    from usassist.session.verify import verify_session
+
+    verdict = verify_session(session)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(verdict) | {"ok": not verdict.problems}, indent=2))
+    else:
+        for problem in verdict.problems:
+            typer.echo(problem)
+        counted = (
+            f"{verdict.frames} frames, {verdict.pictures} pictures, {verdict.results} results, {verdict.marks} marks, "
+            f"{verdict.messages} messages"
+        )
+        wrong = len(verdict.problems)
+        typer.echo(
+            f"{counted}: " + (f"{wrong} problems; usassist session repair {session}" if wrong else "all is well")
+        )
+        suspected = verdict.text_suspected
+        which = f", among them {', '.join(str(number) for number in suspected[:5])}; look at them" if suspected else ""
+        typer.echo(f"text: {len(suspected)} of {verdict.text_looked_at} frames looked at may hold text or marks{which}")
+    raise typer.Exit(1 if verdict.problems else 0)
+
+
+@session_app.command()
+def repair(
+    session: SessionArgument,
+    out: OutOption = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Take the place of the session, which is kept as SESSION.before.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring what was cut off or damaged in order, in a new folder, and say what was lost."""
+    from usassist.session.repair import repair_session
+    from usassist.session.verify import verify_session
+
+    if in_place and out is not None:
+        raise UsageError("--in-place and --out exclude each other; choose one")
+    session = session.resolve()
+    target = out or session.with_name(f"{session.name}-repaired")
+    before = session.with_name(f"{session.name}.before")
+    if in_place and before.exists():
+        raise UsageError(f"{before} is there already; move it away, or use --out")
+    if not verify_session(session, look_for_text=False).problems:
+        _tell({"repaired": None, "lost": []}, ["there is nothing to repair"], as_json=as_json)
+        return
+    lost = repair_session(session, target)
+    if in_place:
+        session.rename(before)
+        target.rename(session)
+        target = session
+    left = verify_session(target, look_for_text=False).problems
+    said = [*(f"lost: {line}" for line in lost), f"repaired in {target}"]
+    if in_place:
+        said.append(f"as it was: {before}")
+    _tell({"repaired": str(target), "lost": lost, "problems": left}, [*said, *left], as_json=as_json)
+    raise typer.Exit(1 if left else 0)
+
+
+@session_app.command()
+def export(
+    session: SessionArgument,
+    csv: Annotated[Path | None, typer.Option(help="Results as a table: one row per nodule.")] = None,
+    video: Annotated[Path | None, typer.Option(help="Compact copy of the frames, .mkv, lossy (AV1).")] = None,
+    frames: Annotated[Path | None, typer.Option(help="New folder with every frame as PNG.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write results as CSV, frames as a compact video or as single pictures."""
+    from usassist.session import open_session
+    from usassist.session.export import export_csv, export_pictures, export_video
+
+    if csv is None and video is None and frames is None:
+        raise UsageError("nothing is to be written; give --csv FILE, --video FILE or --frames FOLDER")
+    if video is not None and video.suffix != ".mkv":
+        raise UsageError(f"{video} is no .mkv; name a file that ends with .mkv")
+    opened = open_session(session)
+    problems = list(opened.problems)
+    written: dict[str, Any] = {}
+    if csv is not None:
+        written[str(csv)] = f"{export_csv(opened, csv)} rows"
+    if video is not None:
+        written[str(video)] = f"{export_video(opened, video, problems)} frames"
+    if frames is not None:
+        written[str(frames)] = f"{export_pictures(opened, frames, problems)} frames"
+    said = [*problems, *(f"{count} in {name}" for name, count in written.items())]
+    _tell({"written": written, "problems": problems}, said, as_json=as_json)
+
+
+@session_app.command()
+def trim(
+    session: SessionArgument,
+    begin: Annotated[str | None, typer.Option("--from", help="First frame: its number, or seconds like 4.5s.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Last frame: its number, or seconds like 7s.")] = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Cut a part out into a session of its own; pictures and messages stay as they are."""
+    from usassist.session.trim import trim_session
+
+    if begin is None and end is None:
+        raise UsageError("nothing is to be cut off; give --from or --to")
+    session = session.resolve()
+    target = out or session.with_name(f"{session.name}-{begin or 'begin'}-{end or 'end'}")
+    counts = trim_session(session, begin, end, target)
+    words = f"frames {counts['first_frame_id']} to {counts['last_frame_id']} in {target}"
+    _tell(counts | {"folder": str(target)}, [words], as_json=as_json)
+
+
+def _tell(document: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+    for line in [json.dumps(document, indent=2)] if as_json else lines:
+        typer.echo(line)

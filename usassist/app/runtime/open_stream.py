@@ -1,0 +1,193 @@
+"""Put a source, an engine and a publisher together, and take them apart again in order."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+
+from usassist.bus import Publisher
+from usassist.calibrate import DEFAULT_POINT, ScoreCalibration, load_geometry, load_score_calibration
+from usassist.common.clock import MonotonicClock
+from usassist.common.heartbeat import Heartbeat
+from usassist.common.process_tuning import keep_memory, processors
+from usassist.config import EngineConfig, in_force, put_in_force
+from usassist.engine import FailoverEngine, find_engine
+from usassist.errors import UsageError
+from usassist.modalities.ultrasound import DescriptorModel
+from usassist.pipeline import Stream
+from usassist.records import Result, SourceInfo
+from usassist.sources import open_source, parse_crop
+
+__all__ = ["StreamOptions", "new_session_id", "open_stream"]
+
+
+_MOST_LANES = 4  # frames that are worked on at a time, where the engine runs on the processor
+_SWITCH_S = 0.0005  # a thread with a frame waits no longer than that for one that computes in Python
+_USUAL_FRAME_BYTES = 2**19  # where a live source does not know yet
+
+
+def new_session_id() -> str:
+    """A sortable name: UTC time and six random digits, ``20260314T101500Z-3f9a2c``."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """What to stream, and how.
+
+    Attributes
+    ----------
+    source : address, see ``usassist.sources``
+    bus : address of the bus
+    engine, backend, threads, precision : see ``usassist.engine.FailoverEngine.open``
+    engines : folder of engines; None = those that ship
+    point : operating point of the engine; ``auto`` = ``balanced``, or the engine's own thresholds where its scores are
+        not calibrated
+    score_folder : of score calibrations; None = the one that ships
+    fast : answer every frame as fast as possible, instead of keeping the source's own time
+    repeat : start again at the end
+    count : stop after so many frames; None = all
+    crop : ``auto``, ``none`` or ``x1,y1,x2,y2``
+    calibration : name or path of a geometry file; None = pixels only
+    max_age_ms : an answer older than this is ``stale`` (not with `fast`)
+    deinterlace : of a clip or live input
+    deadline_s : the least time that a call of the engine is given before it is taken to hang
+    cache_limit_mb : of the cache folder, MiB; by default as it is in force where the options are made
+    """
+
+    source: str
+    bus: str
+    engine: str
+    backend: str = "auto"
+    threads: int = 0
+    precision: str = "auto"
+    point: str = "auto"
+    engines: str | None = None
+    score_folder: str | None = None
+    fast: bool = False
+    repeat: bool = False
+    count: int | None = None
+    crop: str = "auto"
+    calibration: str | None = None
+    max_age_ms: float = 150.0
+    deinterlace: bool = False
+    deadline_s: float = 1.0
+    cache_limit_mb: int = field(default_factory=lambda: in_force().engine.cache_limit_mb)
+    session_id: str = field(default_factory=new_session_id)
+
+
+@contextlib.contextmanager
+def open_stream(
+    options: StreamOptions,
+    *,
+    on_open: Callable[[SourceInfo], None] | None = None,
+    on_result: Callable[[Result], None] | None = None,
+    on_build: Callable[[str, float], None] | None = None,
+    heartbeat: Heartbeat | None = None,
+) -> Iterator[Stream]:
+    """Open everything, engine first, and give a stream that is ready to run; close everything at the end.
+
+    Parameters
+    ----------
+    options : what to stream
+    on_open : called when source and engine are open, before anything is published
+    on_result : called after every published result
+    on_build : told how the build of a plan goes that a named back end needs first
+    heartbeat : beats whenever the stream's loop comes round
+
+    Raises
+    ------
+    UsAssistError
+        If any part cannot be opened; nothing stays open then.
+    """
+    clock = MonotonicClock()
+    put_in_force(replace(in_force(), engine=EngineConfig(cache_limit_mb=options.cache_limit_mb)))
+    with contextlib.ExitStack() as stack:
+        geometry = load_geometry(options.calibration) if options.calibration else None
+        spec = find_engine(options.engine, Path(options.engines) if options.engines else None)
+        scores, point = _choose_point(spec.engine_id, options)
+        descriptors = DescriptorModel.load(spec.folder, spec.engine_id)
+        source = stack.enter_context(
+            open_source(
+                options.source,
+                session_id=options.session_id,
+                fast=options.fast,
+                repeat=options.repeat,
+                count=options.count,
+                crop=parse_crop(options.crop),
+                geometry=geometry,
+                clock=clock,
+                deinterlace=options.deinterlace,
+            )
+        )
+        lanes = min(processors(), _MOST_LANES)
+        threads = options.threads or (max(1, processors() // lanes) if options.fast else 0)
+        relay = stack.enter_context(
+            FailoverEngine.open(spec, options.backend, threads, options.precision, clock=clock, progress=on_build)
+        )
+        info = source.info
+        if on_open is not None:
+            on_open(info)
+        height, width = info.image_hw_px
+        frame_bytes = height * width * info.channels or _USUAL_FRAME_BYTES
+        publisher = Publisher(options.bus, "us0", clock, lossless=options.fast, frame_bytes=frame_bytes)
+        stack.callback(publisher.close)
+        stream = Stream(
+            source,
+            relay,
+            publisher,
+            clock,
+            session_id=options.session_id,
+            realtime=not options.fast,
+            max_age_ms=options.max_age_ms,
+            calibration_id=geometry.calibration_id if geometry else None,
+            scores=scores,
+            point=point,
+            descriptors=descriptors,
+            on_result=on_result,
+            lanes=lanes,
+            deadline_s=options.deadline_s,
+            heartbeat=heartbeat,
+        )
+        stack.enter_context(_steady())
+        yield stream
+
+
+@contextlib.contextmanager
+def _steady() -> Iterator[None]:
+    """Keep the interpreter and OpenCV from holding up frames.
+
+    What is there now is not searched for garbage any more, the memory of one frame serves the next, and a step of a
+    millisecond is not split among threads that the engine needs.
+    """
+    before_s, before_threads = sys.getswitchinterval(), cv2.getNumThreads()
+    sys.setswitchinterval(_SWITCH_S)
+    cv2.setNumThreads(1)
+    keep_memory()
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        cv2.setNumThreads(before_threads)
+        sys.setswitchinterval(before_s)
+
+
+def _choose_point(engine_id: str, options: StreamOptions) -> tuple[ScoreCalibration | None, str]:
+    """The engine's score calibration, where it has one, and the name of an operating point that it has."""
+    scores = load_score_calibration(engine_id, Path(options.score_folder) if options.score_folder else None)
+    point = DEFAULT_POINT if options.point == "auto" else options.point
+    if scores is not None:
+        scores.point(point)
+    elif options.point != "auto":
+        raise UsageError(f"no operating point {point}: scores of {engine_id} are not calibrated; leave the point out")
+    return scores, point

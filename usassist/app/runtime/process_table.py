@@ -1,0 +1,51 @@
+"""The table of processes.
+
+============= ============================== ================================ =====================
+name          module                         reads                            writes
+============= ============================== ================================ =====================
+stream        usassist.app.runtime.workers   a source                         all topics
+record        usassist.sinks.record          all topics                       a session folder
+results       usassist.sinks.results         result, engine, session          results.jsonl
+overlay_video usassist.sinks.overlay         frame, result, engine, session   a video file
+overlay       usassist.sinks.overlay         frame, result, engine, session   a window
+panel         usassist.sinks.panel           all topics                       a page in the browser
+bench_…       usassist.app.bench.workers     as the above do                  nothing: for measuring
+============= ============================== ================================ =====================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CHILDREN", "ChildSpec"]
+
+_WORKERS = "usassist.app.runtime.workers"
+_BENCH_WORKERS = "usassist.app.bench.workers"
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """One row of the table.
+
+    Attributes
+    ----------
+    module : its ``work(options, parent)`` is what the child runs; see ``app/runtime/worker.py``
+    niceness : how far the process gives way to the stream once it is ready (see nice(1)): viewers run at a lower
+        priority than inference. A lower priority from the beginning would slow the start on a busy machine.
+    """
+
+    module: str
+    niceness: int = 0
+
+
+CHILDREN: dict[str, ChildSpec] = {
+    "stream": ChildSpec(f"{_WORKERS}.stream"),
+    "record": ChildSpec(f"{_WORKERS}.record"),
+    "results": ChildSpec(f"{_WORKERS}.results"),
+    "overlay_video": ChildSpec(f"{_WORKERS}.overlay_video", niceness=5),
+    "overlay": ChildSpec(f"{_WORKERS}.overlay", niceness=10),
+    "panel": ChildSpec(f"{_WORKERS}.panel", niceness=10),
+    "bench_overlay": ChildSpec(f"{_BENCH_WORKERS}.overlay", niceness=10),
+    "bench_stalled": ChildSpec(f"{_BENCH_WORKERS}.stalled"),
+    "bench_viewer": ChildSpec(f"{_BENCH_WORKERS}.viewer"),
+}

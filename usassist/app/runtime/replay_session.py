@@ -1,0 +1,113 @@
+"""``usassist replay SESSION``: the recorded messages of a session to window, page or video. No engine is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from usassist.app.runtime.child_process import Child
+from usassist.app.runtime.private_bus import private_bus
+from usassist.bus import Publisher
+from usassist.common.clock import MonotonicClock
+from usassist.errors import SessionError, UsageError
+from usassist.session import open_session
+from usassist.session.replay.sender import RecordedMessages, Replayed, SessionReplayOptions
+from usassist.sinks.files import explain
+
+__all__ = ["replay_session"]
+
+_READY_S = 60.0
+_FINISH_S = 120.0
+
+
+def replay_session(
+    options: SessionReplayOptions,
+    stop: threading.Event,
+    *,
+    on_ready: Callable[[str], None] | None = None,
+) -> Replayed:
+    """Send a recorded session to its viewers.
+
+    Parameters
+    ----------
+    options : what is sent, and to whom
+    stop : set it to end
+    on_ready : called with the address of the page, or with an empty text where there is none
+
+    Raises
+    ------
+    UsAssistError
+        If the session cannot be read, or a viewer cannot be started or fails.
+    """
+    session = open_session(options.folder)
+    if not session.frames:
+        raise SessionError(f"the session in {options.folder} holds no frame; there is nothing to send")
+    with ExitStack() as stack:
+        children = {name: stack.enter_context(Child(name)) for name in _viewers(options)}
+        bus = options.bus or stack.enter_context(private_bus())
+        first = session.frames[0]
+        x1, y1, x2, y2 = first.roi_xyxy_px
+        clock = MonotonicClock()
+        # Nothing here is live, so whoever writes a video is waited for.
+        publisher = Publisher(bus, "us0", clock, lossless=True, frame_bytes=(y2 - y1) * (x2 - x1) * first.channels)
+        stack.callback(publisher.close)
+        url = _begin(children, options, bus)
+        video = children.get("overlay_video")
+        if video is not None and not publisher.wait_for_archives(1, _READY_S, lambda: video.alive):
+            raise SessionError("the writer of the video did not connect; run usassist doctor")
+        if on_ready is not None:
+            on_ready(url)
+
+        def gone() -> bool:
+            return not options.bus and not any(child.alive for child in children.values())
+
+        sent = RecordedMessages(session, options, publisher, clock, gone).run(stop)
+        if video is not None:
+            counts = video.wait_for("done", timeout_s=_FINISH_S)
+            sent.video = str(options.overlay_video)
+            sent.problems += [f"{n} {topic} messages did not reach the video" for topic, n in _lost(counts)]
+    return sent
+
+
+def _viewers(options: SessionReplayOptions) -> Iterator[str]:
+    if options.overlay_video is not None:
+        _check_free(options.overlay_video)
+        yield "overlay_video"
+    if options.page is not None:
+        yield "panel"
+    if options.window:
+        yield "overlay"
+
+
+def _check_free(path: Path) -> None:
+    if path.exists():
+        raise UsageError(f"{path} exists already; name another file with --out, or move it away")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SessionError(explain(path.parent, error)) from error
+
+
+def _begin(children: dict[str, Child], options: SessionReplayOptions, bus: str) -> str:
+    """Start the viewers; gives the address of the page."""
+    url = ""
+    for name, child in children.items():
+        more: dict[str, Any] = {}
+        if name == "overlay_video":
+            more = {"path": str(options.overlay_video)}
+        elif name == "panel" and options.page is not None:
+            more = {"panel": dataclasses.asdict(options.page)}
+        child.begin({"address": bus, **more})
+    for child in children.values():
+        url = child.wait_for("ready", timeout_s=_READY_S).get("url", url)
+    return url
+
+
+def _lost(counts: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    for topic, number in counts.get("gaps", {}).items():
+        if number:
+            yield topic, number

@@ -1,0 +1,17 @@
+"""Child process: show the overlay of a stream in a window."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from usassist.app.runtime.worker import Parent
+from usassist.sinks.overlay.window import run_window
+
+__all__ = ["work"]
+
+
+def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
+    """Show ``options["address"]`` until the parent goes or the user closes the window."""
+    parent.tell("ready")
+    run_window(options["address"], parent.gone, parent.heartbeat)
+    return {}

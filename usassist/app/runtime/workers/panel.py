@@ -1,0 +1,25 @@
+"""Child process: serve the page in the browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from usassist.app.runtime.worker import Parent
+from usassist.config import PanelConfig
+from usassist.frames.burnt_text import find_text_boxes
+from usassist.sinks.panel import run_panel
+
+__all__ = ["work"]
+
+
+def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
+    """Serve ``options["address"]`` as ``options["panel"]`` says, until the parent goes."""
+    run_panel(
+        options["address"],
+        PanelConfig(**options["panel"]),
+        find_text=find_text_boxes,
+        on_ready=lambda url: parent.tell("ready", url=url),
+        stop=parent.gone,
+        heartbeat=parent.heartbeat,
+    )
+    return {}

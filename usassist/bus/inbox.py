@@ -1,0 +1,150 @@
+"""Where other processes hand in what the stream publishes for them: marks, and how they themselves are.
+
+One publisher and one order: a mark that a viewer makes reaches every reader as a message of the stream, with the
+stream's ``seq`` and time. The post takes no other topic, nothing that claims to be the stream's own health, and no
+more than a few messages a round, so whoever floods it delays his own mail and nobody's frame.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import zmq
+
+from usassist.bus.address import inbox_endpoint
+from usassist.bus.codec import decode, encode
+from usassist.bus.curve import reader_keys
+from usassist.bus.topics import TOPICS
+from usassist.common.clock import MonotonicClock
+from usassist.common.closeable import Closeable
+from usassist.errors import BusError, MessageError, SchemaVersionError
+
+__all__ = ["INBOX_TOPICS", "Inbox", "InboxReader"]
+
+logger = logging.getLogger(__name__)
+
+INBOX_TOPICS = ("mark", "health")
+"""Topics that may be handed in."""
+
+_QUEUE = 64
+_PER_ROUND = 32
+_LIMIT_BYTES = 16384  # a quarter of the longest header, so that what is taken can also be published
+_LINGER_MS = 200
+_STREAM = "stream"
+
+
+class Inbox(Closeable):
+    """Hands messages to the stream on an address. May be used from several threads.
+
+    Parameters
+    ----------
+    address : of the stream, see ``bus.address.endpoint``
+
+    Raises
+    ------
+    BusError
+        If the address cannot be used.
+    BusKeyError
+        If it is used with keys, and one of them is missing here.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._clock = MonotonicClock()
+        self._seq = 0
+        self._lock = threading.Lock()
+        place, keys = inbox_endpoint(address), reader_keys(address)
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._socket = self._context.socket(zmq.PUSH)
+        self._socket.set(zmq.LINGER, _LINGER_MS)
+        self._socket.set(zmq.SNDHWM, _QUEUE)
+        self._socket.set(zmq.IMMEDIATE, 1)  # nothing is kept for a stream that is not there
+        self._socket.set(zmq.RECONNECT_IVL, 50)
+        self._socket.set(zmq.RECONNECT_IVL_MAX, 500)
+        if keys is not None:
+            keys.apply(self._socket)
+        try:
+            self._socket.connect(place)
+        except zmq.ZMQError as error:
+            self.close()
+            raise BusError(f"cannot reach {place}: {error.strerror.lower()}; correct the --bus address") from error
+
+    def post(self, topic: str, body: msgspec.Struct) -> bool:
+        """Hand in one message; never waits.
+
+        Parameters
+        ----------
+        topic : ``mark`` or ``health``
+        body : its struct of ``bus.topics``
+
+        Returns
+        -------
+        taken : False when no stream takes it now; it is dropped then
+
+        Raises
+        ------
+        MessageError
+            If the topic is another one, or the body is longer than 16 KiB.
+        """
+        if topic not in INBOX_TOPICS:
+            raise MessageError(f"{topic} is published by the stream alone; hand in {' or '.join(INBOX_TOPICS)}")
+        with self._lock:
+            data = encode(TOPICS[topic], "desk", self._seq, self._clock.now_ns(), body, {})
+            if len(data) > _LIMIT_BYTES:
+                raise MessageError(f"a {topic} of {len(data)} bytes is too long to be handed in; shorten its texts")
+            try:
+                self._socket.send(data, zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return False
+            self._seq += 1
+            return True
+
+    def close(self) -> None:
+        """Close the socket; what was just taken still gets 0.2 s to leave. May be called twice."""
+        with self._lock:
+            self._socket.close()
+            self._context.term()
+
+
+class InboxReader:
+    """The stream's end of the desk.
+
+    Parameters
+    ----------
+    socket : of kind PULL, not yet bound
+
+    Attributes
+    ----------
+    malformed : how many blocks of bytes were refused
+    """
+
+    def __init__(self, socket: zmq.Socket[Any]) -> None:
+        self._socket = socket
+        self.malformed = 0
+        socket.set(zmq.RCVHWM, _QUEUE)
+        socket.set(zmq.MAXMSGSIZE, _LIMIT_BYTES)
+
+    def take(self) -> Iterator[tuple[str, msgspec.Struct]]:
+        """Topic and body of what has been handed in, at most 32 in one round; never waits."""
+        for _ in range(_PER_ROUND):
+            try:
+                data = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                message = decode(data)
+                if message.topic.name not in INBOX_TOPICS:
+                    raise MessageError(f"{message.topic.name} cannot be handed in")
+                if getattr(message.body, "process", "") == _STREAM:
+                    raise MessageError("health of the stream cannot be handed in")
+                if message.buffers:
+                    raise MessageError("arrays cannot be handed in")
+            except (MessageError, SchemaVersionError) as error:
+                self.malformed += 1
+                if self.malformed == 1:  # once: a flood must not fill the log
+                    logger.warning("handed-in message passed over, and so are others like it: %s", error)
+                continue
+            yield message.topic.name, message.body

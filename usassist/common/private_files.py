@@ -1,0 +1,174 @@
+"""Files that only this user may write: whole or not at all, and one writer at a time.
+
+A lock is a ``flock`` on a file of its own, so the system itself opens it when its holder dies, however it dies. A file
+that is being written carries such a lock too: what nobody holds was left behind by a writer that was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+__all__ = ["locked", "open_private", "sweep", "try_locked", "write_atomic"]
+
+_LOCK = ".lock"
+_TEMPORARY = ".tmp"
+_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_private(path: Path) -> int:
+    """Open a file for reading, after looking whether anybody else could have written it.
+
+    Returns
+    -------
+    descriptor : the caller closes it
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    PermissionError
+        If the file or its folder belongs to another user, or others may write it.
+    OSError
+        If it is a symbolic link, or cannot be read.
+    """
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
+    try:
+        _check_own(folder, path.parent)
+        file = os.open(path.name, os.O_RDONLY | os.O_NONBLOCK | _FLAGS, dir_fd=folder)
+    finally:
+        os.close(folder)
+    try:
+        _check_own(file, path)
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise PermissionError(f"{path} is no plain file")
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
+def write_atomic(path: Path, *parts: bytes) -> None:
+    """Write a file under a temporary name and rename it when it is on the disk. Mode 0600.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing of it stays behind.
+    """
+    descriptor, temporary = _new_temporary(path)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            for part in parts:
+                file.write(part)
+        os.fsync(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, name: str, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock `name` of a folder; wait for it where another process or thread holds it.
+
+    Parameters
+    ----------
+    on_wait : called once when it has to be waited for
+    """
+    path = folder / f".{name}{_LOCK}"
+    descriptor = _acquire(path, fcntl.LOCK_NB)
+    if descriptor is None:
+        on_wait()
+        descriptor = _acquire(path, 0)
+    assert descriptor is not None  # only a lock that is not waited for can fail
+    try:
+        yield
+    finally:
+        _release(path, descriptor)
+
+
+@contextlib.contextmanager
+def try_locked(folder: Path, name: str) -> Iterator[bool]:
+    """Hold the lock `name` of a folder if nobody else does; gives False, and holds nothing, where somebody does."""
+    path = folder / f".{name}{_LOCK}"
+    descriptor = _acquire(path, fcntl.LOCK_NB)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            _release(path, descriptor)
+
+
+def sweep(folder: Path) -> int:
+    """Remove what killed writers left in a folder; what a living one holds stays. Returns how many files went."""
+    removed = 0
+    for path in [*folder.glob(f".*{_TEMPORARY}"), *folder.glob(f".*{_LOCK}")]:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDWR | _FLAGS)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is(descriptor, path):
+                    path.unlink()
+                    removed += 1
+            finally:
+                os.close(descriptor)
+    return removed
+
+
+def _new_temporary(path: Path) -> tuple[int, Path]:
+    while True:
+        temporary = path.with_name(f".{secrets.token_hex(16)}{_TEMPORARY}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if _is(descriptor, temporary):
+            return descriptor, temporary
+        os.close(descriptor)  # swept between the two calls above
+
+
+def _acquire(path: Path, flags: int) -> int | None:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if _is(descriptor, path):
+            return descriptor
+        os.close(descriptor)  # the holder before us removed the file; the lock is on the one that is there now
+
+
+def _release(path: Path, descriptor: int) -> None:
+    path.unlink(missing_ok=True)
+    os.close(descriptor)
+
+
+def _is(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _check_own(descriptor: int, path: Path) -> None:
+    status = os.fstat(descriptor)
+    if status.st_uid != os.getuid():
+        raise PermissionError(f"{path} belongs to another user")
+    if status.st_mode & 0o022:
+        raise PermissionError(f"{path} can be written by others")

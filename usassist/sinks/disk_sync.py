@@ -1,0 +1,225 @@
+"""What looks after the files of a recording while it is being made, beside the recorder.
+
+A file that was handed to the operating system survives the death of its writer. It survives the loss of power only
+once the disk has it, and that may take the operating system half a minute. So a thread of the recorder tells the disk
+five times a second: what is lost then is what came after the last time but one, less than half a second as long as the
+disk answers in 0.2 s. The thread also looks at the room that is left, and at the wall clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from usassist.common.clock import ClockPair, clock_pair
+from usassist.common.process_tuning import give_back_memory
+from usassist.errors import SessionError, UsAssistError
+from usassist.sinks.files import explain, write_atomic
+
+__all__ = ["DiskSync", "free_bytes_of", "mebibytes", "wall_clock_ahead_s"]
+
+logger = logging.getLogger(__name__)
+
+_SYNC_PERIOD_S = 0.2
+_LOOK_PERIOD_S = 1.0
+_MEMORY_LOOKS = 10  # between two times that memory is given back
+_JUMP_S = 0.1
+
+
+def free_bytes_of(folder: Path) -> int:
+    """Room that this user may still fill on the disk of a folder, bytes."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def mebibytes(count: int) -> str:
+    """A number of bytes as a person reads it."""
+    return f"{count / 2**20:.0f} MiB"
+
+
+def wall_clock_ahead_s(first: ClockPair, second: ClockPair) -> float:
+    """How much further the wall clock has gone than the monotonic clock between two readings, s."""
+    wall_s = (datetime.fromisoformat(second.utc) - datetime.fromisoformat(first.utc)).total_seconds()
+    return wall_s - (second.t_monotonic_ns - first.t_monotonic_ns) / 1e9
+
+
+class _Kept:
+    """One file, with a descriptor of its own, so that it does not matter who writes it."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.number = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            raise _removed(path.name) from None
+        self._name = path.name
+        self.size = 0
+        self._synced: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        """Let the file go: nothing more is written into it."""
+        if self.number >= 0:
+            os.close(self.number)
+            self.number = -1
+
+    def sync(self) -> None:
+        """Put on the disk what was written since the last time; `size` is how much of the file is there for certain."""
+        if self.number < 0:
+            return
+        status = os.fstat(self.number)
+        if status.st_nlink == 0:
+            raise _removed(self._name)
+        state = (status.st_size, status.st_mtime_ns)
+        if state != self._synced:
+            os.fdatasync(self.number)
+            self._synced = state
+        self.size = status.st_size
+
+
+def _removed(name: str) -> SessionError:
+    return SessionError(f"{name} was removed while it was recorded: the recording ends here; choose another --out")
+
+
+class DiskSync(threading.Thread):
+    """Keeps a folder on the disk while others write into it.
+
+    Parameters
+    ----------
+    folder : of the recording
+    reserve_bytes : room to leave on its disk
+    on_look : called about once a second, in this thread
+    free_bytes : tells the room that is left; for tests
+
+    Attributes
+    ----------
+    problem : one line saying why recording has to end, or None
+    recorded_bytes : of all files that are kept, on the disk
+    free_bytes : room that was left at the last look
+    longest_s : the longest time for which anything that was written was not yet on the disk
+    jumps : readings of both clocks after the wall clock was set
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        reserve_bytes: int,
+        on_look: Callable[[], None] | None = None,
+        free_bytes: Callable[[Path], int] = free_bytes_of,
+    ) -> None:
+        super().__init__(name="keeper", daemon=True)
+        self.problem: str | None = None
+        self.recorded_bytes = 0
+        self.longest_s = 0.0
+        self.jumps: list[ClockPair] = []
+        self._folder = folder
+        self._reserve_bytes = reserve_bytes
+        self._on_look = on_look
+        self._ask_free = free_bytes
+        self._names: list[str] = []  # grows only, by the recorder
+        self._finished: deque[str] = deque()
+        self._kept: dict[str, _Kept] = {}
+        self._rewrite: bytes | None = None
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        self._clock = clock_pair()
+        self._looks = 0
+        self._folder_number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        self.free_bytes = free_bytes(folder)
+
+    def keep(self, name: str) -> None:
+        """Keep a file of the folder from now on; it is there already."""
+        self._names.append(name)
+
+    def finish(self, name: str) -> None:
+        """Nothing more is written into this file: it is put on the disk once more, and let go."""
+        self._finished.append(name)
+
+    def rewrite_manifest(self, data: bytes) -> None:
+        """Replace ``session.toml``, whole, as soon as this thread comes to it."""
+        with self._lock:
+            self._rewrite = data
+
+    def run(self) -> None:
+        """Until :meth:`close`."""
+        next_look_s = began_s = time.monotonic()
+        while True:
+            last = self._ending.is_set()
+            before_s, began_s = began_s, time.monotonic()
+            self._guard(self._sync)
+            self.longest_s = max(self.longest_s, time.monotonic() - before_s)
+            if last:
+                return
+            if began_s >= next_look_s:
+                next_look_s = began_s + _LOOK_PERIOD_S
+                self._guard(self._look)
+            self._ending.wait(began_s + _SYNC_PERIOD_S - time.monotonic())
+
+    def close(self) -> None:
+        """Put everything on the disk once more, and end. May be called twice."""
+        self._ending.set()
+        if self.is_alive():
+            self.join()
+        kept, self._kept = self._kept, {}
+        for file in kept.values():
+            file.close()
+        if kept or self._folder_number >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._folder_number)
+            self._folder_number = -1
+
+    def _sync(self) -> None:
+        finished = [self._finished.popleft() for _ in range(len(self._finished))]
+        new = self._names[len(self._kept) :]
+        for name in new:
+            self._kept[name] = _Kept(self._folder / name)
+        if new:
+            os.fsync(self._folder_number)
+        for kept in self._kept.values():
+            self._guard(kept.sync)
+        for name in finished:
+            if name in self._kept:
+                self._kept[name].close()
+        self.recorded_bytes = sum(kept.size for kept in self._kept.values())
+        with self._lock:
+            data, self._rewrite = self._rewrite, None
+        if data is not None:
+            write_atomic(self._folder / "session.toml", data)
+
+    def _look(self) -> None:
+        self.free_bytes = self._ask_free(self._folder)
+        if self.free_bytes < self._reserve_bytes:
+            self._tell(
+                f"the disk is almost full: {mebibytes(self.free_bytes)} are free and {mebibytes(self._reserve_bytes)} "
+                f"stay free: the recording in {self._folder} ends here; free some space and start again"
+            )
+        now = clock_pair()
+        if abs(wall_clock_ahead_s(self._clock, now)) > _JUMP_S:
+            self.jumps.append(now)
+        self._clock = now
+        self._looks += 1
+        if self._looks % _MEMORY_LOOKS == 0:  # a moment in which the disk was slow has filled it with frames
+            give_back_memory()
+        if self._on_look is not None:
+            self._on_look()
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        """Whatever fails is told to the recorder, and this thread goes on with what it can."""
+        try:
+            work()
+        except OSError as error:
+            self._tell(explain(self._folder, error))
+        except UsAssistError as error:
+            logger.warning("%s", error)
+        except Exception as error:
+            logger.exception("keeping the recording failed")
+            self._tell(f"the recording cannot be kept: {error!r}; this is a fault of usassist, report it")
+
+    def _tell(self, problem: str) -> None:
+        if self.problem is None:
+            self.problem = problem

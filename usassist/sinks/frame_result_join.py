@@ -1,0 +1,133 @@
+"""Bring each frame together with its own result, whatever order they arrive in.
+
+A result is never shown on another frame than its own. Two ways of pairing serve the two kinds of reader: a viewer
+wants the newest frame and waits only a moment for its result; an archive wants every frame, in order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from usassist.common.clock import Clock
+from usassist.records import Cause, Frame, Result
+
+__all__ = ["EveryFrameJoin", "FrameWithResult", "NewestFrameJoin"]
+
+_RESULTS_KEPT = 256
+_CALM_NS = 150_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FrameWithResult:
+    """A frame and its own result, or None when that did not come in time."""
+
+    frame: Frame
+    result: Result | None
+
+
+class NewestFrameJoin:
+    """For viewers: the newest frame, shown with its own result or after a short wait without one.
+
+    A frame that the engine never saw, because it was busy, is passed over while frames that it did see keep coming: an
+    engine slower than the source leaves such gaps by design, and to show them would make the outline flicker between
+    two honest states. Without an answer for 150 ms they are shown as what they are.
+
+    Parameters
+    ----------
+    clock : for the wait
+    hold_ms : how long a frame waits for its result
+    """
+
+    def __init__(self, clock: Clock, hold_ms: float = 100.0) -> None:
+        self._clock = clock
+        self._hold_ns = int(hold_ms * 1e6)
+        self._held: Frame | None = None
+        self._held_since_ns = 0
+        self._newest: Frame | None = None
+        self._results: dict[int, Result] = {}
+        self._session_id = ""
+        self._answered_ns: int | None = None
+
+    def add_frame(self, frame: Frame) -> None:
+        """A frame has arrived; it becomes the one to show unless another is still waiting for its result."""
+        self._enter_session(frame.session_id)
+        self._newest = frame
+        if self._held is None:
+            self._hold(frame)
+
+    def add_result(self, result: Result) -> None:
+        """A result has arrived."""
+        self._enter_session(result.session_id)
+        self._results[result.frame_id] = result
+        while len(self._results) > _RESULTS_KEPT:
+            del self._results[next(iter(self._results))]
+
+    def take(self) -> FrameWithResult | None:
+        """The pair to show now, each frame at most once; None when there is nothing new to show."""
+        if self._newest is not None and self._newest is not self._held and self._newest.frame_id in self._results:
+            self._hold(self._newest)
+        frame = self._held
+        if frame is None:
+            return None
+        result = self._results.get(frame.frame_id)
+        if result is None and self._clock.now_ns() - self._held_since_ns < self._hold_ns:
+            return None
+        newest, self._newest, self._held = self._newest, None, None
+        if newest is not None and newest is not frame:
+            self._newest = newest
+            self._hold(newest)
+        now_ns = self._clock.now_ns()
+        if result is not None and result.state.is_answer:
+            self._answered_ns = now_ns
+        calm = self._answered_ns is not None and now_ns - self._answered_ns < _CALM_NS
+        if calm and result is not None and result.cause is Cause.DROPPED:
+            return None
+        return FrameWithResult(frame=frame, result=result)
+
+    def _hold(self, frame: Frame) -> None:
+        self._held = frame
+        self._held_since_ns = self._clock.now_ns()
+
+    def _enter_session(self, session_id: str) -> None:
+        if session_id != self._session_id:
+            self._session_id = session_id
+            self._held = self._newest = self._answered_ns = None
+            self._results.clear()
+
+
+class EveryFrameJoin:
+    """For archives: every frame in order, each as soon as its own result is there."""
+
+    def __init__(self) -> None:
+        self._frames: deque[Frame] = deque()
+        self._results: dict[int, Result] = {}
+
+    def add_frame(self, frame: Frame) -> None:
+        """A frame has arrived."""
+        self._frames.append(frame)
+
+    def add_result(self, result: Result) -> None:
+        """A result has arrived."""
+        self._results[result.frame_id] = result
+
+    def take(self) -> FrameWithResult | None:
+        """The next pair in order, or None while its result is still to come.
+
+        A frame whose result was lost is given without one as soon as a later result has arrived.
+        """
+        if not self._frames:
+            return None
+        frame = self._frames[0]
+        result = self._results.pop(frame.frame_id, None)
+        if result is None and not any(frame_id > frame.frame_id for frame_id in self._results):
+            return None
+        self._frames.popleft()
+        return FrameWithResult(frame=frame, result=result)
+
+    def rest(self) -> FrameWithResult | None:
+        """After the end of the stream: the next frame with its result or without."""
+        if not self._frames:
+            return None
+        frame = self._frames.popleft()
+        return FrameWithResult(frame=frame, result=self._results.pop(frame.frame_id, None))
