@@ -19,12 +19,12 @@ import av
 import av.error
 import numpy as np
 
-from usassist.sources.damage import PictureDecoder, set_threads
+from usassist.sources.damage import FrameDecoder, set_threads
 from usassist.sources.decoding import VideoPass
 
 GOP = 12
 VISIBLE_LEVELS = 12  # of grey by which a pixel has to differ
-LEAST_SHARE = 0.0005  # of the pixels
+MIN_SHARE = 0.0005  # of the pixels
 _X264 = {"preset": "ultrafast", "tune": "zerolatency", "g": str(GOP)}
 # name → codec, its options, most pictures in a row that are no reference
 CODECS: dict[str, tuple[str, dict[str, str], int]] = {
@@ -65,7 +65,7 @@ def decode(data: bytes, *, live: bool) -> list[Picture]:
     with av.open(io.BytesIO(data), "r") as container:
         stream = container.streams.video[0]
         set_threads(stream, low_latency=live)
-        decoder, found = PictureDecoder(stream, hold=not live), []
+        decoder, found = FrameDecoder(stream, hold=not live), []
         for packet in container.demux(stream):
             try:
                 pictures = decoder.decode(packet)
@@ -99,7 +99,7 @@ def compare(whole: list[Picture], found: list[Picture]) -> dict[str, int]:
     counts = {"damaged": 0, "missed": 0, "refused": 0, "whole": 0}
     for pts, image, why in found:
         other = reference.get(pts)
-        differs = other is None or (cv2.absdiff(image, other) > VISIBLE_LEVELS).mean() > LEAST_SHARE
+        differs = other is None or (cv2.absdiff(image, other) > VISIBLE_LEVELS).mean() > MIN_SHARE
         counts["damaged"] += differs
         counts["missed"] += differs and not why
         counts["refused"] += not differs and bool(why)

@@ -17,7 +17,7 @@ from usassist.common.clock import Clock, MonotonicClock
 from usassist.engine import FailoverEngine
 from usassist.errors import BackendUnavailableError
 from usassist.frames.measure import measure
-from usassist.records import Cause, Descriptor, Detections, Frame, PictureState, Result, ResultState, Segmentation
+from usassist.records import Cause, Descriptor, Detections, Frame, Result, ResultState, Segmentation, SignalState
 
 ENGINE_ID = "thyroid_nodule@0.1.0+000000000000"
 
@@ -143,13 +143,13 @@ SESSION = SessionBody(
 )
 
 LIVE_SESSION = msgspec.structs.replace(
-    SESSION, signal=SignalBody(state=PictureState.FROZEN, reason="the scanner is frozen", t_since_ns=7, reconnects=2)
+    SESSION, signal=SignalBody(state=SignalState.FROZEN, reason="the scanner is frozen", t_since_ns=7, reconnects=2)
 )
 
 
 def damaged_session() -> SessionBody:
     """A live session whose picture is damaged."""
-    signal = SignalBody(state=PictureState.DAMAGED, reason="part of it is lost", t_since_ns=7, reconnects=2)
+    signal = SignalBody(state=SignalState.DAMAGED, reason="part of it is lost", t_since_ns=7, reconnects=2)
     return msgspec.structs.replace(SESSION, signal=signal)
 
 

@@ -31,7 +31,7 @@ from usassist.evaluation.metrics import Figure, regions
 from usassist.modalities.ultrasound.descriptors import LogisticTable
 from usassist.training.datasets import Sample, load_nodule
 from usassist.training.descriptors import (
-    LEAST_NODULE_PX,
+    MIN_NODULE_PX,
     TARGETS,
     Example,
     cross_validate,
@@ -149,7 +149,7 @@ def _run(spec: EngineSpec, options: argparse.Namespace) -> list[Outcome]:
         return [item for sample in samples for item in examples_of(sample, outlines(sample), folder / "annotations")]
 
     def marked(sample: Sample) -> list[npt.NDArray[np.float32]]:
-        return [outline_of(region) for region in regions(sample.nodule > 0, LEAST_NODULE_PX)]
+        return [outline_of(region) for region in regions(sample.nodule > 0, MIN_NODULE_PX)]
 
     size_hw_px = input_size(spec)
     train, val = load_nodule(folder, "train"), load_nodule(folder, "val")
@@ -157,7 +157,7 @@ def _run(spec: EngineSpec, options: argparse.Namespace) -> list[Outcome]:
 
         def found(sample: Sample) -> list[npt.NDArray[np.float32]]:
             truth = sample.nodule > 0
-            return found_outlines(engine.infer, size_hw_px, spec.labels, sample.image, truth, LEAST_NODULE_PX)
+            return found_outlines(engine.infer, size_hw_px, spec.labels, sample.image, truth, MIN_NODULE_PX)
 
         of_engine = examples(val, found)
     return measure(examples(train, marked), examples(val, marked), of_engine)

@@ -34,11 +34,11 @@ __all__ = [
     "Frame",
     "LabelSpec",
     "Measurements",
-    "PictureState",
     "Result",
     "ResultState",
     "Segmentation",
     "Signal",
+    "SignalState",
     "SourceInfo",
 ]
 
@@ -81,7 +81,7 @@ class Cause(StrEnum):
     DAMAGED = "damaged"  # part of the picture, or of one that it is predicted from, was lost on the way here
 
 
-class PictureState(StrEnum):
+class SignalState(StrEnum):
     """What can be said of the picture that a source gives. Only on the first is anything drawn or measured."""
 
     LIVE = "live"
@@ -106,7 +106,7 @@ class Signal:
     skipped : screens that came faster than they could be taken
     """
 
-    state: PictureState
+    state: SignalState
     reason: str = ""
     t_since_ns: int = 0
     t_last_grab_ns: int | None = None
@@ -212,7 +212,7 @@ class Frame:
     time_base: Fraction | None = None
     t_decoded_ns: int | None = None
     t_cropped_ns: int | None = None
-    picture: PictureState = PictureState.LIVE
+    picture: SignalState = SignalState.LIVE
     picture_reason: str = ""
     text_xyxy_px: tuple[tuple[int, int, int, int], ...] = ()
 

@@ -35,7 +35,7 @@ Loop = Callable[[int, int], Iterator[UInt8Array]]
 
 ENGINE = "thyroid_nodule"
 _STRIDE_PX = 2
-_MOST_LANES = 4
+_MAX_LANES = 4
 
 
 def open_way(model: Path, folder: Path) -> tuple[str, Loop]:
@@ -55,7 +55,7 @@ def open_way(model: Path, folder: Path) -> tuple[str, Loop]:
 
 def open_lanes(model: Path, folder: Path) -> tuple[str, Loop]:
     """The same file, several frames at a time: what ``usassist replay --fast`` does."""
-    return _same_file(model, folder, min(processors(), _MOST_LANES))
+    return _same_file(model, folder, min(processors(), _MAX_LANES))
 
 
 def open_shipped(model: Path, folder: Path) -> tuple[str, Loop]:
@@ -64,7 +64,7 @@ def open_shipped(model: Path, folder: Path) -> tuple[str, Loop]:
     `model` is not read: the engine opens its own.
     """
     spec = find_engine(ENGINE)
-    lanes = min(processors(), _MOST_LANES)
+    lanes = min(processors(), _MAX_LANES)
     engines = [open_engine(spec, threads=_threads(lanes)) for _ in range(lanes)]
     frames = _frames(folder)
     scores, descriptors = load_score_calibration(spec.engine_id), DescriptorModel.load(spec.folder, spec.engine_id)

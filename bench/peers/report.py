@@ -12,9 +12,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["LEAST_DICE", "TARGETS", "Row", "Spread", "dice", "print_report", "ratios"]
+__all__ = ["MIN_DICE", "TARGETS", "Row", "Spread", "dice", "print_report", "ratios"]
 
-LEAST_DICE = 0.9
+MIN_DICE = 0.9
 """Masks of the same file that agree less than this are not the same work, and nothing can be compared."""
 
 TARGETS = (
@@ -142,7 +142,7 @@ def print_report(rows: Mapping[str, Row], tables: Mapping[str, Sequence[str]], c
                     f"{rows[own].title}, {reached:.2f} x"
                 )
     # As shipped, ours crops and tells nodules from what only looks like one: it need not agree.
-    apart = [row.title for key, row in rows.items() if key != "ours_shipped" and row.dice < LEAST_DICE]
+    apart = [row.title for key, row in rows.items() if key != "ours_shipped" and row.dice < MIN_DICE]
     for name in apart:
         console.print(f"the masks of {name} do not agree with those of the plain loop: its figures mean nothing")
     return not apart

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from usassist.engine import BACKENDS, EngineSpec, list_engines, open_engine, runs
-from usassist.engine.backends.openvino import LEAST_INT8_SHARE, count_int8
+from usassist.engine.backends.openvino import MIN_INT8_SHARE, count_int8
 from usassist.engine.base import Engine
 from usassist.engine.comparison import compare
 from usassist.engine.parity import ParityState, check_parity, open_reference
@@ -143,7 +143,7 @@ def test_openvino_really_runs_the_int8_artefact_in_int8(spec: EngineSpec) -> Non
     model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     in_int8, layers = count_int8(model)
     assert layers > 0
-    assert in_int8 >= LEAST_INT8_SHARE * layers, f"{in_int8} of {layers}"
+    assert in_int8 >= MIN_INT8_SHARE * layers, f"{in_int8} of {layers}"
 
 
 def _need(spec: EngineSpec, backend: str, precision: str) -> None:

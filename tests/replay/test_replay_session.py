@@ -35,7 +35,7 @@ from usassist.bus import (
 )
 from usassist.common.clock import FakeClock
 from usassist.errors import SessionError, UsageError
-from usassist.records import Cause, Frame, PictureState, Result, ResultState
+from usassist.records import Cause, Frame, Result, ResultState, SignalState
 from usassist.session import open_session, whole_message
 from usassist.session.replay.messages import Span
 from usassist.session.replay.sender import RecordedMessages, SessionReplayOptions
@@ -66,14 +66,14 @@ class Stop:
 def _frame(frame_id: int) -> Frame:
     t_ns = T0_NS + frame_id * PERIOD_NS
     words: dict[str, Any] = (
-        {"picture": PictureState.FROZEN, "picture_reason": "the scanner is frozen"} if frame_id == FROZEN else {}
+        {"picture": SignalState.FROZEN, "picture_reason": "the scanner is frozen"} if frame_id == FROZEN else {}
     )
     return make_frame(frame_id, t_capture_ns=t_ns, t_decoded_ns=t_ns + 3, t_cropped_ns=t_ns + 5, **words)
 
 
 def _result(frame: Frame) -> Result:
     stamps = {"t_capture_ns": frame.t_capture_ns}
-    if frame.picture is not PictureState.LIVE:
+    if frame.picture is not SignalState.LIVE:
         return make_result(frame.frame_id, ResultState.NO_RESULT, cause=Cause.NOT_LIVE, reason="frozen", **stamps)
     stamps |= {f"t_{name}_ns": frame.t_capture_ns + 100 * i for i, name in enumerate(("infer_start", "input"), 1)}
     stamps |= {f"t_{name}_ns": frame.t_capture_ns + 100 * i for i, name in enumerate(("output", "infer_end"), 3)}

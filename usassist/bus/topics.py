@@ -26,7 +26,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from usassist.records import Cause, PictureState, ResultState
+from usassist.records import Cause, ResultState, SignalState
 
 __all__ = [
     "TOPICS",
@@ -78,7 +78,7 @@ class FrameBody(msgspec.Struct, frozen=True, kw_only=True):
     pts: Int64 | None = None
     time_base: tuple[Int64, Int64] | None = None
     t_decoded_ns: Int64 | None = None
-    picture: PictureState = PictureState.LIVE
+    picture: SignalState = SignalState.LIVE
     picture_reason: str = ""
     text_xyxy_px: tuple[tuple[Int64, Int64, Int64, Int64], ...] = ()
     t_cropped_ns: Int64 | None = None
@@ -176,7 +176,7 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
 class SignalBody(msgspec.Struct, frozen=True, kw_only=True):
     """How a live source's signal is; the fields of ``records.Signal``."""
 
-    state: PictureState
+    state: SignalState
     reason: str = ""
     t_since_ns: Int64 = 0
     t_last_grab_ns: Int64 | None = None

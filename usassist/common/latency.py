@@ -38,9 +38,9 @@ STAGES = (*STREAM_STAGES, "draw", "browser")
 
 _SUB_BITS = 6  # buckets of one power of two: 64, so a value is known to within 1.6 %
 _SUB = 1 << _SUB_BITS
-_LEAST_SHIFT = 10  # the finest bucket is about a microsecond wide
-_MOST_BITS = 40  # 1100 s; longer ones count as that
-_BUCKETS = (_MOST_BITS - _LEAST_SHIFT - _SUB_BITS + 1) * _SUB
+_MIN_SHIFT = 10  # the finest bucket is about a microsecond wide
+_MAX_BITS = 40  # 1100 s; longer ones count as that
+_BUCKETS = (_MAX_BITS - _MIN_SHIFT - _SUB_BITS + 1) * _SUB
 
 
 class LatencyHistogram:
@@ -61,7 +61,7 @@ class LatencyHistogram:
 
     def record(self, duration_ns: int) -> None:
         """Count one. A negative one counts as 0: two clocks of one machine may differ by a little."""
-        value = duration_ns >> _LEAST_SHIFT if duration_ns > 0 else 0
+        value = duration_ns >> _MIN_SHIFT if duration_ns > 0 else 0
         shift = value.bit_length() - _SUB_BITS - 1
         index = value if shift <= 0 else (shift << _SUB_BITS) + (value >> shift)
         self._counts[index if index < _BUCKETS else _BUCKETS - 1] += 1
@@ -104,4 +104,4 @@ class LatencyHistogram:
 def _middle_ns(index: int) -> int:
     shift = max(0, (index >> _SUB_BITS) - 1)
     low = index if index < 2 * _SUB else (index - (shift << _SUB_BITS)) << shift
-    return ((2 * low + (1 << shift)) << _LEAST_SHIFT) >> 1
+    return ((2 * low + (1 << shift)) << _MIN_SHIFT) >> 1

@@ -24,7 +24,7 @@ __all__ = ["Entry", "file_sha256", "key_digest", "pack", "read_entry", "read_hea
 
 _MAGIC = b"USACACH1"
 _PREFIX = struct.Struct(">8sI32s")
-_MOST_HEADER_BYTES = 1 << 20
+_MAX_HEADER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ def pack(key: Mapping[str, Any], content: bytes, facts: Mapping[str, Any]) -> tu
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     header = _canonical(table)
-    if len(header) > _MOST_HEADER_BYTES:
+    if len(header) > _MAX_HEADER_BYTES:
         raise ValueError(f"the header of an entry would have {len(header)} bytes")
     return _PREFIX.pack(_MAGIC, len(header), hashlib.sha256(header).digest()), header, content
 
@@ -117,7 +117,7 @@ def _read(path: Path, *, content: bool) -> tuple[dict[str, Any], bytes]:
         if len(prefix) != _PREFIX.size:
             raise ValueError("it is cut off")
         magic, length, digest = _PREFIX.unpack(prefix)
-        if magic != _MAGIC or length > _MOST_HEADER_BYTES:
+        if magic != _MAGIC or length > _MAX_HEADER_BYTES:
             raise ValueError("it is damaged, or of another version")
         header = file.read(length)
         if hashlib.sha256(header).digest() != digest:

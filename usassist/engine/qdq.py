@@ -22,13 +22,13 @@ import numpy.typing as npt
 
 from usassist.errors import BackendUnavailableError, EngineSpecError
 
-__all__ = ["LEAST_CODE", "LEAST_OPSET", "MOST_CODE", "check_qdq", "lint_qdq"]
+__all__ = ["MAX_CODE", "MIN_CODE", "MIN_OPSET", "check_qdq", "lint_qdq"]
 
 Array = npt.NDArray[Any]
 
-LEAST_OPSET = 19
+MIN_OPSET = 19
 """From here on the scales may be of either float type."""
-LEAST_CODE, MOST_CODE = -64, 63
+MIN_CODE, MAX_CODE = -64, 63
 """Weights within this range cannot saturate 16-bit sums of two products."""
 
 _STANDARD = ("", "ai.onnx")
@@ -118,8 +118,8 @@ def lint_qdq(source: Path | bytes) -> list[str]:
 
 def _model_findings(model: Any, used: set[str]) -> Iterator[str]:
     opset = next((entry.version for entry in model.opset_import if entry.domain in _STANDARD), 0)
-    if opset < LEAST_OPSET:
-        yield f"the operator set is {opset}; export with {LEAST_OPSET} or later"
+    if opset < MIN_OPSET:
+        yield f"the operator set is {opset}; export with {MIN_OPSET} or later"
     for entry in model.opset_import:
         if entry.domain not in _STANDARD and entry.domain not in used:
             yield f"the domain {entry.domain} is imported and not used; strip it"
@@ -190,10 +190,10 @@ def _range_findings(node: Any, graph: _Graph) -> Iterator[str]:
     if codes is None or not codes.size:
         return
     least, most = int(codes.min()), int(codes.max())
-    if least < LEAST_CODE or most > MOST_CODE:
+    if least < MIN_CODE or most > MAX_CODE:
         yield (
             f"{_name(node)}: its weights run from {least} to {most}, which saturates on processors without VNNI; keep "
-            f"them within {LEAST_CODE} to {MOST_CODE}"
+            f"them within {MIN_CODE} to {MAX_CODE}"
         )
 
 

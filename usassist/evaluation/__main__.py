@@ -25,9 +25,9 @@ from usassist.evaluation.folders import (
     read_negatives,
     render_phantom,
 )
+from usassist.evaluation.images import Skipped
 from usassist.evaluation.metrics import Figure
 from usassist.evaluation.opening import EngineChoice, open_measured
-from usassist.evaluation.pictures import Skipped
 from usassist.evaluation.report import write_json
 from usassist.evaluation.tables import show_figures
 from usassist.evaluation.tally import FrameTally, tally

@@ -14,7 +14,7 @@ from usassist.engine import EngineSpec
 from usassist.evaluation.opening import LOWEST_SCORE
 from usassist.evaluation.operating_points import LIMITS, SENSITIVE, choose_points
 from usassist.evaluation.score_calibration import FOLDS, calibration_toml, fit_label
-from usassist.evaluation.tally import LEAST_IOU, FrameTally
+from usassist.evaluation.tally import MIN_IOU, FrameTally
 
 __all__ = ["Fitted", "calibrate_scores"]
 
@@ -67,7 +67,7 @@ def calibrate_scores(
         "command": command,
         "method": (
             f"platt scaling on the logit of the centre score, of detections with a raw score of {LOWEST_SCORE:g} or "
-            f"more on {count} with nodules; right = IoU of {LEAST_IOU:g} or more with a nodule; cross-validated in up "
+            f"more on {count} with nodules; right = IoU of {MIN_IOU:g} or more with a nodule; cross-validated in up "
             f"to {FOLDS} folds of cases; points chosen on the same frames and {rest}; sensitive: highest threshold "
             f"with {SENSITIVE:g} of the nodules, or the most there are; {limits}"
         ),

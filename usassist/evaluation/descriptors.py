@@ -21,7 +21,7 @@ BoolArray = npt.NDArray[np.bool_]
 Float32Array = npt.NDArray[np.float32]
 Infer = Callable[[Mapping[str, npt.NDArray[Any]]], Mapping[str, npt.NDArray[Any]]]
 
-_LEAST_IOU = 0.3
+_MIN_IOU = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ def found_outlines(
     best = []
     for nodule in regions(truth, least_px):
         overlap = [iou(region, nodule) for region in found]
-        if max(overlap, default=0.0) >= _LEAST_IOU:
+        if max(overlap, default=0.0) >= _MIN_IOU:
             best.append(int(np.argmax(overlap)))
     return [outlines[index] for index in dict.fromkeys(best)]
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from usassist.evaluation.evaluate import figure_of_sums
 from usassist.evaluation.extras import need
 from usassist.evaluation.metrics import Figure, case_weights, match_overlaps, percentile_interval
-from usassist.evaluation.tally import LEAST_IOU, FrameTally
+from usassist.evaluation.tally import MIN_IOU, FrameTally
 
 __all__ = [
     "AP_IOU",
@@ -35,7 +35,7 @@ Array = npt.NDArray[Any]
 AP_IOU = 0.5
 FROC_RATES = (0.05, 0.1, 0.2, 0.5)
 BINS = 10
-_MOST_THRESHOLDS = 400  # of a FROC with interval; more make no difference that one could see
+_MAX_THRESHOLDS = 400  # of a FROC with interval; more make no difference that one could see
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,7 +105,7 @@ class CalibrationBin:
     hit_share: float
 
 
-def flag(frame: FrameTally, least_iou: float = LEAST_IOU) -> Flagged:
+def flag(frame: FrameTally, least_iou: float = MIN_IOU) -> Flagged:
     """Say of every detection whether it is right, best score first.
 
     Each takes the nodule not yet taken with which it overlaps most, and is right when that overlap (IoU of the masks)
@@ -139,7 +139,7 @@ def froc(frames: Sequence[FrameTally], *, most: int | None = None) -> Froc:
     for frame in frames:
         row = row_of[frame.case]
         hits_of_kept = np.array(
-            [len(match_overlaps(frame.overlap[:kept], LEAST_IOU)) for kept in range(len(frame.score) + 1)]
+            [len(match_overlaps(frame.overlap[:kept], MIN_IOU)) for kept in range(len(frame.score) + 1)]
         )
         kept = np.searchsorted(-frame.score, -threshold, side="right")
         hits[row] += hits_of_kept[kept]
@@ -153,7 +153,7 @@ def froc(frames: Sequence[FrameTally], *, most: int | None = None) -> Froc:
 
 def froc_figures(frames: Sequence[FrameTally]) -> dict[str, Figure]:
     """Sensitivity at the most false positives per frame of :data:`FROC_RATES`, 0 where no threshold gives so few."""
-    curve = froc(frames, most=_MOST_THRESHOLDS)
+    curve = froc(frames, most=_MAX_THRESHOLDS)
     steps = len(curve.threshold)
     values = np.column_stack([curve.hits, curve.false_positives, curve.nodules, curve.frames])
 

@@ -10,7 +10,7 @@ __all__ = ["is_dual_view"]
 _BAND = (0.35, 0.65)  # share of the width in which the two pictures meet
 _SEAM = 2.0  # times the greater of the changes around it
 _AROUND_PX, _SEAM_PX = 60, 5  # what the seam is compared with, and what counts as the seam itself
-_LEAST_WIDTH_PX = 64
+_MIN_WIDTH_PX = 64
 
 
 def is_dual_view(scan: npt.NDArray[np.uint8]) -> bool:
@@ -29,7 +29,7 @@ def is_dual_view(scan: npt.NDArray[np.uint8]) -> bool:
     ----------
     scan : uint8 (H, W), grey, cropped to the scan area
     """
-    if scan.shape[1] < _LEAST_WIDTH_PX:
+    if scan.shape[1] < _MIN_WIDTH_PX:
         return False
     change = np.abs(np.diff(scan.astype(np.float32), axis=1)).mean(axis=0)
     first, last = (round(share * len(change)) for share in _BAND)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from usassist.errors import ConfigError, SourceError
 from usassist.evaluation.cases import Cases, block_of
-from usassist.evaluation.pictures import Skipped, list_files, list_pictures, read_grey, read_mask
+from usassist.evaluation.images import Skipped, list_files, list_images, read_grey, read_mask
 from usassist.frames import to_grey
 from usassist.phantom import PhantomConfig, PhantomScanner
 
@@ -80,8 +80,8 @@ def list_pairs(images: Path, masks: Path, names: Sequence[str] | None, skipped: 
         If a folder is missing.
     """
     strays: list[Skipped] = []
-    pictures = list_pictures(list_files(images), strays)
-    labels = list_pictures(list_files(masks), strays)
+    pictures = list_images(list_files(images), strays)
+    labels = list_images(list_files(masks), strays)
     pairs = []
     for name in list(dict.fromkeys([*pictures, *labels])) if names is None else names:
         if name not in pictures:
@@ -144,7 +144,7 @@ def list_negatives(folder: Path, names: Sequence[str] | None, skipped: list[Skip
                 reason = "only clips are read from a folder in the folder"
                 strays.append(Skipped(name=f"{inner.name}/{path.name}", reason=reason))
     rest = [path for path in entries if not path.is_dir() and path not in clips]
-    found = [*list_pictures(rest, strays).values(), *clips]
+    found = [*list_images(rest, strays).values(), *clips]
     if names is None:
         skipped.extend(strays)
         return found

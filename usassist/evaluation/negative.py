@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from usassist.evaluation.evaluate import evaluate_negatives
+from usassist.evaluation.images import Skipped
 from usassist.evaluation.nodule import count_frames
-from usassist.evaluation.pictures import Skipped
 from usassist.evaluation.run import FrameOutcome
 from usassist.evaluation.sheet import Tile, Worst
 from usassist.evaluation.tally import FrameTally, tally

@@ -21,7 +21,7 @@ from usassist.evaluation.detection import (
 )
 from usassist.evaluation.evaluate import evaluate_scores, mean_by_case
 from usassist.evaluation.extras import need
-from usassist.evaluation.pictures import Skipped
+from usassist.evaluation.images import Skipped
 from usassist.evaluation.run import FrameOutcome
 from usassist.evaluation.sheet import Tile, Worst
 from usassist.evaluation.slices import slices_by_size, slices_by_tirads, slices_by_view

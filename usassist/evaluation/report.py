@@ -20,7 +20,7 @@ from usassist.config import data_dir
 from usassist.errors import ConfigError, SessionError
 from usassist.sinks.files import write_atomic
 
-__all__ = ["plain", "tell_command", "write_csv", "write_json", "write_picture", "write_text"]
+__all__ = ["plain", "tell_command", "write_csv", "write_image", "write_json", "write_text"]
 
 
 def plain(value: Any) -> Any:
@@ -63,7 +63,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_text(path, text.getvalue())
 
 
-def write_picture(path: Path, picture: npt.NDArray[np.uint8]) -> None:
+def write_image(path: Path, picture: npt.NDArray[np.uint8]) -> None:
     """Write a picture (BGR) as PNG.
 
     Raises

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from usassist.calibrate import LabelScale, OperatingPoint
+from usassist.evaluation.images import Skipped
 from usassist.evaluation.metrics import Figure
-from usassist.evaluation.pictures import Skipped
 from usassist.evaluation.slices import Slice
 
 __all__ = ["WORDS", "count_lines", "show_calibration", "show_figures", "show_skipped", "show_slices"]
@@ -32,7 +32,7 @@ WORDS = {
     "false_alarms_per_frame": "false alarms per frame",
     "frames_with_false_alarm": "frames with a false alarm",
 }
-_MOST_SKIPPED = 20
+_MAX_SKIPPED = 20
 _SLICES = {"size": "size", "tirads": "TI-RADS", "view": "view"}
 
 
@@ -70,10 +70,10 @@ def show_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
     """What was left out, by name; of many the first, and how many more."""
     if skipped:
         console.print(f"skipped: {len(skipped)}", highlight=False)
-    for item in skipped[:_MOST_SKIPPED]:
+    for item in skipped[:_MAX_SKIPPED]:
         console.print(f"  {item.name}: {item.reason}", markup=False, highlight=False, soft_wrap=True)
-    if len(skipped) > _MOST_SKIPPED:
-        console.print(f"  and {len(skipped) - _MOST_SKIPPED} more, see the JSON or CSV file", highlight=False)
+    if len(skipped) > _MAX_SKIPPED:
+        console.print(f"  and {len(skipped) - _MAX_SKIPPED} more, see the JSON or CSV file", highlight=False)
 
 
 def show_calibration(console: Console, label: LabelScale, points: Sequence[OperatingPoint]) -> None:

@@ -12,13 +12,13 @@ from usassist.evaluation.dual_view import is_dual_view
 from usassist.evaluation.metrics import longest_diameter_px, match_overlaps, regions
 from usassist.evaluation.run import FrameOutcome
 
-__all__ = ["LEAST_IOU", "LEAST_TRUTH_PX", "FrameScore", "FrameTally", "judge", "tally"]
+__all__ = ["MIN_IOU", "MIN_TRUTH_PX", "FrameScore", "FrameTally", "judge", "tally"]
 
 Array = npt.NDArray[Any]
 
-LEAST_TRUTH_PX = 50
+MIN_TRUTH_PX = 50
 """A marked region with fewer pixels is a slip of the pen, no nodule."""
-LEAST_IOU = 0.3
+MIN_IOU = 0.3
 """A detection meets a nodule from this overlap on."""
 
 
@@ -100,7 +100,7 @@ def tally(outcome: FrameOutcome) -> FrameTally:
     """Count one frame."""
     truth = outcome.frame.truth
     count = len(outcome.score)
-    nodules = regions(truth, LEAST_TRUTH_PX)
+    nodules = regions(truth, MIN_TRUTH_PX)
     found_px = np.bincount(outcome.labelmap.ravel(), minlength=count + 1)[1:]
     nodule_px = np.array([int(region.sum()) for region in nodules], np.int64)
     both = [np.bincount(outcome.labelmap[region], minlength=count + 1)[1:] for region in nodules]
@@ -130,7 +130,7 @@ def judge(frame: FrameTally, threshold: float) -> FrameScore:
     Detections and nodules are paired one to one, the best overlap first, with an IoU of 0.3 or more.
     """
     kept = frame.kept(threshold)
-    pairs = match_overlaps(frame.overlap[:kept], LEAST_IOU)
+    pairs = match_overlaps(frame.overlap[:kept], MIN_IOU)
     found_px, shared_px = int(frame.found_px[:kept].sum()), int(frame.shared_px[:kept].sum())
     total_px = found_px + frame.truth_px
     met = {nodule for _, nodule in pairs}

@@ -27,7 +27,7 @@ _Float32Array = npt.NDArray[np.float32]
 _IntArray = npt.NDArray[np.int64]
 
 _ROWS_PER_STROKE_PX = 220  # a stroke is at most this part of the picture's height wide, and 2 px at least
-_LEAST_CONTRAST = 58.0  # grey levels above what is left when thin things are taken away
+_MIN_CONTRAST = 58.0  # grey levels above what is left when thin things are taken away
 _TIMES_TEXTURE = 3.2  # and so many times the mean contrast of the neighbourhood
 _STILL_CONTRAST = 38.0  # enough where the picture moves and the mark does not
 _STILL_LEVELS = 24  # a mark changes by no more than this from frame to frame, compression included
@@ -78,7 +78,7 @@ def find_burnt_text(frames: Sequence[_UInt8Array]) -> _BoolArray:
     for _ in range(_PASSES):  # again without what was found: what is left of a letter at the edge of a box stands alone
         across = _top_hat(darkest, (side_px, 1))
         texture = cv2.blur(np.minimum(across, 48), (31, 31)).astype(np.float32)
-        needed = np.maximum(np.float32(_LEAST_CONTRAST), np.float32(_TIMES_TEXTURE) * texture)
+        needed = np.maximum(np.float32(_MIN_CONTRAST), np.float32(_TIMES_TEXTURE) * texture)
         needed[still] = _STILL_CONTRAST
         needed[gone] = 255.0
         if not (across >= needed).any() and not coloured.any():

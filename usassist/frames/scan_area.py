@@ -41,7 +41,7 @@ _Rectangle = tuple[int, int, int, int]
 
 _FAINT_LEVELS = 2  # the same for growing into the dark field
 _FAINT_LIMIT = 48  # brighter than this is either certain already or a mark of the screen
-_LEAST_SHARE = 0.02  # a picture smaller than this share of the screen is none
+_MIN_SHARE = 0.02  # a picture smaller than this share of the screen is none
 _TIP_REACH = 5  # thin ends of a fan lie within this many thicknesses of its body
 _SPARSE_LEVELS = 0.35  # mean level of the noise of an empty depth
 _SOLID_SHARE = 0.85  # of a row's pixels have noise: more than traces of compression
@@ -165,7 +165,7 @@ def _picture_rectangle(distance: _UInt8Array, moving: _BoolArray | None, text: _
         if motion.max() >= 0.1 * area[int(np.argmax(motion))]:
             area[motion < 0.02 * area] = 0  # stands still while another part moves: a mark of the screen
     main = int(np.argmax(area))
-    if area[main] < _LEAST_SHARE * distance.size:
+    if area[main] < _MIN_SHARE * distance.size:
         return None
     keep = [main]
     for other in range(len(area)):

@@ -21,7 +21,7 @@ __all__ = ["WEIGHTS", "blend_windows", "window_starts", "window_weights"]
 WEIGHTS = ("gaussian", "constant")
 
 _SIGMA = 1.0 / 8.0
-_LEAST_WEIGHT = 1e-3
+_MIN_WEIGHT = 1e-3
 
 
 def window_starts(size: int, window: int, overlap: float) -> list[int]:
@@ -87,7 +87,7 @@ def window_weights(window_zyx: tuple[int, int, int], kind: str = "gaussian") -> 
         for side in window_zyx
     )
     weights: Float32Array = along_z[:, None, None] * along_y[:, None] * along_x
-    np.maximum(weights, np.float32(_LEAST_WEIGHT), out=weights)
+    np.maximum(weights, np.float32(_MIN_WEIGHT), out=weights)
     return weights
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from usassist.errors import UsageError
 from usassist.phantom.config import PhantomConfig, rng_of
-from usassist.phantom.fault_picture import (
+from usassist.phantom.fault_screen import (
     Look,
     draw_colour_box,
     draw_menu,

@@ -7,9 +7,9 @@ import weakref
 
 from usassist.engine import Engine
 
-__all__ = ["LEAST_S", "InferenceDeadline"]
+__all__ = ["MIN_S", "InferenceDeadline"]
 
-LEAST_S = 1.0
+MIN_S = 1.0
 _TIMES = 10.0  # so many times as long as usual is no slow frame
 # The first call of an engine in a stream, for which nothing was measured, may take so much more.
 _FIRST_TIMES = 5.0
@@ -24,7 +24,7 @@ class InferenceDeadline:
     least_s : no engine is given less, s
     """
 
-    def __init__(self, least_s: float = LEAST_S) -> None:
+    def __init__(self, least_s: float = MIN_S) -> None:
         self._least_s = least_s
         self._usual_s: weakref.WeakKeyDictionary[Engine, float] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()

@@ -11,7 +11,7 @@ from usassist.records import Frame
 
 __all__ = ["PassedOver", "Slot"]
 
-_MOST_PASSED_OVER = 36_000  # 20 minutes at 30 Hz, about 8 MB; then who puts has to wait
+_MAX_PASSED_OVER = 36_000  # 20 minutes at 30 Hz, about 8 MB; then who puts has to wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +68,8 @@ class Slot:
         with self._changed:
             if self._lossless:
                 self._changed.wait_for(lambda: len(self._frames) < FRESH_QUEUE_SIZE or self._closed)
-            elif len(self._overwritten) >= _MOST_PASSED_OVER:
-                self._changed.wait_for(lambda: len(self._overwritten) < _MOST_PASSED_OVER or self._closed)
+            elif len(self._overwritten) >= _MAX_PASSED_OVER:
+                self._changed.wait_for(lambda: len(self._overwritten) < _MAX_PASSED_OVER or self._closed)
             overwritten = self._frames.put(frame)
             if overwritten is not None:
                 self._overwritten.append(PassedOver.of(overwritten))

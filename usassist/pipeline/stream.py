@@ -29,13 +29,13 @@ from usassist.common.process_tuning import give_back_memory
 from usassist.engine import FailoverEngine
 from usassist.errors import BackendHungError, UsAssistError
 from usassist.modalities.ultrasound import DescriptorModel
-from usassist.pipeline.deadline import LEAST_S, InferenceDeadline
+from usassist.pipeline.deadline import MIN_S, InferenceDeadline
 from usassist.pipeline.extra_engines import ExtraEngines
 from usassist.pipeline.lanes import Asked, GivenUp, Lanes, Lost
 from usassist.pipeline.slot import PassedOver, Slot
 from usassist.pipeline.summary import StreamSummary
 from usassist.pipeline.task import describe_engine, make_task
-from usassist.records import Answer, Cause, Frame, PictureState, Result, ResultState, Signal
+from usassist.records import Answer, Cause, Frame, Result, ResultState, Signal, SignalState
 from usassist.sources import Source
 
 __all__ = ["Stream"]
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 _WAIT_S = 0.05
 _WATCH_S = 0.1
-_MOST_STUCK = 1  # threads that are stuck in an engine; with another one this process is given up
+_MAX_STUCK = 1  # threads that are stuck in an engine; with another one this process is given up
 _JOIN_S = 5.0
 _CLOSING_S = 30.0
 _OPENING_S = 10.0  # a runtime that is being imported keeps the interpreter for a second and more
@@ -92,7 +92,7 @@ class Stream:
         descriptors: DescriptorModel | None = None,
         on_result: Callable[[Result], None] | None = None,
         lanes: int = 1,
-        deadline_s: float = LEAST_S,
+        deadline_s: float = MIN_S,
         heartbeat: Heartbeat | None = None,
     ) -> None:
         self._source = source
@@ -258,13 +258,13 @@ class Stream:
     def _take(self, frame: Frame, *, interrupted: bool) -> None:
         """One frame out of the slot: ask for it, or say why not."""
         engine = self._relay.engine
-        if not interrupted and frame.picture is PictureState.LIVE and engine is not None:
+        if not interrupted and frame.picture is SignalState.LIVE and engine is not None:
             self._settle(self._lanes.ask(frame, engine))
             return
         self._settle(self._lanes.rest())  # results go out in the order of the frames
         if interrupted:
             self._give_up(Lost(frame=frame, interrupted=True))
-        elif frame.picture is not PictureState.LIVE:
+        elif frame.picture is not SignalState.LIVE:
             self._leave_out(frame)
         else:
             now_ns, reason = self._clock.now_ns(), f"no back end answers: {self._relay.note}"
@@ -290,7 +290,7 @@ class Stream:
                 self._conclude(item)
         hung = isinstance(failed.failure, BackendHungError)
         self._helpers.dismiss(failed.engine if hung else None)
-        if hung and self._lanes.stuck > _MOST_STUCK:
+        if hung and self._lanes.stuck > _MAX_STUCK:
             raise failed.failure
         if failed.engine is self._relay.engine:
             self._relay.fail(failed.failure, aside=self._realtime)
@@ -330,7 +330,7 @@ class Stream:
         """Say of a frame that nothing may be said about its picture; what was announced of the signal comes first."""
         self._announce()
         backend, reason = self._relay.backend, frame.picture_reason or str(frame.picture)
-        cause = Cause.DAMAGED if frame.picture is PictureState.DAMAGED else Cause.NOT_LIVE
+        cause = Cause.DAMAGED if frame.picture is SignalState.DAMAGED else Cause.NOT_LIVE
         self._publish(frame, ResultState.NO_RESULT, cause, reason, Answer(), backend)
 
     def _give_up(self, lost: Lost) -> None:

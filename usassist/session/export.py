@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 
 from usassist.errors import SessionError
+from usassist.session.frame_images import FrameImage
 from usassist.session.opening import Session
-from usassist.session.pictures import Picture
 from usassist.session.writing import new_folder
 from usassist.sinks.files import explain, sync_folder
 from usassist.sinks.pixels import USUAL_RATE_HZ
 from usassist.sinks.video import Coding, VideoWriter
 
-__all__ = ["CSV_COLUMNS", "export_csv", "export_pictures", "export_video"]
+__all__ = ["CSV_COLUMNS", "export_csv", "export_frames", "export_video"]
 
 _OF_FRAME = ("frame_id", "t_s", "state", "cause", "reason", "engine_id", "backend", "calibration_id")
 _OF_NODULE = ("label", "track_id", "score")
@@ -48,7 +48,7 @@ _CODING = Coding(
     options={"preset": "8", "crf": "32", "svtav1-params": "lp=2"},
     threads=2,
 )
-_LEAST_SIDE_PX = 64
+_MIN_SIDE_PX = 64
 
 
 def export_csv(session: Session, path: Path) -> int:
@@ -83,7 +83,7 @@ def _nodule(nodule: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def export_pictures(session: Session, folder: Path, problems: list[str]) -> int:
+def export_frames(session: Session, folder: Path, problems: list[str]) -> int:
     """Every frame as a PNG of its own, named by its number; gives how many.
 
     Raises
@@ -143,14 +143,14 @@ def export_video(
 
 
 def _even(side_px: int) -> int:
-    return max(side_px + side_px % 2, _LEAST_SIDE_PX)
+    return max(side_px + side_px % 2, _MIN_SIDE_PX)
 
 
-def _fitted(image: Picture, size_hw_px: tuple[int, int]) -> Picture:
+def _fitted(image: FrameImage, size_hw_px: tuple[int, int]) -> FrameImage:
     height, width = size_hw_px
     if image.shape[:2] == size_hw_px:
         return image
-    fitted: Picture = np.zeros((height, width, *image.shape[2:]), np.uint8)
+    fitted: FrameImage = np.zeros((height, width, *image.shape[2:]), np.uint8)
     part = image[:height, :width]
     fitted[: part.shape[0], : part.shape[1]] = part
     return fitted

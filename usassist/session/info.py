@@ -11,7 +11,7 @@ from usassist.sinks.disk_sync import wall_clock_ahead_s
 
 __all__ = ["clock_jumps", "describe"]
 
-_LEAST_S = 0.05  # two readings of the clocks agree to within a few ms; what is more was set, or slept through
+_MIN_S = 0.05  # two readings of the clocks agree to within a few ms; what is more was set, or slept through
 
 
 def describe(session: Session) -> dict[str, Any]:
@@ -59,5 +59,5 @@ def clock_jumps(session: Session) -> list[dict[str, Any]]:
     return [
         {"seen_utc": after.utc, "gained_s": round(gained_s, 3)}
         for before, after in itertools.pairwise(readings)
-        if abs(gained_s := wall_clock_ahead_s(before.pair, after.pair)) > _LEAST_S
+        if abs(gained_s := wall_clock_ahead_s(before.pair, after.pair)) > _MIN_S
     ]

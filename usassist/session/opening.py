@@ -13,10 +13,10 @@ import msgspec
 
 from usassist.bus import LoggedMessage, LogReader
 from usassist.errors import SessionError
+from usassist.session.frame_images import FrameImage, read_frames
 from usassist.session.gaps import Gap, find_gaps
 from usassist.session.lines import LineFile, MarkLine, ResultKey, read_lines
 from usassist.session.manifest import Manifest, read_manifest
-from usassist.session.pictures import Picture, read_pictures
 from usassist.sinks.manifest import SESSION_SCHEMA
 from usassist.sources.recorded import FrameLine
 
@@ -96,7 +96,7 @@ class Session:
 
             yield read
 
-    def pictures(self, problems: list[str] | None = None) -> Iterator[tuple[FrameLine, Picture | None]]:
+    def pictures(self, problems: list[str] | None = None) -> Iterator[tuple[FrameLine, FrameImage | None]]:
         """Every frame with its pixels as they were published, in order: uint8 (H, W) or (H, W, 3) RGB.
 
         Parameters
@@ -105,7 +105,7 @@ class Session:
         """
         told = [] if problems is None else problems
         for file, lines in itertools.groupby(self.frames, lambda line: line.file):
-            yield from read_pictures(self.folder / Path(file).name, list(lines), told)
+            yield from read_frames(self.folder / Path(file).name, list(lines), told)
 
     def log(self) -> LogReader:
         """The messages, past what is damaged; it tells what was left out."""

@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
+from usassist.session.frame_images import open_video
 from usassist.session.manifest import Manifest
 from usassist.session.opening import Session, open_session
-from usassist.session.pictures import open_video
 from usassist.session.salvage import Known, copy_log, take_lines
-from usassist.session.writing import copy_pictures, new_folder, write_manifest
+from usassist.session.writing import copy_frames, new_folder, write_manifest
 from usassist.sinks.files import without_path
 from usassist.sinks.id_ranges import id_ranges
 from usassist.sinks.manifest import calibration_tables, engine_table, source_table
@@ -102,7 +102,7 @@ def _copy_one(source: Path, target: Path, lines: list[FrameLine], found: list[Fr
         found.append(msgspec.structs.replace(lines[index], crc32=crc32))
         return True
 
-    problems = copy_pictures(source, target, lines, wanted)
+    problems = copy_frames(source, target, lines, wanted)
     if strange:
         problems.append(f"{source.name}: {strange} pictures are left out, because nothing tells what they were")
     return problems

@@ -10,10 +10,10 @@ from typing import Any
 
 from usassist.bus import LoggedMessage, MessageLogWriter
 from usassist.errors import BusError, SessionError, UsageError
+from usassist.session.frame_images import open_video
 from usassist.session.messages import whole_message
 from usassist.session.opening import Session, open_session
-from usassist.session.pictures import open_video
-from usassist.session.writing import copy_pictures, new_folder, write_manifest
+from usassist.session.writing import copy_frames, new_folder, write_manifest
 from usassist.sources.recorded import Places, file_rate_hz
 
 __all__ = ["parse_moment", "trim_session"]
@@ -105,7 +105,7 @@ def _copy_frames(session: Session, first: int, last: int, new: Path) -> list[str
             return index is not None and first <= lines[index].frame_id <= last
 
         if any(first <= line.frame_id <= last for line in lines):
-            problems += copy_pictures(source, new / source.name, lines, wanted)
+            problems += copy_frames(source, new / source.name, lines, wanted)
     return problems
 
 

@@ -22,7 +22,7 @@ from usassist.sinks.manifest import is_unchanged
 
 __all__ = ["Verdict", "verify_session"]
 
-_MOST_OF_A_KIND = 5  # lines; of more the number is told
+_MAX_OF_A_KIND = 5  # lines; of more the number is told
 _to_json = msgspec.json.Encoder().encode
 
 
@@ -50,9 +50,9 @@ class Verdict:
 
     def add(self, problems: list[str]) -> None:
         """Several of one kind: the first few, and how many there are."""
-        self.problems += problems[:_MOST_OF_A_KIND]
-        if len(problems) > _MOST_OF_A_KIND:
-            self.problems.append(f"… and {len(problems) - _MOST_OF_A_KIND} more of that kind")
+        self.problems += problems[:_MAX_OF_A_KIND]
+        if len(problems) > _MAX_OF_A_KIND:
+            self.problems.append(f"… and {len(problems) - _MAX_OF_A_KIND} more of that kind")
 
 
 def verify_session(folder: Path, *, look_for_text: bool = True) -> Verdict:

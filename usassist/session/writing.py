@@ -17,13 +17,13 @@ import av
 import av.error
 
 from usassist.errors import SessionError, SourceError
+from usassist.session.frame_images import open_video
 from usassist.session.manifest import Manifest
-from usassist.session.pictures import open_video
 from usassist.sinks.files import explain, make_private, sha256_of, sync_folder, write_atomic
 from usassist.sinks.manifest import SESSION_SCHEMA, dump_manifest
 from usassist.sources.recorded import FrameLine, PacketCheck, file_rate_hz
 
-__all__ = ["Wanted", "copy_pictures", "new_folder", "write_manifest"]
+__all__ = ["Wanted", "copy_frames", "new_folder", "write_manifest"]
 
 Wanted = Callable[[Fraction | None, int], bool]
 """Asked for each picture in order, with its time in s and the check sum of its bytes: True where it is to be copied."""
@@ -60,7 +60,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise
 
 
-def copy_pictures(source: Path, target: Path, lines: Sequence[FrameLine], wanted: Wanted) -> list[str]:
+def copy_frames(source: Path, target: Path, lines: Sequence[FrameLine], wanted: Wanted) -> list[str]:
     """Copy pictures of a recording into a new file, without decoding them, bit for bit.
 
     Parameters

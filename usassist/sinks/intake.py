@@ -15,7 +15,7 @@ from usassist.sinks.end_of_stream import POLL_MS
 
 __all__ = ["Intake"]
 
-_MOST_BYTES = 96 * 2**20
+_MAX_BYTES = 96 * 2**20
 Data = bytes | memoryview
 
 
@@ -28,7 +28,7 @@ class Intake(threading.Thread):
     most_bytes : that may wait here; then nothing more is taken until there is room
     """
 
-    def __init__(self, subscriber: Subscriber, most_bytes: int = _MOST_BYTES) -> None:
+    def __init__(self, subscriber: Subscriber, most_bytes: int = _MAX_BYTES) -> None:
         super().__init__(name="intake", daemon=True)
         self._subscriber = subscriber
         self._most_bytes = most_bytes

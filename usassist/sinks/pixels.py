@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from usassist.records import Frame, PictureState
+from usassist.records import Frame, SignalState
 from usassist.sinks.covering import Box, cover
 from usassist.sinks.files import make_private
 from usassist.sinks.video import LOSSLESS, Coding, VideoWriter
@@ -95,7 +95,7 @@ class PixelFiles:
             "t_capture_ns": frame.t_capture_ns,
             **({} if frame.t_decoded_ns is None else {"t_decoded_ns": frame.t_decoded_ns}),
             **({} if frame.t_cropped_ns is None else {"t_cropped_ns": frame.t_cropped_ns}),
-            **({} if frame.picture is PictureState.LIVE else {"picture": frame.picture}),
+            **({} if frame.picture is SignalState.LIVE else {"picture": frame.picture}),
             **({"picture_reason": frame.picture_reason} if frame.picture_reason else {}),
             "pts": frame.pts,
             "time_base": None if frame.time_base is None else str(frame.time_base),

@@ -26,7 +26,7 @@ __all__ = ["TextCover"]
 
 _GROUP_NS = 500_000_000
 _LOOKS = 5  # of a group
-_MOST_BYTES = 96 * 2**20
+_MAX_BYTES = 96 * 2**20
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class TextCover:
     most_bytes : of pictures that are held back; where a second of them takes more, groups are shorter
     """
 
-    def __init__(self, find: FindText | None, most_bytes: int = _MOST_BYTES) -> None:
+    def __init__(self, find: FindText | None, most_bytes: int = _MAX_BYTES) -> None:
         self._find = find
         self._most_bytes = most_bytes
         self._open = _Group()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from usassist.bus import EngineBody, SessionBody, SessionState
-from usassist.records import Cause, PictureState, Result, ResultState
+from usassist.records import Cause, Result, ResultState, SignalState
 
 __all__ = ["STATE_COLOR_RGB", "View", "view_of_frame", "view_of_silence"]
 
@@ -22,11 +22,11 @@ STATE_COLOR_RGB: dict[ResultState, tuple[int, int, int]] = {
 
 
 _NOT_LIVE = {
-    PictureState.FROZEN: "FROZEN",
-    PictureState.LOST: "SIGNAL LOST",
-    PictureState.CHANGED: "PICTURE CHANGED",
-    PictureState.NOT_B_MODE: "NOT B-MODE",
-    PictureState.DAMAGED: "PICTURE DAMAGED",
+    SignalState.FROZEN: "FROZEN",
+    SignalState.LOST: "SIGNAL LOST",
+    SignalState.CHANGED: "PICTURE CHANGED",
+    SignalState.NOT_B_MODE: "NOT B-MODE",
+    SignalState.DAMAGED: "PICTURE DAMAGED",
 }
 
 
@@ -55,7 +55,7 @@ def view_of_frame(
     engine: EngineBody | None,
     session: SessionBody | None,
     now_ns: int,
-    picture: PictureState = PictureState.LIVE,
+    picture: SignalState = SignalState.LIVE,
 ) -> View:
     """How to show a frame with its own result.
 
@@ -107,9 +107,9 @@ def view_of_silence(session: SessionBody | None, silent_ms: float | None) -> Vie
     signal = None if session is None else session.signal
     period_ms = 1000.0 / session.rate_hz if session is not None and session.rate_hz else 33.3
     silent = silent_ms is None or silent_ms > max(10.0 * period_ms, 330.0)
-    if signal is not None and signal.state is not PictureState.LIVE:
+    if signal is not None and signal.state is not SignalState.LIVE:
         # A frozen picture is still given, and looked at; of one that is lost or changed the last frame is an old one.
-        if silent or signal.state in (PictureState.LOST, PictureState.CHANGED):
+        if silent or signal.state in (SignalState.LOST, SignalState.CHANGED):
             return _not_live(signal.state, signal.reason)
         return None
     if silent_ms is None:
@@ -119,7 +119,7 @@ def view_of_silence(session: SessionBody | None, silent_ms: float | None) -> Vie
     return None
 
 
-def _not_live(state: PictureState, detail: str) -> View:
+def _not_live(state: SignalState, detail: str) -> View:
     headline = _NOT_LIVE.get(state, "NO RESULT")
     return View(state=ResultState.NO_RESULT, headline=headline, detail=detail, draw=False, age_ms=None)
 

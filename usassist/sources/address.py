@@ -12,7 +12,7 @@ from usassist.errors import SourceError, UsageError
 from usassist.sources.base import Crop, Source, SourceOptions
 from usassist.sources.inputs.address import LIVE_SCHEMES, is_live
 
-__all__ = ["PICTURE_SUFFIXES", "open_source", "parse_settings"]
+__all__ = ["IMAGE_SUFFIXES", "open_source", "parse_settings"]
 
 # Each module has open_address(rest, options) -> Source, and is imported only when it is asked for.
 _MODULES = {
@@ -23,7 +23,7 @@ _MODULES = {
     "phantom": "usassist.sources.phantom",
     "session": "usassist.sources.session",
 }
-PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
 _NAMED = re.compile(r"([a-z][a-z0-9]*):(.*)", re.DOTALL)
 
 
@@ -133,7 +133,7 @@ def _split(address: str) -> tuple[str, str]:
         raise SourceError(f"source {address!r} cannot be looked up: {error}; check the path") from error
     if match and not exists:
         raise UsageError(f"there is no source of the kind {match[1]}; give a path, or {_choices()}")
-    if is_folder or path.suffix.lower() in PICTURE_SUFFIXES:
+    if is_folder or path.suffix.lower() in IMAGE_SUFFIXES:
         return "images", address
     if path.suffix.lower() == ".dcm" or _begins_as_dicom(path):
         return "dicom", address

@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import SourceError, SourceFormatError, UsageError
-from usassist.records import PictureState, SourceInfo
+from usassist.records import SignalState, SourceInfo
 from usassist.sources.base import SourceOptions
 from usassist.sources.cropping import cut_plain, is_automatic, settle_roi
 from usassist.sources.decoding import VideoPass, check_file
 from usassist.sources.interlacing import DEINTERLACED, INTERLACED
-from usassist.sources.paced import PacedSource, Picture
+from usassist.sources.paced import PacedSource, RawFrame
 from usassist.sources.pixels import is_grey, orient, orientation_of
 from usassist.sources.timeline import Timeline
 
@@ -113,7 +113,7 @@ class ClipSource(PacedSource):
         if is_automatic(options):
             _log.info("%s: scan area %s found on a screen of %d x %d px", path.name, self._roi, *grab_hw_px[::-1])
 
-    def _pictures(self) -> Iterator[Picture]:
+    def _pictures(self) -> Iterator[RawFrame]:
         timeline = Timeline(self._period_ns, tell=lambda what: _log.warning("%s: %s", self._path.name, what))
         given = 0
         while True:
@@ -127,7 +127,7 @@ class ClipSource(PacedSource):
                 raise SourceError(f"{self._path.name} cannot be decoded any more; check that it was not changed")
             timeline.begin_again()
 
-    def _one_pass(self, timeline: Timeline, given: int) -> Iterator[Picture]:
+    def _one_pass(self, timeline: Timeline, given: int) -> Iterator[RawFrame]:
         check_file(self._path)
         errors_before = self.decode_errors
         not_whole = 0
@@ -144,13 +144,13 @@ class ClipSource(PacedSource):
                     if frame.interlaced_frame and not self._told_interlaced:
                         self._told_interlaced = True
                         _log.warning("%s: from frame %d on %s", self._path.name, given + number, INTERLACED)
-                    yield Picture(
+                    yield RawFrame(
                         image=self._cut(video, frame),
                         roi_xyxy_px=self._roi,
                         t_media_ns=timeline.due_ns(frame.pts, frame.time_base),
                         pts=frame.pts,
                         time_base=frame.time_base if frame.pts is not None else None,
-                        state=PictureState.DAMAGED if why else PictureState.LIVE,
+                        state=SignalState.DAMAGED if why else SignalState.LIVE,
                         state_reason=why,
                     )
             finally:

@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 
 from usassist.sources.recovery import recovery_frames
 
-__all__ = ["PictureDecoder", "set_threads"]
+__all__ = ["FrameDecoder", "set_threads"]
 
 _NO_KEY = "no key frame has come yet"
 _DAMAGED = "part of the video is lost or damaged; it waits for the next key frame"
@@ -45,7 +45,7 @@ def set_threads(stream: VideoStream, *, low_latency: bool) -> None:
         stream.thread_type = "SLICE" if low_latency else "AUTO"
 
 
-class PictureDecoder:
+class FrameDecoder:
     """Decodes the packets of one stream and says of each picture why it is not whole, or "" where it is.
 
     Parameters

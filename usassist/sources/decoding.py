@@ -21,7 +21,7 @@ from usassist.errors import SourceError, SourceFormatError
 from usassist.sources.aspect import aspect_words, make_square
 from usassist.sources.checksums import SliceCheck
 from usassist.sources.cropping import Roi
-from usassist.sources.damage import PictureDecoder, set_threads
+from usassist.sources.damage import FrameDecoder, set_threads
 from usassist.sources.endings import missing_end
 from usassist.sources.interlacing import Deinterlacer
 from usassist.sources.matroska import ClusterCheck
@@ -152,7 +152,7 @@ class VideoPass(Closeable):
 
     def _decoded(self) -> Generator[tuple[av.VideoFrame, str], None, None]:
         """Until the end, or to where it breaks off; then `_broken_by` says why."""
-        decoder = PictureDecoder(self._stream, hold=True, stamps_in_order="avi" in self._formats)
+        decoder = FrameDecoder(self._stream, hold=True, stamps_in_order="avi" in self._formats)
         packets = self._container.demux(self._stream)
         slices = SliceCheck() if self.codec_name == "ffv1" else None
         with self._cluster_check() as clusters:

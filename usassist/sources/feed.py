@@ -26,7 +26,7 @@ _STUCK_READING_NS = 1_500_000_000  # one that answers says after 1 s that nothin
 _SUSPICIOUS_SHARE = 0.75  # of such a time: then another process is started, to be there when it is needed
 _FIRST_PAUSE_NS = 100_000_000  # before it is opened again, doubled with every failure
 _LONGEST_PAUSE_NS = 500_000_000
-_MOST_LEFT = 4  # inputs that do not even end when they are killed; with so many, no other is opened
+_MAX_LEFT = 4  # inputs that do not even end when they are killed; with so many, no other is opened
 _IN_ORDER_S = 1.0  # that an input may take to release the device when all ends
 _KILLED_S = 0.5
 
@@ -132,7 +132,7 @@ class Feed:
                 self._opener.prepare()
         if self._attempt is None and now_ns >= self._next_try_ns and not self._closed:
             self._left = [old for old in self._left if old.thread.is_alive()]
-            if len(self._left) < _MOST_LEFT:
+            if len(self._left) < _MAX_LEFT:
                 self._open(now_ns)
             else:
                 self._tell(

@@ -18,13 +18,13 @@ import numpy.typing as npt
 from usassist.errors import ScanAreaError, SourceError, SourceFormatError, UsageError
 from usassist.frames import find_scan_area
 from usassist.records import SourceInfo
-from usassist.sources.address import PICTURE_SUFFIXES
+from usassist.sources.address import IMAGE_SUFFIXES
 from usassist.sources.base import SourceOptions
 from usassist.sources.cropping import Roi, common_area, cut, is_automatic, settle_roi
-from usassist.sources.paced import PacedSource, Picture
+from usassist.sources.paced import PacedSource, RawFrame
 from usassist.sources.pixels import to_eight_bits
 
-__all__ = ["ImagesSource", "open_address", "read_picture"]
+__all__ = ["ImagesSource", "open_address", "read_image"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -59,8 +59,8 @@ class ImagesSource(PacedSource):
     """
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
-        self._paths = _list_pictures(path)
-        first = read_picture(self._paths[0])
+        self._paths = _list_images(path)
+        first = read_image(self._paths[0])
         self._colour = first.ndim == 3
         self._roi_of_size: dict[tuple[int, int], Roi] = {}
         if is_automatic(options) and (common := self._common_area(first)) is not None:
@@ -79,15 +79,15 @@ class ImagesSource(PacedSource):
         )
         super().__init__(info, options)
 
-    def _pictures(self) -> Iterator[Picture]:
+    def _pictures(self) -> Iterator[RawFrame]:
         number = 0
         while True:
             for path in self._paths:
-                image = read_picture(path)
+                image = read_image(path)
                 if self._colour and image.ndim == 2:
                     image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
                 roi = self._roi(path, image)
-                yield Picture(image=cut(image, roi), roi_xyxy_px=roi, t_media_ns=round(number * 1e9 / RATE_HZ))
+                yield RawFrame(image=cut(image, roi), roi_xyxy_px=roi, t_media_ns=round(number * 1e9 / RATE_HZ))
                 number += 1
             if not self._options.repeat:
                 return
@@ -111,7 +111,7 @@ class ImagesSource(PacedSource):
         if count == 1:
             return None
         chosen = sorted({round(index * (count - 1) / (_SAMPLES - 1)) for index in range(1, _SAMPLES)} - {0})
-        samples = [first, *(read_picture(self._paths[index]) for index in chosen)]
+        samples = [first, *(read_image(self._paths[index]) for index in chosen)]
         if any(sample.shape[:2] != first.shape[:2] for sample in samples):
             return None
         areas: list[Roi] = []
@@ -123,7 +123,7 @@ class ImagesSource(PacedSource):
         return common_area(areas)
 
 
-def read_picture(path: Path) -> UInt8Array:
+def read_image(path: Path) -> UInt8Array:
     """Read one picture, upright, without its transparency.
 
     Parameters
@@ -172,10 +172,10 @@ def read_picture(path: Path) -> UInt8Array:
     return np.asarray(cv2.cvtColor(grey_or_bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _list_pictures(path: Path) -> list[Path]:
+def _list_images(path: Path) -> list[Path]:
     try:
         if path.is_dir():
-            paths = [entry for entry in path.iterdir() if entry.suffix.lower() in PICTURE_SUFFIXES and entry.is_file()]
+            paths = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
         elif path.exists():
             return [path]
         else:

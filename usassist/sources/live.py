@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from usassist.common.closeable import Closeable
 from usassist.errors import CalibrationError, ScanAreaError, UsageError
-from usassist.records import Frame, PictureState, Signal, SourceInfo
+from usassist.records import Frame, Signal, SignalState, SourceInfo
 from usassist.sources.base import SourceOptions
 from usassist.sources.capture.opener import ProcessOpener
 from usassist.sources.cropping import Roi, is_automatic, settle_roi
@@ -22,7 +22,7 @@ from usassist.sources.feed import Feed
 from usassist.sources.grab import Grab, Opener
 from usassist.sources.inputs.address import GrabOptions
 from usassist.sources.scan_check import ScanCheck
-from usassist.sources.watch import PictureWatch, Verdict, WatchProfile
+from usassist.sources.watch import SignalWatch, Verdict, WatchProfile
 
 __all__ = ["LiveSource", "open_live"]
 
@@ -87,7 +87,7 @@ class LiveSource(Closeable):
         opener.prepare()  # while whoever opens this is busy with other things
         self._feed = Feed(opener, options.clock)
         self._closed = threading.Event()
-        self._watch = PictureWatch(self._profile)
+        self._watch = SignalWatch(self._profile)
         self._check: ScanCheck | None = None
         self._next_check_ns = 0
         self._failed_checks = 0
@@ -100,7 +100,7 @@ class LiveSource(Closeable):
         self._last_number: int | None = None
         self._last_grab_ns: int | None = None
         self._signal = Signal(
-            state=PictureState.LOST, reason="waiting for the first picture", t_since_ns=self._clock.now_ns()
+            state=SignalState.LOST, reason="waiting for the first picture", t_since_ns=self._clock.now_ns()
         )
         self._info = SourceInfo(
             description=f"{kind} input",
@@ -149,14 +149,14 @@ class LiveSource(Closeable):
     def _hear_silence(self) -> None:
         now_ns = self._clock.now_ns()
         if self._last_grab_ns is None:
-            self._say(PictureState.LOST, self._feed.problem or "waiting for the first picture")
+            self._say(SignalState.LOST, self._feed.problem or "waiting for the first picture")
             return
         if self._roi is None:  # the watch has not been told of the screens that came since it settled
             if now_ns - self._last_grab_ns > _SILENT_NS:
-                self._say(PictureState.LOST, self._feed.problem or "no picture comes")
+                self._say(SignalState.LOST, self._feed.problem or "no picture comes")
             return
         verdict = self._watch.silence(now_ns)
-        if verdict.state is not PictureState.LIVE:
+        if verdict.state is not SignalState.LIVE:
             self._say(verdict.state, self._feed.problem or verdict.reason, verdict.since_ns)
 
     def _look_at(self, grab: Grab) -> Frame | None:
@@ -167,25 +167,25 @@ class LiveSource(Closeable):
         if size_hw_px != self._size_hw_px:
             if self._size_hw_px is not None:
                 width, height = size_hw_px[1], size_hw_px[0]
-                self._say(PictureState.CHANGED, f"the screen has {width} x {height} px now")
+                self._say(SignalState.CHANGED, f"the screen has {width} x {height} px now")
             self._size_hw_px = size_hw_px
             self._unsettle()
         if self._roi is None:
             if grab.not_whole:
-                self._say(PictureState.DAMAGED, grab.not_whole)
+                self._say(SignalState.DAMAGED, grab.not_whole)
             else:
                 self._settle(grab)
             return None
         verdict = self._watch.look(grab)
-        if verdict.state is PictureState.LIVE:
+        if verdict.state is SignalState.LIVE:
             verdict = self._check_area(grab, verdict)
         self._say(verdict.state, verdict.reason, verdict.since_ns)
-        if verdict.state in (PictureState.LOST, PictureState.CHANGED):
-            if verdict.state is PictureState.CHANGED and is_automatic(self._options):
+        if verdict.state in (SignalState.LOST, SignalState.CHANGED):
+            if verdict.state is SignalState.CHANGED and is_automatic(self._options):
                 self._unsettle()  # where the crop is given, that picture is waited for
             return None
-        if grab.not_whole and verdict.state is PictureState.LIVE:
-            verdict = dataclasses.replace(verdict, state=PictureState.DAMAGED, reason=grab.not_whole)
+        if grab.not_whole and verdict.state is SignalState.LIVE:
+            verdict = dataclasses.replace(verdict, state=SignalState.DAMAGED, reason=grab.not_whole)
         return self._frame(grab, verdict)
 
     def _settle(self, grab: Grab) -> None:
@@ -204,14 +204,14 @@ class LiveSource(Closeable):
             roi = settle_roi(self._options, self._size_hw_px, lambda: [screens], may_be_whole=False)
         except ScanAreaError as error:
             self._search_again_ns = grab.t_capture_ns + _SEARCH_AGAIN_NS
-            self._say(PictureState.NOT_B_MODE, str(error))
+            self._say(SignalState.NOT_B_MODE, str(error))
             return
         except (CalibrationError, UsageError) as error:
             self._search_again_ns = grab.t_capture_ns + _SEARCH_AGAIN_NS
-            self._say(PictureState.CHANGED, str(error))
+            self._say(SignalState.CHANGED, str(error))
             return
         self._roi = roi
-        self._watch = PictureWatch(self._profile)
+        self._watch = SignalWatch(self._profile)
         self._watch.settle(grab.screen, roi, grab.t_decoded_ns)
         self._check, self._failed_checks = ScanCheck(roi) if is_automatic(self._options) else None, 0
         self._next_check_ns = grab.t_decoded_ns + _CHECK_EVERY_NS
@@ -226,7 +226,7 @@ class LiveSource(Closeable):
         self._failed_checks = 0 if found.ok else self._failed_checks + 1
         if self._failed_checks < _ALARM_TIMES:
             return verdict
-        return dataclasses.replace(verdict, state=PictureState.CHANGED, reason=found.reason, since_ns=grab.t_decoded_ns)
+        return dataclasses.replace(verdict, state=SignalState.CHANGED, reason=found.reason, since_ns=grab.t_decoded_ns)
 
     def _unsettle(self) -> None:
         self._roi, self._check = None, None
@@ -254,7 +254,7 @@ class LiveSource(Closeable):
             t_decoded_ns=grab.t_decoded_ns,
             t_cropped_ns=self._clock.now_ns(),
             picture=verdict.state,
-            picture_reason="" if verdict.state is PictureState.LIVE else verdict.reason,
+            picture_reason="" if verdict.state is SignalState.LIVE else verdict.reason,
         )
 
     def _describe(self, grab: Grab, roi: Roi) -> None:
@@ -271,7 +271,7 @@ class LiveSource(Closeable):
         )
         logger.info("scan area %s on a screen of %d x %d px", roi, *self._info.grab_hw_px[::-1])
 
-    def _say(self, state: PictureState, reason: str, since_ns: int | None = None) -> None:
+    def _say(self, state: SignalState, reason: str, since_ns: int | None = None) -> None:
         before = self._signal
         if (state, reason) != (before.state, before.reason) and state is not before.state:
             logger.info("the picture is %s%s", state, f": {reason}" if reason else "")

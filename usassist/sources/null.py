@@ -19,15 +19,15 @@ from usassist.records import SourceInfo
 from usassist.sources.address import parse_settings
 from usassist.sources.base import SourceOptions
 from usassist.sources.cropping import cut, is_automatic, settle_roi
-from usassist.sources.paced import PacedSource, Picture
+from usassist.sources.paced import PacedSource, RawFrame
 
 __all__ = ["NullSource", "draw_pattern", "open_address", "read_frame_id"]
 
 _SETTINGS = {"frames": "100", "rate": "30", "size": "480x640"}
 _BITS = 32
 _CELLS = _BITS + 2  # one white and one black block lead
-_LEAST_HW_PX = (32, 2 * _CELLS)
-_MOST_PX = 16384
+_MIN_HW_PX = (32, 2 * _CELLS)
+_MAX_PX = 16384
 
 
 def open_address(rest: str, options: SourceOptions) -> NullSource:
@@ -74,10 +74,10 @@ class NullSource(PacedSource):
         rate_hz: float = 30.0,
         frames: int | None = None,
     ) -> None:
-        if not all(least <= side <= _MOST_PX for least, side in zip(_LEAST_HW_PX, image_hw_px, strict=True)):
+        if not all(least <= side <= _MAX_PX for least, side in zip(_MIN_HW_PX, image_hw_px, strict=True)):
             raise UsageError(
                 f"source null: size {image_hw_px[0]}x{image_hw_px[1]} is out of range; give at least "
-                f"{_LEAST_HW_PX[0]}x{_LEAST_HW_PX[1]} and at most {_MOST_PX}x{_MOST_PX}"
+                f"{_MIN_HW_PX[0]}x{_MIN_HW_PX[1]} and at most {_MAX_PX}x{_MAX_PX}"
             )
         if not 0.01 <= rate_hz <= 10_000:
             raise UsageError(f"source null: rate {rate_hz} is out of range; give 0.01 to 10000 frames per second")
@@ -100,10 +100,10 @@ class NullSource(PacedSource):
         )
         super().__init__(info, options)
 
-    def _pictures(self) -> Iterator[Picture]:
+    def _pictures(self) -> Iterator[RawFrame]:
         numbers = count_up() if self._frames is None or self._options.repeat else range(self._frames)
         for number in numbers:
-            yield Picture(
+            yield RawFrame(
                 image=cut(draw_pattern(number, self._grab_hw_px), self._roi),
                 roi_xyxy_px=self._roi,
                 t_media_ns=round(number * 1e9 / self._rate_hz),

@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.common.closeable import Closeable
-from usassist.records import Frame, PictureState, Signal, SourceInfo
+from usassist.records import Frame, Signal, SignalState, SourceInfo
 from usassist.sources.base import SourceOptions
 
-__all__ = ["PacedSource", "Picture"]
+__all__ = ["PacedSource", "RawFrame"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class RawFrame:
     """One picture on its way to become a frame, cropped already.
 
     Attributes
@@ -42,7 +42,7 @@ class Picture:
     calibration_id: str | None = None
     pts: int | None = None
     time_base: Fraction | None = None
-    state: PictureState = PictureState.LIVE
+    state: SignalState = SignalState.LIVE
     state_reason: str = ""
 
 
@@ -62,7 +62,7 @@ class PacedSource(Closeable):
         self._closed = threading.Event()
 
     @abstractmethod
-    def _pictures(self) -> Iterator[Picture]:
+    def _pictures(self) -> Iterator[RawFrame]:
         """Give the pictures in order, from the start; for ever when the source repeats."""
 
     def frames(self) -> Iterator[Frame]:
@@ -83,12 +83,12 @@ class PacedSource(Closeable):
         """End the stream at the next frame. May be called twice, and from another thread than ``frames()``."""
         self._closed.set()
 
-    def _picture_stream(self) -> Generator[Picture, None, None]:
+    def _picture_stream(self) -> Generator[RawFrame, None, None]:
         """The pictures as a generator, so that closing it releases the file at once."""
         if not self._closed.is_set():
             yield from self._pictures()
 
-    def _frame(self, frame_id: int, picture: Picture, t_capture_ns: int) -> Frame:
+    def _frame(self, frame_id: int, picture: RawFrame, t_capture_ns: int) -> Frame:
         options = self._options
         spacing, spacing_rel_sd, calibration_id = (
             picture.spacing_rc_mm,

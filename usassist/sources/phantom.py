@@ -16,7 +16,7 @@ from usassist.records import SourceInfo
 from usassist.sources.address import parse_settings
 from usassist.sources.base import SourceOptions
 from usassist.sources.cropping import cut, is_automatic, settle_roi
-from usassist.sources.paced import PacedSource, Picture
+from usassist.sources.paced import PacedSource, RawFrame
 
 __all__ = ["PhantomSource", "open_address"]
 
@@ -81,12 +81,12 @@ class PhantomSource(PacedSource):
         )
         super().__init__(info, options)
 
-    def _pictures(self) -> Iterator[Picture]:
+    def _pictures(self) -> Iterator[RawFrame]:
         number = 0
         while self._available is None or self._options.repeat or number < self._available:
             shown = number if self._available is None else number % self._available
             phantom = self._scanner.render(shown / self._rate_hz)
-            yield Picture(
+            yield RawFrame(
                 image=cut(phantom.screen, self._roi),
                 roi_xyxy_px=self._roi,
                 t_media_ns=round(number * 1e9 / self._rate_hz),

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import SourceError, SourceFormatError
-from usassist.records import Frame, PictureState
+from usassist.records import Frame, SignalState
 from usassist.sources.checksums import SliceCheck
 
 __all__ = [
@@ -63,7 +63,7 @@ class FrameLine(msgspec.Struct, frozen=True, kw_only=True):
     time_base: str | None = None
     t_decoded_ns: int | None = None
     t_cropped_ns: int | None = None
-    picture: PictureState = PictureState.LIVE
+    picture: SignalState = SignalState.LIVE
     picture_reason: str = ""
     covered_xyxy_px: tuple[tuple[int, int, int, int], ...] = ()
     crc32: int | None = None

@@ -26,7 +26,7 @@ _BESIDE_SHARE = 0.07  # width of the frame around the area, as a part of the are
 _GAP_PX = 4  # next to the area the picture's own edge may spill over
 _CHANGED_LEVELS = 28  # grey levels, after averaging, that noise and compression do not reach
 _BINS = 10  # each side of the frame is looked at in so many pieces
-_LEAST_CHANGED_PX = 4  # of one piece; fewer are noise
+_MIN_CHANGED_PX = 4  # of one piece; fewer are noise
 _CHANGED_BINS = 3  # pieces of one side: a pointer or a message touches fewer, another ruler more
 _SLACK = 0.03  # edges agree when they differ by less than this part of the area's longer side
 _AGREE = 3  # so many looks in a row must agree
@@ -155,7 +155,7 @@ class ScanCheck:
                 busy |= np.asarray(cv2.dilate(changed, np.ones((9, 9), np.uint8)), np.uint8)
                 continue
             bins = [int(part.sum()) for part in np.array_split((changed & ~busy & 1).sum(axis=1), _BINS)]
-            if sum(pixels >= _LEAST_CHANGED_PX for pixels in bins) >= _CHANGED_BINS:
+            if sum(pixels >= _MIN_CHANGED_PX for pixels in bins) >= _CHANGED_BINS:
                 return words
         return ""
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from usassist.errors import UsageError
 from usassist.records import Frame, SourceInfo
 from usassist.sources.base import SourceOptions
-from usassist.sources.paced import PacedSource, Picture
+from usassist.sources.paced import PacedSource, RawFrame
 from usassist.sources.recorded import FrameLine, frame_of, read_frame_lines, read_pixels
 
 __all__ = ["SessionSource", "open_address"]
@@ -25,7 +25,7 @@ _PAUSE_NS = 33_333_333  # between the last frame and the first, where a session 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Recorded(Picture):
+class _Recorded(RawFrame):
     line: FrameLine
     frame_id: int
 
@@ -84,7 +84,7 @@ class SessionSource(PacedSource):
             options,
         )
 
-    def _pictures(self) -> Iterator[Picture]:
+    def _pictures(self) -> Iterator[RawFrame]:
         t_first_ns = self._lines[0].t_given_ns
         t_round_ns = id_round = 0
         while True:
@@ -100,7 +100,7 @@ class SessionSource(PacedSource):
             t_round_ns = t_media_ns + _PAUSE_NS
             id_round += self._lines[-1].frame_id + 1
 
-    def _frame(self, frame_id: int, picture: Picture, t_capture_ns: int) -> Frame:
+    def _frame(self, frame_id: int, picture: RawFrame, t_capture_ns: int) -> Frame:
         assert isinstance(picture, _Recorded)  # _pictures gives no others
         line, now_ns = picture.line, t_capture_ns
         # Where frames are handed over faster than they came, stamps must still not run backwards.

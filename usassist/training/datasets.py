@@ -49,7 +49,7 @@ DUPLICATE_GROUPS: tuple[frozenset[str], ...] = (
 
 _CACHE_SCHEMA = 3
 _PHANTOM_MOST_HW_PX = (400, 600)  # larger pictures are reduced once, as the later warp does not average
-_LEAST_SIDE_PX = 96  # a smaller crop of a training frame is a mistake; the frame is used whole
+_MIN_SIDE_PX = 96  # a smaller crop of a training frame is a mistake; the frame is used whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -216,7 +216,7 @@ def _crop(name: str, image: UInt8Array, *, nodule: UInt8Array, gland: UInt8Array
     except ScanAreaError as error:
         logger.warning("frame %s is used whole: %s", name, error)
         x1, y1, x2, y2 = 0, 0, image.shape[1], image.shape[0]
-    if min(x2 - x1, y2 - y1) < _LEAST_SIDE_PX:
+    if min(x2 - x1, y2 - y1) < _MIN_SIDE_PX:
         x1, y1, x2, y2 = 0, 0, image.shape[1], image.shape[0]
     area = np.s_[y1:y2, x1:x2]
     return Sample(name=name, image=image[area].copy(), nodule=nodule[area].copy(), gland=gland[area].copy())

@@ -24,7 +24,7 @@ from usassist.modalities.ultrasound.descriptors import FEATURES, LogisticTable, 
 from usassist.training.datasets import DUPLICATE_GROUPS, Sample
 
 __all__ = [
-    "LEAST_NODULE_PX",
+    "MIN_NODULE_PX",
     "TARGETS",
     "Example",
     "Target",
@@ -40,7 +40,7 @@ BoolArray = npt.NDArray[np.bool_]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
-LEAST_NODULE_PX = 50
+MIN_NODULE_PX = 50
 """A marked region with fewer pixels is a slip of the pen, not a nodule."""
 
 STRENGTHS = tuple(float(value) for value in 10.0 ** np.arange(-3.0, 1.01, 0.5))

@@ -19,7 +19,7 @@ __all__ = ["Batch", "LossParts", "Targets", "detect_segment_loss", "make_targets
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 
-_LEAST_AREA_PX = 40  # smaller remains of a nodule are neither wanted nor forbidden as a detection
+_MIN_AREA_PX = 40  # smaller remains of a nodule are neither wanted nor forbidden as a detection
 _HEAT_SD_SHARE = 0.10  # standard deviation of the centre's bell, as a share of the box side
 _BOX_HEAT = 0.3  # cells with at least this heat learn the box
 
@@ -94,7 +94,7 @@ def make_targets(nodule: UInt8Array, gland: UInt8Array) -> Targets:
     count, _, stats, _ = cv2.connectedComponentsWithStats(nodule, connectivity=8)
     for x1, y1, width, height, area in stats[1:count]:
         x2, y2 = x1 + width, y1 + height
-        if area < _LEAST_AREA_PX:
+        if area < _MIN_AREA_PX:
             weight[y1 // CELL_PX : -(-y2 // CELL_PX), x1 // CELL_PX : -(-x2 // CELL_PX)] = 0.0
             continue
         sd_x, sd_y = max(0.7 * CELL_PX, _HEAT_SD_SHARE * width), max(0.7 * CELL_PX, _HEAT_SD_SHARE * height)

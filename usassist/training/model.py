@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from usassist.engine.qdq import LEAST_CODE, MOST_CODE
+from usassist.engine.qdq import MAX_CODE, MIN_CODE
 from usassist.errors import ConfigError
 from usassist.training.recipe import ModelConfig
 
@@ -129,11 +129,9 @@ class ConvNorm(nn.Module):
         scale = self.reach.clamp_min(1e-6) / most
         x = torch.fake_quantize_per_tensor_affine(x, scale, torch.zeros((), dtype=torch.int32), -most, most)
         weights = conv.weight.detach()
-        scales = torch.maximum(weights.amax((1, 2, 3)) / MOST_CODE, weights.amin((1, 2, 3)) / LEAST_CODE).clamp_min(
-            1e-9
-        )
+        scales = torch.maximum(weights.amax((1, 2, 3)) / MAX_CODE, weights.amin((1, 2, 3)) / MIN_CODE).clamp_min(1e-9)
         zeros = torch.zeros(len(scales), dtype=torch.int32)
-        weight = torch.fake_quantize_per_channel_affine(conv.weight, scales, zeros, 0, LEAST_CODE, MOST_CODE)
+        weight = torch.fake_quantize_per_channel_affine(conv.weight, scales, zeros, 0, MIN_CODE, MAX_CODE)
         return functional.conv2d(x, weight, conv.bias, conv.stride, conv.padding, groups=conv.groups)
 
 

@@ -22,7 +22,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from usassist.engine.qdq import LEAST_CODE, MOST_CODE, check_qdq
+from usassist.engine.qdq import MAX_CODE, MIN_CODE, check_qdq
 from usassist.errors import ConfigError, EngineSpecError
 from usassist.training.datasets import load_gland, load_nodule, load_phantom
 from usassist.training.rounding import narrow_weights
@@ -184,7 +184,7 @@ def settings(frames: int) -> dict[str, str]:
         "tool": f"nncf {metadata.version('nncf')}",
         "preset": "performance: symmetric, weights per output channel, activations per tensor",
         "ranges": "mean over the frames of the smallest and largest value",
-        "weights": f"7 bits, {LEAST_CODE} to {MOST_CODE}, scales of least squared error",
+        "weights": f"7 bits, {MIN_CODE} to {MAX_CODE}, scales of least squared error",
         "bias_correction": "for the weights, from mean inputs of the parent",
         "left_in_float": "the last convolutions and everything after them" if FLOAT_TAIL else "nothing",
         "frames": str(frames),

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usassist.engine.qdq import LEAST_CODE, MOST_CODE
+from usassist.engine.qdq import MAX_CODE, MIN_CODE
 
 __all__ = ["narrow_weights", "weight_scales"]
 
@@ -27,8 +27,8 @@ Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_LEAST_SHARE, _SHARES = 0.6, 41  # of the scale that cuts nothing off
-_LEAST_SCALE = 1e-12
+_MIN_SHARE, _SHARES = 0.6, 41  # of the scale that cuts nothing off
+_MIN_SCALE = 1e-12
 
 
 def narrow_weights(parent: Any, quantised: Any, inputs: Sequence[Mapping[str, Array]]) -> None:
@@ -75,11 +75,11 @@ def narrow_weights(parent: Any, quantised: Any, inputs: Sequence[Mapping[str, Ar
 
 def weight_scales(rows: FloatArray) -> FloatArray:
     """Scales of least squared error for weights in 7 bits, one per row: (C, N) to (C,), all above 0."""
-    whole = np.maximum(rows.max(axis=1) / MOST_CODE, rows.min(axis=1) / LEAST_CODE)
-    whole = np.maximum(whole, _LEAST_SCALE)  # a channel of zeros
+    whole = np.maximum(rows.max(axis=1) / MAX_CODE, rows.min(axis=1) / MIN_CODE)
+    whole = np.maximum(whole, _MIN_SCALE)  # a channel of zeros
     scales: FloatArray = whole
     errors = np.full(len(rows), np.inf)
-    for share in np.linspace(1.0, _LEAST_SHARE, _SHARES):
+    for share in np.linspace(1.0, _MIN_SHARE, _SHARES):
         tried = whole * share
         error = ((_codes(rows, tried[:, None]) * tried[:, None] - rows) ** 2).sum(axis=1)
         scales = np.where(error < errors, tried, scales)
@@ -99,7 +99,7 @@ def _rounded(weight: FloatArray, axis: int | None) -> tuple[npt.NDArray[np.int8]
 
 
 def _codes(values: FloatArray, scale: Any) -> FloatArray:
-    codes: FloatArray = np.clip(np.rint(values / scale), LEAST_CODE, MOST_CODE)
+    codes: FloatArray = np.clip(np.rint(values / scale), MIN_CODE, MAX_CODE)
     return codes
 
 

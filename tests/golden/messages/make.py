@@ -10,12 +10,12 @@ from pathlib import Path
 from tests.samples import CALIBRATED_ENGINE, damaged_session, make_frame, make_result
 from usassist.bus import TOPICS, HealthBody, MarkBody, MarkKind, StageBody
 from usassist.bus.codec import encode, encode_frame, encode_result
-from usassist.records import Cause, PictureState, ResultState
+from usassist.records import Cause, ResultState, SignalState
 
 NOT_LIVE = {
     "t_decoded_ns": 4,
     "t_cropped_ns": 5,
-    "picture": PictureState.DAMAGED,
+    "picture": SignalState.DAMAGED,
     "picture_reason": "part of it is lost",
     "text_xyxy_px": ((1, 2, 3, 4),),
 }

@@ -34,7 +34,7 @@ from usassist.modalities.ultrasound import DescriptorModel
 from usassist.phantom import PhantomConfig, PhantomScanner
 from usassist.phantom.config import NodulePlan
 from usassist.pipeline import Stream
-from usassist.records import Frame, PictureState, Signal, SourceInfo
+from usassist.records import Frame, Signal, SignalState, SourceInfo
 from usassist.sinks.record import Recorder
 
 __all__ = ["SESSIONS", "make_again", "make_session"]
@@ -76,14 +76,14 @@ def interrupted() -> Iterator[Frame]:
             frame = replace(
                 frame,
                 image=_scan(scanner, 0, 1.8 + 0.03 * 10).image,
-                picture=PictureState.FROZEN,
+                picture=SignalState.FROZEN,
                 picture_reason="the scanner is frozen",
             )
         elif step >= 30:
             frame = replace(
                 frame,
                 image=_with_colour(frame.image),
-                picture=PictureState.NOT_B_MODE,
+                picture=SignalState.NOT_B_MODE,
                 picture_reason="the picture has colour in it",
             )
         t_ns = frame.t_capture_ns

@@ -25,7 +25,7 @@ from tests.samples import (
 from usassist.bus import TOPICS, FrameBody, LabelBody, PointBody, decode, frame_from, peek_topic, result_from
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.errors import MessageError, RecordError, SchemaVersionError
-from usassist.records import Cause, Descriptors, Measurements, PictureState, Result, ResultState
+from usassist.records import Cause, Descriptors, Measurements, Result, ResultState, SignalState
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "messages"
 
@@ -193,8 +193,8 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
         if topic == "frame":
             frame = frame_from(message)
             np.testing.assert_array_equal(frame.image, make_frame(3, (8, 12), 3).image)
-            expected = {"frame-1.0": (PictureState.LIVE, None), "frame-1.3": (PictureState.DAMAGED, 4)}
-            assert (frame.picture, frame.t_decoded_ns) == expected.get(file.stem, (PictureState.FROZEN, 4))
+            expected = {"frame-1.0": (SignalState.LIVE, None), "frame-1.3": (SignalState.DAMAGED, 4)}
+            assert (frame.picture, frame.t_decoded_ns) == expected.get(file.stem, (SignalState.FROZEN, 4))
             assert frame.t_cropped_ns == (5 if file.stem in ("frame-1.2", "frame-1.3") else None)
         elif topic == "result":
             descriptors = () if file.stem == "result-1.0" else DESCRIBED

@@ -15,7 +15,7 @@ from tests.unit.engine.gpu_double import CAPTURE_UNSUPPORTED, LAUNCH_FAILED, OUT
 from usassist.engine import find_engine
 from usassist.engine.base import Engine
 from usassist.engine.trt.api import RTX, TENSORRT, import_trt, why_not_installed
-from usassist.engine.trt.session import MOST_SHAPES, TrtSession
+from usassist.engine.trt.session import MAX_SHAPES, TrtSession
 from usassist.errors import BackendFailedError, BackendUnavailableError, EngineError, PlanMissingError
 
 TAKES = (
@@ -141,11 +141,11 @@ def test_a_new_shape_gets_a_context_and_a_graph_of_its_own(free_trt: Trt) -> Non
 
 def test_only_some_shapes_are_kept_and_the_one_unused_for_longest_goes(free_trt: Trt) -> None:
     session = _open(free_trt)
-    shapes = list(range(2, 3 + MOST_SHAPES))
+    shapes = list(range(2, 3 + MAX_SHAPES))
     for rows in (*shapes[:-1], shapes[0]):
         session.run(_input(1, rows))
     session.run(_input(1, shapes[-1]))
-    assert len([kind for kind, _ in free_trt.driver.held if kind == "executable"]) == MOST_SHAPES
+    assert len([kind for kind, _ in free_trt.driver.held if kind == "executable"]) == MAX_SHAPES
     free_trt.driver.forget()
     session.run(_input(1, shapes[0]))
     assert free_trt.driver.names == ["cuGraphLaunch", "cuStreamSynchronize"]

@@ -7,7 +7,7 @@ import pytest
 from usassist.errors import ConfigError, SourceError
 from usassist.evaluation.cases import Cases, read_cases, read_names, read_tirads
 from usassist.evaluation.folders import list_negatives, list_pairs, read_negatives, read_pairs
-from usassist.evaluation.pictures import read_grey, read_mask
+from usassist.evaluation.images import read_grey, read_mask
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from usassist.errors import (
 )
 from usassist.modalities.ultrasound.descriptors import DescriptorModel, LogisticTable
 from usassist.pipeline import Stream, StreamSummary
-from usassist.records import Cause, Frame, LabelSpec, PictureState, Result, ResultState
+from usassist.records import Cause, Frame, LabelSpec, Result, ResultState, SignalState
 from usassist.sources import open_source
 from usassist.sources.null import read_frame_id
 
@@ -216,7 +216,7 @@ def test_the_engine_is_not_asked_about_a_damaged_frame_and_the_cause_says_so(bus
 
     def damaged() -> Iterator[Frame]:
         for frame in frames():
-            hurt = {"picture": PictureState.DAMAGED, "picture_reason": "a part is lost"} if frame.frame_id < 3 else {}
+            hurt = {"picture": SignalState.DAMAGED, "picture_reason": "a part is lost"} if frame.frame_id < 3 else {}
             yield dataclasses.replace(frame, **hurt)
 
     source.frames = damaged

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.session.conftest import COUNT
 from usassist.errors import SessionError, UsageError
 from usassist.session import open_session, whole_message
-from usassist.session.export import CSV_COLUMNS, export_csv, export_pictures, export_video
+from usassist.session.export import CSV_COLUMNS, export_csv, export_frames, export_video
 from usassist.session.trim import trim_session
 from usassist.session.verify import verify_session
 
@@ -91,7 +91,7 @@ def test_frames_are_exported_as_they_are(recorded: Path, tmp_path: Path) -> None
 
     problems: list[str] = []
     session = open_session(recorded)
-    assert export_pictures(session, tmp_path / "png", problems) == COUNT
+    assert export_frames(session, tmp_path / "png", problems) == COUNT
     for line, image in session.pictures():
         stored = cv2.imread(str(tmp_path / "png" / f"{line.frame_id:08d}.png"), cv2.IMREAD_UNCHANGED)
         assert image is not None
@@ -118,7 +118,7 @@ def test_an_export_that_fails_leaves_nothing(recorded: Path, tmp_path: Path, mon
     before = sorted(path.name for path in tmp_path.iterdir())
     for write in (
         lambda: export_csv(session, tmp_path / "out.csv"),
-        lambda: export_pictures(session, tmp_path / "png", []),
+        lambda: export_frames(session, tmp_path / "png", []),
         lambda: trim_session(recorded, "1", "3", tmp_path / "part"),
     ):
         with pytest.raises(SessionError, match="the disk is full"):

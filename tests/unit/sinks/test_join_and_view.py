@@ -6,7 +6,7 @@ import pytest
 from tests.samples import ENGINE, SESSION, make_frame, make_result
 from usassist.bus import SessionBody, SessionState, SignalBody
 from usassist.common.clock import FakeClock
-from usassist.records import Cause, PictureState, ResultState
+from usassist.records import Cause, ResultState, SignalState
 from usassist.sinks.frame_result_join import EveryFrameJoin, NewestFrameJoin
 from usassist.sinks.view import STATE_COLOR_RGB, view_of_frame, view_of_silence
 
@@ -172,22 +172,22 @@ def test_the_end_of_a_stream_is_said_at_once(state: SessionState) -> None:
     assert ("cable" in view.detail) == (state is SessionState.FAILED)
 
 
-def _with_signal(state: PictureState) -> SessionBody:
+def _with_signal(state: SignalState) -> SessionBody:
     return msgspec.structs.replace(SESSION, signal=SignalBody(state=state, reason="because"))
 
 
 @pytest.mark.parametrize(
     ("state", "headline"),
     [
-        (PictureState.FROZEN, "FROZEN"),
-        (PictureState.LOST, "SIGNAL LOST"),
-        (PictureState.CHANGED, "PICTURE CHANGED"),
-        (PictureState.NOT_B_MODE, "NOT B-MODE"),
-        (PictureState.DAMAGED, "PICTURE DAMAGED"),
+        (SignalState.FROZEN, "FROZEN"),
+        (SignalState.LOST, "SIGNAL LOST"),
+        (SignalState.CHANGED, "PICTURE CHANGED"),
+        (SignalState.NOT_B_MODE, "NOT B-MODE"),
+        (SignalState.DAMAGED, "PICTURE DAMAGED"),
     ],
 )
-def test_a_picture_that_is_not_live_is_named_and_nothing_is_drawn_on_it(state: PictureState, headline: str) -> None:
-    cause = Cause.DAMAGED if state is PictureState.DAMAGED else Cause.NOT_LIVE
+def test_a_picture_that_is_not_live_is_named_and_nothing_is_drawn_on_it(state: SignalState, headline: str) -> None:
+    cause = Cause.DAMAGED if state is SignalState.DAMAGED else Cause.NOT_LIVE
     result = make_result(1, ResultState.NO_RESULT, cause=cause, reason="because")
     view = view_of_frame(result, ENGINE, SESSION, 0, state)
     assert (view.state, view.headline, view.detail, view.draw) == (ResultState.NO_RESULT, headline, "because", False)
@@ -197,8 +197,8 @@ def test_a_picture_that_is_not_live_is_named_and_nothing_is_drawn_on_it(state: P
 
 
 def test_a_frozen_picture_that_comes_is_shown_and_a_lost_one_is_not() -> None:
-    assert view_of_silence(_with_signal(PictureState.FROZEN), 20.0) is None
-    assert view_of_silence(_with_signal(PictureState.NOT_B_MODE), 20.0) is None
-    assert view_of_silence(_with_signal(PictureState.LOST), 20.0) is not None
-    assert view_of_silence(_with_signal(PictureState.CHANGED), 20.0) is not None
-    assert view_of_silence(_with_signal(PictureState.LIVE), 20.0) is None
+    assert view_of_silence(_with_signal(SignalState.FROZEN), 20.0) is None
+    assert view_of_silence(_with_signal(SignalState.NOT_B_MODE), 20.0) is None
+    assert view_of_silence(_with_signal(SignalState.LOST), 20.0) is not None
+    assert view_of_silence(_with_signal(SignalState.CHANGED), 20.0) is not None
+    assert view_of_silence(_with_signal(SignalState.LIVE), 20.0) is None

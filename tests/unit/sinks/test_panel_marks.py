@@ -12,7 +12,7 @@ from usassist.common.clock import FakeClock
 from usassist.errors import MessageError
 from usassist.sinks.panel.marks import MarkTaker
 from usassist.sinks.panel.shown import ShownFrames
-from usassist.sinks.panel.ws_protocol import MOST_BYTES, Done, MarkWish, read_word, refusal
+from usassist.sinks.panel.ws_protocol import MAX_BYTES, Done, MarkWish, read_word, refusal
 
 WISH = '{"say":"mark","session_id":"a","frame_id":7,"kind":"wrong"}'
 
@@ -68,7 +68,7 @@ def test_what_a_page_says_is_read() -> None:
         WISH.replace('"a"', '""'),
         WISH.replace('"a"', f'"{"a" * 129}"'),
         WISH.replace("}", ',"note":"Mrs Example"}'),
-        WISH + " " * MOST_BYTES,
+        WISH + " " * MAX_BYTES,
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from usassist.sinks.panel import viewers as viewers_module
-from usassist.sinks.panel.viewers import MOST_VIEWERS, PACKETS_IN_FLIGHT, Viewer, Viewers
+from usassist.sinks.panel.viewers import MAX_VIEWERS, PACKETS_IN_FLIGHT, Viewer, Viewers
 
 
 def join(viewers: Viewers) -> Viewer:
@@ -173,7 +173,7 @@ def test_the_first_who_comes_wakes_whoever_waits_for_viewers() -> None:
 def test_there_is_an_end_to_how_many_may_watch() -> None:
     async def scenario() -> None:
         viewers = Viewers()
-        everybody = [join(viewers) for _ in range(MOST_VIEWERS)]
+        everybody = [join(viewers) for _ in range(MAX_VIEWERS)]
         assert viewers.join() is None
         viewers.leave(everybody[0])
         assert viewers.join() is not None

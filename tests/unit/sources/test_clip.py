@@ -16,7 +16,7 @@ import pytest
 from usassist.calibrate import Geometry
 from usassist.common.clock import FakeClock
 from usassist.errors import CalibrationError, ScanAreaError, SourceError, SourceFormatError, UsageError
-from usassist.records import Frame, PictureState
+from usassist.records import Frame, SignalState
 from usassist.sources import Source, open_source
 from usassist.sources.timeline import Timeline
 
@@ -583,7 +583,7 @@ def test_frames_that_are_damaged_are_given_with_that_word_and_told(
     damage(path, 300)
     with caplog.at_level(logging.WARNING):
         frames = play(path)
-    damaged = [frame for frame in frames if frame.picture is PictureState.DAMAGED]
+    damaged = [frame for frame in frames if frame.picture is SignalState.DAMAGED]
     assert 0 < len(damaged) < 20
     assert all("lost or damaged" in frame.picture_reason for frame in damaged)
     assert f"damaged frames, which have no result: {len(damaged)}" in caplog.text

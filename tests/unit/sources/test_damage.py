@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from tests.damage import CODECS, GOP, Picture, compare, decode, encode, lose_packets
-from usassist.records import PictureState
+from usassist.records import SignalState
 from usassist.sources import open_source
-from usassist.sources.damage import PictureDecoder
+from usassist.sources.damage import FrameDecoder
 from usassist.sources.decoding import VideoPass
 from usassist.sources.recovery import recovery_frames
 
@@ -122,7 +122,7 @@ def test_a_lost_packet_is_damage_and_where_every_picture_stands_alone_it_costs_n
             image = np.full((48, 64), 40 * number, np.uint8)
             output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="gray").reformat(format="yuvj420p")))
     with av.open(io.BytesIO(file.getvalue())) as container:
-        decoder = PictureDecoder(container.streams.video[0], hold=False)
+        decoder = FrameDecoder(container.streams.video[0], hold=False)
         decoder.lost()
         words = [why for packet in container.demux(video=0) for _, why in decoder.decode(packet)]
     assert words == [""] * 4
@@ -130,7 +130,7 @@ def test_a_lost_packet_is_damage_and_where_every_picture_stands_alone_it_costs_n
 
 def test_damage_that_never_ends_takes_no_more_memory(streams: Any) -> None:
     with av.open(io.BytesIO(streams("h264", "mpegts"))) as container:
-        decoder = PictureDecoder(container.streams.video[0], hold=False)
+        decoder = FrameDecoder(container.streams.video[0], hold=False)
         for _ in range(5000):
             decoder.lost()
         assert len(decoder._hurts) < 100
@@ -157,9 +157,9 @@ def test_damaged_frames_of_a_clip_are_given_with_the_word_on_them(streams: Any, 
     with open_source(str(path), session_id="s", fast=True, crop="none") as source:
         frames = list(source.frames())
     states = {frame.picture for frame in frames}
-    assert states == {PictureState.LIVE, PictureState.DAMAGED}
+    assert states == {SignalState.LIVE, SignalState.DAMAGED}
     for frame in frames:
-        assert bool(frame.picture_reason) == (frame.picture is PictureState.DAMAGED)
+        assert bool(frame.picture_reason) == (frame.picture is SignalState.DAMAGED)
     assert len(frames) >= 6 * GOP - 2  # they are shown and recorded
 
 

@@ -11,7 +11,7 @@ import pytest
 from usassist.common.clock import FakeClock
 from usassist.errors import ScanAreaError, SourceError, SourceFormatError, UsageError
 from usassist.sources import open_source
-from usassist.sources.images import read_picture
+from usassist.sources.images import read_image
 
 Pictures = Callable[..., list[Any]]
 
@@ -72,7 +72,7 @@ def test_colour_is_given_as_rgb_and_grey_among_colour_too(tmp_path: Path) -> Non
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_sixteen_bits_are_scaled_over_their_whole_range(suffix: str, tmp_path: Path) -> None:
     samples = np.array([[0, 257, 30_000, 65_535]], np.uint16)
-    image = read_picture(save(tmp_path / f"a.{suffix}", samples))
+    image = read_image(save(tmp_path / f"a.{suffix}", samples))
     assert image.dtype == np.uint8
     assert image.tolist() == [[0, 1, 117, 255]]
 
@@ -151,9 +151,9 @@ def test_pages_and_floating_point_samples_are_refused(tmp_path: Path, pictures: 
     path = tmp_path / "pages.tif"
     assert cv2.imwritemulti(str(path), pictures(3, (16, 16)))
     with pytest.raises(SourceFormatError, match=r"holds 3 pictures; save each"):
-        read_picture(path)
+        read_image(path)
     with pytest.raises(SourceFormatError, match=r"samples of type float32; save it"):
-        read_picture(save(tmp_path / "float.tif", np.zeros((8, 8), np.float32)))
+        read_image(save(tmp_path / "float.tif", np.zeros((8, 8), np.float32)))
 
 
 def test_picture_without_permission_is_named(

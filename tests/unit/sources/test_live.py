@@ -14,7 +14,7 @@ from tests.in_thread import InThread
 from usassist.calibrate import Geometry
 from usassist.common.clock import MonotonicClock
 from usassist.errors import UsageError
-from usassist.records import Frame, PictureState
+from usassist.records import Frame, SignalState
 from usassist.sources import SourceOptions, open_source
 from usassist.sources.grab import Grab
 from usassist.sources.live import LiveSource
@@ -22,7 +22,7 @@ from usassist.sources.scan_check import ScanVerdict
 from usassist.sources.screen import Screen
 from usassist.sources.watch import Verdict
 
-LIVE, FROZEN, LOST, CHANGED = PictureState.LIVE, PictureState.FROZEN, PictureState.LOST, PictureState.CHANGED
+LIVE, FROZEN, LOST, CHANGED = SignalState.LIVE, SignalState.FROZEN, SignalState.LOST, SignalState.CHANGED
 STEP_NS = 33_000_000
 BANNER = 255
 
@@ -63,7 +63,7 @@ class ScriptedGrabber:
 class FakeWatch:
     """Says of the nth screen since it settled what the script of the test says."""
 
-    script: list[PictureState]
+    script: list[SignalState]
     settled: list[tuple[int, int, int, int]]
 
     def __init__(self, profile: Any = None) -> None:
@@ -90,22 +90,22 @@ class FakeCheck:
         return ScanVerdict(ok=not self.failing, reason="the picture has moved" if self.failing else "", found=None)
 
 
-Play = Callable[..., tuple[list[Frame], LiveSource, list[PictureState]]]
+Play = Callable[..., tuple[list[Frame], LiveSource, list[SignalState]]]
 
 
 @pytest.fixture
 def play(monkeypatch: pytest.MonkeyPatch) -> Play:
     FakeWatch.script, FakeWatch.settled, FakeCheck.failing = [], [], False
-    monkeypatch.setattr("usassist.sources.live.PictureWatch", FakeWatch)
+    monkeypatch.setattr("usassist.sources.live.SignalWatch", FakeWatch)
     monkeypatch.setattr("usassist.sources.live.ScanCheck", FakeCheck)
 
-    def call(screens: list[Any], *states: PictureState, **options: Any) -> Any:
+    def call(screens: list[Any], *states: SignalState, **options: Any) -> Any:
         FakeWatch.script = list(states)
         grabber = ScriptedGrabber(screens)
         source = LiveSource(
             InThread(lambda: grabber), SourceOptions(session_id="s", clock=MonotonicClock(), **options), kind="test"
         )
-        said: list[PictureState] = []
+        said: list[SignalState] = []
         look = source._look_at
         seen = 0
 
@@ -197,7 +197,7 @@ def damage(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:
 def test_a_damaged_picture_is_given_with_that_word_on_it(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     damage(monkeypatch, 18, 23)
     frames, _, _ = play([screen(i) for i in range(40)], *[LIVE] * 5, FROZEN)
-    damaged = [frame for frame in frames if frame.picture is PictureState.DAMAGED]
+    damaged = [frame for frame in frames if frame.picture is SignalState.DAMAGED]
     assert {frame.picture_reason for frame in damaged} == {"a part is lost"}
     assert len(damaged) == 5  # one of the six is frozen: what the watch says comes first
     assert FROZEN in [frame.picture for frame in frames]
@@ -206,7 +206,7 @@ def test_a_damaged_picture_is_given_with_that_word_on_it(play: Play, monkeypatch
 def test_no_scan_area_is_settled_on_a_damaged_picture(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     damage(monkeypatch, 0, 29)
     frames, _, said = play([screen(i) for i in range(60)])
-    assert set(said[:30]) == {PictureState.DAMAGED}
+    assert set(said[:30]) == {SignalState.DAMAGED}
     assert len(FakeWatch.settled) == 1
     assert all(frame.picture is LIVE for frame in frames)
     assert frames
@@ -268,7 +268,7 @@ def test_a_screen_without_a_picture_gives_no_frame(play: Play) -> None:
     empty[100:104, 50:90] = 200
     frames, source, _ = play([empty] * 30)
     assert frames == []
-    assert source.signal.state is PictureState.NOT_B_MODE
+    assert source.signal.state is SignalState.NOT_B_MODE
     assert "no ultrasound picture" in source.signal.reason
 
 

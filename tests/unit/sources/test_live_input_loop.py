@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from usassist.errors import SourceError, UsageError
-from usassist.records import PictureState
+from usassist.records import SignalState
 from usassist.sources.grab import Grab
 from usassist.sources.inputs import loop
 from usassist.sources.inputs.address import GrabOptions, is_live, open_grabber
-from usassist.sources.inputs.loop import LoopGrabber, load_pictures
+from usassist.sources.inputs.loop import LoopGrabber, load_frames
 from usassist.sources.inputs.loop_faults import FAULT_S, FAULTS, fault_at
 from usassist.sources.screen import Screen
-from usassist.sources.watch import PictureWatch
+from usassist.sources.watch import SignalWatch
 
 DEMO_SCAN_XYXY_PX = (334, 76, 946, 688)
 
@@ -103,14 +103,14 @@ def test_a_clip_is_resized_while_it_is_loaded_and_memory_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = _clip(tmp_path / "clip.mkv", 30)
-    rate_hz, pictures = load_pictures(path, (96, 64), "yuv420p")
+    rate_hz, pictures = load_frames(path, (96, 64), "yuv420p")
     assert rate_hz == 25
     assert len(pictures) == 30
     assert {(picture.width, picture.height, picture.format.name) for picture in pictures} == {(96, 64, "yuv420p")}
-    load_pictures.cache_clear()
+    load_frames.cache_clear()
     monkeypatch.setattr(loop, "_MOST_BYTES", 10 * sum(plane.buffer_size for plane in pictures[0].planes))
-    assert len(load_pictures(path, (96, 64), "yuv420p")[1]) == 10
-    load_pictures.cache_clear()
+    assert len(load_frames(path, (96, 64), "yuv420p")[1]) == 10
+    load_frames.cache_clear()
 
 
 def test_the_bundled_clip_is_the_default() -> None:
@@ -146,9 +146,9 @@ def test_a_clip_that_is_not_there_or_too_short_is_told(tmp_path: Path) -> None:
 
 
 def test_the_watch_takes_the_turns_of_the_bundled_clip_for_a_live_picture() -> None:
-    _, pictures = load_pictures(Path("demo/clip.mkv").resolve(), None, "yuv420p")
+    _, pictures = load_frames(Path("demo/clip.mkv").resolve(), None, "yuv420p")
     with LoopGrabber(pictures, 60) as grabber:
-        watch, states = PictureWatch(), set()
+        watch, states = SignalWatch(), set()
         for place in range(2 * 2 * (len(pictures) - 1)):
             t_ns = 10**9 + round(place * 1e9 / 60)
             screen = Screen.of(grabber._picture(place, None))
@@ -156,7 +156,7 @@ def test_the_watch_takes_the_turns_of_the_bundled_clip_for_a_live_picture() -> N
                 watch.settle(screen, DEMO_SCAN_XYXY_PX, t_ns)
             grab = Grab(number=place, screen=screen, t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="driver")
             states.add(watch.look(grab).state)
-    assert states == {PictureState.LIVE}
+    assert states == {SignalState.LIVE}
 
 
 def test_faults_follow_each_other_by_the_clock() -> None:

@@ -13,7 +13,7 @@ from tests.recordings import record_session
 from tests.samples import make_frame
 from usassist.common.clock import FakeClock
 from usassist.errors import SourceError, SourceFormatError, UsageError
-from usassist.records import Frame, PictureState
+from usassist.records import Frame, SignalState
 from usassist.sources import open_source
 
 IDS = (0, 1, 2, 5, 6, 7, 8, 9)  # 3 and 4 were lost
@@ -25,7 +25,7 @@ def _frame(frame_id: int) -> Frame:
     t_ns = T0_NS + frame_id * PERIOD_NS
     words: dict[str, Any] = {"t_decoded_ns": t_ns + 2_000_000, "t_cropped_ns": t_ns + 3_000_000}
     if frame_id == FROZEN:
-        words |= {"picture": PictureState.FROZEN, "picture_reason": "the scanner is frozen"}
+        words |= {"picture": SignalState.FROZEN, "picture_reason": "the scanner is frozen"}
     if frame_id == TEXT:
         words |= {"text_xyxy_px": ((4, 4, 20, 12),)}
     return make_frame(
@@ -126,7 +126,7 @@ def test_a_line_of_an_older_recording_says_less_and_is_read(recorded: Path, tmp_
     frames = _frames(folder)
     assert [frame.frame_id for frame in frames] == list(IDS)
     assert {(frame.picture, frame.t_decoded_ns, frame.t_cropped_ns) for frame in frames} == {
-        (PictureState.LIVE, None, None)
+        (SignalState.LIVE, None, None)
     }
 
 

@@ -18,29 +18,29 @@ from usassist.errors import UsageError
 from usassist.phantom import PhantomConfig
 from usassist.phantom.fault_scanner import FaultScanner
 from usassist.phantom.faults import Fault, FaultPlan
-from usassist.records import PictureState
+from usassist.records import SignalState
 from usassist.sources.grab import Grab
 from usassist.sources.screen import Screen
-from usassist.sources.watch import PictureWatch, Verdict, WatchProfile
+from usassist.sources.watch import SignalWatch, Verdict, WatchProfile
 
 UInt8Array = npt.NDArray[np.uint8]
 
 _HW_PX = (360, 480)
 _RATES = (15.0, 30.0, 60.0)
 _TOLD = {
-    "freeze": PictureState.FROZEN,
-    "repeat": PictureState.FROZEN,
-    "depth": PictureState.CHANGED,
-    "zoom": PictureState.CHANGED,
-    "layout": PictureState.CHANGED,
-    "resolution": PictureState.CHANGED,
-    "dual": PictureState.NOT_B_MODE,
-    "colour_box": PictureState.NOT_B_MODE,
-    "menu": PictureState.NOT_B_MODE,
-    "unplug": PictureState.LOST,
-    "black": PictureState.LOST,
-    "noise": PictureState.LOST,
-    "no_signal": PictureState.LOST,
+    "freeze": SignalState.FROZEN,
+    "repeat": SignalState.FROZEN,
+    "depth": SignalState.CHANGED,
+    "zoom": SignalState.CHANGED,
+    "layout": SignalState.CHANGED,
+    "resolution": SignalState.CHANGED,
+    "dual": SignalState.NOT_B_MODE,
+    "colour_box": SignalState.NOT_B_MODE,
+    "menu": SignalState.NOT_B_MODE,
+    "unplug": SignalState.LOST,
+    "black": SignalState.LOST,
+    "noise": SignalState.LOST,
+    "no_signal": SignalState.LOST,
 }
 _HARMLESS = [("paused_probe", {}), ("frame_rate", {}), ("frame_rate", {"how": "repeated"})]
 _HARMLESS += [("glitch", {"shows": shows}) for shows in ("torn", "black", "noise")]
@@ -90,10 +90,10 @@ def _play(
     screens: Iterable[UInt8Array | None],
     roi: tuple[int, int, int, int],
     rate_hz: float,
-    watch: PictureWatch | None = None,
+    watch: SignalWatch | None = None,
 ) -> list[tuple[float, Verdict]]:
     """Settle on the first screen, look at the others; `silence` where there is none."""
-    watch, told = watch or PictureWatch(), []
+    watch, told = watch or SignalWatch(), []
     for number, screen in enumerate(screens):
         t_ns = round(number * 1e9 / rate_hz)
         if number == 0:
@@ -261,20 +261,20 @@ def test_after_silence_the_picture_is_live_only_when_it_moves(
     plain = screens(None, 30.0, seconds=2.0)
     shown = [*plain[:30], *[None] * 20, *[plain[29]] * 20, *plain[30:]]
     told = _play(shown, scanner.scan_xyxy_px, 30.0)
-    assert told[48][1].state is PictureState.LOST
+    assert told[48][1].state is SignalState.LOST
     assert _states(told[49:69]) <= {"lost", "frozen"}
-    assert told[-1][1].state is PictureState.LIVE
+    assert told[-1][1].state is SignalState.LIVE
 
 
 def test_damaged_pictures_are_a_lost_picture(
     screens: Callable[..., list[UInt8Array | None]], scanner: FaultScanner
 ) -> None:
-    watch, plain = PictureWatch(), screens(None, 30.0, seconds=1.0)
+    watch, plain = SignalWatch(), screens(None, 30.0, seconds=1.0)
     _play(plain, scanner.scan_xyxy_px, 30.0, watch)
     last = plain[-1]
     assert last is not None
     told = [watch.look(_grab(last, round(1e9 + i * 1e9 / 30), damaged=True)) for i in range(10)]
-    assert told[-1].state is PictureState.LOST
+    assert told[-1].state is SignalState.LOST
     assert "damaged" in told[-1].reason
 
 
@@ -287,7 +287,7 @@ def test_grey_grabs_are_watched_too(screens: Callable[..., list[UInt8Array | Non
 
 def test_a_dual_profile_wants_two_views(screens: Callable[..., list[UInt8Array | None]], scanner: FaultScanner) -> None:
     dual = screens("dual", 30.0, seconds=2.5)
-    watch = PictureWatch(WatchProfile(views="dual"))
+    watch = SignalWatch(WatchProfile(views="dual"))
     box = scanner._looks[0].box_xyxy_px
     assert _states(_play(dual[40:62], box, 30.0, watch)) == {"live"}
 
@@ -300,14 +300,14 @@ def test_the_same_grabs_give_the_same_verdicts(
 
 
 def test_before_it_is_settled_nothing_is_live() -> None:
-    watch = PictureWatch()
-    assert watch.look(_grab(np.full((90, 120), 80, np.uint8), 5)).state is PictureState.LOST
-    assert watch.silence(10**10).state is PictureState.LOST
+    watch = SignalWatch()
+    assert watch.look(_grab(np.full((90, 120), 80, np.uint8), 5)).state is SignalState.LOST
+    assert watch.silence(10**10).state is SignalState.LOST
 
 
 def test_a_scan_area_beside_the_screen_is_refused() -> None:
     with pytest.raises(UsageError, match="find it anew"):
-        PictureWatch().settle(Screen(np.zeros((90, 120), np.uint8)), (10, 10, 130, 80), 0)
+        SignalWatch().settle(Screen(np.zeros((90, 120), np.uint8)), (10, 10, 130, 80), 0)
 
 
 def test_a_profile_comes_from_a_table_and_is_checked() -> None:

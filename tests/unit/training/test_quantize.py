@@ -131,7 +131,7 @@ def test_the_last_convolution_and_what_follows_stay_in_float(parent: Path, quant
 def test_openvino_runs_at_least_nine_of_ten_convolutions_in_int8_and_none_of_the_parent(
     parent: Path, quantised: bytes, tmp_path: Path
 ) -> None:
-    from usassist.engine.backends.openvino import LEAST_INT8_SHARE, count_int8
+    from usassist.engine.backends.openvino import MIN_INT8_SHARE, count_int8
 
     openvino = pytest.importorskip("openvino")
     core = openvino.Core()
@@ -143,7 +143,7 @@ def test_openvino_runs_at_least_nine_of_ten_convolutions_in_int8_and_none_of_the
     assert count_int8(core.compile_model(str(parent), "CPU", options)) == (0, LAYERS)
     in_int8, layers = count_int8(core.compile_model(str(path), "CPU", options))
     assert layers == LAYERS
-    assert in_int8 >= LEAST_INT8_SHARE * layers
+    assert in_int8 >= MIN_INT8_SHARE * layers
 
 
 def test_the_answer_stays_close_to_the_parents(parent: Path, quantised: bytes) -> None:

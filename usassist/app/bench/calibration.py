@@ -20,7 +20,7 @@ __all__ = ["VERSION", "Calibration", "calibrate", "calibration_work"]
 VERSION = 1
 
 _HEIGHT, _WIDTH = 720, 1280
-_LEAST_ROUNDS = 40
+_MIN_ROUNDS = 40
 _WARM_UP_ROUNDS = 10
 
 
@@ -89,7 +89,7 @@ def calibrate(seconds: float = 3.0, *, clock: Callable[[], float] = time.perf_co
         for _ in range(_WARM_UP_ROUNDS):
             work()
         end_s = clock() + seconds
-        while len(times_ms) < _LEAST_ROUNDS or clock() < end_s:
+        while len(times_ms) < _MIN_ROUNDS or clock() < end_s:
             begin_s = clock()
             work()
             times_ms.append(1e3 * (clock() - begin_s))

@@ -27,19 +27,19 @@ from usassist.common.clock import MonotonicClock
 from usassist.errors import UsAssistError
 from usassist.phantom.fault_scanner import FaultScanner
 from usassist.phantom.faults import Fault, FaultPlan
-from usassist.records import PictureState
+from usassist.records import SignalState
 from usassist.sources import SourceOptions
 from usassist.sources.grab import Grab
 from usassist.sources.live import open_live
 from usassist.sources.screen import Screen
-from usassist.sources.watch import PictureWatch
+from usassist.sources.watch import SignalWatch
 
 __all__ = ["EXPECTED", "FaultRow", "NormalReport", "measure_faults", "one_after_the_other", "watch_normal_scanning"]
 
-_LIVE, _FROZEN, _LOST = PictureState.LIVE, PictureState.FROZEN, PictureState.LOST
-_CHANGED, _NOT_B_MODE = PictureState.CHANGED, PictureState.NOT_B_MODE
+_LIVE, _FROZEN, _LOST = SignalState.LIVE, SignalState.FROZEN, SignalState.LOST
+_CHANGED, _NOT_B_MODE = SignalState.CHANGED, SignalState.NOT_B_MODE
 # kind → states that tell it rightly; the first is what should be said
-EXPECTED: dict[str, tuple[PictureState, ...]] = {
+EXPECTED: dict[str, tuple[SignalState, ...]] = {
     "freeze": (_FROZEN,),
     "paused_probe": (_LIVE,),
     "depth": (_CHANGED,),
@@ -55,7 +55,7 @@ EXPECTED: dict[str, tuple[PictureState, ...]] = {
     "no_signal": (_LOST, _NOT_B_MODE),
     "repeat": (_FROZEN,),
     "frame_rate": (_LIVE,),
-    "corrupt": (_LIVE, _LOST, PictureState.DAMAGED),  # whether a picture is spoilt is chance
+    "corrupt": (_LIVE, _LOST, SignalState.DAMAGED),  # whether a picture is spoilt is chance
     "glitch": (_LIVE,),
 }
 _SAMPLE_S = 0.005
@@ -94,7 +94,7 @@ class FaultRow:
 class _Witness:
     """Everything that the source said, with its time."""
 
-    states: list[tuple[int, PictureState, str]] = field(default_factory=list)
+    states: list[tuple[int, SignalState, str]] = field(default_factory=list)
     live_ns: list[int] = field(default_factory=list)
 
 
@@ -166,7 +166,7 @@ def measure_faults(
 def watch_normal_scanning(minutes: float, rate_hz: float = 30.0) -> NormalReport:
     """Let the watch look at simulated scanning in which nothing is wrong, faster than it happens."""
     scanner = FaultScanner(FaultPlan(), rate_hz=rate_hz)
-    watch, alarms, before = PictureWatch(), Counter[str](), _LIVE
+    watch, alarms, before = SignalWatch(), Counter[str](), _LIVE
     for frame in scanner.frames(60.0 * minutes):
         assert frame.screen is not None
         t_ns = 10**9 + round(frame.t_s * 1e9)
@@ -179,7 +179,7 @@ def watch_normal_scanning(minutes: float, rate_hz: float = 30.0) -> NormalReport
         if state is not before and state is not _LIVE:
             alarms[str(state)] += 1
         before = state
-    return NormalReport(minutes=minutes, alarms={str(state): alarms[state] for state in PictureState if state != _LIVE})
+    return NormalReport(minutes=minutes, alarms={str(state): alarms[state] for state in SignalState if state != _LIVE})
 
 
 def _listen(address: str, player: subprocess.Popen[str]) -> _Witness:
@@ -187,7 +187,7 @@ def _listen(address: str, player: subprocess.Popen[str]) -> _Witness:
     source = open_live(address, SourceOptions(session_id="bench", clock=MonotonicClock()))
 
     def note_states() -> None:
-        before: tuple[PictureState, str] | None = None
+        before: tuple[SignalState, str] | None = None
         while not stop.is_set():
             signal = source.signal
             if before is None or signal.state is not before[0]:

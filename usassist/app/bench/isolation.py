@@ -26,8 +26,8 @@ __all__ = ["IsolationFigures", "measure_isolation", "ratio_interval"]
 _SETTLE_S = 2.0
 _WARM_UP_S = 5.0
 _DRAWS = 2000
-_MOST_RATIO = 1.10
-_MOST_GROWTH_MB = 64.0
+_MAX_RATIO = 1.10
+_MAX_GROWTH_MB = 64.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +59,8 @@ class IsolationFigures:
     @property
     def broken(self) -> list[str]:
         """Which of the two promises does not hold; the ratio, when its whole interval lies beyond."""
-        broken = ["p99"] if self.ratio_low > _MOST_RATIO else []
-        return broken + (["memory"] if self.growth_mb > _MOST_GROWTH_MB else [])
+        broken = ["p99"] if self.ratio_low > _MAX_RATIO else []
+        return broken + (["memory"] if self.growth_mb > _MAX_GROWTH_MB else [])
 
 
 def measure_isolation(

@@ -34,7 +34,7 @@ SOAK_SETUP = Setup(fps=120, width_px=640, height_px=360, viewers=1, faults_s=12)
 _TICK_S = 0.25
 _LEAVE_AT = (0.2, 0.97)  # shares of the run at which nobody watches for a moment, and for the rest
 _VIEWER_EVERY_S = 5.0
-_MOST_VIEWERS = 3
+_MAX_VIEWERS = 3
 _MARK_EVERY_S = 3.0
 _OVERLAP_MOST_S = 60.0
 _LOOK_BACK_BYTES = 2**16
@@ -130,7 +130,7 @@ class _Crowd:
 
     def move(self) -> None:
         """One comes, or one goes."""
-        if len(self._names) < self._random.randint(1, _MOST_VIEWERS):
+        if len(self._names) < self._random.randint(1, _MAX_VIEWERS):
             self._names.append(self._rig.add_viewer(keep=False))
             self.seen += 1
         elif self._names:

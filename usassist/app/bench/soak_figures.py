@@ -16,10 +16,10 @@ __all__ = ["Block", "Growth", "Judgement", "growth_of", "judge", "latency_blocks
 
 _WARM_UP = 0.15  # share of a process's life that does not count
 _PART = 0.15  # share of it that stands for its beginning, and for its end
-_LEAST_SAMPLES = 20
+_MIN_SAMPLES = 20
 _BLOCKS = 20
-_MOST_GROWTH_MB = 5.0
-_MOST_DRIFT = 1.15
+_MAX_GROWTH_MB = 5.0
+_MAX_DRIFT = 1.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +85,14 @@ def judge(soaked: Soaked) -> Judgement:
     broken = [
         f"{name} has grown by {item.growth_mb:.1f} MiB"
         for name, item in growth.items()
-        if item.growth_mb >= _MOST_GROWTH_MB
+        if item.growth_mb >= _MAX_GROWTH_MB
     ]
     for what in ("fds", "threads"):
         words = {"fds": "open files", "threads": "threads"}[what]
         broken += [
             f"{name} has {more} {words} more" for name, item in growth.items() if (more := getattr(item, what)) > 0
         ]
-    if drift is not None and drift > _MOST_DRIFT:
+    if drift is not None and drift > _MAX_DRIFT:
         broken.append(f"the median latency has become {drift:.2f} times as long, for the machine's own speed")
     for count, words in (
         (soaked.unaccounted, "frames are unaccounted for"),
@@ -115,7 +115,7 @@ def _worst(samples: list[Sample]) -> Growth | None:
 
 def growth_of(samples: list[Sample]) -> Growth | None:
     """What the samples of one process say; None for too few."""
-    if len(samples) < _LEAST_SAMPLES:
+    if len(samples) < _MIN_SAMPLES:
         return None
     begin, part = int(_WARM_UP * len(samples)), max(1, int(_PART * len(samples)))
     first, last = samples[begin : begin + part], samples[-part:]

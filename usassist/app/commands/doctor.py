@@ -35,7 +35,7 @@ _LIBRARIES = {
     "gradio": "gradio",
 }
 _CODECS = ("magicyuv", "ffv1", "mpeg4")
-_LEAST_FREE_BYTES = 2**30
+_MIN_FREE_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ def _demo_clip() -> tuple[bool, str]:
 
 def _free_disk() -> tuple[bool, str]:
     free = shutil.disk_usage(Path.cwd()).free
-    return free > _LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB in this folder; the bundled clip records 0.3 GiB a minute"
+    return free > _MIN_FREE_BYTES, f"{free / 2**30:.1f} GiB in this folder; the bundled clip records 0.3 GiB a minute"
 
 
 def _processor() -> tuple[bool, str]:

@@ -12,8 +12,8 @@ import typer
 from usassist.errors import SessionError, SourceError, UsageError
 
 if TYPE_CHECKING:
+    from usassist.evaluation.images import Skipped
     from usassist.evaluation.opening import Measured
-    from usassist.evaluation.pictures import Skipped
     from usassist.evaluation.sheet import Tile
 
 __all__ = ["evaluate_app"]
@@ -57,9 +57,9 @@ def nodule(
     """Frames with marked nodules: outlines, nodules found, false positives, calibration of the scores."""
     from usassist.evaluation.cases import Cases, read_cases, read_names
     from usassist.evaluation.folders import list_pairs, read_pairs
+    from usassist.evaluation.images import list_files
     from usassist.evaluation.nodule import need_libraries, nodule_report, nodule_rows, take_nodule_frames
     from usassist.evaluation.opening import EngineChoice, open_measured
-    from usassist.evaluation.pictures import list_files
     from usassist.evaluation.tables import show_slices
 
     outputs = _outputs(json_path, csv_path, sheet)
@@ -264,10 +264,10 @@ def _write(
 
 
 def _write_sheet(path: Path, tiles: Sequence[Tile], title: str, *, with_truth: bool) -> None:
-    from usassist.evaluation.report import write_picture
+    from usassist.evaluation.report import write_image
     from usassist.evaluation.sheet import draw_sheet
 
-    write_picture(path, draw_sheet(tiles, title, with_truth=with_truth))
+    write_image(path, draw_sheet(tiles, title, with_truth=with_truth))
 
 
 def _console() -> Any:

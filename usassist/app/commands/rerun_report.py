@@ -14,7 +14,7 @@ from usassist.app.rerun.fields import Verdict
 from usassist.app.rerun.machine import processor_words
 from usassist.app.rerun.outcome import Comparison, FieldRow, amount_words
 from usassist.app.rerun.run import Rerun
-from usassist.app.rerun.sheet import MOST_FRAMES, UInt8Array, write_differences
+from usassist.app.rerun.sheet import MAX_FRAMES, UInt8Array, write_differences
 from usassist.session import Session
 
 __all__ = ["print_rerun", "write_sheet"]
@@ -43,7 +43,7 @@ def write_sheet(done: Rerun, path: Path) -> Path | None:
     if done.comparison is None or not done.comparison.differences:
         return None
     differences = done.comparison.differences
-    wanted = {item.frame_id for item in differences[:MOST_FRAMES]}
+    wanted = {item.frame_id for item in differences[:MAX_FRAMES]}
     title = f"{len(differences)} of {done.comparison.compared} frames differ"
     write_differences(path, differences, dict(_pictures(done.recording.session, wanted)), title)
     return path

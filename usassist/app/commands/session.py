@@ -108,7 +108,7 @@ def export(
 ) -> None:
     """Write results as CSV, frames as a compact video or as single pictures."""
     from usassist.session import open_session
-    from usassist.session.export import export_csv, export_pictures, export_video
+    from usassist.session.export import export_csv, export_frames, export_video
 
     if csv is None and video is None and frames is None:
         raise UsageError("nothing is to be written; give --csv FILE, --video FILE or --frames FOLDER")
@@ -122,7 +122,7 @@ def export(
     if video is not None:
         written[str(video)] = f"{export_video(opened, video, problems)} frames"
     if frames is not None:
-        written[str(frames)] = f"{export_pictures(opened, frames, problems)} frames"
+        written[str(frames)] = f"{export_frames(opened, frames, problems)} frames"
     said = [*problems, *(f"{count} in {name}" for name, count in written.items())]
     _tell({"written": written, "problems": problems}, said, as_json=as_json)
 

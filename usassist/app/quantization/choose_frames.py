@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from usassist.app.quantization.gate import Gate, agreement_gate, labelled_gate, public_gate
-from usassist.app.quantization.own_frames import read_own_labelled, read_own_pictures
+from usassist.app.quantization.own_frames import read_own_images, read_own_labelled
 from usassist.config import data_dir
 from usassist.engine import EngineSpec
 from usassist.errors import UsageError
@@ -60,7 +60,7 @@ def choose_frames(spec: EngineSpec, folders: FrameFolders) -> tuple[list[Calibra
         raise UsageError("--images and --data cannot go together; leave one out")
     if (folders.gate_images is None) != (folders.gate_masks is None):
         raise UsageError("--gate-images and --gate-masks go together; give both, or neither")
-    pictures = read_own_pictures(folders.images, folders.count or _COUNT)
+    pictures = read_own_images(folders.images, folders.count or _COUNT)
     if folders.gate_images is None or folders.gate_masks is None:
         return [pictures.frames], agreement_gate(spec, pictures.paths)
     labelled = read_own_labelled(folders.gate_images, folders.gate_masks)

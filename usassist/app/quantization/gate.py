@@ -24,7 +24,7 @@ from usassist.evaluation.evaluate import evaluate
 from usassist.evaluation.folders import LabelledFrame, read_labelled
 from usassist.evaluation.metrics import match_overlaps
 from usassist.evaluation.run import FrameOutcome, run_frames
-from usassist.evaluation.tally import LEAST_IOU, tally
+from usassist.evaluation.tally import MIN_IOU, tally
 
 __all__ = [
     "ACCURACY_LIMIT",
@@ -44,7 +44,7 @@ ACCURACY_LIMIT = 0.01
 AGREEMENT_LIMIT = 0.05
 """Outlines and nodules of INT8 may differ from those of FP32 by this."""
 
-_LEAST_FOUND = 10  # pictures in which FP32 must find something, for the comparison to mean anything
+_MIN_FOUND = 10  # pictures in which FP32 must find something, for the comparison to mean anything
 
 Judge = Callable[[Engine], dict[str, float]]
 """Runs an engine on frames, and gives figures of merit: 0 to 1, more is better. It is asked in FP32 first."""
@@ -140,10 +140,10 @@ def agreement_gate(spec: EngineSpec, paths: Sequence[Path]) -> Gate:
             for outcome in outcomes:
                 answers.append(zlib.compress(outcome.labelmap.tobytes(), 1))
                 found += bool(outcome.labelmap.any())
-            if found < _LEAST_FOUND:
+            if found < _MIN_FOUND:
                 raise SourceError(
                     f"{spec.engine_id} finds something in {found} of {len(paths)} pictures, too few to compare INT8 "
-                    f"with FP32; give {_LEAST_FOUND} or more with nodules, or use --gate-images and --gate-masks"
+                    f"with FP32; give {_MIN_FOUND} or more with nodules, or use --gate-images and --gate-masks"
                 )
             return {"agreement_dice": 1.0, "agreement_found": 1.0}
         parts = [
@@ -211,4 +211,4 @@ def _agreement(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> tuple[float | 
         return None, 0, 0
     overlap = shared_px / np.maximum(1, one_px[:, None] + other_px[None, :] - shared_px)
     nodules = int((one_px > 0).sum() + (other_px > 0).sum())
-    return 2 * int(shared_px.sum()) / total_px, len(match_overlaps(overlap, LEAST_IOU)), nodules
+    return 2 * int(shared_px.sum()) / total_px, len(match_overlaps(overlap, MIN_IOU)), nodules

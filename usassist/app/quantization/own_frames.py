@@ -17,17 +17,17 @@ import numpy.typing as npt
 from usassist.errors import ScanAreaError, SourceError
 from usassist.evaluation.cases import Cases
 from usassist.evaluation.folders import LabelledFrame, Pair, read_pairs
+from usassist.evaluation.images import Skipped, list_files, list_images, read_grey
 from usassist.evaluation.metrics import regions
-from usassist.evaluation.pictures import Skipped, list_files, list_pictures, read_grey
-from usassist.evaluation.tally import LEAST_TRUTH_PX
+from usassist.evaluation.tally import MIN_TRUTH_PX
 from usassist.frames import find_scan_area
 from usassist.training.quantize import CalibrationSet, spread
 
-__all__ = ["LEAST_FRAMES", "OwnLabelled", "OwnPictures", "read_own_labelled", "read_own_pictures", "read_unlabelled"]
+__all__ = ["MIN_FRAMES", "OwnImages", "OwnLabelled", "read_own_images", "read_own_labelled", "read_unlabelled"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
-LEAST_FRAMES = 20
+MIN_FRAMES = 20
 """Fewer different pictures set no ranges, and judge nothing."""
 
 _ORDER = "in the order of their names"
@@ -35,7 +35,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class OwnPictures:
+class OwnImages:
     """Pictures that set the ranges.
 
     Attributes
@@ -78,7 +78,7 @@ class OwnLabelled:
             yield frame
 
 
-def read_own_pictures(folder: Path, count: int) -> OwnPictures:
+def read_own_images(folder: Path, count: int) -> OwnImages:
     """Take pictures evenly spaced from a folder, and crop each to its scan area.
 
     Parameters
@@ -89,10 +89,10 @@ def read_own_pictures(folder: Path, count: int) -> OwnPictures:
     Raises
     ------
     SourceError
-        If the folder cannot be read, there are fewer than :data:`LEAST_FRAMES` different pictures, or one of those
+        If the folder cannot be read, there are fewer than :data:`MIN_FRAMES` different pictures, or one of those
         taken cannot be read or shows no scan area.
     """
-    paths = list(list_pictures(list_files(folder), []).values())
+    paths = list(list_images(list_files(folder), []).values())
     if not paths:
         raise SourceError("the folder of --images holds no png, jpg, bmp or tif pictures; give another folder")
     _check_enough(len(paths), "pictures")
@@ -117,7 +117,7 @@ def read_own_pictures(folder: Path, count: int) -> OwnPictures:
     frames = CalibrationSet(
         name="own pictures", chosen=f"{len(places)} of {len(paths)}, evenly spaced {_ORDER}", images=tuple(images)
     )
-    return OwnPictures(frames=frames, paths=tuple(paths[place] for place in places), digests=frozenset(digests))
+    return OwnImages(frames=frames, paths=tuple(paths[place] for place in places), digests=frozenset(digests))
 
 
 def read_own_labelled(images: Path, masks: Path) -> OwnLabelled:
@@ -127,10 +127,10 @@ def read_own_labelled(images: Path, masks: Path) -> OwnLabelled:
     ------
     SourceError
         If a folder cannot be read, a picture or a mask has no partner, one cannot be read, both differ in size, or a
-        nodule is marked in fewer than :data:`LEAST_FRAMES` pictures.
+        nodule is marked in fewer than :data:`MIN_FRAMES` pictures.
     """
     strays: list[Skipped] = []
-    pictures, labels = (list_pictures(list_files(folder), strays) for folder in (images, masks))
+    pictures, labels = (list_images(list_files(folder), strays) for folder in (images, masks))
     alone = [number for number, name in enumerate(pictures, start=1) if name not in labels]
     left = len(labels.keys() - pictures.keys())
     twice = sum(stray.reason.startswith("same name") for stray in strays)
@@ -151,7 +151,7 @@ def read_own_labelled(images: Path, masks: Path) -> OwnLabelled:
             faults.append((number, reason))
         else:
             digests.add(_digest(frame.image))
-            marked += bool(regions(frame.truth, LEAST_TRUTH_PX))
+            marked += bool(regions(frame.truth, MIN_TRUTH_PX))
     if faults:
         raise SourceError(_fault("labelled picture", faults, len(pairs)))
     _check_enough(marked, "labelled pictures with a nodule in them")
@@ -182,8 +182,8 @@ def _read_pair(pair: Pair) -> tuple[LabelledFrame | None, str]:
 
 
 def _check_enough(count: int, what: str) -> None:
-    if count < LEAST_FRAMES:
-        raise SourceError(f"{count} {what} are too few; give {LEAST_FRAMES} or more, of many patients and settings")
+    if count < MIN_FRAMES:
+        raise SourceError(f"{count} {what} are too few; give {MIN_FRAMES} or more, of many patients and settings")
 
 
 def _fault(what: str, faults: Sequence[tuple[int, str]], total: int) -> str:

@@ -13,11 +13,11 @@ from usassist.app.rerun.outcome import FrameApart
 from usassist.errors import SessionError
 from usassist.records import Result
 
-__all__ = ["MOST_FRAMES", "UInt8Array", "draw_differences", "write_differences"]
+__all__ = ["MAX_FRAMES", "UInt8Array", "draw_differences", "write_differences"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
-MOST_FRAMES = 12
+MAX_FRAMES = 12
 _COLUMNS = 2
 _PICTURE_HW_PX = (240, 320)
 _CAPTION_PX, _MARGIN_PX, _GAP_PX, _HEAD_PX = 28, 16, 4, 44
@@ -57,7 +57,7 @@ def draw_differences(differences: Sequence[FrameApart], pictures: Mapping[int, U
     -------
     sheet : uint8 (H, W, 3), BGR
     """
-    shown = differences[:MOST_FRAMES]
+    shown = differences[:MAX_FRAMES]
     pair_px = 2 * _PICTURE_HW_PX[1] + _GAP_PX
     cell_h, cell_w = _PICTURE_HW_PX[0] + _CAPTION_PX + _MARGIN_PX, pair_px + _MARGIN_PX
     rows = max(1, -(-len(shown) // _COLUMNS))

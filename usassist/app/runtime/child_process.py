@@ -27,7 +27,7 @@ from usassist.errors import UsAssistError
 
 __all__ = ["Child", "ChildSilentError", "Report"]
 
-_MOST_REPORTS = 256  # that wait to be read
+_MAX_REPORTS = 256  # that wait to be read
 _KILL_S = 2.0
 
 
@@ -70,7 +70,7 @@ class Child:
         self.beats = 0
         self.allowed_s: float | None = None
         self.ready = False
-        self._reports: queue.Queue[Report] = queue.Queue(_MOST_REPORTS)
+        self._reports: queue.Queue[Report] = queue.Queue(_MAX_REPORTS)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "usassist.app.runtime.worker", spec.module, str(spec.niceness)],
             stdin=subprocess.PIPE,

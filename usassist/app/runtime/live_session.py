@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 _FINISH_S = 20.0
 _PAGE_LATE_S = 10.0
-_MOST_PROBLEMS = 100
+_MAX_PROBLEMS = 100
 _SIZE_EVERY_S = 60.0
 
 
@@ -263,7 +263,7 @@ def _look_after(posts: dict[str, SupervisedProcess], report: LiveReport, say: Ca
         report.restarts[post.name] = report.restarts.get(post.name, 0) + 1
         how = "was killed" if post.killed else "has died"
         why = f": {post.problem}" if post.problem else ""
-        if len(report.problems) < _MOST_PROBLEMS:
+        if len(report.problems) < _MAX_PROBLEMS:
             report.problems.append(f"{post.name}{why}")
         say(f"the process {post.name} {how}{why}; it is started again")
         if post.name == "stream" and "record" in posts:

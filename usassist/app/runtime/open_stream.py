@@ -29,7 +29,7 @@ from usassist.sources import open_source, parse_crop
 __all__ = ["StreamOptions", "new_session_id", "open_stream"]
 
 
-_MOST_LANES = 4  # frames that are worked on at a time, where the engine runs on the processor
+_MAX_LANES = 4  # frames that are worked on at a time, where the engine runs on the processor
 _SWITCH_S = 0.0005  # a thread with a frame waits no longer than that for one that computes in Python
 _USUAL_FRAME_BYTES = 2**19  # where a live source does not know yet
 
@@ -128,7 +128,7 @@ def open_stream(
                 deinterlace=options.deinterlace,
             )
         )
-        lanes = min(processors(), _MOST_LANES)
+        lanes = min(processors(), _MAX_LANES)
         threads = options.threads or (max(1, processors() // lanes) if options.fast else 0)
         relay = stack.enter_context(
             FailoverEngine.open(spec, options.backend, threads, options.precision, clock=clock, progress=on_build)

@@ -19,7 +19,7 @@ from usassist.engine.entry import file_sha256
 from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendUnavailableError, CacheError, EngineError
 
-__all__ = ["FORMATS", "LEAST_INT8_SHARE", "PRECISIONS", "REQUIRES", "compile_options", "count_int8", "open"]
+__all__ = ["FORMATS", "MIN_INT8_SHARE", "PRECISIONS", "REQUIRES", "compile_options", "count_int8", "open"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ REQUIRES = ("openvino",)
 FORMATS = ("onnx",)
 PRECISIONS = ("int8", "fp32")  # on a processor FP16 would be computed in float
 
-LEAST_INT8_SHARE = 0.9
+MIN_INT8_SHARE = 0.9
 """Share of the convolutions and fully connected layers that must run in INT8 before an engine may say that it does."""
 
 
@@ -49,7 +49,7 @@ class _OpenVinoSession:
             raise EngineError(
                 f"OpenVINO cannot load {path.name}: {_first_line(error)}; try --backend onnxruntime"
             ) from error
-        if precision == "int8" and quantised < LEAST_INT8_SHARE * max(1, layers):
+        if precision == "int8" and quantised < MIN_INT8_SHARE * max(1, layers):
             can = "INT8" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")  # then it is the file's fault
             raise (EngineError if can else BackendUnavailableError)(
                 f"OpenVINO would run {layers - quantised} of {layers} convolutions of {path.name} in float on this "

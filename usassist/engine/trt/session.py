@@ -25,11 +25,11 @@ from usassist.engine.trt.api import Flavour, create, logger_of
 from usassist.engine.trt.tensors import IoTensor, io_tensors
 from usassist.errors import BackendFailedError, EngineError, PlanMissingError
 
-__all__ = ["MOST_SHAPES", "TrtSession"]
+__all__ = ["MAX_SHAPES", "TrtSession"]
 
 logger = logging.getLogger(__name__)
 
-MOST_SHAPES = 4
+MAX_SHAPES = 4
 """Sets of input shapes that are kept ready, with their graphs; of more, the one that was not used for longest goes."""
 
 _NO_ROOM = "end other programs that use the GPU (nvidia-smi lists them), or use --backend openvino"
@@ -166,7 +166,7 @@ class TrtSession:
             if len(self._lanes) > 1:
                 self._lanes.move_to_end(shapes)
             return lane
-        while len(self._lanes) >= MOST_SHAPES:
+        while len(self._lanes) >= MAX_SHAPES:
             assert self._device is not None
             self._drop(self._device, self._lanes.popitem(last=False)[1])
         if self._spare is None:

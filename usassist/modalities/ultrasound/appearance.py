@@ -56,9 +56,9 @@ FEATURES: dict[str, str] = {
 
 _BELOW, _BESIDE = 0.4, 0.5  # depth of the strip in which a shadow is looked for, and its reach to either side, likewise
 _WAVES = (np.arange(2, 5), np.arange(5, 13))  # per turn of the outline: slow, fast
-_LEAST_PX = 50  # fewer pixels than this, in the frame or on the working copy, are not described
+_MIN_PX = 50  # fewer pixels than this, in the frame or on the working copy, are not described
 _LONGEST = 5.0  # a region longer than this many times the diameter of a disc of its area is a line
-_LEAST_SPOT_PX = 2  # on the working copy
+_MIN_SPOT_PX = 2  # on the working copy
 
 
 def nodule_features(grey: UInt8Array, contour: Float32Array, names: Collection[str] = FEATURES) -> Float64Array | None:
@@ -83,10 +83,10 @@ def nodule_features(grey: UInt8Array, contour: Float32Array, names: Collection[s
     area_px2 = abs(float(cv2.contourArea(contour)))
     diameter_px = 2.0 * math.sqrt(area_px2 / math.pi)
     corners = np.stack([contour.min(axis=0), contour.max(axis=0)])
-    if area_px2 < _LEAST_PX or float((corners[1] - corners[0]).max()) > _LONGEST * diameter_px:
+    if area_px2 < _MIN_PX or float((corners[1] - corners[0]).max()) > _LONGEST * diameter_px:
         return None
     cut = Cut.of(grey, contour, corners, DISC_PX / diameter_px)
-    if min(int(levels.sum()) for levels in (cut.in_levels, cut.rim_levels, cut.frame_levels)) < _LEAST_PX:
+    if min(int(levels.sum()) for levels in (cut.in_levels, cut.rim_levels, cut.frame_levels)) < _MIN_PX:
         return None
     if not cut.has_edge:
         return None
@@ -152,7 +152,7 @@ def _foci(cut: Cut) -> dict[str, float]:
     levels = np.bincount(sharp[inside], minlength=256)
     low, middle, high, peak = _percentiles(levels, 25.0, 50.0, 75.0, 99.5)
     spots = ((sharp > high + 2.0 * max(high - low, 4.0)) & inside).astype(np.uint8)
-    count = int((_part_sizes(spots) >= _LEAST_SPOT_PX).sum())
+    count = int((_part_sizes(spots) >= _MIN_SPOT_PX).sum())
     shadow, deepest = _shadow(cut)
     return {
         "spot_share": float(cv2.countNonZero(spots)) / float(levels.sum()),
@@ -182,7 +182,7 @@ def _shadow(cut: Cut) -> tuple[float, float]:
     deepest = math.log(float(columns.min()) / float(np.median(columns)))
     beside = np.concatenate([strip[:, : max(x1, 0)].ravel(), strip[:, x2 + 1 :].ravel()])
     beside = beside[beside > BLACK_LEVEL]
-    if len(beside) < _LEAST_PX:
+    if len(beside) < _MIN_PX:
         return 0.0, deepest
     return math.log((float(under.mean()) + 5.0) / (float(beside.mean()) + 5.0)), deepest
 

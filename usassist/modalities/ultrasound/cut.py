@@ -33,7 +33,7 @@ _CROSS = np.asarray(cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)), np.uint8
 _POINTS = 64
 _NEXT, _TWO_ON, _TWO_BACK = ((np.arange(_POINTS) + step) % _POINTS for step in (1, 2, -2))
 _EDGE_OFFSETS_PX = (2.0, 4.0)
-_LEAST_POINTS = 16
+_MIN_POINTS = 16
 _MARK_LEVEL, _MARK_STEP = 245, 80  # a pixel this bright, this far above its surroundings, is drawn by the scanner
 _FRAME_SAMPLES = 8192  # about as many pixels stand for the whole frame
 
@@ -158,7 +158,7 @@ class Cut:
         height_px, width_px = self.calm.shape
         if min(x1, y1, width_px - 1 - x2, height_px - 1 - y2) >= reach_px:
             return True  # all of them are in the picture; quicker than to look at each
-        return int(self.across.shape[1]) >= _LEAST_POINTS
+        return int(self.across.shape[1]) >= _MIN_POINTS
 
 
 def calmed(window: UInt8Array, scale: float) -> tuple[UInt8Array, UInt8Array]:

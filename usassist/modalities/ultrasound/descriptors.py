@@ -48,7 +48,7 @@ FILE_NAME = "descriptors.toml"
 
 _SCHEMA = 1
 _INDEX = {name: index for index, name in enumerate(FEATURES)}
-_MOST_SD = 3.0
+_MAX_SD = 3.0
 _REMEDY = "install the engine again"
 _TABLE_KEYS = {
     "name": str,
@@ -121,7 +121,7 @@ class LogisticTable:
 
 def standardise(features: Float64Array, mean: Float64Array, scale: Float64Array) -> Float64Array:
     """Features in standard deviations from their mean, float64 (..., F); beyond three they count as three."""
-    return np.clip((features - mean) / scale, -_MOST_SD, _MOST_SD)
+    return np.clip((features - mean) / scale, -_MAX_SD, _MAX_SD)
 
 
 class DescriptorModel:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from usassist.errors import EngineOutputError
 from usassist.records import Detections, LabelSpec, Segmentation
 
-__all__ = ["LEAST_MASK_PX", "decode"]
+__all__ = ["MIN_MASK_PX", "decode"]
 
 Array = npt.NDArray[Any]
 UInt8Array = npt.NDArray[np.uint8]
@@ -26,7 +26,7 @@ Float64Array = npt.NDArray[np.float64]
 
 CELL_PX = 8
 MASK_STRIDE_PX = 2
-LEAST_MASK_PX = 20
+MIN_MASK_PX = 20
 """A detection whose region has fewer pixels of the image than this is dropped."""
 
 _NMS_IOU = 0.5
@@ -212,7 +212,7 @@ def _outline(
             return None
     outlines, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     outline = max(outlines, key=_filled_px)  # what a better detection took may have left more than one piece
-    if _filled_px(outline) < LEAST_MASK_PX:
+    if _filled_px(outline) < MIN_MASK_PX:
         return None
     cv2.drawContours(there, [outline], 0, 1, cv2.FILLED)
     points = outline[:, 0, :]

@@ -28,7 +28,7 @@ from usassist.bus import (
 from usassist.errors import MessageError
 from usassist.records import Frame, Result
 from usassist.session import Session, whole_message
-from usassist.session.pictures import Picture
+from usassist.session.frame_images import FrameImage
 
 __all__ = ["Item", "Move", "Span", "read_items"]
 
@@ -144,10 +144,10 @@ class Move:
 class _Pixels:
     """Looks up the pixels of one frame after the other; both come in the same order."""
 
-    pictures: Iterator[tuple[int, Picture | None]]
-    ahead: tuple[int, Picture | None] | None = field(default=None)
+    pictures: Iterator[tuple[int, FrameImage | None]]
+    ahead: tuple[int, FrameImage | None] | None = field(default=None)
 
-    def of(self, frame_id: int) -> Picture | None:
+    def of(self, frame_id: int) -> FrameImage | None:
         while self.ahead is None or self.ahead[0] < frame_id:
             self.ahead = next(self.pictures, None)
             if self.ahead is None:

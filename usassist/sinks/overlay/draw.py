@@ -23,7 +23,7 @@ UInt8Array = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
 
 _BAR_PX = 34
-_LEAST_WIDTH_PX = 560
+_MIN_WIDTH_PX = 560
 _BORDER_PX = 6
 _TEXT: Color = (226, 230, 233)
 _DIM: Color = (140, 148, 155)
@@ -77,8 +77,8 @@ class Painter:
         """
         if frame is not None and result is not None and result.frame_id != frame.frame_id:
             raise ValueError(f"result of frame {result.frame_id} must not be drawn on frame {frame.frame_id}")
-        height, width = frame.image_hw_px if frame is not None else (360, _LEAST_WIDTH_PX)
-        scale = max(1, -(-_LEAST_WIDTH_PX // width))
+        height, width = frame.image_hw_px if frame is not None else (360, _MIN_WIDTH_PX)
+        scale = max(1, -(-_MIN_WIDTH_PX // width))
         picture = self._prepare(height * scale, width * scale)
         if frame is None:
             picture[...] = _PAPER

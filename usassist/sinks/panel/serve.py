@@ -27,7 +27,7 @@ from usassist.sinks.panel.marks import MarkTaker
 from usassist.sinks.panel.metrics import Metrics
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewers
-from usassist.sinks.panel.ws_protocol import MOST_BYTES
+from usassist.sinks.panel.ws_protocol import MAX_BYTES
 
 __all__ = ["check_panel", "run_panel"]
 
@@ -125,7 +125,7 @@ def _serve(
         server_header=False,
         proxy_headers=False,
         ws_per_message_deflate=False,  # a JPEG does not get smaller, and trying costs more than encoding it did
-        ws_max_size=2 * MOST_BYTES,
+        ws_max_size=2 * MAX_BYTES,
         ws_ping_interval=_PING_S,  # a page that is gone without a word is let go after twice this long
         ws_ping_timeout=_PING_S,
         timeout_graceful_shutdown=1,

@@ -11,7 +11,7 @@ from usassist.common.latency import LatencyHistogram
 __all__ = ["ShownFrames"]
 
 _FOLLOWED = 256  # frames whose capture is remembered, 4 s at 60 Hz; a page that is further behind shows stale pictures
-_MOST_FRAMES = 2**26  # 12 days at 60 Hz; one bit each
+_MAX_FRAMES = 2**26  # 12 days at 60 Hz; one bit each
 
 
 class ShownFrames:
@@ -50,7 +50,7 @@ class ShownFrames:
                 self._session_id = session_id
                 self._offered.clear()
                 self._capture_ns.clear()
-            if 0 <= frame_id < _MOST_FRAMES:
+            if 0 <= frame_id < _MAX_FRAMES:
                 place = frame_id >> 3
                 if place >= len(self._offered):
                     self._offered.extend(bytes(place + 1024 - len(self._offered)))

@@ -12,10 +12,10 @@ import asyncio
 import threading
 import time
 
-__all__ = ["MOST_VIEWERS", "PACKETS_IN_FLIGHT", "Viewer", "Viewers"]
+__all__ = ["MAX_VIEWERS", "PACKETS_IN_FLIGHT", "Viewer", "Viewers"]
 
 PACKETS_IN_FLIGHT = 3
-MOST_VIEWERS = 64
+MAX_VIEWERS = 64
 _ASLEEP_S = 2.0
 
 
@@ -90,7 +90,7 @@ class Viewers:
         """A new browser, to be called in its event loop; None where there are too many already."""
         viewer = Viewer(asyncio.get_running_loop())
         with self._lock:
-            if len(self._viewers) >= MOST_VIEWERS:
+            if len(self._viewers) >= MAX_VIEWERS:
                 return None
             self._viewers = (*self._viewers, viewer)
             self._some.set()

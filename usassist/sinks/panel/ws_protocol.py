@@ -22,9 +22,9 @@ import msgspec
 from usassist.bus import MarkKind
 from usassist.errors import MessageError
 
-__all__ = ["MOST_BYTES", "Done", "MarkWish", "read_word", "refusal"]
+__all__ = ["MAX_BYTES", "Done", "MarkWish", "read_word", "refusal"]
 
-MOST_BYTES = 512
+MAX_BYTES = 512
 """A longer text is not read at all."""
 
 _SessionId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -58,8 +58,8 @@ def read_word(text: str) -> Done | MarkWish:
     MessageError
         If it is not one of the two, whole and in bounds.
     """
-    if len(text) > MOST_BYTES:
-        raise MessageError(f"a page sent {len(text)} characters; at most {MOST_BYTES} are read, load the page again")
+    if len(text) > MAX_BYTES:
+        raise MessageError(f"a page sent {len(text)} characters; at most {MAX_BYTES} are read, load the page again")
     try:
         word: Done | MarkWish = _decode(text)
     except msgspec.DecodeError as error:

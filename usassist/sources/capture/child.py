@@ -22,7 +22,7 @@ import msgspec
 from usassist.common.process_tuning import die_with_parent, keep_memory
 from usassist.errors import SourceError, UsAssistError
 from usassist.sources.capture.messages import (
-    MOST_BYTES,
+    MAX_BYTES,
     Close,
     Ended,
     Memory,
@@ -70,7 +70,7 @@ class _Server:
 
     def _listen(self) -> None:
         with suppress(OSError, msgspec.DecodeError):
-            while data := self._socket.recv(MOST_BYTES):
+            while data := self._socket.recv(MAX_BYTES):
                 match decode_command(data):
                     case Open() as command:
                         self._closing.clear()  # nothing is open: the last end was told before

@@ -18,7 +18,7 @@ from usassist.sources.inputs.address import GrabOptions
 from usassist.sources.screen import Layout, Screen
 
 __all__ = [
-    "MOST_BYTES",
+    "MAX_BYTES",
     "Close",
     "Command",
     "Ended",
@@ -34,8 +34,8 @@ __all__ = [
     "encode",
 ]
 
-MOST_BYTES = 65536
-_MOST_TEXT = 4000
+MAX_BYTES = 65536
+_MAX_TEXT = 4000
 _ERRORS: dict[str, type[UsAssistError]] = {  # the narrower before the wider
     kind.__name__: kind for kind in (SourceFormatError, SourceError, UsageError, UsAssistError)
 }
@@ -90,7 +90,7 @@ class Ended(msgspec.Struct, tag="ended", frozen=True, kw_only=True):
     def of(cls, error: UsAssistError) -> Ended:
         """The end by an error."""
         kind = next(name for name, kind in _ERRORS.items() if isinstance(error, kind))
-        return cls(problem=str(error)[:_MOST_TEXT], kind=kind)
+        return cls(problem=str(error)[:_MAX_TEXT], kind=kind)
 
     def error(self) -> UsAssistError:
         """The error, to be raised here."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from usassist.errors import SourceError
-from usassist.sources.capture.messages import MOST_BYTES, Command, Memory, Place, Report, decode_report, encode
+from usassist.sources.capture.messages import MAX_BYTES, Command, Memory, Place, Report, decode_report, encode
 from usassist.sources.capture.ring import RingReader
 from usassist.sources.screen import Screen
 
@@ -92,7 +92,7 @@ class CaptureProcess:
         """
         while True:
             try:
-                data, fds, _, _ = socket.recv_fds(self._socket, MOST_BYTES, 1)
+                data, fds, _, _ = socket.recv_fds(self._socket, MAX_BYTES, 1)
             except OSError:
                 return None
             try:

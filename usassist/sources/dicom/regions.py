@@ -25,8 +25,8 @@ _FORMAT_2D, _FORMAT_M_MODE, _FORMAT_SPECTRAL = 1, 2, 3
 _TYPE_TISSUE, _TYPE_COLOUR = 1, 2
 _TYPES_SPECTRAL = frozenset({3, 4})  # pulsed and continuous wave
 _UNIT_CM = 3
-_LEAST_SIDE_PX = 16
-_LEAST_SHARE = 0.02  # a smaller share of the screen is no picture
+_MIN_SIDE_PX = 16
+_MIN_SHARE = 0.02  # a smaller share of the screen is no picture
 _BESIDE_SHARE = 0.5  # two views stand beside each other when they share this much of the lower one's height
 
 
@@ -97,7 +97,7 @@ def _rectangle(item: Dataset, grab_hw_px: tuple[int, int]) -> Rectangle | None:
     height_px, width_px = grab_hw_px
     if min(x1, y1) < 0 or x2 > width_px or y2 > height_px:
         return None
-    if min(x2 - x1, y2 - y1) < _LEAST_SIDE_PX or (x2 - x1) * (y2 - y1) < _LEAST_SHARE * height_px * width_px:
+    if min(x2 - x1, y2 - y1) < _MIN_SIDE_PX or (x2 - x1) * (y2 - y1) < _MIN_SHARE * height_px * width_px:
         return None
     return x1, y1, x2, y2
 

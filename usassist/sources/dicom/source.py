@@ -24,7 +24,7 @@ from usassist.sources.decoding import check_file
 from usassist.sources.dicom.frames import FramePlaces, find_frames, read_span
 from usassist.sources.dicom.header import read_header
 from usassist.sources.dicom.pixels import FrameError, decode_frame
-from usassist.sources.paced import PacedSource, Picture
+from usassist.sources.paced import PacedSource, RawFrame
 
 __all__ = ["DicomSource", "open_address"]
 
@@ -109,7 +109,7 @@ class DicomSource(PacedSource):
                 *self.header_spacing_rc_mm,
             )
 
-    def _pictures(self) -> Iterator[Picture]:
+    def _pictures(self) -> Iterator[RawFrame]:
         timing, count = self._timing, len(self._spans)
         t_pass_ns, t_period_ns = 0, round(timing.period_ms * 1_000_000)
         while True:
@@ -118,7 +118,7 @@ class DicomSource(PacedSource):
                 if image is None:
                     self.decode_errors += 1
                     continue
-                yield Picture(
+                yield RawFrame(
                     image=cut(image, self._roi),
                     roi_xyxy_px=self._roi,
                     t_media_ns=t_pass_ns + timing.due_ns(index),

@@ -34,16 +34,16 @@ from usassist.sources.inputs.address import GrabOptions
 from usassist.sources.inputs.loop_faults import RESIZED_WH_PX, fault_at
 from usassist.sources.screen import Screen
 
-__all__ = ["LoopGrabber", "load_pictures", "open_grabber"]
+__all__ = ["LoopGrabber", "load_frames", "open_grabber"]
 
 _KNOWN = {"fps": "30", "size": "1280x720", "format": "yuv420p", "faults": "12"}
 _REMEDY = "write loop:CLIP?fps=60&size=1280x720, or loop:demo for the bundled clip"
 _FORMATS = ("gray", "nv12", "yuv420p", "yuyv422")
 _SIZE = re.compile(r"(\d{2,4})x(\d{2,4})")
-_MOST_RATE_HZ = 240
-_MOST_PICTURES = 90
-_MOST_BYTES = 96 * 2**20  # of one loop
-_LEAST_FAULT_S = 6
+_MAX_RATE_HZ = 240
+_MAX_PICTURES = 90
+_MAX_BYTES = 96 * 2**20  # of one loop
+_MIN_FAULT_S = 6
 _LOOK_S = 0.02
 _LONGEST_SLEEP_NS = 50_000_000  # how long it may take to notice that it is closed
 
@@ -67,7 +67,7 @@ def open_grabber(address: str, options: GrabOptions) -> LoopGrabber:
         raise UsageError(f"loop: settings have & between them; {_REMEDY}")
     settings = parse_settings(rest.replace("&", ","), _KNOWN, source="loop")
     path = resource_dir("demo") / "clip.mkv" if clip in ("", "demo") else Path(clip).expanduser()
-    every_s = _whole(settings, "faults", _LEAST_FAULT_S, 3600)
+    every_s = _whole(settings, "faults", _MIN_FAULT_S, 3600)
     if every_s is not None and fault_at(time.monotonic_ns(), every_s) == "unplug":
         raise SourceError("loop: the device is unplugged for this test; wait until it is back")
     pixel_format = settings.get("format", "yuv420p")
@@ -80,16 +80,16 @@ def open_grabber(address: str, options: GrabOptions) -> LoopGrabber:
     wh_px = None if match is None else (int(match[1]), int(match[2]))
     if wh_px is not None and (wh_px[0] % 2 or wh_px[1] % 2):
         raise UsageError(f"loop: {size} is odd; video wants even sizes")
-    rate_hz, pictures = load_pictures(path, wh_px, pixel_format)
-    resized = load_pictures(path, RESIZED_WH_PX, pixel_format)[1] if every_s is not None else ()
-    fps = _whole(settings, "fps", 1, _MOST_RATE_HZ) or rate_hz
+    rate_hz, pictures = load_frames(path, wh_px, pixel_format)
+    resized = load_frames(path, RESIZED_WH_PX, pixel_format)[1] if every_s is not None else ()
+    fps = _whole(settings, "fps", 1, _MAX_RATE_HZ) or rate_hz
     return LoopGrabber(
         pictures, fps, fault=None if every_s is None else lambda t_ns: fault_at(t_ns, every_s), resized=resized
     )
 
 
 @lru_cache(maxsize=2)  # what is opened again is not loaded again
-def load_pictures(
+def load_frames(
     path: Path, wh_px: tuple[int, int] | None, pixel_format: str
 ) -> tuple[float, tuple[av.VideoFrame, ...]]:
     """The first seconds of a clip in memory, 90 pictures or 96 MiB at most, resized and in the wanted format.
@@ -115,7 +115,7 @@ def load_pictures(
             width, height = wh_px or (frame.width - frame.width % 2, frame.height - frame.height % 2)
             picture = frame.reformat(width, height, pixel_format, interpolation="BICUBIC")
             held_bytes += sum(plane.buffer_size for plane in picture.planes)
-            if len(pictures) == _MOST_PICTURES or (held_bytes > _MOST_BYTES and len(pictures) > 1):
+            if len(pictures) == _MAX_PICTURES or (held_bytes > _MAX_BYTES and len(pictures) > 1):
                 break
             pictures.append(picture)
     if len(pictures) < 2:

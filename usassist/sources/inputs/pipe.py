@@ -21,7 +21,7 @@ __all__ = ["open_grabber", "open_program"]
 
 _BUFFER_BYTES = 1 << 20  # a picture of a raw stream is large, and each read goes through Python
 _GRACE_S = 0.5  # between the polite and the other signal
-_MOST_WORDS = 200
+_MAX_WORDS = 200
 
 
 def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
@@ -157,7 +157,7 @@ class _Child:
         code = self._process.returncode
         if code:
             how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-            said = reader.last_words()[:_MOST_WORDS]
+            said = reader.last_words()[:_MAX_WORDS]
             raise SourceError(
                 f"{self._scheme}: the program {how}"
                 + (f" and said {said!r}" if said else "")

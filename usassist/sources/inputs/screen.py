@@ -23,7 +23,7 @@ __all__ = ["open_grabber"]
 _REMEDY = "write screen:X,Y,W,H, such as screen:0,0,1280,720,rate=30"
 _KNOWN = {"rate": "30", "display": ":0"}
 _DISPLAY = re.compile(r"[A-Za-z0-9_.-]*:\d+(\.\d+)?")
-_MOST_RATE_HZ = 240
+_MAX_RATE_HZ = 240
 
 
 def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
@@ -38,8 +38,8 @@ def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
     """
     left, top, width, height, settings = _take_apart(address.partition(":")[2])
     rate = settings.get("rate", _KNOWN["rate"])
-    if not rate.isdigit() or not 1 <= int(rate) <= _MOST_RATE_HZ:
-        raise UsageError(f"screen: rate={rate} is not between 1 and {_MOST_RATE_HZ}; {_REMEDY}")
+    if not rate.isdigit() or not 1 <= int(rate) <= _MAX_RATE_HZ:
+        raise UsageError(f"screen: rate={rate} is not between 1 and {_MAX_RATE_HZ}; {_REMEDY}")
     display = settings.get("display", "")
     if display and not _DISPLAY.fullmatch(display):
         raise UsageError(f"screen: display={display} is no X11 display; write display=:0")

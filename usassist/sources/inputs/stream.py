@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 from usassist.common.closeable import Closeable
 from usassist.errors import SourceError
 from usassist.sources.aspect import aspect_words, make_square
-from usassist.sources.damage import PictureDecoder, set_threads
+from usassist.sources.damage import FrameDecoder, set_threads
 from usassist.sources.grab import Grab
 from usassist.sources.inputs.backlog import Backlog
 from usassist.sources.interlacing import DEINTERLACED, INTERLACED, Deinterlacer, is_interlaced
@@ -31,12 +31,12 @@ __all__ = ["StreamGrabber", "StreamHooks", "plain"]
 
 _log = logging.getLogger(__name__)
 
-_LEAST_RATE_HZ, _MOST_RATE_HZ = 1.0, 240.0  # what a short look at a stream takes for its rate may be nonsense
+_MIN_RATE_HZ, _MAX_RATE_HZ = 1.0, 240.0  # what a short look at a stream takes for its rate may be nonsense
 _TRIES_AT_START = 600  # packets without a picture: a stream that is joined has none before its next key picture
 _TRIES = 60  # packets without a picture, after the first picture
 _ARRIVALS_KEPT = 64  # packets that a decoder may hold back
 _UNPACKED = ("rawvideo", "bitpacked", "v210")  # a picture may lie in a buffer of the driver, which goes with the device
-_MOST_AGE_NS = 2_000_000_000  # a stamp of a driver that is older, or in the future, is on another clock
+_MAX_AGE_NS = 2_000_000_000  # a stamp of a driver that is older, or in the future, is on another clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class StreamGrabber(Closeable):
         try:
             self._stream = self._pick_stream()
             set_threads(self._stream, low_latency=True)
-            self._pictures = PictureDecoder(self._stream, hold=False)
+            self._pictures = FrameDecoder(self._stream, hold=False)
             self._deinterlacer = Deinterlacer() if deinterlace else None
             codec = self._stream.codec_context.name
             self._borrows = codec in _UNPACKED
@@ -283,7 +283,7 @@ class StreamGrabber(Closeable):
         if not self._hooks.driver_stamps or frame.pts is None or frame.time_base is None:
             return None
         stamp_ns = int(frame.pts * frame.time_base * 1_000_000_000)
-        return stamp_ns if 0 <= arrived_ns - stamp_ns < _MOST_AGE_NS else None
+        return stamp_ns if 0 <= arrived_ns - stamp_ns < _MAX_AGE_NS else None
 
     def _pick_stream(self) -> VideoStream:
         for stream in self._container.streams.video:
@@ -293,7 +293,7 @@ class StreamGrabber(Closeable):
 
     def _stated_rate_hz(self) -> float | None:
         for rate in (self._stream.average_rate, self._stream.guessed_rate):
-            if rate and _LEAST_RATE_HZ <= rate <= _MOST_RATE_HZ:
+            if rate and _MIN_RATE_HZ <= rate <= _MAX_RATE_HZ:
                 return float(rate)
         return None
 

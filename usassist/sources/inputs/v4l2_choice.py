@@ -15,7 +15,7 @@ __all__ = ["Choice", "Wanted", "check_current", "choose", "parse_wanted"]
 
 _KNOWN = {"size": "1920x1080", "rate": "60", "format": "yuyv422", "hw": "none"}
 _GOOD_RATE_HZ = Fraction(30)
-_MOST_RATE_HZ = Fraction(60)  # no ultrasound scanner draws its screen more often
+_MAX_RATE_HZ = Fraction(60)  # no ultrasound scanner draws its screen more often
 _TOLERANCE = Fraction(1, 100)  # 59.94 Hz is 60 Hz
 _LISTED = 12  # modes in a message
 _COST = {"mjpeg": 1, "h264": 2, "hevc": 3}  # uncompressed first: no time for decoding, and no artefacts
@@ -156,5 +156,5 @@ def _rank(choice: Choice) -> tuple[bool, int, int, Fraction]:
     fast = rate_hz >= _GOOD_RATE_HZ * (1 - _TOLERANCE)
     cost = _COST.get(choice.format, 0)
     # Above what a scanner draws a faster rate is no better.
-    useful_hz = rate_hz if rate_hz <= _MOST_RATE_HZ else 2 * _MOST_RATE_HZ - rate_hz
+    useful_hz = rate_hz if rate_hz <= _MAX_RATE_HZ else 2 * _MAX_RATE_HZ - rate_hz
     return fast, choice.width_px * choice.height_px, -cost, useful_hz

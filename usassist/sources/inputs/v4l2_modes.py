@@ -21,7 +21,7 @@ _CAPTURE = 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE; also the flag for it in the capabil
 _HAS_DEVICE_CAPS = 0x80000000
 _DISCRETE = 1
 _PROGRESSIVE_FIELDS = frozenset({0, 1})  # any, none: no interlacing
-_MOST_ENTRIES = 256  # a driver that never says that its list is at its end
+_MAX_ENTRIES = 256  # a driver that never says that its list is at its end
 # What is tried where a device takes any size or rate in a range.
 _COMMON_SIZES = (
     (3840, 2160),
@@ -227,7 +227,7 @@ def query_current(fd: int, ioctl: Ioctl = fcntl.ioctl) -> Current:
 
 def _entries(fd: int, ioctl: Ioctl, number: int, kind: type[Structure], **fields: int) -> Iterator[Any]:
     """The entries of a list; EINVAL is its end."""
-    for index in range(_MOST_ENTRIES):
+    for index in range(_MAX_ENTRIES):
         entry = kind(index=index, **fields)
         try:
             ioctl(fd, number, entry)

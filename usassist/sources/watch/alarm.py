@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from usassist.records import PictureState
+from usassist.records import SignalState
 
 __all__ = ["Alarm", "Verdict"]
 
@@ -15,12 +15,12 @@ class Verdict:
 
     Attributes
     ----------
-    state : see ``PictureState``
+    state : see ``SignalState``
     reason : one line in plain words, without any text from the screen; empty while live
     since_ns : monotonic ns of the first sign of this state
     """
 
-    state: PictureState
+    state: SignalState
     reason: str
     since_ns: int
 

@@ -37,7 +37,7 @@ Movement = Literal["moving", "still", "unknown"]
 
 _CELL = 8  # samples on a side of the cells in which change is averaged
 _LIT = 12  # grey levels above the background that belong to the picture
-_LEAST_SPREAD = 0.06  # of the picture's cells; less is a cursor
+_MIN_SPREAD = 0.06  # of the picture's cells; less is a cursor
 _STILL_SHARE = 0.35  # of the active share while live: below it stands still
 _MOVING_SHARE = 0.55  # above it moves again
 _UNLEARNT = 0.2  # active share that is asked for as long as none is known
@@ -147,7 +147,7 @@ class Motion:
         spread = float(np.count_nonzero(inside > least)) / inside.size
         live = self._live_level
         enough = live is None or level >= self._profile.motion_share * live
-        active = level > least and ((enough and spread >= _LEAST_SPREAD) or spread >= self._profile.noise_spread)
+        active = level > least and ((enough and spread >= _MIN_SPREAD) or spread >= self._profile.noise_spread)
         if active and not self._still:
             self._live_level = level if live is None else live + _LEARN * min(level - live, live)
         return active, active and live is not None and level >= _STRONG * live

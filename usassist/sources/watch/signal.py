@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from usassist.sources.screen import Screen
 
-__all__ = ["no_picture"]
+__all__ = ["why_no_signal"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -22,7 +22,7 @@ _SNOW_LEVELS = 14.0  # least standard deviation of snow in every part of the scr
 _SNOW_ROUGH = 0.5  # snow changes from pixel to pixel by this share of what unrelated pixels differ by
 
 
-def no_picture(screen: Screen, background: int, marks_stand: bool) -> str | None:
+def why_no_signal(screen: Screen, background: int, marks_stand: bool) -> str | None:
     """Why a screen shows no picture; None when it may show one.
 
     Parameters

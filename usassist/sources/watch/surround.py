@@ -28,8 +28,8 @@ Roi = tuple[int, int, int, int]
 _INK_LEVELS = 36  # between a stroke and the ground beside it
 _CELLS = 26  # places over the height of the screen
 _PER_CELL = 20  # points that are kept of one place
-_LEAST_POINTS = 4  # a place with fewer tells nothing
-_LEAST_CELLS = 6  # a screen with fewer places tells nothing
+_MIN_POINTS = 4  # a place with fewer tells nothing
+_MIN_CELLS = 6  # a screen with fewer places tells nothing
 _CELL_LOST = 0.5  # of a place's points
 _UNSTEADY = 0.15  # points that are gone in a larger share of the looks move by themselves
 _REACH = 0.12  # the ruler lies within this share of the screen's width beside the picture
@@ -137,8 +137,8 @@ class Surround:
         size = int(self._cell.max()) + 1
         points = np.bincount(self._cell, minlength=size)
         there = np.bincount(self._cell, weights=self._present(screen), minlength=size)
-        full = points >= _LEAST_POINTS
-        if np.count_nonzero(full) < _LEAST_CELLS:
+        full = points >= _MIN_POINTS
+        if np.count_nonzero(full) < _MIN_CELLS:
             return None
         return float(np.mean(there[full] < (1.0 - _CELL_LOST) * points[full]))
 

@@ -17,7 +17,7 @@ pytest.importorskip("nncf", reason="quantising needs the extra `train`: pip inst
 
 from tests.samples import bright_engine, bright_screen
 from usassist.app.commands.main import main
-from usassist.app.quantization.own_frames import read_own_pictures
+from usassist.app.quantization.own_frames import read_own_images
 from usassist.engine import find_engine, open_engine
 from usassist.engine.int8 import load_calibration
 
@@ -123,13 +123,13 @@ def test_own_pictures_and_own_labels_give_an_int8_with_accuracy_and_without_name
 
 def test_the_hashes_are_those_of_the_scan_area_alone(data: Path) -> None:
     """Text on the screen lies outside of it and changes none of them."""
-    before = read_own_pictures(data / "images", COUNT).frames.digests()
+    before = read_own_images(data / "images", COUNT).frames.digests()
     for index, path in enumerate(sorted((data / "images").glob(f"{PATIENT}*"))):
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         assert image is not None
         cv2.putText(image, f"DOE JANE {index}", (10, 350), cv2.FONT_HERSHEY_PLAIN, 0.8, 255)
         cv2.imwrite(str(path), image)
-    assert read_own_pictures(data / "images", COUNT).frames.digests() == before
+    assert read_own_images(data / "images", COUNT).frames.digests() == before
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from usassist.app.rerun.fields import COMPARED, IGNORED, Rules, Verdict, compare
 from usassist.app.rerun.machine import same_kind_of_processor, why_within_tolerances
 from usassist.app.rerun.outcome import Side
 from usassist.app.rerun.plan import split_backend
-from usassist.app.rerun.sheet import MOST_FRAMES, draw_differences, write_differences
+from usassist.app.rerun.sheet import MAX_FRAMES, draw_differences, write_differences
 from usassist.bus.codec import _Header
 from usassist.engine.spec import DEFAULT_PARITY
 from usassist.errors import SessionError
@@ -349,4 +349,4 @@ def test_the_sheet_shows_at_most_twelve_frames() -> None:
     outcome = _compare(Side(frame_ids=ids, results=many), Side(frame_ids=ids, results=moved))
     assert len(outcome.differences) == 20
     sheet = draw_differences(outcome.differences, {}, "t")
-    assert sheet.shape == draw_differences(outcome.differences[:MOST_FRAMES], {}, "t").shape
+    assert sheet.shape == draw_differences(outcome.differences[:MAX_FRAMES], {}, "t").shape

@@ -168,7 +168,7 @@ def test_a_process_that_talks_without_end_costs_bounded_memory(start: Start) -> 
         assert time.monotonic() < end_s
         time.sleep(0.05)
     time.sleep(0.5)
-    assert reports.qsize() == child_process._MOST_REPORTS
+    assert reports.qsize() == child_process._MAX_REPORTS
 
 
 def test_a_machine_without_room_for_a_process_is_told_and_tried_again(

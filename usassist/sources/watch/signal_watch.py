@@ -15,41 +15,41 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import UsageError
-from usassist.records import PictureState
+from usassist.records import SignalState
 from usassist.sources.grab import Grab
 from usassist.sources.screen import Screen
 from usassist.sources.watch.alarm import Alarm, Verdict
 from usassist.sources.watch.colour import Colour
 from usassist.sources.watch.motion import Motion, Movement
 from usassist.sources.watch.profile import WatchProfile
-from usassist.sources.watch.signal import no_picture
+from usassist.sources.watch.signal import why_no_signal
 from usassist.sources.watch.surround import Surround
 from usassist.sources.watch.view import View, has_menu
 
-__all__ = ["PictureWatch", "Verdict", "WatchProfile"]
+__all__ = ["SignalWatch", "Verdict", "WatchProfile"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
 
 _SAMPLES = 168  # samples along the longer side of the scan area, about
 _MARGIN = 0.1  # of the scan area's width that is looked at beside it
-_MOST_NOISE = 3.0  # levels; a menu is not looked for in more
+_MAX_NOISE = 3.0  # levels; a menu is not looked for in more
 _INTERVALS = 15  # over which the rate is taken
 # The first of these that is raised is the verdict.
 _ORDER = ("damaged", "resolution", "signal", "menu", "views", "colour", "layout", "shape")
 _STATES = {
-    "damaged": PictureState.LOST,
-    "resolution": PictureState.CHANGED,
-    "signal": PictureState.LOST,
-    "menu": PictureState.NOT_B_MODE,
-    "views": PictureState.NOT_B_MODE,
-    "colour": PictureState.NOT_B_MODE,
-    "layout": PictureState.CHANGED,
-    "shape": PictureState.CHANGED,
+    "damaged": SignalState.LOST,
+    "resolution": SignalState.CHANGED,
+    "signal": SignalState.LOST,
+    "menu": SignalState.NOT_B_MODE,
+    "views": SignalState.NOT_B_MODE,
+    "colour": SignalState.NOT_B_MODE,
+    "layout": SignalState.CHANGED,
+    "shape": SignalState.CHANGED,
 }
 
 
-class PictureWatch:
+class SignalWatch:
     """Judges every grab of one live source.
 
     Until `settle` was called, and again from the moment the picture is lost until it is seen to move, the verdict is
@@ -64,7 +64,7 @@ class PictureWatch:
 
     def __init__(self, profile: WatchProfile | None = None) -> None:
         self._profile = profile or WatchProfile()
-        self._verdict = Verdict(state=PictureState.LOST, reason="no scan area has been settled yet", since_ns=0)
+        self._verdict = Verdict(state=SignalState.LOST, reason="no scan area has been settled yet", since_ns=0)
         self._shape: tuple[int, ...] | None = None
         self._last_ns: int | None = None
         self._intervals: deque[int] = deque(maxlen=_INTERVALS)
@@ -119,7 +119,7 @@ class PictureWatch:
         self._before: UInt8Array | None = None
         self._sum: int | None = None
         self._settled_ns = t_ns
-        self._verdict = Verdict(state=PictureState.LIVE, reason="", since_ns=t_ns)
+        self._verdict = Verdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
 
     def look(self, grab: Grab) -> Verdict:
         """Judge a grab; the verdict holds for this grab."""
@@ -148,7 +148,7 @@ class PictureWatch:
         if self._last_ns is None or self._shape is None:
             return self._verdict
         if now_ns - self._last_ns > self._patience_ns() and self._verdict.reason != _SILENT:
-            self._verdict = Verdict(state=PictureState.LOST, reason=_SILENT, since_ns=self._last_ns)
+            self._verdict = Verdict(state=SignalState.LOST, reason=_SILENT, since_ns=self._last_ns)
             self._motion.restart()
             self._intervals.clear()
         return self._verdict
@@ -186,7 +186,7 @@ class PictureWatch:
     def _look_around(self, screen: Screen, samples: UInt8Array, t_ns: int) -> None:
         alarms = self._alarms
         lost = self._surround.lost_share(screen)
-        self._blank = no_picture(screen, self._background, lost is not None and lost < 0.5)
+        self._blank = why_no_signal(screen, self._background, lost is not None and lost < 0.5)
         alarms["signal"].feed(self._blank, t_ns)
         if self._blank is not None:
             return
@@ -212,7 +212,7 @@ class PictureWatch:
     def _look_over(self, screen: Screen, samples: UInt8Array, t_ns: int) -> None:
         profile = self._profile
         inner = np.ascontiguousarray(samples[self._in_box()])
-        before, noise = self._before, min(self._motion.noise, _MOST_NOISE)
+        before, noise = self._before, min(self._motion.noise, _MAX_NOISE)
         still = (
             None
             if before is None
@@ -238,15 +238,15 @@ class PictureWatch:
                 return Verdict(state=state, reason=alarm.reason, since_ns=since_ns)
         if movement == "still":
             begun_ns = self._motion.still_since_ns
-            if old.state is PictureState.FROZEN:
+            if old.state is SignalState.FROZEN:
                 begun_ns = old.since_ns
             since_ns = t_ns if begun_ns is None else begun_ns
-            return Verdict(state=PictureState.FROZEN, reason=self._still_reason(screen), since_ns=since_ns)
+            return Verdict(state=SignalState.FROZEN, reason=self._still_reason(screen), since_ns=since_ns)
         self._sum = None
-        if movement == "moving" and old.state is not PictureState.LIVE:
-            return Verdict(state=PictureState.LIVE, reason="", since_ns=t_ns)
-        if movement == "unknown" and old.state in (PictureState.CHANGED, PictureState.NOT_B_MODE):
-            return Verdict(state=PictureState.LIVE, reason="", since_ns=t_ns)
+        if movement == "moving" and old.state is not SignalState.LIVE:
+            return Verdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
+        if movement == "unknown" and old.state in (SignalState.CHANGED, SignalState.NOT_B_MODE):
+            return Verdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
         return old
 
     def _still_reason(self, screen: Screen) -> str:

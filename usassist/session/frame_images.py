@@ -18,9 +18,9 @@ import numpy.typing as npt
 from usassist.errors import SourceError
 from usassist.sources.recorded import FrameLine, PacketCheck, Places, as_published, file_rate_hz
 
-__all__ = ["Picture", "open_video", "read_pictures"]
+__all__ = ["FrameImage", "open_video", "read_frames"]
 
-Picture = npt.NDArray[np.uint8]
+FrameImage = npt.NDArray[np.uint8]
 
 
 def open_video(path: Path) -> Any:
@@ -42,9 +42,9 @@ def open_video(path: Path) -> Any:
     return container
 
 
-def read_pictures(
+def read_frames(
     path: Path, lines: Sequence[FrameLine], problems: list[str]
-) -> Iterator[tuple[FrameLine, Picture | None]]:
+) -> Iterator[tuple[FrameLine, FrameImage | None]]:
     """Every line of one file with its picture: uint8 (H, W), or (H, W, 3) RGB where the frame was in colour.
 
     Parameters
@@ -77,7 +77,7 @@ def read_pictures(
 
 def _decode(
     container: Any, check: PacketCheck, name: str, problems: list[str]
-) -> Iterator[tuple[Fraction | None, Picture]]:
+) -> Iterator[tuple[Fraction | None, FrameImage]]:
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     for number, packet in enumerate(container.demux(stream)):

@@ -1,6 +1,6 @@
 """How well the watch on a live picture does: every fault on the simulated scanner, and real clips for false alarms.
 
-``python -m tools.picture_watch_report`` prints both; the clips are those of the data folder, where there is one.
+``python -m tools.signal_watch_report`` prints both; the clips are those of the data folder, where there is one.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from usassist.errors import ScanAreaError
 from usassist.frames import find_scan_area
 from usassist.phantom.fault_scanner import FaultScanner
 from usassist.phantom.faults import FaultPlan
-from usassist.records import PictureState
+from usassist.records import SignalState
 from usassist.sources.decoding import VideoPass
 from usassist.sources.grab import Grab
 from usassist.sources.screen import Screen
-from usassist.sources.watch import PictureWatch, Verdict
+from usassist.sources.watch import SignalWatch, Verdict
 
 __all__ = ["EXPECTED", "ClipRow", "FaultRow", "clip_row", "fault_rows", "play"]
 
@@ -36,19 +36,19 @@ Told = tuple[float, Verdict]
 
 # kind of fault → state that must be told; every other kind must leave the picture live
 EXPECTED = {
-    "freeze": PictureState.FROZEN,
-    "repeat": PictureState.FROZEN,
-    "depth": PictureState.CHANGED,
-    "zoom": PictureState.CHANGED,
-    "layout": PictureState.CHANGED,
-    "resolution": PictureState.CHANGED,
-    "dual": PictureState.NOT_B_MODE,
-    "colour_box": PictureState.NOT_B_MODE,
-    "menu": PictureState.NOT_B_MODE,
-    "unplug": PictureState.LOST,
-    "black": PictureState.LOST,
-    "noise": PictureState.LOST,
-    "no_signal": PictureState.LOST,
+    "freeze": SignalState.FROZEN,
+    "repeat": SignalState.FROZEN,
+    "depth": SignalState.CHANGED,
+    "zoom": SignalState.CHANGED,
+    "layout": SignalState.CHANGED,
+    "resolution": SignalState.CHANGED,
+    "dual": SignalState.NOT_B_MODE,
+    "colour_box": SignalState.NOT_B_MODE,
+    "menu": SignalState.NOT_B_MODE,
+    "unplug": SignalState.LOST,
+    "black": SignalState.LOST,
+    "noise": SignalState.LOST,
+    "no_signal": SignalState.LOST,
 }
 _FOLDERS = ("ultrasound_clips_lung", "ultrasound_clips_itkpocus")
 _SUFFIXES = {".mp4", ".mov", ".mpeg", ".mpg", ".avi"}
@@ -72,7 +72,7 @@ class FaultRow:
     kind: str
     settings: str
     rate_hz: float
-    expected: PictureState
+    expected: SignalState
     told_s: float | None
     back_s: float | None
     false_states: tuple[str, ...]
@@ -101,7 +101,7 @@ class ClipRow:
 def fault_rows(scanner: FaultScanner) -> list[FaultRow]:
     """Play a plan through a watch, with `silence` called at every tick without a picture."""
     rate_hz = scanner.config.rate_hz
-    watch, told, settled = PictureWatch(), list[Told](), False
+    watch, told, settled = SignalWatch(), list[Told](), False
     for frame in scanner.frames(scanner.plan.end_s + 2.0):
         t_ns = round(frame.t_s * 1e9)
         if frame.screen is None:
@@ -114,12 +114,12 @@ def fault_rows(scanner: FaultScanner) -> list[FaultRow]:
     rows = []
     starts = [fault.at_s for fault in scanner.plan.faults] + [scanner.plan.end_s + 2.0]
     for fault, following_s in zip(scanner.plan.faults, starts[1:], strict=True):
-        expected = EXPECTED.get(fault.kind, PictureState.LIVE)
+        expected = EXPECTED.get(fault.kind, SignalState.LIVE)
         until_s = fault.until_s
         during = [(t_s, verdict.state) for t_s, verdict in told if fault.at_s <= t_s < max(until_s, fault.at_s + 0.5)]
         after = [(t_s, verdict.state) for t_s, verdict in told if until_s <= t_s < following_s]
         hit = None
-        if expected is not PictureState.LIVE:
+        if expected is not SignalState.LIVE:
             hit = next((t_s - fault.at_s for t_s, state in during if state is expected), None)
         rows.append(
             FaultRow(
@@ -128,8 +128,8 @@ def fault_rows(scanner: FaultScanner) -> list[FaultRow]:
                 rate_hz=rate_hz,
                 expected=expected,
                 told_s=hit,
-                back_s=next((t_s - until_s for t_s, state in after if state is PictureState.LIVE), None),
-                false_states=tuple(sorted({str(s) for _, s in during if s not in (expected, PictureState.LIVE)})),
+                back_s=next((t_s - until_s for t_s, state in after if state is SignalState.LIVE), None),
+                false_states=tuple(sorted({str(s) for _, s in during if s not in (expected, SignalState.LIVE)})),
             )
         )
     return rows
@@ -137,7 +137,7 @@ def fault_rows(scanner: FaultScanner) -> list[FaultRow]:
 
 def play(screens: Iterable[UInt8Array], roi_xyxy_px: Roi, rate_hz: float) -> tuple[list[Told], list[float]]:
     """Play screens through a watch that is settled on the first; verdicts, and the cost of each, ms."""
-    watch, told, costs_ms = PictureWatch(), list[Told](), list[float]()
+    watch, told, costs_ms = SignalWatch(), list[Told](), list[float]()
     for number, screen in enumerate(screens):
         t_ns = round(number * 1e9 / rate_hz)
         if number == 0:
@@ -160,13 +160,13 @@ def clip_row(path: Path) -> ClipRow | None:
     except ScanAreaError:
         return None
     told, costs_ms = play(screens, roi, rate_hz)
-    states = [PictureState.LIVE] + [verdict.state for _, verdict in told]
+    states = [SignalState.LIVE] + [verdict.state for _, verdict in told]
     begun = [now for before, now in pairwise(states) if now is not before]
     return ClipRow(
         folder=path.parent.name,
         name=path.name,
         seconds=len(screens) / rate_hz,
-        times_told={str(state): begun.count(state) for state in set(begun) - {PictureState.LIVE}},
+        times_told={str(state): begun.count(state) for state in set(begun) - {SignalState.LIVE}},
         look_p50_ms=float(np.percentile(costs_ms, 50)),
         look_p99_ms=float(np.percentile(costs_ms, 99)),
     )
@@ -196,7 +196,7 @@ def _print_clips(data: Path) -> None:
             if path.suffix in _SUFFIXES and (row := clip_row(path)) is not None
         ]
         minutes = sum(row.seconds for row in rows) / 60.0
-        counts = {state: sum(row.times_told.get(state, 0) for row in rows) for state in PictureState if state != "live"}
+        counts = {state: sum(row.times_told.get(state, 0) for row in rows) for state in SignalState if state != "live"}
         typer.echo(f"{folder}: {len(rows)} clips, {minutes:.1f} min; told {counts}")
         for row in rows:
             if row.times_told:

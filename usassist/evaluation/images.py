@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from usassist.errors import SourceError, SourceFormatError
 from usassist.frames import to_grey
-from usassist.sources.address import PICTURE_SUFFIXES
-from usassist.sources.images import read_picture
+from usassist.sources.address import IMAGE_SUFFIXES
+from usassist.sources.images import read_image
 
-__all__ = ["Skipped", "list_files", "list_pictures", "read_grey", "read_mask"]
+__all__ = ["Skipped", "list_files", "list_images", "read_grey", "read_mask"]
 
 UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
@@ -55,13 +55,13 @@ def list_files(folder: Path) -> list[Path]:
     return sorted(entries, key=_natural)
 
 
-def list_pictures(entries: Iterable[Path], skipped: list[Skipped]) -> dict[str, Path]:
+def list_images(entries: Iterable[Path], skipped: list[Skipped]) -> dict[str, Path]:
     """Pictures by their name without suffix; what is no picture, or has the name of another, goes to `skipped`."""
     pictures: dict[str, Path] = {}
     for path in entries:
         if path.is_dir():
             skipped.append(Skipped(name=path.name, reason="a folder; pictures in it are not looked at"))
-        elif path.suffix.lower() not in PICTURE_SUFFIXES:
+        elif path.suffix.lower() not in IMAGE_SUFFIXES:
             skipped.append(Skipped(name=path.name, reason="no picture: only png, jpg, jpeg, bmp and tif are read"))
         elif path.stem in pictures:
             skipped.append(Skipped(name=path.name, reason=f"same name as {pictures[path.stem].name}"))
@@ -86,7 +86,7 @@ def read_grey(path: Path) -> tuple[UInt8Array, str]:
     SourceError
         If it cannot be read; the message begins with the file's name.
     """
-    image = read_picture(path)
+    image = read_image(path)
     converted = ["16 bit"] if _is_deep(path) else []
     if image.ndim == 3:
         converted.append("colour")
