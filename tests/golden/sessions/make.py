@@ -28,7 +28,7 @@ from usassist.app.runtime.recording_facts import recording_facts
 from usassist.bus import Publisher
 from usassist.calibrate import DEFAULT_POINT, load_score_calibration
 from usassist.common.clock import MonotonicClock
-from usassist.common.closeable import Closing
+from usassist.common.closeable import Closeable
 from usassist.engine import FailoverEngine, find_engine
 from usassist.modalities.ultrasound import DescriptorModel
 from usassist.phantom import PhantomConfig, PhantomScanner
@@ -110,7 +110,7 @@ def changing() -> Iterator[Frame]:
 SESSIONS: dict[str, Callable[[], Iterator[Frame]]] = {"sweep": sweep, "interrupted": interrupted, "changing": changing}
 
 
-class _Prepared(Closing):
+class _Prepared(Closeable):
     """Frames that are there already, as a source."""
 
     signal: Signal | None = None

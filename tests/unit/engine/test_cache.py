@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from usassist.common import private_files
 from usassist.common.private_files import locked, sweep, try_locked, write_atomic
 from usassist.config import Config, EngineConfig, cache_dir
-from usassist.engine import private
 from usassist.engine.cache import Cache, open_cache
 from usassist.engine.entry import key_digest
 from usassist.errors import CacheError, ConfigError
@@ -200,7 +200,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(
                 self.file.flush()
                 full()
 
-        monkeypatch.setattr(private, "open", lambda *a, **k: _Full(real(*a, **k)), raising=False)
+        monkeypatch.setattr(private_files, "open", lambda *a, **k: _Full(real(*a, **k)), raising=False)
     else:
         monkeypatch.setattr(os, call, full)
     with pytest.raises(CacheError, match=r"No space left on device; make room there, or name .* USASSIST_CACHE$"):
@@ -217,7 +217,7 @@ def test_the_disk_of_a_kernel_that_is_full_is_reported_too(cache: Cache, monkeyp
         "open",
         lambda path, *a, **k: real("/dev/full", os.O_WRONLY) if str(path).endswith(".tmp") else real(path, *a, **k),
     )
-    monkeypatch.setattr(private, "_is", lambda *_: True)
+    monkeypatch.setattr(private_files, "_is", lambda *_: True)
     with pytest.raises(CacheError, match="No space left on device"):
         cache.store(KEY, CONTENT, {})
 

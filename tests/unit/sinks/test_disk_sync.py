@@ -22,7 +22,7 @@ from usassist.errors import SessionError
 from usassist.records import ResultState
 from usassist.session import open_session
 from usassist.session.verify import verify_session
-from usassist.sinks import keeper as keeper_module
+from usassist.sinks import disk_sync
 from usassist.sinks.disk_sync import DiskSync
 from usassist.sinks.files import without_path
 from usassist.sinks.record import Recorder
@@ -223,7 +223,7 @@ def test_a_wall_clock_that_is_set_is_noted_when_it_happens(tmp_path: Path, monke
         ClockPair(t_monotonic_ns=3 * 10**9, utc="2026-01-01T01:00:03+00:00"),
     ]
     taken = iter(readings)
-    monkeypatch.setattr(keeper_module, "clock_pair", lambda: next(taken))
+    monkeypatch.setattr(disk_sync, "clock_pair", lambda: next(taken))
     keeper = DiskSync(tmp_path, 0, free_bytes=lambda folder: ROOM)
     for _ in range(3):
         keeper._look()
