@@ -159,7 +159,7 @@ def worker_pids(of_pid: int) -> dict[str, list[int]]:
         except (OSError, ValueError, IndexError):
             continue
         if parent == of_pid and b"usassist.app.runtime.worker" in words:
-            found.setdefault(words[-2].decode().rpartition(".")[2], []).append(int(entry.name))
+            found.setdefault(words[-3].decode().rpartition(".")[2], []).append(int(entry.name))
     return {name: sorted(pids) for name, pids in found.items()}
 
 

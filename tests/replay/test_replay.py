@@ -223,7 +223,7 @@ def _children(pid: int) -> list[int]:
 
 def _child(pid: int, name: str) -> int:
     """Process id of the child of that name."""
-    ending = f"children.{name}".encode()
+    ending = f"workers.{name}".encode()
     return next(child for child in _children(pid) if ending in Path(f"/proc/{child}/cmdline").read_bytes())
 
 

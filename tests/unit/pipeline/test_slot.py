@@ -147,7 +147,7 @@ def test_while_nobody_takes_anything_only_the_newest_pixels_are_kept() -> None:
 
 
 def test_a_loop_that_never_comes_back_makes_capture_wait_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slot_module, "_MOST_PASSED_OVER", 10)
+    monkeypatch.setattr(slot_module, "_MAX_PASSED_OVER", 10)
     slot, put = Slot(FakeClock(), lossless=False), []
 
     def capture() -> None:

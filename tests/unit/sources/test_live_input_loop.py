@@ -108,7 +108,7 @@ def test_a_clip_is_resized_while_it_is_loaded_and_memory_is_bounded(
     assert len(pictures) == 30
     assert {(picture.width, picture.height, picture.format.name) for picture in pictures} == {(96, 64, "yuv420p")}
     load_frames.cache_clear()
-    monkeypatch.setattr(loop, "_MOST_BYTES", 10 * sum(plane.buffer_size for plane in pictures[0].planes))
+    monkeypatch.setattr(loop, "_MAX_BYTES", 10 * sum(plane.buffer_size for plane in pictures[0].planes))
     assert len(load_frames(path, (96, 64), "yuv420p")[1]) == 10
     load_frames.cache_clear()
 
