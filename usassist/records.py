@@ -14,15 +14,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from fractions import Fraction
 from functools import cache
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.wire_fields import Int64, travels
 from usassist.errors import RecordError
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "Descriptors",
     "Detections",
     "Frame",
+    "FrameLine",
+    "FrameMetadata",
     "LabelSpec",
     "Measurements",
     "Result",
@@ -40,6 +44,7 @@ __all__ = [
     "Signal",
     "SignalState",
     "SourceInfo",
+    "frame_metadata",
 ]
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -176,45 +181,72 @@ class SourceInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Frame:
-    """One picture of a stream, cropped to the scan area.
+class FrameMetadata:
+    """What messages and recordings say of a frame, without its pixels. Its fields are defined here and nowhere else.
+
+    How a field travels is said in its metadata, see ``usassist/common/wire_fields.py``; "Add a field" in
+    ``docs/bus.md`` has the steps.
 
     Attributes
     ----------
-    session_id : the session it belongs to
-    source_id : ``[a-z0-9_]+``, for example ``us0``
     frame_id : from 0, one more per frame that the *source* produced; a gap is a drop
     t_capture_ns : monotonic ns at which the source handed the frame over; set once, copied everywhere
-    image : uint8 (H, W) grey or (H, W, 3) RGB, C order, read-only
     roi_xyxy_px : where the crop lies in the grabbed screen, px
-    spacing_rc_mm : mm per px, row step first; None when the picture is not calibrated
+    spacing_rc_mm : mm per px, row step first; None when the frame is not calibrated
     spacing_rel_sd : relative standard uncertainty of the spacing; None exactly when the spacing is
     calibration_id : the geometry file the spacing came from
     pts, time_base : presentation stamp of the clip the frame came from
     t_decoded_ns, t_cropped_ns : monotonic ns at which the pixels were ready, and at which this frame was made of them;
         None where a source has done both before the frame was due
-    picture : what can be said of it; of a frame that is not live there is no answer
+    picture : state of the signal; of a frame that is not live there is no answer
     picture_reason : why it is not live
+    """
+
+    frame_id: Int64
+    t_capture_ns: Int64
+    roi_xyxy_px: tuple[Int64, Int64, Int64, Int64]
+    spacing_rc_mm: tuple[float, float] | None = None
+    spacing_rel_sd: float | None = None
+    calibration_id: str | None = None
+    pts: Int64 | None = None
+    time_base: Fraction | None = None
+    t_decoded_ns: Int64 | None = field(default=None, metadata=travels(since=(1, 1)))
+    t_cropped_ns: Int64 | None = field(default=None, metadata=travels(since=(1, 2)))
+    picture: SignalState = field(default=SignalState.LIVE, metadata=travels(since=(1, 1)))
+    picture_reason: str = field(default="", metadata=travels(since=(1, 1)))
+
+
+_METADATA = tuple(item.name for item in fields(FrameMetadata))
+_metadata_values = attrgetter(*_METADATA)
+
+
+def frame_metadata(source: Any) -> dict[str, Any]:
+    """The fields of :class:`FrameMetadata`, by name.
+
+    Parameters
+    ----------
+    source : a frame, a line of a recording, or the body of a frame's message
+    """
+    return dict(zip(_METADATA, _metadata_values(source), strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Frame(FrameMetadata):
+    """One frame of a stream, cropped to the scan area.
+
+    Attributes
+    ----------
+    session_id : the session it belongs to
+    source_id : ``[a-z0-9_]+``, for example ``us0``
+    image : uint8 (H, W) grey or (H, W, 3) RGB, C order, read-only
     text_xyxy_px : boxes of text and marks that the source knows to be burnt into it, px of the image, x2 and y2
         exclusive; a recorder covers them, and looks for others
     """
 
     session_id: str
-    source_id: str
-    frame_id: int
-    t_capture_ns: int
-    image: UInt8Array
-    roi_xyxy_px: tuple[int, int, int, int]
-    spacing_rc_mm: tuple[float, float] | None = None
-    spacing_rel_sd: float | None = None
-    calibration_id: str | None = None
-    pts: int | None = None
-    time_base: Fraction | None = None
-    t_decoded_ns: int | None = None
-    t_cropped_ns: int | None = None
-    picture: SignalState = SignalState.LIVE
-    picture_reason: str = ""
-    text_xyxy_px: tuple[tuple[int, int, int, int], ...] = ()
+    source_id: str = field(metadata=travels(message=False))
+    image: UInt8Array = field(metadata=travels(message=False))
+    text_xyxy_px: tuple[tuple[Int64, Int64, Int64, Int64], ...] = field(default=(), metadata=travels(since=(1, 1)))
 
     def __post_init__(self) -> None:
         """Check every field and make the pixels read-only."""
@@ -240,6 +272,31 @@ class Frame:
     def image_hw_px(self) -> tuple[int, int]:
         """Height and width of the image, px."""
         return int(self.image.shape[0]), int(self.image.shape[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameLine(FrameMetadata):
+    """One line of ``frames.jsonl``: a frame without its pixels, and where these are.
+
+    Attributes
+    ----------
+    file : video file that holds the pixels
+    channels : of the frame as it was published: 1 for grey, 3 for RGB
+    covered_xyxy_px : boxes that the recorder covered, px of the image, x2 and y2 exclusive
+    crc32 : of the frame as it is coded in the file; recordings before 2.1 have none
+    """
+
+    file: str
+    channels: int
+    covered_xyxy_px: tuple[tuple[Int64, Int64, Int64, Int64], ...] = field(
+        default=(), metadata=travels(line="unless_default")
+    )
+    crc32: int | None = field(default=None, metadata=travels(line="unless_default"))
+
+    @property
+    def t_given_ns(self) -> int:
+        """When the source had the frame ready, which is never before it was captured."""
+        return max(self.t_capture_ns, self.t_decoded_ns or 0, self.t_cropped_ns or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -486,26 +543,30 @@ class Result:
     descriptors : see :data:`Descriptors`; only in state ``finding``, a late answer is not described
     """
 
-    session_id: str
-    source_id: str
-    frame_id: int
-    t_capture_ns: int
-    t_infer_start_ns: int | None
-    t_infer_end_ns: int | None
+    session_id: str = field(metadata=travels(line="never"))
+    source_id: str = field(metadata=travels(message=False, line="never"))
+    frame_id: Int64
+    t_capture_ns: Int64
+    t_infer_start_ns: Int64 | None
+    t_infer_end_ns: Int64 | None
     engine_id: str
     backend: str
     calibration_id: str | None
-    image_hw_px: tuple[int, int]
-    frames_dropped: int
+    image_hw_px: tuple[Int64, Int64]
+    frames_dropped: Int64
     state: ResultState
     cause: Cause | None = None
     reason: str = ""
-    detections: Detections = field(default_factory=Detections.empty)
-    segmentation: Segmentation = field(default_factory=Segmentation.empty)
-    measurements: Measurements = field(default_factory=Measurements.empty)
-    descriptors: Descriptors = ()
-    t_input_ns: int | None = None
-    t_output_ns: int | None = None
+    detections: Detections = field(default_factory=Detections.empty, metadata=travels(message=False, line="never"))
+    segmentation: Segmentation = field(
+        default_factory=Segmentation.empty, metadata=travels(message=False, line="never")
+    )
+    measurements: Measurements = field(
+        default_factory=Measurements.empty, metadata=travels(message=False, line="never")
+    )
+    descriptors: Descriptors = field(default=(), metadata=travels(since=(1, 1), line="never"))
+    t_input_ns: Int64 | None = field(default=None, metadata=travels(since=(1, 2), line="always"))
+    t_output_ns: Int64 | None = field(default=None, metadata=travels(since=(1, 2), line="always"))
 
     def __post_init__(self) -> None:
         """Check that state, cause and content agree."""

@@ -22,11 +22,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
-from usassist.records import Cause, ResultState, SignalState
+from usassist.common.wire_fields import Int64, message_struct
+from usassist.records import Descriptor, Frame, Result, SignalState
 
 __all__ = [
     "TOPICS",
@@ -48,8 +49,6 @@ __all__ = [
 ]
 
 Lane = Literal["frame", "event"]
-Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-"""What every integer on the bus must fit into, or who reads it could fail far from here."""
 
 
 class SessionState(StrEnum):
@@ -61,60 +60,10 @@ class SessionState(StrEnum):
     FAILED = "failed"  # the source or the stream broke; `reason` says how
 
 
-class FrameBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of ``frame``; the fields of ``records.Frame`` without the pixels.
-
-    ``t_decoded_ns``, ``picture`` with its reason, and ``text_xyxy_px`` came with 1.1, ``t_cropped_ns`` with 1.2, the
-    picture ``damaged`` with 1.3.
-    """
-
-    session_id: str
-    frame_id: Int64
-    t_capture_ns: Int64
-    roi_xyxy_px: tuple[Int64, Int64, Int64, Int64]
-    spacing_rc_mm: tuple[float, float] | None = None
-    spacing_rel_sd: float | None = None
-    calibration_id: str | None = None
-    pts: Int64 | None = None
-    time_base: tuple[Int64, Int64] | None = None
-    t_decoded_ns: Int64 | None = None
-    picture: SignalState = SignalState.LIVE
-    picture_reason: str = ""
-    text_xyxy_px: tuple[tuple[Int64, Int64, Int64, Int64], ...] = ()
-    t_cropped_ns: Int64 | None = None
-
-
-class DescriptorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One descriptor of one nodule; see ``records.Descriptor``. Its agreement with readers is in ``EngineBody``."""
-
-    name: str
-    value: str
-    probability: float
-    basis: str = "estimated"
-
-
-class ResultBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of ``result``; the fields of ``records.Result`` without the arrays.
-
-    ``descriptors`` came with 1.1, ``t_input_ns`` and ``t_output_ns`` with 1.2, the cause ``damaged`` with 1.3.
-    """
-
-    session_id: str
-    frame_id: Int64
-    t_capture_ns: Int64
-    t_infer_start_ns: Int64 | None
-    t_infer_end_ns: Int64 | None
-    engine_id: str
-    backend: str
-    calibration_id: str | None
-    image_hw_px: tuple[Int64, Int64]
-    frames_dropped: Int64
-    state: ResultState
-    cause: Cause | None = None
-    reason: str = ""
-    descriptors: tuple[tuple[DescriptorBody, ...], ...] = ()
-    t_input_ns: Int64 | None = None
-    t_output_ns: Int64 | None = None
+# The fields of these three are defined in ``records.py``; see "Add a field" in ``docs/bus.md``.
+FrameBody = message_struct("FrameBody", Frame)
+DescriptorBody = message_struct("DescriptorBody", Descriptor, omit_defaults=True)
+ResultBody = message_struct("ResultBody", Result)
 
 
 class LabelBody(msgspec.Struct, frozen=True, kw_only=True):

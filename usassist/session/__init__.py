@@ -1,12 +1,12 @@
 """A recorded session as one thing: its manifest, frames, results, marks, messages, and what is missing of it."""
 
+from usassist.records import FrameLine
 from usassist.session.gaps import Gap
 from usassist.session.lines import MarkLine
 from usassist.session.manifest import Manifest, read_manifest
 from usassist.session.messages import whole_message
 from usassist.session.migrations import migration
 from usassist.session.opening import Session, SessionLine, open_session
-from usassist.sources.recorded import FrameLine
 
 __all__ = [
     "FrameLine",

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import SourceError
-from usassist.sources.recorded import FrameLine, PacketCheck, Places, as_published, file_rate_hz
+from usassist.records import FrameLine
+from usassist.sources.recorded import PacketCheck, Places, as_published, file_rate_hz
 
 __all__ = ["FrameImage", "open_video", "read_frames"]
 

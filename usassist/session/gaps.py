@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from usassist.records import FrameLine
 from usassist.session.lines import ResultKey
 from usassist.session.manifest import Manifest
 from usassist.sinks.id_ranges import id_ranges
-from usassist.sources.recorded import FrameLine
 
 __all__ = ["Gap", "find_gaps"]
 

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from usassist.common.wire_fields import read_fraction
 from usassist.errors import SessionError
 
 __all__ = ["LineFile", "MarkLine", "ResultKey", "read_lines"]
@@ -75,7 +76,7 @@ def read_lines(path: Path, kind: type[Line]) -> LineFile[Line]:
         If there is no such file, or it cannot be read.
     """
     found: LineFile[Line] = LineFile()
-    decode: Any = msgspec.json.Decoder(kind).decode
+    decode: Any = msgspec.json.Decoder(kind, dec_hook=read_fraction).decode
     try:
         with path.open("rb") as file:
             start = 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import struct
-from fractions import Fraction
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,9 +14,10 @@ import numpy.typing as npt
 
 from usassist.bus import LoggedMessage, Message, decode
 from usassist.errors import MessageError
-from usassist.sources.recorded import FrameLine
+from usassist.records import FrameLine, frame_metadata
+from usassist.sinks.lines import RESULT_KEYS
 
-__all__ = ["frame_line", "says_the_same", "whole_message"]
+__all__ = ["frame_line", "same_result", "says_the_same", "whole_message"]
 
 _LENGTH = struct.Struct("<I")
 _ALIGNMENT = 64
@@ -68,23 +70,11 @@ def frame_line(message: Message, file: str) -> FrameLine:
     message : of a frame
     file : that its pixels are in; a message does not tell
     """
-    body = message.body
     return FrameLine(
-        frame_id=body.frame_id,
-        t_capture_ns=body.t_capture_ns,
+        **frame_metadata(message.body),
         file=file,
         channels=1 if message.buffers["image"].ndim == 2 else 3,
-        roi_xyxy_px=body.roi_xyxy_px,
-        spacing_rc_mm=body.spacing_rc_mm,
-        spacing_rel_sd=body.spacing_rel_sd,
-        calibration_id=body.calibration_id,
-        pts=body.pts,
-        time_base=None if body.time_base is None else str(Fraction(*body.time_base)),
-        t_decoded_ns=body.t_decoded_ns,
-        t_cropped_ns=body.t_cropped_ns,
-        picture=body.picture,
-        picture_reason=body.picture_reason,
-        covered_xyxy_px=body.text_xyxy_px,
+        covered_xyxy_px=message.body.text_xyxy_px,
     )
 
 
@@ -100,8 +90,19 @@ def says_the_same(line: FrameLine, told: FrameLine) -> bool:
     told : from the message, see :func:`frame_line`
     """
     covered = set(told.covered_xyxy_px) <= set(line.covered_xyxy_px)
-    own = {"covered_xyxy_px": line.covered_xyxy_px, "crc32": line.crc32}
-    return covered and line == msgspec.structs.replace(told, **own)
+    return covered and line == dataclasses.replace(told, covered_xyxy_px=line.covered_xyxy_px, crc32=line.crc32)
+
+
+def same_result(line: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
+    """True when a line of ``results.jsonl`` is that of a result's message; keys of a newer usassist do not count.
+
+    Parameters
+    ----------
+    line : as it stands in the file
+    told : from the message, see ``sinks.lines.result_line``
+    """
+    known = {key: value for key, value in line.items() if key in RESULT_KEYS}
+    return known == msgspec.json.decode(msgspec.json.encode(told), type=dict[str, Any])
 
 
 def _buffers(data: bytes) -> tuple[Any, ...]:

@@ -13,12 +13,12 @@ import msgspec
 
 from usassist.bus import LoggedMessage, LogReader
 from usassist.errors import SessionError
+from usassist.records import FrameLine
 from usassist.session.frame_images import FrameImage, read_frames
 from usassist.session.gaps import Gap, find_gaps
 from usassist.session.lines import LineFile, MarkLine, ResultKey, read_lines
 from usassist.session.manifest import Manifest, read_manifest
 from usassist.sinks.manifest import SESSION_SCHEMA
-from usassist.sources.recorded import FrameLine
 
 __all__ = ["Session", "SessionLine", "open_session"]
 

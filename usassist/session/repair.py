@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from usassist.records import FrameLine
 from usassist.session.frame_images import open_video
 from usassist.session.manifest import Manifest
 from usassist.session.opening import Session, open_session
@@ -18,8 +19,9 @@ from usassist.session.salvage import Known, copy_log, take_lines
 from usassist.session.writing import copy_frames, new_folder, write_manifest
 from usassist.sinks.files import without_path
 from usassist.sinks.id_ranges import id_ranges
+from usassist.sinks.lines import frame_line
 from usassist.sinks.manifest import calibration_tables, engine_table, source_table
-from usassist.sources.recorded import FrameLine, Places, file_rate_hz
+from usassist.sources.recorded import Places, file_rate_hz
 
 __all__ = ["repair_session"]
 
@@ -78,7 +80,7 @@ def _copy_pictures(session: Session, known: Known, new: Path) -> None:
         problems = _copy_one(path, new / path.name, lines, found)
         known.lost += problems
         for line in found:
-            made = _to_json(msgspec.structs.replace(line, file=path.name)) + b"\n"
+            made = _to_json(frame_line(dataclasses.replace(line, file=path.name))) + b"\n"
             there[line.frame_id] = known.frames.get(line.frame_id, made)
     gone = sorted(known.lines.keys() - there.keys())
     known.lost += [f"frame {first} to {last}: no picture can be read" for first, last in id_ranges(gone)]
@@ -99,7 +101,7 @@ def _copy_one(source: Path, target: Path, lines: list[FrameLine], found: list[Fr
         if index is None:
             strange += 1
             return False
-        found.append(msgspec.structs.replace(lines[index], crc32=crc32))
+        found.append(dataclasses.replace(lines[index], crc32=crc32))
         return True
 
     problems = copy_frames(source, target, lines, wanted)

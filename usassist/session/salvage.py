@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +12,10 @@ import msgspec
 
 from usassist.bus import EngineBody, Message, MessageLogWriter, SessionBody, result_from
 from usassist.errors import BusError, SessionError
-from usassist.session.messages import frame_line, says_the_same, whole_message
+from usassist.records import FrameLine
+from usassist.session.messages import frame_line, same_result, says_the_same, whole_message
 from usassist.session.opening import Session
 from usassist.sinks.lines import mark_line, result_line
-from usassist.sources.recorded import FrameLine
 
 __all__ = ["Known", "copy_log", "take_lines"]
 
@@ -102,16 +103,16 @@ def _hear(message: Message, known: Known, *, has_marks: bool, trusted: bool) -> 
         if line is not None and not same and trusted:
             known.lost.append(f"the line of frame {body.frame_id} was damaged; what its message says stands there")
             del known.frames[body.frame_id]
-            told = msgspec.structs.replace(told, covered_xyxy_px=line.covered_xyxy_px or told.covered_xyxy_px)
+            told = dataclasses.replace(told, covered_xyxy_px=line.covered_xyxy_px or told.covered_xyxy_px)
         if line is None or (trusted and not same):
             known.lines[body.frame_id] = told
     elif name == "result":
         before = known.results.get(body.frame_id)
         made = result_line(result_from(message), known.engine.get(body.engine_id), message.t_publish_ns)
-        raw = _to_json(made) + b"\n"
-        if before is not None and trusted and json.loads(before[1]) != json.loads(raw):
+        same = before is not None and same_result(json.loads(before[1]), made)
+        if before is not None and trusted and not same:
             known.lost.append(f"the line of result {body.frame_id} was damaged; what its message says stands there")
-        if before is None or (trusted and json.loads(before[1]) != json.loads(raw)):
-            known.results[body.frame_id] = message.t_publish_ns, raw
+        if before is None or (trusted and not same):
+            known.results[body.frame_id] = message.t_publish_ns, _to_json(made) + b"\n"
     elif name == "mark" and not has_marks:
         known.marks.append(_to_json(mark_line(body, message.t_publish_ns)) + b"\n")

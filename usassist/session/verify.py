@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from usassist.bus import EngineBody, LogReader, result_from
 from usassist.errors import BusError, SessionError
 from usassist.session.gaps import Gap
-from usassist.session.messages import frame_line, says_the_same, whole_message
+from usassist.session.messages import frame_line, same_result, says_the_same, whole_message
 from usassist.session.opening import Session, open_session
 from usassist.session.text_left import TextLeft
 from usassist.sinks.files import sha256_of
@@ -23,7 +20,6 @@ from usassist.sinks.manifest import is_unchanged
 __all__ = ["Verdict", "verify_session"]
 
 _MAX_OF_A_KIND = 5  # lines; of more the number is told
-_to_json = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True, kw_only=True)
@@ -164,7 +160,7 @@ def _messages(
                     results.add(body.frame_id)
                     said = read(body.frame_id)
                     expected = result_line(result_from(message), engines.get(body.engine_id), message.t_publish_ns)
-                    if same and said is not None and json.loads(_to_json(expected)) != said:
+                    if same and said is not None and not same_result(said, expected):
                         told.append(f"results.jsonl says something else of frame {body.frame_id} than its message")
                 if getattr(body, "session_id", session.manifest.session_id) != session.manifest.session_id:
                     told.append(f"message {number} belongs to another session, {body.session_id}")

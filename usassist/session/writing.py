@@ -17,11 +17,12 @@ import av
 import av.error
 
 from usassist.errors import SessionError, SourceError
+from usassist.records import FrameLine
 from usassist.session.frame_images import open_video
 from usassist.session.manifest import Manifest
 from usassist.sinks.files import explain, make_private, sha256_of, sync_folder, write_atomic
 from usassist.sinks.manifest import SESSION_SCHEMA, dump_manifest
-from usassist.sources.recorded import FrameLine, PacketCheck, file_rate_hz
+from usassist.sources.recorded import PacketCheck, file_rate_hz
 
 __all__ = ["Wanted", "copy_frames", "new_folder", "write_manifest"]
 

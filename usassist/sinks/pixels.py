@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from usassist.records import Frame, SignalState
+from usassist.records import Frame, FrameLine, frame_metadata
 from usassist.sinks.covering import Box, cover
 from usassist.sinks.files import make_private
 from usassist.sinks.video import LOSSLESS, Coding, VideoWriter
@@ -58,7 +57,7 @@ class PixelFiles:
         """Name of the how-manieth file, from 1."""
         return f"frames{'' if number == 1 else f'_{number}'}{self._coding.suffix}"
 
-    def take_frame(self, frame: Frame, boxes_xyxy_px: Sequence[Box], rate_hz: float | None) -> dict[str, Any]:
+    def take_frame(self, frame: Frame, boxes_xyxy_px: Sequence[Box], rate_hz: float | None) -> FrameLine:
         """Write a frame.
 
         Parameters
@@ -90,24 +89,13 @@ class PixelFiles:
             self._video_key = (frame.image_hw_px, colour)
         self._written += 1
         crc32 = self._video.write(image if colour or grey is None else grey, frame.frame_id)
-        return {
-            "frame_id": frame.frame_id,
-            "t_capture_ns": frame.t_capture_ns,
-            **({} if frame.t_decoded_ns is None else {"t_decoded_ns": frame.t_decoded_ns}),
-            **({} if frame.t_cropped_ns is None else {"t_cropped_ns": frame.t_cropped_ns}),
-            **({} if frame.picture is SignalState.LIVE else {"picture": frame.picture}),
-            **({"picture_reason": frame.picture_reason} if frame.picture_reason else {}),
-            "pts": frame.pts,
-            "time_base": None if frame.time_base is None else str(frame.time_base),
-            "file": self.name,
-            "channels": 1 if image.ndim == 2 else 3,
-            "roi_xyxy_px": frame.roi_xyxy_px,
-            "spacing_rc_mm": frame.spacing_rc_mm,
-            "spacing_rel_sd": frame.spacing_rel_sd,
-            "calibration_id": frame.calibration_id,
-            **({"covered_xyxy_px": boxes_xyxy_px} if boxes_xyxy_px else {}),
-            **({} if crc32 is None else {"crc32": crc32}),
-        }
+        return FrameLine(
+            **frame_metadata(frame),
+            file=self.name,
+            channels=1 if image.ndim == 2 else 3,
+            covered_xyxy_px=tuple(boxes_xyxy_px),
+            crc32=crc32,
+        )
 
     def _size(self) -> int:
         return (self._folder / self.name).stat().st_size

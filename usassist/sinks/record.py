@@ -37,7 +37,7 @@ from usassist.sinks.disk_sync import DiskSync, free_bytes_of, mebibytes
 from usassist.sinks.end_of_stream import StreamEnd
 from usassist.sinks.files import explain, prepare_folder, reserve_file, without_path, write_atomic
 from usassist.sinks.intake import Intake
-from usassist.sinks.lines import mark_line, result_line
+from usassist.sinks.lines import frame_line, mark_line, result_line
 from usassist.sinks.pixels import USUAL_RATE_HZ, PixelFiles
 from usassist.sinks.recording_state import Notes
 from usassist.sinks.sums import FileSums
@@ -228,7 +228,7 @@ class Recorder:
             if self._pixels.count > 1:
                 self._sums.begin(before)  # nothing more is written into it
                 self._keeper.finish(before)
-        self._append("frames.jsonl", line)
+        self._append("frames.jsonl", frame_line(line))
         self.notes.take_frame(frame.frame_id, frame.calibration_id)
 
     def _close_in_order(self, stopped: str | None) -> str | None:

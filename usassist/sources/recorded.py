@@ -9,7 +9,7 @@ boxes of text.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from fractions import Fraction
 from itertools import groupby
@@ -25,12 +25,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.wire_fields import read_fraction
 from usassist.errors import SourceError, SourceFormatError
-from usassist.records import Frame, SignalState
+from usassist.records import Frame, FrameLine, frame_metadata
 from usassist.sources.checksums import SliceCheck
 
 __all__ = [
-    "FrameLine",
     "PacketCheck",
     "Places",
     "as_published",
@@ -42,36 +42,8 @@ __all__ = [
 
 UInt8Array = npt.NDArray[np.uint8]
 
+_decode_line = msgspec.json.Decoder(FrameLine, dec_hook=read_fraction).decode
 _FASTEST_HZ = 400  # a file keeps time in ms; beyond this rate two frames may have the same, and their order counts
-
-
-class FrameLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of ``frames.jsonl``: a frame without its pixels, and where these are.
-
-    ``crc32`` is of the picture as it is coded in the file; recordings before 2.1 had none.
-    """
-
-    frame_id: int
-    t_capture_ns: int
-    file: str
-    channels: int
-    roi_xyxy_px: tuple[int, int, int, int]
-    spacing_rc_mm: tuple[float, float] | None = None
-    spacing_rel_sd: float | None = None
-    calibration_id: str | None = None
-    pts: int | None = None
-    time_base: str | None = None
-    t_decoded_ns: int | None = None
-    t_cropped_ns: int | None = None
-    picture: SignalState = SignalState.LIVE
-    picture_reason: str = ""
-    covered_xyxy_px: tuple[tuple[int, int, int, int], ...] = ()
-    crc32: int | None = None
-
-    @property
-    def t_given_ns(self) -> int:
-        """When the source had the frame ready, which is never before it was captured."""
-        return max(self.t_capture_ns, self.t_decoded_ns or 0, self.t_cropped_ns or 0)
 
 
 class Places:
@@ -157,7 +129,7 @@ def read_frame_lines(folder: Path) -> list[FrameLine]:
     lines: list[FrameLine] = []
     for number, raw in enumerate(text.splitlines(), 1):
         try:
-            line = msgspec.json.decode(raw, type=FrameLine)
+            line = _decode_line(raw)
         except msgspec.DecodeError as error:
             if number == text.count(b"\n") + 1:
                 break  # the recorder was stopped in the middle of a line
@@ -212,33 +184,18 @@ def frame_of(
     session_id: str,
     source_id: str,
     frame_id: int,
-    stamps_ns: tuple[int, int | None, int | None],
+    stamps_ns: Mapping[str, int | None],
 ) -> Frame:
-    """A line and its picture as a frame.
+    """A line and its image as a frame.
 
     Parameters
     ----------
     line, image : as :func:`read_pixels` gives them
     session_id, source_id, frame_id : of the frame
-    stamps_ns : captured, decoded, cropped
+    stamps_ns : times of the frame, by the names of its fields; the others are those of the line
     """
-    return Frame(
-        session_id=session_id,
-        source_id=source_id,
-        frame_id=frame_id,
-        t_capture_ns=stamps_ns[0],
-        image=as_published(line, image),
-        roi_xyxy_px=line.roi_xyxy_px,
-        spacing_rc_mm=line.spacing_rc_mm,
-        spacing_rel_sd=line.spacing_rel_sd,
-        calibration_id=line.calibration_id,
-        pts=line.pts,
-        time_base=None if line.time_base is None else Fraction(line.time_base),
-        t_decoded_ns=stamps_ns[1],
-        t_cropped_ns=stamps_ns[2],
-        picture=line.picture,
-        picture_reason=line.picture_reason,
-    )
+    fields = frame_metadata(line) | {"frame_id": frame_id} | dict(stamps_ns)
+    return Frame(session_id=session_id, source_id=source_id, image=as_published(line, image), **fields)
 
 
 def _decode(path: Path, lines: Sequence[FrameLine]) -> Generator[tuple[int, UInt8Array], None, None]:

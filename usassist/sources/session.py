@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.wire_fields import stamp_fields
 from usassist.errors import UsageError
-from usassist.records import Frame, SourceInfo
+from usassist.records import Frame, FrameLine, SourceInfo
 from usassist.sources.base import SourceOptions
 from usassist.sources.paced import PacedSource, RawFrame
-from usassist.sources.recorded import FrameLine, frame_of, read_frame_lines, read_pixels
+from usassist.sources.recorded import frame_of, read_frame_lines, read_pixels
 
 __all__ = ["SessionSource", "open_address"]
 
+_READY_STAMPS = tuple(name for name in stamp_fields(FrameLine) if name != "t_capture_ns")
 _PAUSE_NS = 33_333_333  # between the last frame and the first, where a session is repeated
 
 
@@ -106,10 +108,10 @@ class SessionSource(PacedSource):
         # Where frames are handed over faster than they came, stamps must still not run backwards.
         t_capture_ns = max(now_ns - (line.t_given_ns - line.t_capture_ns), self._last_capture_ns)
         self._last_capture_ns = t_capture_ns
-        decoded_ns, cropped_ns = (
-            None if stamp_ns is None else min(stamp_ns - line.t_capture_ns + t_capture_ns, now_ns)
-            for stamp_ns in (line.t_decoded_ns, line.t_cropped_ns)
-        )
+        stamps_ns: dict[str, int | None] = {"t_capture_ns": t_capture_ns}
+        for name in _READY_STAMPS:
+            stamp_ns: int | None = getattr(line, name)
+            stamps_ns[name] = None if stamp_ns is None else min(stamp_ns - line.t_capture_ns + t_capture_ns, now_ns)
         options = self._options
         return frame_of(
             line,
@@ -117,7 +119,7 @@ class SessionSource(PacedSource):
             session_id=options.session_id,
             source_id=options.source_id,
             frame_id=picture.frame_id,
-            stamps_ns=(t_capture_ns, decoded_ns, cropped_ns),
+            stamps_ns=stamps_ns,
         )
 
 

@@ -11,6 +11,7 @@ import dataclasses
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -25,6 +26,7 @@ from usassist.bus import (
     frame_from,
     result_from,
 )
+from usassist.common.wire_fields import stamp_fields
 from usassist.errors import MessageError
 from usassist.records import Frame, Result
 from usassist.session import Session, whole_message
@@ -32,6 +34,8 @@ from usassist.session.frame_images import FrameImage
 
 __all__ = ["Item", "Move", "Span", "read_items"]
 
+_FRAME_STAMPS = stamp_fields(Frame)
+_RESULT_STAMPS = stamp_fields(Result)
 _LOOK_AHEAD = 256  # messages: frames and the rest come to a recorder on two ways, and may overtake one another
 
 
@@ -90,25 +94,16 @@ class Move:
 
     def frame(self, frame: Frame) -> Frame:
         """A frame with its stamps and its number moved."""
-        return dataclasses.replace(
-            frame,
-            frame_id=frame.frame_id + self.id_offset,
-            t_capture_ns=frame.t_capture_ns + self.shift_ns,
-            t_decoded_ns=self._later(frame.t_decoded_ns),
-            t_cropped_ns=self._later(frame.t_cropped_ns),
-        )
+        return dataclasses.replace(frame, frame_id=frame.frame_id + self.id_offset, **self._moved(frame, _FRAME_STAMPS))
 
     def result(self, result: Result) -> Result:
         """A result likewise."""
         return dataclasses.replace(
-            result,
-            frame_id=result.frame_id + self.id_offset,
-            t_capture_ns=result.t_capture_ns + self.shift_ns,
-            t_infer_start_ns=self._later(result.t_infer_start_ns),
-            t_infer_end_ns=self._later(result.t_infer_end_ns),
-            t_input_ns=self._later(result.t_input_ns),
-            t_output_ns=self._later(result.t_output_ns),
+            result, frame_id=result.frame_id + self.id_offset, **self._moved(result, _RESULT_STAMPS)
         )
+
+    def _moved(self, record: Frame | Result, names: tuple[str, ...]) -> dict[str, Any]:
+        return {name: self._later(getattr(record, name)) for name in names}
 
     def session(self, body: SessionBody, last_frame_id: int) -> SessionBody:
         """A session that says that it is a recording; it runs until its replay has ended."""
