@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import stat
 from pathlib import Path
 from typing import Literal, cast
@@ -23,6 +22,7 @@ from typing import Literal, cast
 import zmq
 from zmq.utils import z85
 
+from usassist.common.private_files import write_atomic
 from usassist.config import keys_dir
 from usassist.errors import BusKeyError
 
@@ -225,19 +225,10 @@ def _read(path: Path, forbidden: int, mend: str, missing: str) -> str:
 
 def _write_new(path: Path, text: str) -> bool:
     """Write a file that only this user can read, whole or not at all; False when there is one already."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with open(descriptor, "w", encoding="ascii") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(descriptor)
-            os.link(part, path)  # unlike a renaming, this never replaces a file
-        finally:
-            part.unlink()
+        write_atomic(path, text.encode("ascii"), replace=False)
     except FileExistsError:
         return False
     except OSError as error:
-        raise BusKeyError(f"{path} cannot be written: {error.strerror}; mend its folder") from error
+        raise BusKeyError(f"{path} cannot be written: {error.strerror}; check the permissions of its folder") from error
     return True

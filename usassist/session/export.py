@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from usassist.common.private_files import create_private, replacing
 from usassist.errors import SessionError
 from usassist.session.frame_images import FrameImage
 from usassist.session.opening import Session
 from usassist.session.writing import new_folder
-from usassist.sinks.files import explain, sync_folder
+from usassist.sinks.files import explain
 from usassist.sinks.pixels import USUAL_RATE_HZ
 from usassist.sinks.video import Coding, VideoWriter
 
@@ -98,8 +97,7 @@ def export_frames(session: Session, folder: Path, problems: list[str]) -> int:
                 continue
             pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
             _, data = cv2.imencode(".png", pixels)
-            number = os.open(new / f"{line.frame_id:08d}.png", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(number, "wb") as file:
+            with create_private(new / f"{line.frame_id:08d}.png") as file:
                 file.write(data.tobytes())
             count += 1
     return count
@@ -162,18 +160,7 @@ def _new_file(path: Path) -> Iterator[Path]:
     if path.exists():
         raise SessionError(f"{path} is there already; choose another name or move it away")
     try:
-        number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        with replacing(path, private=True) as temporary:
+            yield temporary
     except OSError as error:
         raise SessionError(explain(path, error)) from error
-    os.close(number)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.rename(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise SessionError(explain(path, error)) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from usassist.common.private_files import create_private
 from usassist.records import FrameLine
 from usassist.session.frame_images import open_video
 from usassist.session.manifest import Manifest
@@ -123,7 +124,7 @@ def _write_lines(known: Known, new: Path) -> None:
         "marks.jsonl": known.marks,
     }
     for name, lines in contents.items():
-        with open(os.open(new / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with create_private(new / name) as file:
             file.writelines(lines)
 
 

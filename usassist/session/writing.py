@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import shutil
 import tempfile
 import zlib
@@ -16,11 +15,12 @@ from typing import Any
 import av
 import av.error
 
+from usassist.common.private_files import sync_file, sync_folder, write_atomic
 from usassist.errors import SessionError, SourceError
 from usassist.records import FrameLine
 from usassist.session.frame_images import open_video
 from usassist.session.manifest import Manifest
-from usassist.sinks.files import explain, make_private, sha256_of, sync_folder, write_atomic
+from usassist.sinks.files import explain, make_private, sha256_of
 from usassist.sinks.manifest import SESSION_SCHEMA, dump_manifest
 from usassist.sources.recorded import PacketCheck, file_rate_hz
 
@@ -49,7 +49,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     try:
         yield folder
         for path in folder.iterdir():
-            _sync_file(path)
+            sync_file(path)
         sync_folder(folder)
         folder.rename(target)
         sync_folder(target.parent)
@@ -143,11 +143,3 @@ def _new_video(path: Path, template: Any) -> tuple[Any, Any]:
     if rate_hz := file_rate_hz(template):
         copy.codec_context.framerate = rate_hz
     return output, copy
-
-
-def _sync_file(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -19,9 +19,10 @@ from datetime import datetime
 from pathlib import Path
 
 from usassist.common.clock import ClockPair, clock_pair
+from usassist.common.private_files import write_atomic
 from usassist.common.process_tuning import give_back_memory
 from usassist.errors import SessionError, UsAssistError
-from usassist.sinks.files import explain, write_atomic
+from usassist.sinks.files import explain
 
 __all__ = ["DiskSync", "free_bytes_of", "mebibytes", "wall_clock_ahead_s"]
 

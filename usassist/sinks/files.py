@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from usassist.common.private_files import create_private
 from usassist.errors import SessionError, UsageError, UsAssistError
 
 __all__ = [
@@ -19,9 +20,7 @@ __all__ = [
     "prepare_folder",
     "reserve_file",
     "sha256_of",
-    "sync_folder",
     "without_path",
-    "write_atomic",
 ]
 
 SESSION_FILES = (
@@ -64,21 +63,6 @@ def prepare_folder(folder: Path) -> None:
         raise SessionError(explain(folder, error)) from error
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a whole file or leave it as it was; private to the user. It is on the disk when this returns."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
 def make_private(path: Path) -> None:
     """Make an empty file that only the user may read, for others to write into.
 
@@ -88,7 +72,7 @@ def make_private(path: Path) -> None:
         If there is one already, or it cannot be made.
     """
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        create_private(path).close()
     except OSError as error:
         raise SessionError(explain(path, error)) from error
 
@@ -101,23 +85,12 @@ def reserve_file(path: Path, count: int) -> None:
     OSError
         If there is no room for it.
     """
-    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.posix_fallocate(number, 0, count)
-    except OSError:
-        path.unlink()
-        raise
-    finally:
-        os.close(number)
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the names of a folder's files on the disk."""
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    with create_private(path) as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, count)
+        except OSError:
+            path.unlink()
+            raise
 
 
 def sha256_of(path: Path, on_piece: Callable[[int], None] | None = None) -> str:

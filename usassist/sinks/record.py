@@ -30,12 +30,13 @@ import msgspec
 from usassist.bus import TOPICS, Inbox, Message, MessageLogWriter, Subscriber, frame_from, result_from
 from usassist.common.append_file import AppendFile
 from usassist.common.clock import clock_pair
+from usassist.common.private_files import write_atomic
 from usassist.errors import SessionError, UsAssistError
 from usassist.records import Frame
 from usassist.sinks.covering import Box, FindText
 from usassist.sinks.disk_sync import DiskSync, free_bytes_of, mebibytes
 from usassist.sinks.end_of_stream import StreamEnd
-from usassist.sinks.files import explain, prepare_folder, reserve_file, without_path, write_atomic
+from usassist.sinks.files import explain, prepare_folder, reserve_file, without_path
 from usassist.sinks.intake import Intake
 from usassist.sinks.lines import frame_line, mark_line, result_line
 from usassist.sinks.pixels import USUAL_RATE_HZ, PixelFiles

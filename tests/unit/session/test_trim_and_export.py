@@ -111,10 +111,11 @@ def test_the_compact_copy_has_every_frame_and_is_not_lossless(recorded: Path, tm
 def test_an_export_that_fails_leaves_nothing(recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session = open_session(recorded)
 
-    def full(self: Path, target: Path) -> None:
+    def full(source: Path, target: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "rename", full)
+    monkeypatch.setattr(Path, "rename", full)  # of folders
+    monkeypatch.setattr(os, "replace", full)  # of files
     before = sorted(path.name for path in tmp_path.iterdir())
     for write in (
         lambda: export_csv(session, tmp_path / "out.csv"),
