@@ -72,7 +72,7 @@ class Inbox(Closeable):
             self.close()
             raise BusError(f"cannot reach {place}: {error.strerror.lower()}; correct the --bus address") from error
 
-    def post(self, topic: str, body: msgspec.Struct) -> bool:
+    def send(self, topic: str, body: msgspec.Struct) -> bool:
         """Hand in one message; never waits.
 
         Parameters

@@ -101,13 +101,13 @@ class Publisher:
                 )
                 for lane, socket in archives.items()
             }
-            desk = self._socket(zmq.PULL, _EVENT_THREAD)
-            self._post = InboxReader(desk)
+            inbox = self._socket(zmq.PULL, _EVENT_THREAD)
+            self._post = InboxReader(inbox)
             lanes: tuple[Lane, ...] = ("frame", "event")
             for lane in lanes:
                 bind(self._views[lane], endpoint(address, lane, "view"))
                 bind(archives[lane], endpoint(address, lane, "archive"), patient=lossless)
-            bind(desk, inbox_endpoint(address))
+            bind(inbox, inbox_endpoint(address))
         except BusError:
             self.close()
             raise
@@ -147,7 +147,7 @@ class Publisher:
                 with self._locks[lane]:
                     if self._closed:
                         return False
-                    if archive.look(25) >= (count if lane == "event" or of_pixels is None else of_pixels):
+                    if archive.poll(25) >= (count if lane == "event" or of_pixels is None else of_pixels):
                         break
                 if time.monotonic() > deadline or not still_coming():
                     return False
@@ -181,7 +181,7 @@ class Publisher:
         """Publish a body without arrays: ``engine``, ``session``, ``health`` or ``mark``."""
         self._send(topic, lambda seq, t_ns: encode(TOPICS[topic], self._source_id, seq, t_ns, body, {}))
 
-    def posted(self) -> Iterator[tuple[str, msgspec.Struct]]:
+    def received(self) -> Iterator[tuple[str, msgspec.Struct]]:
         """What others have handed in since the last call: topic and body, to be published with :meth:`event`.
 
         Never waits, and gives no more than a few at a time. Call it from one thread alone.
@@ -198,9 +198,9 @@ class Publisher:
             if self._closed:
                 return t_publish_ns
             archive = self._archives[lane]
-            archive.look()
+            archive.poll()
             viewed = lane == "event" or self._frame_viewers is None or self._frame_viewers.any()
-            if not viewed and not archive.is_heard:
+            if not viewed and not archive.has_subscribers:
                 return t_publish_ns
             data = make(seq, t_publish_ns)
             self._views[lane].send(data, zmq.NOBLOCK, copy=False)

@@ -124,11 +124,11 @@ class ArchiveSocket:
         socket.set(zmq.SNDHWM, min(max(_SHORTEST_QUEUE, queue), _LONGEST_QUEUE))
 
     @property
-    def is_heard(self) -> bool:
+    def has_subscribers(self) -> bool:
         """True when anybody has subscribed to anything."""
         return self._subscriptions > 0
 
-    def look(self, timeout_ms: int = 0) -> int:
+    def poll(self, timeout_ms: int = 0) -> int:
         """How many archives listen; waits for a change when none is known yet."""
         while self._socket.poll(timeout_ms) if timeout_ms else _is_readable(self._socket):
             told, timeout_ms = self._socket.recv(), 0

@@ -14,7 +14,7 @@ import numpy as np
 from usassist.common.private_files import create_private, replacing
 from usassist.errors import SessionError
 from usassist.session.frame_images import FrameImage
-from usassist.session.opening import Session
+from usassist.session.opening import RecordedSession
 from usassist.session.writing import new_folder
 from usassist.sinks.files import explain
 from usassist.sinks.pixels import USUAL_RATE_HZ
@@ -50,7 +50,7 @@ _CODING = Coding(
 _MIN_SIDE_PX = 64
 
 
-def export_csv(session: Session, path: Path) -> int:
+def export_csv(session: RecordedSession, path: Path) -> int:
     """One row per nodule, and one for each frame without any; gives the number of rows.
 
     Raises
@@ -82,7 +82,7 @@ def _nodule(nodule: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def export_frames(session: Session, folder: Path, problems: list[str]) -> int:
+def export_frames(session: RecordedSession, folder: Path, problems: list[str]) -> int:
     """Every frame as a PNG of its own, named by its number; gives how many.
 
     Raises
@@ -92,7 +92,7 @@ def export_frames(session: Session, folder: Path, problems: list[str]) -> int:
     """
     count = 0
     with new_folder(folder) as new:
-        for line, image in session.pictures(problems):
+        for line, image in session.images(problems):
             if image is None:
                 continue
             pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
@@ -104,7 +104,7 @@ def export_frames(session: Session, folder: Path, problems: list[str]) -> int:
 
 
 def export_video(
-    session: Session, path: Path, problems: list[str], progress: Callable[[int, int], None] | None = None
+    session: RecordedSession, path: Path, problems: list[str], progress: Callable[[int, int], None] | None = None
 ) -> int:
     """A compact copy of the frames, lossy, for looking at; gives how many.
 
@@ -121,7 +121,7 @@ def export_video(
     rate_hz = float(session.manifest.source.get("rate_hz") or USUAL_RATE_HZ)
     with _new_file(path) as temporary:
         try:
-            for line, image in session.pictures(problems):
+            for line, image in session.images(problems):
                 if image is None:
                     continue
                 if writer is None:

@@ -17,7 +17,7 @@ from usassist.errors import MessageError
 from usassist.records import FrameLine, frame_metadata
 from usassist.sinks.lines import RESULT_KEYS
 
-__all__ = ["frame_line", "same_result", "says_the_same", "whole_message"]
+__all__ = ["frame_line", "same_frame", "same_result", "whole_message"]
 
 _LENGTH = struct.Struct("<I")
 _ALIGNMENT = 64
@@ -78,7 +78,7 @@ def frame_line(message: Message, file: str) -> FrameLine:
     )
 
 
-def says_the_same(line: FrameLine, told: FrameLine) -> bool:
+def same_frame(line: FrameLine, told: FrameLine) -> bool:
     """True when a line can be that of a frame's message.
 
     Only the line has the check sum of the picture, and it may have more boxes than the message: the recorder covers

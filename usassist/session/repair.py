@@ -15,13 +15,12 @@ from usassist.common.private_files import create_private
 from usassist.records import FrameLine
 from usassist.session.frame_images import open_video
 from usassist.session.manifest import Manifest
-from usassist.session.opening import Session, open_session
+from usassist.session.opening import RecordedSession, open_session
 from usassist.session.salvage import Known, copy_log, take_lines
 from usassist.session.writing import copy_frames, new_folder, write_manifest
 from usassist.sinks.files import without_path
-from usassist.sinks.id_ranges import id_ranges
 from usassist.sinks.lines import frame_line
-from usassist.sinks.manifest import calibration_tables, engine_table, source_table
+from usassist.sinks.manifest import calibration_tables, engine_table, id_ranges, source_table
 from usassist.sources.recorded import Places, file_rate_hz
 
 __all__ = ["repair_session"]
@@ -69,7 +68,7 @@ def repair_session(folder: Path, target: Path) -> list[str]:
     return known.lost
 
 
-def _copy_pictures(session: Session, known: Known, new: Path) -> None:
+def _copy_pictures(session: RecordedSession, known: Known, new: Path) -> None:
     """Pictures that a line or a message tells of; lines whose picture is not there go."""
     there: dict[int, bytes] = {}
     for path in videos(session.folder):
@@ -128,7 +127,7 @@ def _write_lines(known: Known, new: Path) -> None:
             file.writelines(lines)
 
 
-def _manifest(session: Session, known: Known) -> Manifest:
+def _manifest(session: RecordedSession, known: Known) -> Manifest:
     before, body = session.manifest, known.session
     last = max([-1, *known.lines, *known.results, *known.heard["frame"]])
     first = before.cut_from["first_frame_id"] if before.cut_from else 0

@@ -13,8 +13,8 @@ import msgspec
 from usassist.bus import EngineBody, Message, MessageLogWriter, SessionBody, result_from
 from usassist.errors import BusError, SessionError
 from usassist.records import FrameLine
-from usassist.session.messages import frame_line, same_result, says_the_same, whole_message
-from usassist.session.opening import Session
+from usassist.session.messages import frame_line, same_frame, same_result, whole_message
+from usassist.session.opening import RecordedSession
 from usassist.sinks.lines import mark_line, result_line
 
 __all__ = ["Known", "copy_log", "take_lines"]
@@ -46,7 +46,7 @@ class Known:
     lost: list[str] = field(default_factory=list)
 
 
-def take_lines(session: Session, known: Known) -> None:
+def take_lines(session: RecordedSession, known: Known) -> None:
     """Everything that the files of lines tell, as it stands there."""
     for raw, line in _raw(session.folder / "frames.jsonl", session.frame_spans(), session.frames):
         known.frames.setdefault(line.frame_id, raw)
@@ -65,7 +65,7 @@ def _raw(path: Path, spans: list[tuple[int, tuple[int, int]]], items: tuple[Any,
             yield file.read(end - start), item
 
 
-def copy_log(session: Session, known: Known, new: Path) -> None:
+def copy_log(session: RecordedSession, known: Known, new: Path) -> None:
     """Every whole message; and what it says where no line says it."""
     log, trusted = session.log(), session.manifest.schema >= (2, 0)
     with MessageLogWriter(new / "bus.log") as copy:
@@ -99,7 +99,7 @@ def _hear(message: Message, known: Known, *, has_marks: bool, trusted: bool) -> 
     elif name == "frame":
         line = known.lines.get(body.frame_id)
         told = frame_line(message, "" if line is None else line.file)
-        same = line is not None and says_the_same(line, told)
+        same = line is not None and same_frame(line, told)
         if line is not None and not same and trusted:
             known.lost.append(f"the line of frame {body.frame_id} was damaged; what its message says stands there")
             del known.frames[body.frame_id]

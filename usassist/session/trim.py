@@ -12,7 +12,7 @@ from usassist.bus import LoggedMessage, MessageLogWriter
 from usassist.errors import BusError, SessionError, UsageError
 from usassist.session.frame_images import open_video
 from usassist.session.messages import whole_message
-from usassist.session.opening import Session, open_session
+from usassist.session.opening import RecordedSession, open_session
 from usassist.session.writing import copy_frames, new_folder, write_manifest
 from usassist.sources.recorded import Places, file_rate_hz
 
@@ -22,7 +22,7 @@ _ROUNDING_NS = 500_000  # seconds are given to the millisecond
 _BY_FRAME = ("frame", "result", "mark")
 
 
-def parse_moment(session: Session, text: str, *, last: bool) -> int:
+def parse_moment(session: RecordedSession, text: str, *, last: bool) -> int:
     """A frame number: ``120``, or the frame at so many seconds from the first: ``4.5s``.
 
     Parameters
@@ -92,7 +92,7 @@ def trim_session(folder: Path, begin: str | None, end: str | None, target: Path)
     return counts | {"first_frame_id": kept[0].frame_id, "last_frame_id": kept[-1].frame_id}
 
 
-def _copy_frames(session: Session, first: int, last: int, new: Path) -> list[str]:
+def _copy_frames(session: RecordedSession, first: int, last: int, new: Path) -> list[str]:
     problems: list[str] = []
     for name, group in itertools.groupby(session.frames, lambda line: line.file):
         lines = list(group)
@@ -127,7 +127,7 @@ def _copy_lines(
     return count
 
 
-def _copy_log(session: Session, first: int, last: int, span_ns: tuple[int, int], new: Path) -> None:
+def _copy_log(session: RecordedSession, first: int, last: int, span_ns: tuple[int, int], new: Path) -> None:
     """Messages of the frames, and of the rest those of that time and what was said last before it."""
     before: dict[str, LoggedMessage] = {}
     with MessageLogWriter(new / "bus.log") as log:
@@ -152,13 +152,13 @@ def _copy_log(session: Session, first: int, last: int, span_ns: tuple[int, int],
             log.append(record.data, without_pixels=record.without_pixels)
 
 
-def _end_ns(session: Session, last: int) -> int:
+def _end_ns(session: RecordedSession, last: int) -> int:
     """When the last result of the part went out, monotonic ns."""
     times = [item.t_publish_ns for item in session.results if item.frame_id <= last]
     return max([*times, *(line.t_capture_ns for line in session.frames if line.frame_id <= last)])
 
 
-def _manifest(session: Session, first: int, last: int, counts: dict[str, Any]) -> Any:
+def _manifest(session: RecordedSession, first: int, last: int, counts: dict[str, Any]) -> Any:
     manifest = session.manifest
     path = session.folder / "session.toml"
     return dataclasses.replace(

@@ -113,7 +113,7 @@ class DiskSync(threading.Thread):
         on_look: Callable[[], None] | None = None,
         free_bytes: Callable[[Path], int] = free_bytes_of,
     ) -> None:
-        super().__init__(name="keeper", daemon=True)
+        super().__init__(name="disk-sync", daemon=True)
         self.problem: str | None = None
         self.recorded_bytes = 0
         self.longest_s = 0.0

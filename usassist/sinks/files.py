@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from usassist.common.private_files import create_private
 from usassist.errors import SessionError, UsageError, UsAssistError
 
 __all__ = [
     "SESSION_FILES",
+    "FileSums",
     "explain",
     "make_private",
     "prepare_folder",
@@ -22,6 +26,8 @@ __all__ = [
     "sha256_of",
     "without_path",
 ]
+
+logger = logging.getLogger(__name__)
 
 SESSION_FILES = (
     "session.toml",
@@ -127,3 +133,44 @@ def explain(folder: Path, error: Exception) -> str:
 def without_path(text: str, folder: Path, name: str) -> str:
     """A line about a folder that can be passed on: where the folder lies is nobody's business."""
     return re.sub(rf"(?<![\w/.-]){re.escape(str(folder))}(?![\w.-])", name, text)
+
+
+class FileSums:
+    """Sums of files; those that are finished while the recording goes on are read then, beside it.
+
+    Parameters
+    ----------
+    folder : of the recording
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, str] = {}
+        self._threads: list[threading.Thread] = []
+
+    def begin(self, name: str) -> None:
+        """Read a file that nobody will write into any more."""
+        thread = threading.Thread(target=self._sum, args=(name,), name=f"sum of {name}", daemon=True)
+        self._threads = [item for item in self._threads if item.is_alive()] + [thread]
+        thread.start()
+
+    def all(self, paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
+        """``bytes`` and ``sha256`` of each file, by its name.
+
+        Raises
+        ------
+        OSError
+            If one cannot be read.
+        """
+        for thread in self._threads:
+            thread.join()
+        return {
+            path.name: {"bytes": path.stat().st_size, "sha256": self._known.get(path.name) or sha256_of(path)}
+            for path in sorted(paths)
+        }
+
+    def _sum(self, name: str) -> None:
+        try:
+            self._known[name] = sha256_of(self._folder / name)
+        except OSError as error:  # read again at the end, and told then
+            logger.warning("%s cannot be read: %s", name, error)

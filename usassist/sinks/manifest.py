@@ -28,7 +28,7 @@ What the bus does not tell comes as *facts* from whoever started the recorder: `
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import tomlkit
@@ -43,6 +43,7 @@ __all__ = [
     "clock_table",
     "dump_manifest",
     "engine_table",
+    "id_ranges",
     "is_unchanged",
     "source_table",
 ]
@@ -129,3 +130,12 @@ def _text(value: str) -> String | str:
     if "\r" in value or '"""' in value or "\\" in value or value.endswith('"'):
         return value
     return tomlkit.string("\n" + value, multiline=True)  # a line feed right behind the quotes is not part of the text
+
+
+def id_ranges(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """Ranges of consecutive numbers in ascending ones: the first and the last of each."""
+    start = 0
+    for index in range(1, len(numbers) + 1):
+        if index == len(numbers) or numbers[index] != numbers[index - 1] + 1:
+            yield numbers[start], numbers[index - 1]
+            start = index

@@ -36,12 +36,11 @@ from usassist.records import Frame
 from usassist.sinks.covering import Box, FindText
 from usassist.sinks.disk_sync import DiskSync, free_bytes_of, mebibytes
 from usassist.sinks.end_of_stream import StreamEnd
-from usassist.sinks.files import explain, prepare_folder, reserve_file, without_path
+from usassist.sinks.files import FileSums, explain, prepare_folder, reserve_file, without_path
 from usassist.sinks.intake import Intake
 from usassist.sinks.lines import frame_line, mark_line, result_line
 from usassist.sinks.pixels import USUAL_RATE_HZ, PixelFiles
-from usassist.sinks.recording_state import Notes
-from usassist.sinks.sums import FileSums
+from usassist.sinks.recording_progress import RecordingProgress
 from usassist.sinks.text_cover import TextCover
 from usassist.sinks.video import LOSSLESS, Coding
 
@@ -72,7 +71,7 @@ class Recorder:
 
     Attributes
     ----------
-    notes : counts, and how the recording stands
+    progress : counts, and how the recording stands
 
     Raises
     ------
@@ -104,21 +103,21 @@ class Recorder:
         self._end = StreamEnd(abandoned)
         self._jumps = 0
         try:
-            self._keeper = DiskSync(folder, reserve_bytes, self._post_health, free_bytes)
+            self._disk = DiskSync(folder, reserve_bytes, self._post_health, free_bytes)
         except OSError as error:
             raise SessionError(explain(folder, error)) from error
-        if self._keeper.free_bytes < reserve_bytes:
-            self._keeper.close()
+        if self._disk.free_bytes < reserve_bytes:
+            self._disk.close()
             if not existed:
                 folder.rmdir()
             raise SessionError(
-                f"there is no room to record in {folder}: {mebibytes(self._keeper.free_bytes)} are free and "
+                f"there is no room to record in {folder}: {mebibytes(self._disk.free_bytes)} are free and "
                 f"{mebibytes(reserve_bytes)} stay free; free some space or record elsewhere with --out"
             )
         self.subscriber = Subscriber(address, _TOPICS, "archive")
         self._intake = Intake(self.subscriber)
-        self._desk = Inbox(address)
-        self.notes = Notes(facts or {}, self.subscriber.gaps)
+        self._inbox = Inbox(address)
+        self.progress = RecordingProgress(facts or {}, self.subscriber.gaps)
         made = []
         try:
             for name in _LINE_FILES:
@@ -128,15 +127,15 @@ class Recorder:
             made.append("bus.log")
             reserve_file(folder / _SPARE, _SPARE_BYTES)
             made.append(_SPARE)
-            write_atomic(folder / "session.toml", self.notes.manifest(self._keeper))
+            write_atomic(folder / "session.toml", self.progress.manifest(self._disk))
         except (OSError, SessionError) as error:
             self._release()
             for name in made:
                 (folder / name).unlink(missing_ok=True)
             raise SessionError(explain(folder, error)) from error
         for name in (*_LINE_FILES, "bus.log"):
-            self._keeper.keep(name)
-        self._keeper.start()
+            self._disk.keep(name)
+        self._disk.start()
         self._intake.start()
 
     def run(self) -> None:
@@ -155,10 +154,10 @@ class Recorder:
                     self._take(*item)
                 if time.monotonic() - self._frame_came_s > _PAUSE_S:
                     self._write(self._cover.flush())  # nothing to wait for
-                if self._keeper.problem is not None:
+                if self._disk.problem is not None:
                     break
             self._write(self._cover.flush())
-            stopped = self._keeper.problem
+            stopped = self._disk.problem
         except (OSError, UsAssistError) as error:
             stopped = explain(self._folder, error)
         finally:
@@ -172,18 +171,18 @@ class Recorder:
     @property
     def recorded_bytes(self) -> int:
         """Size of all files together."""
-        return self._keeper.recorded_bytes
+        return self._disk.recorded_bytes
 
     def _is_over(self) -> bool:
-        return self._keeper.problem is not None or self._end.reached()
+        return self._disk.problem is not None or self._end.reached()
 
     def _take(self, data: bytes | memoryview, message: Message) -> None:
-        name, body, notes = message.topic.name, message.body, self.notes
+        name, body, progress = message.topic.name, message.body, self.progress
         log = self._log
         assert log is not None  # open until run() ends
         self._end.take(message)
-        news = notes.session is None and self._end.session is not None
-        notes.session = self._end.session
+        news = progress.session is None and self._end.session is not None
+        progress.session = self._end.session
         if name == "frame":
             log.append(bytes(data[: message.header_bytes]), without_pixels=True)
             self._frame_came_s = time.monotonic()
@@ -194,17 +193,17 @@ class Recorder:
             log.append(data)
         if name == "result":
             result = result_from(message)
-            line = result_line(result, notes.engine.get(result.engine_id), message.t_publish_ns)
+            line = result_line(result, progress.engine.get(result.engine_id), message.t_publish_ns)
             self._append("results.jsonl", line)
-            notes.take_result(result.frame_id)
+            progress.take_result(result.frame_id)
         elif name == "mark":
             self._append("marks.jsonl", mark_line(body, message.t_publish_ns))
-            notes.marks += 1
+            progress.marks += 1
         elif name == "engine":
-            news = notes.take_engine(body) or news
-        if news or len(self._keeper.jumps) > self._jumps:
-            self._jumps = len(self._keeper.jumps)
-            self._keeper.rewrite_manifest(notes.manifest(self._keeper))
+            news = progress.take_engine(body) or news
+        if news or len(self._disk.jumps) > self._jumps:
+            self._jumps = len(self._disk.jumps)
+            self._disk.rewrite_manifest(progress.manifest(self._disk))
 
     def _append(self, name: str, line: dict[str, Any]) -> None:
         self._lines[name].append(_to_json(line) + b"\n")
@@ -218,51 +217,51 @@ class Recorder:
                 frame = None
         except (OSError, SessionError):
             if frame is not None:
-                self.notes.lose_frame(frame.frame_id)
+                self.progress.lose_frame(frame.frame_id)
             raise
 
     def _write_frame(self, frame: Frame, boxes: tuple[Box, ...]) -> None:
         before = self._pixels.name
         line = self._pixels.take_frame(frame, boxes, self._end.session.rate_hz if self._end.session else None)
         if self._pixels.name != before:
-            self._keeper.keep(self._pixels.name)
+            self._disk.keep(self._pixels.name)
             if self._pixels.count > 1:
                 self._sums.begin(before)  # nothing more is written into it
-                self._keeper.finish(before)
+                self._disk.finish(before)
         self._append("frames.jsonl", frame_line(line))
-        self.notes.take_frame(frame.frame_id, frame.calibration_id)
+        self.progress.take_frame(frame.frame_id, frame.calibration_id)
 
     def _close_in_order(self, stopped: str | None) -> str | None:
         """Close the files, and say in the manifest how it ended; gives why it was not in order."""
         for frame in self._cover.held:
-            self.notes.lose_frame(frame.frame_id)
+            self.progress.lose_frame(frame.frame_id)
         try:
             self._pixels.close()
         except SessionError as error:
             stopped = stopped or str(error)
-        self._keeper.close()
-        stopped = stopped or self._keeper.problem
-        self.notes.recording = without_path(stopped, self._folder, "this folder") if stopped else "closed"
+        self._disk.close()
+        stopped = stopped or self._disk.problem
+        self.progress.recording = without_path(stopped, self._folder, "this folder") if stopped else "closed"
         self._post_health()
         end = clock_pair()
         manifest = self._folder / "session.toml"
         try:
             (self._folder / _SPARE).unlink(missing_ok=True)
             # Twice: should somebody end this while the sums are made, everything else is said.
-            write_atomic(manifest, self.notes.manifest(self._keeper, end=end))
+            write_atomic(manifest, self.progress.manifest(self._disk, end=end))
             files = self._sums.all(self._folder / name for name in (*_LINE_FILES, "bus.log", *self._pixels.names))
-            write_atomic(manifest, self.notes.manifest(self._keeper, end=end, files=files))
+            write_atomic(manifest, self.progress.manifest(self._disk, end=end, files=files))
         except OSError as error:
             stopped = stopped or explain(self._folder, error)
         return stopped
 
     def _post_health(self) -> None:
-        self._desk.post("health", self.notes.health(self._keeper))
+        self._inbox.send("health", self.progress.health(self._disk))
 
     def _release(self) -> None:
         with contextlib.suppress(SessionError):  # the first error is the one to tell
             self._pixels.close()
-        self._keeper.close()
+        self._disk.close()
         for file in self._lines.values():
             file.close()
         if self._log is not None:
@@ -270,4 +269,4 @@ class Recorder:
         self._cover.close()
         self._intake.close()
         self.subscriber.close()
-        self._desk.close()
+        self._inbox.close()

@@ -92,7 +92,7 @@ def test_frames_are_exported_as_they_are(recorded: Path, tmp_path: Path) -> None
     problems: list[str] = []
     session = open_session(recorded)
     assert export_frames(session, tmp_path / "png", problems) == COUNT
-    for line, image in session.pictures():
+    for line, image in session.images():
         stored = cv2.imread(str(tmp_path / "png" / f"{line.frame_id:08d}.png"), cv2.IMREAD_UNCHANGED)
         assert image is not None
         np.testing.assert_array_equal(stored if stored.ndim == 2 else stored[..., ::-1], image)

@@ -67,7 +67,7 @@ def test_a_flipped_bit_is_repaired_as_far_as_the_rest_tells(recorded: Path, name
     session = open_session(repaired)
     assert len(session.results) == COUNT
     assert len(session.frames) >= COUNT - 2  # a picture, or what stands around it
-    for line, image in session.pictures():
+    for line, image in session.images():
         assert image is not None
         channels = 1 if line.frame_id < 8 else 3
         np.testing.assert_array_equal(image, make_frame(line.frame_id, channels=channels).image)

@@ -29,7 +29,7 @@ from usassist.bus import (
 from usassist.common.wire_fields import stamp_fields
 from usassist.errors import MessageError
 from usassist.records import Frame, Result
-from usassist.session import Session, whole_message
+from usassist.session import RecordedSession, whole_message
 from usassist.session.frame_images import FrameImage
 
 __all__ = ["Item", "Move", "Span", "read_items"]
@@ -150,7 +150,7 @@ class _Pixels:
         return self.ahead[1] if self.ahead[0] == frame_id else None
 
 
-def read_items(session: Session, span: Span, problems: list[str]) -> Iterator[Item]:
+def read_items(session: RecordedSession, span: Span, problems: list[str]) -> Iterator[Item]:
     """The messages of a part of a session, in the order of their publication.
 
     What late joiners must know, the last ``engine`` and ``session`` before the part begins, comes first. Of the health
@@ -170,7 +170,7 @@ def read_items(session: Session, span: Span, problems: list[str]) -> Iterator[It
     if not session.frames:
         return
     t_first_ns = session.frames[0].t_capture_ns
-    pixels = _Pixels((line.frame_id, image) for line, image in session.pictures(problems))
+    pixels = _Pixels((line.frame_id, image) for line, image in session.images(problems))
     before: dict[str, Item] = {}
     begun = False
     log = session.log()

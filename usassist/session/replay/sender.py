@@ -14,7 +14,7 @@ from usassist.common.clock import Clock
 from usassist.config import PanelConfig
 from usassist.errors import SessionError, UsageError
 from usassist.records import Frame, Result
-from usassist.session import Session
+from usassist.session import RecordedSession
 from usassist.session.replay.messages import Item, Move, Span, read_items
 
 __all__ = ["RecordedMessages", "Replayed", "SessionReplayOptions"]
@@ -102,7 +102,7 @@ class RecordedMessages:
 
     def __init__(
         self,
-        session: Session,
+        session: RecordedSession,
         options: SessionReplayOptions,
         publisher: Publisher,
         clock: Clock,

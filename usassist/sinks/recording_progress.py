@@ -9,20 +9,20 @@ from usassist.bus import EngineBody, HealthBody, SessionBody, SessionState
 from usassist.common.clock import ClockPair, clock_pair
 from usassist.common.process_tuning import cpu_s, rss_bytes
 from usassist.sinks.disk_sync import DiskSync
-from usassist.sinks.id_ranges import id_ranges
 from usassist.sinks.manifest import (
     SESSION_SCHEMA,
     calibration_tables,
     clock_table,
     dump_manifest,
     engine_table,
+    id_ranges,
     source_table,
 )
 
-__all__ = ["Notes"]
+__all__ = ["RecordingProgress"]
 
 
-class Notes:
+class RecordingProgress:
     """Counts and names that come up while a session is recorded.
 
     Parameters
@@ -94,18 +94,18 @@ class Notes:
         )
 
     def manifest(
-        self, keeper: DiskSync, *, end: ClockPair | None = None, files: Mapping[str, Any] | None = None
+        self, disk: DiskSync, *, end: ClockPair | None = None, files: Mapping[str, Any] | None = None
     ) -> bytes:
         """The bytes of ``session.toml``.
 
         Parameters
         ----------
-        keeper : knows the disk and the wall clock
+        disk : knows the disk and the wall clock
         end : both clocks at the end, once it has come
         files : sums of everything, once it is closed
         """
         session, facts = self.session, self._facts
-        clocks = [("begin", self._begin), *(("jump", pair) for pair in keeper.jumps)]
+        clocks = [("begin", self._begin), *(("jump", pair) for pair in disk.jumps)]
         if end is not None:
             clocks.append(("end", end))
         return dump_manifest(
@@ -119,7 +119,7 @@ class Notes:
                 "frames": self.frames,
                 "results": self.results,
                 "marks": self.marks,
-                "longest_unsynced_ms": round(1000.0 * keeper.longest_s, 1),
+                "longest_unsynced_ms": round(1000.0 * disk.longest_s, 1),
                 "gaps": dict(self._gaps),
                 "clock": [clock_table(event, pair) for event, pair in clocks],
                 "source": source_table(session) if session else None,
@@ -148,7 +148,7 @@ class Notes:
         ]
         return found or None
 
-    def health(self, keeper: DiskSync) -> HealthBody:
+    def health(self, disk: DiskSync) -> HealthBody:
         """How the recorder is."""
         return HealthBody(
             process="record",
@@ -161,7 +161,7 @@ class Notes:
             latency_p95_ms=None,
             cpu_s=cpu_s(),
             rss_bytes=rss_bytes(),
-            recorded_bytes=keeper.recorded_bytes,
-            free_bytes=keeper.free_bytes,
+            recorded_bytes=disk.recorded_bytes,
+            free_bytes=disk.free_bytes,
             recording=self.recording,
         )
