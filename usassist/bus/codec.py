@@ -11,8 +11,8 @@ buffers                 raw arrays, C order, little-endian, in the order listed,
 ======================= =====================================================================================
 
 One block and not several parts, so that a reader may keep only the newest (``ZMQ_CONFLATE`` silently loses parts).
-Never pickle. Reading trusts nothing: sizes are checked against the bytes that are there before anything is made
-from them, and arrays are views of the bytes received.
+Never pickle. Input is not trusted: sizes are checked against the bytes that are there before anything is allocated,
+and arrays are views of the bytes received.
 """
 
 from __future__ import annotations
@@ -80,11 +80,11 @@ class Message:
     Attributes
     ----------
     topic : its row of the table
-    source_id, seq, t_publish_ns : who sent it, the how-manieth of this topic it is, and when (monotonic ns)
+    source_id, seq, t_publish_ns : its sender, sequence number within the topic, and time of sending (monotonic ns)
     body : one of the structs of ``bus.topics``
     buffers : read-only arrays, views of the bytes received
     header_bytes : length of everything before the buffers
-    record : what :func:`frame_from` or :func:`result_from` has made of it, so that it is made once; None before
+    record : cached by :func:`frame_from` or :func:`result_from`; None before
     """
 
     topic: Topic
@@ -135,7 +135,7 @@ def encode(
 
 
 def peek_topic(data: bytes | bytearray | memoryview) -> str:
-    """The topic of a message, as it stands on the wire, or an empty text when there is none."""
+    """The topic of a message as on the wire, or an empty text when there is none."""
     head = bytes(data[:_TOPIC_LIMIT_BYTES])
     end = head.find(b"\n")
     return head[:end].decode("ascii", "replace") if end > 0 else ""

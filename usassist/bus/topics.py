@@ -8,13 +8,13 @@ result   usassist.result  1.3     of source  yes      event fields of ``Result``
 engine   usassist.engine  1.2     1          yes      event what the engine is, its labels, operating point, descriptors
 session  usassist.session 1.2     1          yes      event what is being streamed, whether it still runs, its signal
 health   usassist.health  1.1     2          yes      event counts, drops and latency of a process
-mark     usassist.mark    1.0     on event   yes      event what a person has marked on a frame
+mark     usassist.mark    1.0     on event   yes      event a mark that a person made on a frame
 ======== ================ ======= ========== ======== ===== ====================================================
 
 A version is ``(major, minor)``. Minor: a field is added, with a default; readers ignore what they do not know.
 Major: anything else. The major version is part of the topic on the wire, so a reader can refuse, before it reads on,
 bytes that it does not understand. Messages that must reach late joiners (``engine``, ``session``) repeat once a second.
-``mark`` and the health of other processes come to the stream over its desk, and it publishes them like its own.
+``mark`` and the health of other processes reach the stream through its inbox, and it publishes them like its own.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class SessionState(StrEnum):
 
     RUNNING = "running"
     ENDED = "ended"  # the source came to its end
-    INTERRUPTED = "interrupted"  # somebody stopped it
-    FAILED = "failed"  # the source or the stream broke; `reason` says how
+    INTERRUPTED = "interrupted"  # it was stopped
+    FAILED = "failed"  # the source or the stream failed; see `reason`
 
 
 # The fields of these three are defined in ``records.py``; see "Add a field" in ``docs/bus.md``.
@@ -88,7 +88,7 @@ class PointBody(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """Name and figures as a person reads them: findings are rounded down, false alarms up."""
+        """Name and figures for display: findings are rounded down, false alarms up."""
         found, alarms = math.floor(100.0 * self.sensitivity + 1e-6), _rounded_up(self.false_positives_per_frame)
         text = f"{self.name}: finds {found} of 100 nodules, {alarms} false alarms per frame"
         if self.alarms_per_negative_frame is not None:
@@ -105,10 +105,10 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
 
     ``score_calibration_id`` names the calibration of the scores, and ``point`` is where they are cut; thresholds and
     scores of results are calibrated then. Both are None where scores are not calibrated.
-    ``descriptor_agreement`` tells, by the name of each descriptor that results may carry, how well it agreed with
-    readers, in words and numbers. It is the same for every nodule, so it is here and not in each result; who shows a
-    descriptor shows this with it.
-    ``note`` tells what goes on beside the stream, for example that a plan is being built, and why the back end changed.
+    ``descriptor_agreement`` holds, by the name of each descriptor that results may carry, how well it agreed with
+    readers, in words and numbers. It is the same for every nodule, so it is here and not in each result; it must be
+    shown wherever a descriptor is shown.
+    ``note`` reports background work, for example that a plan is being built, and why the back end changed.
     It came with 1.2.
     """
 
@@ -123,7 +123,7 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignalBody(msgspec.Struct, frozen=True, kw_only=True):
-    """How a live source's signal is; the fields of ``records.Signal``."""
+    """State of a live source's signal; the fields of ``records.Signal``."""
 
     state: SignalState
     reason: str = ""
@@ -138,8 +138,8 @@ class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
 
     ``source`` is a description without path or patient text. ``frame_count`` is how many frames the source will give,
     where that is known; ``last_frame_id`` is the last one published, -1 before the first. ``image_hw_px`` is (0, 0) of
-    a live source that has not given a frame yet. ``signal`` is of live sources alone, and is told at once when it
-    changes; it came with 1.1, its state ``damaged`` with 1.2.
+    a live source that has not given a frame yet. ``signal`` is set for live sources only, and a change of it is published at
+    once; it came with 1.1, its state ``damaged`` with 1.2.
     """
 
     session_id: str
@@ -167,12 +167,12 @@ class StageBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of ``health``: how one process is. Counts are since its start.
+    """Body of ``health``, of one process. Counts are since its start.
 
-    ``process`` is ``stream``, ``record``, ``overlay`` or ``panel``; who wants the stream's must look. ``rate_hz`` to
+    ``process`` is ``stream``, ``record``, ``overlay`` or ``panel``; a reader selects by it. ``rate_hz`` to
     ``latency_p95_ms`` (capture to publication, over the last seconds) are the stream's. The rest came with 1.1:
-    ``stages`` by name, ``cpu_s`` and ``rss_bytes`` of the process, and of a recorder what it has written, what room is
-    left, and whether it is ``running`` or why it has stopped.
+    ``stages`` by name, ``cpu_s`` and ``rss_bytes`` of the process, and of a recorder the bytes written, the free
+    space, and whether it is ``running`` or why it has stopped.
     """
 
     process: str
@@ -193,7 +193,7 @@ class HealthBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarkKind(StrEnum):
-    """What a person may say of a frame. There is no free text: a note could name a patient."""
+    """Kinds of marks. There is no free text: a note could name a patient."""
 
     BOOKMARK = "bookmark"  # to be found again
     WRONG = "wrong"  # the answer is wrong
@@ -201,7 +201,7 @@ class MarkKind(StrEnum):
 
 
 class MarkBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of ``mark``: what a person has said of a frame, and when (monotonic ns)."""
+    """Body of ``mark``: a mark on a frame, and when it was made (monotonic ns)."""
 
     session_id: str
     frame_id: Int64
@@ -227,12 +227,12 @@ class Topic:
 
     @property
     def subscription(self) -> bytes:
-        """What a subscriber asks for: this topic of every source, in every version, so that one that it cannot read is
-        noticed and not taken for silence."""
+        """Prefix to subscribe to: this topic of every source in every version, so that a version that cannot be read is
+        an error and not silence."""
         return f"{self.name}/".encode("ascii")
 
     def address(self, source_id: str) -> bytes:
-        """The topic as it stands on the wire."""
+        """The topic on the wire."""
         return f"{self.name}/v{self.version[0]}/{source_id}/".encode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""Folders and files of a session: private, whole or not at all, and errors in one clear line."""
+"""Folders and files of a session, their checksums, and errors in one line."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make a folder for a session, private to the user.
+    """Create a folder for a session, private to the user.
 
     Raises
     ------
     UsageError
         If it is a file.
     SessionError
-        If it holds a session already, or cannot be made or written.
+        If it holds a session already, or cannot be created or written.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; give a folder for --out")
@@ -70,12 +70,12 @@ def prepare_folder(folder: Path) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Make an empty file that only the user may read, for others to write into.
+    """Create an empty private file, for a library that opens it by its path.
 
     Raises
     ------
     SessionError
-        If there is one already, or it cannot be made.
+        If it exists, or cannot be created.
     """
     try:
         create_private(path).close()
@@ -84,12 +84,12 @@ def make_private(path: Path) -> None:
 
 
 def reserve_file(path: Path, count: int) -> None:
-    """Make a private file that takes so many bytes of the disk, whatever they hold.
+    """Create a private file that occupies `count` bytes of the disk.
 
     Raises
     ------
     OSError
-        If there is no room for it.
+        If there is no space for it.
     """
     with create_private(path) as file:
         try:
@@ -105,7 +105,7 @@ def sha256_of(path: Path, on_piece: Callable[[int], None] | None = None) -> str:
     Parameters
     ----------
     path : of the file
-    on_piece : told after each piece how many bytes it had
+    on_piece : called after each piece with its number of bytes
     """
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -117,7 +117,7 @@ def sha256_of(path: Path, on_piece: Callable[[int], None] | None = None) -> str:
 
 
 def explain(folder: Path, error: Exception) -> str:
-    """One line about a failure to write."""
+    """A failure to write, as one line that ends with what to do."""
     if isinstance(error, UsAssistError):
         return str(error)
     number = getattr(error, "errno", None)
@@ -131,12 +131,12 @@ def explain(folder: Path, error: Exception) -> str:
 
 
 def without_path(text: str, folder: Path, name: str) -> str:
-    """A line about a folder that can be passed on: where the folder lies is nobody's business."""
+    """A text about a folder without the path of the folder, so that it can be passed on."""
     return re.sub(rf"(?<![\w/.-]){re.escape(str(folder))}(?![\w.-])", name, text)
 
 
 class FileSums:
-    """Sums of files; those that are finished while the recording goes on are read then, beside it.
+    """SHA-256 of the files of a recording; a file that is complete before the end is read in a thread of its own.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class FileSums:
         self._threads: list[threading.Thread] = []
 
     def begin(self, name: str) -> None:
-        """Read a file that nobody will write into any more."""
+        """Start to read a file that is complete."""
         thread = threading.Thread(target=self._sum, args=(name,), name=f"sum of {name}", daemon=True)
         self._threads = [item for item in self._threads if item.is_alive()] + [thread]
         thread.start()
@@ -172,5 +172,5 @@ class FileSums:
     def _sum(self, name: str) -> None:
         try:
             self._known[name] = sha256_of(self._folder / name)
-        except OSError as error:  # read again at the end, and told then
+        except OSError as error:  # read again at the end, where it raises
             logger.warning("%s cannot be read: %s", name, error)

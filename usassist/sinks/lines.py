@@ -71,8 +71,8 @@ def result_line(result: Result, engine: EngineBody | None, t_publish_ns: int) ->
     Parameters
     ----------
     result : the result
-    engine : names its labels, and tells how well its descriptors agree with readers, where known
-    t_publish_ns : when it went out, monotonic ns
+    engine : has the names of its labels and the agreement of its descriptors with readers, where known
+    t_publish_ns : when it was published, monotonic ns
     """
     names = {label.id: label.name for label in engine.labels} if engine else {}
     least = {label.id: label.score_threshold for label in engine.labels} if engine else {}
@@ -124,7 +124,7 @@ def _descriptors(result: Result, index: int, engine: EngineBody | None) -> list[
 
 
 def _rounded_score(score: float, threshold: float) -> float:
-    """A score that reached its threshold is not written as one that did not."""
+    """Rounded, but never to below a threshold that the score reached."""
     rounded = round(score, 4)
     return threshold if rounded < threshold <= score else rounded
 

@@ -1,4 +1,4 @@
-"""Pixels of a recording: into which file each frame goes."""
+"""Pixels of a recording: the video file that each frame is written to."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from usassist.sinks.video import LOSSLESS, Coding, VideoWriter
 
 __all__ = ["USUAL_RATE_HZ", "PixelFiles", "grey_plane"]
 
-_LOOK_FRAMES = 32  # between two looks at the size of the file
-USUAL_RATE_HZ = 30.0  # where the stream does not say its own
+_CHECK_FRAMES = 32  # between two checks of the size of the file
+USUAL_RATE_HZ = 30.0  # where the stream has no rate
 
 
 class PixelFiles:
-    """Writes frames losslessly, each into the file that fits its size and colour.
+    """Writes frames losslessly, each into a file of its size and colour.
 
     Parameters
     ----------
     folder : of the session
     coding : of the files
-    most_bytes : a file that has grown beyond this is closed, and the next one goes on
+    most_bytes : a file that has grown beyond this is closed, and the next one begun
 
     Attributes
     ----------
-    count : how many files there are
+    count : number of files
     """
 
     def __init__(self, folder: Path, coding: Coding = LOSSLESS["fast"], most_bytes: int = 2**30) -> None:
@@ -54,7 +54,7 @@ class PixelFiles:
         return self._name(self.count)
 
     def _name(self, number: int) -> str:
-        """Name of the how-manieth file, from 1."""
+        """Name of a file by its number, from 1."""
         return f"frames{'' if number == 1 else f'_{number}'}{self._coding.suffix}"
 
     def take_frame(self, frame: Frame, boxes_xyxy_px: Sequence[Box], rate_hz: float | None) -> FrameLine:
@@ -63,12 +63,12 @@ class PixelFiles:
         Parameters
         ----------
         frame : as it was published
-        boxes_xyxy_px : what is to be covered, px of the picture; x2 and y2 exclusive
-        rate_hz : of the stream, None where it does not say
+        boxes_xyxy_px : boxes to cover, px of the image; x2 and y2 exclusive
+        rate_hz : of the stream, None where that is not known
 
         Returns
         -------
-        line : of ``frames.jsonl``: the frame without its pixels, and the file that these are in
+        line : for ``frames.jsonl``
 
         Raises
         ------
@@ -78,7 +78,7 @@ class PixelFiles:
         image = cover(frame.image, boxes_xyxy_px)
         grey = image if image.ndim == 2 else grey_plane(image)
         colour = grey is None or self._video_key == (frame.image_hw_px, True)  # once colour, it stays in one file
-        is_large = self.count > 0 and self._written % _LOOK_FRAMES == 0 and self._size() > self._most_bytes
+        is_large = self.count > 0 and self._written % _CHECK_FRAMES == 0 and self._size() > self._most_bytes
         if self._video is None or self._video_key != (frame.image_hw_px, colour) or is_large:
             self.close()
             self.count += 1
@@ -114,7 +114,7 @@ class PixelFiles:
 
 
 def grey_plane(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
-    """The one plane of an RGB picture whose three are equal, else None. Most B-mode pictures are such."""
+    """One plane of an RGB image whose three planes are equal, else None. Most B-mode images are such."""
     red, green, blue = cv2.split(image)
     same = np.array_equal(red, green) and np.array_equal(green, blue)
     return np.asarray(green, np.uint8) if same else None

@@ -2,19 +2,18 @@
 
 =================== ==========================================================================================
 ``session.toml``    what was recorded, with what; see ``sinks/manifest.py``
-``frames.nut``      the cropped frames, lossless; picture k is line k of ``frames.jsonl``. ``frames.mkv`` where FFV1 is
-                    asked for. A stream that changes its size, or turns from grey to colour, goes on in
+``frames.nut``      the cropped frames, lossless; ``frames.mkv`` with FFV1. A stream that changes its size, or turns from grey to colour, goes on in
                     ``frames_2.nut`` and so on, and so does one whose file has grown to a gibibyte
 ``frames.jsonl``    one line per frame: number, stamps, where it lies
 ``results.jsonl``   one line per frame: state, cause, nodules with outline, sizes and descriptors
-``marks.jsonl``     one line per mark that a person has made
+``marks.jsonl``     one line per mark that a person made
 ``bus.log``         the messages byte for byte; pixels are replaced by their place in the video
 =================== ==========================================================================================
 
-Every line and every picture is handed to the operating system as soon as it is there, and the keeper sees that the
-disk has it soon after, so that what was recorded is readable whatever ends the recorder. Frames and their lines are
-held back for about a second, in which text is looked for that the scanner burnt in (``sinks/text_cover.py``): it is
-covered before anything is written. Folder and files are private to the user.
+Every line and every frame is written without buffering, and ``DiskSync`` syncs it to the disk soon after, so that what
+was recorded is readable however the recorder ends. Frames and their lines are held for about a second while burnt-in
+text is detected (``sinks/text_cover.py``): it is covered before anything is written. Folder and files are private to the
+user.
 """
 
 from __future__ import annotations
@@ -48,10 +47,10 @@ __all__ = ["Recorder", "result_line"]
 
 _TOPICS = tuple(topic.name for topic in TOPICS.values() if topic.recorded)
 _LINE_FILES = ("frames.jsonl", "results.jsonl", "marks.jsonl")
-_SPARE = "session.spare"  # room for the last words on a disk that is full
+_SPARE = "session.spare"  # room for the final manifest on a disk that is full
 _SPARE_BYTES = 2**20
 _RESERVE_BYTES = 256 * 2**20
-_PAUSE_S = 1.0  # without a frame, after which those that are held back are written
+_PAUSE_S = 1.0  # without a frame, after which the held ones are written
 _to_json = msgspec.json.Encoder().encode
 
 
@@ -62,16 +61,16 @@ class Recorder:
     ----------
     address : of the stream's bus
     folder : an empty or new folder
-    abandoned : True when nobody is left who would send; asked while nothing comes
-    facts : what the bus does not tell, see ``sinks/manifest.py``
+    abandoned : True when the process that started the stream is gone; polled while nothing comes
+    facts : what the bus does not carry, see ``sinks/manifest.py``
     coding : of the frames
-    find_text : looks for burnt-in text, which is covered; None = only what the frames name themselves is covered
-    reserve_bytes : room to leave on the disk
-    free_bytes : tells the room that is left; for tests
+    find_text : detects burnt-in text, which is covered; None = only the boxes that come with the frames are covered
+    reserve_bytes : free space to keep on the disk
+    free_bytes : gives the free space; for tests
 
     Attributes
     ----------
-    progress : counts, and how the recording stands
+    progress : counts and state of the recording
 
     Raises
     ------
@@ -139,7 +138,7 @@ class Recorder:
         self._intake.start()
 
     def run(self) -> None:
-        """Record until the stream says that it has ended, or falls silent after its parent has gone.
+        """Record until the stream has ended, or is silent after its parent has gone.
 
         Raises
         ------
@@ -153,7 +152,7 @@ class Recorder:
                 if item is not None:
                     self._take(*item)
                 if time.monotonic() - self._frame_came_s > _PAUSE_S:
-                    self._write(self._cover.flush())  # nothing to wait for
+                    self._write(self._cover.flush())
                 if self._disk.problem is not None:
                     break
             self._write(self._cover.flush())
@@ -209,7 +208,7 @@ class Recorder:
         self._lines[name].append(_to_json(line) + b"\n")
 
     def _write(self, ready: Iterator[tuple[Frame, tuple[Box, ...]]]) -> None:
-        """Write the frames that need not be held back any longer."""
+        """Write the frames that need not be held any longer."""
         frame = None
         try:
             for frame, boxes in ready:
@@ -226,13 +225,13 @@ class Recorder:
         if self._pixels.name != before:
             self._disk.keep(self._pixels.name)
             if self._pixels.count > 1:
-                self._sums.begin(before)  # nothing more is written into it
+                self._sums.begin(before)  # it is complete
                 self._disk.finish(before)
         self._append("frames.jsonl", frame_line(line))
         self.progress.take_frame(frame.frame_id, frame.calibration_id)
 
     def _close_in_order(self, stopped: str | None) -> str | None:
-        """Close the files, and say in the manifest how it ended; gives why it was not in order."""
+        """Close the files and write the final manifest; returns why the recording stopped early, or None."""
         for frame in self._cover.held:
             self.progress.lose_frame(frame.frame_id)
         try:
@@ -247,7 +246,7 @@ class Recorder:
         manifest = self._folder / "session.toml"
         try:
             (self._folder / _SPARE).unlink(missing_ok=True)
-            # Twice: should somebody end this while the sums are made, everything else is said.
+            # Twice: if the process is killed while the sums are computed, everything else is in the manifest.
             write_atomic(manifest, self.progress.manifest(self._disk, end=end))
             files = self._sums.all(self._folder / name for name in (*_LINE_FILES, "bus.log", *self._pixels.names))
             write_atomic(manifest, self.progress.manifest(self._disk, end=end, files=files))
@@ -259,7 +258,7 @@ class Recorder:
         self._inbox.send("health", self.progress.health(self._disk))
 
     def _release(self) -> None:
-        with contextlib.suppress(SessionError):  # the first error is the one to tell
+        with contextlib.suppress(SessionError):  # the first error is reported
             self._pixels.close()
         self._disk.close()
         for file in self._lines.values():

@@ -1,4 +1,4 @@
-"""What a recorder knows of the session that it records, for its manifest and its health messages."""
+"""Counts and state of a recording in progress, for its manifest and its health messages."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ __all__ = ["RecordingProgress"]
 
 
 class RecordingProgress:
-    """Counts and names that come up while a session is recorded.
+    """Counts, engines and calibrations of a session while it is recorded.
 
     Parameters
     ----------
-    facts : what the bus does not tell, see ``sinks/manifest.py``
-    gaps : topic → messages that never arrived; it changes while the session goes on
+    facts : what the bus does not carry, see ``sinks/manifest.py``
+    gaps : topic → messages that never arrived; updated during the session
 
     Attributes
     ----------
     frames, results, marks : recorded
-    session : what the stream said last of itself
-    engine : by engine id, as it was announced last
-    recording : ``running``, ``closed``, or one line saying why it stopped
+    session : the last ``session`` message
+    engine : the last ``engine`` message, by engine id
+    recording : ``running``, ``closed``, or one line with the reason why it stopped
     """
 
     def __init__(self, facts: Mapping[str, Any], gaps: Mapping[str, int]) -> None:
@@ -48,7 +48,7 @@ class RecordingProgress:
         self._gaps = gaps
         self._begin: ClockPair = clock_pair()
         self._engines: dict[tuple[str, str], EngineBody] = {}  # by engine and back end
-        # Frames and results come in on different sockets, so either may be first.
+        # Frames and results arrive on different sockets, in either order.
         self._alone: dict[str, set[int]] = {"frame": set(), "result": set()}
         self._lost_frames: set[int] = set()
 
@@ -65,7 +65,7 @@ class RecordingProgress:
         self._pair("result", "frame", frame_id)
 
     def lose_frame(self, frame_id: int) -> None:
-        """A frame came, and could not be written."""
+        """A frame was received and could not be written."""
         self._lost_frames.add(frame_id)
 
     def _pair(self, topic: str, other: str, frame_id: int) -> None:
@@ -84,7 +84,7 @@ class RecordingProgress:
 
     @property
     def complete(self) -> bool:
-        """True when everything that the stream gave is here."""
+        """True when everything that the stream published was recorded."""
         session = self.session
         return (
             session is not None
@@ -100,9 +100,9 @@ class RecordingProgress:
 
         Parameters
         ----------
-        disk : knows the disk and the wall clock
+        disk : of the folder
         end : both clocks at the end, once it has come
-        files : sums of everything, once it is closed
+        files : checksums of all files, once they are closed
         """
         session, facts = self.session, self._facts
         clocks = [("begin", self._begin), *(("jump", pair) for pair in disk.jumps)]
@@ -134,7 +134,7 @@ class RecordingProgress:
         )
 
     def _missing(self) -> list[dict[str, Any]] | None:
-        """Frames without a result and results without a frame, told when it is closed."""
+        """Frames without a result and results without a frame, listed when the recording is closed."""
         found = [
             {"topic": topic, "first_frame_id": first, "last_frame_id": last, "reason": reason}
             for topic, numbers, reason in (
@@ -149,7 +149,7 @@ class RecordingProgress:
         return found or None
 
     def health(self, disk: DiskSync) -> HealthBody:
-        """How the recorder is."""
+        """Health of the recorder."""
         return HealthBody(
             process="record",
             frames=self.frames,
