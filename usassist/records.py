@@ -55,11 +55,11 @@ _SOURCE_ID = re.compile(r"[a-z0-9_]+")
 
 
 class ResultState(StrEnum):
-    """What a result says. Only the first two are answers about the picture.
+    """State of a result. Only the first two are answers about the frame.
 
     ``finding``: the engine answered and found something. ``no_finding``: the engine answered and found nothing.
     ``no_result``: there is no answer for this frame; the cause says why. ``stale``: there is an answer, but it came
-    too late to be shown on a live picture.
+    too late to be shown on a live frame.
     """
 
     FINDING = "finding"
@@ -82,33 +82,33 @@ class Cause(StrEnum):
     LATE = "late"  # the answer came later than the configured age
     MISSING = "missing"  # a sink never received a result for this frame
     INTERRUPTED = "interrupted"  # the run ended before the engine was asked
-    NOT_LIVE = "not_live"  # the picture is frozen, changed, or no B-mode: nothing may be said about it
-    DAMAGED = "damaged"  # part of the picture, or of one that it is predicted from, was lost on the way here
+    NOT_LIVE = "not_live"  # the signal is frozen, changed, or no B-mode: such a frame gets no answer
+    DAMAGED = "damaged"  # part of the frame, or of one that it is predicted from, was lost in transit
 
 
 class SignalState(StrEnum):
-    """What can be said of the picture that a source gives. Only on the first is anything drawn or measured."""
+    """State of a source's signal. Only on a live frame is anything drawn or measured."""
 
     LIVE = "live"
-    FROZEN = "frozen"  # the picture stands still: the scanner is frozen, or the grabber repeats a frame
-    LOST = "lost"  # no picture comes: no device, no signal, or nothing in it
+    FROZEN = "frozen"  # frames do not change: the scanner is frozen, or the grabber repeats a frame
+    LOST = "lost"  # no frames: no device, no signal, or a blank one
     CHANGED = "changed"  # resolution, layout, depth or zoom are not what they were when the scan area was settled
     NOT_B_MODE = "not_b_mode"  # colour Doppler, a menu, or another number of views than the profile says
-    DAMAGED = "damaged"  # part of it, or of a picture that it is predicted from, was lost on the way here
+    DAMAGED = "damaged"  # part of it, or of a frame that it is predicted from, was lost in transit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """How a live source's signal is now.
+    """State of a live source's signal.
 
     Attributes
     ----------
-    state : of the picture
-    reason : why it is not live, or what a person should know although it is; may be empty
+    state : of the signal
+    reason : why it is not live, or a notice although it is; may be empty
     t_since_ns : monotonic ns since when that holds
-    t_last_grab_ns : monotonic ns of the last screen that came, None before the first
-    reconnects : how often the source was opened again
-    skipped : screens that came faster than they could be taken
+    t_last_grab_ns : monotonic ns of the last screen received, None before the first
+    reconnects : number of times the source was reopened
+    skipped : screens that arrived faster than they could be processed
     """
 
     state: SignalState
@@ -189,8 +189,8 @@ class FrameMetadata:
 
     Attributes
     ----------
-    frame_id : from 0, one more per frame that the *source* produced; a gap is a drop
-    t_capture_ns : monotonic ns at which the source handed the frame over; set once, copied everywhere
+    frame_id : sequence number of the *source*, from 0; a gap is a drop
+    t_capture_ns : monotonic ns at which the source delivered the frame; set once, copied everywhere
     roi_xyxy_px : where the crop lies in the grabbed screen, px
     spacing_rc_mm : mm per px, row step first; None when the frame is not calibrated
     spacing_rel_sd : relative standard uncertainty of the spacing; None exactly when the spacing is
@@ -418,14 +418,14 @@ class Segmentation:
 class Measurements:
     """Sizes of the outlines, one row per detection.
 
-    Pixels are always there. Millimetres are there only on a calibrated picture, and then each with its expanded
+    Pixels are always there. Millimetres are there only on a calibrated frame, and then each with its expanded
     uncertainty (coverage factor 2, about 95 %; JCGM 100:2008, 6.2).
 
     Attributes
     ----------
     major_px, minor_px : float32 (N,), longest diameter of the outline and the widest extent across it
     area_px2 : float32 (N,)
-    major_mm, minor_mm, area_mm2 : float32 (N,), or None when the picture is not calibrated
+    major_mm, minor_mm, area_mm2 : float32 (N,), or None when the frame is not calibrated
     major_u95_mm, minor_u95_mm, area_u95_mm2 : float32 (N,), half-width of the 95 % interval, or None likewise
     """
 
@@ -483,14 +483,14 @@ class Measurements:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
     """One descriptor of one nodule. How well such values agree with readers is a property of the engine, not of the
-    nodule: it is told once, in the bus message ``engine``, and readers join the two by name.
+    nodule: it is published once, in the message ``engine``, and readers join the two by name.
 
     Attributes
     ----------
     name : what is described, for example ``echogenicity``
     value : one of the descriptor's classes
     probability : of that value, 0 to 1, where all classes are equally frequent
-    basis : how it came about; ``estimated`` = by a model, for a reader to confirm
+    basis : its origin; ``estimated`` = by a model, for a reader to confirm
     """
 
     name: str
@@ -515,7 +515,7 @@ said about that nodule."""
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answer:
-    """What an engine's modality says of one frame: one row each per detection, descriptors where they are estimated."""
+    """The answer of an engine's modality for one frame: one row each per detection, descriptors where estimated."""
 
     detections: Detections = field(default_factory=Detections.empty)
     segmentation: Segmentation = field(default_factory=Segmentation.empty)

@@ -96,8 +96,8 @@ class FrameViewers:
 class ArchiveSocket:
     """One lane for archives; counts its subscribers.
 
-    The high-water mark is set before the socket is bound. libzmq stalls on a connection whose mark is lowered later: the
-    other end acknowledges messages in steps that follow from the mark at the time of the connection.
+    The high-water mark is set before the socket is bound. A connection whose mark is lowered later stalls in libzmq:
+    its other end acknowledges messages in steps that follow from the mark at the time of the connection.
 
     Parameters
     ----------

@@ -138,8 +138,8 @@ class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
 
     ``source`` is a description without path or patient text. ``frame_count`` is how many frames the source will give,
     where that is known; ``last_frame_id`` is the last one published, -1 before the first. ``image_hw_px`` is (0, 0) of
-    a live source that has not given a frame yet. ``signal`` is set for live sources only, and a change of it is published at
-    once; it came with 1.1, its state ``damaged`` with 1.2.
+    a live source that has not given a frame yet. ``signal`` is set for live sources only, and a change of it is
+    published at once; it came with 1.1, its state ``damaged`` with 1.2.
     """
 
     session_id: str

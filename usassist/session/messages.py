@@ -1,4 +1,4 @@
-"""Messages of a recording: those of frames get their pixels back."""
+"""Messages of a recording, whole again, and compared with the lines of the same frames."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def whole_message(record: LoggedMessage, image: npt.NDArray[np.uint8] | None = N
     ----------
     record : of the log
     image : pixels of the frame whose message it is, uint8 (H, W) or (H, W, 3) RGB; without them such a message has a
-        black picture of the right size
+        black image of the right size
 
     Raises
     ------
     MessageError
-        If it is not one of our messages, or the pixels are not of the size that it names.
+        If it is not one of our messages, or the pixels do not have its size.
     SchemaVersionError
         If it is of another major version.
     """
@@ -68,7 +68,7 @@ def frame_line(message: Message, file: str) -> FrameLine:
     Parameters
     ----------
     message : of a frame
-    file : that its pixels are in; a message does not tell
+    file : that its pixels are in, which is not in the message
     """
     return FrameLine(
         **frame_metadata(message.body),
@@ -78,31 +78,31 @@ def frame_line(message: Message, file: str) -> FrameLine:
     )
 
 
-def same_frame(line: FrameLine, told: FrameLine) -> bool:
-    """True when a line can be that of a frame's message.
+def same_frame(line: FrameLine, expected: FrameLine) -> bool:
+    """True when a line of ``frames.jsonl`` agrees with the message of its frame.
 
-    Only the line has the check sum of the picture, and it may have more boxes than the message: the recorder covers
-    what was found after the frame was published, too.
+    Only the line has a checksum, and it may have more boxes than the message: the recorder also covers text that was
+    detected after the frame was published.
 
     Parameters
     ----------
-    line : as it stands in ``frames.jsonl``
-    told : from the message, see :func:`frame_line`
+    line : as recorded
+    expected : from the message, see :func:`frame_line`
     """
-    covered = set(told.covered_xyxy_px) <= set(line.covered_xyxy_px)
-    return covered and line == dataclasses.replace(told, covered_xyxy_px=line.covered_xyxy_px, crc32=line.crc32)
+    covered = set(expected.covered_xyxy_px) <= set(line.covered_xyxy_px)
+    return covered and line == dataclasses.replace(expected, covered_xyxy_px=line.covered_xyxy_px, crc32=line.crc32)
 
 
-def same_result(line: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
-    """True when a line of ``results.jsonl`` is that of a result's message; keys of a newer usassist do not count.
+def same_result(line: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+    """True when a line of ``results.jsonl`` agrees with the message of its result; keys of a newer version are ignored.
 
     Parameters
     ----------
-    line : as it stands in the file
-    told : from the message, see ``sinks.lines.result_line``
+    line : as recorded
+    expected : from the message, see ``sinks.lines.result_line``
     """
     known = {key: value for key, value in line.items() if key in RESULT_KEYS}
-    return known == msgspec.json.decode(msgspec.json.encode(told), type=dict[str, Any])
+    return known == msgspec.json.decode(msgspec.json.encode(expected), type=dict[str, Any])
 
 
 def _buffers(data: bytes) -> tuple[Any, ...]:
@@ -113,5 +113,5 @@ def _buffers(data: bytes) -> tuple[Any, ...]:
     except (struct.error, msgspec.DecodeError) as error:
         raise MessageError(f"the head of a frame message cannot be read: {error}") from error
     if any(item.dtype != "uint8" or min(item.shape, default=0) < 0 for item in buffers):
-        raise MessageError("the head of a frame message names pixels that are no bytes")
+        raise MessageError("the head of a frame message names pixels that are not uint8")
     return buffers

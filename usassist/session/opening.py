@@ -1,4 +1,4 @@
-"""Opens a recorded session: everything that can be read of it, and in words what cannot."""
+"""Opens a recorded session: everything that can be read, and a line for everything that cannot."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Frames, or results, that are missing.
+    """A range of frames or results that is missing.
 
     Attributes
     ----------
     topic : ``frame`` or ``result``
-    first_frame_id, last_frame_id : the last is None where nobody knows how much came after
-    reason : in words
+    first_frame_id, last_frame_id : the last is None where the end is not known
+    reason : one phrase
     """
 
     topic: str
@@ -51,7 +51,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionLine:
-    """A frame and what was said of it.
+    """A frame and its result.
 
     Attributes
     ----------
@@ -73,10 +73,10 @@ class RecordedSession:
 
     Attributes
     ----------
-    folder : where it lies
-    manifest : what it says of itself; of a session whose ``session.toml`` is lost, what is left to be known
-    frames, results, marks : lines, in order; of results only what is always known
-    gaps : what is missing
+    folder : of the session
+    manifest : of ``session.toml``; mostly empty where that is lost
+    frames, results, marks : lines, in order; of results only the keys that every version has
+    gaps : missing frames and results
     problems : what could not be read, one line each
     """
 
@@ -105,7 +105,7 @@ class RecordedSession:
 
     @contextlib.contextmanager
     def result_reader(self) -> Iterator[Callable[[int], dict[str, Any] | None]]:
-        """A function that gives the line of a frame's result, or None; the file stays open meanwhile."""
+        """A function that returns the line of a frame's result, or None; the file is open inside the block."""
         with _opened(self.folder / "results.jsonl") as file:
 
             def read(frame_id: int) -> dict[str, Any] | None:
@@ -120,18 +120,18 @@ class RecordedSession:
             yield read
 
     def images(self, problems: list[str] | None = None) -> Iterator[tuple[FrameLine, FrameImage | None]]:
-        """Every frame with its pixels as they were published, in order: uint8 (H, W) or (H, W, 3) RGB.
+        """Every frame with its image as it was published, in order: uint8 (H, W) or (H, W, 3) RGB.
 
         Parameters
         ----------
-        problems : gets one line for each thing that is wrong; a frame whose pixels are lost comes with None
+        problems : gets one line per problem; a frame whose pixels are lost comes with None
         """
-        told = [] if problems is None else problems
+        found = [] if problems is None else problems
         for file, lines in itertools.groupby(self.frames, lambda line: line.file):
-            yield from read_frames(self.folder / Path(file).name, list(lines), told)
+            yield from read_frames(self.folder / Path(file).name, list(lines), found)
 
     def log(self) -> LogReader:
-        """The messages, past what is damaged; it tells what was left out."""
+        """The messages; damaged ones are skipped, and the reader counts them."""
         return LogReader(self.folder / "bus.log", past_damage=True)
 
     def messages(self) -> Iterator[LoggedMessage]:
@@ -140,7 +140,7 @@ class RecordedSession:
         Raises
         ------
         SessionError
-            If there is no log, or it is none of ours.
+            If there is no log, or the file is another one.
         SchemaVersionError
             If the log is of a newer version.
         """
@@ -165,7 +165,7 @@ class RecordedSession:
 
 
 def open_session(folder: Path | str) -> RecordedSession:
-    """Open a recorded session. What is damaged or missing does not keep the rest from being read.
+    """Open a recorded session. Damage or missing files do not prevent the rest from being read.
 
     Raises
     ------
@@ -219,7 +219,7 @@ def _opened(path: Path) -> Any:
 
 
 def _find_gaps(manifest: Manifest, frames: Sequence[FrameLine], results: Sequence[ResultKey]) -> Iterator[Gap]:
-    """Frames that the numbers leave out, results that frames lack, and what came after the end."""
+    """Frame numbers that are left out, frames without a result, and what came after the end."""
     ids = sorted({line.frame_id for line in frames})
     first = ids[0] if manifest.cut_from is not None and ids else 0
     for before, after in itertools.pairwise([first - 1, *ids]):
@@ -240,7 +240,7 @@ def _find_gaps(manifest: Manifest, frames: Sequence[FrameLine], results: Sequenc
 
 
 def _gap(manifest: Manifest, topic: str, first: int, last: int, reason: str) -> Gap:
-    """With the reason that the manifest gives, where it knows of it."""
+    """With the reason of the manifest, where it lists the gap."""
     for item in manifest.missing:
         if item.get("topic") == topic and item.get("first_frame_id", first + 1) <= first <= item["last_frame_id"]:
             reason = str(item.get("reason", reason))

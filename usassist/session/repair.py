@@ -1,4 +1,4 @@
-"""Brings a recording that was cut off or damaged in order, in a new folder: what can be read, and what was lost."""
+"""Repairs a recording that was cut off or damaged, into a new folder, and lists what was lost."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _to_json = msgspec.json.Encoder().encode
 
 
 def repair_session(folder: Path, target: Path) -> list[str]:
-    """Write what can be read of a session into a new folder, and rebuild what follows from the rest.
+    """Write what can be read of a session into a new folder, and rebuild the rest from it.
 
-    Lines that are lost are made anew from the messages, the index of the video by copying its pictures, the manifest
-    from the messages. The session itself is not changed.
+    Lost lines are rebuilt from the messages, the index of the video by copying its frames, the manifest from the
+    messages. The session itself is not changed.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def repair_session(folder: Path, target: Path) -> list[str]:
 
 
 def _copy_pictures(session: RecordedSession, known: Known, new: Path) -> None:
-    """Pictures that a line or a message tells of; lines whose picture is not there go."""
+    """Copy the coded frames that have a line or a message; lines without one are removed."""
     there: dict[int, bytes] = {}
     for path in videos(session.folder):
         lines = sorted(
@@ -129,14 +129,14 @@ def _write_lines(known: Known, new: Path) -> None:
 
 def _manifest(session: RecordedSession, known: Known) -> Manifest:
     before, body = session.manifest, known.session
-    last = max([-1, *known.lines, *known.results, *known.heard["frame"]])
+    last = max([-1, *known.lines, *known.results, *known.logged["frame"]])
     first = before.cut_from["first_frame_id"] if before.cut_from else 0
     everything = set(range(first, last + 1))
     holes = {
         "frame": everything - known.frames.keys(),
         "result": everything - known.results.keys(),
-        "frame message": set(known.frames) - known.heard["frame"],
-        "result message": set(known.results) - known.heard["result"],
+        "frame message": set(known.frames) - known.logged["frame"],
+        "result message": set(known.results) - known.logged["result"],
     }
     missing = [
         {"topic": topic, "first_frame_id": begin, "last_frame_id": end, "reason": "it could not be read any more"}

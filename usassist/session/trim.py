@@ -1,4 +1,4 @@
-"""Cuts a part out of a recorded session into a session of its own."""
+"""Trims a recorded session: a part of it as a new session."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def parse_moment(session: RecordedSession, text: str, *, last: bool) -> int:
 
     Parameters
     ----------
-    session : that it is a moment of
-    text : as it was given
-    last : the last frame before that moment, instead of the first from then on
+    session : opened
+    text : as given by the user
+    last : the last frame up to that time, instead of the first from it on
 
     Raises
     ------
@@ -41,7 +41,7 @@ def parse_moment(session: RecordedSession, text: str, *, last: bool) -> int:
             return int(text)
         t_ns = session.frames[0].t_capture_ns + round(float(text[:-1]) * 1e9)
     except (ValueError, OverflowError):
-        raise UsageError(f"{text!r} is no moment; give a frame number, or seconds like 4.5s") from None
+        raise UsageError(f"{text!r} is neither; give a frame number, or seconds like 4.5s") from None
     before = [line.frame_id for line in session.frames if line.t_capture_ns <= t_ns + _ROUNDING_NS]
     after = [line.frame_id for line in session.frames if line.t_capture_ns >= t_ns - _ROUNDING_NS]
     found = (before or [session.frames[0].frame_id])[-1] if last else (after or [session.frames[-1].frame_id])[0]
@@ -49,9 +49,9 @@ def parse_moment(session: RecordedSession, text: str, *, last: bool) -> int:
 
 
 def trim_session(folder: Path, begin: str | None, end: str | None, target: Path) -> dict[str, Any]:
-    """Write a new session with some of the frames of another, and everything that was said of them.
+    """Write a new session with some of the frames of another, and their results, marks and messages.
 
-    Pictures and messages are copied as they are. Frames keep their numbers and times.
+    Coded frames and messages are copied unchanged. Frames keep their numbers and times.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def _copy_frames(session: RecordedSession, first: int, last: int, new: Path) -> 
 def _copy_lines(
     folder: Path, name: str, spans: list[tuple[int, tuple[int, int]]], first: int, last: int, new: Path
 ) -> int:
-    """Copy the lines of frames in a range; gives how many."""
+    """Copy the lines of frames in a range; returns how many."""
     count = 0
     target = new / name
     target.touch(mode=0o600)
@@ -128,7 +128,7 @@ def _copy_lines(
 
 
 def _copy_log(session: RecordedSession, first: int, last: int, span_ns: tuple[int, int], new: Path) -> None:
-    """Messages of the frames, and of the rest those of that time and what was said last before it."""
+    """Copy the messages of the frames, the others of that time, and the last ``engine`` and ``session`` before it."""
     before: dict[str, LoggedMessage] = {}
     with MessageLogWriter(new / "bus.log") as log:
         for record in session.messages():
@@ -153,7 +153,7 @@ def _copy_log(session: RecordedSession, first: int, last: int, span_ns: tuple[in
 
 
 def _end_ns(session: RecordedSession, last: int) -> int:
-    """When the last result of the part went out, monotonic ns."""
+    """When the last result of the part was published, monotonic ns."""
     times = [item.t_publish_ns for item in session.results if item.frame_id <= last]
     return max([*times, *(line.t_capture_ns for line in session.frames if line.frame_id <= last)])
 

@@ -1,4 +1,4 @@
-"""Looks through a recorded session for anything that is missing, damaged, or does not agree."""
+"""Verifies a recorded session: finds what is missing, damaged or inconsistent."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from usassist.sinks.manifest import is_unchanged
 
 __all__ = ["VerifyReport", "verify_session"]
 
-_MAX_OF_A_KIND = 5  # lines; of more the number is told
+_MAX_OF_A_KIND = 5  # lines, then a count
 
 
 @dataclass(slots=True, kw_only=True)
 class VerifyReport:
-    """What was looked at, and what is wrong.
+    """What was checked, and the problems.
 
     Attributes
     ----------
-    frames, pictures, results, marks, messages : that could be read
-    problems : one line each; empty where all is well
-    text_looked_at : pictures in which text was looked for that the scanner burnt in
-    text_suspected : frames that may hold some, by number; bright spots of tissue are among them, so it is no problem
-        by itself
+    frames, pictures, results, marks, messages : that could be read; pictures are decoded frames
+    problems : one line each; empty where there is none
+    text_looked_at : number of images that were searched for burnt-in text
+    text_suspected : numbers of frames that may hold some; bright spots of tissue are among them, so it is no problem
+        in itself
     """
 
     frames: int = 0
@@ -44,19 +44,19 @@ class VerifyReport:
     text_suspected: list[int] = field(default_factory=list)
 
     def add(self, problems: list[str]) -> None:
-        """Several of one kind: the first few, and how many there are."""
+        """Add several of one kind: the first few, and a count of the rest."""
         self.problems += problems[:_MAX_OF_A_KIND]
         if len(problems) > _MAX_OF_A_KIND:
             self.problems.append(f"… and {len(problems) - _MAX_OF_A_KIND} more of that kind")
 
 
 def verify_session(folder: Path, *, look_for_text: bool = True) -> VerifyReport:
-    """Check everything: check sums, lines, messages, pictures, counts, and that every frame ends as result or gap.
+    """Check everything: checksums, lines, messages, images, counts, and that every frame has a result or is a gap.
 
     Parameters
     ----------
     folder : of the session
-    look_for_text : also look for burnt-in text, in at most 200 pictures
+    look_for_text : also search at most 200 images for burnt-in text
 
     Raises
     ------
@@ -101,7 +101,7 @@ def _files(session: RecordedSession) -> list[str]:
 
 def _log(session: RecordedSession, report: VerifyReport) -> None:
     if not (session.folder / "bus.log").is_file():
-        return  # told already
+        return  # a problem of the session already
     reader = session.log()
     told: list[str] = []
     frames: set[int] = set()
@@ -143,7 +143,7 @@ def _messages(
     report: VerifyReport,
     told: list[str],
 ) -> None:
-    """Decode every message; a result must say what its line says."""
+    """Decode every message; it must agree with its line."""
     engines: dict[str, EngineBody] = {}
     lines = {line.frame_id: line for line in session.frames}
     same = session.manifest.schema >= (2, 0)  # older ones wrote fewer keys
@@ -159,13 +159,13 @@ def _messages(
                     frames.add(body.frame_id)
                     line = lines.get(body.frame_id)
                     if same and line is not None and not same_frame(line, frame_line(message, line.file)):
-                        told.append(f"frames.jsonl says something else of frame {body.frame_id} than its message")
+                        told.append(f"the line of frame {body.frame_id} in frames.jsonl differs from its message")
                 elif name == "result":
                     results.add(body.frame_id)
                     said = read(body.frame_id)
                     expected = result_line(result_from(message), engines.get(body.engine_id), message.t_publish_ns)
                     if same and said is not None and not same_result(said, expected):
-                        told.append(f"results.jsonl says something else of frame {body.frame_id} than its message")
+                        told.append(f"the line of frame {body.frame_id} in results.jsonl differs from its message")
                 if getattr(body, "session_id", session.manifest.session_id) != session.manifest.session_id:
                     told.append(f"message {number} belongs to another session, {body.session_id}")
             except BusError as error:
@@ -194,7 +194,7 @@ def _pictures(session: RecordedSession, report: VerifyReport, *, look_for_text: 
 
 
 def _is_told(session: RecordedSession, gap: Gap) -> bool:
-    """True when the recorder, or whoever repaired it, has said that this is missing."""
+    """True when the manifest lists this as missing."""
     if gap.last_frame_id is None:
         return False
     if all(_in(session, gap.topic, number) for number in range(gap.first_frame_id, gap.last_frame_id + 1)):
@@ -234,7 +234,7 @@ def _counts(session: RecordedSession) -> list[str]:
 
 
 def _names(session: RecordedSession) -> list[str]:
-    """Results name the engines that the manifest has, and frames its calibrations."""
+    """Engines of results and calibrations of frames must be in the manifest."""
     if session.manifest.state == "unknown":
         return []
     engines = {str(item.get("engine_id")) for item in session.manifest.engines}

@@ -1,4 +1,4 @@
-"""Writes folders of sessions out of others: whole or not at all, private, with the check sums of everything."""
+"""Writes a session folder from another one: atomic, private, with the checksums of all files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from usassist.sources.recorded import PacketCheck, file_rate_hz
 __all__ = ["Wanted", "copy_frames", "new_folder", "write_manifest"]
 
 Wanted = Callable[[Fraction | None, int], bool]
-"""Asked for each picture in order, with its time in s and the check sum of its bytes: True where it is to be copied."""
+"""Called for each coded frame in order, with its time in s and the CRC-32 of its bytes: True = copy it."""
 
 
 @contextlib.contextmanager
@@ -62,13 +62,13 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def copy_frames(source: Path, target: Path, lines: Sequence[FrameLine], wanted: Wanted) -> list[str]:
-    """Copy pictures of a recording into a new file, without decoding them, bit for bit.
+    """Copy coded frames of a recording into a new file, bit for bit.
 
     Parameters
     ----------
-    source, target : video files; the new one is not made where no picture is wanted
-    lines : of the source, in order, with the check sums of its pictures
-    wanted : says which; pictures with a wrong check sum are left out without asking
+    source, target : video files; the new one is not created where no frame is wanted
+    lines : of the source, in order, with the checksums of its frames
+    wanted : selects; frames with a wrong checksum are skipped
 
     Returns
     -------
@@ -87,7 +87,7 @@ def copy_frames(source: Path, target: Path, lines: Sequence[FrameLine], wanted: 
             check = PacketCheck(lines, stream)
             for number, packet in enumerate(_packets(container, stream, problems)):
                 if not check.passes(packet):
-                    problems.append(f"{source.name}: the check sum of picture {number} is wrong; it is left out")
+                    problems.append(f"{source.name}: the checksum of coded frame {number} is wrong; it is left out")
                 elif wanted(None if packet.pts is None else packet.pts * packet.time_base, zlib.crc32(packet)):
                     if output is None:
                         output, copy = _new_video(target, stream)
@@ -104,7 +104,7 @@ def copy_frames(source: Path, target: Path, lines: Sequence[FrameLine], wanted: 
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write ``session.toml`` with the check sums of all files that are there.
+    """Write ``session.toml`` with the checksums of all files in the folder.
 
     Raises
     ------

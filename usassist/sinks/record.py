@@ -2,18 +2,17 @@
 
 =================== ==========================================================================================
 ``session.toml``    what was recorded, with what; see ``sinks/manifest.py``
-``frames.nut``      the cropped frames, lossless; ``frames.mkv`` with FFV1. A stream that changes its size, or turns from grey to colour, goes on in
-                    ``frames_2.nut`` and so on, and so does one whose file has grown to a gibibyte
+``frames.nut``      the cropped frames, lossless; ``frames.mkv`` with FFV1. ``frames_2.nut`` and so on follow when the
+                    size changes, or grey turns to colour, or the file has grown to a gibibyte
 ``frames.jsonl``    one line per frame: number, stamps, where it lies
 ``results.jsonl``   one line per frame: state, cause, nodules with outline, sizes and descriptors
 ``marks.jsonl``     one line per mark that a person made
 ``bus.log``         the messages byte for byte; pixels are replaced by their place in the video
 =================== ==========================================================================================
 
-Every line and every frame is written without buffering, and ``DiskSync`` syncs it to the disk soon after, so that what
-was recorded is readable however the recorder ends. Frames and their lines are held for about a second while burnt-in
-text is detected (``sinks/text_cover.py``): it is covered before anything is written. Folder and files are private to the
-user.
+Every line and every frame is written without buffering, and ``DiskSync`` syncs it soon after, so that what was recorded
+is readable however the recorder ends. Frames and their lines are held for about a second while burnt-in text is
+detected (``sinks/text_cover.py``): it is covered before anything is written. Folder and files are private to the user.
 """
 
 from __future__ import annotations

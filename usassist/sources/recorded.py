@@ -1,9 +1,8 @@
-"""Frames of a session folder: the lines of ``frames.jsonl``, and the pictures that they belong to.
+"""Frames of a session folder: the lines of ``frames.jsonl``, and the images that they belong to.
 
-A picture belongs to the line whose frame number its time stamp gives, so that none stands for another where one is
-lost. A picture whose check sum is wrong is lost: FFmpeg would paint over the damage and say nothing. What the recorder
-covered (text that the scanner burnt in) stays covered: it is no text any more, so frames that come from here have no
-boxes of text.
+An image belongs to the line whose frame number follows from its time stamp, so that none is shown for another where one
+is lost. An image with a wrong checksum is lost: FFmpeg would conceal the damage without an error. What the recorder
+covered (burnt-in text) stays covered and is no text any more, so frames from here have no boxes of text.
 """
 
 from __future__ import annotations
@@ -43,11 +42,11 @@ __all__ = [
 UInt8Array = npt.NDArray[np.uint8]
 
 _decode_line = msgspec.json.Decoder(FrameLine, dec_hook=read_fraction).decode
-_FASTEST_HZ = 400  # a file keeps time in ms; beyond this rate two frames may have the same, and their order counts
+_FASTEST_HZ = 400  # a file keeps time in ms; above this rate two frames may have the same stamp, and order decides
 
 
 class Places:
-    """Which line a picture of one file belongs to.
+    """Matches the images of one file to their lines.
 
     Parameters
     ----------
@@ -61,7 +60,7 @@ class Places:
         self._next = 0
 
     def find(self, pts_s: Fraction | None) -> int | None:
-        """Index of the line of the next picture; None where there is no line for it."""
+        """Index of the line of the next image; None where it has none."""
         if self._rate_hz is None or pts_s is None:
             index: int | None = self._next
         else:
@@ -86,10 +85,10 @@ def file_rate_hz(stream: Any) -> Fraction | None:
 
 
 class PacketCheck:
-    """Tells damaged pictures of one file from good ones, before they are decoded.
+    """Detects damaged frames of one file before they are decoded.
 
-    A picture is checked against its line, and one of FFV1 against its own check sums as well. Where there is neither,
-    nothing can be told and it passes.
+    A coded frame is checked against the CRC-32 of its line, and with FFV1 also against its own checksums. It passes
+    where there are neither.
 
     Parameters
     ----------
@@ -148,7 +147,7 @@ def read_frame_lines(folder: Path) -> list[FrameLine]:
 
 
 def read_pixels(folder: Path, lines: Sequence[FrameLine]) -> Generator[tuple[FrameLine, UInt8Array], None, None]:
-    """Each line with its picture, uint8 (H, W) or (H, W, 3) RGB; lines whose picture is lost are left out.
+    """Each line with its image, uint8 (H, W) or (H, W, 3) RGB; lines whose image is lost are skipped.
 
     Raises
     ------
@@ -163,11 +162,11 @@ def read_pixels(folder: Path, lines: Sequence[FrameLine]) -> Generator[tuple[Fra
 
 
 def as_published(line: FrameLine, image: UInt8Array) -> UInt8Array:
-    """A picture with as many channels as its frame had: a file may hold grey as colour, and colour without any as grey.
+    """The image with the channels that its frame had: a file may hold grey frames as colour, and vice versa.
 
     Parameters
     ----------
-    line : of the picture
+    line : of the image
     image : uint8 (H, W) or (H, W, 3) RGB, as it is in the file
     """
     if line.channels == 3 and image.ndim == 2:
@@ -199,7 +198,7 @@ def frame_of(
 
 
 def _decode(path: Path, lines: Sequence[FrameLine]) -> Generator[tuple[int, UInt8Array], None, None]:
-    """The pictures of one file, each with the index of its line; one that no line tells of is left out."""
+    """The images of one file, each with the index of its line; one without a line is skipped."""
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]

@@ -1,6 +1,6 @@
-"""A recorded session: its frames again, pixel for pixel, under the numbers and with the words that they had.
+"""A recorded session as a source: its frames again, pixel for pixel, with their numbers and metadata.
 
-See ``recorded.py`` for what is read, and how a recording that was cut off is played.
+See ``recorded.py`` for how a recording that was cut off is read.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def open_address(rest: str, options: SourceOptions) -> SessionSource:
 class SessionSource(PacedSource):
     """The frames of a recorded session, in order. They are cropped already and are not cropped again.
 
-    A frame keeps its number, so that a gap stays a gap, and its picture state. It is handed over when the recording's
-    source had it ready, and its stamps lie before that by as much as they did.
+    A frame keeps its number, so that a gap stays a gap, and its signal state. It is delivered when the recorded source
+    had it ready, and its stamps keep their distance to that time.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class SessionSource(PacedSource):
     def _frame(self, frame_id: int, picture: RawFrame, t_capture_ns: int) -> Frame:
         assert isinstance(picture, _Recorded)  # _pictures gives no others
         line, now_ns = picture.line, t_capture_ns
-        # Where frames are handed over faster than they came, stamps must still not run backwards.
+        # Where frames are delivered faster than recorded, stamps must still not go backwards.
         t_capture_ns = max(now_ns - (line.t_given_ns - line.t_capture_ns), self._last_capture_ns)
         self._last_capture_ns = t_capture_ns
         stamps_ns: dict[str, int | None] = {"t_capture_ns": t_capture_ns}

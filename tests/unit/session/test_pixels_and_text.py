@@ -65,7 +65,7 @@ def test_a_byte_that_changes_in_a_picture_loses_that_picture_and_no_other(
     begin = content.index(packets[4])
     content[begin + int(share * len(packets[4]))] ^= 1
     path.write_bytes(content)
-    assert any("check sum of picture 4 is wrong" in line for line in verify_session(tmp_path / "s").problems)
+    assert any("checksum of coded frame 4 is wrong" in line for line in verify_session(tmp_path / "s").problems)
     for frame, (_, image) in zip(frames, open_session(tmp_path / "s").images(), strict=True):
         assert (image is None) == (frame.frame_id == 4)
         assert image is None or np.array_equal(image, frame.image)

@@ -136,14 +136,14 @@ def test_a_line_that_says_something_else_than_its_message_is_found(recorded: Pat
     _without_sums(recorded)
     path = recorded / "results.jsonl"
     path.write_text(path.read_text().replace('"score":0.875', '"score":0.874', 1))
-    assert any("says something else of frame 0" in line for line in verify_session(recorded).problems)
+    assert any("the line of frame 0 in results.jsonl differs" in line for line in verify_session(recorded).problems)
 
 
 def test_a_line_of_a_frame_that_says_something_else_than_its_message_is_found_and_mended(recorded: Path) -> None:
     _without_sums(recorded)
     path = recorded / "frames.jsonl"
     path.write_text(path.read_text().replace('"t_capture_ns":99999999', '"t_capture_ns":99999998', 1))
-    assert any("frames.jsonl says something else of frame 3" in line for line in verify_session(recorded).problems)
+    assert any("the line of frame 3 in frames.jsonl differs" in line for line in verify_session(recorded).problems)
     _, repaired = _repaired(recorded)
     assert open_session(repaired).frames[3].t_capture_ns == 99_999_999
 
