@@ -14,15 +14,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from fractions import Fraction
 from functools import cache
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.wire_fields import Int64, travels
 from usassist.errors import RecordError
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "Descriptors",
     "Detections",
     "Frame",
+    "FrameLine",
+    "FrameMetadata",
     "LabelSpec",
     "Measurements",
     "Result",
@@ -40,6 +44,7 @@ __all__ = [
     "Signal",
     "SignalState",
     "SourceInfo",
+    "frame_metadata",
 ]
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -50,11 +55,11 @@ _SOURCE_ID = re.compile(r"[a-z0-9_]+")
 
 
 class ResultState(StrEnum):
-    """What a result says. Only the first two are answers about the picture.
+    """State of a result. Only the first two are answers about the frame.
 
     ``finding``: the engine answered and found something. ``no_finding``: the engine answered and found nothing.
     ``no_result``: there is no answer for this frame; the cause says why. ``stale``: there is an answer, but it came
-    too late to be shown on a live picture.
+    too late to be shown on a live frame.
     """
 
     FINDING = "finding"
@@ -77,33 +82,33 @@ class Cause(StrEnum):
     LATE = "late"  # the answer came later than the configured age
     MISSING = "missing"  # a sink never received a result for this frame
     INTERRUPTED = "interrupted"  # the run ended before the engine was asked
-    NOT_LIVE = "not_live"  # the picture is frozen, changed, or no B-mode: nothing may be said about it
-    DAMAGED = "damaged"  # part of the picture, or of one that it is predicted from, was lost on the way here
+    NOT_LIVE = "not_live"  # the signal is frozen, changed, or no B-mode: such a frame gets no answer
+    DAMAGED = "damaged"  # part of the frame, or of one that it is predicted from, was lost in transit
 
 
 class SignalState(StrEnum):
-    """What can be said of the picture that a source gives. Only on the first is anything drawn or measured."""
+    """State of a source's signal. Only on a live frame is anything drawn or measured."""
 
     LIVE = "live"
-    FROZEN = "frozen"  # the picture stands still: the scanner is frozen, or the grabber repeats a frame
-    LOST = "lost"  # no picture comes: no device, no signal, or nothing in it
+    FROZEN = "frozen"  # frames do not change: the scanner is frozen, or the grabber repeats a frame
+    LOST = "lost"  # no frames: no device, no signal, or a blank one
     CHANGED = "changed"  # resolution, layout, depth or zoom are not what they were when the scan area was settled
     NOT_B_MODE = "not_b_mode"  # colour Doppler, a menu, or another number of views than the profile says
-    DAMAGED = "damaged"  # part of it, or of a picture that it is predicted from, was lost on the way here
+    DAMAGED = "damaged"  # part of it, or of a frame that it is predicted from, was lost in transit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """How a live source's signal is now.
+    """State of a live source's signal.
 
     Attributes
     ----------
-    state : of the picture
-    reason : why it is not live, or what a person should know although it is; may be empty
+    state : of the signal
+    reason : why it is not live, or a notice although it is; may be empty
     t_since_ns : monotonic ns since when that holds
-    t_last_grab_ns : monotonic ns of the last screen that came, None before the first
-    reconnects : how often the source was opened again
-    skipped : screens that came faster than they could be taken
+    t_last_grab_ns : monotonic ns of the last screen received, None before the first
+    reconnects : number of times the source was reopened
+    skipped : screens that arrived faster than they could be processed
     """
 
     state: SignalState
@@ -176,45 +181,72 @@ class SourceInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Frame:
-    """One picture of a stream, cropped to the scan area.
+class FrameMetadata:
+    """What messages and recordings say of a frame, without its pixels. Its fields are defined here and nowhere else.
+
+    How a field travels is said in its metadata, see ``usassist/common/wire_fields.py``; "Add a field" in
+    ``docs/bus.md`` has the steps.
 
     Attributes
     ----------
-    session_id : the session it belongs to
-    source_id : ``[a-z0-9_]+``, for example ``us0``
-    frame_id : from 0, one more per frame that the *source* produced; a gap is a drop
-    t_capture_ns : monotonic ns at which the source handed the frame over; set once, copied everywhere
-    image : uint8 (H, W) grey or (H, W, 3) RGB, C order, read-only
+    frame_id : sequence number of the *source*, from 0; a gap is a drop
+    t_capture_ns : monotonic ns at which the source delivered the frame; set once, copied everywhere
     roi_xyxy_px : where the crop lies in the grabbed screen, px
-    spacing_rc_mm : mm per px, row step first; None when the picture is not calibrated
+    spacing_rc_mm : mm per px, row step first; None when the frame is not calibrated
     spacing_rel_sd : relative standard uncertainty of the spacing; None exactly when the spacing is
     calibration_id : the geometry file the spacing came from
     pts, time_base : presentation stamp of the clip the frame came from
     t_decoded_ns, t_cropped_ns : monotonic ns at which the pixels were ready, and at which this frame was made of them;
         None where a source has done both before the frame was due
-    picture : what can be said of it; of a frame that is not live there is no answer
+    picture : state of the signal; of a frame that is not live there is no answer
     picture_reason : why it is not live
+    """
+
+    frame_id: Int64
+    t_capture_ns: Int64
+    roi_xyxy_px: tuple[Int64, Int64, Int64, Int64]
+    spacing_rc_mm: tuple[float, float] | None = None
+    spacing_rel_sd: float | None = None
+    calibration_id: str | None = None
+    pts: Int64 | None = None
+    time_base: Fraction | None = None
+    t_decoded_ns: Int64 | None = field(default=None, metadata=travels(since=(1, 1)))
+    t_cropped_ns: Int64 | None = field(default=None, metadata=travels(since=(1, 2)))
+    picture: SignalState = field(default=SignalState.LIVE, metadata=travels(since=(1, 1)))
+    picture_reason: str = field(default="", metadata=travels(since=(1, 1)))
+
+
+_METADATA = tuple(item.name for item in fields(FrameMetadata))
+_metadata_values = attrgetter(*_METADATA)
+
+
+def frame_metadata(source: Any) -> dict[str, Any]:
+    """The fields of :class:`FrameMetadata`, by name.
+
+    Parameters
+    ----------
+    source : a frame, a line of a recording, or the body of a frame's message
+    """
+    return dict(zip(_METADATA, _metadata_values(source), strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Frame(FrameMetadata):
+    """One frame of a stream, cropped to the scan area.
+
+    Attributes
+    ----------
+    session_id : the session it belongs to
+    source_id : ``[a-z0-9_]+``, for example ``us0``
+    image : uint8 (H, W) grey or (H, W, 3) RGB, C order, read-only
     text_xyxy_px : boxes of text and marks that the source knows to be burnt into it, px of the image, x2 and y2
         exclusive; a recorder covers them, and looks for others
     """
 
     session_id: str
-    source_id: str
-    frame_id: int
-    t_capture_ns: int
-    image: UInt8Array
-    roi_xyxy_px: tuple[int, int, int, int]
-    spacing_rc_mm: tuple[float, float] | None = None
-    spacing_rel_sd: float | None = None
-    calibration_id: str | None = None
-    pts: int | None = None
-    time_base: Fraction | None = None
-    t_decoded_ns: int | None = None
-    t_cropped_ns: int | None = None
-    picture: SignalState = SignalState.LIVE
-    picture_reason: str = ""
-    text_xyxy_px: tuple[tuple[int, int, int, int], ...] = ()
+    source_id: str = field(metadata=travels(message=False))
+    image: UInt8Array = field(metadata=travels(message=False))
+    text_xyxy_px: tuple[tuple[Int64, Int64, Int64, Int64], ...] = field(default=(), metadata=travels(since=(1, 1)))
 
     def __post_init__(self) -> None:
         """Check every field and make the pixels read-only."""
@@ -240,6 +272,31 @@ class Frame:
     def image_hw_px(self) -> tuple[int, int]:
         """Height and width of the image, px."""
         return int(self.image.shape[0]), int(self.image.shape[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameLine(FrameMetadata):
+    """One line of ``frames.jsonl``: a frame without its pixels, and where these are.
+
+    Attributes
+    ----------
+    file : video file that holds the pixels
+    channels : of the frame as it was published: 1 for grey, 3 for RGB
+    covered_xyxy_px : boxes that the recorder covered, px of the image, x2 and y2 exclusive
+    crc32 : of the frame as it is coded in the file; recordings before 2.1 have none
+    """
+
+    file: str
+    channels: int
+    covered_xyxy_px: tuple[tuple[Int64, Int64, Int64, Int64], ...] = field(
+        default=(), metadata=travels(line="unless_default")
+    )
+    crc32: int | None = field(default=None, metadata=travels(line="unless_default"))
+
+    @property
+    def t_given_ns(self) -> int:
+        """When the source had the frame ready, which is never before it was captured."""
+        return max(self.t_capture_ns, self.t_decoded_ns or 0, self.t_cropped_ns or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -361,14 +418,14 @@ class Segmentation:
 class Measurements:
     """Sizes of the outlines, one row per detection.
 
-    Pixels are always there. Millimetres are there only on a calibrated picture, and then each with its expanded
+    Pixels are always there. Millimetres are there only on a calibrated frame, and then each with its expanded
     uncertainty (coverage factor 2, about 95 %; JCGM 100:2008, 6.2).
 
     Attributes
     ----------
     major_px, minor_px : float32 (N,), longest diameter of the outline and the widest extent across it
     area_px2 : float32 (N,)
-    major_mm, minor_mm, area_mm2 : float32 (N,), or None when the picture is not calibrated
+    major_mm, minor_mm, area_mm2 : float32 (N,), or None when the frame is not calibrated
     major_u95_mm, minor_u95_mm, area_u95_mm2 : float32 (N,), half-width of the 95 % interval, or None likewise
     """
 
@@ -426,14 +483,14 @@ class Measurements:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
     """One descriptor of one nodule. How well such values agree with readers is a property of the engine, not of the
-    nodule: it is told once, in the bus message ``engine``, and readers join the two by name.
+    nodule: it is published once, in the message ``engine``, and readers join the two by name.
 
     Attributes
     ----------
     name : what is described, for example ``echogenicity``
     value : one of the descriptor's classes
     probability : of that value, 0 to 1, where all classes are equally frequent
-    basis : how it came about; ``estimated`` = by a model, for a reader to confirm
+    basis : its origin; ``estimated`` = by a model, for a reader to confirm
     """
 
     name: str
@@ -458,7 +515,7 @@ said about that nodule."""
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answer:
-    """What an engine's modality says of one frame: one row each per detection, descriptors where they are estimated."""
+    """The answer of an engine's modality for one frame: one row each per detection, descriptors where estimated."""
 
     detections: Detections = field(default_factory=Detections.empty)
     segmentation: Segmentation = field(default_factory=Segmentation.empty)
@@ -486,26 +543,30 @@ class Result:
     descriptors : see :data:`Descriptors`; only in state ``finding``, a late answer is not described
     """
 
-    session_id: str
-    source_id: str
-    frame_id: int
-    t_capture_ns: int
-    t_infer_start_ns: int | None
-    t_infer_end_ns: int | None
+    session_id: str = field(metadata=travels(line="never"))
+    source_id: str = field(metadata=travels(message=False, line="never"))
+    frame_id: Int64
+    t_capture_ns: Int64
+    t_infer_start_ns: Int64 | None
+    t_infer_end_ns: Int64 | None
     engine_id: str
     backend: str
     calibration_id: str | None
-    image_hw_px: tuple[int, int]
-    frames_dropped: int
+    image_hw_px: tuple[Int64, Int64]
+    frames_dropped: Int64
     state: ResultState
     cause: Cause | None = None
     reason: str = ""
-    detections: Detections = field(default_factory=Detections.empty)
-    segmentation: Segmentation = field(default_factory=Segmentation.empty)
-    measurements: Measurements = field(default_factory=Measurements.empty)
-    descriptors: Descriptors = ()
-    t_input_ns: int | None = None
-    t_output_ns: int | None = None
+    detections: Detections = field(default_factory=Detections.empty, metadata=travels(message=False, line="never"))
+    segmentation: Segmentation = field(
+        default_factory=Segmentation.empty, metadata=travels(message=False, line="never")
+    )
+    measurements: Measurements = field(
+        default_factory=Measurements.empty, metadata=travels(message=False, line="never")
+    )
+    descriptors: Descriptors = field(default=(), metadata=travels(since=(1, 1), line="never"))
+    t_input_ns: Int64 | None = field(default=None, metadata=travels(since=(1, 2), line="always"))
+    t_output_ns: Int64 | None = field(default=None, metadata=travels(since=(1, 2), line="always"))
 
     def __post_init__(self) -> None:
         """Check that state, cause and content agree."""

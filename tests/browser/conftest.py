@@ -69,7 +69,7 @@ class Stream:
                 self._introduce(frame_id)
             self._send(frame_id)
             frame_id += 1
-            for topic, body in self._publisher.posted():
+            for topic, body in self._publisher.received():
                 if self.takes_post:
                     self._publisher.event(topic, body)
 

@@ -105,7 +105,7 @@ def kill_once(folder: Path, at_s: float, source: str, backend: str) -> Kill:
 
 def _look(folder: Path, at_s: float, t_kill_ns: int, t_published_ns: dict[int, int]) -> Kill:
     session = open_session(folder)
-    read = {line.frame_id for line, image in session.pictures() if image is not None}
+    read = {line.frame_id for line, image in session.images() if image is not None}
     lost = [t_ns for frame_id, t_ns in t_published_ns.items() if frame_id not in read]
     unfinished = verify_session(folder).problems
     repaired = folder.with_name(f"{folder.name}-repaired")

@@ -1,8 +1,8 @@
 """Where a stream's sockets are.
 
-A stream publishes on four endpoints: two lanes (pixels, and everything else) for two kinds of reader (viewers, who
-want the newest, and archives, who want all). On a fifth, the desk, it takes what others ask it to publish. All five
-follow from one address.
+A stream publishes on four endpoints: two lanes (pixels, and everything else) for two kinds of reader (viewers, which
+get the newest, and archives, which get all). On a fifth, the inbox, it receives what other processes ask it to publish.
+All five follow from one address; the inbox is named ``desk`` there.
 
 ======================= ==========================================================================================
 ``ipc``                 a private folder of this user
@@ -49,7 +49,7 @@ def endpoint(address: str, lane: Lane, service: Service) -> str:
 
 
 def inbox_endpoint(address: str) -> str:
-    """The ZeroMQ endpoint where other processes hand in what the stream shall publish.
+    """The ZeroMQ endpoint of the stream's inbox.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def inbox_endpoint(address: str) -> str:
 
 
 def uses_keys(address: str) -> bool:
-    """True when both ends of the address must have keys: it says so, or other machines can reach it.
+    """True when both ends of the address need keys: it asks for them, or other machines can reach it.
 
     Raises
     ------

@@ -11,8 +11,8 @@ buffers                 raw arrays, C order, little-endian, in the order listed,
 ======================= =====================================================================================
 
 One block and not several parts, so that a reader may keep only the newest (``ZMQ_CONFLATE`` silently loses parts).
-Never pickle. Reading trusts nothing: sizes are checked against the bytes that are there before anything is made
-from them, and arrays are views of the bytes received.
+Never pickle. Input is not trusted: sizes are checked against the bytes that are there before anything is allocated,
+and arrays are views of the bytes received.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ import math
 import re
 import struct
 from dataclasses import dataclass, field
-from fractions import Fraction
-from typing import Annotated, Any, cast
+from operator import attrgetter
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from usassist.bus.topics import TOPICS, DescriptorBody, FrameBody, Int64, ResultBody, Topic
+from usassist.bus.topics import TOPICS, DescriptorBody, FrameBody, ResultBody, Topic
+from usassist.common.wire_fields import Int64, read_fraction, write_fraction
 from usassist.errors import MessageError, RecordError, SchemaVersionError
-from usassist.records import Descriptor, Detections, Frame, Measurements, Result, Segmentation
+from usassist.records import Detections, Frame, Measurements, Result, Segmentation
 
 __all__ = ["Message", "decode", "encode", "encode_frame", "encode_result", "frame_from", "peek_topic", "result_from"]
 
@@ -61,8 +62,15 @@ class _Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _decode_header = msgspec.json.Decoder(_Header).decode
-_decode_body = {topic.name: msgspec.json.Decoder(topic.body).decode for topic in TOPICS.values()}
-_encode_json = msgspec.json.Encoder().encode
+_decode_body = {
+    topic.name: msgspec.json.Decoder(topic.body, dec_hook=read_fraction).decode for topic in TOPICS.values()
+}
+_encode_json = msgspec.json.Encoder(enc_hook=write_fraction).encode
+
+_frame_values = attrgetter(*FrameBody.__struct_fields__)
+_descriptor_values = attrgetter(*DescriptorBody.__struct_fields__)
+_result_values = attrgetter(*ResultBody.__struct_fields__)
+_DESCRIPTORS = ResultBody.__struct_fields__.index("descriptors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,11 +80,11 @@ class Message:
     Attributes
     ----------
     topic : its row of the table
-    source_id, seq, t_publish_ns : who sent it, the how-manieth of this topic it is, and when (monotonic ns)
+    source_id, seq, t_publish_ns : its sender, sequence number within the topic, and time of sending (monotonic ns)
     body : one of the structs of ``bus.topics``
     buffers : read-only arrays, views of the bytes received
     header_bytes : length of everything before the buffers
-    record : what :func:`frame_from` or :func:`result_from` has made of it, so that it is made once; None before
+    record : cached by :func:`frame_from` or :func:`result_from`; None before
     """
 
     topic: Topic
@@ -127,7 +135,7 @@ def encode(
 
 
 def peek_topic(data: bytes | bytearray | memoryview) -> str:
-    """The topic of a message, as it stands on the wire, or an empty text when there is none."""
+    """The topic of a message as on the wire, or an empty text when there is none."""
     head = bytes(data[:_TOPIC_LIMIT_BYTES])
     end = head.find(b"\n")
     return head[:end].decode("ascii", "replace") if end > 0 else ""
@@ -186,22 +194,7 @@ def decode(data: bytes | bytearray | memoryview) -> Message:
 
 def encode_frame(frame: Frame, seq: int, t_publish_ns: int) -> bytearray:
     """The bytes of a ``frame`` message."""
-    body = FrameBody(
-        session_id=frame.session_id,
-        frame_id=frame.frame_id,
-        t_capture_ns=frame.t_capture_ns,
-        roi_xyxy_px=frame.roi_xyxy_px,
-        spacing_rc_mm=frame.spacing_rc_mm,
-        spacing_rel_sd=frame.spacing_rel_sd,
-        calibration_id=frame.calibration_id,
-        pts=frame.pts,
-        time_base=None if frame.time_base is None else (frame.time_base.numerator, frame.time_base.denominator),
-        t_decoded_ns=frame.t_decoded_ns,
-        t_cropped_ns=frame.t_cropped_ns,
-        picture=frame.picture,
-        picture_reason=frame.picture_reason,
-        text_xyxy_px=frame.text_xyxy_px,
-    )
+    body = FrameBody(*_frame_values(frame))
     return encode(TOPICS["frame"], frame.source_id, seq, t_publish_ns, body, {"image": frame.image})
 
 
@@ -215,27 +208,11 @@ def frame_from(message: Message) -> Frame:
     """
     if isinstance(message.record, Frame):
         return message.record
-    body = cast(FrameBody, message.body)
     try:
         frame = Frame(
-            session_id=body.session_id,
-            source_id=message.source_id,
-            frame_id=body.frame_id,
-            t_capture_ns=body.t_capture_ns,
-            image=message.buffers["image"],
-            roi_xyxy_px=body.roi_xyxy_px,
-            spacing_rc_mm=body.spacing_rc_mm,
-            spacing_rel_sd=body.spacing_rel_sd,
-            calibration_id=body.calibration_id,
-            pts=body.pts,
-            time_base=None if body.time_base is None else Fraction(*body.time_base),
-            t_decoded_ns=body.t_decoded_ns,
-            t_cropped_ns=body.t_cropped_ns,
-            picture=body.picture,
-            picture_reason=body.picture_reason,
-            text_xyxy_px=body.text_xyxy_px,
+            source_id=message.source_id, image=message.buffers["image"], **msgspec.structs.asdict(message.body)
         )
-    except (RecordError, KeyError, ZeroDivisionError) as error:
+    except (RecordError, KeyError) as error:
         raise MessageError(f"a frame message holds no valid frame: {error}") from error
     object.__setattr__(message, "record", frame)
     return frame
@@ -247,30 +224,11 @@ _SEGMENTATION_BUFFERS = ("contour_xy_px", "contour_start")
 
 def encode_result(result: Result, seq: int, t_publish_ns: int) -> bytearray:
     """The bytes of a ``result`` message."""
-    body = ResultBody(
-        session_id=result.session_id,
-        frame_id=result.frame_id,
-        t_capture_ns=result.t_capture_ns,
-        t_infer_start_ns=result.t_infer_start_ns,
-        t_infer_end_ns=result.t_infer_end_ns,
-        engine_id=result.engine_id,
-        backend=result.backend,
-        calibration_id=result.calibration_id,
-        image_hw_px=result.image_hw_px,
-        frames_dropped=result.frames_dropped,
-        state=result.state,
-        cause=result.cause,
-        reason=result.reason,
-        t_input_ns=result.t_input_ns,
-        t_output_ns=result.t_output_ns,
-        descriptors=tuple(
-            tuple(
-                DescriptorBody(name=item.name, value=item.value, probability=item.probability, basis=item.basis)
-                for item in entry
-            )
-            for entry in result.descriptors
-        ),
+    values = list(_result_values(result))
+    values[_DESCRIPTORS] = tuple(
+        tuple(DescriptorBody(*_descriptor_values(item)) for item in entry) for entry in result.descriptors
     )
+    body = ResultBody(*values)
     buffers: dict[str, Array] = {}
     if len(result.detections):
         buffers = {name: getattr(result.detections, name) for name in _DETECTION_BUFFERS}
@@ -290,16 +248,11 @@ def result_from(message: Message) -> Result:
     """
     if isinstance(message.record, Result):
         return message.record
-    body = cast(ResultBody, message.body)
     found = message.buffers
-    fields = {name: getattr(body, name) for name in ResultBody.__struct_fields__}
     try:
-        fields["descriptors"] = tuple(
-            tuple(Descriptor(**msgspec.structs.asdict(item)) for item in entry) for entry in body.descriptors
-        )
         result = Result(
             source_id=message.source_id,
-            **fields,
+            **msgspec.structs.asdict(message.body),
             detections=Detections(**{name: found[name] for name in _DETECTION_BUFFERS})
             if found
             else Detections.empty(),

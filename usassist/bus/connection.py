@@ -1,4 +1,4 @@
-"""Whether a reader's connections come about, and stay; libzmq alone would be silent about both."""
+"""Watches a reader's connections for refusals and losses, which libzmq does not report by itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from usassist.errors import BusKeyError
 
 __all__ = ["Connections"]
 
-_CLOSED_LIMIT = 3  # handshakes in a row that ended without a word
+_CLOSED_LIMIT = 3  # handshakes in a row that ended without a reason
 _AGAIN_S = 0.25
 _REFUSED = zmq.Event.HANDSHAKE_FAILED_AUTH | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
 _TRYING = zmq.Event.CONNECT_DELAYED | zmq.Event.CONNECT_RETRIED | zmq.Event.CONNECTED
@@ -30,20 +30,20 @@ class _Connection:
     socket: zmq.Socket[Any]
     place: str
     closed: int = 0  # handshakes in a row that failed
-    lost_s: float | None = None  # since when nobody tries to connect
+    lost_s: float | None = None  # since when libzmq does not retry
 
 
 class Connections:
     """Watches the connections of one reader.
 
-    A refusal is told. A connection that libzmq has given up is made again: it does so for good when the other end sends
-    what is no message of ZeroMQ, or one that is announced as larger than any of ours.
+    A refusal raises. A connection that libzmq has given up is made again: libzmq does not retry after the peer sent
+    bytes that are no ZeroMQ message, or announced a message larger than any of ours.
 
     Parameters
     ----------
     address : as the user gave it
     keys : with which the sockets connect, None = without
-    on_new : called when a connection has come about
+    on_new : called when a handshake has succeeded
     """
 
     def __init__(self, address: str, keys: ReaderKeys | None, on_new: Callable[[], None] | None = None) -> None:
@@ -72,7 +72,7 @@ class Connections:
         return monitor
 
     def read(self, monitor: zmq.Socket[Any]) -> None:
-        """Take in what has become of a connection.
+        """Read the events of a connection.
 
         Raises
         ------
@@ -92,12 +92,12 @@ class Connections:
                 connection.lost_s = None
             else:
                 connection.closed += 1
-                # One that ends without a word may be a stream that closes just then; one after another is a refusal.
+                # One without a reason may be a stream that is closing; several in a row are a refusal.
                 if event & _REFUSED or connection.closed >= _CLOSED_LIMIT:
                     raise BusKeyError(self._why(unknown=event == zmq.Event.HANDSHAKE_FAILED_AUTH))
 
-    def mend(self) -> None:
-        """Connect again where a connection has been given up."""
+    def reconnect(self) -> None:
+        """Connect again where libzmq has given up."""
         for connection in self._watched.values():
             if connection.lost_s is not None and time.monotonic() - connection.lost_s > _AGAIN_S:
                 connection.lost_s = None

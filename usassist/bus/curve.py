@@ -1,8 +1,8 @@
-"""Keys on sockets: who may connect to a stream, and which stream a reader takes for the one it wants.
+"""Keys on sockets: which viewers may connect to a stream, and which stream a reader accepts.
 
 CurveZMQ (https://rfc.zeromq.org/spec/26/) encrypts every connection and proves both ends. The stream's side asks a
-handler (ZAP, https://rfc.zeromq.org/spec/27/) about every key that connects; without an answer from it nobody is let
-in. The reader's side knows beforehand which key the stream must have, so nobody else can take its place.
+handler (ZAP, https://rfc.zeromq.org/spec/27/) about every key that connects; without its answer no connection is
+accepted. The reader's side is configured with the key that the stream must have, so no other process can pose as it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 
 _HANDLER = "inproc://zeromq.zap.01"
 _DOMAIN = b"usassist"
-_TOLD_LIMIT = 20  # refused keys that are logged
+_LOGGED_LIMIT = 20  # refused keys that are logged
 
 
 class Gatekeeper:
-    """Lets the viewers in whose keys are allowed. The folder of keys is looked into at every connection.
+    """Accepts viewers whose keys are allowed. The folder of keys is read at every connection.
 
     Ends with its context: close all sockets that it guards, terminate the context, then ``join``.
 
@@ -53,7 +53,7 @@ class Gatekeeper:
         self._secret = self._keyring.secret_key("stream")
         if not self._keyring.viewer_keys():
             logger.warning("no viewer's key is allowed yet; with usassist keys allow KEY --name NAME one may watch")
-        self._told: set[bytes] = set()
+        self._logged: set[bytes] = set()
         self._socket = context.socket(zmq.REP)
         self._socket.set(zmq.LINGER, 0)
         self._socket.bind(_HANDLER)
@@ -61,11 +61,11 @@ class Gatekeeper:
         self._thread.start()
 
     def guard(self, socket: zmq.Socket[Any]) -> None:
-        """Make a socket that is not bound yet take connections with allowed keys alone."""
+        """Make a socket that is not bound yet accept connections with allowed keys only."""
         socket.set(zmq.CURVE_SERVER, 1)
         socket.set(zmq.CURVE_SECRETKEY, self._secret)
         socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
-        socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # should this handler be gone, nobody is let in
+        socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without this handler no connection is accepted
 
     def join(self) -> None:
         """Wait for the end, after the context was terminated."""
@@ -87,17 +87,17 @@ class Gatekeeper:
             if key in self._keyring.viewer_keys():
                 return True
         except (BusKeyError, ConfigError, OSError) as error:
-            logger.error("nobody is let in: %s", error)  # noqa: TRY400 - one line, the reason is in it
+            logger.error("every viewer is refused: %s", error)  # noqa: TRY400 - one line, the reason is in it
             return False
-        if key not in self._told and len(self._told) < _TOLD_LIMIT:
-            self._told.add(key)
-            logger.warning("a viewer was refused; to let it in: usassist keys allow viewer-%s --name NAME", key.hex())
+        if key not in self._logged and len(self._logged) < _LOGGED_LIMIT:
+            self._logged.add(key)
+            logger.warning("a viewer was refused; to allow it: usassist keys allow viewer-%s --name NAME", key.hex())
         return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderKeys:
-    """With which keys a reader connects.
+    """The keys with which a reader connects.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class ReaderKeys:
     name: str
 
     def apply(self, socket: zmq.Socket[Any]) -> None:
-        """Make a socket that is not connected yet accept this stream alone."""
+        """Make a socket that is not connected yet accept this stream only."""
         socket.set(zmq.CURVE_SECRETKEY, self.secret)
         socket.set(zmq.CURVE_PUBLICKEY, self.public)
         socket.set(zmq.CURVE_SERVERKEY, self.stream)

@@ -1,8 +1,8 @@
-"""Where other processes hand in what the stream publishes for them: marks, and how they themselves are.
+"""The stream's inbox: other processes send it messages to publish, which are marks and their own health.
 
-One publisher and one order: a mark that a viewer makes reaches every reader as a message of the stream, with the
-stream's ``seq`` and time. The post takes no other topic, nothing that claims to be the stream's own health, and no
-more than a few messages a round, so whoever floods it delays his own mail and nobody's frame.
+There is one publisher and one order: a mark made in a viewer reaches every reader as a message of the stream, with the
+stream's ``seq`` and time. The inbox accepts no other topic, no health message in the name of the stream, and a limited
+number of messages per round: a process that floods it delays only its own messages, and no frame.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ __all__ = ["INBOX_TOPICS", "Inbox", "InboxReader"]
 logger = logging.getLogger(__name__)
 
 INBOX_TOPICS = ("mark", "health")
-"""Topics that may be handed in."""
+"""Topics that the inbox accepts."""
 
 _QUEUE = 64
 _PER_ROUND = 32
-_LIMIT_BYTES = 16384  # a quarter of the longest header, so that what is taken can also be published
+_LIMIT_BYTES = 16384  # a quarter of the longest header, so that what is accepted can also be published
 _LINGER_MS = 200
 _STREAM = "stream"
 
 
 class Inbox(Closeable):
-    """Hands messages to the stream on an address. May be used from several threads.
+    """Sends messages to the inbox of a stream. May be used from several threads.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Inbox(Closeable):
         self._socket = self._context.socket(zmq.PUSH)
         self._socket.set(zmq.LINGER, _LINGER_MS)
         self._socket.set(zmq.SNDHWM, _QUEUE)
-        self._socket.set(zmq.IMMEDIATE, 1)  # nothing is kept for a stream that is not there
+        self._socket.set(zmq.IMMEDIATE, 1)  # nothing is queued for a stream that is not there
         self._socket.set(zmq.RECONNECT_IVL, 50)
         self._socket.set(zmq.RECONNECT_IVL_MAX, 500)
         if keys is not None:
@@ -72,8 +72,8 @@ class Inbox(Closeable):
             self.close()
             raise BusError(f"cannot reach {place}: {error.strerror.lower()}; correct the --bus address") from error
 
-    def post(self, topic: str, body: msgspec.Struct) -> bool:
-        """Hand in one message; never waits.
+    def send(self, topic: str, body: msgspec.Struct) -> bool:
+        """Send one message; never blocks.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class Inbox(Closeable):
 
         Returns
         -------
-        taken : False when no stream takes it now; it is dropped then
+        sent : False when no stream accepts it now; it is dropped then
 
         Raises
         ------
@@ -90,11 +90,11 @@ class Inbox(Closeable):
             If the topic is another one, or the body is longer than 16 KiB.
         """
         if topic not in INBOX_TOPICS:
-            raise MessageError(f"{topic} is published by the stream alone; hand in {' or '.join(INBOX_TOPICS)}")
+            raise MessageError(f"{topic} is published by the stream alone; send {' or '.join(INBOX_TOPICS)}")
         with self._lock:
             data = encode(TOPICS[topic], "desk", self._seq, self._clock.now_ns(), body, {})
             if len(data) > _LIMIT_BYTES:
-                raise MessageError(f"a {topic} of {len(data)} bytes is too long to be handed in; shorten its texts")
+                raise MessageError(f"a {topic} of {len(data)} bytes is too long for the inbox; shorten its texts")
             try:
                 self._socket.send(data, zmq.NOBLOCK, copy=False)
             except zmq.Again:
@@ -103,14 +103,14 @@ class Inbox(Closeable):
             return True
 
     def close(self) -> None:
-        """Close the socket; what was just taken still gets 0.2 s to leave. May be called twice."""
+        """Close the socket, after up to 0.2 s for what is still queued. May be called twice."""
         with self._lock:
             self._socket.close()
             self._context.term()
 
 
 class InboxReader:
-    """The stream's end of the desk.
+    """The stream's end of the inbox.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class InboxReader:
 
     Attributes
     ----------
-    malformed : how many blocks of bytes were refused
+    malformed : number of messages that were refused
     """
 
     def __init__(self, socket: zmq.Socket[Any]) -> None:
@@ -128,7 +128,7 @@ class InboxReader:
         socket.set(zmq.MAXMSGSIZE, _LIMIT_BYTES)
 
     def take(self) -> Iterator[tuple[str, msgspec.Struct]]:
-        """Topic and body of what has been handed in, at most 32 in one round; never waits."""
+        """Topic and body of what has been received, at most 32 per call; never blocks."""
         for _ in range(_PER_ROUND):
             try:
                 data = self._socket.recv(zmq.NOBLOCK)
@@ -137,14 +137,14 @@ class InboxReader:
             try:
                 message = decode(data)
                 if message.topic.name not in INBOX_TOPICS:
-                    raise MessageError(f"{message.topic.name} cannot be handed in")
+                    raise MessageError(f"{message.topic.name} cannot be sent to the inbox")
                 if getattr(message.body, "process", "") == _STREAM:
-                    raise MessageError("health of the stream cannot be handed in")
+                    raise MessageError("health of the stream cannot be sent to the inbox")
                 if message.buffers:
-                    raise MessageError("arrays cannot be handed in")
+                    raise MessageError("arrays cannot be sent to the inbox")
             except (MessageError, SchemaVersionError) as error:
                 self.malformed += 1
                 if self.malformed == 1:  # once: a flood must not fill the log
-                    logger.warning("handed-in message passed over, and so are others like it: %s", error)
+                    logger.warning("message to the inbox refused; further ones are not logged: %s", error)
                 continue
             yield message.topic.name, message.body

@@ -1,21 +1,20 @@
-"""The keys with which a stream and its viewers know each other, as files in one private folder.
+"""The keys with which a stream and its viewers authenticate each other, as files in one private folder.
 
 ======================= ==========================================================================================
 ``stream.key``          secret key of the streams that this user publishes
-``viewer.key``          secret key of everything with which this user watches
-``allowed/NAME.pub``    public key of somebody else: of a viewer who may watch, or of a stream that is expected
+``viewer.key``          secret key of this user's viewers and recorders
+``allowed/NAME.pub``    public key of another user: of a viewer that may connect, or of a stream that is expected
 ======================= ==========================================================================================
 
 A key is a pair of CURVE25519, as ``CurveZMQ`` uses it: https://rfc.zeromq.org/spec/26/. As text it is ``stream-`` or
-``viewer-`` and 64 hexadecimal digits, in a secret key file ``secret-`` before that, so that none can be taken for
-another and none needs quotes in a shell. Own keys need not be allowed: whoever can read them owns both ends.
+``viewer-`` and 64 hexadecimal digits, in a secret key file ``secret-`` before that, so that none is mistaken for
+another and none needs quotes in a shell. Own keys need not be allowed: a process that can read them owns both ends.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import secrets
 import stat
 from pathlib import Path
 from typing import Literal, cast
@@ -23,6 +22,7 @@ from typing import Literal, cast
 import zmq
 from zmq.utils import z85
 
+from usassist.common.private_files import write_atomic
 from usassist.config import keys_dir
 from usassist.errors import BusKeyError
 
@@ -47,7 +47,7 @@ class Keyring:
     Raises
     ------
     ConfigError
-        If that folder cannot be made, or others may enter it.
+        If that folder cannot be created, or others may enter it.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -104,7 +104,7 @@ class Keyring:
         return self._secret_path(role).exists()
 
     def allow(self, key: str, name: str) -> Role:
-        """Accept somebody else's public key from now on; a stream that runs need not be started again.
+        """Accept another user's public key from now on; a running stream need not be restarted.
 
         Parameters
         ----------
@@ -126,7 +126,7 @@ class Keyring:
         return role
 
     def forget(self, name: str) -> None:
-        """Accept a key no longer. Who is connected stays so until he or the stream ends.
+        """Accept a key no longer. Existing connections stay until one end closes.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Keyring:
         return found
 
     def viewer_keys(self) -> set[bytes]:
-        """Public keys, 32 bytes each, of all who may watch: the allowed, and this user's own.
+        """Public keys, 32 bytes each, of all viewers that may connect: the allowed, and this user's own.
 
         Raises
         ------
@@ -185,7 +185,7 @@ class Keyring:
 
 
 def role_of(key: str, path: Path | None = None) -> Role:
-    """Whose key a text is.
+    """The role of a public key in text form.
 
     Raises
     ------
@@ -207,7 +207,7 @@ def _bytes(text: str) -> bytes:
     return bytes.fromhex(text.partition("-")[2])
 
 
-def _read(path: Path, forbidden: int, mend: str, missing: str) -> str:
+def _read(path: Path, forbidden: int, fix: str, missing: str) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -219,25 +219,16 @@ def _read(path: Path, forbidden: int, mend: str, missing: str) -> str:
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid():
             raise BusKeyError(f"{path} must be a file of your own; remove it and make it again")
         if status.st_mode & forbidden:
-            raise BusKeyError(f"{path} is open to others (mode {status.st_mode & 0o777:04o}); run: {mend}")
+            raise BusKeyError(f"{path} is open to others (mode {status.st_mode & 0o777:04o}); run: {fix}")
         return file.read(200).strip()
 
 
 def _write_new(path: Path, text: str) -> bool:
     """Write a file that only this user can read, whole or not at all; False when there is one already."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with open(descriptor, "w", encoding="ascii") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(descriptor)
-            os.link(part, path)  # unlike a renaming, this never replaces a file
-        finally:
-            part.unlink()
+        write_atomic(path, text.encode("ascii"), replace=False)
     except FileExistsError:
         return False
     except OSError as error:
-        raise BusKeyError(f"{path} cannot be written: {error.strerror}; mend its folder") from error
+        raise BusKeyError(f"{path} cannot be written: {error.strerror}; check the permissions of its folder") from error
     return True

@@ -46,7 +46,7 @@ class MessageLogWriter(Closeable):
     Raises
     ------
     SessionError
-        If the file cannot be made.
+        If the file cannot be created.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,7 +57,7 @@ class MessageLogWriter(Closeable):
             raise SessionError(f"{path} cannot be written: {error.strerror}; choose another --out") from error
 
     def append(self, data: bytes | memoryview, *, without_pixels: bool = False) -> None:
-        """Add one message and hand it to the operating system.
+        """Append one message with one unbuffered write.
 
         Raises
         ------
@@ -78,11 +78,11 @@ class LogReader:
     Parameters
     ----------
     path : of the log
-    past_damage : leave out records that are damaged and go on at the next whole one, instead of raising
+    past_damage : skip damaged records and resume at the next whole one, instead of raising
 
     Attributes
     ----------
-    damaged_at : positions of damaged records that were left out, bytes from the start
+    damaged_at : positions of damaged records that were skipped, bytes from the start
     torn_bytes : bytes after the last whole record, known once everything is read; 0 where the file ends with one
     """
 
@@ -93,7 +93,7 @@ class LogReader:
         self.torn_bytes = 0
 
     def __iter__(self) -> Iterator[LoggedMessage]:
-        """Give the records in order.
+        """Yield the records in order.
 
         Raises
         ------

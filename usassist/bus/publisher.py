@@ -1,15 +1,14 @@
 """The sending end: one publisher per stream.
 
-Viewers and archives are served from different sockets, because they want opposite things:
+Viewers and archives are served from different sockets, because their needs are opposite:
 
-- *view*: the newest. Pixels go out on a conflated socket, so a viewer that does not read holds back one frame and
+- *view*: the newest. Pixels go out on a conflated socket, so a viewer that does not read holds one frame in memory and
   nothing else.
-- *archive*: everything. In a run that waits for its recorder (``lossless=True``, as ``replay --fast`` does) a full
-  queue makes the stream wait; in a live run it makes the recorder miss a message, which it sees from ``seq`` and
-  writes down as a gap.
+- *archive*: everything. In a lossless run (``lossless=True``, as ``replay --fast``) a full queue applies back-pressure
+  to the stream; in a live run the message is dropped for that recorder, which sees the gap in ``seq`` and records it.
 
-Results, archives' frames and viewers' frames leave by three threads of ZeroMQ, so that viewers who take many pixels
-delay neither a result nor a recording. In a live run nothing here waits for a reader.
+Results, archives' frames and viewers' frames are sent by three I/O threads of ZeroMQ, so that viewers with a high
+throughput of pixels delay neither a result nor a recording. In a live run nothing here waits for a reader.
 """
 
 from __future__ import annotations
@@ -37,23 +36,23 @@ __all__ = ["Publisher"]
 _VIEW_EVENT_QUEUE = 256
 _EVENT_BYTES = 4096
 _ARCHIVE_TIMEOUT_MS = 30_000
-_ARCHIVE_TRY_MS = 100  # how long one try lasts, so that a publisher that is closed meanwhile lets go
+_ARCHIVE_TRY_MS = 100  # timeout of one attempt, so that close() is noticed in between
 _EVENT_THREAD, _ARCHIVE_THREAD, _VIEW_THREAD = 0b001, 0b010, 0b100
 
 
 class Publisher:
     """Publishes the messages of one source.
 
-    ``frame`` may be called from one thread and everything else from another: each lane has sockets of its own. It may
-    be closed while they are at it; what is published after that goes nowhere.
+    ``frame`` may be called from one thread and everything else from another: each lane has its own sockets. It may be
+    closed while other threads publish; what is published after that is discarded.
 
     Parameters
     ----------
     address : see ``bus.address``
     source_id : of the frames and results
     clock : stamps ``t_publish_ns``
-    lossless : wait for slow archives instead of passing them over
-    frame_bytes : size of one frame, from which the archives' queue follows
+    lossless : wait for slow archives instead of dropping messages for them
+    frame_bytes : size of one frame, which sets the length of the archives' queue
 
     Raises
     ------
@@ -85,7 +84,7 @@ class Publisher:
             events.set(zmq.SNDHWM, _VIEW_EVENT_QUEUE)
             self._views: dict[Lane, zmq.Socket[Any]] = {"frame": frames, "event": events}
             self._frame_viewers = FrameViewers(frames)
-            # An archive subscribes to `session` last, so whoever has asked for that has asked for everything.
+            # An archive subscribes to `session` last: once that has arrived, so have its other subscriptions.
             marks: dict[Lane, bytes] = {"frame": TOPICS["frame"].subscription, "event": TOPICS["session"].subscription}
             archives: dict[Lane, zmq.Socket[Any]] = {
                 "frame": self._socket(zmq.XPUB, _ARCHIVE_THREAD),
@@ -101,13 +100,13 @@ class Publisher:
                 )
                 for lane, socket in archives.items()
             }
-            desk = self._socket(zmq.PULL, _EVENT_THREAD)
-            self._post = InboxReader(desk)
+            inbox = self._socket(zmq.PULL, _EVENT_THREAD)
+            self._post = InboxReader(inbox)
             lanes: tuple[Lane, ...] = ("frame", "event")
             for lane in lanes:
                 bind(self._views[lane], endpoint(address, lane, "view"))
                 bind(archives[lane], endpoint(address, lane, "archive"), patient=lossless)
-            bind(desk, inbox_endpoint(address))
+            bind(inbox, inbox_endpoint(address))
         except BusError:
             self.close()
             raise
@@ -122,19 +121,19 @@ class Publisher:
 
     @property
     def malformed(self) -> int:
-        """How many blocks of bytes that were handed in were refused."""
+        """Number of messages to the inbox that were refused."""
         return self._post.malformed
 
     def wait_for_archives(
         self, count: int, timeout_s: float, still_coming: Callable[[], bool], *, of_pixels: int | None = None
     ) -> bool:
-        """Wait until `count` archives listen on both lanes.
+        """Wait until `count` archives have subscribed on both lanes.
 
         Parameters
         ----------
         count : how many were started
         timeout_s : longest wait
-        still_coming : asked now and then; False ends the wait, because one of them has died
+        still_coming : polled during the wait; False ends it, because one of them has died
         of_pixels : how many of them take frames; None = all
 
         Returns
@@ -147,14 +146,14 @@ class Publisher:
                 with self._locks[lane]:
                     if self._closed:
                         return False
-                    if archive.look(25) >= (count if lane == "event" or of_pixels is None else of_pixels):
+                    if archive.poll(25) >= (count if lane == "event" or of_pixels is None else of_pixels):
                         break
                 if time.monotonic() > deadline or not still_coming():
                     return False
         return True
 
     def frame(self, frame: Frame) -> None:
-        """Publish a frame. When nobody listens, it costs its number in ``seq`` and no more.
+        """Publish a frame. Without a subscriber no message is encoded, only ``seq`` is advanced.
 
         Raises
         ------
@@ -181,10 +180,10 @@ class Publisher:
         """Publish a body without arrays: ``engine``, ``session``, ``health`` or ``mark``."""
         self._send(topic, lambda seq, t_ns: encode(TOPICS[topic], self._source_id, seq, t_ns, body, {}))
 
-    def posted(self) -> Iterator[tuple[str, msgspec.Struct]]:
-        """What others have handed in since the last call: topic and body, to be published with :meth:`event`.
+    def received(self) -> Iterator[tuple[str, msgspec.Struct]]:
+        """What the inbox has received since the last call: topic and body, to be published with :meth:`event`.
 
-        Never waits, and gives no more than a few at a time. Call it from one thread alone.
+        Never blocks, and yields a limited number per call. Call it from one thread only.
         """
         with self._locks["event"]:
             return iter(()) if self._closed else iter(list(self._post.take()))
@@ -198,9 +197,9 @@ class Publisher:
             if self._closed:
                 return t_publish_ns
             archive = self._archives[lane]
-            archive.look()
+            archive.poll()
             viewed = lane == "event" or self._frame_viewers is None or self._frame_viewers.any()
-            if not viewed and not archive.is_heard:
+            if not viewed and not archive.has_subscribers:
                 return t_publish_ns
             data = make(seq, t_publish_ns)
             self._views[lane].send(data, zmq.NOBLOCK, copy=False)
@@ -217,16 +216,16 @@ class Publisher:
                 if time.monotonic() >= deadline_s:
                     raise BusError(
                         f"a recorder took no {topic} message for {_ARCHIVE_TIMEOUT_MS // 1000} s; "
-                        "look whether its process hangs or its disk is stuck"
+                        "check whether its process hangs or its disk is stuck"
                     ) from error
 
     def close(self) -> None:
-        """Close all sockets. May be called twice, and while others publish: it waits until they have let go.
+        """Close all sockets. May be called twice, and while other threads publish: it waits for their call to return.
 
-        An archive that lags behind loses what is on its way to it, so a stream that must be recorded to its last frame
-        closes only when its archives have said that they are done.
+        An archive with a backlog loses what is still queued for it, so a stream that must be recorded to its last frame
+        closes only after its archives have finished.
         """
-        self._closed = True  # first: who waits for an archive gives up
+        self._closed = True  # first, so that a thread that waits for an archive returns
         with self._locks["frame"], self._locks["event"]:
             self._close_sockets()
 

@@ -1,8 +1,8 @@
-"""The sockets that a publisher sends through, and what they may hold back for readers that do not read.
+"""The sockets that a publisher sends through, and the high-water marks that bound their queues.
 
-A reader whose process stands still takes nothing more out of the kernel's buffer. Then the publisher holds what is on
-its way: at most one message half sent, and a queue. The queue of each kind of socket is set so that ten readers that
-stand still at different moments, each with other messages, cost less than 64 MiB together.
+A reader whose process is stopped takes nothing more out of the kernel's buffer. The publisher then holds one message
+that is partly sent, and a queue. The high-water mark of each kind of socket is set so that ten readers that were
+stopped at different times, each with other messages in its queue, cost less than 64 MiB together.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def bind(socket: zmq.Socket[Any], place: str, *, patient: bool = False) -> None:
     ----------
     socket : with its options set
     place : ZeroMQ endpoint
-    patient : keep a reader on another machine that has not answered for 10 s
+    patient : keep a reader on another machine that has not answered a heartbeat for 10 s
 
     Raises
     ------
@@ -51,7 +51,7 @@ def bind(socket: zmq.Socket[Any], place: str, *, patient: bool = False) -> None:
                 "name a folder with a shorter path, or give another --bus address"
             )
         _clear_dead_socket(Path(path))
-    elif not patient:  # a reader's machine that was switched off would be written to for a quarter of an hour
+    elif not patient:  # else TCP retries to a machine that was switched off for a quarter of an hour
         socket.set(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
         socket.set(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_LIMIT_MS)
     socket.set(zmq.LINGER, 0)
@@ -67,7 +67,7 @@ def bind(socket: zmq.Socket[Any], place: str, *, patient: bool = False) -> None:
 
 
 class FrameViewers:
-    """Counts the connections to a PUB socket, which does not tell its subscriptions.
+    """Counts the connections to a PUB socket, which does not report its subscriptions.
 
     Parameters
     ----------
@@ -78,10 +78,10 @@ class FrameViewers:
         self._connected: set[int] = set()
         self._socket = socket
         self._monitor: zmq.Socket[Any] = socket.get_monitor_socket(_CONNECTIONS)
-        self._monitor.set(zmq.RCVHWM, 0)  # none may be missed
+        self._monitor.set(zmq.RCVHWM, 0)  # no event may be dropped
 
     def any(self) -> bool:
-        """True when somebody is connected, who may or may not be served in the end."""
+        """True when a peer is connected, whether or not its handshake succeeds."""
         while _is_readable(self._monitor):
             told = recv_monitor_message(self._monitor)
             change = self._connected.add if told["event"] == zmq.Event.ACCEPTED else self._connected.discard
@@ -94,18 +94,18 @@ class FrameViewers:
 
 
 class ArchiveSocket:
-    """One lane for archives: knows how many listen.
+    """One lane for archives; counts its subscribers.
 
-    How many messages may wait is settled at the beginning. libzmq does not send on a connection whose limit is lowered
-    later: its other end confirms messages in steps that follow from the limit that it was made with.
+    The high-water mark is set before the socket is bound. A connection whose mark is lowered later stalls in libzmq:
+    its other end acknowledges messages in steps that follow from the mark at the time of the connection.
 
     Parameters
     ----------
     socket : of kind XPUB, not yet bound
     mark : the subscription by which archives are counted
-    lossless : a full queue makes ``send`` wait
-    timeout_ms : for how long
-    message_bytes : size of a message, from which the queue follows
+    lossless : a full queue makes ``send`` block
+    timeout_ms : of ``send``
+    message_bytes : size of a message, from which the high-water mark follows
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class ArchiveSocket:
         self._flags = 0 if lossless else zmq.NOBLOCK
         self._listeners = 0
         self._subscriptions = 0
-        # VERBOSER: each archive's coming and going is told, not only the first of its kind and the last.
+        # VERBOSER: every subscription and unsubscription is reported, not only the first and the last of a topic.
         socket.set(zmq.XPUB_VERBOSER, 1)
         socket.set(zmq.XPUB_NODROP, int(lossless))
         socket.set(zmq.SNDTIMEO, timeout_ms)
@@ -124,12 +124,12 @@ class ArchiveSocket:
         socket.set(zmq.SNDHWM, min(max(_SHORTEST_QUEUE, queue), _LONGEST_QUEUE))
 
     @property
-    def is_heard(self) -> bool:
-        """True when anybody has subscribed to anything."""
+    def has_subscribers(self) -> bool:
+        """True when there is any subscription."""
         return self._subscriptions > 0
 
-    def look(self, timeout_ms: int = 0) -> int:
-        """How many archives listen; waits for a change when none is known yet."""
+    def poll(self, timeout_ms: int = 0) -> int:
+        """Number of archives that have subscribed; waits up to `timeout_ms` for a change."""
         while self._socket.poll(timeout_ms) if timeout_ms else _is_readable(self._socket):
             told, timeout_ms = self._socket.recv(), 0
             change = {1: 1, 0: -1}.get(told[0] if told else -1, 0)
@@ -144,7 +144,7 @@ class ArchiveSocket:
         Raises
         ------
         zmq.Again
-            If lossless, and one has taken nothing for too long.
+            If lossless, and the queue of one archive stayed full until the timeout.
         """
         self._socket.send(data, self._flags, copy=False)
 
@@ -154,12 +154,12 @@ def _is_readable(socket: zmq.Socket[Any]) -> bool:
 
 
 def _clear_dead_socket(path: Path) -> None:
-    """Remove the socket file of a stream that is gone; libzmq would silently take over the file of a living one.
+    """Remove the socket file of a stream that is gone; libzmq would silently take over that of a running one.
 
     Raises
     ------
     BusError
-        If somebody answers on it, or the folder cannot be used.
+        If a process answers on it, or the folder cannot be used.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

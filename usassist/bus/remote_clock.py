@@ -1,10 +1,10 @@
 """Times of a stream that runs on another machine, in this machine's monotonic time.
 
-Monotonic clocks of two machines have nothing to do with each other: without this an old answer could pass for a new
-one. Every message says when it was published. The one that came quickest tells how far the clocks are apart, up to the
-time that it was on its way, so ages that are told here are too small by that much and no more: well below a
-millisecond in one building, but as long as the queue on a line that is always full. From then on the difference may
-grow by no more than two bad quartz clocks drift apart, so a message that was held up for long shows its age.
+Monotonic clocks of two machines are unrelated: without translation a stale answer could pass for a new one. Every
+message carries the time of its publication. The message with the shortest transit gives the offset of the clocks, up to
+that transit time, so ages are too small by that much and no more: well below a millisecond in one building, but as long
+as the queue on a link that is saturated. From then on the offset may grow by no more than the drift between two bad
+quartz clocks, so a message that was delayed for long shows its age.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DRIFT = 200e-6
 
 
 class RemoteClock:
-    """How far a stream's clock is behind this machine's, from the messages that come.
+    """The offset of a stream's clock to this machine's, from the messages received.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class RemoteClock:
         self._told_ns = 0
 
     def restart(self) -> None:
-        """There is a new connection; another machine may be behind it."""
+        """Forget the offset: there is a new connection, maybe to another machine."""
         if self._is_ours is False:
             self._is_ours = self._least_ns = None
 

@@ -1,4 +1,4 @@
-"""The receiving end: ``latest()`` for those who show, ``each()`` for those who keep."""
+"""The receiving end: ``latest()`` for viewers, ``each()`` for archives."""
 
 from __future__ import annotations
 
@@ -26,19 +26,18 @@ logger = logging.getLogger(__name__)
 
 _FRAME_LIMIT_BYTES = 2**28
 _EVENT_LIMIT_BYTES = 2**24
-_ARCHIVE_FRAMES = 32  # that wait in this process: a stream keeps few for an archive
+_ARCHIVE_FRAMES = 32  # queued in this process: the queue of the stream is short
 _STRAYS_LIMIT = 3
-_CLOSING_S = 120.0  # what a reader has to do with its files after the last message
+_CLOSING_S = 120.0  # allowance for closing files after the last message
 _RECORDS: dict[str, Callable[[Message], object]] = {"frame": frame_from, "result": result_from}
 
 
 class Subscriber(Closeable):
     """Receives the messages of one stream.
 
-    Every way of receiving raises `BusKeyError` when this reader and what answers on the address do not accept each
-    other's keys, and `SchemaVersionError` when the stream speaks another major version; neither mends itself while one
-    waits. A single message of another version from a stream that was understood is passed over, like any other bytes
-    that are not messages.
+    Every way of receiving raises `BusKeyError` when this reader and the peer do not accept each other's keys, and
+    `SchemaVersionError` when the stream has another major version; retrying helps in neither case. A single message of
+    another version from a stream that was understood is dropped and counted, like any other malformed message.
 
     Parameters
     ----------
@@ -46,14 +45,14 @@ class Subscriber(Closeable):
     topics : names from the table
     service : ``view`` for the newest, ``archive`` for everything
 
-    To a viewer all times are told in this machine's monotonic time, also those of a stream on another machine. An
-    archive gets them as the stream has stamped them.
+    A viewer gets all times in this machine's monotonic time, also those of a stream on another machine. An archive gets
+    them as the stream stamped them.
 
     Attributes
     ----------
     gaps : per topic, how many messages never arrived (seen from ``seq``)
-    malformed : how many blocks of bytes were not messages of ours
-    heartbeat : beats whenever messages are asked for
+    malformed : number of messages that could not be read
+    heartbeat : beats whenever messages are polled for
 
     Raises
     ------
@@ -86,7 +85,7 @@ class Subscriber(Closeable):
                 socket.set(zmq.LINGER, 0)
                 socket.set(zmq.RECONNECT_IVL, 50)
                 socket.set(zmq.RECONNECT_IVL_MAX, 500)
-                # What is announced as larger than any of our messages is not even made room for.
+                # A message announced as larger than any of ours is refused before memory is allocated for it.
                 socket.set(zmq.MAXMSGSIZE, _FRAME_LIMIT_BYTES if lane == "frame" else _EVENT_LIMIT_BYTES)
                 if lane == "frame":
                     if service == "view":
@@ -100,13 +99,13 @@ class Subscriber(Closeable):
                 self._poller.register(self._connections.open(socket, place), zmq.POLLIN)
         except zmq.ZMQError as error:
             self.close()
-            raise BusError(f"cannot listen on {address}: {error.strerror}; correct the --bus address") from error
+            raise BusError(f"cannot subscribe on {address}: {error.strerror}; correct the --bus address") from error
         except BusError:
             self.close()
             raise
 
     def latest(self, timeout_ms: int) -> dict[str, Message]:
-        """What is newest, per topic, of everything that has arrived; messages passed over are not decoded.
+        """The newest message per topic of everything that has arrived; older ones are skipped without being decoded.
 
         Parameters
         ----------
@@ -138,14 +137,14 @@ class Subscriber(Closeable):
                     yield message
 
     def each(self, timeout_ms: int, stop: Callable[[], bool]) -> Iterator[tuple[bytes | memoryview, Message]]:
-        """Every message with its bytes, until `stop()` says so while nothing is waiting.
+        """Every message with its bytes, until `stop()` is true while the queue is empty.
 
         A gap in ``seq`` is counted in ``gaps`` and logged.
 
         Parameters
         ----------
-        timeout_ms : how often `stop` is asked while nothing comes
-        stop : asked after every wait without a message
+        timeout_ms : how often `stop` is polled while nothing comes
+        stop : polled after every timeout without a message
         """
         try:
             while True:
@@ -161,7 +160,7 @@ class Subscriber(Closeable):
             self.heartbeat.allow(_CLOSING_S)
 
     def _wait(self, timeout_ms: int) -> list[zmq.Socket[Any]]:
-        """The sockets on which something has arrived; what is told of connections does not end the wait."""
+        """The sockets on which a message has arrived; events of connections do not end the wait."""
         self.heartbeat.beat()
         deadline_s = time.monotonic() + timeout_ms / 1e3
         while True:
@@ -171,7 +170,7 @@ class Subscriber(Closeable):
             for monitor in told:
                 if monitor not in ready:
                     self._connections.read(monitor)
-            self._connections.mend()
+            self._connections.reconnect()
             if ready or left_ms == 0:
                 return ready
 
@@ -187,16 +186,16 @@ class Subscriber(Closeable):
         try:
             message = decode(data)
             if message.topic.name in _RECORDS:
-                _RECORDS[message.topic.name](message)  # whoever asks for it gets the same, without an error
+                _RECORDS[message.topic.name](message)  # cached in the message, so a caller gets it without an error
         except MessageError as error:
-            self._pass_over(error)
+            self._drop(error)
             return None
         except SchemaVersionError as error:
             name = bytes(data[:16]).split(b"/", 1)[0].decode("ascii", "replace")
             self._strays[name] += 1
             if name not in self._understood or self._strays[name] >= _STRAYS_LIMIT:
                 raise
-            self._pass_over(error)
+            self._drop(error)
             return None
         name = message.topic.name
         self._understood.add(name)
@@ -210,10 +209,10 @@ class Subscriber(Closeable):
             self._next_seq[key] = message.seq + 1
         return message if self._far is None else self._far.translate(message)
 
-    def _pass_over(self, error: BusError) -> None:
+    def _drop(self, error: BusError) -> None:
         self.malformed += 1
         if self.malformed & (self.malformed - 1) == 0:  # the 1st, 2nd, 4th, 8th …: a flood must not fill the log
-            logger.warning("message passed over, %d so far: %s", self.malformed, error)
+            logger.warning("message dropped, %d so far: %s", self.malformed, error)
 
     def close(self) -> None:
         """Close all sockets. May be called twice."""

@@ -8,13 +8,13 @@ result   usassist.result  1.3     of source  yes      event fields of ``Result``
 engine   usassist.engine  1.2     1          yes      event what the engine is, its labels, operating point, descriptors
 session  usassist.session 1.2     1          yes      event what is being streamed, whether it still runs, its signal
 health   usassist.health  1.1     2          yes      event counts, drops and latency of a process
-mark     usassist.mark    1.0     on event   yes      event what a person has marked on a frame
+mark     usassist.mark    1.0     on event   yes      event a mark that a person made on a frame
 ======== ================ ======= ========== ======== ===== ====================================================
 
 A version is ``(major, minor)``. Minor: a field is added, with a default; readers ignore what they do not know.
 Major: anything else. The major version is part of the topic on the wire, so a reader can refuse, before it reads on,
 bytes that it does not understand. Messages that must reach late joiners (``engine``, ``session``) repeat once a second.
-``mark`` and the health of other processes come to the stream over its desk, and it publishes them like its own.
+``mark`` and the health of other processes reach the stream through its inbox, and it publishes them like its own.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
-from usassist.records import Cause, ResultState, SignalState
+from usassist.common.wire_fields import Int64, message_struct
+from usassist.records import Descriptor, Frame, Result, SignalState
 
 __all__ = [
     "TOPICS",
@@ -48,8 +49,6 @@ __all__ = [
 ]
 
 Lane = Literal["frame", "event"]
-Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-"""What every integer on the bus must fit into, or who reads it could fail far from here."""
 
 
 class SessionState(StrEnum):
@@ -57,64 +56,14 @@ class SessionState(StrEnum):
 
     RUNNING = "running"
     ENDED = "ended"  # the source came to its end
-    INTERRUPTED = "interrupted"  # somebody stopped it
-    FAILED = "failed"  # the source or the stream broke; `reason` says how
+    INTERRUPTED = "interrupted"  # it was stopped
+    FAILED = "failed"  # the source or the stream failed; see `reason`
 
 
-class FrameBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of ``frame``; the fields of ``records.Frame`` without the pixels.
-
-    ``t_decoded_ns``, ``picture`` with its reason, and ``text_xyxy_px`` came with 1.1, ``t_cropped_ns`` with 1.2, the
-    picture ``damaged`` with 1.3.
-    """
-
-    session_id: str
-    frame_id: Int64
-    t_capture_ns: Int64
-    roi_xyxy_px: tuple[Int64, Int64, Int64, Int64]
-    spacing_rc_mm: tuple[float, float] | None = None
-    spacing_rel_sd: float | None = None
-    calibration_id: str | None = None
-    pts: Int64 | None = None
-    time_base: tuple[Int64, Int64] | None = None
-    t_decoded_ns: Int64 | None = None
-    picture: SignalState = SignalState.LIVE
-    picture_reason: str = ""
-    text_xyxy_px: tuple[tuple[Int64, Int64, Int64, Int64], ...] = ()
-    t_cropped_ns: Int64 | None = None
-
-
-class DescriptorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One descriptor of one nodule; see ``records.Descriptor``. Its agreement with readers is in ``EngineBody``."""
-
-    name: str
-    value: str
-    probability: float
-    basis: str = "estimated"
-
-
-class ResultBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of ``result``; the fields of ``records.Result`` without the arrays.
-
-    ``descriptors`` came with 1.1, ``t_input_ns`` and ``t_output_ns`` with 1.2, the cause ``damaged`` with 1.3.
-    """
-
-    session_id: str
-    frame_id: Int64
-    t_capture_ns: Int64
-    t_infer_start_ns: Int64 | None
-    t_infer_end_ns: Int64 | None
-    engine_id: str
-    backend: str
-    calibration_id: str | None
-    image_hw_px: tuple[Int64, Int64]
-    frames_dropped: Int64
-    state: ResultState
-    cause: Cause | None = None
-    reason: str = ""
-    descriptors: tuple[tuple[DescriptorBody, ...], ...] = ()
-    t_input_ns: Int64 | None = None
-    t_output_ns: Int64 | None = None
+# The fields of these three are defined in ``records.py``; see "Add a field" in ``docs/bus.md``.
+FrameBody = message_struct("FrameBody", Frame)
+DescriptorBody = message_struct("DescriptorBody", Descriptor, omit_defaults=True)
+ResultBody = message_struct("ResultBody", Result)
 
 
 class LabelBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +88,7 @@ class PointBody(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """Name and figures as a person reads them: findings are rounded down, false alarms up."""
+        """Name and figures for display: findings are rounded down, false alarms up."""
         found, alarms = math.floor(100.0 * self.sensitivity + 1e-6), _rounded_up(self.false_positives_per_frame)
         text = f"{self.name}: finds {found} of 100 nodules, {alarms} false alarms per frame"
         if self.alarms_per_negative_frame is not None:
@@ -156,10 +105,10 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
 
     ``score_calibration_id`` names the calibration of the scores, and ``point`` is where they are cut; thresholds and
     scores of results are calibrated then. Both are None where scores are not calibrated.
-    ``descriptor_agreement`` tells, by the name of each descriptor that results may carry, how well it agreed with
-    readers, in words and numbers. It is the same for every nodule, so it is here and not in each result; who shows a
-    descriptor shows this with it.
-    ``note`` tells what goes on beside the stream, for example that a plan is being built, and why the back end changed.
+    ``descriptor_agreement`` holds, by the name of each descriptor that results may carry, how well it agreed with
+    readers, in words and numbers. It is the same for every nodule, so it is here and not in each result; it must be
+    shown wherever a descriptor is shown.
+    ``note`` reports background work, for example that a plan is being built, and why the back end changed.
     It came with 1.2.
     """
 
@@ -174,7 +123,7 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignalBody(msgspec.Struct, frozen=True, kw_only=True):
-    """How a live source's signal is; the fields of ``records.Signal``."""
+    """State of a live source's signal; the fields of ``records.Signal``."""
 
     state: SignalState
     reason: str = ""
@@ -189,8 +138,8 @@ class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
 
     ``source`` is a description without path or patient text. ``frame_count`` is how many frames the source will give,
     where that is known; ``last_frame_id`` is the last one published, -1 before the first. ``image_hw_px`` is (0, 0) of
-    a live source that has not given a frame yet. ``signal`` is of live sources alone, and is told at once when it
-    changes; it came with 1.1, its state ``damaged`` with 1.2.
+    a live source that has not given a frame yet. ``signal`` is set for live sources only, and a change of it is
+    published at once; it came with 1.1, its state ``damaged`` with 1.2.
     """
 
     session_id: str
@@ -218,12 +167,12 @@ class StageBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of ``health``: how one process is. Counts are since its start.
+    """Body of ``health``, of one process. Counts are since its start.
 
-    ``process`` is ``stream``, ``record``, ``overlay`` or ``panel``; who wants the stream's must look. ``rate_hz`` to
+    ``process`` is ``stream``, ``record``, ``overlay`` or ``panel``; a reader selects by it. ``rate_hz`` to
     ``latency_p95_ms`` (capture to publication, over the last seconds) are the stream's. The rest came with 1.1:
-    ``stages`` by name, ``cpu_s`` and ``rss_bytes`` of the process, and of a recorder what it has written, what room is
-    left, and whether it is ``running`` or why it has stopped.
+    ``stages`` by name, ``cpu_s`` and ``rss_bytes`` of the process, and of a recorder the bytes written, the free
+    space, and whether it is ``running`` or why it has stopped.
     """
 
     process: str
@@ -244,7 +193,7 @@ class HealthBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarkKind(StrEnum):
-    """What a person may say of a frame. There is no free text: a note could name a patient."""
+    """Kinds of marks. There is no free text: a note could name a patient."""
 
     BOOKMARK = "bookmark"  # to be found again
     WRONG = "wrong"  # the answer is wrong
@@ -252,7 +201,7 @@ class MarkKind(StrEnum):
 
 
 class MarkBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of ``mark``: what a person has said of a frame, and when (monotonic ns)."""
+    """Body of ``mark``: a mark on a frame, and when it was made (monotonic ns)."""
 
     session_id: str
     frame_id: Int64
@@ -278,12 +227,12 @@ class Topic:
 
     @property
     def subscription(self) -> bytes:
-        """What a subscriber asks for: this topic of every source, in every version, so that one that it cannot read is
-        noticed and not taken for silence."""
+        """Prefix to subscribe to: this topic of every source in every version, so that a version that cannot be read is
+        an error and not silence."""
         return f"{self.name}/".encode("ascii")
 
     def address(self, source_id: str) -> bytes:
-        """The topic as it stands on the wire."""
+        """The topic on the wire."""
         return f"{self.name}/v{self.version[0]}/{source_id}/".encode("ascii")
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from usassist.common.closeable import Closeable
+from usassist.common.private_files import create_private
 
 __all__ = ["AppendFile"]
 
@@ -31,9 +32,7 @@ class AppendFile(Closeable):
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = open(  # noqa: SIM115  # closed by close()
-            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600), "wb", buffering=0
-        )
+        self._file = create_private(path, append=True, buffering=0)
         self.size = 0
 
     def append(self, piece: bytes | bytearray | memoryview) -> None:

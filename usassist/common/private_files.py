@@ -1,5 +1,13 @@
 """Files that only this user may write: whole or not at all, and one writer at a time.
 
+================== ==========================================================================================
+write_atomic       a whole file from bytes
+replacing          a whole file that something else writes, which needs a path
+create_private     a new file to write into
+sync_folder        names of a folder's files are on the disk
+locked, try_locked one process at a time
+================== ==========================================================================================
+
 A lock is a ``flock`` on a file of its own, so the system itself opens it when its holder dies, however it dies. A file
 that is being written carries such a lock too: what nobody holds was left behind by a writer that was killed.
 """
@@ -13,8 +21,19 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["locked", "open_private", "sweep", "try_locked", "write_atomic"]
+__all__ = [
+    "create_private",
+    "locked",
+    "open_private",
+    "replacing",
+    "sweep",
+    "sync_file",
+    "sync_folder",
+    "try_locked",
+    "write_atomic",
+]
 
 _LOCK = ".lock"
 _TEMPORARY = ".tmp"
@@ -53,11 +72,39 @@ def open_private(path: Path) -> int:
     return file
 
 
-def write_atomic(path: Path, *parts: bytes) -> None:
-    """Write a file under a temporary name and rename it when it is on the disk. Mode 0600.
+def create_private(path: Path, *, append: bool = False, buffering: int = -1) -> BinaryIO:
+    """Create a file with mode 0600 and open it for writing.
+
+    Parameters
+    ----------
+    path : of a file that does not exist yet
+    append : every write goes to the end of the file
+    buffering : as of ``open``
 
     Raises
     ------
+    FileExistsError
+        If it exists.
+    OSError
+        If it cannot be created.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS | (os.O_APPEND if append else 0)
+    return open(os.open(path, flags, 0o600), "wb", buffering=buffering)
+
+
+def write_atomic(path: Path, *parts: bytes, replace: bool = True) -> None:
+    """Write a file under a temporary name and rename it when it is on the disk. Mode 0600.
+
+    Parameters
+    ----------
+    path : of the file
+    parts : its content
+    replace : False = an existing file is never replaced, not even one that is created meanwhile
+
+    Raises
+    ------
+    FileExistsError
+        If it exists and is not to be replaced.
     OSError
         If it cannot be written; nothing of it stays behind.
     """
@@ -67,17 +114,65 @@ def write_atomic(path: Path, *parts: bytes) -> None:
             for part in parts:
                 file.write(part)
         os.fsync(descriptor)
-        os.replace(temporary, path)
+        if replace:
+            os.replace(temporary, path)
+        else:
+            os.link(temporary, path)  # unlike renaming, this never replaces a file
+            temporary.unlink()
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     finally:
         os.close(descriptor)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
+    """A temporary path beside `path` for a writer that needs one; the file is put in place when the block ends.
+
+    The temporary has the suffix of `path`. When the block raises, it is removed and `path` stays as it was.
+
+    Parameters
+    ----------
+    path : that the file gets
+    private : the temporary exists already, with mode 0600; else the writer creates it, with its usual mode
+
+    Raises
+    ------
+    OSError
+        If it cannot be written or renamed.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{path.suffix}")
+    if private:
+        create_private(temporary).close()
     try:
-        os.fsync(folder)
+        yield temporary
+        sync_file(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Put the content of a file on the disk."""
+    _sync(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names of a folder's files on the disk."""
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

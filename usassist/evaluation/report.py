@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.private_files import write_atomic
 from usassist.config import data_dir
 from usassist.errors import ConfigError, SessionError
-from usassist.sinks.files import write_atomic
 
 __all__ = ["plain", "tell_command", "write_csv", "write_image", "write_json", "write_text"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +12,7 @@ import av.error
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
+from usassist.common.private_files import replacing
 from usassist.errors import SessionError, UsageError
 from usassist.phantom.config import PhantomConfig
 from usassist.phantom.scanner import PhantomScanner
@@ -66,19 +65,12 @@ def render_clip(
     if count < 1:
         raise UsageError(f"a phantom clip of {seconds} s has no frame at {config.rate_hz:g} Hz; ask for a longer one")
     truth_path = path.with_suffix(".truth.jsonl")
-    mark = f".{os.getpid()}.part"
-    part, truth_part = path.with_name(f".{path.name}{mark}"), truth_path.with_name(f".{truth_path.name}{mark}")
     try:
-        _write(part, truth_part, PhantomScanner(config), count, progress, lossless)
-        os.replace(truth_part, truth_path)
-        os.replace(part, path)
+        with replacing(path) as part, replacing(truth_path) as truth_part:
+            _write(part, truth_part, PhantomScanner(config), count, progress, lossless)
     except (OSError, av.error.FFmpegError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SessionError(f"cannot write {path.name}: {reason}; choose a folder that exists and has space") from error
-    finally:
-        for leftover in (part, truth_part):
-            with contextlib.suppress(OSError):
-                leftover.unlink(missing_ok=True)
 
 
 def _write(

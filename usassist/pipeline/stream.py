@@ -408,7 +408,7 @@ class Stream:
         if now_ns >= self._next_memory_ns:
             self._next_memory_ns = now_ns + _MEMORY_PERIOD_NS
             give_back_memory()
-        for topic, body in self.publisher.posted():
+        for topic, body in self.publisher.received():
             if isinstance(body, MarkBody) and body.session_id != self.summary.session_id:
                 continue  # of a page that still shows the session before
             self.publisher.event(topic, body)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from usassist.common.private_files import create_private, replacing
 from usassist.errors import SessionError
 from usassist.session.frame_images import FrameImage
-from usassist.session.opening import Session
+from usassist.session.opening import RecordedSession
 from usassist.session.writing import new_folder
-from usassist.sinks.files import explain, sync_folder
+from usassist.sinks.files import explain
 from usassist.sinks.pixels import USUAL_RATE_HZ
 from usassist.sinks.video import Coding, VideoWriter
 
@@ -51,7 +50,7 @@ _CODING = Coding(
 _MIN_SIDE_PX = 64
 
 
-def export_csv(session: Session, path: Path) -> int:
+def export_csv(session: RecordedSession, path: Path) -> int:
     """One row per nodule, and one for each frame without any; gives the number of rows.
 
     Raises
@@ -83,7 +82,7 @@ def _nodule(nodule: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def export_frames(session: Session, folder: Path, problems: list[str]) -> int:
+def export_frames(session: RecordedSession, folder: Path, problems: list[str]) -> int:
     """Every frame as a PNG of its own, named by its number; gives how many.
 
     Raises
@@ -93,20 +92,19 @@ def export_frames(session: Session, folder: Path, problems: list[str]) -> int:
     """
     count = 0
     with new_folder(folder) as new:
-        for line, image in session.pictures(problems):
+        for line, image in session.images(problems):
             if image is None:
                 continue
             pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
             _, data = cv2.imencode(".png", pixels)
-            number = os.open(new / f"{line.frame_id:08d}.png", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(number, "wb") as file:
+            with create_private(new / f"{line.frame_id:08d}.png") as file:
                 file.write(data.tobytes())
             count += 1
     return count
 
 
 def export_video(
-    session: Session, path: Path, problems: list[str], progress: Callable[[int, int], None] | None = None
+    session: RecordedSession, path: Path, problems: list[str], progress: Callable[[int, int], None] | None = None
 ) -> int:
     """A compact copy of the frames, lossy, for looking at; gives how many.
 
@@ -123,7 +121,7 @@ def export_video(
     rate_hz = float(session.manifest.source.get("rate_hz") or USUAL_RATE_HZ)
     with _new_file(path) as temporary:
         try:
-            for line, image in session.pictures(problems):
+            for line, image in session.images(problems):
                 if image is None:
                     continue
                 if writer is None:
@@ -162,18 +160,7 @@ def _new_file(path: Path) -> Iterator[Path]:
     if path.exists():
         raise SessionError(f"{path} is there already; choose another name or move it away")
     try:
-        number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        with replacing(path, private=True) as temporary:
+            yield temporary
     except OSError as error:
         raise SessionError(explain(path, error)) from error
-    os.close(number)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.rename(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise SessionError(explain(path, error)) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -1,4 +1,4 @@
-"""Pixels of a recording: every picture is put to its line by its time stamp, so that none stands for another."""
+"""Images of a recording: each is matched to its line by its time stamp, so that none is shown for another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import SourceError
-from usassist.sources.recorded import FrameLine, PacketCheck, Places, as_published, file_rate_hz
+from usassist.records import FrameLine
+from usassist.sources.recorded import PacketCheck, Places, as_published, file_rate_hz
 
 __all__ = ["FrameImage", "open_video", "read_frames"]
 
@@ -24,7 +25,7 @@ FrameImage = npt.NDArray[np.uint8]
 
 
 def open_video(path: Path) -> Any:
-    """Open a video file of a recording, and no other that it might name.
+    """Open a video file of a recording, and no other file that it may reference.
 
     Raises
     ------
@@ -45,13 +46,13 @@ def open_video(path: Path) -> Any:
 def read_frames(
     path: Path, lines: Sequence[FrameLine], problems: list[str]
 ) -> Iterator[tuple[FrameLine, FrameImage | None]]:
-    """Every line of one file with its picture: uint8 (H, W), or (H, W, 3) RGB where the frame was in colour.
+    """Every line of one file with its image: uint8 (H, W), or (H, W, 3) RGB where the frame was in colour.
 
     Parameters
     ----------
     path : of the video file
     lines : of that file, in order
-    problems : gets one line for each thing that is wrong; a line whose picture is lost is given with None
+    problems : gets one line per problem; a line whose image is lost comes with None
     """
     given = 0
     try:
@@ -61,7 +62,7 @@ def read_frames(
             for pts_s, image in _decode(container, check, path.name, problems):
                 index = places.find(pts_s)
                 if index is None:
-                    problems.append(f"{path.name} has a picture at {float(pts_s or 0):.3f} s that no line tells of")
+                    problems.append(f"{path.name} has a frame at {float(pts_s or 0):.3f} s that has no line")
                     continue
                 for line in lines[given:index]:
                     yield line, None
@@ -82,14 +83,14 @@ def _decode(
     stream.thread_type = "AUTO"
     for number, packet in enumerate(container.demux(stream)):
         if packet.size and not check.passes(packet):
-            problems.append(f"{name}: the check sum of picture {number} is wrong")
+            problems.append(f"{name}: the checksum of coded frame {number} is wrong")
             continue
         try:
             frames = packet.decode()
         except av.error.EOFError:
             continue
         except av.error.FFmpegError as error:
-            problems.append(f"{name}: picture {number} cannot be decoded: {error.strerror}")
+            problems.append(f"{name}: coded frame {number} cannot be decoded: {error.strerror}")
             continue
         for frame in frames:
             image = frame.to_ndarray(format="gray" if frame.format.name == "gray" else "rgb24")

@@ -1,4 +1,4 @@
-"""What a recorded session is, in one document."""
+"""A summary of a recorded session."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from typing import Any
 
-from usassist.session.opening import Session
+from usassist.session.opening import RecordedSession
 from usassist.sinks.disk_sync import wall_clock_ahead_s
 
 __all__ = ["clock_jumps", "describe"]
@@ -14,8 +14,8 @@ __all__ = ["clock_jumps", "describe"]
 _MIN_S = 0.05  # two readings of the clocks agree to within a few ms; what is more was set, or slept through
 
 
-def describe(session: Session) -> dict[str, Any]:
-    """Everything that can be told without decoding pictures or messages."""
+def describe(session: RecordedSession) -> dict[str, Any]:
+    """Everything that is known without decoding images or messages, ready for JSON."""
     manifest = session.manifest
     sizes = {path.name: path.stat().st_size for path in sorted(session.folder.iterdir()) if path.is_file()}
     return {
@@ -53,8 +53,8 @@ def describe(session: Session) -> dict[str, Any]:
     }
 
 
-def clock_jumps(session: Session) -> list[dict[str, Any]]:
-    """Where the wall clock went otherwise than the monotonic clock: how much it gained, and when that was seen."""
+def clock_jumps(session: RecordedSession) -> list[dict[str, Any]]:
+    """Jumps of the wall clock against the monotonic clock: the gain, and when it was seen."""
     readings = session.manifest.clock
     return [
         {"seen_utc": after.utc, "gained_s": round(gained_s, 3)}

@@ -1,4 +1,4 @@
-"""Files of lines, one JSON object each: read as far as they can be, and what cannot be read is told."""
+"""JSON Lines files: read as far as they can be, with a list of what cannot."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from usassist.common.wire_fields import read_fraction
 from usassist.errors import SessionError
 
 __all__ = ["LineFile", "MarkLine", "ResultKey", "read_lines"]
 
 
 class ResultKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What is always known of a line of ``results.jsonl``."""
+    """The keys of a line of ``results.jsonl`` that every version has."""
 
     frame_id: int
     state: str
@@ -25,7 +26,7 @@ class ResultKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarkLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of ``marks.jsonl``: what a person has marked."""
+    """One line of ``marks.jsonl``."""
 
     frame_id: int
     kind: str
@@ -38,14 +39,14 @@ Line = TypeVar("Line")
 
 @dataclass(slots=True, kw_only=True)
 class LineFile(Generic[Line]):
-    """What could be read of a file of lines.
+    """What could be read of a JSON Lines file.
 
     Attributes
     ----------
     items : the lines, in order
-    spans : where each lies in the file: first byte, and the byte after its end
+    spans : position of each in the file: first byte, and the byte after its end
     damaged : numbers of lines, from 1, that could not be read, with the reason
-    torn_bytes : length of a last line that has no end
+    torn_bytes : length of an incomplete last line
     """
 
     items: list[Line] = field(default_factory=list)
@@ -54,7 +55,7 @@ class LineFile(Generic[Line]):
     torn_bytes: int = 0
 
     def problems(self, name: str) -> list[str]:
-        """What is wrong with it, one line each."""
+        """Its problems, one line each."""
         lines = [f"{name} is damaged in line {number}: {reason}" for number, reason in self.damaged]
         if self.torn_bytes:
             lines.append(f"{name} breaks off in the middle of a line: its last {self.torn_bytes} bytes are left out")
@@ -62,12 +63,12 @@ class LineFile(Generic[Line]):
 
 
 def read_lines(path: Path, kind: type[Line]) -> LineFile[Line]:
-    """Read a file of lines. A line that cannot be read is left out and told.
+    """Read a JSON Lines file. A line that cannot be read is skipped and listed.
 
     Parameters
     ----------
     path : of the file
-    kind : struct of one line; keys that it does not know are passed over
+    kind : type of one line; unknown keys are ignored
 
     Raises
     ------
@@ -75,13 +76,13 @@ def read_lines(path: Path, kind: type[Line]) -> LineFile[Line]:
         If there is no such file, or it cannot be read.
     """
     found: LineFile[Line] = LineFile()
-    decode: Any = msgspec.json.Decoder(kind).decode
+    decode: Any = msgspec.json.Decoder(kind, dec_hook=read_fraction).decode
     try:
         with path.open("rb") as file:
             start = 0
             for number, raw in enumerate(file, 1):
                 end = start + len(raw)
-                if not raw.endswith(b"\n") or not raw.strip(b"\0\n"):  # zeros: it never reached the disk
+                if not raw.endswith(b"\n") or not raw.strip(b"\0\n"):  # zeros: it was never synced
                     found.torn_bytes += len(raw)
                 else:
                     try:
@@ -92,7 +93,7 @@ def read_lines(path: Path, kind: type[Line]) -> LineFile[Line]:
                 start = end
     except FileNotFoundError:
         raise SessionError(
-            f"{path.parent} has no {path.name}; usassist session repair rebuilds what the rest tells of it"
+            f"{path.parent} has no {path.name}; usassist session repair rebuilds it from the other files"
         ) from None
     except OSError as error:
         raise SessionError(f"{path} cannot be read: {error.strerror or error}; check its permissions") from error

@@ -1,4 +1,4 @@
-"""Reads ``session.toml``; ``sinks/manifest.py`` says what is in it."""
+"""Reads ``session.toml``; its keys are listed in ``sinks/manifest.py``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RUNNING = ("waiting", "running")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockReading:
-    """The same instant on both clocks, and what made somebody look: ``begin``, ``jump`` or ``end``."""
+    """The same instant on both clocks, and the occasion: ``begin``, ``jump`` or ``end``."""
 
     event: str
     t_monotonic_ns: int
@@ -36,16 +36,16 @@ class ClockReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What ``session.toml`` says, in the form of this version.
+    """The content of ``session.toml``, in the form of this version.
 
     Attributes
     ----------
     schema : version that the file was written in
-    session_id : of the stream; empty where none was heard of
+    session_id : of the stream; empty where no session message arrived
     complete : closed in order, and every frame has its result
     state : of the stream: ``waiting``, ``running``, ``ended``, ``interrupted``, ``failed``; ``unknown`` where the file
         is lost
-    recording : ``running`` (then nobody closed it), ``closed``, or why it stopped
+    recording : ``running`` (then it was never closed), ``closed``, or why it stopped
     created_utc : when it began
     frames, results, marks : how many the recorder counted; exact only when it was closed
     gaps : topic → messages that never arrived
@@ -53,7 +53,7 @@ class Manifest:
     source, configuration, versions, machine : tables as they stand
     engines, calibrations : lists of tables
     files : name → ``bytes`` and ``sha256``, of a recording that was closed in order
-    longest_unsynced_ms : the longest time for which anything was written and not yet on the disk
+    longest_unsynced_ms : the longest time for which anything was written and not yet synced
     cut_from : what this was cut out of, None where it is whole
     repaired : what was lost, one line each, where this is a repaired copy
     missing : results or frames that are known to be missing: ``topic``, ``first_frame_id``, ``last_frame_id``,

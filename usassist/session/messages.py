@@ -1,10 +1,11 @@
-"""Messages of a recording: those of frames get their pixels back."""
+"""Messages of a recording, whole again, and compared with the lines of the same frames."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import struct
-from fractions import Fraction
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,9 +14,10 @@ import numpy.typing as npt
 
 from usassist.bus import LoggedMessage, Message, decode
 from usassist.errors import MessageError
-from usassist.sources.recorded import FrameLine
+from usassist.records import FrameLine, frame_metadata
+from usassist.sinks.lines import RESULT_KEYS
 
-__all__ = ["frame_line", "says_the_same", "whole_message"]
+__all__ = ["frame_line", "same_frame", "same_result", "whole_message"]
 
 _LENGTH = struct.Struct("<I")
 _ALIGNMENT = 64
@@ -40,12 +42,12 @@ def whole_message(record: LoggedMessage, image: npt.NDArray[np.uint8] | None = N
     ----------
     record : of the log
     image : pixels of the frame whose message it is, uint8 (H, W) or (H, W, 3) RGB; without them such a message has a
-        black picture of the right size
+        black image of the right size
 
     Raises
     ------
     MessageError
-        If it is not one of our messages, or the pixels are not of the size that it names.
+        If it is not one of our messages, or the pixels do not have its size.
     SchemaVersionError
         If it is of another major version.
     """
@@ -66,42 +68,41 @@ def frame_line(message: Message, file: str) -> FrameLine:
     Parameters
     ----------
     message : of a frame
-    file : that its pixels are in; a message does not tell
+    file : that its pixels are in, which is not in the message
     """
-    body = message.body
     return FrameLine(
-        frame_id=body.frame_id,
-        t_capture_ns=body.t_capture_ns,
+        **frame_metadata(message.body),
         file=file,
         channels=1 if message.buffers["image"].ndim == 2 else 3,
-        roi_xyxy_px=body.roi_xyxy_px,
-        spacing_rc_mm=body.spacing_rc_mm,
-        spacing_rel_sd=body.spacing_rel_sd,
-        calibration_id=body.calibration_id,
-        pts=body.pts,
-        time_base=None if body.time_base is None else str(Fraction(*body.time_base)),
-        t_decoded_ns=body.t_decoded_ns,
-        t_cropped_ns=body.t_cropped_ns,
-        picture=body.picture,
-        picture_reason=body.picture_reason,
-        covered_xyxy_px=body.text_xyxy_px,
+        covered_xyxy_px=message.body.text_xyxy_px,
     )
 
 
-def says_the_same(line: FrameLine, told: FrameLine) -> bool:
-    """True when a line can be that of a frame's message.
+def same_frame(line: FrameLine, expected: FrameLine) -> bool:
+    """True when a line of ``frames.jsonl`` agrees with the message of its frame.
 
-    Only the line has the check sum of the picture, and it may have more boxes than the message: the recorder covers
-    what was found after the frame was published, too.
+    Only the line has a checksum, and it may have more boxes than the message: the recorder also covers text that was
+    detected after the frame was published.
 
     Parameters
     ----------
-    line : as it stands in ``frames.jsonl``
-    told : from the message, see :func:`frame_line`
+    line : as recorded
+    expected : from the message, see :func:`frame_line`
     """
-    covered = set(told.covered_xyxy_px) <= set(line.covered_xyxy_px)
-    own = {"covered_xyxy_px": line.covered_xyxy_px, "crc32": line.crc32}
-    return covered and line == msgspec.structs.replace(told, **own)
+    covered = set(expected.covered_xyxy_px) <= set(line.covered_xyxy_px)
+    return covered and line == dataclasses.replace(expected, covered_xyxy_px=line.covered_xyxy_px, crc32=line.crc32)
+
+
+def same_result(line: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+    """True when a line of ``results.jsonl`` agrees with the message of its result; keys of a newer version are ignored.
+
+    Parameters
+    ----------
+    line : as recorded
+    expected : from the message, see ``sinks.lines.result_line``
+    """
+    known = {key: value for key, value in line.items() if key in RESULT_KEYS}
+    return known == msgspec.json.decode(msgspec.json.encode(expected), type=dict[str, Any])
 
 
 def _buffers(data: bytes) -> tuple[Any, ...]:
@@ -112,5 +113,5 @@ def _buffers(data: bytes) -> tuple[Any, ...]:
     except (struct.error, msgspec.DecodeError) as error:
         raise MessageError(f"the head of a frame message cannot be read: {error}") from error
     if any(item.dtype != "uint8" or min(item.shape, default=0) < 0 for item in buffers):
-        raise MessageError("the head of a frame message names pixels that are no bytes")
+        raise MessageError("the head of a frame message names pixels that are not uint8")
     return buffers

@@ -1,4 +1,4 @@
-"""How what older versions have written becomes what this version reads: one function per step of a major version.
+"""Migrations of recorded documents: one function per step of a major version.
 
 A step is declared where it is written::
 
@@ -51,14 +51,14 @@ def migrate(schema: str, document: Document, version: tuple[int, int], reads: tu
     document : as it was written; it is not changed
     version : it was written in
     reads : what this usassist reads
-    wrote : the usassist that wrote it, as far as that is known
+    wrote : version of usassist that wrote it, where that is known
 
     Raises
     ------
     SchemaVersionError
         If it is of a newer major version.
     SessionError
-        If it is of one that no step leads on from.
+        If there is no step from its version.
     """
     if version[0] > reads[0]:
         which = f"usassist {wrote} or newer" if wrote else "the usassist that wrote it"

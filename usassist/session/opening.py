@@ -1,10 +1,10 @@
-"""Opens a recorded session: everything that can be read of it, and in words what cannot."""
+"""Opens a recorded session: everything that can be read, and a line for everything that cannot."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,45 @@ import msgspec
 
 from usassist.bus import LoggedMessage, LogReader
 from usassist.errors import SessionError
+from usassist.records import FrameLine
 from usassist.session.frame_images import FrameImage, read_frames
-from usassist.session.gaps import Gap, find_gaps
 from usassist.session.lines import LineFile, MarkLine, ResultKey, read_lines
 from usassist.session.manifest import Manifest, read_manifest
-from usassist.sinks.manifest import SESSION_SCHEMA
-from usassist.sources.recorded import FrameLine
+from usassist.sinks.manifest import SESSION_SCHEMA, id_ranges
 
-__all__ = ["Session", "SessionLine", "open_session"]
+__all__ = ["Gap", "RecordedSession", "SessionLine", "open_session"]
 
 _MARKERS = ("session.toml", "frames.jsonl", "results.jsonl", "bus.log")
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A range of frames or results that is missing.
+
+    Attributes
+    ----------
+    topic : ``frame`` or ``result``
+    first_frame_id, last_frame_id : the last is None where the end is not known
+    reason : one phrase
+    """
+
+    topic: str
+    first_frame_id: int
+    last_frame_id: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        """In words."""
+        span = f"{self.first_frame_id} to {'the end' if self.last_frame_id is None else self.last_frame_id}"
+        if self.first_frame_id == self.last_frame_id:
+            span = str(self.first_frame_id)
+        return f"{self.topic} {span}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionLine:
-    """A frame and what was said of it.
+    """A frame and its result.
 
     Attributes
     ----------
@@ -45,15 +68,15 @@ class SessionLine:
         return self.frame.frame_id
 
 
-class Session:
+class RecordedSession:
     """A recorded session. Made by :func:`open_session`.
 
     Attributes
     ----------
-    folder : where it lies
-    manifest : what it says of itself; of a session whose ``session.toml`` is lost, what is left to be known
-    frames, results, marks : lines, in order; of results only what is always known
-    gaps : what is missing
+    folder : of the session
+    manifest : of ``session.toml``; mostly empty where that is lost
+    frames, results, marks : lines, in order; of results only the keys that every version has
+    gaps : missing frames and results
     problems : what could not be read, one line each
     """
 
@@ -72,7 +95,7 @@ class Session:
         self._result_at = {item.frame_id: index for index, item in enumerate(self.results)}
         missing = [] if (folder / "bus.log").is_file() else [f"{folder} has no bus.log; its messages are lost"]
         self.problems: tuple[str, ...] = (*problems, *missing)
-        self.gaps: tuple[Gap, ...] = tuple(find_gaps(self.manifest, self.frames, self.results))
+        self.gaps: tuple[Gap, ...] = tuple(_find_gaps(self.manifest, self.frames, self.results))
 
     def lines(self) -> Iterator[SessionLine]:
         """Every frame with its result, in order."""
@@ -82,7 +105,7 @@ class Session:
 
     @contextlib.contextmanager
     def result_reader(self) -> Iterator[Callable[[int], dict[str, Any] | None]]:
-        """A function that gives the line of a frame's result, or None; the file stays open meanwhile."""
+        """A function that returns the line of a frame's result, or None; the file is open inside the block."""
         with _opened(self.folder / "results.jsonl") as file:
 
             def read(frame_id: int) -> dict[str, Any] | None:
@@ -96,19 +119,19 @@ class Session:
 
             yield read
 
-    def pictures(self, problems: list[str] | None = None) -> Iterator[tuple[FrameLine, FrameImage | None]]:
-        """Every frame with its pixels as they were published, in order: uint8 (H, W) or (H, W, 3) RGB.
+    def images(self, problems: list[str] | None = None) -> Iterator[tuple[FrameLine, FrameImage | None]]:
+        """Every frame with its image as it was published, in order: uint8 (H, W) or (H, W, 3) RGB.
 
         Parameters
         ----------
-        problems : gets one line for each thing that is wrong; a frame whose pixels are lost comes with None
+        problems : gets one line per problem; a frame whose pixels are lost comes with None
         """
-        told = [] if problems is None else problems
+        found = [] if problems is None else problems
         for file, lines in itertools.groupby(self.frames, lambda line: line.file):
-            yield from read_frames(self.folder / Path(file).name, list(lines), told)
+            yield from read_frames(self.folder / Path(file).name, list(lines), found)
 
     def log(self) -> LogReader:
-        """The messages, past what is damaged; it tells what was left out."""
+        """The messages; damaged ones are skipped, and the reader counts them."""
         return LogReader(self.folder / "bus.log", past_damage=True)
 
     def messages(self) -> Iterator[LoggedMessage]:
@@ -117,7 +140,7 @@ class Session:
         Raises
         ------
         SessionError
-            If there is no log, or it is none of ours.
+            If there is no log, or the file is another one.
         SchemaVersionError
             If the log is of a newer version.
         """
@@ -141,8 +164,8 @@ class Session:
         return (self.frames[-1].t_capture_ns - self.frames[0].t_capture_ns) / 1e9 if self.frames else 0.0
 
 
-def open_session(folder: Path | str) -> Session:
-    """Open a recorded session. What is damaged or missing does not keep the rest from being read.
+def open_session(folder: Path | str) -> RecordedSession:
+    """Open a recorded session. Damage or missing files do not prevent the rest from being read.
 
     Raises
     ------
@@ -157,7 +180,7 @@ def open_session(folder: Path | str) -> Session:
         raise SessionError(f"{folder} is {what}; name the folder of a recorded session")
     if not any((folder / name).exists() for name in _MARKERS):
         raise SessionError(f"{folder} holds no recorded session; name the folder of one")
-    return Session(folder)
+    return RecordedSession(folder)
 
 
 def _manifest(folder: Path, problems: list[str]) -> Manifest:
@@ -193,3 +216,32 @@ def _spans(found: LineFile[Any]) -> list[tuple[int, tuple[int, int]]]:
 
 def _opened(path: Path) -> Any:
     return path.open("rb") if path.is_file() else contextlib.nullcontext()
+
+
+def _find_gaps(manifest: Manifest, frames: Sequence[FrameLine], results: Sequence[ResultKey]) -> Iterator[Gap]:
+    """Frame numbers that are left out, frames without a result, and what came after the end."""
+    ids = sorted({line.frame_id for line in frames})
+    first = ids[0] if manifest.cut_from is not None and ids else 0
+    for before, after in itertools.pairwise([first - 1, *ids]):
+        if after > before + 1:
+            yield _gap(manifest, "frame", before + 1, after - 1, "it never arrived, or its line is lost")
+    answered = results and {item.frame_id for item in results}
+    lacking = [number for number in ids if not answered or number not in answered]
+    for start, end in id_ranges(lacking):
+        yield _gap(manifest, "result", start, end, "there is no result of it")
+    if not manifest.closed:
+        last = max(ids[-1] if ids else -1, max((item.frame_id for item in results), default=-1))
+        yield Gap(
+            topic="frame",
+            first_frame_id=last + 1,
+            last_frame_id=None,
+            reason="the recording was not closed in order; what came after is missing",
+        )
+
+
+def _gap(manifest: Manifest, topic: str, first: int, last: int, reason: str) -> Gap:
+    """With the reason of the manifest, where it lists the gap."""
+    for item in manifest.missing:
+        if item.get("topic") == topic and item.get("first_frame_id", first + 1) <= first <= item["last_frame_id"]:
+            reason = str(item.get("reason", reason))
+    return Gap(topic=topic, first_frame_id=first, last_frame_id=last, reason=reason)

@@ -1,4 +1,4 @@
-"""Brings a recording that was cut off or damaged in order, in a new folder: what can be read, and what was lost."""
+"""Repairs a recording that was cut off or damaged, into a new folder, and lists what was lost."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from typing import Any
 
 import msgspec
 
+from usassist.common.private_files import create_private
+from usassist.records import FrameLine
 from usassist.session.frame_images import open_video
 from usassist.session.manifest import Manifest
-from usassist.session.opening import Session, open_session
+from usassist.session.opening import RecordedSession, open_session
 from usassist.session.salvage import Known, copy_log, take_lines
 from usassist.session.writing import copy_frames, new_folder, write_manifest
 from usassist.sinks.files import without_path
-from usassist.sinks.id_ranges import id_ranges
-from usassist.sinks.manifest import calibration_tables, engine_table, source_table
-from usassist.sources.recorded import FrameLine, Places, file_rate_hz
+from usassist.sinks.lines import frame_line
+from usassist.sinks.manifest import calibration_tables, engine_table, id_ranges, source_table
+from usassist.sources.recorded import Places, file_rate_hz
 
 __all__ = ["repair_session"]
 
@@ -29,10 +31,10 @@ _to_json = msgspec.json.Encoder().encode
 
 
 def repair_session(folder: Path, target: Path) -> list[str]:
-    """Write what can be read of a session into a new folder, and rebuild what follows from the rest.
+    """Write what can be read of a session into a new folder, and rebuild the rest from it.
 
-    Lines that are lost are made anew from the messages, the index of the video by copying its pictures, the manifest
-    from the messages. The session itself is not changed.
+    Lost lines are rebuilt from the messages, the index of the video by copying its frames, the manifest from the
+    messages. The session itself is not changed.
 
     Parameters
     ----------
@@ -66,8 +68,8 @@ def repair_session(folder: Path, target: Path) -> list[str]:
     return known.lost
 
 
-def _copy_pictures(session: Session, known: Known, new: Path) -> None:
-    """Pictures that a line or a message tells of; lines whose picture is not there go."""
+def _copy_pictures(session: RecordedSession, known: Known, new: Path) -> None:
+    """Copy the coded frames that have a line or a message; lines without one are removed."""
     there: dict[int, bytes] = {}
     for path in videos(session.folder):
         lines = sorted(
@@ -78,7 +80,7 @@ def _copy_pictures(session: Session, known: Known, new: Path) -> None:
         problems = _copy_one(path, new / path.name, lines, found)
         known.lost += problems
         for line in found:
-            made = _to_json(msgspec.structs.replace(line, file=path.name)) + b"\n"
+            made = _to_json(frame_line(dataclasses.replace(line, file=path.name))) + b"\n"
             there[line.frame_id] = known.frames.get(line.frame_id, made)
     gone = sorted(known.lines.keys() - there.keys())
     known.lost += [f"frame {first} to {last}: no picture can be read" for first, last in id_ranges(gone)]
@@ -99,7 +101,7 @@ def _copy_one(source: Path, target: Path, lines: list[FrameLine], found: list[Fr
         if index is None:
             strange += 1
             return False
-        found.append(msgspec.structs.replace(lines[index], crc32=crc32))
+        found.append(dataclasses.replace(lines[index], crc32=crc32))
         return True
 
     problems = copy_frames(source, target, lines, wanted)
@@ -121,20 +123,20 @@ def _write_lines(known: Known, new: Path) -> None:
         "marks.jsonl": known.marks,
     }
     for name, lines in contents.items():
-        with open(os.open(new / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with create_private(new / name) as file:
             file.writelines(lines)
 
 
-def _manifest(session: Session, known: Known) -> Manifest:
+def _manifest(session: RecordedSession, known: Known) -> Manifest:
     before, body = session.manifest, known.session
-    last = max([-1, *known.lines, *known.results, *known.heard["frame"]])
+    last = max([-1, *known.lines, *known.results, *known.logged["frame"]])
     first = before.cut_from["first_frame_id"] if before.cut_from else 0
     everything = set(range(first, last + 1))
     holes = {
         "frame": everything - known.frames.keys(),
         "result": everything - known.results.keys(),
-        "frame message": set(known.frames) - known.heard["frame"],
-        "result message": set(known.results) - known.heard["result"],
+        "frame message": set(known.frames) - known.logged["frame"],
+        "result message": set(known.results) - known.logged["result"],
     }
     missing = [
         {"topic": topic, "first_frame_id": begin, "last_frame_id": end, "reason": "it could not be read any more"}

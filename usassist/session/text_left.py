@@ -1,4 +1,4 @@
-"""Looks for text that is left in the pictures of a recording, on a bounded number of them."""
+"""Searches a bounded number of recorded images for text that is left in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STEP = 3  # frames from look to look
 
 @dataclass(slots=True)
 class TextLeft:
-    """What was found. Give it every picture in order.
+    """What was found. Add every image in order.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class TextLeft:
 
     Attributes
     ----------
-    looked_at : pictures, at most 200
+    looked_at : number of images searched, at most 200
     suspected : frames that may hold text or marks, by number
     """
 
@@ -36,11 +36,11 @@ class TextLeft:
     _group: list[tuple[int, npt.NDArray[np.uint8]]] = field(default_factory=list)
 
     def add(self, index: int, frame_id: int, image: npt.NDArray[np.uint8]) -> None:
-        """The next picture.
+        """Add the next image.
 
         Parameters
         ----------
-        index : how many came before it in the recording, lost ones included
+        index : its position in the recording, lost ones included
         frame_id : of the frame
         image : uint8 (H, W) or (H, W, 3) RGB
         """
@@ -52,7 +52,7 @@ class TextLeft:
             self._group.append((frame_id, image))
 
     def end(self) -> None:
-        """Look at what is left over: after the last picture."""
+        """Search the last group; call it after the last image."""
         group, self._group = self._group, []
         if not group:
             return

@@ -1,4 +1,4 @@
-"""Cuts a part out of a recorded session into a session of its own."""
+"""Trims a recorded session: a part of it as a new session."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from usassist.bus import LoggedMessage, MessageLogWriter
 from usassist.errors import BusError, SessionError, UsageError
 from usassist.session.frame_images import open_video
 from usassist.session.messages import whole_message
-from usassist.session.opening import Session, open_session
+from usassist.session.opening import RecordedSession, open_session
 from usassist.session.writing import copy_frames, new_folder, write_manifest
 from usassist.sources.recorded import Places, file_rate_hz
 
@@ -22,14 +22,14 @@ _ROUNDING_NS = 500_000  # seconds are given to the millisecond
 _BY_FRAME = ("frame", "result", "mark")
 
 
-def parse_moment(session: Session, text: str, *, last: bool) -> int:
+def parse_moment(session: RecordedSession, text: str, *, last: bool) -> int:
     """A frame number: ``120``, or the frame at so many seconds from the first: ``4.5s``.
 
     Parameters
     ----------
-    session : that it is a moment of
-    text : as it was given
-    last : the last frame before that moment, instead of the first from then on
+    session : opened
+    text : as given by the user
+    last : the last frame up to that time, instead of the first from it on
 
     Raises
     ------
@@ -41,7 +41,7 @@ def parse_moment(session: Session, text: str, *, last: bool) -> int:
             return int(text)
         t_ns = session.frames[0].t_capture_ns + round(float(text[:-1]) * 1e9)
     except (ValueError, OverflowError):
-        raise UsageError(f"{text!r} is no moment; give a frame number, or seconds like 4.5s") from None
+        raise UsageError(f"{text!r} is neither; give a frame number, or seconds like 4.5s") from None
     before = [line.frame_id for line in session.frames if line.t_capture_ns <= t_ns + _ROUNDING_NS]
     after = [line.frame_id for line in session.frames if line.t_capture_ns >= t_ns - _ROUNDING_NS]
     found = (before or [session.frames[0].frame_id])[-1] if last else (after or [session.frames[-1].frame_id])[0]
@@ -49,9 +49,9 @@ def parse_moment(session: Session, text: str, *, last: bool) -> int:
 
 
 def trim_session(folder: Path, begin: str | None, end: str | None, target: Path) -> dict[str, Any]:
-    """Write a new session with some of the frames of another, and everything that was said of them.
+    """Write a new session with some of the frames of another, and their results, marks and messages.
 
-    Pictures and messages are copied as they are. Frames keep their numbers and times.
+    Coded frames and messages are copied unchanged. Frames keep their numbers and times.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def trim_session(folder: Path, begin: str | None, end: str | None, target: Path)
     return counts | {"first_frame_id": kept[0].frame_id, "last_frame_id": kept[-1].frame_id}
 
 
-def _copy_frames(session: Session, first: int, last: int, new: Path) -> list[str]:
+def _copy_frames(session: RecordedSession, first: int, last: int, new: Path) -> list[str]:
     problems: list[str] = []
     for name, group in itertools.groupby(session.frames, lambda line: line.file):
         lines = list(group)
@@ -112,7 +112,7 @@ def _copy_frames(session: Session, first: int, last: int, new: Path) -> list[str
 def _copy_lines(
     folder: Path, name: str, spans: list[tuple[int, tuple[int, int]]], first: int, last: int, new: Path
 ) -> int:
-    """Copy the lines of frames in a range; gives how many."""
+    """Copy the lines of frames in a range; returns how many."""
     count = 0
     target = new / name
     target.touch(mode=0o600)
@@ -127,8 +127,8 @@ def _copy_lines(
     return count
 
 
-def _copy_log(session: Session, first: int, last: int, span_ns: tuple[int, int], new: Path) -> None:
-    """Messages of the frames, and of the rest those of that time and what was said last before it."""
+def _copy_log(session: RecordedSession, first: int, last: int, span_ns: tuple[int, int], new: Path) -> None:
+    """Copy the messages of the frames, the others of that time, and the last ``engine`` and ``session`` before it."""
     before: dict[str, LoggedMessage] = {}
     with MessageLogWriter(new / "bus.log") as log:
         for record in session.messages():
@@ -152,13 +152,13 @@ def _copy_log(session: Session, first: int, last: int, span_ns: tuple[int, int],
             log.append(record.data, without_pixels=record.without_pixels)
 
 
-def _end_ns(session: Session, last: int) -> int:
-    """When the last result of the part went out, monotonic ns."""
+def _end_ns(session: RecordedSession, last: int) -> int:
+    """When the last result of the part was published, monotonic ns."""
     times = [item.t_publish_ns for item in session.results if item.frame_id <= last]
     return max([*times, *(line.t_capture_ns for line in session.frames if line.frame_id <= last)])
 
 
-def _manifest(session: Session, first: int, last: int, counts: dict[str, Any]) -> Any:
+def _manifest(session: RecordedSession, first: int, last: int, counts: dict[str, Any]) -> Any:
     manifest = session.manifest
     path = session.folder / "session.toml"
     return dataclasses.replace(

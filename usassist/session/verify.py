@@ -1,42 +1,37 @@
-"""Looks through a recorded session for anything that is missing, damaged, or does not agree."""
+"""Verifies a recorded session: finds what is missing, damaged or inconsistent."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from usassist.bus import EngineBody, LogReader, result_from
 from usassist.errors import BusError, SessionError
-from usassist.session.gaps import Gap
-from usassist.session.messages import frame_line, says_the_same, whole_message
-from usassist.session.opening import Session, open_session
+from usassist.session.messages import frame_line, same_frame, same_result, whole_message
+from usassist.session.opening import Gap, RecordedSession, open_session
 from usassist.session.text_left import TextLeft
 from usassist.sinks.files import sha256_of
 from usassist.sinks.lines import result_line
 from usassist.sinks.manifest import is_unchanged
 
-__all__ = ["Verdict", "verify_session"]
+__all__ = ["VerifyReport", "verify_session"]
 
-_MAX_OF_A_KIND = 5  # lines; of more the number is told
-_to_json = msgspec.json.Encoder().encode
+_MAX_OF_A_KIND = 5  # lines, then a count
 
 
 @dataclass(slots=True, kw_only=True)
-class Verdict:
-    """What was looked at, and what is wrong.
+class VerifyReport:
+    """What was checked, and the problems.
 
     Attributes
     ----------
-    frames, pictures, results, marks, messages : that could be read
-    problems : one line each; empty where all is well
-    text_looked_at : pictures in which text was looked for that the scanner burnt in
-    text_suspected : frames that may hold some, by number; bright spots of tissue are among them, so it is no problem
-        by itself
+    frames, pictures, results, marks, messages : that could be read; pictures are decoded frames
+    problems : one line each; empty where there is none
+    text_looked_at : number of images that were searched for burnt-in text
+    text_suspected : numbers of frames that may hold some; bright spots of tissue are among them, so it is no problem
+        in itself
     """
 
     frames: int = 0
@@ -49,19 +44,19 @@ class Verdict:
     text_suspected: list[int] = field(default_factory=list)
 
     def add(self, problems: list[str]) -> None:
-        """Several of one kind: the first few, and how many there are."""
+        """Add several of one kind: the first few, and a count of the rest."""
         self.problems += problems[:_MAX_OF_A_KIND]
         if len(problems) > _MAX_OF_A_KIND:
             self.problems.append(f"… and {len(problems) - _MAX_OF_A_KIND} more of that kind")
 
 
-def verify_session(folder: Path, *, look_for_text: bool = True) -> Verdict:
-    """Check everything: check sums, lines, messages, pictures, counts, and that every frame ends as result or gap.
+def verify_session(folder: Path, *, look_for_text: bool = True) -> VerifyReport:
+    """Check everything: checksums, lines, messages, images, counts, and that every frame has a result or is a gap.
 
     Parameters
     ----------
     folder : of the session
-    look_for_text : also look for burnt-in text, in at most 200 pictures
+    look_for_text : also search at most 200 images for burnt-in text
 
     Raises
     ------
@@ -71,18 +66,18 @@ def verify_session(folder: Path, *, look_for_text: bool = True) -> Verdict:
         If the session is of a newer major version.
     """
     session = open_session(folder)
-    verdict = Verdict(frames=len(session.frames), results=len(session.results), marks=len(session.marks))
-    verdict.problems += session.problems
-    verdict.add(_files(session))
-    _log(session, verdict)
-    _pictures(session, verdict, look_for_text=look_for_text)
-    verdict.add([str(gap) for gap in session.gaps if not _is_told(session, gap)])
-    verdict.add(_counts(session))
-    verdict.add(_names(session))
-    return verdict
+    report = VerifyReport(frames=len(session.frames), results=len(session.results), marks=len(session.marks))
+    report.problems += session.problems
+    report.add(_files(session))
+    _log(session, report)
+    _pictures(session, report, look_for_text=look_for_text)
+    report.add([str(gap) for gap in session.gaps if not _is_told(session, gap)])
+    report.add(_counts(session))
+    report.add(_names(session))
+    return report
 
 
-def _files(session: Session) -> list[str]:
+def _files(session: RecordedSession) -> list[str]:
     problems = []
     manifest = session.folder / "session.toml"
     if manifest.is_file():
@@ -104,34 +99,34 @@ def _files(session: Session) -> list[str]:
     return problems
 
 
-def _log(session: Session, verdict: Verdict) -> None:
+def _log(session: RecordedSession, report: VerifyReport) -> None:
     if not (session.folder / "bus.log").is_file():
-        return  # told already
+        return  # a problem of the session already
     reader = session.log()
     told: list[str] = []
     frames: set[int] = set()
     results: set[int] = set()
     try:
-        _messages(session, reader, frames, results, verdict, told)
+        _messages(session, reader, frames, results, report, told)
     except (SessionError, BusError) as error:
-        verdict.problems.append(str(error))
+        report.problems.append(str(error))
         return
     told += [f"bus.log is damaged at byte {position}" for position in reader.damaged_at]
     if reader.torn_bytes:
         told.append(f"bus.log breaks off in the middle of a message: its last {reader.torn_bytes} bytes are left out")
-    verdict.add(told)
+    report.add(told)
     for topic, known, lines in (
         ("frame", frames, {line.frame_id for line in session.frames}),
         ("result", results, {item.frame_id for item in session.results}),
     ):
-        verdict.add(
+        report.add(
             [
                 f"the {topic} message of frame {n} has no line"
                 for n in sorted(known - lines)
                 if not _in(session, topic, n)
             ]
         )
-        verdict.add(
+        report.add(
             [
                 f"{topic} {n} has a line and is not in bus.log"
                 for n in sorted(lines - known)
@@ -141,15 +136,20 @@ def _log(session: Session, verdict: Verdict) -> None:
 
 
 def _messages(
-    session: Session, reader: LogReader, frames: set[int], results: set[int], verdict: Verdict, told: list[str]
+    session: RecordedSession,
+    reader: LogReader,
+    frames: set[int],
+    results: set[int],
+    report: VerifyReport,
+    told: list[str],
 ) -> None:
-    """Decode every message; a result must say what its line says."""
+    """Decode every message; it must agree with its line."""
     engines: dict[str, EngineBody] = {}
     lines = {line.frame_id: line for line in session.frames}
     same = session.manifest.schema >= (2, 0)  # older ones wrote fewer keys
     with session.result_reader() as read:
         for number, record in enumerate(reader):
-            verdict.messages += 1
+            report.messages += 1
             try:
                 message = whole_message(record)
                 name, body = message.topic.name, message.body
@@ -158,43 +158,43 @@ def _messages(
                 elif name == "frame":
                     frames.add(body.frame_id)
                     line = lines.get(body.frame_id)
-                    if same and line is not None and not says_the_same(line, frame_line(message, line.file)):
-                        told.append(f"frames.jsonl says something else of frame {body.frame_id} than its message")
+                    if same and line is not None and not same_frame(line, frame_line(message, line.file)):
+                        told.append(f"the line of frame {body.frame_id} in frames.jsonl differs from its message")
                 elif name == "result":
                     results.add(body.frame_id)
                     said = read(body.frame_id)
                     expected = result_line(result_from(message), engines.get(body.engine_id), message.t_publish_ns)
-                    if same and said is not None and json.loads(_to_json(expected)) != said:
-                        told.append(f"results.jsonl says something else of frame {body.frame_id} than its message")
+                    if same and said is not None and not same_result(said, expected):
+                        told.append(f"the line of frame {body.frame_id} in results.jsonl differs from its message")
                 if getattr(body, "session_id", session.manifest.session_id) != session.manifest.session_id:
                     told.append(f"message {number} belongs to another session, {body.session_id}")
             except BusError as error:
                 told.append(f"message {number} cannot be read: {error}")
 
 
-def _pictures(session: Session, verdict: Verdict, *, look_for_text: bool) -> None:
+def _pictures(session: RecordedSession, report: VerifyReport, *, look_for_text: bool) -> None:
     told: list[str] = []
     lost = []
     text = TextLeft(len(session.frames))
-    for index, (line, image) in enumerate(session.pictures(told)):
+    for index, (line, image) in enumerate(session.images(told)):
         if image is None:
             if not _in(session, "picture", line.frame_id):
                 lost.append(f"frame {line.frame_id} has no picture in {line.file}")
             continue
-        verdict.pictures += 1
+        report.pictures += 1
         x1, y1, x2, y2 = line.roi_xyxy_px
         if image.shape[:2] != (y2 - y1, x2 - x1):
             lost.append(f"frame {line.frame_id} is {image.shape[0]} x {image.shape[1]} px, its line says otherwise")
         if look_for_text:
             text.add(index, line.frame_id, image)
     text.end()
-    verdict.text_looked_at, verdict.text_suspected = text.looked_at, text.suspected
-    verdict.add(told)
-    verdict.add(lost)
+    report.text_looked_at, report.text_suspected = text.looked_at, text.suspected
+    report.add(told)
+    report.add(lost)
 
 
-def _is_told(session: Session, gap: Gap) -> bool:
-    """True when the recorder, or whoever repaired it, has said that this is missing."""
+def _is_told(session: RecordedSession, gap: Gap) -> bool:
+    """True when the manifest lists this as missing."""
     if gap.last_frame_id is None:
         return False
     if all(_in(session, gap.topic, number) for number in range(gap.first_frame_id, gap.last_frame_id + 1)):
@@ -207,14 +207,14 @@ def _is_told(session: Session, gap: Gap) -> bool:
     return session.manifest.closed and lost <= session.manifest.gaps.get(gap.topic, 0)
 
 
-def _in(session: Session, topic: str, number: int) -> bool:
+def _in(session: RecordedSession, topic: str, number: int) -> bool:
     return any(
         item.get("topic") == topic and item["first_frame_id"] <= number <= item["last_frame_id"]
         for item in session.manifest.missing
     )
 
 
-def _counts(session: Session) -> list[str]:
+def _counts(session: RecordedSession) -> list[str]:
     manifest = session.manifest
     if not manifest.closed:
         return []
@@ -233,8 +233,8 @@ def _counts(session: Session) -> list[str]:
     return problems
 
 
-def _names(session: Session) -> list[str]:
-    """Results name the engines that the manifest has, and frames its calibrations."""
+def _names(session: RecordedSession) -> list[str]:
+    """Engines of results and calibrations of frames must be in the manifest."""
     if session.manifest.state == "unknown":
         return []
     engines = {str(item.get("engine_id")) for item in session.manifest.engines}

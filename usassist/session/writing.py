@@ -1,10 +1,9 @@
-"""Writes folders of sessions out of others: whole or not at all, private, with the check sums of everything."""
+"""Writes a session folder from another one: atomic, private, with the checksums of all files."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import shutil
 import tempfile
 import zlib
@@ -16,17 +15,19 @@ from typing import Any
 import av
 import av.error
 
+from usassist.common.private_files import sync_file, sync_folder, write_atomic
 from usassist.errors import SessionError, SourceError
+from usassist.records import FrameLine
 from usassist.session.frame_images import open_video
 from usassist.session.manifest import Manifest
-from usassist.sinks.files import explain, make_private, sha256_of, sync_folder, write_atomic
+from usassist.sinks.files import explain, make_private, sha256_of
 from usassist.sinks.manifest import SESSION_SCHEMA, dump_manifest
-from usassist.sources.recorded import FrameLine, PacketCheck, file_rate_hz
+from usassist.sources.recorded import PacketCheck, file_rate_hz
 
 __all__ = ["Wanted", "copy_frames", "new_folder", "write_manifest"]
 
 Wanted = Callable[[Fraction | None, int], bool]
-"""Asked for each picture in order, with its time in s and the check sum of its bytes: True where it is to be copied."""
+"""Called for each coded frame in order, with its time in s and the CRC-32 of its bytes: True = copy it."""
 
 
 @contextlib.contextmanager
@@ -48,7 +49,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     try:
         yield folder
         for path in folder.iterdir():
-            _sync_file(path)
+            sync_file(path)
         sync_folder(folder)
         folder.rename(target)
         sync_folder(target.parent)
@@ -61,13 +62,13 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def copy_frames(source: Path, target: Path, lines: Sequence[FrameLine], wanted: Wanted) -> list[str]:
-    """Copy pictures of a recording into a new file, without decoding them, bit for bit.
+    """Copy coded frames of a recording into a new file, bit for bit.
 
     Parameters
     ----------
-    source, target : video files; the new one is not made where no picture is wanted
-    lines : of the source, in order, with the check sums of its pictures
-    wanted : says which; pictures with a wrong check sum are left out without asking
+    source, target : video files; the new one is not created where no frame is wanted
+    lines : of the source, in order, with the checksums of its frames
+    wanted : selects; frames with a wrong checksum are skipped
 
     Returns
     -------
@@ -86,7 +87,7 @@ def copy_frames(source: Path, target: Path, lines: Sequence[FrameLine], wanted: 
             check = PacketCheck(lines, stream)
             for number, packet in enumerate(_packets(container, stream, problems)):
                 if not check.passes(packet):
-                    problems.append(f"{source.name}: the check sum of picture {number} is wrong; it is left out")
+                    problems.append(f"{source.name}: the checksum of coded frame {number} is wrong; it is left out")
                 elif wanted(None if packet.pts is None else packet.pts * packet.time_base, zlib.crc32(packet)):
                     if output is None:
                         output, copy = _new_video(target, stream)
@@ -103,7 +104,7 @@ def copy_frames(source: Path, target: Path, lines: Sequence[FrameLine], wanted: 
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write ``session.toml`` with the check sums of all files that are there.
+    """Write ``session.toml`` with the checksums of all files in the folder.
 
     Raises
     ------
@@ -142,11 +143,3 @@ def _new_video(path: Path, template: Any) -> tuple[Any, Any]:
     if rate_hz := file_rate_hz(template):
         copy.codec_context.framerate = rate_hz
     return output, copy
-
-
-def _sync_file(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -1,4 +1,4 @@
-"""Covers what a scanner has burnt into the picture."""
+"""Covers text that a scanner has burnt into the image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RIM_PX = 6  # around a box of text: the colour it is covered with comes from th
 
 
 def cover(image: npt.NDArray[np.uint8], boxes_xyxy_px: Sequence[Box]) -> npt.NDArray[np.uint8]:
-    """A picture with whole boxes over text and marks, so that nothing can be read from their shape.
+    """The image with filled boxes over text and marks, so that nothing can be read from their shape.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def cover(image: npt.NDArray[np.uint8], boxes_xyxy_px: Sequence[Box]) -> npt.NDA
 
     Returns
     -------
-    uint8 of the same shape: the picture itself where there are no boxes, else a copy
+    uint8 of the same shape: the image itself where there are no boxes, else a copy
     """
     if not boxes_xyxy_px:
         return image

@@ -1,9 +1,8 @@
-"""What looks after the files of a recording while it is being made, beside the recorder.
+"""Syncs the files of a recording to the disk while it is being made, and watches free space and the wall clock.
 
-A file that was handed to the operating system survives the death of its writer. It survives the loss of power only
-once the disk has it, and that may take the operating system half a minute. So a thread of the recorder tells the disk
-five times a second: what is lost then is what came after the last time but one, less than half a second as long as the
-disk answers in 0.2 s. The thread also looks at the room that is left, and at the wall clock.
+What was written survives the death of its writer. It survives a loss of power only once it was synced, which the
+operating system may do half a minute later. So a thread of the recorder syncs five times a second: a loss of power
+costs what came after the last sync but one, less than half a second as long as a sync takes at most 0.2 s.
 """
 
 from __future__ import annotations
@@ -19,9 +18,10 @@ from datetime import datetime
 from pathlib import Path
 
 from usassist.common.clock import ClockPair, clock_pair
+from usassist.common.private_files import write_atomic
 from usassist.common.process_tuning import give_back_memory
 from usassist.errors import SessionError, UsAssistError
-from usassist.sinks.files import explain, write_atomic
+from usassist.sinks.files import explain
 
 __all__ = ["DiskSync", "free_bytes_of", "mebibytes", "wall_clock_ahead_s"]
 
@@ -29,29 +29,29 @@ logger = logging.getLogger(__name__)
 
 _SYNC_PERIOD_S = 0.2
 _LOOK_PERIOD_S = 1.0
-_MEMORY_LOOKS = 10  # between two times that memory is given back
+_MEMORY_LOOKS = 10  # checks of the disk between two releases of memory
 _JUMP_S = 0.1
 
 
 def free_bytes_of(folder: Path) -> int:
-    """Room that this user may still fill on the disk of a folder, bytes."""
+    """Free space for this user on the disk of a folder, bytes."""
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
 
 
 def mebibytes(count: int) -> str:
-    """A number of bytes as a person reads it."""
+    """A number of bytes for display."""
     return f"{count / 2**20:.0f} MiB"
 
 
 def wall_clock_ahead_s(first: ClockPair, second: ClockPair) -> float:
-    """How much further the wall clock has gone than the monotonic clock between two readings, s."""
+    """How much the wall clock gained on the monotonic clock between two readings, s."""
     wall_s = (datetime.fromisoformat(second.utc) - datetime.fromisoformat(first.utc)).total_seconds()
     return wall_s - (second.t_monotonic_ns - first.t_monotonic_ns) / 1e9
 
 
 class _Kept:
-    """One file, with a descriptor of its own, so that it does not matter who writes it."""
+    """One file, with its own descriptor, so that it is synced whichever library writes it."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -63,13 +63,13 @@ class _Kept:
         self._synced: tuple[int, int] | None = None
 
     def close(self) -> None:
-        """Let the file go: nothing more is written into it."""
+        """Close the descriptor: the file is complete."""
         if self.number >= 0:
             os.close(self.number)
             self.number = -1
 
     def sync(self) -> None:
-        """Put on the disk what was written since the last time; `size` is how much of the file is there for certain."""
+        """Sync what was written since the last call; `size` is how much of the file is on the disk."""
         if self.number < 0:
             return
         status = os.fstat(self.number)
@@ -87,21 +87,21 @@ def _removed(name: str) -> SessionError:
 
 
 class DiskSync(threading.Thread):
-    """Keeps a folder on the disk while others write into it.
+    """Syncs a folder while other threads write into it.
 
     Parameters
     ----------
     folder : of the recording
-    reserve_bytes : room to leave on its disk
+    reserve_bytes : free space to keep on its disk
     on_look : called about once a second, in this thread
-    free_bytes : tells the room that is left; for tests
+    free_bytes : gives the free space; for tests
 
     Attributes
     ----------
-    problem : one line saying why recording has to end, or None
-    recorded_bytes : of all files that are kept, on the disk
-    free_bytes : room that was left at the last look
-    longest_s : the longest time for which anything that was written was not yet on the disk
+    problem : one line with the reason why recording has to end, or None
+    recorded_bytes : of all files, synced
+    free_bytes : free space at the last check
+    longest_s : the longest time for which anything that was written was not yet synced
     jumps : readings of both clocks after the wall clock was set
     """
 
@@ -112,7 +112,7 @@ class DiskSync(threading.Thread):
         on_look: Callable[[], None] | None = None,
         free_bytes: Callable[[Path], int] = free_bytes_of,
     ) -> None:
-        super().__init__(name="keeper", daemon=True)
+        super().__init__(name="disk-sync", daemon=True)
         self.problem: str | None = None
         self.recorded_bytes = 0
         self.longest_s = 0.0
@@ -133,15 +133,15 @@ class DiskSync(threading.Thread):
         self.free_bytes = free_bytes(folder)
 
     def keep(self, name: str) -> None:
-        """Keep a file of the folder from now on; it is there already."""
+        """Sync a file of the folder from now on; it exists already."""
         self._names.append(name)
 
     def finish(self, name: str) -> None:
-        """Nothing more is written into this file: it is put on the disk once more, and let go."""
+        """The file is complete: it is synced once more and closed."""
         self._finished.append(name)
 
     def rewrite_manifest(self, data: bytes) -> None:
-        """Replace ``session.toml``, whole, as soon as this thread comes to it."""
+        """Replace ``session.toml`` atomically at the next iteration of this thread."""
         with self._lock:
             self._rewrite = data
 
@@ -161,7 +161,7 @@ class DiskSync(threading.Thread):
             self._ending.wait(began_s + _SYNC_PERIOD_S - time.monotonic())
 
     def close(self) -> None:
-        """Put everything on the disk once more, and end. May be called twice."""
+        """Sync everything once more and end the thread. May be called twice."""
         self._ending.set()
         if self.is_alive():
             self.join()
@@ -203,13 +203,13 @@ class DiskSync(threading.Thread):
             self.jumps.append(now)
         self._clock = now
         self._looks += 1
-        if self._looks % _MEMORY_LOOKS == 0:  # a moment in which the disk was slow has filled it with frames
+        if self._looks % _MEMORY_LOOKS == 0:  # a stall of the disk has filled it with frames
             give_back_memory()
         if self._on_look is not None:
             self._on_look()
 
     def _guard(self, work: Callable[[], None]) -> None:
-        """Whatever fails is told to the recorder, and this thread goes on with what it can."""
+        """Run `work`; a failure is kept in `problem` for the recorder, and this thread continues."""
         try:
             work()
         except OSError as error:
@@ -217,8 +217,8 @@ class DiskSync(threading.Thread):
         except UsAssistError as error:
             logger.warning("%s", error)
         except Exception as error:
-            logger.exception("keeping the recording failed")
-            self._tell(f"the recording cannot be kept: {error!r}; this is a fault of usassist, report it")
+            logger.exception("syncing the recording failed")
+            self._tell(f"the recording cannot be synced: {error!r}; this is a fault of usassist, report it")
 
     def _tell(self, problem: str) -> None:
         if self.problem is None:

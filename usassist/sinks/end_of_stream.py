@@ -1,4 +1,4 @@
-"""When an archive has everything: one rule for the recorder and the overlay video."""
+"""When a stream is complete: one rule for the recorder, the results file and the overlay video."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from usassist.bus import Message, SessionBody, SessionState
 __all__ = ["POLL_MS", "StreamEnd"]
 
 POLL_MS = 50
-_PATIENCE_POLLS = 60  # how long messages may still be on their way after the stream has said that it ended
+_PATIENCE_POLLS = 60  # how long messages may still arrive after the final session message
 
 
 class StreamEnd:
@@ -17,8 +17,8 @@ class StreamEnd:
 
     Parameters
     ----------
-    abandoned : True when nobody is left who would send; asked while nothing comes
-    topics : of which the last message is waited for
+    abandoned : True when the process that started the stream is gone; polled while nothing comes
+    topics : whose last message is waited for
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class StreamEnd:
             self.session = message.body
 
     def reached(self) -> bool:
-        """True when everything is here, or nothing more will come. To be asked once per silent poll."""
+        """True when everything has arrived, or nothing more will. Call it once per poll without a message."""
         self._silent_polls += 1
         if self.session is not None and self.session.state is not SessionState.RUNNING:
             return min(self._last.values()) >= self.session.last_frame_id or self._silent_polls > _PATIENCE_POLLS

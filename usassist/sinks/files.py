@@ -1,28 +1,33 @@
-"""Folders and files of a session: private, whole or not at all, and errors in one clear line."""
+"""Folders and files of a session, their checksums, and errors in one line."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
+from usassist.common.private_files import create_private
 from usassist.errors import SessionError, UsageError, UsAssistError
 
 __all__ = [
     "SESSION_FILES",
+    "FileSums",
     "explain",
     "make_private",
     "prepare_folder",
     "reserve_file",
     "sha256_of",
-    "sync_folder",
     "without_path",
-    "write_atomic",
 ]
+
+logger = logging.getLogger(__name__)
 
 SESSION_FILES = (
     "session.toml",
@@ -41,14 +46,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make a folder for a session, private to the user.
+    """Create a folder for a session, private to the user.
 
     Raises
     ------
     UsageError
         If it is a file.
     SessionError
-        If it holds a session already, or cannot be made or written.
+        If it holds a session already, or cannot be created or written.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; give a folder for --out")
@@ -64,60 +69,34 @@ def prepare_folder(folder: Path) -> None:
         raise SessionError(explain(folder, error)) from error
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a whole file or leave it as it was; private to the user. It is on the disk when this returns."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
 def make_private(path: Path) -> None:
-    """Make an empty file that only the user may read, for others to write into.
+    """Create an empty private file, for a library that opens it by its path.
 
     Raises
     ------
     SessionError
-        If there is one already, or it cannot be made.
+        If it exists, or cannot be created.
     """
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        create_private(path).close()
     except OSError as error:
         raise SessionError(explain(path, error)) from error
 
 
 def reserve_file(path: Path, count: int) -> None:
-    """Make a private file that takes so many bytes of the disk, whatever they hold.
+    """Create a private file that occupies `count` bytes of the disk.
 
     Raises
     ------
     OSError
-        If there is no room for it.
+        If there is no space for it.
     """
-    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.posix_fallocate(number, 0, count)
-    except OSError:
-        path.unlink()
-        raise
-    finally:
-        os.close(number)
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the names of a folder's files on the disk."""
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    with create_private(path) as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, count)
+        except OSError:
+            path.unlink()
+            raise
 
 
 def sha256_of(path: Path, on_piece: Callable[[int], None] | None = None) -> str:
@@ -126,7 +105,7 @@ def sha256_of(path: Path, on_piece: Callable[[int], None] | None = None) -> str:
     Parameters
     ----------
     path : of the file
-    on_piece : told after each piece how many bytes it had
+    on_piece : called after each piece with its number of bytes
     """
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -138,7 +117,7 @@ def sha256_of(path: Path, on_piece: Callable[[int], None] | None = None) -> str:
 
 
 def explain(folder: Path, error: Exception) -> str:
-    """One line about a failure to write."""
+    """A failure to write, as one line that ends with what to do."""
     if isinstance(error, UsAssistError):
         return str(error)
     number = getattr(error, "errno", None)
@@ -152,5 +131,46 @@ def explain(folder: Path, error: Exception) -> str:
 
 
 def without_path(text: str, folder: Path, name: str) -> str:
-    """A line about a folder that can be passed on: where the folder lies is nobody's business."""
+    """A text about a folder without the path of the folder, so that it can be passed on."""
     return re.sub(rf"(?<![\w/.-]){re.escape(str(folder))}(?![\w.-])", name, text)
+
+
+class FileSums:
+    """SHA-256 of the files of a recording; a file that is complete before the end is read in a thread of its own.
+
+    Parameters
+    ----------
+    folder : of the recording
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, str] = {}
+        self._threads: list[threading.Thread] = []
+
+    def begin(self, name: str) -> None:
+        """Start to read a file that is complete."""
+        thread = threading.Thread(target=self._sum, args=(name,), name=f"sum of {name}", daemon=True)
+        self._threads = [item for item in self._threads if item.is_alive()] + [thread]
+        thread.start()
+
+    def all(self, paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
+        """``bytes`` and ``sha256`` of each file, by its name.
+
+        Raises
+        ------
+        OSError
+            If one cannot be read.
+        """
+        for thread in self._threads:
+            thread.join()
+        return {
+            path.name: {"bytes": path.stat().st_size, "sha256": self._known.get(path.name) or sha256_of(path)}
+            for path in sorted(paths)
+        }
+
+    def _sum(self, name: str) -> None:
+        try:
+            self._known[name] = sha256_of(self._folder / name)
+        except OSError as error:  # read again at the end, where it raises
+            logger.warning("%s cannot be read: %s", name, error)

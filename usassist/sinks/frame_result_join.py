@@ -1,7 +1,7 @@
-"""Bring each frame together with its own result, whatever order they arrive in.
+"""Joins each frame with its own result, in whatever order they arrive.
 
-A result is never shown on another frame than its own. Two ways of pairing serve the two kinds of reader: a viewer
-wants the newest frame and waits only a moment for its result; an archive wants every frame, in order.
+A result is never shown on another frame than its own. There is one join for each kind of reader: a viewer takes the
+newest frame and waits a short time for its result; an archive takes every frame, in order.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class FrameWithResult:
 
 
 class NewestFrameJoin:
-    """For viewers: the newest frame, shown with its own result or after a short wait without one.
+    """For viewers: the newest frame, with its own result, or without one after a timeout.
 
-    A frame that the engine never saw, because it was busy, is passed over while frames that it did see keep coming: an
-    engine slower than the source leaves such gaps by design, and to show them would make the outline flicker between
-    two honest states. Without an answer for 150 ms they are shown as what they are.
+    A dropped frame (the engine was busy) is skipped while answered frames keep coming: an engine slower than the source
+    leaves such gaps by design, and showing them would make the outline flicker between two true states. Without an
+    answer for 150 ms they are shown without a result.
 
     Parameters
     ----------
-    clock : for the wait
+    clock : for the timeout
     hold_ms : how long a frame waits for its result
     """
 
@@ -50,7 +50,7 @@ class NewestFrameJoin:
         self._answered_ns: int | None = None
 
     def add_frame(self, frame: Frame) -> None:
-        """A frame has arrived; it becomes the one to show unless another is still waiting for its result."""
+        """A frame has arrived; it is shown next unless another still waits for its result."""
         self._enter_session(frame.session_id)
         self._newest = frame
         if self._held is None:
@@ -64,7 +64,7 @@ class NewestFrameJoin:
             del self._results[next(iter(self._results))]
 
     def take(self) -> FrameWithResult | None:
-        """The pair to show now, each frame at most once; None when there is nothing new to show."""
+        """The frame to show now, each at most once; None when there is nothing new to show."""
         if self._newest is not None and self._newest is not self._held and self._newest.frame_id in self._results:
             self._hold(self._newest)
         frame = self._held
@@ -97,7 +97,7 @@ class NewestFrameJoin:
 
 
 class EveryFrameJoin:
-    """For archives: every frame in order, each as soon as its own result is there."""
+    """For archives: every frame in order, each as soon as its own result has arrived."""
 
     def __init__(self) -> None:
         self._frames: deque[Frame] = deque()
@@ -112,9 +112,9 @@ class EveryFrameJoin:
         self._results[result.frame_id] = result
 
     def take(self) -> FrameWithResult | None:
-        """The next pair in order, or None while its result is still to come.
+        """The next frame in order, or None while its result has not arrived.
 
-        A frame whose result was lost is given without one as soon as a later result has arrived.
+        A frame whose result was lost is returned without one as soon as a later result has arrived.
         """
         if not self._frames:
             return None

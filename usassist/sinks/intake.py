@@ -1,7 +1,7 @@
-"""Takes in what is published, beside whoever writes it down.
+"""Receives what is published in a thread of its own, beside the writer.
 
-The stream keeps few messages for a recorder, and drops what it does not take. So a thread does nothing but take them
-in, at the priority of the stream, and a writer that is held up for a moment finds them waiting here.
+The stream queues few messages for a recorder and drops what does not fit. So one thread only receives, at the priority
+of the stream, and a writer that stalls for a short time finds the messages queued here.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Intake(threading.Thread):
 
     Parameters
     ----------
-    subscriber : of an archive; nobody else may receive from it
-    most_bytes : that may wait here; then nothing more is taken until there is room
+    subscriber : of an archive; nothing else may receive from it
+    most_bytes : limit of the queue; beyond it nothing is received until there is room
     """
 
     def __init__(self, subscriber: Subscriber, most_bytes: int = _MAX_BYTES) -> None:
@@ -39,7 +39,7 @@ class Intake(threading.Thread):
         self._error: Exception | None = None
 
     def run(self) -> None:
-        """Take in, until it is closed or the subscriber fails."""
+        """Receive until it is closed or the subscriber fails."""
         try:
             for data, message in self._subscriber.each(POLL_MS, lambda: self._closing):
                 with self._changed:
@@ -55,16 +55,16 @@ class Intake(threading.Thread):
                 self._changed.notify_all()
 
     def each(self, stop: Callable[[], bool]) -> Iterator[tuple[Data, Message] | None]:
-        """Every message with its bytes, and None whenever nothing has come for a while, until `stop()` says so.
+        """Every message with its bytes, and None after each timeout without one, until `stop()` is true.
 
         Parameters
         ----------
-        stop : asked after every wait without a message
+        stop : polled after every timeout without a message
 
         Raises
         ------
         Exception
-            What the subscriber has raised, after all messages before it.
+            What the subscriber raised, after all messages before it.
         """
         while True:
             with self._changed:
@@ -80,7 +80,7 @@ class Intake(threading.Thread):
             yield item
 
     def close(self) -> None:
-        """End it, and wait for that; what still waits is dropped. May be called twice."""
+        """End the thread and wait for it; what is still queued is dropped. May be called twice."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()

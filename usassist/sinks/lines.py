@@ -1,4 +1,4 @@
-"""Lines of ``results.jsonl`` and ``marks.jsonl``: everything that was published about a frame, readable without us."""
+"""Lines of ``frames.jsonl``, ``results.jsonl`` and ``marks.jsonl``, readable without usassist."""
 
 from __future__ import annotations
 
@@ -8,9 +8,61 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.bus import EngineBody, MarkBody
-from usassist.records import Result
+from usassist.common.wire_fields import LineForm
+from usassist.records import FrameLine, Result
 
-__all__ = ["mark_line", "result_line"]
+__all__ = ["RESULT_KEYS", "frame_line", "mark_line", "result_line"]
+
+# The order that recordings have; a field that is not named here follows.
+_FRAME = LineForm(
+    FrameLine,
+    (
+        "frame_id",
+        "t_capture_ns",
+        "t_decoded_ns",
+        "t_cropped_ns",
+        "picture",
+        "picture_reason",
+        "pts",
+        "time_base",
+        "file",
+        "channels",
+        "roi_xyxy_px",
+        "spacing_rc_mm",
+        "spacing_rel_sd",
+        "calibration_id",
+        "covered_xyxy_px",
+        "crc32",
+    ),
+)
+_RESULT = LineForm(
+    Result,
+    (
+        "frame_id",
+        "state",
+        "cause",
+        "reason",
+        "t_capture_ns",
+        "t_infer_start_ns",
+        "t_input_ns",
+        "t_output_ns",
+        "t_infer_end_ns",
+        "t_publish_ns",
+        "frames_dropped",
+        "engine_id",
+        "backend",
+        "calibration_id",
+        "image_hw_px",
+        "nodules",
+    ),
+)
+RESULT_KEYS = frozenset(_RESULT.keys)
+"""What a line of ``results.jsonl`` may hold; a newer usassist may add to it."""
+
+
+def frame_line(line: FrameLine) -> dict[str, Any]:
+    """A line of ``frames.jsonl``, ready for JSON."""
+    return _FRAME.write(line)
 
 
 def result_line(result: Result, engine: EngineBody | None, t_publish_ns: int) -> dict[str, Any]:
@@ -19,8 +71,8 @@ def result_line(result: Result, engine: EngineBody | None, t_publish_ns: int) ->
     Parameters
     ----------
     result : the result
-    engine : names its labels, and tells how well its descriptors agree with readers, where known
-    t_publish_ns : when it went out, monotonic ns
+    engine : has the names of its labels and the agreement of its descriptors with readers, where known
+    t_publish_ns : when it was published, monotonic ns
     """
     names = {label.id: label.name for label in engine.labels} if engine else {}
     least = {label.id: label.score_threshold for label in engine.labels} if engine else {}
@@ -41,24 +93,7 @@ def result_line(result: Result, engine: EngineBody | None, t_publish_ns: int) ->
         }
         for i, contour in enumerate(result.segmentation)
     ]
-    return {
-        "frame_id": result.frame_id,
-        "state": result.state,
-        "cause": result.cause,
-        "reason": result.reason,
-        "t_capture_ns": result.t_capture_ns,
-        "t_infer_start_ns": result.t_infer_start_ns,
-        "t_input_ns": result.t_input_ns,
-        "t_output_ns": result.t_output_ns,
-        "t_infer_end_ns": result.t_infer_end_ns,
-        "t_publish_ns": t_publish_ns,
-        "frames_dropped": result.frames_dropped,
-        "engine_id": result.engine_id,
-        "backend": result.backend,
-        "calibration_id": result.calibration_id,
-        "image_hw_px": result.image_hw_px,
-        "nodules": nodules,
-    }
+    return _RESULT.write(result, t_publish_ns=t_publish_ns, nodules=nodules)
 
 
 def mark_line(mark: MarkBody, t_publish_ns: int) -> dict[str, Any]:
@@ -89,7 +124,7 @@ def _descriptors(result: Result, index: int, engine: EngineBody | None) -> list[
 
 
 def _rounded_score(score: float, threshold: float) -> float:
-    """A score that reached its threshold is not written as one that did not."""
+    """Rounded, but never to below a threshold that the score reached."""
     rounded = round(score, 4)
     return threshold if rounded < threshold <= score else rounded
 

@@ -8,11 +8,11 @@ Its keys, in version 2.1::
     state = "ended"                     # of the stream: waiting, running, ended, interrupted, failed
     recording = "closed"                # of the recording: running, closed, or one line saying why it stopped
     created_utc = "..."
-    frames = 100                        # recorded; so results and marks
-    longest_unsynced_ms = 210.0         # the longest time for which something was written and not yet on the disk
+    frames = 100                        # recorded; likewise results and marks
+    longest_unsynced_ms = 210.0         # the longest time for which something was written and not yet synced
     [gaps]                              # topic = messages that never arrived
     [[clock]]                           # the same instant on both clocks: event "begin", "jump", "end"
-    [source]                            # what the stream said of it; no path, no text of a patient
+    [source]                            # from the session message; no path, no text of a patient
     [configuration]                     # the options that it was started with, resolved
     [[engines]]                         # each engine, back end and (since 2.1) precision that answered, or would have
     [engines.artifacts]                 # file of the engine = SHA-256
@@ -21,14 +21,14 @@ Its keys, in version 2.1::
     [machine]                           # kernel, and since 2.1 the kind of processor: see ``usassist.common.processor``
     [files."frames.nut"]                # bytes and SHA-256 of every file, written when it is closed in order
 
-What the bus does not tell comes as *facts* from whoever started the recorder: ``configuration``, ``artifacts`` and
+What the bus does not carry comes as *facts* from whatever started the recorder: ``configuration``, ``artifacts`` and
 ``devices`` of the engine, ``calibrations``, ``versions`` and ``machine``.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import tomlkit
@@ -43,6 +43,7 @@ __all__ = [
     "clock_table",
     "dump_manifest",
     "engine_table",
+    "id_ranges",
     "is_unchanged",
     "source_table",
 ]
@@ -72,7 +73,7 @@ def clock_table(event: str, pair: ClockPair) -> dict[str, Any]:
 
 
 def source_table(session: SessionBody) -> dict[str, Any]:
-    """What the stream says of its source."""
+    """The source, from the session message."""
     return {
         "description": session.source,
         "image_hw_px": list(session.image_hw_px),
@@ -83,7 +84,7 @@ def source_table(session: SessionBody) -> dict[str, Any]:
 
 
 def engine_table(body: EngineBody, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """An engine and the back end that it ran on; artifacts and device as far as they are known.
+    """An engine and the back end that it ran on; artifacts and device where they are known.
 
     ``answered_by`` names the artifacts that the answers rest on: the weights in the precision of the back end, and
     everything that is not weights.
@@ -110,7 +111,7 @@ def engine_table(body: EngineBody, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def calibration_tables(used: Iterable[str], facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every calibration that frames name, and every one that was handed over, once each."""
+    """Every calibration that frames name, and every one among the facts, once each."""
     handed = [dict(item) for item in facts.get("calibrations", ())]
     known = {item["calibration_id"] for item in handed}
     return handed + [{"calibration_id": name, "kind": "geometry"} for name in sorted(set(used) - known)]
@@ -129,3 +130,12 @@ def _text(value: str) -> String | str:
     if "\r" in value or '"""' in value or "\\" in value or value.endswith('"'):
         return value
     return tomlkit.string("\n" + value, multiline=True)  # a line feed right behind the quotes is not part of the text
+
+
+def id_ranges(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """Ranges of consecutive numbers in ascending ones: the first and the last of each."""
+    start = 0
+    for index in range(1, len(numbers) + 1):
+        if index == len(numbers) or numbers[index] != numbers[index - 1] + 1:
+            yield numbers[start], numbers[index - 1]
+            start = index

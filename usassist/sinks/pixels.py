@@ -1,38 +1,37 @@
-"""Pixels of a recording: into which file each frame goes."""
+"""Pixels of a recording: the video file that each frame is written to."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from usassist.records import Frame, SignalState
+from usassist.records import Frame, FrameLine, frame_metadata
 from usassist.sinks.covering import Box, cover
 from usassist.sinks.files import make_private
 from usassist.sinks.video import LOSSLESS, Coding, VideoWriter
 
 __all__ = ["USUAL_RATE_HZ", "PixelFiles", "grey_plane"]
 
-_LOOK_FRAMES = 32  # between two looks at the size of the file
-USUAL_RATE_HZ = 30.0  # where the stream does not say its own
+_CHECK_FRAMES = 32  # between two checks of the size of the file
+USUAL_RATE_HZ = 30.0  # where the stream has no rate
 
 
 class PixelFiles:
-    """Writes frames losslessly, each into the file that fits its size and colour.
+    """Writes frames losslessly, each into a file of its size and colour.
 
     Parameters
     ----------
     folder : of the session
     coding : of the files
-    most_bytes : a file that has grown beyond this is closed, and the next one goes on
+    most_bytes : a file that has grown beyond this is closed, and the next one begun
 
     Attributes
     ----------
-    count : how many files there are
+    count : number of files
     """
 
     def __init__(self, folder: Path, coding: Coding = LOSSLESS["fast"], most_bytes: int = 2**30) -> None:
@@ -55,21 +54,21 @@ class PixelFiles:
         return self._name(self.count)
 
     def _name(self, number: int) -> str:
-        """Name of the how-manieth file, from 1."""
+        """Name of a file by its number, from 1."""
         return f"frames{'' if number == 1 else f'_{number}'}{self._coding.suffix}"
 
-    def take_frame(self, frame: Frame, boxes_xyxy_px: Sequence[Box], rate_hz: float | None) -> dict[str, Any]:
+    def take_frame(self, frame: Frame, boxes_xyxy_px: Sequence[Box], rate_hz: float | None) -> FrameLine:
         """Write a frame.
 
         Parameters
         ----------
         frame : as it was published
-        boxes_xyxy_px : what is to be covered, px of the picture; x2 and y2 exclusive
-        rate_hz : of the stream, None where it does not say
+        boxes_xyxy_px : boxes to cover, px of the image; x2 and y2 exclusive
+        rate_hz : of the stream, None where that is not known
 
         Returns
         -------
-        line : of ``frames.jsonl``: the frame without its pixels, and the file that these are in
+        line : for ``frames.jsonl``
 
         Raises
         ------
@@ -79,7 +78,7 @@ class PixelFiles:
         image = cover(frame.image, boxes_xyxy_px)
         grey = image if image.ndim == 2 else grey_plane(image)
         colour = grey is None or self._video_key == (frame.image_hw_px, True)  # once colour, it stays in one file
-        is_large = self.count > 0 and self._written % _LOOK_FRAMES == 0 and self._size() > self._most_bytes
+        is_large = self.count > 0 and self._written % _CHECK_FRAMES == 0 and self._size() > self._most_bytes
         if self._video is None or self._video_key != (frame.image_hw_px, colour) or is_large:
             self.close()
             self.count += 1
@@ -90,24 +89,13 @@ class PixelFiles:
             self._video_key = (frame.image_hw_px, colour)
         self._written += 1
         crc32 = self._video.write(image if colour or grey is None else grey, frame.frame_id)
-        return {
-            "frame_id": frame.frame_id,
-            "t_capture_ns": frame.t_capture_ns,
-            **({} if frame.t_decoded_ns is None else {"t_decoded_ns": frame.t_decoded_ns}),
-            **({} if frame.t_cropped_ns is None else {"t_cropped_ns": frame.t_cropped_ns}),
-            **({} if frame.picture is SignalState.LIVE else {"picture": frame.picture}),
-            **({"picture_reason": frame.picture_reason} if frame.picture_reason else {}),
-            "pts": frame.pts,
-            "time_base": None if frame.time_base is None else str(frame.time_base),
-            "file": self.name,
-            "channels": 1 if image.ndim == 2 else 3,
-            "roi_xyxy_px": frame.roi_xyxy_px,
-            "spacing_rc_mm": frame.spacing_rc_mm,
-            "spacing_rel_sd": frame.spacing_rel_sd,
-            "calibration_id": frame.calibration_id,
-            **({"covered_xyxy_px": boxes_xyxy_px} if boxes_xyxy_px else {}),
-            **({} if crc32 is None else {"crc32": crc32}),
-        }
+        return FrameLine(
+            **frame_metadata(frame),
+            file=self.name,
+            channels=1 if image.ndim == 2 else 3,
+            covered_xyxy_px=tuple(boxes_xyxy_px),
+            crc32=crc32,
+        )
 
     def _size(self) -> int:
         return (self._folder / self.name).stat().st_size
@@ -126,7 +114,7 @@ class PixelFiles:
 
 
 def grey_plane(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
-    """The one plane of an RGB picture whose three are equal, else None. Most B-mode pictures are such."""
+    """One plane of an RGB image whose three planes are equal, else None. Most B-mode images are such."""
     red, green, blue = cv2.split(image)
     same = np.array_equal(red, green) and np.array_equal(green, blue)
     return np.asarray(green, np.uint8) if same else None

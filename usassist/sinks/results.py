@@ -1,7 +1,7 @@
-"""Results alone, for who wants answers about a clip that he keeps: one line per frame, and no session.
+"""Results only, for a clip that is kept anyway: one line per frame, and no session.
 
-No pixels are taken from the stream and none are written, which saves more time than the answers take. The lines are
-those of ``results.jsonl`` in a recording.
+No pixels are received or written, which saves more time than inference takes. The lines are those of
+``results.jsonl`` in a recording.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ResultsFile:
     ----------
     address : of the stream's bus
     folder : an empty or new folder
-    abandoned : True when nobody is left who would send; asked while nothing comes
+    abandoned : True when the process that started the stream is gone; polled while nothing comes
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class ResultsFile:
             raise SessionError(explain(folder, error)) from error
 
     def run(self) -> None:
-        """Write until the stream says that it has ended, or falls silent after its parent has gone.
+        """Write until the stream has ended, or is silent after its parent has gone.
 
         Raises
         ------

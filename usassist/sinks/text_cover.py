@@ -1,10 +1,9 @@
-"""Holds frames back until it is known where the scanner has burnt text into them.
+"""Holds frames until burnt-in text has been detected in them.
 
-Text is found on several frames together (``frames/burnt_text.py``), so a text that has just appeared is found half a
-second later. Frames are taken in groups of half a second, and a group is given only when the next one was looked
-through too: what is found in one is covered in its neighbours as well, so that a text that appears or goes in the
-midst of a group is covered from its first frame to its last. A text that stands for less than a second may be
-overlooked.
+Text is detected on several frames together (``frames/burnt_text.py``), so a text that has just appeared is detected
+half a second later. Frames are grouped by half seconds, and a group is released only after the next one has been
+searched too: what is found in one is also covered in its neighbours, so that a text that appears or disappears within a
+group is covered from its first frame to its last. A text that is shown for less than a second may be missed.
 """
 
 from __future__ import annotations
@@ -40,12 +39,12 @@ class _Group:
 
 
 class TextCover:
-    """A delay of about a second, in which text is looked for, in a thread.
+    """Delays frames by about a second, in which a thread searches them for text.
 
     Parameters
     ----------
-    find : looks for text; None = nothing is held back, and what the source knows of is covered
-    most_bytes : of pictures that are held back; where a second of them takes more, groups are shorter
+    find : detects text; None = nothing is held, and the boxes that come with the frames are covered
+    most_bytes : of held frames; where a second of them takes more, groups are shorter
     """
 
     def __init__(self, find: FindText | None, most_bytes: int = _MAX_BYTES) -> None:
@@ -60,21 +59,21 @@ class TextCover:
 
     @property
     def held(self) -> list[Frame]:
-        """Frames that are held back, in order."""
+        """Frames that are held, in order."""
         return [*self._giving, *(frame for group in (*self._closed, self._open) for frame in group.frames)]
 
     def add(self, frame: Frame, media_hz: float | None = None) -> Iterator[tuple[Frame, tuple[Box, ...]]]:
-        """Take a frame, and give those that are ready, each with the boxes to cover.
+        """Add a frame, and yield those that are ready, each with the boxes to cover.
 
         Parameters
         ----------
         frame : the next one
-        media_hz : how many frames make a second, where they do not come in their own time; None = they do
+        media_hz : frames per second of a clip that is not played in real time; None = real time
 
         Raises
         ------
         SessionError
-            If text cannot be looked for: what was not looked through is not given.
+            If the search for text fails: frames that were not searched are not released.
         """
         if self._find is None:
             yield frame, frame.text_xyxy_px
@@ -89,12 +88,12 @@ class TextCover:
         group.frames.append(frame)
         group.size_bytes += frame.image.nbytes
         while len(self._closed) > 1 and self._held_bytes > self._most_bytes * 2 // 3:
-            yield from self._give(self._closed.popleft())  # waits until it was looked through
+            yield from self._give(self._closed.popleft())  # waits until it was searched
         while len(self._closed) > 1 and self._closed[0].looked.is_set() and self._closed[1].looked.is_set():
             yield from self._give(self._closed.popleft())
 
     def flush(self) -> Iterator[tuple[Frame, tuple[Box, ...]]]:
-        """Give all that is held back, after it was looked through; the next frame belongs to nothing before it.
+        """Yield all held frames, after they were searched; the next frame begins a new group.
 
         Raises
         ------
@@ -104,13 +103,13 @@ class TextCover:
         if self._open.frames:
             last = self._open.frames[-1].image
             self._close_group()
-            self._look(_Group(looks=[last]))  # a text that has just appeared is not on those before
+            self._look(_Group(looks=[last]))  # for a text that has just appeared
         while self._closed:
             yield from self._give(self._closed.popleft())
         self._before = ()
 
     def close(self) -> None:
-        """End the thread. May be called twice."""
+        """Stop the thread. May be called twice."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._jobs.put(None)
@@ -122,7 +121,7 @@ class TextCover:
         return sum(item.size_bytes for item in self._closed)
 
     def _share(self, frame: Frame, media_hz: float | None) -> float:
-        """How much of a group's time has gone before a frame."""
+        """Share of a group's duration that has passed before a frame."""
         frames = self._open.frames
         if not frames:
             return 0.0
@@ -139,7 +138,7 @@ class TextCover:
         self._look(group)
 
     def _look(self, group: _Group) -> None:
-        """Have a group looked through."""
+        """Queue a group for the search."""
         self._closed.append(group)
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="burnt-text", daemon=True)
@@ -150,7 +149,7 @@ class TextCover:
         while (group := self._jobs.get()) is not None:
             try:
                 group.boxes = self._find(group.looks) if self._find is not None else ()
-            except Exception as error:  # noqa: BLE001 - raised where its frames are given
+            except Exception as error:  # noqa: BLE001 - raised where its frames are released
                 group.error = error
             group.looks = []
             group.looked.set()
@@ -162,7 +161,7 @@ class TextCover:
                 item.looked.wait()
                 if item.error is not None:
                     self._closed.appendleft(group)  # its frames are still held
-                    raise SessionError(f"text cannot be looked for, so nothing more is recorded: {item.error!r}")
+                    raise SessionError(f"the search for text failed, so nothing more is recorded: {item.error!r}")
         found = (*self._before, *group.boxes, *(() if after is None else after.boxes))
         self._before = group.boxes
         self._giving.extend(group.frames)

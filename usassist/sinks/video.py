@@ -25,12 +25,12 @@ _TIME_BASE_HZ = 60_000  # MPEG-4 takes at most 65535
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coding:
-    """How pictures are coded, and in what they are kept. FFmpeg reads all of them.
+    """How frames are coded, and in which container. FFmpeg reads all of them.
 
     Attributes
     ----------
     codec : FFmpeg's name of the encoder
-    container : FFmpeg's name of the format, which is the file's ending as well
+    container : FFmpeg's name of the format, which is also the file's suffix
     grey, colour : pixel formats for (H, W) and for (H, W, 3) RGB frames
     options : of the encoder
     threads : of the encoder
@@ -45,12 +45,12 @@ class Coding:
 
     @property
     def suffix(self) -> str:
-        """Ending of the file's name."""
+        """Suffix of the file's name."""
         return ".mkv" if self.container == "matroska" else f".{self.container}"
 
 
 LOSSLESS: dict[str, Coding] = {
-    # NUT, because Matroska has no name for MagicYUV. It keeps nothing back: each picture is in the file at once.
+    # NUT, because Matroska has no name for MagicYUV. It buffers nothing: each frame is in the file at once.
     "fast": Coding(codec="magicyuv", container="nut", grey="gray", colour="gbrp", options={"pred": "gradient"}),
     # Golomb-Rice coding: on speckle within a few per cent of the range coder's size at half the time.
     "small": Coding(
@@ -89,7 +89,7 @@ class VideoWriter:
         self._pixel_format = coding.colour if colour else coding.grey
         self._step = Fraction(_TIME_BASE_HZ) / Fraction(rate_hz).limit_denominator(1001)
         try:
-            # Each packet goes to the operating system at once: a killed recorder loses at most the frame at hand.
+            # Each packet is written at once: a killed recorder loses at most the frame being written.
             self._container: Any = av.open(str(path), "w", format=coding.container, options={"flush_packets": "1"})
             stream: Any = self._container.add_stream(coding.codec, rate=Fraction(rate_hz).limit_denominator(1001))
             stream.height, stream.width = size_hw_px
@@ -113,7 +113,7 @@ class VideoWriter:
 
         Returns
         -------
-        crc32 : check sum of the frame as it is coded in the file; None where the codec gives it later
+        crc32 : checksum of the coded frame; None where the codec delays it
 
         Raises
         ------

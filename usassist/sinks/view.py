@@ -1,7 +1,7 @@
-"""What a person is shown about a frame: one rule for overlay and panel.
+"""What is displayed for a frame: one rule for overlay and panel.
 
-"No result" never looks like "no finding", and neither does a late answer, an engine that nobody has introduced, or
-a stream that has stopped.
+"No result" never looks like "no finding", and neither does a late answer, an engine that was not announced, or a
+stream that has stopped.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class View:
     ----------
     state : as of the result, or stricter
     headline : short text for the state
-    detail : why, where there is something to say
+    detail : the reason, where there is one
     draw : True only when the outlines may be drawn on the frame
     age_ms : from capture to now, None where that means nothing (a replay that does not keep time)
     """
@@ -61,7 +61,7 @@ def view_of_frame(
 
     Parameters
     ----------
-    result : the frame's own result, None when it did not come in time
+    result : the frame's own result, None when it did not arrive in time
     engine : the last ``engine`` message, None when none has come
     session : the last ``session`` message, None when none has come
     now_ns : monotonic ns
@@ -90,7 +90,7 @@ def view_of_frame(
 
 
 def view_of_silence(session: SessionBody | None, silent_ms: float | None) -> View | None:
-    """What to show when no frame comes any more; None while the stream is alive.
+    """What to show when no more frames arrive; None while the stream is alive.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def view_of_silence(session: SessionBody | None, silent_ms: float | None) -> Vie
     period_ms = 1000.0 / session.rate_hz if session is not None and session.rate_hz else 33.3
     silent = silent_ms is None or silent_ms > max(10.0 * period_ms, 330.0)
     if signal is not None and signal.state is not SignalState.LIVE:
-        # A frozen picture is still given, and looked at; of one that is lost or changed the last frame is an old one.
+        # Frozen frames still arrive; with a lost or changed signal the last frame is stale.
         if silent or signal.state in (SignalState.LOST, SignalState.CHANGED):
             return _not_live(signal.state, signal.reason)
         return None

@@ -1,15 +1,14 @@
-"""Frames of a session folder: the lines of ``frames.jsonl``, and the pictures that they belong to.
+"""Frames of a session folder: the lines of ``frames.jsonl``, and the images that they belong to.
 
-A picture belongs to the line whose frame number its time stamp gives, so that none stands for another where one is
-lost. A picture whose check sum is wrong is lost: FFmpeg would paint over the damage and say nothing. What the recorder
-covered (text that the scanner burnt in) stays covered: it is no text any more, so frames that come from here have no
-boxes of text.
+An image belongs to the line whose frame number follows from its time stamp, so that none is shown for another where one
+is lost. An image with a wrong checksum is lost: FFmpeg would conceal the damage without an error. What the recorder
+covered (burnt-in text) stays covered and is no text any more, so frames from here have no boxes of text.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from fractions import Fraction
 from itertools import groupby
@@ -25,12 +24,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.wire_fields import read_fraction
 from usassist.errors import SourceError, SourceFormatError
-from usassist.records import Frame, SignalState
+from usassist.records import Frame, FrameLine, frame_metadata
 from usassist.sources.checksums import SliceCheck
 
 __all__ = [
-    "FrameLine",
     "PacketCheck",
     "Places",
     "as_published",
@@ -42,40 +41,12 @@ __all__ = [
 
 UInt8Array = npt.NDArray[np.uint8]
 
-_FASTEST_HZ = 400  # a file keeps time in ms; beyond this rate two frames may have the same, and their order counts
-
-
-class FrameLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of ``frames.jsonl``: a frame without its pixels, and where these are.
-
-    ``crc32`` is of the picture as it is coded in the file; recordings before 2.1 had none.
-    """
-
-    frame_id: int
-    t_capture_ns: int
-    file: str
-    channels: int
-    roi_xyxy_px: tuple[int, int, int, int]
-    spacing_rc_mm: tuple[float, float] | None = None
-    spacing_rel_sd: float | None = None
-    calibration_id: str | None = None
-    pts: int | None = None
-    time_base: str | None = None
-    t_decoded_ns: int | None = None
-    t_cropped_ns: int | None = None
-    picture: SignalState = SignalState.LIVE
-    picture_reason: str = ""
-    covered_xyxy_px: tuple[tuple[int, int, int, int], ...] = ()
-    crc32: int | None = None
-
-    @property
-    def t_given_ns(self) -> int:
-        """When the source had the frame ready, which is never before it was captured."""
-        return max(self.t_capture_ns, self.t_decoded_ns or 0, self.t_cropped_ns or 0)
+_decode_line = msgspec.json.Decoder(FrameLine, dec_hook=read_fraction).decode
+_FASTEST_HZ = 400  # a file keeps time in ms; above this rate two frames may have the same stamp, and order decides
 
 
 class Places:
-    """Which line a picture of one file belongs to.
+    """Matches the images of one file to their lines.
 
     Parameters
     ----------
@@ -89,7 +60,7 @@ class Places:
         self._next = 0
 
     def find(self, pts_s: Fraction | None) -> int | None:
-        """Index of the line of the next picture; None where there is no line for it."""
+        """Index of the line of the next image; None where it has none."""
         if self._rate_hz is None or pts_s is None:
             index: int | None = self._next
         else:
@@ -114,10 +85,10 @@ def file_rate_hz(stream: Any) -> Fraction | None:
 
 
 class PacketCheck:
-    """Tells damaged pictures of one file from good ones, before they are decoded.
+    """Detects damaged frames of one file before they are decoded.
 
-    A picture is checked against its line, and one of FFV1 against its own check sums as well. Where there is neither,
-    nothing can be told and it passes.
+    A coded frame is checked against the CRC-32 of its line, and with FFV1 also against its own checksums. It passes
+    where there are neither.
 
     Parameters
     ----------
@@ -157,7 +128,7 @@ def read_frame_lines(folder: Path) -> list[FrameLine]:
     lines: list[FrameLine] = []
     for number, raw in enumerate(text.splitlines(), 1):
         try:
-            line = msgspec.json.decode(raw, type=FrameLine)
+            line = _decode_line(raw)
         except msgspec.DecodeError as error:
             if number == text.count(b"\n") + 1:
                 break  # the recorder was stopped in the middle of a line
@@ -176,7 +147,7 @@ def read_frame_lines(folder: Path) -> list[FrameLine]:
 
 
 def read_pixels(folder: Path, lines: Sequence[FrameLine]) -> Generator[tuple[FrameLine, UInt8Array], None, None]:
-    """Each line with its picture, uint8 (H, W) or (H, W, 3) RGB; lines whose picture is lost are left out.
+    """Each line with its image, uint8 (H, W) or (H, W, 3) RGB; lines whose image is lost are skipped.
 
     Raises
     ------
@@ -191,11 +162,11 @@ def read_pixels(folder: Path, lines: Sequence[FrameLine]) -> Generator[tuple[Fra
 
 
 def as_published(line: FrameLine, image: UInt8Array) -> UInt8Array:
-    """A picture with as many channels as its frame had: a file may hold grey as colour, and colour without any as grey.
+    """The image with the channels that its frame had: a file may hold grey frames as colour, and vice versa.
 
     Parameters
     ----------
-    line : of the picture
+    line : of the image
     image : uint8 (H, W) or (H, W, 3) RGB, as it is in the file
     """
     if line.channels == 3 and image.ndim == 2:
@@ -212,37 +183,22 @@ def frame_of(
     session_id: str,
     source_id: str,
     frame_id: int,
-    stamps_ns: tuple[int, int | None, int | None],
+    stamps_ns: Mapping[str, int | None],
 ) -> Frame:
-    """A line and its picture as a frame.
+    """A line and its image as a frame.
 
     Parameters
     ----------
     line, image : as :func:`read_pixels` gives them
     session_id, source_id, frame_id : of the frame
-    stamps_ns : captured, decoded, cropped
+    stamps_ns : times of the frame, by the names of its fields; the others are those of the line
     """
-    return Frame(
-        session_id=session_id,
-        source_id=source_id,
-        frame_id=frame_id,
-        t_capture_ns=stamps_ns[0],
-        image=as_published(line, image),
-        roi_xyxy_px=line.roi_xyxy_px,
-        spacing_rc_mm=line.spacing_rc_mm,
-        spacing_rel_sd=line.spacing_rel_sd,
-        calibration_id=line.calibration_id,
-        pts=line.pts,
-        time_base=None if line.time_base is None else Fraction(line.time_base),
-        t_decoded_ns=stamps_ns[1],
-        t_cropped_ns=stamps_ns[2],
-        picture=line.picture,
-        picture_reason=line.picture_reason,
-    )
+    fields = frame_metadata(line) | {"frame_id": frame_id} | dict(stamps_ns)
+    return Frame(session_id=session_id, source_id=source_id, image=as_published(line, image), **fields)
 
 
 def _decode(path: Path, lines: Sequence[FrameLine]) -> Generator[tuple[int, UInt8Array], None, None]:
-    """The pictures of one file, each with the index of its line; one that no line tells of is left out."""
+    """The images of one file, each with the index of its line; one without a line is skipped."""
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]

@@ -1,6 +1,6 @@
-"""A recorded session: its frames again, pixel for pixel, under the numbers and with the words that they had.
+"""A recorded session as a source: its frames again, pixel for pixel, with their numbers and metadata.
 
-See ``recorded.py`` for what is read, and how a recording that was cut off is played.
+See ``recorded.py`` for how a recording that was cut off is read.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.wire_fields import stamp_fields
 from usassist.errors import UsageError
-from usassist.records import Frame, SourceInfo
+from usassist.records import Frame, FrameLine, SourceInfo
 from usassist.sources.base import SourceOptions
 from usassist.sources.paced import PacedSource, RawFrame
-from usassist.sources.recorded import FrameLine, frame_of, read_frame_lines, read_pixels
+from usassist.sources.recorded import frame_of, read_frame_lines, read_pixels
 
 __all__ = ["SessionSource", "open_address"]
 
+_READY_STAMPS = tuple(name for name in stamp_fields(FrameLine) if name != "t_capture_ns")
 _PAUSE_NS = 33_333_333  # between the last frame and the first, where a session is repeated
 
 
@@ -44,8 +46,8 @@ def open_address(rest: str, options: SourceOptions) -> SessionSource:
 class SessionSource(PacedSource):
     """The frames of a recorded session, in order. They are cropped already and are not cropped again.
 
-    A frame keeps its number, so that a gap stays a gap, and its picture state. It is handed over when the recording's
-    source had it ready, and its stamps lie before that by as much as they did.
+    A frame keeps its number, so that a gap stays a gap, and its signal state. It is delivered when the recorded source
+    had it ready, and its stamps keep their distance to that time.
 
     Parameters
     ----------
@@ -103,13 +105,13 @@ class SessionSource(PacedSource):
     def _frame(self, frame_id: int, picture: RawFrame, t_capture_ns: int) -> Frame:
         assert isinstance(picture, _Recorded)  # _pictures gives no others
         line, now_ns = picture.line, t_capture_ns
-        # Where frames are handed over faster than they came, stamps must still not run backwards.
+        # Where frames are delivered faster than recorded, stamps must still not go backwards.
         t_capture_ns = max(now_ns - (line.t_given_ns - line.t_capture_ns), self._last_capture_ns)
         self._last_capture_ns = t_capture_ns
-        decoded_ns, cropped_ns = (
-            None if stamp_ns is None else min(stamp_ns - line.t_capture_ns + t_capture_ns, now_ns)
-            for stamp_ns in (line.t_decoded_ns, line.t_cropped_ns)
-        )
+        stamps_ns: dict[str, int | None] = {"t_capture_ns": t_capture_ns}
+        for name in _READY_STAMPS:
+            stamp_ns: int | None = getattr(line, name)
+            stamps_ns[name] = None if stamp_ns is None else min(stamp_ns - line.t_capture_ns + t_capture_ns, now_ns)
         options = self._options
         return frame_of(
             line,
@@ -117,7 +119,7 @@ class SessionSource(PacedSource):
             session_id=options.session_id,
             source_id=options.source_id,
             frame_id=picture.frame_id,
-            stamps_ns=(t_capture_ns, decoded_ns, cropped_ns),
+            stamps_ns=stamps_ns,
         )
 
 

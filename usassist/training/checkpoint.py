@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 
+from usassist.common.private_files import replacing
 from usassist.errors import ConfigError
 from usassist.training.model import DetectSegmentNet
 from usassist.training.recipe import ModelConfig, Recipe
@@ -150,9 +150,8 @@ def save(
         "optimizer": optimizer.state_dict(),
         "progress": asdict(progress),
     }
-    fresh = out_dir / f"{_CHECKPOINT}.new"
-    torch.save(state, fresh)
-    os.replace(fresh, out_dir / _CHECKPOINT)
+    with replacing(out_dir / _CHECKPOINT) as fresh:
+        torch.save(state, fresh)
 
 
 def resume(

@@ -35,9 +35,9 @@ HEALTH = HealthBody(
 MARK = MarkBody(session_id="20260314T101500Z-3f9a2c", frame_id=3, kind=MarkKind.MISSED, t_mark_ns=7)
 
 
-def main() -> None:
-    """Write the files that are not there yet."""
-    messages = {
+def messages() -> dict[str, bytes]:
+    """One message of every topic, as it is written now."""
+    made = {
         "frame": encode_frame(make_frame(3, (8, 12), 3, **NOT_LIVE), 5, 6),
         "result": encode_result(make_result(3, ResultState.NO_RESULT, cause=Cause.DAMAGED), 5, 6),
         "engine": encode(TOPICS["engine"], "us0", 5, 6, CALIBRATED_ENGINE, {}),
@@ -45,7 +45,12 @@ def main() -> None:
         "health": encode(TOPICS["health"], "us0", 5, 6, HEALTH, {}),
         "mark": encode(TOPICS["mark"], "us0", 5, 6, MARK, {}),
     }
-    for name, data in messages.items():
+    return {name: bytes(data) for name, data in made.items()}
+
+
+def main() -> None:
+    """Write the files that are not there yet."""
+    for name, data in messages().items():
         major, minor = TOPICS[name].version
         path = Path(__file__).with_name(f"{name}-{major}.{minor}.bin")
         if not path.exists():

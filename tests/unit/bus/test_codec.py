@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import struct
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.golden.messages.make import messages
 from tests.samples import (
     CALIBRATED_ENGINE,
     DESCRIBED,
@@ -24,8 +27,9 @@ from tests.samples import (
 )
 from usassist.bus import TOPICS, FrameBody, LabelBody, PointBody, decode, frame_from, peek_topic, result_from
 from usassist.bus.codec import encode, encode_frame, encode_result
+from usassist.common.wire_fields import Travel
 from usassist.errors import MessageError, RecordError, SchemaVersionError
-from usassist.records import Cause, Descriptors, Measurements, Result, ResultState, SignalState
+from usassist.records import Cause, Descriptors, Frame, Measurements, Result, ResultState, SignalState
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "messages"
 
@@ -100,7 +104,7 @@ def test_another_major_version_is_refused_with_both_versions() -> None:
         decode(data)
 
 
-def test_a_field_that_is_not_known_yet_is_passed_over() -> None:
+def test_an_unknown_field_is_ignored() -> None:
     data = bytes(encode(TOPICS["session"], "us0", 1, 2, SESSION, {}))
     newer = _with_header(data, lambda header: header["body"].update(added_in_1_1=[1, 2]))
     assert decode(newer).body == SESSION
@@ -210,6 +214,26 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
         elif topic == "session":
             expected = {"session-1.0": SESSION, "session-1.2": damaged_session()}
             assert message.body == expected.get(file.stem, LIVE_SESSION)
+
+
+@pytest.mark.parametrize("topic", list(TOPICS))
+def test_a_message_is_written_with_the_bytes_that_this_version_was_released_with(topic: str) -> None:
+    major, minor = TOPICS[topic].version
+    assert messages()[topic] == (GOLDEN / f"{topic}-{major}.{minor}.bin").read_bytes()
+
+
+@pytest.mark.parametrize(("topic", "record"), [("frame", Frame), ("result", Result)])
+def test_no_field_is_newer_than_the_version_of_its_topic(topic: str, record: type) -> None:
+    versions = [field.metadata.get("travel", Travel()).since for field in dataclasses.fields(record)]
+    assert max(versions) <= TOPICS[topic].version
+
+
+@pytest.mark.parametrize("time_base", [[1, 0], [1], [1, 2, 3], ["1", 2], [1.0, 2], [2**63, 1], 3, "x"])
+def test_a_time_base_that_is_no_fraction_is_a_message_error(time_base: Any) -> None:
+    data = bytes(encode_frame(make_frame(pts=1, time_base=Fraction(1, 30)), 0, 0))
+    assert frame_from(decode(data)).time_base == Fraction(1, 30)
+    with pytest.raises(MessageError):
+        decode(_with_header(data, lambda header: header["body"].update(time_base=time_base)))
 
 
 def _with_header(data: bytes, change: Any) -> bytes:

@@ -8,7 +8,6 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Iterable
 
-import msgspec
 import pytest
 import zmq
 
@@ -16,7 +15,7 @@ from tests.samples import make_frame, make_result
 from tests.unit.bus.mutations import good_messages, spoilt_messages
 from usassist.bus import Message, Subscriber, decode, frame_from, peek_topic, result_from
 from usassist.bus.address import endpoint
-from usassist.bus.codec import encode_frame, encode_result
+from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.errors import MessageError, SchemaVersionError
 
 _FACTOR = 10
@@ -162,7 +161,7 @@ def _read(data: bytes) -> str:
             result_from(message)
     except (MessageError, SchemaVersionError) as error:
         return type(error).__name__
-    msgspec.json.encode(message.body)  # whatever was read can be published again
+    encode(message.topic, "us0", 0, 0, message.body, {})  # whatever was read can be published again
     return "read"
 
 

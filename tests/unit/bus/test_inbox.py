@@ -58,7 +58,7 @@ def test_the_stream_publishes_it_as_its_own(publisher: Publisher, bus_address: s
 
 def test_nothing_is_kept_for_a_stream_that_is_not_there(bus_address: str) -> None:
     with Inbox(bus_address) as desk:
-        assert not desk.post("health", HEALTH)
+        assert not desk.send("health", HEALTH)
         publisher = Publisher(bus_address, "us0", MonotonicClock())
         _post(desk, msgspec.structs.replace(HEALTH, frames=7))
         assert [body.frames for _, body in _collect(publisher, 1)] == [7]
@@ -71,19 +71,19 @@ def test_a_stream_that_does_not_look_costs_the_poster_nothing_but_the_message(
     with Inbox(bus_address) as desk:
         _post(desk, HEALTH)
         assert not all(
-            desk.post("health", msgspec.structs.replace(HEALTH, last_error="x" * 12000)) for _ in range(1000)
+            desk.send("health", msgspec.structs.replace(HEALTH, last_error="x" * 12000)) for _ in range(1000)
         )
 
 
 @pytest.mark.parametrize("topic", ["frame", "result", "engine", "session", "nonsense"])
 def test_only_marks_and_health_can_be_handed_in(publisher: Publisher, bus_address: str, topic: str) -> None:
     with Inbox(bus_address) as desk, pytest.raises(MessageError, match="published by the stream alone"):
-        desk.post(topic, SESSION)
+        desk.send(topic, SESSION)
 
 
 def test_a_text_that_is_too_long_is_refused_before_it_is_sent(publisher: Publisher, bus_address: str) -> None:
     with Inbox(bus_address) as desk, pytest.raises(MessageError, match="shorten its texts"):
-        desk.post("health", msgspec.structs.replace(HEALTH, last_error="x" * 20000))
+        desk.send("health", msgspec.structs.replace(HEALTH, last_error="x" * 20000))
 
 
 def test_strangers_at_the_desk_are_counted_and_not_published(publisher: Publisher, bus_address: str) -> None:
@@ -118,7 +118,7 @@ def test_one_round_takes_no_more_than_a_few_messages(publisher: Publisher, bus_a
         rounds = []
         deadline = time.monotonic() + 10
         while sum(rounds) < 50 and time.monotonic() < deadline:
-            rounds.append(len(list(publisher.posted())))
+            rounds.append(len(list(publisher.received())))
         assert sum(rounds) == 50
         assert max(rounds) <= 32
 
@@ -151,7 +151,7 @@ def test_a_mark_reaches_the_stream(publisher: Publisher, bus_address: str) -> No
 
 def _post(desk: Inbox, body: msgspec.Struct, topic: str = "health") -> None:
     deadline = time.monotonic() + 10
-    while not desk.post(topic, body):
+    while not desk.send(topic, body):
         assert time.monotonic() < deadline, "the stream did not take it"
         time.sleep(0.005)
 
@@ -160,6 +160,6 @@ def _collect(publisher: Publisher, count: int) -> list[tuple[str, msgspec.Struct
     found: list[tuple[str, msgspec.Struct]] = []
     deadline = time.monotonic() + 10
     while len(found) < count and time.monotonic() < deadline:
-        found.extend(itertools.islice(publisher.posted(), count - len(found)))
+        found.extend(itertools.islice(publisher.received(), count - len(found)))
         time.sleep(0.001)
     return found

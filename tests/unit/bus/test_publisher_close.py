@@ -28,7 +28,7 @@ def test_close_and_senders_never_meet_in_a_socket(bus_address: str, *, lossless:
                     else:
                         publisher.result(result)
                         publisher.event("session", SESSION)
-                        list(publisher.posted())
+                        list(publisher.received())
             except BaseException as error:  # noqa: BLE001 - the test looks at whatever it is
                 problems.append(error)
 
@@ -42,7 +42,7 @@ def test_close_and_senders_never_meet_in_a_socket(bus_address: str, *, lossless:
             publisher.close()
             publisher.frame(frame)
             publisher.result(result)
-            assert list(publisher.posted()) == []
+            assert list(publisher.received()) == []
             assert not publisher.wait_for_archives(1, 0.1, lambda: True)
             publisher.close()
             done.set()

@@ -585,7 +585,7 @@ def _wait_for(event: threading.Event) -> None:
 def _post_all(desk: Inbox, *marks: MarkBody) -> None:
     deadline = time.monotonic() + 10
     for body in marks:
-        while not desk.post("mark", body):
+        while not desk.send("mark", body):
             assert time.monotonic() < deadline, "the stream's desk is not there"
             time.sleep(0.01)
     time.sleep(0.2)  # on its way

@@ -29,7 +29,7 @@ def test_frames_come_with_their_results(recorded: Path) -> None:
 
 def test_pixels_come_back_as_they_were_published(recorded: Path) -> None:
     problems: list[str] = []
-    pictures = list(open_session(recorded).pictures(problems))
+    pictures = list(open_session(recorded).images(problems))
     assert problems == []
     for line, image in pictures:
         assert image is not None
@@ -38,7 +38,7 @@ def test_pixels_come_back_as_they_were_published(recorded: Path) -> None:
 
 def test_messages_of_frames_get_their_pixels_back(recorded: Path) -> None:
     session = open_session(recorded)
-    images = {line.frame_id: image for line, image in session.pictures()}
+    images = {line.frame_id: image for line, image in session.images()}
     heads = [record for record in session.messages() if record.without_pixels]
     assert len(heads) == COUNT
     for number, record in enumerate(heads):
@@ -58,7 +58,7 @@ def test_a_picture_belongs_to_its_line_at_any_rate_also_where_frames_were_droppe
     monkeypatch.setattr(recordings, "SESSION", msgspec.structs.replace(recordings.SESSION, rate_hz=rate_hz))
     ids = [0, 1, 2, 5, 6, 40, 41, 1000, 1001, 100_000]
     record_session(tmp_path / "s", [make_frame(i) for i in ids])
-    pictures = list(open_session(tmp_path / "s").pictures())
+    pictures = list(open_session(tmp_path / "s").images())
     assert [line.frame_id for line, _ in pictures] == ids
     for line, image in pictures:
         assert image is not None
@@ -78,7 +78,7 @@ def test_what_a_killed_recorder_leaves_can_be_read_and_its_end_is_told(killed: P
     session = open_session(killed)
     assert len(session.frames) == COUNT
     assert len(session.results) == COUNT - 1
-    assert len([image for _, image in session.pictures() if image is not None]) >= 8
+    assert len([image for _, image in session.images() if image is not None]) >= 8
     assert any("results.jsonl breaks off in the middle of a line" in line for line in session.problems)
     last = session.gaps[-1]
     assert (last.topic, last.first_frame_id, last.last_frame_id) == ("frame", COUNT, None)
@@ -98,7 +98,7 @@ def test_a_missing_file_is_told_and_the_rest_is_read(recorded: Path, name: str) 
 def test_without_a_video_its_frames_have_no_picture(recorded: Path, name: str) -> None:
     (recorded / name).unlink()
     problems: list[str] = []
-    found = {line.file for line, image in open_session(recorded).pictures(problems) if image is not None}
+    found = {line.file for line, image in open_session(recorded).images(problems) if image is not None}
     assert found == {"frames.nut", "frames_2.nut"} - {name}
     assert name in problems[0]
 
@@ -109,7 +109,7 @@ def test_a_damaged_picture_does_not_put_another_in_its_place(recorded: Path) -> 
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
     problems: list[str] = []
-    pictures = [(line, image) for line, image in open_session(recorded).pictures(problems) if line.frame_id < 8]
+    pictures = [(line, image) for line, image in open_session(recorded).images(problems) if line.frame_id < 8]
     assert problems
     assert 0 < sum(image is None for _, image in pictures) < 8
     for line, image in pictures:

@@ -31,7 +31,7 @@ def test_every_pixel_comes_back_grey_and_in_colour(codec: str, hw: tuple[int, in
     frames = [make_frame(i, hw, channels=1 if i % 5 else 3) for i in range(12)]
     grey_in_three = make_frame(12, hw, 3, image=np.dstack([frames[1].image] * 3))
     record_session(tmp_path / "s", [*frames, grey_in_three], coding=LOSSLESS[codec])
-    pictures = list(open_session(tmp_path / "s").pictures())
+    pictures = list(open_session(tmp_path / "s").images())
     assert len(pictures) == 13
     for frame, (line, image) in zip([*frames, grey_in_three], pictures, strict=True):
         assert line.file.endswith(LOSSLESS[codec].suffix)
@@ -65,8 +65,8 @@ def test_a_byte_that_changes_in_a_picture_loses_that_picture_and_no_other(
     begin = content.index(packets[4])
     content[begin + int(share * len(packets[4]))] ^= 1
     path.write_bytes(content)
-    assert any("check sum of picture 4 is wrong" in line for line in verify_session(tmp_path / "s").problems)
-    for frame, (_, image) in zip(frames, open_session(tmp_path / "s").pictures(), strict=True):
+    assert any("checksum of coded frame 4 is wrong" in line for line in verify_session(tmp_path / "s").problems)
+    for frame, (_, image) in zip(frames, open_session(tmp_path / "s").images(), strict=True):
         assert (image is None) == (frame.frame_id == 4)
         assert image is None or np.array_equal(image, frame.image)
     repair_session(tmp_path / "s", tmp_path / "r")
@@ -87,7 +87,7 @@ def test_copies_keep_the_rate(rate_hz: float, tmp_path: Path, monkeypatch: pytes
     (tmp_path / "s" / "frames.jsonl").unlink()
     repair_session(tmp_path / "s", tmp_path / "r")
     for folder, ids in (("part", [5, 6, 1000]), ("r", [frame.frame_id for frame in frames])):
-        pictures = list(open_session(tmp_path / folder).pictures())
+        pictures = list(open_session(tmp_path / folder).images())
         assert [line.frame_id for line, image in pictures if image is not None] == ids
 
 
@@ -122,7 +122,7 @@ def test_text_that_appears_in_mid_stream_is_left_on_no_recorded_frame(scanned: l
     session = open_session(tmp_path / "s")
     ink = _strokes(scanned[0].image_hw_px) > 100
     left = []
-    for line, image in session.pictures():
+    for line, image in session.images():
         assert image is not None
         was = scanned[line.frame_id].image
         kept = float((image[ink] == was[ink]).mean())

@@ -92,7 +92,7 @@ def test_frames_are_exported_as_they_are(recorded: Path, tmp_path: Path) -> None
     problems: list[str] = []
     session = open_session(recorded)
     assert export_frames(session, tmp_path / "png", problems) == COUNT
-    for line, image in session.pictures():
+    for line, image in session.images():
         stored = cv2.imread(str(tmp_path / "png" / f"{line.frame_id:08d}.png"), cv2.IMREAD_UNCHANGED)
         assert image is not None
         np.testing.assert_array_equal(stored if stored.ndim == 2 else stored[..., ::-1], image)
@@ -111,10 +111,11 @@ def test_the_compact_copy_has_every_frame_and_is_not_lossless(recorded: Path, tm
 def test_an_export_that_fails_leaves_nothing(recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session = open_session(recorded)
 
-    def full(self: Path, target: Path) -> None:
+    def full(source: Path, target: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "rename", full)
+    monkeypatch.setattr(Path, "rename", full)  # of folders
+    monkeypatch.setattr(os, "replace", full)  # of files
     before = sorted(path.name for path in tmp_path.iterdir())
     for write in (
         lambda: export_csv(session, tmp_path / "out.csv"),

@@ -67,7 +67,7 @@ def test_a_flipped_bit_is_repaired_as_far_as_the_rest_tells(recorded: Path, name
     session = open_session(repaired)
     assert len(session.results) == COUNT
     assert len(session.frames) >= COUNT - 2  # a picture, or what stands around it
-    for line, image in session.pictures():
+    for line, image in session.images():
         assert image is not None
         channels = 1 if line.frame_id < 8 else 3
         np.testing.assert_array_equal(image, make_frame(line.frame_id, channels=channels).image)
@@ -136,14 +136,14 @@ def test_a_line_that_says_something_else_than_its_message_is_found(recorded: Pat
     _without_sums(recorded)
     path = recorded / "results.jsonl"
     path.write_text(path.read_text().replace('"score":0.875', '"score":0.874', 1))
-    assert any("says something else of frame 0" in line for line in verify_session(recorded).problems)
+    assert any("the line of frame 0 in results.jsonl differs" in line for line in verify_session(recorded).problems)
 
 
 def test_a_line_of_a_frame_that_says_something_else_than_its_message_is_found_and_mended(recorded: Path) -> None:
     _without_sums(recorded)
     path = recorded / "frames.jsonl"
     path.write_text(path.read_text().replace('"t_capture_ns":99999999', '"t_capture_ns":99999998', 1))
-    assert any("frames.jsonl says something else of frame 3" in line for line in verify_session(recorded).problems)
+    assert any("the line of frame 3 in frames.jsonl differs" in line for line in verify_session(recorded).problems)
     _, repaired = _repaired(recorded)
     assert open_session(repaired).frames[3].t_capture_ns == 99_999_999
 

@@ -105,7 +105,7 @@ def test_what_the_disk_was_told_of_is_readable_alone(
     for number in range(40):
         recording.give(number)
     _until(lambda: on_disk.get("results.jsonl", 0) > 0 and on_disk.get("frames.nut", 0) > 0)
-    _until(lambda: recording.recorder.notes.results == 40)
+    _until(lambda: recording.recorder.progress.results == 40)
     time.sleep(0.5)
     left = dict(on_disk)
     after = tmp_path / "after"
@@ -116,7 +116,7 @@ def test_what_the_disk_was_told_of_is_readable_alone(
     session = open_session(after)
     assert len(session.results) == 40
     # Matroska holds back what lies in the cluster at hand: the last picture, or two that are as small as these.
-    assert sum(image is not None for _, image in session.pictures()) >= 38
+    assert sum(image is not None for _, image in session.images()) >= 38
     assert session.manifest.engines
     recording.end(39)
     assert recording.error is None
@@ -125,7 +125,7 @@ def test_what_the_disk_was_told_of_is_readable_alone(
 def test_how_long_anything_waited_for_the_disk_is_told(record: Callable[..., Recording]) -> None:
     recording = record()
     recording.give(0)
-    _until(lambda: recording.recorder.notes.results == 1)
+    _until(lambda: recording.recorder.progress.results == 1)
     time.sleep(0.5)
     recording.end(0)
     assert recording.manifest()["longest_unsynced_ms"] >= 150.0
@@ -140,7 +140,7 @@ def test_a_disk_that_refuses_ends_the_recording_in_order_and_says_why(
 ) -> None:
     recording = record()
     recording.give(0)
-    _until(lambda: recording.recorder.notes.results == 1)
+    _until(lambda: recording.recorder.progress.results == 1)
 
     def refuse(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
@@ -161,7 +161,7 @@ def test_a_disk_that_is_almost_full_ends_the_recording_before_it_is_full(record:
     recording = record(reserve_bytes=2**30, free_bytes=lambda folder: room[0])
     for number in range(5):
         recording.give(number)
-    _until(lambda: recording.recorder.notes.results == 5)
+    _until(lambda: recording.recorder.progress.results == 5)
     room[0] = 2**29
     recording.join()
     assert "the disk is almost full: 512 MiB are free and 1024 MiB stay free" in str(recording.error)
@@ -181,7 +181,7 @@ def test_a_recording_that_has_no_room_does_not_begin(bus_address: str, tmp_path:
 def test_a_file_that_somebody_removes_ends_the_recording(record: Callable[..., Recording]) -> None:
     recording = record()
     recording.give(0)
-    _until(lambda: recording.recorder.notes.results == 1)
+    _until(lambda: recording.recorder.progress.results == 1)
     (recording.folder / "frames.nut").unlink()
     recording.give(1)
     recording.join()
@@ -194,7 +194,7 @@ def test_size_and_room_are_told_while_it_goes_on(record: Callable[..., Recording
     found: list[object] = []
 
     def heard() -> bool:
-        found.extend(body for topic, body in recording.publisher.posted() if topic == "health")
+        found.extend(body for topic, body in recording.publisher.received() if topic == "health")
         return any(body.recorded_bytes for body in found)  # type: ignore[attr-defined]
 
     _until(heard)
@@ -224,11 +224,11 @@ def test_a_wall_clock_that_is_set_is_noted_when_it_happens(tmp_path: Path, monke
     ]
     taken = iter(readings)
     monkeypatch.setattr(disk_sync, "clock_pair", lambda: next(taken))
-    keeper = DiskSync(tmp_path, 0, free_bytes=lambda folder: ROOM)
+    disk = DiskSync(tmp_path, 0, free_bytes=lambda folder: ROOM)
     for _ in range(3):
-        keeper._look()
-    assert keeper.jumps == [readings[2]]
-    keeper.close()
+        disk._look()
+    assert disk.jumps == [readings[2]]
+    disk.close()
 
 
 def test_a_large_file_is_closed_and_the_next_one_goes_on(

@@ -60,7 +60,7 @@ class Outlet:
     def __init__(self) -> None:
         self.posted: list[HealthBody] = []
 
-    def post(self, topic: str, body: msgspec.Struct) -> bool:
+    def send(self, topic: str, body: msgspec.Struct) -> bool:
         assert topic == "health"
         assert isinstance(body, HealthBody)
         self.posted.append(body)

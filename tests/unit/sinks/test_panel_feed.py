@@ -500,12 +500,12 @@ def test_the_stage_browser_and_the_health_of_the_panel_are_told_once_a_second(
         def __init__(self) -> None:
             self.posted: list[tuple[str, Any]] = []
 
-        def post(self, topic: str, body: msgspec.Struct) -> bool:
+        def send(self, topic: str, body: msgspec.Struct) -> bool:
             self.posted.append((topic, body))
             return True
 
     outlet, shown = Outlet(), ShownFrames(MonotonicClock())
-    feed = start(shown=shown, outlet=outlet)
+    feed = start(shown=shown, inbox=outlet)
     sender = Sender(tmp_path, "a")
     until(lambda: feed.latest.frame_id is not None and not shown.why_unknown("a", feed.latest.frame_id), sender.send)
     shown.drawn("a", feed.latest.frame_id or 0)

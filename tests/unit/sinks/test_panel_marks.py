@@ -22,7 +22,7 @@ class Outlet:
         self.taken = True
         self.posted: list[tuple[str, msgspec.Struct]] = []
 
-    def post(self, topic: str, body: msgspec.Struct) -> bool:
+    def send(self, topic: str, body: msgspec.Struct) -> bool:
         if self.taken:
             self.posted.append((topic, body))
         return self.taken

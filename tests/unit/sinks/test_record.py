@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import os
 import sys
 import threading
 import tomllib
@@ -19,11 +20,12 @@ import pytest
 from tests.samples import CALIBRATED_ENGINE, DESCRIBED, ENGINE, SESSION, make_frame, make_result
 from usassist.bus import Publisher, SessionState, decode, read_log, result_from
 from usassist.common.clock import MonotonicClock
+from usassist.common.private_files import write_atomic
 from usassist.errors import SessionError, SourceError, SourceFormatError, UsageError
 from usassist.frames.burnt_text import find_text_boxes
 from usassist.records import Frame, ResultState
 from usassist.session.verify import verify_session
-from usassist.sinks.files import prepare_folder, write_atomic
+from usassist.sinks.files import prepare_folder
 from usassist.sinks.overlay.video import OverlayVideo
 from usassist.sinks.pixels import PixelFiles
 from usassist.sinks.record import Recorder, result_line
@@ -330,10 +332,10 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "summary.json"
     write_atomic(path, b"old")
 
-    def fail(self: Path, target: Path) -> None:
+    def fail(source: Path, target: Path) -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="full"):
         write_atomic(path, b"new")
     assert [file.name for file in tmp_path.iterdir()] == ["summary.json"]

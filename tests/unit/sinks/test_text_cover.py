@@ -112,7 +112,7 @@ def test_what_was_not_looked_through_is_not_given() -> None:
     cover = TextCover(fail)
     for number in range(10):
         assert not list(cover.add(_frame(number, text=False)))
-    with pytest.raises(SessionError, match="text cannot be looked for"):
+    with pytest.raises(SessionError, match="the search for text failed"):
         list(cover.flush())
     assert cover.held[0].frame_id == 0
     cover.close()

@@ -279,7 +279,7 @@ def test_a_full_disk_is_one_line_and_leaves_everything_as_it_was(
     real = shutil.copyfile
 
     def copy(source: Path, target: Path, **options: Any) -> object:
-        if Path(target).name == "net_0.1.0.toml.new":
+        if Path(target).name.startswith(".net_0.1.0.toml."):
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(source, target, **options)
 

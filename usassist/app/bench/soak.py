@@ -262,7 +262,7 @@ def _mark(rig: Rig, desk: Inbox) -> int:
         kind=MarkKind.BOOKMARK,
         t_mark_ns=time.monotonic_ns(),
     )
-    return int(desk.post("mark", body))
+    return int(desk.send("mark", body))
 
 
 def _numbers(path: Path, key: bytes, last_bytes: int | None = None) -> set[int]:

@@ -15,7 +15,7 @@ from usassist.app.rerun.machine import processor_words
 from usassist.app.rerun.outcome import Comparison, FieldRow, amount_words
 from usassist.app.rerun.run import Rerun
 from usassist.app.rerun.sheet import MAX_FRAMES, UInt8Array, write_differences
-from usassist.session import Session
+from usassist.session import RecordedSession
 
 __all__ = ["print_rerun", "write_sheet"]
 
@@ -131,8 +131,8 @@ def _largest(name: str, row: FieldRow) -> tuple[str, str]:
     return "another" if row.worst is None else amount_words(name, row.worst), str(row.worst_frame)
 
 
-def _pictures(session: Session, wanted: set[int]) -> Iterator[tuple[int, UInt8Array]]:
-    for line, image in session.pictures():
+def _pictures(session: RecordedSession, wanted: set[int]) -> Iterator[tuple[int, UInt8Array]]:
+    for line, image in session.images():
         if line.frame_id in wanted and image is not None:
             yield line.frame_id, image
             wanted.discard(line.frame_id)

@@ -24,8 +24,8 @@ def profile(
     """Find the scan area of a scanner's screen, and write it down; millimetres have to be measured."""
     import tomlkit
 
+    from usassist.common.private_files import write_atomic
     from usassist.errors import ScanAreaError, UsageError
-    from usassist.sinks.files import write_atomic
     from usassist.sources import open_source, parse_crop
 
     if out.suffix != ".toml":

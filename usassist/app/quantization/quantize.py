@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from usassist.app.quantization.gate import Gate, input_size
+from usassist.common.private_files import replacing
 from usassist.engine import EngineSpec
 from usassist.engine.base import Engine
 from usassist.engine.int8 import FrameSet, GateFigure, Int8Calibration, calibration_path, calibration_text
@@ -234,22 +235,18 @@ def _move_in(staged: EngineSpec, target: EngineSpec, *, whole: bool) -> tuple[Pa
     pairs = [(path, target.folder / path.relative_to(staged.folder)) for path in sources]
     pairs.append((calibration_path(staged), calibration_path(target)))
     pairs.append((staged.folder / "engine.toml", target.folder / "engine.toml"))
-    fresh: list[Path] = []
     made: list[Path] = []
     try:
-        for source, place in pairs:
-            made += [folder for folder in reversed(place.parents) if not folder.exists()]
-            place.parent.mkdir(parents=True, exist_ok=True)
-            fresh.append(place.with_name(f"{place.name}.new"))
-            shutil.copyfile(source, fresh[-1])
+        with ExitStack() as renamed:  # at the end, the last one first
+            for source, place in reversed(pairs):
+                made += [folder for folder in reversed(place.parents) if not folder.exists()]
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, renamed.enter_context(replacing(place)))
     except OSError:
-        for path in fresh:
-            path.unlink(missing_ok=True)
         for folder in reversed(made):
-            folder.rmdir()
+            with suppress(OSError):  # something has been put in place there
+                folder.rmdir()
         raise
-    for path, (_, place) in zip(fresh, pairs, strict=True):
-        os.replace(path, place)
     return tuple(place for _, place in pairs)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.wire_fields import stamp_fields
 from usassist.engine.findings import Findings, compare_findings
 from usassist.engine.spec import ParityLimits
 from usassist.frames import fill_labelmap
@@ -26,12 +27,7 @@ __all__ = ["COMPARED", "IGNORED", "FieldApart", "Rules", "Verdict", "compare_fie
 # field of a result, or of its message → why it is not compared
 IGNORED: Mapping[str, str] = {
     "seq": "counts the messages of one publisher",
-    "t_publish_ns": "a stamp of its own run",
-    "t_capture_ns": "a stamp of its own run",
-    "t_infer_start_ns": "a stamp of its own run",
-    "t_infer_end_ns": "a stamp of its own run",
-    "t_input_ns": "a stamp of its own run",
-    "t_output_ns": "a stamp of its own run",
+    **dict.fromkeys(("t_publish_ns", *stamp_fields(Result)), "a stamp of its own run"),
     "session_id": "every run has its own",
     "frames_dropped": "a rerun waits for the engine and drops no frame",
     "reason": "words; the cause is compared",
@@ -50,6 +46,12 @@ COMPARED: Mapping[str, tuple[str, ...]] = {
     "sizes": ("measurements",),
     "descriptors": ("descriptors",),
 }
+
+
+# Fields that are in neither table are newer than both. They belong to the row "frame", where the recording has them.
+_LISTED = {*IGNORED, *(name for names in COMPARED.values() for name in names)}
+_NEWER = {field.name: field.default for field in dataclasses.fields(Result) if field.name not in _LISTED}
+COMPARED = {**COMPARED, "frame": (*COMPARED["frame"], *_NEWER)}
 
 
 class Verdict(StrEnum):
@@ -107,7 +109,7 @@ def compare_fields(recorded: Result, again: Result, rules: Rules) -> dict[str, F
     -------
     fields : row of :data:`COMPARED` → what came of it; of two results without findings only the first three
     """
-    fields = {"frame": _same_or_not(all(getattr(recorded, n) == getattr(again, n) for n in COMPARED["frame"]))}
+    fields = {"frame": _same_or_not(all(_same_field(recorded, again, name) for name in COMPARED["frame"]))}
     if recorded.image_hw_px != again.image_hw_px:  # then nothing else can be laid over one another
         return fields
     same_state = (recorded.state, recorded.cause) == (again.state, again.cause)
@@ -146,6 +148,12 @@ def compare_fields(recorded: Result, again: Result, rules: Rules) -> dict[str, F
     fields["sizes"] = _derived(*_sizes(recorded.measurements, again.measurements, pairs), limits)
     fields["descriptors"] = _derived(*_descriptors(recorded, again, pairs), limits)
     return fields
+
+
+def _same_field(recorded: Result, again: Result, name: str) -> bool:
+    before = getattr(recorded, name)
+    unknown = name in _NEWER and before == _NEWER[name]  # the recording may be older than the field
+    return unknown or bool(before == getattr(again, name))
 
 
 def _same_or_not(same: bool) -> FieldApart:

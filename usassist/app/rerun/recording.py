@@ -10,7 +10,7 @@ from usassist.app.rerun.outcome import Side
 from usassist.bus import EngineBody, result_from
 from usassist.errors import MessageError
 from usassist.records import Result
-from usassist.session import Session, open_session, whole_message
+from usassist.session import RecordedSession, open_session, whole_message
 
 __all__ = ["Recording", "read_recording"]
 
@@ -27,7 +27,7 @@ class Recording:
     damaged : parts of the message log could not be read
     """
 
-    session: Session
+    session: RecordedSession
     results: tuple[Result, ...]
     engines: tuple[EngineBody, ...]
     problems: tuple[str, ...]

@@ -21,11 +21,12 @@ from usassist.app.runtime.private_bus import private_bus
 from usassist.app.runtime.recording_facts import recording_facts
 from usassist.app.runtime.supervised_process import LOOK_EVERY_S, Ticks
 from usassist.bus import SessionState
+from usassist.common.private_files import write_atomic
 from usassist.common.signals import stop_on_signal
 from usassist.config import RecordConfig
 from usassist.errors import SessionError, UsAssistError
 from usassist.records import ResultState, SourceInfo
-from usassist.sinks.files import SESSION_FILES, prepare_folder, write_atomic
+from usassist.sinks.files import SESSION_FILES, prepare_folder
 
 __all__ = ["Outcome", "Progress", "replay"]
 

@@ -1,8 +1,7 @@
-"""The messages of a recorded session, in order and with their pixels, and how they are moved into the present.
+"""The messages of a recorded session, in order and with their pixels, with their stamps shifted to now.
 
-What is missing in the recording is missing here too: a frame whose pixels are lost is left out, and a result that
-never arrived does not come. All stamps of one round are moved by the same time, so that every age and every latency is
-what it was.
+What is missing in the recording is missing here too: a frame whose pixels are lost is left out, and so is a result that
+never arrived. All stamps of one round are shifted by the same time, so that every age and every latency is unchanged.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import dataclasses
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -25,19 +25,22 @@ from usassist.bus import (
     frame_from,
     result_from,
 )
+from usassist.common.wire_fields import stamp_fields
 from usassist.errors import MessageError
 from usassist.records import Frame, Result
-from usassist.session import Session, whole_message
+from usassist.session import RecordedSession, whole_message
 from usassist.session.frame_images import FrameImage
 
 __all__ = ["Item", "Move", "Span", "read_items"]
 
-_LOOK_AHEAD = 256  # messages: frames and the rest come to a recorder on two ways, and may overtake one another
+_FRAME_STAMPS = stamp_fields(Frame)
+_RESULT_STAMPS = stamp_fields(Result)
+_LOOK_AHEAD = 256  # messages: frames and the rest reach a recorder on two sockets, in either order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Item:
-    """One message on its way.
+    """One message to send.
 
     Attributes
     ----------
@@ -64,21 +67,21 @@ class Span:
     to_s: float | None = None
 
     def holds(self, t_ns: int, t_first_ns: int) -> bool:
-        """True when a frame that was captured then belongs to it."""
+        """True when it holds a frame captured at that time."""
         since_s = (t_ns - t_first_ns) / 1e9
         return since_s >= self.from_s and (self.to_s is None or since_s < self.to_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """How messages of one round come into the present.
+    """How the messages of one round are shifted to now.
 
     Attributes
     ----------
     shift_ns : added to every stamp
     id_offset : added to every frame number, because these rise from round to round
-    source : what the session is said to show
-    keeps_time : False where it is played faster or slower than it was, so that ages mean nothing
+    source : description of the source in the session message
+    keeps_time : False where it is played faster or slower than recorded, so that ages are meaningless
     frame_count : that the session will give, None where that is not known
     """
 
@@ -89,29 +92,20 @@ class Move:
     frame_count: int | None
 
     def frame(self, frame: Frame) -> Frame:
-        """A frame with its stamps and its number moved."""
-        return dataclasses.replace(
-            frame,
-            frame_id=frame.frame_id + self.id_offset,
-            t_capture_ns=frame.t_capture_ns + self.shift_ns,
-            t_decoded_ns=self._later(frame.t_decoded_ns),
-            t_cropped_ns=self._later(frame.t_cropped_ns),
-        )
+        """A frame with its stamps and its number shifted."""
+        return dataclasses.replace(frame, frame_id=frame.frame_id + self.id_offset, **self._moved(frame, _FRAME_STAMPS))
 
     def result(self, result: Result) -> Result:
         """A result likewise."""
         return dataclasses.replace(
-            result,
-            frame_id=result.frame_id + self.id_offset,
-            t_capture_ns=result.t_capture_ns + self.shift_ns,
-            t_infer_start_ns=self._later(result.t_infer_start_ns),
-            t_infer_end_ns=self._later(result.t_infer_end_ns),
-            t_input_ns=self._later(result.t_input_ns),
-            t_output_ns=self._later(result.t_output_ns),
+            result, frame_id=result.frame_id + self.id_offset, **self._moved(result, _RESULT_STAMPS)
         )
 
+    def _moved(self, record: Frame | Result, names: tuple[str, ...]) -> dict[str, Any]:
+        return {name: self._later(getattr(record, name)) for name in names}
+
     def session(self, body: SessionBody, last_frame_id: int) -> SessionBody:
-        """A session that says that it is a recording; it runs until its replay has ended."""
+        """The session message of the replay: described as a recording, and running until the replay has ended."""
         signal = body.signal
         if signal is not None:
             signal = msgspec.structs.replace(
@@ -131,7 +125,7 @@ class Move:
         )
 
     def mark(self, body: MarkBody) -> MarkBody:
-        """A mark on the frame as it is numbered now."""
+        """A mark with the shifted number of its frame."""
         return msgspec.structs.replace(
             body, frame_id=body.frame_id + self.id_offset, t_mark_ns=body.t_mark_ns + self.shift_ns
         )
@@ -142,7 +136,7 @@ class Move:
 
 @dataclass(slots=True)
 class _Pixels:
-    """Looks up the pixels of one frame after the other; both come in the same order."""
+    """Looks up the images of frames in order."""
 
     pictures: Iterator[tuple[int, FrameImage | None]]
     ahead: tuple[int, FrameImage | None] | None = field(default=None)
@@ -155,17 +149,17 @@ class _Pixels:
         return self.ahead[1] if self.ahead[0] == frame_id else None
 
 
-def read_items(session: Session, span: Span, problems: list[str]) -> Iterator[Item]:
+def read_items(session: RecordedSession, span: Span, problems: list[str]) -> Iterator[Item]:
     """The messages of a part of a session, in the order of their publication.
 
-    What late joiners must know, the last ``engine`` and ``session`` before the part begins, comes first. Of the health
-    messages only those of the stream are given: the recorder and the page of back then are not running now.
+    The last ``engine`` and ``session`` before the part come first, for late joiners. Of the health messages only those
+    of the stream are sent: the recorder and the panel of the recording are not running now.
 
     Parameters
     ----------
     session : opened
     span : the part; results belong to it with their frames
-    problems : gets one line for everything that cannot be sent
+    problems : gets one line per message that cannot be sent
 
     Raises
     ------
@@ -175,7 +169,7 @@ def read_items(session: Session, span: Span, problems: list[str]) -> Iterator[It
     if not session.frames:
         return
     t_first_ns = session.frames[0].t_capture_ns
-    pixels = _Pixels((line.frame_id, image) for line, image in session.pictures(problems))
+    pixels = _Pixels((line.frame_id, image) for line, image in session.images(problems))
     before: dict[str, Item] = {}
     begun = False
     log = session.log()
@@ -206,7 +200,7 @@ def read_items(session: Session, span: Span, problems: list[str]) -> Iterator[It
 
 
 def _in_order(log: Iterable[LoggedMessage], problems: list[str]) -> Iterator[LoggedMessage]:
-    """The messages that can be read, in the order in which they were published."""
+    """The readable messages, in the order of their publication."""
     waiting: list[tuple[int, int, LoggedMessage]] = []
     for number, record in enumerate(log):
         try:
@@ -222,7 +216,7 @@ def _in_order(log: Iterable[LoggedMessage], problems: list[str]) -> Iterator[Log
 
 
 def _about_ns(message: Message, t_first_ns: int, span: Span) -> int:
-    """The moment that decides whether a message belongs to a part: of a frame or result the capture.
+    """The time that decides whether a message belongs to a part: of a frame or result the capture.
 
     What was published before the first frame belongs to the beginning.
     """

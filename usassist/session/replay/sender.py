@@ -1,4 +1,4 @@
-"""Publishes the messages of a recorded session, paced as they were, or faster or slower."""
+"""Publishes the messages of a recorded session at the recorded pace, or faster or slower."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from usassist.common.clock import Clock
 from usassist.config import PanelConfig
 from usassist.errors import SessionError, UsageError
 from usassist.records import Frame, Result
-from usassist.session import Session
+from usassist.session import RecordedSession
 from usassist.session.replay.messages import Item, Move, Span, read_items
 
 __all__ = ["RecordedMessages", "Replayed", "SessionReplayOptions"]
@@ -25,16 +25,16 @@ _PAUSE_NS = 33_333_333  # between two rounds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionReplayOptions:
-    """How a recorded session is sent.
+    """How a recorded session is replayed.
 
     Attributes
     ----------
     folder : of the session
     bus : where it is published; empty = sockets that are private to this run
-    fast : as fast as the video is written, instead of as it was recorded
-    speed : 1 = as it was recorded, 2 = twice as fast
-    span : the part that is sent
-    repeat : begin again at the end, until it is stopped
+    fast : as fast as the video is written, instead of at the recorded pace
+    speed : 1 = as recorded, 2 = twice as fast
+    span : the part to send
+    repeat : start again at the end, until stopped
     overlay_video : file to write, or None
     page : where the page listens, or None
     window : show the overlay in a window
@@ -51,7 +51,7 @@ class SessionReplayOptions:
     window: bool = False
 
     def __post_init__(self) -> None:
-        """Check that somebody looks, and that the options agree."""
+        """Check that there is a viewer, and that the options agree."""
         if not (self.bus or self.overlay_video or self.page or self.window):
             raise UsageError("nobody would see the recording; give --window, --page, --overlay-video or --bus")
         if not 0.01 <= self.speed <= 100.0:
@@ -72,10 +72,10 @@ class Replayed:
     ----------
     session_id : of the recording
     frames, results, marks : sent
-    rounds : how often its end was reached
+    rounds : how many times its end was reached
     problems : what could not be sent, and why
     video : what was written, None where that was not asked for
-    interrupted : somebody stopped it
+    interrupted : it was stopped
     """
 
     session_id: str
@@ -97,12 +97,12 @@ class RecordedMessages:
     options : what is sent, and how fast
     publisher : bound
     clock : paces, and stamps what is published
-    viewers_gone : True when nobody can look any more; asked now and then
+    viewers_gone : True when no viewer is left; polled
     """
 
     def __init__(
         self,
-        session: Session,
+        session: RecordedSession,
         options: SessionReplayOptions,
         publisher: Publisher,
         clock: Clock,
@@ -121,7 +121,7 @@ class RecordedMessages:
         self.sent = Replayed(session_id=manifest.session_id)
 
     def run(self, stop: threading.Event) -> Replayed:
-        """Send everything, and say at the end that it has ended.
+        """Send everything, and the final session message.
 
         Raises
         ------
@@ -139,11 +139,11 @@ class RecordedMessages:
                 break
             self._wait_until(self._clock.now_ns() + _PAUSE_NS, stop)
         self.sent.interrupted = stop.is_set()
-        self._say_end(stop)
+        self._publish_end(stop)
         return self.sent
 
     def _one_round(self, stop: threading.Event) -> int:
-        """Send the part once; gives how many messages were sent."""
+        """Send the part once; returns how many messages were sent."""
         options, count, due_ns = self._options, 0, 0
         t_first_ns = t_begin_ns = 0
         move: Move | None = None
@@ -205,7 +205,7 @@ class RecordedMessages:
             self._publisher.event(item.topic, content)
 
     def _announce(self) -> None:
-        """Repeat what late joiners must know, once a second of the present: the recording's may be far apart now."""
+        """Repeat ``engine`` and ``session`` once a second for late joiners, whatever the speed of the replay."""
         now_ns = self._clock.now_ns()
         if now_ns < self._next_announcement_ns:
             return
@@ -222,8 +222,8 @@ class RecordedMessages:
                 return
             self._announce()
 
-    def _say_end(self, stop: threading.Event) -> None:
-        """Say how it ended: as in the recording, where that has an end and was played to it."""
+    def _publish_end(self, stop: threading.Event) -> None:
+        """Publish the final session message: as in the recording, where that has an end and was played to it."""
         if self._told is None:
             return
         state, reason = SessionState.ENDED, ""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from usassist.bus import HealthBody, StageBody
+from usassist.bus import HealthBody, Inbox, StageBody
 from usassist.common.clock import Clock
 from usassist.common.latency import LatencyHistogram
 from usassist.common.process_tuning import cpu_s, rss_bytes
-from usassist.sinks.outlet import Outlet
 
 __all__ = ["OverlayHealth"]
 
@@ -23,12 +22,12 @@ class OverlayHealth:
     Parameters
     ----------
     clock : for the stage
-    outlet : to the stream; None = nothing is told
+    inbox : to the stream; None = nothing is told
     """
 
-    def __init__(self, clock: Clock, outlet: Outlet | None = None) -> None:
+    def __init__(self, clock: Clock, inbox: Inbox | None = None) -> None:
         self._clock = clock
-        self._outlet = outlet
+        self._inbox = inbox
         self._here_ns: dict[int, int] = {}
         self._draw = LatencyHistogram()
         self._frames = self._answered = 0
@@ -63,7 +62,7 @@ class OverlayHealth:
         dropped : frames that were passed over or never arrived
         """
         now_ns = self._clock.now_ns()
-        if self._outlet is None or now_ns < self._next_ns:
+        if self._inbox is None or now_ns < self._next_ns:
             return
         self._next_ns = now_ns + _PERIOD_NS
         draw = self._draw.summary()
@@ -80,4 +79,4 @@ class OverlayHealth:
             cpu_s=cpu_s(),
             rss_bytes=rss_bytes(),
         )
-        self._outlet.post("health", body)
+        self._inbox.send("health", body)

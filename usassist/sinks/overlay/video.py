@@ -67,8 +67,8 @@ class OverlayVideo:
         self._canvas: UInt8Array = np.empty((0, 0, 3), np.uint8)
         self._published_ns: dict[int, int] = {}
         self.frames = 0
-        self._desk = Inbox(address)
-        self._health = OverlayHealth(MonotonicClock(), self._desk)
+        self._inbox = Inbox(address)
+        self._health = OverlayHealth(MonotonicClock(), self._inbox)
         self.subscriber = Subscriber(address, _TOPICS, "archive")
 
     def run(self) -> None:
@@ -90,7 +90,7 @@ class OverlayVideo:
         finally:
             self._cover.close()
             self.subscriber.close()
-            self._desk.close()
+            self._inbox.close()
             if self._writer is not None:
                 self._writer.close()
 

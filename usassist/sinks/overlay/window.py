@@ -15,7 +15,6 @@ from usassist.config import has_display
 from usassist.errors import UsageError
 from usassist.records import Frame, Result
 from usassist.sinks.frame_result_join import NewestFrameJoin
-from usassist.sinks.outlet import Outlet
 from usassist.sinks.overlay.draw import Painter
 from usassist.sinks.overlay.health import OverlayHealth
 from usassist.sinks.view import view_of_frame, view_of_silence
@@ -35,12 +34,12 @@ class OverlayScreen:
     Parameters
     ----------
     clock : the machine's, as the stream's stamps are
-    outlet : takes this overlay's health; None = nobody does
+    inbox : takes this overlay's health; None = nobody does
     """
 
-    def __init__(self, clock: Clock, outlet: Outlet | None = None) -> None:
+    def __init__(self, clock: Clock, inbox: Inbox | None = None) -> None:
         self._clock = clock
-        self._health = OverlayHealth(clock, outlet)
+        self._health = OverlayHealth(clock, inbox)
         self._fresh = False
         self._skipped = 0
         self._painter = Painter()
@@ -119,9 +118,9 @@ def run_window(address: str, stop: threading.Event, heartbeat: Heartbeat | None 
     cv2.setNumThreads(1)  # a second thread costs more than it saves on pictures of this size, and the engine needs it
     bgr: UInt8Array = np.empty((0, 0, 3), np.uint8)
     topics = ("frame", "result", "engine", "session")
-    with Subscriber(address, topics) as subscriber, Inbox(address) as desk:
+    with Subscriber(address, topics) as subscriber, Inbox(address) as inbox:
         subscriber.heartbeat = heartbeat or subscriber.heartbeat
-        screen = OverlayScreen(clock, desk)
+        screen = OverlayScreen(clock, inbox)
         cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         opened = False
         try:

@@ -6,12 +6,11 @@ import logging
 import threading
 from collections.abc import Callable
 
-from usassist.bus import HealthBody, StageBody, Subscriber
+from usassist.bus import HealthBody, Inbox, StageBody, Subscriber
 from usassist.common.clock import Clock, MonotonicClock
 from usassist.common.process_tuning import cpu_s, rss_bytes
 from usassist.errors import SchemaVersionError
 from usassist.sinks.covering import FindText
-from usassist.sinks.outlet import Outlet
 from usassist.sinks.panel.figures import Figures
 from usassist.sinks.panel.packet import Head, pack
 from usassist.sinks.panel.scene import Scene
@@ -43,7 +42,7 @@ class Feed:
     address : of the stream, see ``bus.address.endpoint``
     viewers : who watches
     shown : is told what goes out to them
-    outlet : takes this panel's health; None = nobody does
+    inbox : takes this panel's health; None = nobody does
     jpeg_quality : 1 to 100
     find_text : looks for burnt-in text, which is covered; None = nothing is covered
     clock : for ages
@@ -60,7 +59,7 @@ class Feed:
         viewers: Viewers,
         *,
         shown: ShownFrames | None = None,
-        outlet: Outlet | None = None,
+        inbox: Inbox | None = None,
         jpeg_quality: int = 85,
         find_text: FindText | None = None,
         clock: Clock | None = None,
@@ -69,7 +68,7 @@ class Feed:
         self._viewers = viewers
         self._clock = MonotonicClock() if clock is None else clock
         self._shown = ShownFrames(self._clock) if shown is None else shown
-        self._outlet = outlet
+        self._inbox = inbox
         self._subscribe = subscribe if subscribe is not None else lambda topics: Subscriber(address, topics, "view")
         self._jpeg_quality = jpeg_quality
         self._find_text = find_text
@@ -175,8 +174,8 @@ class Feed:
             cpu_s=cpu_s(),
             rss_bytes=rss_bytes(),
         )
-        if self._outlet is not None:
-            self._outlet.post("health", self._own)
+        if self._inbox is not None:
+            self._inbox.send("health", self._own)
 
     def _log(self, problem: str, error: Exception | None) -> None:
         if problem != self._logged:  # the same may come back many times a second

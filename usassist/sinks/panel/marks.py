@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from usassist.bus import MarkBody
+from usassist.bus import Inbox, MarkBody
 from usassist.common.clock import Clock
-from usassist.sinks.outlet import Outlet
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.ws_protocol import MarkWish
 
@@ -43,13 +42,13 @@ class MarkTaker:
 
     Parameters
     ----------
-    outlet : to the stream
+    inbox : to the stream
     shown : frames that may be marked
     clock : stamps the marks
     """
 
-    def __init__(self, outlet: Outlet, shown: ShownFrames, clock: Clock) -> None:
-        self._outlet = outlet
+    def __init__(self, inbox: Inbox, shown: ShownFrames, clock: Clock) -> None:
+        self._inbox = inbox
         self._shown = shown
         self._clock = clock
 
@@ -77,4 +76,4 @@ class MarkTaker:
         body = MarkBody(
             session_id=wish.session_id, frame_id=wish.frame_id, kind=wish.kind, t_mark_ns=self._clock.now_ns()
         )
-        return "" if self._outlet.post("mark", body) else "no stream takes it"
+        return "" if self._inbox.send("mark", body) else "no stream takes it"

@@ -68,8 +68,8 @@ def run_panel(
     _check_quality(config)
     endpoint(address, "frame", "view")
     stop, heartbeat = stop or threading.Event(), heartbeat or Heartbeat()
-    with _listen(config.host, config.port) as listener, _private_environment(), Inbox(address) as desk:
-        _serve(address, desk, config, listener, find_text if config.cover_text else None, on_ready, stop, heartbeat)
+    with _listen(config.host, config.port) as listener, _private_environment(), Inbox(address) as inbox:
+        _serve(address, inbox, config, listener, find_text if config.cover_text else None, on_ready, stop, heartbeat)
 
 
 def check_panel(config: PanelConfig) -> None:
@@ -91,7 +91,7 @@ def _check_quality(config: PanelConfig) -> None:
 
 def _serve(
     address: str,
-    desk: Inbox,
+    inbox: Inbox,
     config: PanelConfig,
     listener: socket.socket,
     find_text: FindText | None,
@@ -111,12 +111,12 @@ def _serve(
         address,
         viewers,
         shown=shown,
-        outlet=desk,
+        inbox=inbox,
         jpeg_quality=config.jpeg_quality,
         find_text=find_text,
         clock=clock,
     )
-    app = build_app(viewers, shown, MarkTaker(desk, shown, clock), Metrics(lambda: feed.figures))
+    app = build_app(viewers, shown, MarkTaker(inbox, shown, clock), Metrics(lambda: feed.figures))
     gc.freeze()  # Gradio's many objects stay to the end; walking through them would hold up pictures and the exit
     settings = uvicorn.Config(
         Guard(app, config.host),

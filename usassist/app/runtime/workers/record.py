@@ -38,9 +38,9 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     lower_priority(5)  # this thread, the encoder's, and the one that looks for text; not the one that takes messages in
     recorder.run()
     return {
-        "frames": recorder.notes.frames,
-        "results": recorder.notes.results,
-        "marks": recorder.notes.marks,
+        "frames": recorder.progress.frames,
+        "results": recorder.progress.results,
+        "marks": recorder.progress.marks,
         "bytes": recorder.recorded_bytes,
         "gaps": recorder.subscriber.gaps,
     }

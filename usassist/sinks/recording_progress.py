@@ -1,4 +1,4 @@
-"""What a recorder knows of the session that it records, for its manifest and its health messages."""
+"""Counts and state of a recording in progress, for its manifest and its health messages."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from usassist.bus import EngineBody, HealthBody, SessionBody, SessionState
 from usassist.common.clock import ClockPair, clock_pair
 from usassist.common.process_tuning import cpu_s, rss_bytes
 from usassist.sinks.disk_sync import DiskSync
-from usassist.sinks.id_ranges import id_ranges
 from usassist.sinks.manifest import (
     SESSION_SCHEMA,
     calibration_tables,
     clock_table,
     dump_manifest,
     engine_table,
+    id_ranges,
     source_table,
 )
 
-__all__ = ["Notes"]
+__all__ = ["RecordingProgress"]
 
 
-class Notes:
-    """Counts and names that come up while a session is recorded.
+class RecordingProgress:
+    """Counts, engines and calibrations of a session while it is recorded.
 
     Parameters
     ----------
-    facts : what the bus does not tell, see ``sinks/manifest.py``
-    gaps : topic → messages that never arrived; it changes while the session goes on
+    facts : what the bus does not carry, see ``sinks/manifest.py``
+    gaps : topic → messages that never arrived; updated during the session
 
     Attributes
     ----------
     frames, results, marks : recorded
-    session : what the stream said last of itself
-    engine : by engine id, as it was announced last
-    recording : ``running``, ``closed``, or one line saying why it stopped
+    session : the last ``session`` message
+    engine : the last ``engine`` message, by engine id
+    recording : ``running``, ``closed``, or one line with the reason why it stopped
     """
 
     def __init__(self, facts: Mapping[str, Any], gaps: Mapping[str, int]) -> None:
@@ -48,7 +48,7 @@ class Notes:
         self._gaps = gaps
         self._begin: ClockPair = clock_pair()
         self._engines: dict[tuple[str, str], EngineBody] = {}  # by engine and back end
-        # Frames and results come in on different sockets, so either may be first.
+        # Frames and results arrive on different sockets, in either order.
         self._alone: dict[str, set[int]] = {"frame": set(), "result": set()}
         self._lost_frames: set[int] = set()
 
@@ -65,7 +65,7 @@ class Notes:
         self._pair("result", "frame", frame_id)
 
     def lose_frame(self, frame_id: int) -> None:
-        """A frame came, and could not be written."""
+        """A frame was received and could not be written."""
         self._lost_frames.add(frame_id)
 
     def _pair(self, topic: str, other: str, frame_id: int) -> None:
@@ -84,7 +84,7 @@ class Notes:
 
     @property
     def complete(self) -> bool:
-        """True when everything that the stream gave is here."""
+        """True when everything that the stream published was recorded."""
         session = self.session
         return (
             session is not None
@@ -94,18 +94,18 @@ class Notes:
         )
 
     def manifest(
-        self, keeper: DiskSync, *, end: ClockPair | None = None, files: Mapping[str, Any] | None = None
+        self, disk: DiskSync, *, end: ClockPair | None = None, files: Mapping[str, Any] | None = None
     ) -> bytes:
         """The bytes of ``session.toml``.
 
         Parameters
         ----------
-        keeper : knows the disk and the wall clock
+        disk : of the folder
         end : both clocks at the end, once it has come
-        files : sums of everything, once it is closed
+        files : checksums of all files, once they are closed
         """
         session, facts = self.session, self._facts
-        clocks = [("begin", self._begin), *(("jump", pair) for pair in keeper.jumps)]
+        clocks = [("begin", self._begin), *(("jump", pair) for pair in disk.jumps)]
         if end is not None:
             clocks.append(("end", end))
         return dump_manifest(
@@ -119,7 +119,7 @@ class Notes:
                 "frames": self.frames,
                 "results": self.results,
                 "marks": self.marks,
-                "longest_unsynced_ms": round(1000.0 * keeper.longest_s, 1),
+                "longest_unsynced_ms": round(1000.0 * disk.longest_s, 1),
                 "gaps": dict(self._gaps),
                 "clock": [clock_table(event, pair) for event, pair in clocks],
                 "source": source_table(session) if session else None,
@@ -134,7 +134,7 @@ class Notes:
         )
 
     def _missing(self) -> list[dict[str, Any]] | None:
-        """Frames without a result and results without a frame, told when it is closed."""
+        """Frames without a result and results without a frame, listed when the recording is closed."""
         found = [
             {"topic": topic, "first_frame_id": first, "last_frame_id": last, "reason": reason}
             for topic, numbers, reason in (
@@ -148,8 +148,8 @@ class Notes:
         ]
         return found or None
 
-    def health(self, keeper: DiskSync) -> HealthBody:
-        """How the recorder is."""
+    def health(self, disk: DiskSync) -> HealthBody:
+        """Health of the recorder."""
         return HealthBody(
             process="record",
             frames=self.frames,
@@ -161,7 +161,7 @@ class Notes:
             latency_p95_ms=None,
             cpu_s=cpu_s(),
             rss_bytes=rss_bytes(),
-            recorded_bytes=keeper.recorded_bytes,
-            free_bytes=keeper.free_bytes,
+            recorded_bytes=disk.recorded_bytes,
+            free_bytes=disk.free_bytes,
             recording=self.recording,
         )
