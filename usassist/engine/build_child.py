@@ -35,7 +35,7 @@ def main(folder: str, backend: str, precision: str, niceness: str, cache_limit_m
     logging.basicConfig(level=logging.WARNING, format="usassist: %(name)s: %(message)s", stream=sys.stderr)
 
     from usassist.config import Config, EngineConfig, put_in_force
-    from usassist.engine.registry import prepare, prepared_path
+    from usassist.engine.opening import prepare, prepared_path
     from usassist.engine.spec import load_spec
     from usassist.errors import UsAssistError
 

@@ -68,7 +68,7 @@ class BuildJob(Closeable):
     Parameters
     ----------
     spec : the engine
-    backend, precision : as for ``usassist.engine.registry.prepare``, which is what the child runs
+    backend, precision : as for ``usassist.engine.opening.prepare``, which is what the child runs
     niceness : by how much the child gives way to others, 0 to 19
 
     Raises

@@ -90,7 +90,7 @@ def compare(engine: Engine, reference: Engine, decode: Decoder | None = None, se
         failures.append(str(error))
     for probe in probes(spec, seed):
         try:
-            # A session may give the same arrays again, and both may be the same session.
+            # A runner may return the same arrays again, and both may be the same runner.
             expected = {name: array.copy() for name, array in reference.infer(probe.inputs).items()}
         except EngineOutputError:
             unanswered.append(probe.name)

@@ -19,19 +19,12 @@ from typing import Protocol
 
 from usassist.common.clock import Clock, MonotonicClock
 from usassist.common.closeable import Closeable
+from usassist.engine.backend import Progress
 from usassist.engine.base import Engine
 from usassist.engine.building import BuildJob
 from usassist.engine.measuring import Measuring
-from usassist.engine.registry import (
-    BACKENDS,
-    Pair,
-    Progress,
-    candidates,
-    open_checked,
-    open_first,
-    prepared,
-    why_not,
-)
+from usassist.engine.opening import open_checked, open_first, prepared
+from usassist.engine.registry import Pair, candidates, device_of, why_not
 from usassist.engine.spec import EngineSpec
 from usassist.engine.speed import by_speed
 from usassist.errors import BackendHungError, BackendUnavailableError, EngineError, PlanMissingError
@@ -91,7 +84,7 @@ class _Candidate:
 
     @property
     def on_gpu(self) -> bool:
-        return self.backend in BACKENDS and BACKENDS[self.backend].device == "cuda"
+        return device_of(self.backend) == "cuda"
 
 
 class _Opening(threading.Thread):
@@ -425,7 +418,7 @@ class FailoverEngine(Closeable):
 
     def _note_failed_open(self, candidate: _Candidate, error: EngineError) -> None:
         if isinstance(error, PlanMissingError):
-            blocked = why_not(self.spec, candidate.backend, candidate.precision, build=True)
+            blocked = why_not(candidate.backend, self.spec, candidate.precision, build=True)
             candidate.needs_build, candidate.again_ns = True, 0
             if blocked is not None or self._builder is None:
                 self._give_up(candidate, blocked or str(error))

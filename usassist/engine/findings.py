@@ -39,7 +39,7 @@ class Findings:
         if len(lengths) != 1:
             raise RecordError(f"findings: label_id, score, boxes and masks differ in length: {sorted(lengths)}")
         if self.boxes is None and self.masks is None:
-            raise RecordError("findings need boxes or masks, got neither; mend the decoder")
+            raise RecordError("findings need boxes or masks, got neither; fix the decoder")
 
     def __len__(self) -> int:
         """How many there are."""

@@ -21,10 +21,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from usassist.engine.backend import PRECISIONS
 from usassist.engine.base import Engine
 from usassist.engine.comparison import Comparison, Decoder, compare
+from usassist.engine.opening import load_engine
 from usassist.engine.probe import probes
-from usassist.engine.registry import BACKENDS, PRECISIONS, load_engine, why_not
+from usassist.engine.registry import BACKENDS, list_backends, why_not
 from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendUnavailableError, EngineError, UsageError
 
@@ -106,7 +108,7 @@ class ParityReport:
 
 def check_parity(
     spec: EngineSpec,
-    backends: Iterable[str] = tuple(BACKENDS),
+    backends: Iterable[str] | None = None,
     precisions: Iterable[str] = PRECISIONS,
     *,
     decode: Decoder | None = None,
@@ -118,7 +120,8 @@ def check_parity(
     Parameters
     ----------
     spec : from ``find_engine``
-    backends, precisions : what to compare; of several precisions those that the engine has
+    backends : what to compare; None = all
+    precisions : likewise; of several those that the engine has
     decode : reads findings from outputs; None = tensors only
     threads : CPU threads; 0 = as many as the process may use
     seed : of the random inputs
@@ -139,8 +142,8 @@ def check_parity(
     if unknown:
         raise UsageError(f"no precision {unknown[0]}; known: all, {', '.join(sorted(PRECISIONS))}")
     wanted = [name for name in precisions if len(precisions) == 1 or name in spec.precisions]
-    pairs = [(backend, precision) for backend in backends for precision in wanted]
-    reasons = {pair: why_not(spec, *pair) for pair in pairs}
+    pairs = [(backend, precision) for backend in backends or list_backends() for precision in wanted]
+    reasons = {(backend, precision): why_not(backend, spec, precision) for backend, precision in pairs}
     reference, note = open_reference(spec, threads)
     with reference:
         golden = next(probes(spec, seed))

@@ -281,6 +281,20 @@ class EngineSpec:
         """
         return (self.precision, *(name for name in ("fp16", "int8") if name in self.golden.mean_abs_diff))
 
+    def is_derived(self, precision: str) -> bool:
+        """True when the artifact of that precision is made from the parent on this machine."""
+        return precision == "fp16" != self.precision
+
+    def artifact_for(self, precision: str, formats: tuple[str, ...]) -> str | None:
+        """The artifact that is read for a precision, or that it is derived from; None when there is none.
+
+        Parameters
+        ----------
+        formats : that the back end reads, best first
+        """
+        suffix = "" if precision == self.precision or self.is_derived(precision) else f"_{precision}"
+        return next((name + suffix for name in formats if name + suffix in self.artifacts), None)
+
     def parity_limits(self, precision: str) -> ParityLimits:
         """Limits of the comparison with the reference: the engine's own, else :data:`DEFAULT_PARITY`."""
         return self.parity.get(precision, DEFAULT_PARITY[precision])

@@ -26,11 +26,11 @@ from typing import Any
 
 from usassist.common.process_tuning import processors
 from usassist.common.processor import read_processor
-from usassist.engine.bench import BenchReport, bench
 from usassist.engine.cache import open_cache
 from usassist.engine.entry import file_sha256
-from usassist.engine.registry import BACKENDS, Pair, candidates, requires
+from usassist.engine.registry import Pair, candidates, device_of, get_backend
 from usassist.engine.spec import EngineSpec
+from usassist.engine.timing import TimingReport, time_variants
 from usassist.errors import CacheError
 
 __all__ = ["Speed", "Speeds", "by_speed", "load_speeds", "measure_speeds", "speed_pairs"]
@@ -93,7 +93,7 @@ class Speeds:
 def speed_pairs(spec: EngineSpec) -> list[Pair]:
     """What is measured: everything that ``auto`` may take on the processor, except what is known to be slow."""
     pairs = candidates(spec)
-    return [pair for pair in pairs if BACKENDS[pair[0]].device == "cpu" and pair[0] not in _LEFT_OUT]
+    return [pair for pair in pairs if device_of(pair[0]) == "cpu" and pair[0] not in _LEFT_OUT]
 
 
 def load_speeds(spec: EngineSpec, threads: int = 0) -> Speeds | None:
@@ -135,7 +135,7 @@ def measure_speeds(spec: EngineSpec, threads: int = 0, *, clock: Callable[[], fl
         If none of the candidates can run here; the message says why each cannot.
     """
     pairs = speed_pairs(spec)
-    report = bench(spec, pairs=pairs, threads=threads, count=_COUNT, clock=clock)
+    report = time_variants(spec, pairs=pairs, threads=threads, count=_COUNT, clock=clock)
     speeds = _from_report(report, pairs, threads)
     if not speeds.steady:
         logger.info("the order of back ends for %s is not kept: this machine is busy", spec.engine_id)
@@ -162,7 +162,7 @@ def by_speed(spec: EngineSpec, pairs: list[Pair], threads: int = 0) -> list[Pair
     if speeds is None:
         return pairs
     ranks = {row.pair: (2, 0) if row.rejected else (0, place) for place, row in enumerate(speeds.rows)}
-    in_front = [pair for pair in pairs if BACKENDS[pair[0]].device == "cuda"]
+    in_front = [pair for pair in pairs if device_of(pair[0]) == "cuda"]
     ordered = sorted((pair for pair in pairs if pair not in in_front), key=lambda pair: ranks.get(pair, (1, 0)))
     for row in speeds.rows:
         if row.rejected:
@@ -174,7 +174,7 @@ def _key(spec: EngineSpec, threads: int) -> Mapping[str, Any]:
     """Everything that the order depends on."""
     pairs = speed_pairs(spec)
     processor = read_processor()
-    modules = dict.fromkeys(name for backend, _ in pairs for name in requires(backend))
+    modules = dict.fromkeys(name for backend, _ in pairs for name in get_backend(backend).requires)
     return {
         "kind": "speed",
         "schema": 1,
@@ -198,7 +198,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _from_report(report: BenchReport, pairs: list[Pair], threads: int) -> Speeds:
+def _from_report(report: TimingReport, pairs: list[Pair], threads: int) -> Speeds:
     rows = [
         Speed(
             backend=item.backend,

@@ -125,7 +125,7 @@ def test_int8_that_is_not_as_it_should_be_is_refused_and_auto_goes_on_in_fp32(
         np.testing.assert_allclose(engine.infer(_input())["doubled"], 1.0, atol=1e-6)
     (record,) = caplog.records
     line = record.getMessage()
-    assert line.startswith("openvino answers; openvino int8 is passed over: ")
+    assert line.startswith("using openvino; openvino int8 is skipped: ")
     assert not line.endswith(("--precision fp32", "--precision"))  # which `auto` has done
 
 

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.unit.engine.gpu_double import LAUNCH_FAILED, Driver, Trt
-from usassist.engine import cuda, find_engine, open_engine, registry
-from usassist.engine.backends import tensorrt, tensorrt_rtx
-from usassist.engine.registry import prepare, why_not_build, why_unavailable
+from usassist.engine import cuda, find_engine, get_backend, open_engine, registry, why_not
+from usassist.engine.opening import prepare
+from usassist.engine.plan import PlanBackend
 from usassist.engine.trt.api import TENSORRT
 from usassist.engine.trt.build import build_plan
 from usassist.engine.trt.progress import Phases
 from usassist.errors import BackendUnavailableError, EngineError, PlanMissingError
+
+TENSORRT_BACK_END, RTX_BACK_END = get_backend("tensorrt"), get_backend("tensorrt-rtx")
+assert isinstance(TENSORRT_BACK_END, PlanBackend)
 
 
 @pytest.fixture
@@ -46,7 +49,7 @@ def test_a_build_measures_with_what_was_measured_before_and_without_tf32(trt: Tr
     spec = find_engine("tiny", tiny)
     path = spec.artifacts["onnx"][0]
     for before, after in ((b"", b"+measured"), (b"old", b"old+measured"), (b"of another GPU", b"+measured")):
-        assert tensorrt.build_plan(spec, path, "fp32", before, lambda _stage, _share: None).timing == after
+        assert TENSORRT_BACK_END.build_plan(spec, path, "fp32", before, lambda _stage, _share: None).timing == after
     assert all(config.cleared == ["tf32"] for config in trt.built)
     assert all(config.limits == {"workspace": 1 << 30} for config in trt.built)
 
@@ -67,9 +70,9 @@ def test_what_another_driver_gpu_or_version_built_is_not_opened(
     spec = find_engine("tiny", tiny)
     assert prepare(spec, "tensorrt", "fp32")
     assert not prepare(spec, "tensorrt", "fp32")
-    key = tensorrt.plan_key("fp32")
+    key = TENSORRT_BACK_END.plan_key("fp32")
     monkeypatch.setattr(Trt, "__version__", "10.16.1.12")
-    assert tensorrt.plan_key("fp32") != key
+    assert TENSORRT_BACK_END.plan_key("fp32") != key
     assert prepare(spec, "tensorrt", "fp32")
     monkeypatch.setattr(Driver, "_cuDriverGetVersion", lambda self, out: setattr(out._obj, "value", 13010))
     assert prepare(spec, "tensorrt", "fp32")
@@ -106,18 +109,18 @@ def test_nothing_of_tensorrt_is_made_without_a_gpu(trt: Trt, tiny: Path, monkeyp
     monkeypatch.setattr(trt, "Runtime", None)
     path = spec.artifacts["onnx"][0]
     with pytest.raises(BackendUnavailableError, match="there is none; buy one"):
-        tensorrt.build_plan(spec, path, "fp32", b"", lambda _stage, _share: None)
+        TENSORRT_BACK_END.build_plan(spec, path, "fp32", b"", lambda _stage, _share: None)
     with pytest.raises(BackendUnavailableError, match="there is none; buy one"):
-        tensorrt.plan_key("fp32")
+        TENSORRT_BACK_END.plan_key("fp32")
     plan = build_plan(Trt(Driver()), TENSORRT, spec, path, b"", lambda _stage, _share: None)
     with pytest.raises(BackendUnavailableError, match="there is none; buy one"):
-        tensorrt.open_plan(spec, plan)  # type: ignore[arg-type]  # content and tensors are all that is asked for
+        TENSORRT_BACK_END.open_plan(spec, plan)  # type: ignore[arg-type]  # content and tensors are all that is asked for
 
 
 def test_tensorrt_that_is_not_installed_is_answered_with_the_command(trt: Trt, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("tensorrt", "tensorrt_bindings"):
         monkeypatch.setitem(sys.modules, name, None)
-    for reason in (why_unavailable("tensorrt"), why_not_build("tensorrt")):
+    for reason in (why_not("tensorrt"), why_not("tensorrt", build=True)):
         assert reason is not None
         assert reason.endswith("; pip install 'usassist[tensorrt]'")
 
@@ -141,7 +144,7 @@ def test_tensorrt_for_rtx_refuses_gpus_that_its_plans_are_not_for(
         out._obj.value = capability[which - 75]
 
     monkeypatch.setattr(Driver, "_cuDeviceGetAttribute", answer)
-    reason = tensorrt_rtx.why_not_here("cuda")
+    reason = RTX_BACK_END.why_not_here()
     assert (reason is None) == runs
     if reason is not None:
         assert f"capability {capability[0]}.{capability[1]}" in reason
@@ -150,7 +153,7 @@ def test_tensorrt_for_rtx_refuses_gpus_that_its_plans_are_not_for(
 
 def test_a_driver_that_fails_is_a_reason_and_no_error(trt: Trt) -> None:
     trt.driver.fail["cuDriverGetVersion"] = LAUNCH_FAILED
-    assert "CUDA_ERROR_LAUNCH_FAILED" in (tensorrt_rtx.why_not_here("cuda") or "")
+    assert "CUDA_ERROR_LAUNCH_FAILED" in (RTX_BACK_END.why_not_here() or "")
 
 
 def test_phases_within_phases_add_up_and_never_go_back() -> None:

@@ -17,8 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from usassist.engine import list_engines
 from usassist.engine.cuda import why_no_cuda
+from usassist.engine.opening import artifact_path
 from usassist.engine.plan import BuiltPlan
-from usassist.engine.registry import artifact_path
 from usassist.engine.spec import EngineSpec, load_spec
 from usassist.engine.trt.api import RTX, import_trt
 from usassist.engine.trt.build import build_plan
@@ -179,9 +179,9 @@ def test_tensors_that_differ_from_the_spec_are_refused_with_both(tiny: Path, bef
 @pytest.mark.skipif(why_no_cuda() is None, reason="there is a GPU here")
 def test_opening_a_plan_without_a_gpu_is_refused_and_the_interpreter_lives_on() -> None:
     program = (
-        "from usassist.engine.trt.api import RTX, import_trt; from usassist.engine.trt.session import TrtSession\n"
+        "from usassist.engine.trt.api import RTX, import_trt; from usassist.engine.trt.runner import TrtRunner\n"
         "from usassist.errors import BackendUnavailableError\n"
-        "try:\n    TrtSession(import_trt(RTX), RTX, b'plan', [])\n"
+        "try:\n    TrtRunner(import_trt(RTX), RTX, b'plan', [])\n"
         "except BackendUnavailableError as error:\n    print(error)"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -192,7 +192,7 @@ def test_opening_a_plan_without_a_gpu_is_refused_and_the_interpreter_lives_on() 
 def _one_line(error: pytest.ExceptionInfo[EngineError]) -> str:
     text = str(error.value)
     assert "\n" not in text
-    assert text.endswith(("; mend the export, or use another --backend", "; use another --backend or --precision"))
+    assert text.endswith(("; fix the export, or use another --backend", "; use another --backend or --precision"))
     return text
 
 

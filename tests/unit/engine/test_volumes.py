@@ -11,11 +11,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from usassist.engine import BACKENDS, EngineSpec, find_engine, open_engine, why_unavailable
+from usassist.engine import BACKENDS, EngineSpec, find_engine, open_engine, why_not
 from usassist.errors import EngineError, EngineSpecError
 from usassist.frames import blend_windows, fill_volumes, infer_slices, window_starts
 
-REAL = [name for name in BACKENDS if why_unavailable(name) is None and name != "null"]
+REAL = [name for name in BACKENDS if why_not(name) is None and name != "null"]
 OUTPUTS = {"score": 2, "edge": 1}
 RADIUS = 2  # two convolutions of 3: as far as an input reaches
 

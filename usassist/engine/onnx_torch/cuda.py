@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from usassist.engine.base import Tensors
+from usassist.engine.backend import Tensors
 from usassist.engine.onnx_torch.exact import exact
 from usassist.engine.onnx_torch.program import Program
 

@@ -74,7 +74,7 @@ def import_trt(flavour: Flavour) -> ModuleType:
     """The module of a library.
 
     Importing it is safe everywhere. Its ``Runtime`` is not: made where there is no driver, it ends the interpreter as
-    soon as it is used or freed, so that nothing but a session with an open :class:`usassist.engine.gpu.Device` makes
+    soon as it is used or freed, so that nothing but a runner with an open :class:`usassist.engine.gpu.Device` makes
     one.
 
     Raises

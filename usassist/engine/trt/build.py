@@ -6,10 +6,10 @@ There is nothing here of calibrators and precision flags: TensorRT 11 has droppe
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from usassist.engine.backend import Progress
 from usassist.engine.plan import BuiltPlan, PlanTensors
 from usassist.engine.spec import EngineSpec, TensorSpec
 from usassist.engine.trt.api import Flavour, Log, create, logger_of
@@ -29,8 +29,6 @@ OPTIONS: dict[str, str | int | bool] = {
 """What decides how a plan is built, besides engine, library and GPU. Part of every key."""
 
 _SHOWN_ERRORS = 3
-
-Progress = Callable[[str, float], None]
 
 
 def build_plan(
@@ -63,7 +61,7 @@ def build_plan(
     if not parser.parse_from_file(str(path)):
         raise EngineError(
             f"{flavour.title} cannot read {path.name} of {spec.engine_id}: {_parser_errors(parser, log, mark)}; "
-            "mend the export, or use another --backend"
+            "fix the export, or use another --backend"
         )
     tensors = _tensors(trt, network)
     _compare(spec, tensors)

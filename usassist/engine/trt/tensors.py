@@ -33,7 +33,7 @@ class IoTensor:
 
     @property
     def described(self) -> tuple[str, tuple[int | None, ...]]:
-        """Type and shape, as `Session.inputs` holds them."""
+        """Type and shape, as `Runner.inputs` holds them."""
         return self.dtype, tuple(None if side == -1 else side for side in self.shape)
 
     def size(self, shape: tuple[int, ...]) -> int:

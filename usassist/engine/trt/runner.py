@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usassist.engine.base import Tensors
+from usassist.engine.backend import Tensors
 from usassist.engine.gpu import Device
 from usassist.engine.plan import PlanTensors
 from usassist.engine.trt.api import Flavour, create, logger_of
 from usassist.engine.trt.tensors import IoTensor, io_tensors
 from usassist.errors import BackendFailedError, EngineError, PlanMissingError
 
-__all__ = ["MAX_SHAPES", "TrtSession"]
+__all__ = ["MAX_SHAPES", "TrtRunner"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class _Lane:
     tried: bool = False
 
 
-class TrtSession:
+class TrtRunner:
     """A plan, ready to run. It may be opened in one thread and run in another, by one at a time.
 
     Parameters

@@ -19,13 +19,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from usassist.engine.backend import PRECISIONS
 from usassist.engine.base import Engine
+from usassist.engine.opening import load_engine
 from usassist.engine.probe import golden_input
-from usassist.engine.registry import BACKENDS, PRECISIONS, load_engine, why_not
+from usassist.engine.registry import list_backends, why_not
 from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendUnavailableError, EngineError, UsageError
 
-__all__ = ["BenchReport", "Judge", "Left", "Variant", "bench", "meets_golden"]
+__all__ = ["Judge", "Left", "TimingReport", "Variant", "meets_golden", "time_variants"]
 
 REFERENCE = ("onnxruntime", "fp32")
 
@@ -91,7 +93,7 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BenchReport:
+class TimingReport:
     """What was measured.
 
     Attributes
@@ -135,9 +137,9 @@ def meets_golden(engine: Engine) -> str | None:
     return None
 
 
-def bench(
+def time_variants(
     spec: EngineSpec,
-    backends: Iterable[str] = tuple(BACKENDS),
+    backends: Iterable[str] | None = None,
     precisions: Iterable[str] = PRECISIONS,
     *,
     pairs: Iterable[tuple[str, str]] | None = None,
@@ -147,13 +149,13 @@ def bench(
     judge: Judge = meets_golden,
     judged_by: str = "answered its golden input",
     clock: Callable[[], float] = time.perf_counter,
-) -> BenchReport:
+) -> TimingReport:
     """Open every variant that can run here, let them take turns on the golden input, and compare.
 
     Parameters
     ----------
     spec : from ``find_engine``
-    backends, precisions : what to try, each with each
+    backends, precisions : what to try, each with each; no back ends = all
     pairs : back ends and precisions to try instead
     threads : CPU threads; 0 = as many as the process may use
     seconds : go on for so long after all are open; at least one round is done
@@ -175,8 +177,8 @@ def bench(
     runs: list[_Run] = []
     inputs = golden_input(spec)
     try:
-        for backend, precision in pairs or _variants(spec, tuple(backends), tuple(precisions)):
-            reason = why_not(spec, backend, precision) or (_COMPUTES_NOTHING if backend == "null" else None)
+        for backend, precision in pairs or _variants(spec, tuple(backends or list_backends()), tuple(precisions)):
+            reason = why_not(backend, spec, precision) or (_COMPUTES_NOTHING if backend == "null" else None)
             if reason is None:
                 try:
                     runs.append(_open(spec, backend, precision, threads, inputs, clock))
@@ -260,7 +262,7 @@ def _turn(
 
 def _report(
     spec: EngineSpec, threads: int, rounds: int, runs: list[_Run], left: list[Left], judged_by: str
-) -> BenchReport:
+) -> TimingReport:
     def name(run: _Run) -> tuple[str, str]:
         return run.engine.runtime, run.engine.precision
 
@@ -296,7 +298,7 @@ def _report(
         )
     variants.sort(key=lambda item: item.ratio)
     fastest = next((item for item in variants if item.rejected is None), None)
-    return BenchReport(
+    return TimingReport(
         engine_id=spec.engine_id,
         threads=threads,
         rounds=rounds,
