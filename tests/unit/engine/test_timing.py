@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from usassist.app.bench.engine_overhead import measure_overhead, overheads, prin
 from usassist.app.commands.engine_report import print_report, same_as_reference
 from usassist.engine import BACKENDS, find_engine
 from usassist.engine.base import Engine
+from usassist.engine.timing import time_variants
 from usassist.errors import BackendUnavailableError, EngineNotFoundError, UsageError
 
 
