@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 pytest.importorskip("torch", reason="needs the extra `torch`")
 
-from usassist.engine.onnx_torch.operators import OPERATORS
+from usassist.engine.onnx_torch.program import OPERATORS
 from usassist.engine.onnx_torch.runner import open_runner
 from usassist.errors import EngineError
 
