@@ -17,9 +17,9 @@ from usassist.engine import BACKENDS, find_engine, open_engine
 from usassist.engine import speed as speed_module
 from usassist.engine.backend import Runner
 from usassist.engine.backends.onnxruntime import OnnxRuntimeBackend
+from usassist.engine.background import BackgroundMeasurement
 from usassist.engine.cache import open_cache
 from usassist.engine.failover import FailoverEngine
-from usassist.engine.measuring import Measuring
 from usassist.engine.spec import EngineSpec
 from usassist.engine.speed import Speeds, by_speed, load_speeds, measure_speeds, speed_pairs
 from usassist.errors import BackendUnavailableError, EngineError
@@ -113,8 +113,8 @@ def test_the_faster_one_is_taken_and_a_wrong_one_that_is_faster_still_is_not(
         assert engine.backend == "quick"
     assert backends["wrong"].opened == 0
     assert caplog.text == ""  # it was told when it was found out
-    with FailoverEngine.open(spec) as relay:
-        assert relay.backend == "quick"
+    with FailoverEngine.open(spec) as failover:
+        assert failover.backend == "quick"
 
 
 def test_what_was_measured_is_kept_and_the_same_for_all_threads_and_as_many(
@@ -209,8 +209,8 @@ def test_what_is_passed_over_is_told_once_in_one_line_with_what_answers_instead(
     spec: EngineSpec, backends: dict[str, Timed], caplog: pytest.LogCaptureFixture
 ) -> None:
     backends["slow"].error = 0.1
-    with caplog.at_level(logging.WARNING), FailoverEngine.open(spec) as relay:
-        assert relay.backend == "quick"
+    with caplog.at_level(logging.WARNING), FailoverEngine.open(spec) as failover:
+        assert failover.backend == "quick"
     (record,) = caplog.records
     line = record.getMessage()
     assert line.startswith("using quick; slow fp32 is skipped: ")
@@ -239,7 +239,7 @@ def test_a_stream_measures_once_after_its_start_and_not_in_its_way() -> None:
         jobs.append(Job())
         return jobs[-1]
 
-    measuring = Measuring(start, clock)
+    measuring = BackgroundMeasurement(start, clock)
     clock.advance_ms(4_900.0)
     measuring.poll()
     assert jobs == []
@@ -257,7 +257,7 @@ def test_a_stream_measures_once_after_its_start_and_not_in_its_way() -> None:
 
 def test_a_measurement_ends_with_the_stream_and_one_that_cannot_begin_harms_nothing() -> None:
     clock, job = FakeClock(1_000_000_000), Job()
-    measuring = Measuring(lambda: job, clock)
+    measuring = BackgroundMeasurement(lambda: job, clock)
     clock.advance_ms(6_000.0)
     measuring.poll()
     measuring.close()
@@ -266,7 +266,7 @@ def test_a_measurement_ends_with_the_stream_and_one_that_cannot_begin_harms_noth
     def refuse() -> Job:
         raise EngineError("no process")
 
-    measuring = Measuring(refuse, clock)
+    measuring = BackgroundMeasurement(refuse, clock)
     clock.advance_ms(6_000.0)
     measuring.poll()
     measuring.close()
@@ -276,12 +276,12 @@ def test_it_is_measured_beside_the_stream_only_where_nothing_is_kept_and_there_i
     spec: EngineSpec, backends: dict[str, Timed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = FakeClock(1_000_000_000)
-    assert Measuring.where_wanted(spec, 0, clock) is not None
+    assert BackgroundMeasurement.where_wanted(spec, 0, clock) is not None
     _measure(spec)
-    assert Measuring.where_wanted(spec, 0, clock) is None
-    assert Measuring.where_wanted(spec, 1, clock) is not None
+    assert BackgroundMeasurement.where_wanted(spec, 0, clock) is None
+    assert BackgroundMeasurement.where_wanted(spec, 1, clock) is not None
     monkeypatch.setattr("usassist.engine.registry.AUTO_ORDER", ("slow",))
-    assert Measuring.where_wanted(spec, 0, clock) is None
+    assert BackgroundMeasurement.where_wanted(spec, 0, clock) is None
 
 
 @pytest.mark.slow
