@@ -6,10 +6,11 @@ with :mod:`usassist.engine.registry` (what is there, why not, open) and :mod:`us
 
 from usassist.engine.backend import PRECISIONS, Backend
 from usassist.engine.base import Engine
+from usassist.engine.engine_toml import find_engine, list_engines, load_spec
 from usassist.engine.failover import FailoverEngine
 from usassist.engine.plan import PlanBackend
 from usassist.engine.registry import BACKENDS, candidates, get_backend, list_backends, open_engine, why_not
-from usassist.engine.spec import EngineSpec, TensorSpec, find_engine, list_engines, load_spec
+from usassist.engine.spec import EngineSpec, TensorSpec
 
 __all__ = [
     "BACKENDS",

@@ -17,7 +17,7 @@ __all__ = ["Engine"]
 
 
 class Engine(Closeable):
-    """An open engine: every input and output is checked against the spec on every call.
+    """An open engine. Every input and output is checked against the spec on every call.
 
     Parameters
     ----------
@@ -78,13 +78,13 @@ class Engine(Closeable):
 
         Returns
         -------
-        outputs : one array per output of the spec, all finite. They may be overwritten by the next call: copy what
+        outputs : one array per output of the spec, all finite. The next call may overwrite them: copy what
             is kept.
 
         Raises
         ------
         EngineError
-            If the inputs do not fit.
+            If the inputs do not match the spec.
         BackendFailedError
             If the runtime fails, whatever it raises.
         EngineOutputError
@@ -94,7 +94,7 @@ class Engine(Closeable):
             array = inputs.get(tensor.name)
             if array is None or not _fits(array, tensor, dtype, shape):
                 came = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
-                raise EngineError(f"engine {self.spec.engine_id} wants {tensor}, got {came}; fix the preprocessing")
+                raise EngineError(f"engine {self.spec.engine_id} expects {tensor}, got {came}; fix the preprocessing")
         try:
             outputs = self._runner.run(inputs)
         except BackendFailedError:
@@ -105,27 +105,27 @@ class Engine(Closeable):
             array = outputs.get(tensor.name)
             if array is None or not _fits(array, tensor, dtype, shape):
                 came = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
-                raise EngineOutputError(f"engine {self.spec.engine_id} must give {tensor}, gave {came}")
+                raise EngineOutputError(f"engine {self.spec.engine_id} must return {tensor}, returned {came}")
             if not _is_finite(array):
                 raise EngineOutputError(
-                    f"engine {self.spec.engine_id} gave values that are not finite in {tensor.name}"
+                    f"engine {self.spec.engine_id} returned values that are not finite in {tensor.name}"
                 )
         return outputs
 
     def verify(self) -> float:
-        """Run the golden input.
+        """Run the golden input and compare.
 
-        In FP32 every value counts. In FP16 and INT8 the mean difference of each output counts: where an output is
-        steep, rounding moves single values far without moving what is decoded from them.
+        In FP32 the largest difference counts. In FP16 and INT8 the mean difference of each output counts: where an
+        output is steep, rounding moves single values far without changing what is decoded from them.
 
         Returns
         -------
-        difference : the largest difference of any output from the golden output, of values in FP32, else of means
+        difference : the largest over the outputs, of single values in FP32, else of means
 
         Raises
         ------
         EngineError
-            If it is larger than the spec allows: this back end must not be used.
+            If it is larger than the spec allows: the back end must not be used.
         """
         golden = self.spec.golden
         stored = golden.load([tensor.name for tensor in (*self.spec.inputs, *self.spec.outputs)])

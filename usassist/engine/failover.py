@@ -27,7 +27,7 @@ from usassist.engine.background import (
 )
 from usassist.engine.base import Engine
 from usassist.engine.building import BuildJob
-from usassist.engine.opening import open_first, prepared
+from usassist.engine.opening import open_checked, open_first, prepared
 from usassist.engine.registry import Pair, candidates, device_of, why_not
 from usassist.engine.spec import EngineSpec
 from usassist.engine.speed import by_speed

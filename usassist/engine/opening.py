@@ -42,7 +42,7 @@ def open_first(spec: EngineSpec, pairs: list[Pair], threads: int) -> tuple[int, 
     Returns
     -------
     index : which of `pairs`
-    engine : opened, and its golden input answered
+    engine : opened, and its golden output met
     errors : why those before it could not be opened, in their order
 
     Raises
@@ -201,7 +201,7 @@ def prepare(spec: EngineSpec, backend: str, precision: str, progress: Progress |
 
 
 def prepared_path(spec: EngineSpec, backend: str, precision: str) -> Path:
-    """Where the result of :func:`prepare` lies: the plan, or the file that a back end without plans reads.
+    """Path of the result of :func:`prepare`: the plan, or the file that a back end without plans reads.
 
     Raises
     ------

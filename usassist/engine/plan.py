@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 _SCHEMA = 1
 
 PlanTensors = list[tuple[str, str, str, list[int]]]
-"""One row for each tensor: name, ``input`` or ``output``, numpy name of its type, sides with -1 for a free one."""
+"""One row for each tensor: name, ``input`` or ``output``, numpy name of its type, shape with -1 for a free axis."""
 
 KeyTable = dict[str, str | int | float | bool | list[int] | dict[str, str | int | bool]]
 """Part of a cache key; JSON."""
@@ -66,7 +66,7 @@ class Plan:
     content : the plan
     header : ``key`` (everything that decides what the plan is), ``facts``, ``sha256`` and ``created`` (UTC)
     tensors : of the plan; they agree with the spec
-    path : where it lies
+    path : of the file
     """
 
     content: bytes
@@ -157,7 +157,7 @@ def find_plan(backend: PlanBackend, spec: EngineSpec, path: Path, precision: str
     backend : that runs it
     spec : the engine
     path : the ONNX file
-    precision : part of the key; what is computed how is in the file
+    precision : part of the key; the file itself defines what is computed in it
 
     Raises
     ------
@@ -225,7 +225,7 @@ def forget_plan(backend: PlanBackend, spec: EngineSpec, path: Path, precision: s
 
 
 def plan_path(backend: PlanBackend, spec: EngineSpec, path: Path, precision: str) -> Path:
-    """Where a plan lies, or would lie. Parameters as of :func:`find_plan`."""
+    """Path of a plan, whether it exists or not. Parameters as of :func:`find_plan`."""
     return open_cache().path(_plan_key(backend, spec, path, precision))
 
 

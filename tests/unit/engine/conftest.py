@@ -15,8 +15,8 @@ from tests.fake_builder import row_of
 from usassist.engine import BACKENDS, EngineSpec
 from usassist.engine.backend import Runner
 from usassist.engine.backends.onnxruntime import OnnxRuntimeBackend
+from usassist.engine.engine_toml import load_spec
 from usassist.engine.int8 import FrameSet, GateFigure, Int8Calibration, calibration_path, calibration_text
-from usassist.engine.spec import load_spec
 
 TOML = """
 schema = 1

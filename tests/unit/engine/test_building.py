@@ -80,7 +80,7 @@ def test_a_build_tells_how_far_it_is_and_ends_in_a_plan(spec: EngineSpec, behave
         ("oom", "the builder of fake was killed (SIGKILL), as happens when memory runs out; free memory, or build on"),
         (
             "mistake",
-            "the builder of fake ended with exit code 1 after saying: ZeroDivisionError: a mistake in the back",
+            "the builder of fake ended with exit code 1; its last line was: ZeroDivisionError: a mistake in the back",
         ),
     ],
 )
@@ -160,7 +160,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from usassist.engine.building import BuildJob
-from usassist.engine.spec import load_spec
+from usassist.engine.engine_toml import load_spec
 job = BuildJob(load_spec(Path(sys.argv[1]) / "engine.toml"), "fake", "fp32")
 while job.state.stage != "hanging":
     time.sleep(0.005)

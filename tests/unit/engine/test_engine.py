@@ -142,7 +142,7 @@ def test_an_output_that_is_not_finite_is_an_error_and_the_next_frame_is_answered
 def test_an_input_that_does_not_fit_is_refused(tiny: Path, inputs: dict[str, np.ndarray]) -> None:
     with (
         open_engine(find_engine("tiny", tiny), "onnxruntime") as engine,
-        pytest.raises(EngineError, match="wants image"),
+        pytest.raises(EngineError, match="expects image"),
     ):
         engine.infer(inputs)
 

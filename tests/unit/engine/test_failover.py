@@ -43,7 +43,7 @@ class FakeBuild:
 
 
 class Bench:
-    """A failover engine whose back ends are opened and built as `errors` says: by name, what opening raises; [] = it opens."""
+    """A failover engine over fakes; `errors`: by name, what opening raises, one after the other; [] = it opens."""
 
     def __init__(self, pairs: list[tuple[str, str]], tiny: Path, **errors: list[EngineError]) -> None:
         self.clock = FakeClock(1_000_000_000)

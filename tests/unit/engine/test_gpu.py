@@ -18,10 +18,11 @@ from onnx import TensorProto, helper
 from usassist.engine import PlanBackend, get_backend, list_engines, open_engine, why_not
 from usassist.engine.base import Engine
 from usassist.engine.cuda import driver, why_no_cuda
+from usassist.engine.engine_toml import find_engine, load_spec
 from usassist.engine.gpu import Device
 from usassist.engine.opening import artifact_path, prepare
 from usassist.engine.plan import find_plan, plan_path
-from usassist.engine.spec import EngineSpec, find_engine, load_spec
+from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendFailedError, EngineError
 
 pytestmark = pytest.mark.gpu

@@ -130,7 +130,7 @@ def test_a_value_is_let_go_after_its_last_reader(tmp_path: Path) -> None:
 def test_an_opset_outside_the_table_is_refused(tmp_path: Path, opset: int) -> None:
     nodes = [helper.make_node("Relu", ["x"], ["y"])]
     path = save(tmp_path / "model.onnx", nodes, {"x": (FLOAT, [2])}, {"y": (FLOAT, [2])}, opset=opset)
-    with pytest.raises(EngineError, match=rf"opset {opset}, known are 13 to 20; use --backend onnxruntime"):
+    with pytest.raises(EngineError, match=rf"opset {opset}, supported are 13 to 20; use --backend onnxruntime"):
         read_graph(path)
 
 

@@ -173,7 +173,7 @@ def test_phases_within_phases_add_up_and_never_go_back() -> None:
     phases.finish("all")
     phases.start("another", 5)
     assert told[-1] == ("another", 1.0)
-    phases.raise_what_came()
+    phases.raise_pending()
 
 
 def test_an_exception_of_progress_is_kept_until_the_library_is_off_the_stack() -> None:
@@ -188,4 +188,4 @@ def test_an_exception_of_progress_is_kept_until_the_library_is_off_the_stack() -
     assert not phases.step("all", 0)
     assert told == ["all"]
     with pytest.raises(SystemExit):
-        phases.raise_what_came()
+        phases.raise_pending()

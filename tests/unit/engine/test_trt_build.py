@@ -17,9 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from usassist.engine import list_engines
 from usassist.engine.cuda import why_no_cuda
+from usassist.engine.engine_toml import load_spec
 from usassist.engine.opening import artifact_path
 from usassist.engine.plan import BuiltPlan
-from usassist.engine.spec import EngineSpec, load_spec
+from usassist.engine.spec import EngineSpec
 from usassist.engine.trt.api import RTX, import_trt
 from usassist.engine.trt.build import build_plan
 from usassist.errors import EngineError, EngineSpecError
@@ -146,7 +147,7 @@ def test_a_free_side_gets_the_range_of_the_spec(tiny: Path) -> None:
 def test_a_free_side_without_a_range_is_refused(tiny: Path) -> None:
     onnx.save(_usual("rows"), tiny / "tiny/1.2.3/model.onnx")
     spec = _edited(tiny, ("shape = [1, 1, 4, 6]", "shape = [1, 1, -1, 6]"))
-    with pytest.raises(EngineSpecError, match=r"image float32 \[1, 1, \?, 6\] has a free side and no range; write min"):
+    with pytest.raises(EngineSpecError, match=r"image float32 \[1, 1, \?, 6\] has a free axis and no range; write min"):
         _build(spec)
 
 
@@ -163,7 +164,7 @@ def test_weights_beside_the_file_are_found_and_missed(tiny: Path) -> None:
     spec = _edited(tiny)
     assert _build(spec).content
     (path.parent / "weights.bin").unlink()
-    with pytest.raises(EngineError, match=r"weights\.bin.*mend the export"):
+    with pytest.raises(EngineError, match=r"weights\.bin.*fix the export"):
         _build(spec)
 
 

@@ -43,7 +43,7 @@ class Call:
 
     Attributes
     ----------
-    on_host : its answer follows from shapes alone, so it is computed on the CPU whatever the device
+    on_host : its result follows from shapes alone, so it is computed on the CPU whatever the device
     moved : places among `reads` of values that are on the host and needed on the device
     """
 
@@ -66,7 +66,7 @@ def prepare(graph: Graph) -> tuple[list[Call], dict[str, torch.Tensor]]:
     Raises
     ------
     EngineError
-        If a node cannot be run as ONNX says. It names file, node and operator.
+        If a node cannot be run as ONNX defines it. It names file, node and operator.
     """
     constants = dict(graph.constants)
     host: set[str] = set()
@@ -101,7 +101,7 @@ def _function(node: Node) -> Step:
     if node.op.startswith(_QUANTISED):
         raise node.refuse("torch would compute INT8 in float; use --precision fp32")
     if node.op not in OPERATORS:
-        raise node.refuse("the operator is not known")
+        raise node.refuse("the operator is not supported")
     try:
         function = OPERATORS[node.op](node)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
@@ -140,12 +140,12 @@ class Program:
     ----------
     graph : from ``read_graph``
     device : ``cpu``, ``cuda`` or ``cuda:0``
-    channels_last : keep the channels of a place of a 2-D value side by side in memory; the answer is the same
+    channels_last : memory format of 2-D values; the result is the same
 
     Raises
     ------
     EngineError
-        If the graph holds an operator, or a way of an operator, that is not known. It names file, node and operator.
+        If the graph holds an operator, or a variant of one, that is not supported. It names file, node and operator.
     """
 
     def __init__(self, graph: Graph, device: str = "cpu", *, channels_last: bool = False) -> None:
@@ -210,7 +210,7 @@ class Program:
         return [value for value in self._values if value is not None]
 
     def close(self) -> None:
-        """Let the weights go."""
+        """Free the weights."""
         self._closed, self._values, self._steps = True, [], []
 
     def _arrange(self, value: torch.Tensor) -> torch.Tensor:
@@ -270,7 +270,7 @@ def _moving(function: Callable[..., Any], moved: tuple[int, ...], device: torch.
 
 
 def _let_go(steps: list[_Step], kept: set[int]) -> list[_Step]:
-    """Say of every step which values nobody reads after it."""
+    """Note for every step which values are read by none after it."""
     done = []
     read_later = set(kept)
     for step in reversed(steps):

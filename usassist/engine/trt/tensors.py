@@ -1,4 +1,4 @@
-"""Tensors as TensorRT describes them, in the words of this project."""
+"""Tensors as TensorRT describes them, converted to the terms of this project."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class IoTensor:
     name : as in the graph
     is_input : False for an output
     dtype : numpy name
-    shape : sides; -1 = free
-    max_shape : the largest sides of an input; of an output the same as `shape`
+    shape : -1 = free axis
+    max_shape : the largest shape of an input; of an output the same as `shape`
     """
 
     name: str
