@@ -157,7 +157,7 @@ def kill_once(command: Command, cache: Path, at_s: float, target: str) -> Kill:
         process.communicate()
     deadline_s = time.monotonic() + _PATIENCE_S
     while any(is_running(pid) for pid in builders) and time.monotonic() < deadline_s:
-        time.sleep(0.005)  # a builder whose command was killed goes by itself
+        time.sleep(0.005)  # a builder whose command was killed ends automatically
     outlived = any(is_running(pid) for pid in builders)
     return Kill(at_s=at_s, target=target, ended=ended, half_written=len(_half_written(cache)), outlived=outlived)
 

@@ -90,7 +90,7 @@ class Cache:
         return self._write(self.path(key), *pack(key, content, facts))
 
     def find_file(self, key: Mapping[str, Any]) -> Path | None:
-        """The plain file of a key, whose content matches the hash in its name; None when there is none that can be trusted."""
+        """The plain file of a key, if its content matches the hash in its name; else None."""
         for path in sorted(self.folder.glob(f"*.{key_digest(key)}.*{_PLAIN}")):
             try:
                 if file_sha256(path, private=True) != path.name.split(".")[-2]:

@@ -45,8 +45,8 @@ def _quiet(stage: str, share: float) -> None:
 
 def test_a_plan_is_built_once_and_then_found(backend: FakeBackend, spec: EngineSpec, path: Path) -> None:
     assert find_plan(backend, spec, path, "fp32") is None
-    told: list[tuple[str, float]] = []
-    assert build_plan(backend, spec, path, "fp32", lambda *said: told.append(said))
+    reported: list[tuple[str, float]] = []
+    assert build_plan(backend, spec, path, "fp32", lambda *report: reported.append(report))
     assert not build_plan(backend, spec, path, "fp32", _quiet)
     plan = find_plan(backend, spec, path, "fp32")
     assert plan is not None
@@ -60,8 +60,8 @@ def test_a_plan_is_built_once_and_then_found(backend: FakeBackend, spec: EngineS
     assert plan.header["facts"]["engine"] == spec.engine_id
     assert plan.header["key"]["runtime"]["version"] == "1.0"
     assert len(backend.builds) == 1
-    assert told[0] == ("compiling", 0.0)
-    assert told[-1][0] == "storing"
+    assert reported[0] == ("compiling", 0.0)
+    assert reported[-1][0] == "storing"
 
 
 def test_a_plan_of_something_else_is_not_found(
@@ -92,10 +92,10 @@ def test_an_int8_plan_belongs_to_its_calibration(backend: FakeBackend, twin: Pat
     path = spec.check_weights("onnx_int8")
     build_plan(backend, spec, path, "int8", _quiet)
     assert find_plan(backend, spec, path, "int8") is not None
-    paper = calibration_path(spec)
-    paper.write_text(paper.read_text().replace("by hand", "by another hand"))
+    calibration = calibration_path(spec)
+    calibration.write_text(calibration.read_text().replace("by hand", "by another hand"))
     assert find_plan(backend, spec, path, "int8") is None
-    paper.unlink()
+    calibration.unlink()
     with pytest.raises(EngineSpecError, match="cannot be read"):
         find_plan(backend, spec, path, "int8")
 
@@ -169,7 +169,7 @@ def test_timings_that_were_damaged_are_not_given_to_the_builder(
     assert backend.builds == [("fp32", b""), ("fp32", b"")]
 
 
-def test_timings_that_cannot_be_kept_cost_nothing_but_time(
+def test_timings_that_cannot_be_kept_do_not_fail_the_build(
     backend: FakeBackend,
     spec: EngineSpec,
     path: Path,
@@ -199,7 +199,7 @@ def test_a_build_that_fails_leaves_nothing(backend: FakeBackend, spec: EngineSpe
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_who_waits_for_another_build_is_told_so_and_does_not_build(
+def test_a_build_that_waits_for_another_reports_it_and_does_not_build(
     backend: FakeBackend,
     spec: EngineSpec,
     path: Path,
@@ -210,16 +210,16 @@ def test_who_waits_for_another_build_is_told_so_and_does_not_build(
     real = Cache.locked
 
     def locked(self: Cache, key: Any, on_wait: Any) -> Any:
-        if not other.builds:  # somebody else is at it, and has finished when we get the lock
+        if not other.builds:  # another process builds it, and has finished when we get the lock
             other.builds.append("begun")
             build_plan(other, spec, path, "fp32", _quiet)
             on_wait()
         return real(self, key, on_wait)
 
     monkeypatch.setattr(Cache, "locked", locked)
-    told: list[tuple[str, float]] = []
+    reported: list[tuple[str, float]] = []
     with caplog.at_level(logging.WARNING):
-        assert not build_plan(backend, spec, path, "fp32", lambda *said: told.append(said))
+        assert not build_plan(backend, spec, path, "fp32", lambda *report: reported.append(report))
     assert backend.builds == []
-    assert told == [("waiting for another process", 0.0)]
+    assert reported == [("waiting for another process", 0.0)]
     assert "waiting for it" in caplog.text

@@ -62,7 +62,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def backends(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Timed]]:
-    """`auto` knows three: a slow one first, one that is quick, and one that is quicker still and answers wrong."""
+    """Three candidates for `auto`: a slow one first, a quick one, and one that is quicker still and wrong."""
     timed = [Timed("slow", 0.012), Timed("quick", 0.004), Timed("wrong", 0.0005, error=0.1)]
     found = {backend.name: backend for backend in timed}
     for name, backend in found.items():
@@ -112,7 +112,7 @@ def test_the_faster_one_is_taken_and_a_wrong_one_that_is_faster_still_is_not(
     with caplog.at_level(logging.WARNING), open_engine(spec) as engine:
         assert engine.backend == "quick"
     assert backends["wrong"].opened == 0
-    assert caplog.text == ""  # it was told when it was found out
+    assert caplog.text == ""  # it was logged when it was measured
     with FailoverEngine.open(spec) as failover:
         assert failover.backend == "quick"
 

@@ -34,14 +34,14 @@ def trt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trt:
 
 def test_it_builds_once_and_then_opens_what_was_built(trt: Trt, tiny: Path) -> None:
     spec = find_engine("tiny", tiny)
-    told: list[str] = []
+    reported: list[str] = []
     for _ in range(2):
-        with open_engine(spec, "tensorrt", progress=lambda stage, _share: told.append(stage)) as engine:
+        with open_engine(spec, "tensorrt", progress=lambda stage, _share: reported.append(stage)) as engine:
             assert engine.backend == "tensorrt"
             assert engine.device == "Double 1"
             assert engine.verify() <= 0.001
     assert len(trt.built) == 1
-    assert "everything" in told
+    assert "everything" in reported
     assert not trt.driver.held
 
 
@@ -157,35 +157,35 @@ def test_a_driver_that_fails_is_a_reason_and_no_error(trt: Trt) -> None:
 
 
 def test_phases_within_phases_add_up_and_never_go_back() -> None:
-    told: list[tuple[str, float]] = []
-    phases = Phases(lambda stage, share: told.append((stage, share)))
+    reported: list[tuple[str, float]] = []
+    phases = Phases(lambda stage, share: reported.append((stage, share)))
     phases.start("all", 2)
     phases.start("part", 4)
     assert phases.step("part", 1)
-    assert told[-1] == ("part", 0.25)
+    assert reported[-1] == ("part", 0.25)
     phases.finish("part")  # early
     phases.start("part", 10)
-    assert told[-1] == ("part", 0.25)
+    assert reported[-1] == ("part", 0.25)
     phases.finish("part")
     phases.step("all", 0)
-    assert told[-1] == ("all", 0.5)
+    assert reported[-1] == ("all", 0.5)
     phases.step("all", 1)
     phases.finish("all")
     phases.start("another", 5)
-    assert told[-1] == ("another", 1.0)
+    assert reported[-1] == ("another", 1.0)
     phases.raise_pending()
 
 
 def test_an_exception_of_progress_is_kept_until_the_library_is_off_the_stack() -> None:
-    told: list[str] = []
+    reported: list[str] = []
 
     def fail(stage: str, _share: float) -> None:
-        told.append(stage)
+        reported.append(stage)
         raise SystemExit(3)
 
     phases = Phases(fail)
     phases.start("all", 2)
     assert not phases.step("all", 0)
-    assert told == ["all"]
+    assert reported == ["all"]
     with pytest.raises(SystemExit):
         phases.raise_pending()

@@ -95,25 +95,25 @@ def test_the_plan_of_an_fp16_file_is_not_the_plan_of_its_parent(tmp_path: Path, 
 
 
 def test_progress_only_grows_and_ends_at_one(tiny: Path) -> None:
-    told: list[tuple[str, float]] = []
-    _build(_edited(tiny), progress=lambda stage, share: told.append((stage, share)))
-    shares = [share for _, share in told]
+    reported: list[tuple[str, float]] = []
+    _build(_edited(tiny), progress=lambda stage, share: reported.append((stage, share)))
+    shares = [share for _, share in reported]
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0.0, 1.0)
-    assert len({stage for stage, _ in told}) > 3
+    assert len({stage for stage, _ in reported}) > 3
 
 
 def test_what_progress_raises_ends_the_build_and_comes_out(tiny: Path) -> None:
-    told: list[str] = []
+    reported: list[str] = []
 
     def stop(stage: str, _share: float) -> None:
-        told.append(stage)
-        if len(told) == 3:
+        reported.append(stage)
+        if len(reported) == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         _build(_edited(tiny), progress=stop)
-    assert len(told) == 3
+    assert len(reported) == 3
 
 
 def test_other_threads_go_on_while_a_plan_is_built() -> None:

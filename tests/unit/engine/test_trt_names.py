@@ -2,7 +2,7 @@
 
 TensorRT itself cannot be installed everywhere. Its Python module can: it asks for a handful of functions of libraries
 of hundreds of megabytes, and is content with empty ones as long as nothing is made with it. `make tensorrt-api`
-fetches it. The names are read from our source. What an object is, is told by what it is called there; a thing that is
+fetches it. The names are read from our source. The name of a variable there tells the type of the object; one that is
 neither listed as one of TensorRT's nor as ours fails the test, so that nothing is left out in silence.
 """
 

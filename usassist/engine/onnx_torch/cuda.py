@@ -1,7 +1,7 @@
 """CUDA: a program is recorded once for each shape of its inputs, and then replayed.
 
-Everything that a frame needs is allocated before the first: pinned memory on the host, inputs and outputs on the device,
-a stream of its own, the recorded graph. A frame is copy in, replay, copy out, synchronise; nothing is allocated.
+Everything that a frame needs is allocated before the first: pinned memory on the host, inputs and outputs on the
+device, a stream of its own, the recorded graph. A frame is copy in, replay, copy out, synchronise.
 
 All calls of ``torch.cuda`` go through :class:`CudaCalls`, so that their order can be tested where
 there is no GPU.
