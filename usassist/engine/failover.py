@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from usassist.common.clock import Clock, MonotonicClock
 from usassist.common.closeable import Closeable
@@ -69,14 +69,14 @@ class _Candidate:
     retry_ns: int | None = None  # it may be opened from then on; None = not in this run
     needs_build: bool = False
     failures: int = 0
+    on_gpu: bool = field(init=False)
 
     @property
     def label(self) -> str:
         return f"{self.backend} {self.precision}"
 
-    @property
-    def on_gpu(self) -> bool:
-        return device_of(self.backend) == "cuda"
+    def __post_init__(self) -> None:
+        self.on_gpu = device_of(self.backend) == "cuda"  # read every frame
 
 
 class FailoverEngine(Closeable):
@@ -172,7 +172,7 @@ class FailoverEngine(Closeable):
 
     @property
     def is_opening(self) -> bool:
-        """True while an engine is being opened beside the stream, which may keep the interpreter for a moment."""
+        """True while an engine is being opened beside the stream, which may hold the interpreter lock briefly."""
         return self._opening is not None
 
     def poll(self) -> bool:

@@ -1,7 +1,7 @@
 """Lint for INT8 ONNX: is it symmetric QDQ, the one form that every back end runs?
 
-OpenVINO and ONNX Runtime accept much more than TensorRT does. A file that breaks a rule below runs on one of them and is
-refused by another, or is silently computed in float there. The rules are those of TensorRT's explicit
+OpenVINO and ONNX Runtime accept much more than TensorRT does. A file that breaks a rule below runs on one of them, and
+is refused by another, or silently computed in float there. The rules are those of TensorRT's explicit
 quantisation (NVIDIA, *Working with Quantized Types*), the operator set from which FP16 and INT8 go together, and the
 range of weights in which every processor computes the same.
 

@@ -1,4 +1,4 @@
-"""How fast every back end runs an engine here, in every precision: ``usassist engine bench``, and the order of ``auto``.
+"""How fast every back end runs an engine here, in every precision: for ``usassist engine bench`` and for ``auto``.
 
 Other load on the machine must hit all variants alike. So all are opened first and then take turns, a few inferences
 each, in an order that rotates by one every round. A slow one ends its turn after a second. Only the ratio to the FP32

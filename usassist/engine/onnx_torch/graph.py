@@ -75,8 +75,8 @@ def read_graph(path: Path) -> Graph:
     opset = opsets.get("ai.onnx", 0)
     if opset not in OPSETS:
         raise EngineError(
-            f"PyTorch cannot run {path.name}: it is of opset {opset or 'none'}, supported are {OPSETS[0]} to {OPSETS[-1]}; "
-            f"{ADVICE}"
+            f"PyTorch cannot run {path.name}: it is of opset {opset or 'none'}, supported are {OPSETS[0]} to "
+            f"{OPSETS[-1]}; {ADVICE}"
         )
     constants = {}
     for weights in graph.initializer:

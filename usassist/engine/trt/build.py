@@ -1,6 +1,7 @@
-"""ONNX in, plan out: parse, compare with the spec, compile. Always strongly typed: the ONNX defines what is FP16 or INT8.
+"""ONNX in, plan out: parse, compare with the spec, compile.
 
-No calibrators and precision flags: TensorRT 11 has dropped them.
+Always strongly typed: the ONNX defines what is FP16 or INT8. No calibrators and precision flags: TensorRT 11 has
+dropped them.
 """
 
 from __future__ import annotations
