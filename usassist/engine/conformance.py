@@ -113,7 +113,9 @@ def _declared(setup: Setup) -> None:
     """Names and types of what it declares."""
     backend = setup.backend
     _expect(isinstance(backend, Backend), f"{backend!r} is no instance of usassist.engine.backend.Backend")
-    _expect(isinstance(backend.name, str) and backend.name not in ("", "auto", "all"), "name must be a name of its own")
+    suffixes = tuple(f"-{precision}" for precision in PRECISIONS)
+    named = isinstance(backend.name, str) and backend.name not in ("", "auto", "all")
+    _expect(named and not backend.name.endswith(suffixes), "name must be its own, without a precision at the end")
     _expect(backend.device in DEVICES, f"device must be one of {', '.join(DEVICES)}, is {backend.device!r}")
     for key in ("requires", "formats", "precisions"):
         value = getattr(backend, key)

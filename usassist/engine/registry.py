@@ -78,6 +78,8 @@ BACKENDS: dict[str, Row] = {
 # nothing, and what comes from another package was not measured with our engines: both are taken only when named.
 AUTO_ORDER = tuple(name for name in BACKENDS if name != "null")
 
+_SUFFIXES = tuple(f"-{precision}" for precision in PRECISIONS)  # results add them to the name
+
 ENTRY_POINTS = "usassist.backends"
 """Group of the entry points with which other packages add back ends; each names an instance of ``Backend``."""
 
@@ -261,8 +263,8 @@ def _foreign() -> dict[str, EntryPoint]:
     """Back ends of other packages, by name; read anew, since that takes a millisecond and packages come and go."""
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=ENTRY_POINTS):
-        if point.name in ("auto", "all") or point.name in BACKENDS:
-            logger.warning("back end %s of %s is not used: the name is taken", point.name, point.value)
+        if point.name in ("auto", "all") or point.name in BACKENDS or point.name.endswith(_SUFFIXES):
+            logger.warning("back end %s of %s is not used: its name is taken", point.name, point.value)
         else:
             found.setdefault(point.name, point)
     return found

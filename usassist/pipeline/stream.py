@@ -4,7 +4,7 @@ Capture and inference share one process, so that pixels reach the engine without
 thread takes frames from the source, publishes each at once (a picture never waits for inference) and puts it into a
 slot, and the loop takes the newest out of it. A frame that was passed over there is published as ``no_result`` with
 the cause ``dropped``: every frame that the source gave ends as exactly one result.
-Between two frames the loop asks the failover engine whether another back end is to answer from now on, and takes from the desk
+Between two frames the loop polls the failover engine, which may make another back end active, and takes from the desk
 what other processes want to have published.
 
 The loop has a thread of its own, and the caller's thread is its watchdog: where an engine call is overdue, the loop is

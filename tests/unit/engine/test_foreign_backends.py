@@ -50,6 +50,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "renamed = faulty_backends:other_name\n"
         "angry = faulty_backends:angry\n"
         "openvino = faulty_backends:angry\n"
+        "mine-int8 = faulty_backends:angry\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
@@ -93,8 +94,8 @@ def test_a_broken_one_does_not_stop_the_others(packages: Path, tiny: Path, caplo
     with open_engine(find_engine("tiny", tiny)) as engine:
         assert engine.backend in BACKENDS
     assert get_backend("openvino").__class__.__module__ == "usassist.engine.backends.openvino"
-    list_backends()
-    assert "openvino of faulty_backends:angry is not used: the name is taken" in caplog.text
+    assert "mine-int8" not in list_backends()
+    assert "openvino of faulty_backends:angry is not used: its name is taken" in caplog.text
     with pytest.raises(EngineNotFoundError, match="onnx-reference"):
         get_backend("no-such-back-end")
 
