@@ -156,7 +156,7 @@ def test_an_input_that_does_not_fit_is_refused(tiny: Path, inputs: dict[str, np.
         ("rate_hz = 30.0", 'rate_hz = "fast"', "rate_hz must be float"),
         ("schema = 1", "schema = 2", "update usassist"),
         ("schema = 1", "schema = ", "cannot be read"),
-        ('version = "1.2.3"', 'version = "1.2.4"', "folder says otherwise"),
+        ('version = "1.2.3"', 'version = "1.2.4"', "its folder another"),
         ("shape = [1, 1, 4, 6]", 'shape = ["a"]', "whole numbers"),
         ("id = 0", "id = 1", "count from 0"),
         ("score_threshold = 0.5", "score_threshold = 5.0", "score_threshold"),
