@@ -1,6 +1,6 @@
 """A back end ``fake`` that builds plans: each is a long text made of its ONNX file, so that a wrong one shows.
 
-What it does is said by the environment variable ``FAKE_BUILD``: ``ok``, ``slow``, ``hang``, ``deaf`` (native code
+The environment variable ``FAKE_BUILD`` sets what it does: ``ok``, ``slow``, ``hang``, ``deaf`` (native code
 keeps the interpreter), ``refuse``, ``mistake``, ``talk`` (native code writes to standard output), ``crash`` or ``oom``.
 Processes that are started by a test get it through a ``sitecustomize`` module, see :func:`environment`.
 """
@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from usassist.engine import registry
-from usassist.engine.plan import BuiltPlan, Plan
+from usassist.engine import Backend, registry
+from usassist.engine.plan import BuiltPlan, Plan, PlanBackend
 from usassist.engine.spec import EngineSpec
 from usassist.errors import EngineError
 
@@ -34,42 +34,56 @@ def plan_content(onnx: Path) -> bytes:
     return hashlib.sha256(onnx.read_bytes()).hexdigest().encode() * REPEATS
 
 
-def make_module() -> ModuleType:
-    """The module, as it would lie in ``engine/backends/``; `builds` counts what it has built in this process."""
-    module: Any = ModuleType("usassist.engine.backends.fake")
-    module.REQUIRES = ()
-    module.FORMATS = ("onnx",)
-    module.PRECISIONS = ("fp32", "fp16", "int8")
-    module.BUILD_NEEDS_DEVICE = False
-    module.builds = []
-    module.plan_key = lambda precision: {"runtime": "fake", "version": "1.0", "gpu": "none", "precision": precision}
-    module.open_plan = lambda spec, plan: _Session(spec, plan)
+class FakeBackend(PlanBackend):
+    """The back end; `builds` lists what it has built in this process, `version` is part of its keys."""
+
+    precisions = ("fp32", "fp16", "int8")
+    build_needs_device = False
+
+    def __init__(self) -> None:
+        super().__init__("fake", device="none")
+        self.builds: list[Any] = []
+        self.version = "1.0"
+        self.result: Callable[[BuiltPlan], BuiltPlan] = lambda built: built
+
+    def plan_key(self, precision: str) -> dict[str, Any]:
+        return {"runtime": "fake", "version": self.version, "gpu": "none", "precision": precision}
 
     def build_plan(
-        spec: EngineSpec, path: Path, precision: str, timing: bytes, progress: Callable[[str, float], None]
+        self,
+        spec: EngineSpec,
+        path: Path,
+        precision: str,
+        timing: bytes,
+        progress: Callable[[str, float], None],
     ) -> BuiltPlan:
-        module.builds.append((precision, timing))
+        self.builds.append((precision, timing))
         _behave(os.environ.get("FAKE_BUILD", "ok"), progress)
         tensors = [
             (tensor.name, kind, tensor.dtype, [-1 if side is None else side for side in tensor.shape])
             for kind, group in (("input", spec.inputs), ("output", spec.outputs))
             for tensor in group
         ]
-        return BuiltPlan(content=plan_content(path), timing=timing + b"t", tensors=tensors)
+        return self.result(BuiltPlan(content=plan_content(path), timing=timing + b"t", tensors=tensors))
 
-    module.build_plan = build_plan
-    return module
+    def open_plan(self, spec: EngineSpec, plan: Plan) -> _Runner:
+        return _Runner(spec)
 
 
-def install() -> ModuleType:
-    """Put it in the table of back ends of this process, before all others."""
-    module = make_module()
+def row_of(backend: Backend) -> registry.Row:
+    """A row of the table that gives this instance."""
+    module: Any = ModuleType(f"tests_back_end_{backend.name}")
+    module.get = lambda name, *, device, install: backend
     sys.modules[module.__name__] = module
+    return registry.Row(f"{module.__name__}:get", backend.device, backend.install)
+
+
+def install() -> None:
+    """Put it in the table of back ends of this process, before all others."""
     others = dict(registry.BACKENDS)
     registry.BACKENDS.clear()
-    registry.BACKENDS.update({"fake": registry.Backend("fake", "none", "")} | others)
+    registry.BACKENDS.update({"fake": row_of(FakeBackend())} | others)
     registry.AUTO_ORDER = ("fake", *registry.AUTO_ORDER)
-    return module
 
 
 def environment(folder: Path, behaviour: str = "ok") -> dict[str, str]:
@@ -81,10 +95,10 @@ def environment(folder: Path, behaviour: str = "ok") -> dict[str, str]:
     return {"PYTHONPATH": path, "FAKE_BUILD": behaviour, "USASSIST_CACHE": str(folder / "cache")}
 
 
-class _Session:
+class _Runner:
     device = "none"
 
-    def __init__(self, spec: EngineSpec, plan: Plan) -> None:
+    def __init__(self, spec: EngineSpec) -> None:
         self.inputs = {tensor.name: (tensor.dtype, tensor.shape) for tensor in spec.inputs}
         self.outputs = {tensor.name: (tensor.dtype, tensor.shape) for tensor in spec.outputs}
 

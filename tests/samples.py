@@ -22,8 +22,8 @@ from usassist.records import Cause, Descriptor, Detections, Frame, Result, Resul
 ENGINE_ID = "thyroid_nodule@0.1.0+000000000000"
 
 
-def make_relay(*engines: Any, clock: Clock | None = None) -> FailoverEngine:
-    """A relay over engines that are there, each the next in line of the one before it."""
+def make_failover(*engines: Any, clock: Clock | None = None) -> FailoverEngine:
+    """A failover engine over engines that are open, each the next in line of the one before it."""
     left = {f"engine{i}": engine for i, engine in enumerate(engines)}
 
     def opener(backend: str, precision: str) -> Any:

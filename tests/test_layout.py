@@ -68,7 +68,7 @@ def test_every_module_lists_its_public_names(name: str) -> None:
 
 def test_tables_agree_with_the_files() -> None:
     files = {path.stem for path in (ROOT / "usassist/engine/backends").glob("*.py")} - {"__init__"}
-    assert files == {backend.module for backend in BACKENDS.values()}
+    assert files == {row.target.partition(":")[0].rpartition(".")[2] for row in BACKENDS.values()}
     assert set(AUTO_ORDER) <= set(BACKENDS) - {"null"}
     folders = ("usassist/app/runtime/workers", "usassist/app/bench/workers")
     workers = {path.with_suffix("").relative_to(ROOT) for folder in folders for path in (ROOT / folder).glob("*.py")}

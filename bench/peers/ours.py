@@ -17,7 +17,7 @@ import openvino
 from usassist.calibrate import load_score_calibration
 from usassist.common.process_tuning import processors
 from usassist.engine import Engine, EngineSpec, find_engine, open_engine
-from usassist.engine.registry import open_artifact
+from usassist.engine.opening import open_artifact
 from usassist.frames import fill_labelmap, find_scan_area
 from usassist.modalities.ultrasound import DescriptorModel, UltrasoundTask
 from usassist.modalities.ultrasound.preprocess import preprocess

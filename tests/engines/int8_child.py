@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from usassist.engine import find_engine
+from usassist.engine.opening import open_checked
 from usassist.engine.probe import probes
-from usassist.engine.registry import open_checked
 from usassist.errors import BackendUnavailableError
 
 

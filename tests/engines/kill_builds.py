@@ -28,14 +28,16 @@ _PATIENCE_S = 60.0
 _LOOK = """
 import hashlib, os, sys
 from pathlib import Path
-from usassist.engine import find_engine, registry
+from usassist.engine import find_engine, get_backend
+from usassist.engine.opening import artifact_path
+from usassist.engine.plan import find_plan
 name, backend, precision, folder, *caches = sys.argv[1:]
 spec = find_engine(name, Path(folder) if folder else None)
-module = registry._module(backend)
+found = get_backend(backend)
 for cache in caches:
     os.environ["USASSIST_CACHE"] = cache
-    path = registry.artifact_path(spec, backend, precision)
-    plan = registry.find_plan(module, spec, path, precision)
+    path = artifact_path(spec, backend, precision)
+    plan = find_plan(found, spec, path, precision)
     if plan is not None:
         assert hashlib.sha256(plan.content).hexdigest() == plan.header["sha256"]
         assert plan.header["key"]["onnx_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -155,7 +157,7 @@ def kill_once(command: Command, cache: Path, at_s: float, target: str) -> Kill:
         process.communicate()
     deadline_s = time.monotonic() + _PATIENCE_S
     while any(is_running(pid) for pid in builders) and time.monotonic() < deadline_s:
-        time.sleep(0.005)  # a builder whose command was killed goes by itself
+        time.sleep(0.005)  # a builder whose command was killed ends automatically
     outlived = any(is_running(pid) for pid in builders)
     return Kill(at_s=at_s, target=target, ended=ended, half_written=len(_half_written(cache)), outlived=outlived)
 

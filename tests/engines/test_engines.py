@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from usassist.engine import BACKENDS, EngineSpec, list_engines, open_engine, runs
+from usassist.engine import BACKENDS, EngineSpec, get_backend, list_engines, open_engine, why_not
 from usassist.engine.backends.openvino import MIN_INT8_SHARE, count_int8
 from usassist.engine.base import Engine
 from usassist.engine.comparison import compare
+from usassist.engine.opening import load_engine, prepare
 from usassist.engine.parity import ParityState, check_parity, open_reference
 from usassist.engine.probe import probes
-from usassist.engine.registry import load_engine, prepare, why_not
 from usassist.modalities.findings_decoder import decoder_for
 
 Outputs = dict[str, np.ndarray]
@@ -23,7 +23,7 @@ TRIPLES = [
     for spec in list_engines()
     for backend in BACKENDS
     for precision in spec.precisions
-    if backend != "null" and runs(backend, precision)
+    if backend != "null" and precision in get_backend(backend).precisions
 ]
 SPECS = [pytest.param(spec, id=f"{spec.name}-{spec.version}") for spec in list_engines()]
 QUANTISED = [
@@ -147,7 +147,7 @@ def test_openvino_really_runs_the_int8_artefact_in_int8(spec: EngineSpec) -> Non
 
 
 def _need(spec: EngineSpec, backend: str, precision: str) -> None:
-    reason = why_not(spec, backend, precision)
+    reason = why_not(backend, spec, precision)
     if reason:
         pytest.skip(reason)
     if (backend, precision) == ("openvino", "int8"):

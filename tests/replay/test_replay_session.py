@@ -308,13 +308,13 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], words: 
 
 _NO_ENGINE = """
 import sys
-import usassist.engine.registry as registry
+import usassist.engine.opening as opening
 from usassist.app.commands.main import main
 
 def refuse(*args, **kwargs):
     raise AssertionError("an engine was opened")
 
-registry.load_engine = registry.open_checked = registry.open_first = refuse
+opening.load_engine = opening.open_checked = opening.open_first = refuse
 sys.argv = ["usassist", "replay", sys.argv[1], "--overlay-video", "--out", sys.argv[2], "--fast"]
 try:
     main()

@@ -1,54 +1,30 @@
-"""What every back end gives, and the engine that the rest of the program sees."""
+"""The engine that the rest of the program sees: every call is checked against the spec."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from usassist.common.closeable import Closeable
+from usassist.engine.backend import Runner, Tensors
 from usassist.engine.spec import EngineSpec, TensorSpec
 from usassist.errors import BackendFailedError, EngineError, EngineOutputError, EngineSpecError
 
-__all__ = ["Engine", "Session", "Tensors"]
-
-Tensors = Mapping[str, npt.NDArray[Any]]
-
-
-class Session(Protocol):
-    """What a back end module's ``open`` returns: a graph, loaded and ready.
-
-    Attributes
-    ----------
-    inputs, outputs : name → (dtype name, shape) as the runtime itself reports them; None = free side
-    device : what it runs on, for example ``CPU``
-    """
-
-    inputs: dict[str, tuple[str, tuple[int | None, ...]]]
-    outputs: dict[str, tuple[str, tuple[int | None, ...]]]
-    device: str
-
-    def run(self, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
-        """One inference. The arrays given back may be overwritten by the next call."""
-        ...
-
-    def close(self) -> None:
-        """Free what it holds. May be called twice."""
-        ...
+__all__ = ["Engine"]
 
 
 class Engine(Closeable):
-    """An open engine: every input and output is checked against the spec on every call.
+    """An open engine. Every input and output is checked against the spec on every call.
 
     Parameters
     ----------
     spec : what it is
     runtime : name of the back end
-    session : the back end's graph
-    precision : of the artefact that was opened
+    runner : the loaded graph
+    precision : of the artifact that was opened
 
     Raises
     ------
@@ -56,15 +32,15 @@ class Engine(Closeable):
         If the graph's own tensors differ from the spec; the message lists both.
     """
 
-    def __init__(self, spec: EngineSpec, runtime: str, session: Session, precision: str = "fp32") -> None:
+    def __init__(self, spec: EngineSpec, runtime: str, runner: Runner, precision: str = "fp32") -> None:
         self.spec = spec
         self.runtime = runtime
         self.precision = precision
-        self._session = session
+        self._runner = runner
         self._inputs, self._outputs = _prepared(spec.inputs), _prepared(spec.outputs)
         for kind, wanted, found in (
-            ("inputs", spec.inputs, session.inputs),
-            ("outputs", spec.outputs, session.outputs),
+            ("inputs", spec.inputs, runner.inputs),
+            ("outputs", spec.outputs, runner.outputs),
         ):
             agrees = set(found) == {tensor.name for tensor in wanted} and all(
                 tensor.accepts(*found[tensor.name])
@@ -80,7 +56,7 @@ class Engine(Closeable):
 
     @property
     def backend(self) -> str:
-        """What answers, as every result and every report says it: ``openvino`` in FP32, else ``openvino-int8``.
+        """The name in results and reports: ``openvino`` in FP32, else ``openvino-int8``.
 
         ``null`` computes nothing in any precision and is always called ``null``.
         """
@@ -91,7 +67,7 @@ class Engine(Closeable):
     @property
     def device(self) -> str:
         """What it runs on."""
-        return self._session.device
+        return self._runner.device
 
     def infer(self, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
         """Run the engine once.
@@ -102,13 +78,13 @@ class Engine(Closeable):
 
         Returns
         -------
-        outputs : one array per output of the spec, all finite. They may be overwritten by the next call: copy what
+        outputs : one array per output of the spec, all finite. The next call may overwrite them: copy what
             is kept.
 
         Raises
         ------
         EngineError
-            If the inputs do not fit.
+            If the inputs do not match the spec.
         BackendFailedError
             If the runtime fails, whatever it raises.
         EngineOutputError
@@ -118,38 +94,38 @@ class Engine(Closeable):
             array = inputs.get(tensor.name)
             if array is None or not _fits(array, tensor, dtype, shape):
                 came = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
-                raise EngineError(f"engine {self.spec.engine_id} wants {tensor}, got {came}; mend the preprocessing")
+                raise EngineError(f"engine {self.spec.engine_id} expects {tensor}, got {came}; fix the preprocessing")
         try:
-            outputs = self._session.run(inputs)
+            outputs = self._runner.run(inputs)
         except BackendFailedError:
             raise
-        except Exception as error:  # a runtime may raise anything, and the stream must go on
+        except Exception as error:  # a runtime may raise anything, and the stream must continue
             raise BackendFailedError(f"back end {self.backend} failed: {error}") from error
         for tensor, dtype, shape in self._outputs:
             array = outputs.get(tensor.name)
             if array is None or not _fits(array, tensor, dtype, shape):
                 came = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
-                raise EngineOutputError(f"engine {self.spec.engine_id} must give {tensor}, gave {came}")
+                raise EngineOutputError(f"engine {self.spec.engine_id} must return {tensor}, returned {came}")
             if not _is_finite(array):
                 raise EngineOutputError(
-                    f"engine {self.spec.engine_id} gave values that are not finite in {tensor.name}"
+                    f"engine {self.spec.engine_id} returned values that are not finite in {tensor.name}"
                 )
         return outputs
 
     def verify(self) -> float:
-        """Run the golden input.
+        """Run the golden input and compare.
 
-        In FP32 every value counts. In FP16 and INT8 the mean difference of each output counts: where an output is
-        steep, rounding moves single values far without moving what is decoded from them.
+        In FP32 the largest difference counts. In FP16 and INT8 the mean difference of each output counts: where an
+        output is steep, rounding moves single values far without changing what is decoded from them.
 
         Returns
         -------
-        difference : the largest difference of any output from the golden output, of values in FP32, else of means
+        difference : the largest over the outputs, of single values in FP32, else of means
 
         Raises
         ------
         EngineError
-            If it is larger than the spec allows: this back end must not be used.
+            If it is larger than the spec allows: the back end must not be used.
         """
         golden = self.spec.golden
         stored = golden.load([tensor.name for tensor in (*self.spec.inputs, *self.spec.outputs)])
@@ -178,24 +154,24 @@ class Engine(Closeable):
 
     def close(self) -> None:
         """Free the runtime. May be called twice."""
-        self._session.close()
+        self._runner.close()
 
 
 def _prepared(tensors: tuple[TensorSpec, ...]) -> tuple[tuple[TensorSpec, np.dtype[Any], tuple[int | None, ...]], ...]:
-    """What every call compares with, made once: a frame's time is short, and the inference has emptied the caches."""
+    """What every call compares with, made once: it runs with cold caches, right after an inference."""
     return tuple((tensor, np.dtype(tensor.dtype), tensor.shape) for tensor in tensors)
 
 
 def _fits(array: npt.NDArray[Any], tensor: TensorSpec, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> bool:
-    # The first line answers for fixed shapes; a free side is never equal to a number.
+    # The first comparison decides for fixed shapes; a free axis (None) never equals a number.
     return (array.dtype == dtype and array.shape == shape) or tensor.accepts(array.dtype.name, array.shape)
 
 
 def _is_finite(array: npt.NDArray[Any]) -> bool:
     if array.dtype.kind != "f":
         return True
-    # A value that is not finite makes the sum so too, and a sum takes one pass and no memory. That the sum is not
-    # finite may also come from its size; then every value is looked at.
+    # One value that is not finite makes the sum not finite, and a sum takes one pass and no memory. A sum can also
+    # overflow; then every value is checked.
     with np.errstate(over="ignore", invalid="ignore"):
         total = np.add.reduce(array, axis=None)
     return math.isfinite(total) or bool(np.isfinite(array).all())

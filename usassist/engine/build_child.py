@@ -24,25 +24,25 @@ SPEED = "speed"
 
 
 def main(folder: str, backend: str, precision: str, niceness: str, cache_limit_mb: str) -> int:
-    """Build, and say how it goes. Returns the exit code."""
-    _go_with_parent()
+    """Build, and report progress. Returns the exit code."""
+    _end_with_parent()
     with contextlib.suppress(OSError):
         os.nice(int(niceness))
     os.umask(0o077)
-    # Native builders write to standard output too. The reports get a descriptor of their own, the rest standard error.
+    # Native builders write to standard output too. Reports get their own descriptor, everything else goes to stderr.
     reports = open(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)  # noqa: SIM115 - until the end
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     logging.basicConfig(level=logging.WARNING, format="usassist: %(name)s: %(message)s", stream=sys.stderr)
 
     from usassist.config import Config, EngineConfig, put_in_force
-    from usassist.engine.registry import prepare, prepared_path
-    from usassist.engine.spec import load_spec
+    from usassist.engine.engine_toml import load_spec
+    from usassist.engine.opening import prepare, prepared_path
     from usassist.errors import UsAssistError
 
     put_in_force(Config(engine=EngineConfig(cache_limit_mb=int(cache_limit_mb))))
 
     def progress(stage: str, share: float) -> None:
-        _tell(reports, "building", stage=stage, share=share)
+        _report(reports, "building", stage=stage, share=share)
 
     try:
         spec = load_spec(Path(folder) / "engine.toml")
@@ -50,29 +50,29 @@ def main(folder: str, backend: str, precision: str, niceness: str, cache_limit_m
             from usassist.engine.speed import measure_speeds
 
             measure_speeds(spec, int(precision))
-            _tell(reports, "done", built=True, path="")
+            _report(reports, "done", built=True, path="")
             return 0
         built = prepare(spec, backend, precision, progress)
         path = prepared_path(spec, backend, precision)
     except UsAssistError as error:
-        _tell(reports, "failed", message=str(error), exit_code=error.exit_code)
+        _report(reports, "failed", message=str(error), exit_code=error.exit_code)
         return error.exit_code
-    _tell(reports, "done", built=built, path=str(path))
+    _report(reports, "done", built=built, path=str(path))
     return 0
 
 
-def _tell(reports: IO[str], event: str, **content: object) -> None:
+def _report(reports: IO[str], event: str, **content: object) -> None:
     try:
         reports.write(json.dumps({"event": event, **content}) + "\n")
     except BrokenPipeError:
-        os._exit(1)  # nobody is left to build for
+        os._exit(1)  # the parent is gone
 
 
-def _go_with_parent() -> None:
-    """End this process when standard input ends, also while native code keeps the interpreter.
+def _end_with_parent() -> None:
+    """End this process when standard input closes, also while native code holds the interpreter lock.
 
-    Linux sends a signal when the last writer of a pipe goes. PR_SET_PDEATHSIG would do so when the *thread* that
-    started this process ends. Elsewhere a thread waits for the end of the pipe.
+    Linux sends a signal when the last writer of a pipe closes it. PR_SET_PDEATHSIG would send one when the *thread*
+    that started this process ends. Elsewhere a thread waits for the end of the pipe.
     """
     stdin = sys.stdin.fileno()
     if hasattr(fcntl, "F_SETSIG"):
@@ -91,4 +91,4 @@ def _go_with_parent() -> None:
 if __name__ == "__main__":
     code = main(*sys.argv[1:])
     sys.stderr.flush()
-    os._exit(code)  # a builder's own threads may still hang in a device; everything that matters is on disk
+    os._exit(code)  # a builder's threads may still hang in a device; everything that matters is on disk

@@ -1,8 +1,8 @@
-"""Building in a process of its own, so that a crash, an interrupt or a lack of memory never touches the stream.
+"""Building in a child process, so that a crash, an interrupt or a lack of memory never affects the stream.
 
-The child is ``python -m usassist.engine.build_child``. It says how far it is, one line of JSON at a time, on standard
-output; its standard input is a pipe that only the parent holds, and the child goes with it. It may be killed at any
-moment: the cache holds nothing half-written.
+The child is ``python -m usassist.engine.build_child``. It reports progress on standard output, one line of JSON at a
+time. Its standard input is a pipe that only the parent holds; the child ends when the pipe closes. It may be killed at
+any time: the cache never holds anything half-written.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ __all__ = ["BuildJob", "BuildState"]
 
 logger = logging.getLogger(__name__)
 
-_PATIENCE_S = 1.0
+_PIPE_TIMEOUT_S = 1.0
 _CANCELLED = "the build was cancelled"
 _ENDS = {
     "SIGKILL": "was killed (SIGKILL), as happens when memory runs out; free memory, or build on a larger machine",
     "SIGSEGV": "crashed (SIGSEGV); install its runtime again, or use another --backend",
-    "SIGABRT": "gave up (SIGABRT); install its runtime again, or use another --backend",
+    "SIGABRT": "aborted (SIGABRT); install its runtime again, or use another --backend",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildState:
-    """How a build goes.
+    """State of a build.
 
     Attributes
     ----------
     state : ``building``, ``done`` or ``failed``
     stage : what is being done
     share : how much of the stage is done, 0 to 1
-    built : False when everything was there already
+    built : False when the plan was there already
     path : where the plan lies, when it is done
     reason : one line, when it failed
-    exit_code : that the reason deserves on a command line
+    exit_code : of a command line that failed for this reason
     """
 
     state: Literal["building", "done", "failed"] = "building"
@@ -63,13 +63,13 @@ class BuildState:
 
 
 class BuildJob(Closeable):
-    """One build that is going on. Nothing here blocks, except :meth:`close` for as long as a process takes to die.
+    """One running build. Nothing here blocks, except :meth:`close` until the process has ended.
 
     Parameters
     ----------
     spec : the engine
-    backend, precision : as for ``usassist.engine.registry.prepare``, which is what the child runs
-    niceness : by how much the child gives way to others, 0 to 19
+    backend, precision : as for ``usassist.engine.opening.prepare``, which is what the child runs
+    niceness : of the child, 0 to 19
 
     Raises
     ------
@@ -82,7 +82,7 @@ class BuildJob(Closeable):
         self.precision = precision
         self._state = BuildState()
         self._lock = threading.Lock()
-        self._said: collections.deque[str] = collections.deque(maxlen=20)
+        self._output: collections.deque[str] = collections.deque(maxlen=20)
         self._cancelled = False
         self._gone_s: float | None = None
         command = [sys.executable, "-m", "usassist.engine.build_child"]
@@ -109,12 +109,12 @@ class BuildJob(Closeable):
             listener.start()
 
     def poll(self) -> tuple[str, str, float]:
-        """How it goes, at once.
+        """Its state; returns at once.
 
         Returns
         -------
         state : ``building``, ``done`` or ``failed``; the last two once the process is gone
-        words : what is being done, or why it failed
+        detail : what is being done, or why it failed
         share : how much of that is done, 0 to 1
         """
         found = self.state
@@ -122,36 +122,36 @@ class BuildJob(Closeable):
 
     @property
     def state(self) -> BuildState:
-        """How it goes, in full."""
+        """The full state."""
         code = self._process.poll()
         if code is not None and self._gone_s is None:
             self._gone_s = time.monotonic()
-        # What it has said is complete once its pipes have ended; a helper of its own may keep them open.
-        patient = self._gone_s is None or time.monotonic() - self._gone_s < _PATIENCE_S
-        listening = patient and any(listener.is_alive() for listener in self._listeners)
+        # Its output is complete once its pipes are closed; a process of its own may keep them open.
+        waiting = self._gone_s is None or time.monotonic() - self._gone_s < _PIPE_TIMEOUT_S
+        listening = waiting and any(listener.is_alive() for listener in self._listeners)
         with self._lock:
             if code is None or listening:
                 return replace(self._state, state="building", reason="")
             if self._state.state == "building":
-                reason = _CANCELLED if self._cancelled else _why_ended(self.backend, code, self._said)
+                reason = _CANCELLED if self._cancelled else _why_ended(self.backend, code, self._output)
                 exit_code = 130 if self._cancelled else 1
                 self._state = replace(self._state, state="failed", reason=reason, exit_code=exit_code)
             return self._state
 
     def cancel(self) -> None:
-        """End it now, if it has not ended by itself; at once."""
+        """Kill it if it still runs; returns at once."""
         self._cancelled = True
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """End it, if it has not ended by itself, and wait until it is gone. May be called twice."""
+        """Kill it if it still runs, and wait until it has ended. May be called twice."""
         self.cancel()
         self._process.wait()
         pipes = (self._process.stdout, self._process.stderr)
         for listener, pipe in zip(self._listeners, pipes, strict=True):
-            listener.join(_PATIENCE_S)
+            listener.join(_PIPE_TIMEOUT_S)
             if pipe is not None and not listener.is_alive():
                 pipe.close()
         if self._process.stdin is not None:
@@ -164,13 +164,13 @@ class BuildJob(Closeable):
                 with self._lock:
                     self._state = _after(self._state, report)
             except (json.JSONDecodeError, KeyError, TypeError, ValueError):
-                self._said.append(line.strip())
+                self._output.append(line.strip())
 
     def _keep(self, pipe: IO[str]) -> None:
         for line in pipe:
             if line.strip():
-                self._said.append(line.strip())
-                # Our own warnings begin so, see build_child; the rest is what native libraries say.
+                self._output.append(line.strip())
+                # The prefix of our own warnings, see build_child; the rest comes from native libraries.
                 level = logging.WARNING if line.startswith("usassist: ") else logging.INFO
                 logger.log(level, "%s: %s", self.backend, line.strip().removeprefix("usassist: "))
 
@@ -183,9 +183,9 @@ def _after(state: BuildState, report: dict[str, Any]) -> BuildState:
     return replace(state, state="failed", reason=str(report["message"]), exit_code=int(report["exit_code"]))
 
 
-def _why_ended(backend: str, code: int, said: collections.deque[str]) -> str:
+def _why_ended(backend: str, code: int, output: collections.deque[str]) -> str:
     if code < 0:
         name = signal.Signals(-code).name
         return f"the builder of {backend} {_ENDS.get(name, f'was ended by {name}; start it again')}"
-    last = f" after saying: {said[-1]}" if said else ""
+    last = f"; its last line was: {output[-1]}" if output else ""
     return f"the builder of {backend} ended with exit code {code}{last}; run usassist doctor"

@@ -1,8 +1,8 @@
 """What was built on this machine: plans, timings and derived ONNX files, in a private folder, found by what made them.
 
-An entry is found by its key, a table of everything that decides what it is. A file that is damaged, cut off, of
+The key of an entry is a table of everything that decides what it is. A file that is damaged, cut off, of
 another version or of another key counts as missing, and is removed. A plan is code that runs in this process: it is
-loaded from this folder only, and only where nobody but this user can write. What other runtimes must read by name
+loaded from this folder only, and only where only this user can write. A file that a runtime must open by name
 is a plain file; its SHA-256 is part of the name.
 """
 
@@ -37,7 +37,7 @@ class Row:
 
     Attributes
     ----------
-    path : where it lies
+    path : of the file
     size_bytes : of the file
     used_s : when it was stored or last loaded, in seconds since 1970
     header : as of :class:`Entry`; empty where it cannot be read
@@ -50,12 +50,12 @@ class Row:
 
 
 class Cache:
-    """The folder and what lies in it.
+    """The folder and its entries.
 
     Parameters
     ----------
     folder : private, see ``config.cache_dir``
-    limit_bytes : size that all entries together may have; beyond it those go that were not used for longest
+    limit_bytes : size that all entries together may have; beyond it the least recently used are removed
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
@@ -90,7 +90,7 @@ class Cache:
         return self._write(self.path(key), *pack(key, content, facts))
 
     def find_file(self, key: Mapping[str, Any]) -> Path | None:
-        """The plain file of a key, whose content is what its name says; None when there is none that can be trusted."""
+        """The plain file of a key, if its content matches the hash in its name; else None."""
         for path in sorted(self.folder.glob(f"*.{key_digest(key)}.*{_PLAIN}")):
             try:
                 if file_sha256(path, private=True) != path.name.split(".")[-2]:
@@ -125,7 +125,7 @@ class Cache:
 
         Parameters
         ----------
-        on_wait : called once when another one is at it
+        on_wait : called once when another process holds the lock
 
         Raises
         ------
@@ -145,7 +145,7 @@ class Cache:
             self.path(key).unlink()
 
     def path(self, key: Mapping[str, Any]) -> Path:
-        """Where the entry of a key lies, or would lie."""
+        """Path of the entry of a key, whether it exists or not."""
         return self.folder / f"{key_digest(key)}{_ENTRY}"
 
     def rows(self) -> list[Row]:
@@ -156,7 +156,7 @@ class Cache:
         ]
 
     def clear(self) -> tuple[int, int]:
-        """Remove every entry that nobody is making at the moment.
+        """Remove every entry that no process is making.
 
         Returns
         -------
@@ -198,7 +198,7 @@ class Cache:
             )
 
     def _evict(self, path: Path) -> int | None:
-        """Remove one entry, unless somebody is making it. Returns its size; None when it stays or is gone already."""
+        """Remove one entry, unless a process is making it. Returns its size; None when it stays or is gone already."""
         with contextlib.suppress(OSError), try_locked(self.folder, _digest_in(path)) as free:
             if free:
                 size_bytes = path.lstat().st_size

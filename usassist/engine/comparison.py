@@ -1,4 +1,4 @@
-"""One open engine against the reference: tensors, and what is decoded from them. See :mod:`usassist.engine.parity`."""
+"""One open engine against the reference: tensors and findings. See :mod:`usassist.engine.parity`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Decoder = Callable[[Mapping[str, Array]], Findings]
 """Reads findings from the outputs of one inference; raises ``EngineOutputError`` where it cannot."""
 
 _RELATIVE = 2e-3  # FP32 differs in the order of sums and in the kernels; measured differences are a hundredth of this
-_WHOLE_SHARE = 1e-3  # of the values of an FP32 graph's whole-number output: ties fall this way or that
+_WHOLE_SHARE = 1e-3  # of the values of an integer output of an FP32 graph: ties may fall either way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +34,8 @@ class OutputApart:
     output : its name
     kind : ``golden``, ``varied`` or ``random``
     max_abs, mean_abs : largest difference of any value, and largest mean difference on any input
-    of_limit : largest difference that counts, in parts of what is allowed; above 1 it fails. None = not bounded
-    probe : the input on which it was that
+    of_limit : largest difference that counts, as a fraction of the limit; above 1 it fails. None = not bounded
+    probe : the input on which it occurred
     """
 
     output: str
@@ -56,7 +56,7 @@ class Comparison:
     golden, others : findings on the golden input, and on those of the other inputs in which the reference has some;
         None = nothing was decoded
     probes : how many inputs were compared
-    unanswered : inputs to which the reference has no finite answer, so that there is nothing to compare with
+    unanswered : inputs for which the reference returns no finite values, so there is nothing to compare with
     failures : one line each; empty = passed
     """
 
@@ -69,7 +69,7 @@ class Comparison:
 
 
 def compare(engine: Engine, reference: Engine, decode: Decoder | None = None, seed: int = 0) -> Comparison:
-    """Ask two open engines the same inputs, one after the other, and compare what they answer.
+    """Run two open engines on the same inputs, one after the other, and compare the outputs.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def compare(engine: Engine, reference: Engine, decode: Decoder | None = None, se
         failures.append(str(error))
     for probe in probes(spec, seed):
         try:
-            # A session may give the same arrays again, and both may be the same session.
+            # A runner may return the same arrays again, and both may be the same runner.
             expected = {name: array.copy() for name, array in reference.infer(probe.inputs).items()}
         except EngineOutputError:
             unanswered.append(probe.name)
@@ -131,7 +131,7 @@ def compare(engine: Engine, reference: Engine, decode: Decoder | None = None, se
 def _tensor(engine: Engine, probe: Probe, name: str, expected: Array, came: Array, limits: ParityLimits) -> OutputApart:
     if expected.shape != came.shape:
         raise EngineOutputError(
-            f"{name} has shape {came.shape}, the reference gives {expected.shape}; look at the export"
+            f"{name} has shape {came.shape}, the reference returns {expected.shape}; check the export"
         )
     is_whole = np.issubdtype(expected.dtype, np.integer)
     apart = (came != expected).astype(np.float64) if is_whole else np.abs(came.astype(np.float64) - expected)
@@ -170,7 +170,7 @@ def _decoded_failures(apart: Apart, limits: ParityLimits, probe: Probe) -> list[
         ("IoU of a box", apart.min_box_iou, limits.min_box_iou),
     ):
         if least is not None and least < allowed:
-            failures.append(f"{what} is {least:.3f} on input {probe.name}, at least {allowed:g} is wanted")
+            failures.append(f"{what} is {least:.3f} on input {probe.name}, at least {allowed:g} is required")
     if apart.max_score_diff is not None and apart.max_score_diff > limits.max_score_diff:
         failures.append(
             f"a score differs by {apart.max_score_diff:.3f} on input {probe.name}, allowed is {limits.max_score_diff:g}"

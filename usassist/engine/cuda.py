@@ -1,7 +1,7 @@
 """CUDA through the library of the driver itself: the packages for it are large, or not free software.
 
 Sources of names, types and meanings: NVIDIA, CUDA Driver API reference and ``cuda.h``. Names with ``_v2`` are what the
-plain names stand for in that header; a program that looks them up itself gets another version under the plain name.
+plain names stand for in that header; a program that looks up the plain names itself gets other versions.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def why_no_cuda() -> str | None:
 
 
 def declare(library: Any) -> Any:
-    """Tell ctypes the types of :data:`FUNCTIONS`: without them it would cut addresses to 32 bits.
+    """Declare the types of :data:`FUNCTIONS` to ctypes: without them it would cut addresses to 32 bits.
 
     Raises
     ------
@@ -89,7 +89,7 @@ class DeviceInfo:
     ordinal : its number for the driver
     name : as its maker calls it
     compute_capability : major and minor
-    driver : newest CUDA version that the driver knows, major and minor
+    driver : newest CUDA version that the driver supports, major and minor
     """
 
     ordinal: int
@@ -110,7 +110,7 @@ def describe_device(library: Any = None) -> DeviceInfo:
     BackendUnavailableError
         If there is no GPU.
     BackendFailedError
-        If the driver does not answer.
+        If a call of the driver fails.
     """
     return _describe(library or driver())
 
@@ -135,7 +135,7 @@ def check(library: Any, name: str, *arguments: Any) -> None:
     Raises
     ------
     BackendFailedError
-        If it fails; the message says which, with CUDA's name of the error, and what to do.
+        If it fails; the message names the call and the error, and says what to do.
     """
     code = getattr(library, name)(*arguments)
     if code == 0:

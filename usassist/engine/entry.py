@@ -33,9 +33,9 @@ class Entry:
 
     Attributes
     ----------
-    content : what was stored
+    content : as stored
     header : ``key``, ``facts``, ``sha256`` of the content and ``created`` (UTC)
-    path : where it lies
+    path : of the file
     """
 
     content: bytes
@@ -82,7 +82,7 @@ def read_entry(path: Path, key: Mapping[str, Any]) -> Entry:
 
 
 def read_header(path: Path) -> Mapping[str, Any]:
-    """The header alone, checked; the content is not looked at. Raises as :func:`read_entry`."""
+    """The header alone, checked; the content is not read. Raises as :func:`read_entry`."""
     return _read(path, content=False)[0]
 
 

@@ -1,73 +1,58 @@
-"""Which back end answers now, and which takes over: a stream is never left without an engine while one can run.
+"""Failover between back ends: a stream is never without an engine while one can run.
 
-The candidates stand in the order of preference; for the processor it is measured (``engine/speed.py``). The first that
-can be opened answers at once. Those before it that only lack a plan have it built in a child process, are opened and
-checked in a thread, and take over between two frames. While a GPU answers, a back end on the processor stands by: a
-device that is lost takes all of its back ends with it. A back end that fails in mid-stream is closed, and the one that
-stands by, or the next, takes over; after a pause the failed one is opened and checked again beside the stream, and
-comes back if it answers its golden input. All of it is told in ``note``.
+The candidates are in order of preference; on the processor that order is measured (``engine/speed.py``). The first
+that can be opened becomes active at once. Better ones that only lack a plan have it built in a child process, are
+opened and checked in a thread, and take over between two frames. While a GPU is active, a back end on the processor is
+kept in warm standby: a lost device takes all of its back ends with it. A back end that fails in mid-stream is closed,
+and the standby, or the next candidate, takes over; after a back-off the failed one is opened and checked again beside
+the stream, and returns if it meets its golden output. ``note`` says what is going on.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
 
 from usassist.common.clock import Clock, MonotonicClock
 from usassist.common.closeable import Closeable
+from usassist.engine.backend import Progress
+from usassist.engine.background import (
+    BackgroundMeasurement,
+    BackgroundOpening,
+    Job,
+    close_in_background,
+    open_or_raise,
+)
 from usassist.engine.base import Engine
 from usassist.engine.building import BuildJob
-from usassist.engine.measuring import Measuring
-from usassist.engine.registry import (
-    BACKENDS,
-    Pair,
-    Progress,
-    candidates,
-    open_checked,
-    open_first,
-    prepared,
-    why_not,
-)
+from usassist.engine.opening import open_checked, open_first, prepared
+from usassist.engine.registry import Pair, candidates, device_of, why_not
 from usassist.engine.spec import EngineSpec
 from usassist.engine.speed import by_speed
 from usassist.errors import BackendHungError, BackendUnavailableError, EngineError, PlanMissingError
 
-__all__ = ["Build", "Change", "FailoverEngine"]
+__all__ = ["Change", "FailoverEngine"]
 
 logger = logging.getLogger(__name__)
 
-_PAUSE_NS = 30_000_000_000  # before a back end that failed is tried again, doubled with every failure
-_LONGEST_PAUSE_NS = 600_000_000_000
-_NOTHING_RUNS_PAUSE_NS = 1_000_000_000  # the same while no other back end answers
-_NOTHING_RUNS_LONGEST_NS = 30_000_000_000
+_BACK_OFF_NS = 30_000_000_000  # before a back end that failed is retried, doubled with every failure
+_MAX_BACK_OFF_NS = 600_000_000_000
+_NONE_BACK_OFF_NS = 1_000_000_000  # the same while no back end is active
+_MAX_NONE_BACK_OFF_NS = 30_000_000_000
 _CLOSE_S = 5.0
-_OPEN_DEADLINE_NS = 120_000_000_000  # an engine that has not been opened by then never will be
-
-
-class Build(Protocol):
-    """A build that goes on beside the stream; see :class:`usassist.engine.building.BuildJob`."""
-
-    def poll(self) -> tuple[str, str, float]:
-        """State (``building``, ``done`` or ``failed``), stage or reason, and share done. Never waits."""
-        ...
-
-    def close(self) -> None:
-        """End it; nothing half-built stays behind."""
-        ...
+_OPEN_DEADLINE_NS = 120_000_000_000  # opening hangs if it takes longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One take-over.
+    """One change of the active back end.
 
     Attributes
     ----------
     t_ns : monotonic
-    before, after : back ends as results name them; ``none`` where nothing answers
+    before, after : back ends as results name them; ``none`` where none is active
     reason : why
     """
 
@@ -81,62 +66,37 @@ class Change:
 class _Candidate:
     backend: str
     precision: str
-    again_ns: int | None = None  # it may be tried from then on; None = not in this run
+    retry_ns: int | None = None  # it may be opened from then on; None = not in this run
     needs_build: bool = False
     failures: int = 0
+    on_gpu: bool = field(init=False)
 
     @property
     def label(self) -> str:
         return f"{self.backend} {self.precision}"
 
-    @property
-    def on_gpu(self) -> bool:
-        return self.backend in BACKENDS and BACKENDS[self.backend].device == "cuda"
-
-
-class _Opening(threading.Thread):
-    """Opens and checks an engine beside the stream."""
-
-    def __init__(self, index: int, opener: Callable[[], Engine], now_ns: int) -> None:
-        super().__init__(name="open-engine", daemon=True)
-        self.index = index
-        self.t_begin_ns = now_ns
-        self.engine: Engine | None = None
-        self.error: EngineError | None = None
-        self.abandoned = False
-        self._opener = opener
-        self.start()
-
-    def run(self) -> None:
-        try:
-            engine = _checked(self._opener)
-        except EngineError as error:
-            self.error = error
-            return
-        if self.abandoned:
-            engine.close()
-        else:
-            self.engine = engine
+    def __post_init__(self) -> None:
+        self.on_gpu = device_of(self.backend) == "cuda"  # read every frame
 
 
 class FailoverEngine(Closeable):
-    """The engine that answers now, and those that take over. Used by one thread, the stream's loop.
+    """The active engine and those that can take over. Used by one thread, the stream's loop.
 
     Parameters
     ----------
     spec : what is run
     pairs : back ends and precisions, best first
     opener : opens and checks one
-    builder : starts to build what one needs, beside the stream
-    clock : for pauses
-    first : the pair that answers from the start, opened; and why those before it do not, in their order
-    measuring : finds out beside the stream which back end is the fastest here; None = that is known, or not asked
+    builder : starts building the plan of one, beside the stream; None = nothing is built
+    clock : monotonic, for back-off
+    first : index of the first active pair, its engine, and why those before it could not be opened, in their order
+    measurement : measures the order of the back ends beside the stream; None = it is known, or not needed
 
     Attributes
     ----------
-    engine : the one to ask, or None while nothing runs
-    note : what goes on beside the stream, in words; empty when nothing does
-    changes : every take-over, in order
+    engine : the active one; None while no back end runs
+    note : what is going on beside the stream, for people; empty when nothing is
+    changes : of the active back end, in order
     """
 
     def __init__(
@@ -144,10 +104,10 @@ class FailoverEngine(Closeable):
         spec: EngineSpec,
         pairs: list[Pair],
         opener: Callable[[str, str], Engine],
-        builder: Callable[[str, str], Build] | None,
+        builder: Callable[[str, str], Job] | None,
         clock: Clock,
         first: tuple[int, Engine, list[EngineError]],
-        measuring: Measuring | None = None,
+        measurement: BackgroundMeasurement | None = None,
     ) -> None:
         self.spec = spec
         self.note = ""
@@ -157,14 +117,14 @@ class FailoverEngine(Closeable):
         self._current = first[0]
         self.engine: Engine | None = first[1]
         self._standby: tuple[int, Engine] | None = None
-        self._lost: tuple[str, str] | None = None  # what failed and why, until the next that is opened aside answers
-        self._opening: _Opening | None = None
-        self._build: tuple[int, Build] | None = None
-        self._measuring = measuring
+        self._lost: tuple[str, str] | None = None  # what failed and why, until the next one is open
+        self._opening: BackgroundOpening | None = None
+        self._build: tuple[int, Job] | None = None
+        self._measurement = measurement
         for candidate, error in zip(self._candidates, first[2], strict=False):
             self._note_failed_open(candidate, error)
         for candidate in self._candidates[self._current :]:
-            candidate.again_ns = 0
+            candidate.retry_ns = 0
 
     @classmethod
     def open(
@@ -177,15 +137,15 @@ class FailoverEngine(Closeable):
         clock: Clock | None = None,
         progress: Progress | None = None,
     ) -> FailoverEngine:
-        """Open the best back end that is ready, and let better ones be built beside the stream.
+        """Open the best back end that is ready; better ones are built beside the stream.
 
-        A back end that is named is used or refused: it builds its plan first, and no other takes its place.
+        A back end that is named is used or refused: it builds its plan first, and no other is used instead.
 
         Parameters
         ----------
         spec, backend, threads, precision : as for :func:`usassist.engine.open_engine`
-        clock : for pauses
-        progress : told how the build of a named back end goes
+        clock : monotonic, for back-off
+        progress : receives how the build of a named back end goes
 
         Raises
         ------
@@ -202,95 +162,95 @@ class FailoverEngine(Closeable):
             builder=(lambda name, item: BuildJob(spec, name, item)) if backend == "auto" else None,
             clock=clock,
             first=open_first(spec, pairs, threads),
-            measuring=Measuring.where_wanted(spec, threads, clock) if backend == "auto" else None,
+            measurement=BackgroundMeasurement.where_wanted(spec, threads, clock) if backend == "auto" else None,
         )
 
     @property
     def backend(self) -> str:
-        """What answers now, as results name it; ``none`` while nothing runs."""
+        """The active back end, as results name it; ``none`` while none runs."""
         return "none" if self.engine is None else self.engine.backend
 
     @property
     def is_opening(self) -> bool:
-        """True while an engine is being opened beside the stream, which may keep the interpreter for a moment."""
+        """True while an engine is being opened beside the stream, which may hold the interpreter lock briefly."""
         return self._opening is not None
 
     def poll(self) -> bool:
-        """Look after what goes on beside the stream; between two frames. Never waits.
+        """Collect what has finished beside the stream, and start what is due; called between two frames. Never blocks.
 
         Returns
         -------
-        changed : another engine answers from now on
+        changed : another engine is active from now on
         """
         before = self.engine
-        self._look_after_opening()
-        self._look_after_build()
+        self._poll_opening()
+        self._poll_build()
         if self._opening is None and self._build is None:
             self._start_next()
-            if self._measuring is not None and not self._candidates[self._current].on_gpu:
-                self._measuring.poll()
+            if self._measurement is not None and not self._candidates[self._current].on_gpu:
+                self._measurement.poll()
         return self.engine is not before
 
     def fail(self, error: Exception, *, aside: bool = False) -> None:
-        """The engine that answers has failed: close it, and let the next take over.
+        """The active engine has failed: close it, and fail over to the next.
 
         One that hangs is not closed, because a thread is still in it, and it is not opened again in this run while
-        another can answer.
+        another can run.
 
         Parameters
         ----------
         error : that it failed with
-        aside : where none stands by, open the next beside the stream; nothing answers meanwhile, and `note` says so.
-            Otherwise it is opened here, and frames that come meanwhile wait.
+        aside : where there is no standby, open the next beside the stream; until then no engine is active, and `note`
+            says so. Otherwise it is opened here, and the loop blocks meanwhile.
         """
         broken, failed = self.engine, self._candidates[self._current]
         before = self.backend
         failed.failures += 1
         now_ns = self._clock.now_ns()
-        failed.again_ns = now_ns + min(_PAUSE_NS << (failed.failures - 1), _LONGEST_PAUSE_NS)
-        if failed.on_gpu and self._standby is not None:  # whatever else would run there waits as well
+        failed.retry_ns = now_ns + min(_BACK_OFF_NS << (failed.failures - 1), _MAX_BACK_OFF_NS)
+        if failed.on_gpu and self._standby is not None:  # everything else on that device waits as well
             for candidate in self._candidates:
-                if candidate.on_gpu and candidate.again_ns is not None:
-                    candidate.again_ns = max(candidate.again_ns, failed.again_ns)
+                if candidate.on_gpu and candidate.retry_ns is not None:
+                    candidate.retry_ns = max(candidate.retry_ns, failed.retry_ns)
         logger.warning("back end %s failed: %s", failed.label, error)
         self.engine = None
         hung = isinstance(error, BackendHungError)
         if broken is not None and not hung:
-            _close_aside(broken)  # a lost device may keep it waiting
+            close_in_background(broken)  # a lost device may block
         reason = f"{before} failed: {error}"
         if aside and self._standby is None:
             self._lost = before, reason
         else:
             self._take_next(before, reason)
         if hung:
-            others = any(item.again_ns is not None for item in self._candidates if item is not failed)
-            failed.again_ns = None if others else now_ns  # the only one is opened again, beside the one that is stuck
+            others = any(item.retry_ns is not None for item in self._candidates if item is not failed)
+            failed.retry_ns = None if others else now_ns  # the only one is opened again, beside the one that hangs
             if not others and not aside:
                 self._take(self._current, before, reason)
         if self.engine is None:
-            self._shorten_pauses(now_ns)
+            self._shorten_back_off(now_ns)
             self.note = f"no back end runs, the last reason is: {error}; it is tried again"
             if self._opening is None and self._build is None:
                 self._start_next()
 
     def another(self) -> Engine | None:
-        """One more engine like the one that answers, for work beside it; the caller closes it.
+        """A second engine like the active one, to run beside it; the caller closes it.
 
-        None where that does not help, because it does not run on the processor, or where it cannot be opened.
+        None where that does not help, because the active one is not on the processor, or where it cannot be opened.
         """
         candidate = self._candidates[self._current]
         if self.engine is None or candidate.on_gpu:
             return None
         try:
-            return _checked(functools.partial(self._opener, candidate.backend, candidate.precision))
+            return open_or_raise(functools.partial(self._opener, candidate.backend, candidate.precision))
         except EngineError as error:
             logger.warning("no second %s: %s", candidate.label, error)
             return None
 
     def close(self) -> None:
-        """End what goes on beside the stream, and close every engine."""
-        if self._measuring is not None:
-            self._measuring.close()
+        """End all work beside the stream, and close every engine."""
+        if self._measurement is not None:
+            self._measurement.close()
         if self._build is not None:
             self._build[1].close()
             self._build = None
@@ -306,23 +266,23 @@ class FailoverEngine(Closeable):
         self.engine = None
 
     def _take_next(self, before: str, reason: str) -> None:
-        """Let the one that stands by answer, or the next candidate after the one that failed."""
+        """Activate the standby, else the next candidate after the one that failed."""
         standby, self._standby = self._standby, None
         if standby is not None:
             self._switch(*standby, before, reason)
             return
         for index in range(self._current + 1, len(self._candidates)):
             candidate = self._candidates[index]
-            if candidate.again_ns is None or candidate.needs_build or candidate.again_ns > self._clock.now_ns():
+            if candidate.retry_ns is None or candidate.needs_build or candidate.retry_ns > self._clock.now_ns():
                 continue
             if self._take(index, before, reason):
                 return
 
     def _take(self, index: int, before: str, reason: str) -> bool:
-        """Open a candidate here, and let it answer; False when it cannot be opened."""
+        """Open a candidate here and activate it; False when it cannot be opened."""
         candidate = self._candidates[index]
         try:
-            engine = _checked(functools.partial(self._opener, candidate.backend, candidate.precision))
+            engine = open_or_raise(functools.partial(self._opener, candidate.backend, candidate.precision))
         except EngineError as error:
             self._note_failed_open(candidate, error)
             return False
@@ -333,17 +293,17 @@ class FailoverEngine(Closeable):
         self._current, self.engine = index, engine
         self.changes.append(Change(t_ns=self._clock.now_ns(), before=before, after=engine.backend, reason=reason))
         self.note = f"{engine.backend} took over: {reason}"
-        logger.warning("%s answers in the place of %s: %s", engine.backend, before, reason)
+        logger.warning("%s runs instead of %s: %s", engine.backend, before, reason)
 
     def _start_next(self) -> None:
-        """Begin with the best candidate that is better than the one that answers, and due."""
+        """Start opening or building the best candidate that is better than the active one, and due."""
         now_ns = self._clock.now_ns()
         end = len(self._candidates) if self.engine is None else self._current
         for index, candidate in enumerate(self._candidates[:end]):
-            if candidate.again_ns is None or candidate.again_ns > now_ns:
+            if candidate.retry_ns is None or candidate.retry_ns > now_ns:
                 continue
             if not candidate.needs_build:
-                self._open_aside(index)
+                self._open_in_background(index)
                 return
             if self._builder is not None:
                 try:
@@ -353,31 +313,31 @@ class FailoverEngine(Closeable):
                     continue
                 self.note = f"{candidate.label} is being built"
                 return
-            candidate.again_ns = None
+            candidate.retry_ns = None
         if self.engine is not None and self._standby is None and self._candidates[self._current].on_gpu:
             self._open_standby(now_ns)
 
     def _open_standby(self, now_ns: int) -> None:
         for index in range(self._current + 1, len(self._candidates)):
             candidate = self._candidates[index]
-            if not candidate.on_gpu and candidate.again_ns is not None and candidate.again_ns <= now_ns:
-                self._open_aside(index)
+            if not candidate.on_gpu and candidate.retry_ns is not None and candidate.retry_ns <= now_ns:
+                self._open_in_background(index)
                 return
 
-    def _open_aside(self, index: int) -> None:
+    def _open_in_background(self, index: int) -> None:
         candidate = self._candidates[index]
         if self.engine is None or index < self._current:
             self.note = f"{candidate.label} is being opened"
         opener = functools.partial(self._opener, candidate.backend, candidate.precision)
-        self._opening = _Opening(index, opener, self._clock.now_ns())
+        self._opening = BackgroundOpening(index, opener, self._clock.now_ns())
 
-    def _look_after_opening(self) -> None:
+    def _poll_opening(self) -> None:
         opening = self._opening
         if opening is None:
             return
         candidate = self._candidates[opening.index]
         if opening.is_alive():
-            if self._clock.now_ns() - opening.t_begin_ns > _OPEN_DEADLINE_NS:  # its thread is abandoned
+            if self._clock.now_ns() - opening.t_begin_ns > _OPEN_DEADLINE_NS:  # its thread cannot be ended
                 opening.abandoned = True
                 self._opening = None
                 self._give_up(candidate, f"it was not open after {_OPEN_DEADLINE_NS / 1e9:.0f} s")
@@ -386,20 +346,20 @@ class FailoverEngine(Closeable):
         if opening.error is not None:
             was_built, self.note = candidate.needs_build, ""
             self._note_failed_open(candidate, opening.error)
-            if candidate.needs_build and was_built:  # built a moment ago, and still there is no plan to be found
+            if candidate.needs_build and was_built:  # it was built just now, and still there is no plan
                 self._give_up(candidate, str(opening.error))
             return
         assert opening.engine is not None
-        if self.engine is not None and opening.index >= self._current:  # to stand by
+        if self.engine is not None and opening.index >= self._current:  # as standby
             if self._standby is None and opening.index > self._current:
                 self._standby = opening.index, opening.engine
-            else:  # it has taken over meanwhile
-                _close_aside(opening.engine)
+            else:  # it has become active meanwhile
+                close_in_background(opening.engine)
             return
         before = self.backend
         previous = None if self.engine is None else (self._current, self.engine)
         if self._standby is not None:
-            _close_aside(self._standby[1])
+            close_in_background(self._standby[1])
         self._standby = previous
         lost, self._lost = self._lost, None
         if previous is None and lost is not None and opening.index != self._current:
@@ -407,7 +367,7 @@ class FailoverEngine(Closeable):
         else:
             self._switch(opening.index, opening.engine, before, "it is ready" if previous else "it runs again")
 
-    def _look_after_build(self) -> None:
+    def _poll_build(self) -> None:
         if self._build is None:
             return
         index, build = self._build
@@ -419,46 +379,33 @@ class FailoverEngine(Closeable):
         self._build = None
         build.close()
         if state == "done":
-            self._open_aside(index)
+            self._open_in_background(index)
         else:
             self._give_up(candidate, words)
 
     def _note_failed_open(self, candidate: _Candidate, error: EngineError) -> None:
         if isinstance(error, PlanMissingError):
-            blocked = why_not(self.spec, candidate.backend, candidate.precision, build=True)
-            candidate.needs_build, candidate.again_ns = True, 0
+            blocked = why_not(candidate.backend, self.spec, candidate.precision, build=True)
+            candidate.needs_build, candidate.retry_ns = True, 0
             if blocked is not None or self._builder is None:
                 self._give_up(candidate, blocked or str(error))
         elif isinstance(error, BackendUnavailableError) or candidate.failures == 0:
-            candidate.again_ns = None  # it will not become right by trying again
-        else:  # it has run before
+            candidate.retry_ns = None  # a retry would not help
+        else:  # it has run before: the failure may pass
             candidate.failures += 1
-            pause_ns = min(_PAUSE_NS << (candidate.failures - 1), _LONGEST_PAUSE_NS)
-            candidate.again_ns = self._clock.now_ns() + pause_ns
+            back_off_ns = min(_BACK_OFF_NS << (candidate.failures - 1), _MAX_BACK_OFF_NS)
+            candidate.retry_ns = self._clock.now_ns() + back_off_ns
             if self.engine is None:
-                self._shorten_pauses(self._clock.now_ns())
+                self._shorten_back_off(self._clock.now_ns())
 
     def _give_up(self, candidate: _Candidate, reason: str) -> None:
-        candidate.again_ns = None
+        candidate.retry_ns = None
         self.note = f"{candidate.label} cannot be used: {reason}"
         logger.warning("%s", self.note)
 
-    def _shorten_pauses(self, now_ns: int) -> None:
-        """While nothing runs, everything that could is tried again soon."""
+    def _shorten_back_off(self, now_ns: int) -> None:
+        """While no back end runs, everything that could is retried soon."""
         for candidate in self._candidates:
-            if candidate.again_ns is not None:
-                pause_ns = min(_NOTHING_RUNS_PAUSE_NS << max(0, candidate.failures - 1), _NOTHING_RUNS_LONGEST_NS)
-                candidate.again_ns = min(candidate.again_ns, now_ns + pause_ns)
-
-
-def _checked(opener: Callable[[], Engine]) -> Engine:
-    try:
-        return opener()
-    except EngineError:
-        raise
-    except Exception as error:  # a runtime may raise anything, and the stream must hear of it
-        raise EngineError(f"it could not be opened: {error!r}") from error
-
-
-def _close_aside(engine: Engine) -> None:
-    threading.Thread(target=engine.close, name="close-engine", daemon=True).start()
+            if candidate.retry_ns is not None:
+                back_off_ns = min(_NONE_BACK_OFF_NS << max(0, candidate.failures - 1), _MAX_NONE_BACK_OFF_NS)
+                candidate.retry_ns = min(candidate.retry_ns, now_ns + back_off_ns)

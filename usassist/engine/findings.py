@@ -1,4 +1,4 @@
-"""What a decoder read from the outputs of two back ends, and how far it is apart."""
+"""Findings decoded from the outputs of two back ends, and the distance between them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Findings:
-    """What was found in one input, in coordinates of that input.
+    """Findings in one input, in coordinates of that input.
 
     Attributes
     ----------
     label_id : int (N,)
     score : float (N,), 0 to 1
-    boxes : float (N, 2 D), the low corner and then the high one, for example x1, y1, x2, y2; None = there are none
-    masks : N bool arrays of one shape; None = there are none
+    boxes : float (N, 2 D), low corner then high corner, for example x1, y1, x2, y2; None = the engine has none
+    masks : N bool arrays of one shape; None = the engine has none
     """
 
     label_id: Array
@@ -34,12 +34,12 @@ class Findings:
     masks: tuple[BoolArray, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Check that all have the same length, and that there is something to compare them by."""
+        """Check that all have the same length, and that there are boxes or masks to compare by."""
         lengths = {len(part) for part in (self.label_id, self.score, self.boxes, self.masks) if part is not None}
         if len(lengths) != 1:
             raise RecordError(f"findings: label_id, score, boxes and masks differ in length: {sorted(lengths)}")
         if self.boxes is None and self.masks is None:
-            raise RecordError("findings need boxes or masks, got neither; mend the decoder")
+            raise RecordError("findings need boxes or masks, got neither; fix the decoder")
 
     def __len__(self) -> int:
         """How many there are."""
@@ -48,7 +48,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Apart:
-    """How far the findings of one input, or of several, are from those of the reference.
+    """Distance of the findings of one or more inputs from those of the reference.
 
     Attributes
     ----------
@@ -56,9 +56,9 @@ class Apart:
     min_dice : least Dice of the masks of a matched pair; None = there is no pair, or there are no masks
     min_box_iou : likewise of the boxes
     max_score_diff : largest difference of the scores of a matched pair; None = there is no pair
-    missing, extra : without a partner: the reference has it alone, the reference does not have it
-    borderline : without a partner and not counted above, because their score is so close to the threshold of their
-        label that the allowed difference of scores explains it
+    missing, extra : unmatched findings of the reference; of the other
+    borderline : unmatched and not counted above, because the score is so close to the threshold of the label that the
+        allowed difference of scores explains it
     """
 
     findings: int
@@ -70,7 +70,7 @@ class Apart:
     borderline: int
 
     def __or__(self, other: Apart) -> Apart:
-        """The worse of both, and the sum of what is counted."""
+        """The worse of both, and the sums of the counts."""
         return Apart(
             findings=self.findings + other.findings,
             min_dice=_least(self.min_dice, other.min_dice),
@@ -83,7 +83,7 @@ class Apart:
 
 
 def no_apart() -> Apart:
-    """Of no findings at all."""
+    """The distance of no findings: the neutral element of ``|``."""
     return Apart(findings=0, min_dice=None, min_box_iou=None, max_score_diff=None, missing=0, extra=0, borderline=0)
 
 
@@ -94,7 +94,7 @@ def compare_findings(reference: Findings, found: Findings, thresholds: dict[int,
     ----------
     reference, found : of the same input
     thresholds : label id → score from which a finding counts
-    slack : allowed difference of scores; nearer to its threshold than this a finding may be there or not
+    slack : allowed difference of scores; closer to its threshold than this, a finding may be missing or extra
     """
     overlap = np.array([[_overlap(reference, found, i, j) for j in range(len(found))] for i in range(len(reference))])
     overlap = overlap.reshape(len(reference), len(found))

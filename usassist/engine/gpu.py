@@ -27,7 +27,7 @@ class Device:
     """A GPU that is in use: memory, one stream, and graphs of what that stream did.
 
     A context is current in one thread only. ``with device:`` makes this one current for the block, in whatever thread
-    that is, and leaves the thread as it was; every method but `close` wants to be called in such a block. It is the
+    that is, and leaves the thread as it was; every method but `close` must be called in such a block. It is the
     primary context, the one that CUDA's own runtime, and so TensorRT, takes too.
 
     Parameters
@@ -37,7 +37,7 @@ class Device:
     Attributes
     ----------
     info : what it is
-    stream : address of the stream, for who enqueues work on it; never the default stream
+    stream : address of the stream, for enqueuing work on it; never the default stream
 
     Raises
     ------
@@ -85,10 +85,10 @@ class Device:
         return address.value
 
     def pin(self, size: int) -> npt.NDArray[np.uint8]:
-        """`size` bytes of this computer, at least one, that the GPU can read and write by itself; unpinned by `close`.
+        """`size` bytes of this computer, at least one, that the GPU can read and write directly; unpinned by `close`.
 
-        They are ordinary memory that is pinned, not memory of the driver: what still looks at them after `close` sees
-        what was there last.
+        They are ordinary memory that is pinned, not memory of the driver: after `close` their last content can still be
+        read.
         """
         array = np.frombuffer(mmap.mmap(-1, max(1, size)), np.uint8)
         self._call("cuMemHostRegister_v2", array.ctypes.data, array.nbytes, 0)
@@ -142,7 +142,7 @@ class Device:
         self._quietly("cuGraphExecDestroy", graph)
 
     def close(self) -> None:
-        """Give everything back, whatever state the GPU is in. May be called twice."""
+        """Free everything, whatever state the GPU is in. May be called twice."""
         if self._context is None:
             return
         context, self._context = self._context, None
@@ -166,7 +166,7 @@ class Device:
         check(self._library, name, *arguments)
 
     def _quietly(self, name: str, *arguments: Any) -> bool:
-        """For what cannot be mended: after some errors every call fails, and what failed first was raised."""
+        """For clean-up: after some errors every call fails, and the first failure was raised already."""
         code = getattr(self._library, name)(*arguments)
         if code:
             logger.debug("%s: %s", name, error_name(self._library, code))

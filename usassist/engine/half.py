@@ -1,4 +1,4 @@
-"""FP16 artefacts, derived from the FP32 parent on this machine and kept in the cache.
+"""FP16 artifacts, derived from the FP32 parent on this machine and kept in the cache.
 
 Inputs and outputs stay FP32, so that an engine has the same tensors in every precision. Operations whose results
 leave the range of FP16, or lose what matters in it, stay FP32 inside too.
@@ -110,7 +110,7 @@ def _convert(spec: EngineSpec, parent: Path) -> bytes:
 
 
 def _unambiguous(model: Any, blocked: set[str]) -> Any:
-    """Give the graph the form that the converter understands: it tells casts apart by the names of their nodes.
+    """Bring the graph into the form that the converter needs: it identifies casts by the names of their nodes.
 
     Nodes get names; an input is read, and an output written, in one place; what stays FP32 shares no constant.
     """

@@ -1,11 +1,11 @@
-"""The INT8 artefact's papers: ``calibration/int8/<name>_<version>.toml``, without which the artefact is not used.
+"""The calibration file of an INT8 artifact, ``calibration/int8/<name>_<version>.toml``; without it INT8 is not used.
 
 The file is data, written once by ``usassist engine quantize`` and never edited. Its keys::
 
     schema = 1
     calibration_id = "tiny_1.2.3_int8_20261121"
     engine_id = "tiny@1.2.3+0123456789ab"   # the FP32 parent that was quantised
-    int8_sha256 = "…"                       # the artefact that came of it
+    int8_sha256 = "…"                       # the artifact
     measured_on = "2026-11-21"              # date
     measured_by = "engineer"                # a role, never a name
     method = "how the ranges were set, and how the gate was measured"
@@ -82,7 +82,7 @@ class FrameSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Int8Calibration:
-    """What one file says; see the top of this module."""
+    """One calibration file; its keys are at the top of this module."""
 
     calibration_id: str
     engine_id: str
@@ -96,12 +96,12 @@ class Int8Calibration:
 
 
 def calibration_path(spec: EngineSpec) -> Path:
-    """Where the file of an engine lies: the folders ``engines`` and ``calibration`` stand side by side."""
+    """Path of the file of an engine: the folders ``engines`` and ``calibration`` are siblings."""
     return spec.folder.parents[2] / "calibration" / "int8" / f"{spec.name}_{spec.version}.toml"
 
 
 def load_calibration(spec: EngineSpec) -> Int8Calibration:
-    """Read the file of an engine's INT8 artefact, and check that it is about this parent and this artefact.
+    """Read the file of an engine's INT8 artifact, and check that it is about this parent and this artifact.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def load_calibration(spec: EngineSpec) -> Int8Calibration:
     settings, gate = table.take_table("settings"), table.take_table("gate")
     calibration = Int8Calibration(
         **{key: table.take(key, str) for key in _TEXTS},
-        settings={key: settings.take(key, str) for key in settings.left()},
+        settings={key: settings.take(key, str) for key in settings.unread()},
         gate={name: _figure(gate, name) for name in _names(gate, path)},
         frames=tuple(_frames(item, path) for item in table.take("frames", list)),
     )
@@ -157,7 +157,7 @@ def calibration_text(calibration: Int8Calibration) -> str:
 
 
 def _names(gate: Table, path: Path) -> list[str]:
-    names = [key.removesuffix("_limit") for key in gate.left() if key.endswith("_limit")]
+    names = [key.removesuffix("_limit") for key in gate.unread() if key.endswith("_limit")]
     if not names:
         raise EngineSpecError(f"INT8 calibration {path}: gate names no figure; make it again: usassist engine quantize")
     return names

@@ -1,17 +1,17 @@
-"""Whether every back end answers as the reference does, in every precision, on golden and on random inputs.
+"""Whether every back end agrees with the reference, in every precision, on golden and random inputs.
 
 The reference is ONNX Runtime on the CPU in FP32; where that is missing, the next back end that runs FP32, and the
-report says so. Each back end is compared with it in two ways:
+report names it. Each back end is compared with it in two ways:
 
 - tensors. In FP32 no value of an output may differ by more than 0.002 of the largest value of that output (and of 1,
   where all are smaller). Rounding moves single values far where an output is steep, so in FP16 and INT8 the mean
   difference is bounded: by ``golden.<precision>.mean_abs_diff`` on the golden input, and on the others by
-  ``varied_mean_abs_diff`` and ``random_mean_abs_diff`` of ``parity.<precision>``. Of an output of whole numbers the
-  share of values that differ counts;
-- what is decoded from them, where a decoder is passed in: masks, boxes and scores of the findings, and findings that
-  one of both does not have. An input in which the reference finds nothing compares tensors only.
+  ``varied_mean_abs_diff`` and ``random_mean_abs_diff`` of ``parity.<precision>``. For an output of
+  integers the share of values that differ counts;
+- findings, where a decoder is given: their masks, boxes and scores, and findings that only one of the two has. An input
+  in which the reference finds nothing compares tensors only.
 
-A back end must also answer its golden input as it was stored. See :mod:`usassist.engine.probe` for the inputs.
+A back end must also meet its golden output. See :mod:`usassist.engine.probe` for the inputs.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from usassist.engine.backend import PRECISIONS
 from usassist.engine.base import Engine
 from usassist.engine.comparison import Comparison, Decoder, compare
+from usassist.engine.opening import load_engine
 from usassist.engine.probe import probes
-from usassist.engine.registry import BACKENDS, PRECISIONS, load_engine, why_not
+from usassist.engine.registry import BACKENDS, list_backends, why_not
 from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendUnavailableError, EngineError, UsageError
 
@@ -41,7 +43,7 @@ COMPUTES_NOTHING = "computes nothing, so there is nothing to compare"
 
 
 class ParityState(StrEnum):
-    """What came of one back end in one precision."""
+    """Outcome for one back end in one precision."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -56,7 +58,7 @@ class ParityRow:
     Attributes
     ----------
     backend, precision : what was compared
-    state : what came of it
+    state : outcome
     device : what it ran on; empty = it did not
     reason : why it was not compared; empty = it was
     comparison : None = it was not compared
@@ -74,7 +76,7 @@ class ParityRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParityReport:
-    """What was compared.
+    """A comparison.
 
     Attributes
     ----------
@@ -106,19 +108,20 @@ class ParityReport:
 
 def check_parity(
     spec: EngineSpec,
-    backends: Iterable[str] = tuple(BACKENDS),
+    backends: Iterable[str] | None = None,
     precisions: Iterable[str] = PRECISIONS,
     *,
     decode: Decoder | None = None,
     threads: int = 0,
     seed: int = 0,
 ) -> ParityReport:
-    """Compare every back end that can run here with the reference, in every precision; nothing is built for it.
+    """Compare every back end that can run here with the reference, in every precision. No plan is built.
 
     Parameters
     ----------
     spec : from ``find_engine``
-    backends, precisions : what to compare; of several precisions those that the engine has
+    backends : what to compare; None = all
+    precisions : likewise; of several those that the engine has
     decode : reads findings from outputs; None = tensors only
     threads : CPU threads; 0 = as many as the process may use
     seed : of the random inputs
@@ -132,15 +135,15 @@ def check_parity(
     BackendUnavailableError
         If no back end can be the reference here; the message says why each cannot.
     EngineError
-        If the reference cannot answer the golden input.
+        If the reference fails on the golden input.
     """
     precisions = tuple(precisions)
     unknown = [name for name in precisions if name not in PRECISIONS]
     if unknown:
         raise UsageError(f"no precision {unknown[0]}; known: all, {', '.join(sorted(PRECISIONS))}")
     wanted = [name for name in precisions if len(precisions) == 1 or name in spec.precisions]
-    pairs = [(backend, precision) for backend in backends for precision in wanted]
-    reasons = {pair: why_not(spec, *pair) for pair in pairs}
+    pairs = [(backend, precision) for backend in backends or list_backends() for precision in wanted]
+    reasons = {(backend, precision): why_not(backend, spec, precision) for backend, precision in pairs}
     reference, note = open_reference(spec, threads)
     with reference:
         golden = next(probes(spec, seed))
@@ -159,7 +162,7 @@ def check_parity(
 
 
 def open_reference(spec: EngineSpec, threads: int = 0) -> tuple[Engine, str]:
-    """Open the engine that others are compared with: ONNX Runtime on the CPU, else the next that runs the parent.
+    """Open the reference: ONNX Runtime on the CPU, else the next back end that runs the parent.
 
     Returns
     -------

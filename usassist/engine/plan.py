@@ -4,37 +4,51 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
+from usassist.engine.backend import Backend, Progress, Runner
 from usassist.engine.cache import Cache, open_cache
 from usassist.engine.entry import Entry, file_sha256
 from usassist.engine.int8 import calibration_path
 from usassist.engine.qdq import check_qdq
 from usassist.engine.spec import EngineSpec
-from usassist.errors import CacheError, EngineSpecError
+from usassist.errors import CacheError, EngineSpecError, PlanMissingError
 
-__all__ = ["BuiltPlan", "Plan", "build_plan", "find_plan", "forget_plan", "plan_path"]
+__all__ = [
+    "BuiltPlan",
+    "KeyTable",
+    "Plan",
+    "PlanBackend",
+    "PlanTensors",
+    "build_plan",
+    "find_plan",
+    "forget_plan",
+    "plan_path",
+]
 
 logger = logging.getLogger(__name__)
 
 _SCHEMA = 1
 
 PlanTensors = list[tuple[str, str, str, list[int]]]
-"""One row for each tensor: name, ``input`` or ``output``, numpy name of its type, sides with -1 for a free one."""
+"""One row for each tensor: name, ``input`` or ``output``, numpy name of its type, shape with -1 for a free axis."""
+
+KeyTable = dict[str, str | int | float | bool | list[int] | dict[str, str | int | bool]]
+"""Part of a cache key; JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltPlan:
-    """What a back end's ``build_plan`` gives.
+    """Result of :meth:`PlanBackend.build_plan`.
 
     Attributes
     ----------
     content : the plan
-    timing : what the builder measured, to be given to the next build; may be empty
+    timing : measurements of the builder for the next build; may be empty
     tensors : of the plan, as the runtime reports them
     """
 
@@ -45,14 +59,14 @@ class BuiltPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One plan, as it was found: the content is what was stored, and was made for this machine and this engine.
+    """A stored plan, made for this machine and this engine.
 
     Attributes
     ----------
     content : the plan
     header : ``key`` (everything that decides what the plan is), ``facts``, ``sha256`` and ``created`` (UTC)
     tensors : of the plan; they agree with the spec
-    path : where it lies
+    path : of the file
     """
 
     content: bytes
@@ -61,15 +75,89 @@ class Plan:
     path: Path
 
 
-def find_plan(module: ModuleType, spec: EngineSpec, path: Path, precision: str) -> Plan | None:
-    """The plan that a back end runs in the place of an ONNX file; None when it has not been built here.
+class PlanBackend(Backend):
+    """A back end that runs plans: files that are compiled from the ONNX for one machine, which takes a while.
+
+    Attributes
+    ----------
+    build_needs_device : False where it can build without its device
+    """
+
+    build_needs_device: ClassVar[bool] = True
+
+    @abstractmethod
+    def plan_key(self, precision: str) -> KeyTable:
+        """Everything of library and machine that a plan depends on.
+
+        Raises
+        ------
+        BackendUnavailableError
+            If the library or the device is not here.
+        """
+
+    def timing_key(self, precision: str) -> KeyTable:
+        """Everything that the builder's measurements depend on; as a rule less than `plan_key`."""
+        return self.plan_key(precision)
+
+    @abstractmethod
+    def build_plan(self, spec: EngineSpec, path: Path, precision: str, timing: bytes, progress: Progress) -> BuiltPlan:
+        """Compile an ONNX file.
+
+        Parameters
+        ----------
+        timing : measurements of an earlier build with the same `timing_key`, or empty
+        progress : receives what is being done and how much of it is done; what it raises ends the build
+
+        Raises
+        ------
+        EngineError
+            If it cannot be compiled.
+        """
+
+    @abstractmethod
+    def open_plan(self, spec: EngineSpec, plan: Plan) -> Runner:
+        """Load a plan.
+
+        Raises
+        ------
+        PlanMissingError
+            If the plan cannot be read; it is then deleted, and the next build makes another.
+        EngineError
+            If it cannot be loaded.
+        """
+
+    def open(self, spec: EngineSpec, path: Path, *, threads: int, precision: str) -> Runner:
+        """Load the plan of an ONNX file from the cache; `threads` has no meaning.
+
+        Raises
+        ------
+        PlanMissingError
+            If it has not been built, or cannot be read.
+        EngineError
+            As :meth:`open_plan`.
+        """
+        plan = find_plan(self, spec, path, precision)
+        if plan is None:
+            raise PlanMissingError(
+                f"back end {self.name} has no plan of {spec.engine_id} in {precision} for this machine; "
+                f"build it: usassist engine build {spec.name} --backend {self.name} --precision {precision}"
+            )
+        try:
+            return self.open_plan(spec, plan)
+        except PlanMissingError:
+            forget_plan(self, spec, path, precision)
+            raise
+
+
+def find_plan(backend: PlanBackend, spec: EngineSpec, path: Path, precision: str) -> Plan | None:
+    """The plan that a back end runs instead of an ONNX file; None when it has not been built here.
 
     Parameters
     ----------
-    module : the back end's module, see ``docs/engines.md``
+    backend : that runs it
     spec : the engine
     path : the ONNX file
-    precision : what the plan is called by; the file itself says what is computed how
+    precision : part of the key; the file itself defines what is computed in it
 
     Raises
     ------
@@ -78,18 +166,16 @@ def find_plan(module: ModuleType, spec: EngineSpec, path: Path, precision: str) 
     EngineSpecError
         If the INT8 calibration is missing.
     """
-    return _find(open_cache(), _plan_key(module, spec, path, precision), spec)
+    return _find(open_cache(), _plan_key(backend, spec, path, precision), spec)
 
 
-def build_plan(
-    module: ModuleType, spec: EngineSpec, path: Path, precision: str, progress: Callable[[str, float], None]
-) -> bool:
-    """Build a plan into the cache, unless it is there. Where another process is at it, that one is waited for.
+def build_plan(backend: PlanBackend, spec: EngineSpec, path: Path, precision: str, progress: Progress) -> bool:
+    """Build a plan into the cache, unless it is there. Waits where another process is building it.
 
     Parameters
     ----------
-    module, spec, path, precision : as of :func:`find_plan`
-    progress : told what is being done, and how much of it is done, 0 to 1
+    backend, spec, path, precision : as of :func:`find_plan`
+    progress : receives what is being done, and how much of it is done, 0 to 1
 
     Returns
     -------
@@ -102,19 +188,19 @@ def build_plan(
     EngineError
         If the back end cannot build it, or its tensors differ from the spec.
     """
-    cache, key = open_cache(), _plan_key(module, spec, path, precision)
+    cache, key = open_cache(), _plan_key(backend, spec, path, precision)
     if _find(cache, key, spec) is not None:
         return False
-    with cache.locked(key, lambda: _say_waiting(progress)):
+    with cache.locked(key, lambda: _report_waiting(progress)):
         if _find(cache, key, spec) is not None:
             return False
-        timing_key = _timing_key(module, precision)
+        timing_key = _timing_key(backend, precision)
         timing = cache.load(timing_key)
         before = timing.content if timing is not None else b""
         started_s = time.monotonic()
         if precision == "int8":
             check_qdq(path)
-        built = module.build_plan(spec, path, precision, before, progress)
+        built = backend.build_plan(spec, path, precision, before, progress)
         build_s = time.monotonic() - started_s
         if not _fits(built.tensors, spec):
             listed = "; ".join(f"{name} {dtype} {sides}" for name, _, dtype, sides in built.tensors)
@@ -133,14 +219,14 @@ def build_plan(
     return True
 
 
-def forget_plan(module: ModuleType, spec: EngineSpec, path: Path, precision: str) -> None:
+def forget_plan(backend: PlanBackend, spec: EngineSpec, path: Path, precision: str) -> None:
     """Remove a plan from the cache, so that the next build makes another. Parameters as of :func:`find_plan`."""
-    open_cache().forget(_plan_key(module, spec, path, precision))
+    open_cache().forget(_plan_key(backend, spec, path, precision))
 
 
-def plan_path(module: ModuleType, spec: EngineSpec, path: Path, precision: str) -> Path:
-    """Where a plan lies, or would lie. Parameters as of :func:`find_plan`."""
-    return open_cache().path(_plan_key(module, spec, path, precision))
+def plan_path(backend: PlanBackend, spec: EngineSpec, path: Path, precision: str) -> Path:
+    """Path of a plan, whether it exists or not. Parameters as of :func:`find_plan`."""
+    return open_cache().path(_plan_key(backend, spec, path, precision))
 
 
 def _find(cache: Cache, key: Mapping[str, Any], spec: EngineSpec) -> Plan | None:
@@ -175,12 +261,12 @@ def _fits(tensors: PlanTensors, spec: EngineSpec) -> bool:
     )
 
 
-def _plan_key(module: ModuleType, spec: EngineSpec, path: Path, precision: str) -> dict[str, Any]:
+def _plan_key(backend: PlanBackend, spec: EngineSpec, path: Path, precision: str) -> dict[str, Any]:
     return {
         "kind": "plan",
         "schema": _SCHEMA,
-        "module": module.__name__,
-        "runtime": module.plan_key(precision),
+        "module": type(backend).__module__,
+        "runtime": backend.plan_key(precision),
         "onnx_sha256": _sha256(path),
         "precision": precision,
         "calibration_sha256": _sha256(calibration_path(spec)) if precision == "int8" else None,
@@ -191,13 +277,16 @@ def _plan_key(module: ModuleType, spec: EngineSpec, path: Path, precision: str) 
     }
 
 
-def _timing_key(module: ModuleType, precision: str) -> dict[str, Any]:
-    """What timings hold for: the runtime and the GPU. Where a back end does not say, its whole key."""
-    runtime = module.timing_key() if hasattr(module, "timing_key") else module.plan_key(precision)
-    return {"kind": "timing", "schema": _SCHEMA, "module": module.__name__, "runtime": runtime}
+def _timing_key(backend: PlanBackend, precision: str) -> dict[str, Any]:
+    return {
+        "kind": "timing",
+        "schema": _SCHEMA,
+        "module": type(backend).__module__,
+        "runtime": backend.timing_key(precision),
+    }
 
 
-def _say_waiting(progress: Callable[[str, float], None]) -> None:
+def _report_waiting(progress: Progress) -> None:
     logger.warning("another process builds the same plan; waiting for it")
     progress("waiting for another process", 0.0)
 

@@ -1,15 +1,15 @@
-"""Inputs that show whether two back ends answer alike: the golden input, variations of it, and random ones.
+"""Inputs that show whether two back ends agree: the golden input, variations of it, and random ones.
 
-Noise alone excites little: a network answers "nothing" to it, and so does a broken one. Three kinds are used, all
-seeded, all within the range that the spec allows, the same on every machine:
+Noise alone excites little: a network finds nothing in it, and so does a broken one. Three kinds are used, all seeded,
+all within the range that the spec allows, the same on every machine:
 
 - ``golden``: as stored;
-- ``varied``: the golden input moved, brightened or darkened, unevenly and as a whole. What is in it is still found, in
+- ``varied``: the golden input moved, brightened or darkened, unevenly and as a whole. Its content is still found, in
   another place and with other values;
 - ``random``: smooth textures with structure of every size over the whole range, and plain noise. They reach values
-  and layers that the golden input leaves alone. Inputs with free sides get their usual, least and largest shape.
+  and layers that the golden input does not. Inputs with free axes get their usual, smallest and largest shape.
 
-Whole numbers (indices, lengths) have no range in the spec: only values of the golden input are used for them.
+Integers (indices, lengths) have no range in the spec: only values of the golden input are used for them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ VARIED = 6
 TEXTURES = 3
 
 _OCTAVES = ((4, 0.55), (16, 0.3), (64, 0.15))  # cells along the longest side, weight
-_MARGIN = 0.02  # the ends of the range are left out: many an operator has a special value there
+_MARGIN = 0.02  # the ends of the range are left out: many operators have a special value there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,12 +87,12 @@ def probes(spec: EngineSpec, seed: int = 0) -> Iterator[Probe]:
 def _varied(spec: EngineSpec, golden: dict[str, Array], rng: np.random.Generator) -> dict[str, Array]:
     gain, exponent = rng.uniform(0.7, 1.3), rng.uniform(0.7, 1.4)
     letters = sorted({letter for tensor in spec.inputs for letter in _sides(tensor)})
-    # A tenth of the side at most, and what leaves on one side comes in on the other: no new values come in.
+    # At most a tenth of the side, and cyclic, so that no new values enter.
     shift = {letter: rng.uniform(-0.1, 0.1) for letter in letters}
     inputs = {}
     for tensor in spec.inputs:
         array = golden[tensor.name]
-        if not _is_picture(tensor):
+        if not _is_measured(tensor):
             inputs[tensor.name] = array
             continue
         low, high = _range(spec, tensor, array)
@@ -114,7 +114,7 @@ def _random(
         array = golden[tensor.name]
         ranges = {"usual": tensor.opt_shape, "least": tensor.min_shape, "largest": tensor.max_shape}
         shape = ranges[size] or array.shape
-        if not _is_picture(tensor):
+        if not _is_measured(tensor):
             inputs[tensor.name] = _cast(rng.choice(array.ravel(), shape), tensor)
             continue
         low, high = _range(spec, tensor, array)
@@ -148,7 +148,7 @@ def _stretched(array: FloatArray, axis: int, side: int) -> FloatArray:
 
 
 def _range(spec: EngineSpec, tensor: TensorSpec, golden: Array) -> tuple[FloatArray, FloatArray]:
-    """Least and largest legal value, to be broadcast: of the preprocessing, unless the golden input says otherwise."""
+    """Smallest and largest legal value, to be broadcast: of the preprocessing, widened by the golden input."""
     mean, std = np.array(spec.mean), np.array(spec.std)
     low, high = ((value - mean) / std for value in spec.input_range)
     channels = golden.shape[tensor.layout.index("C")] if "C" in tensor.layout else 1
@@ -161,7 +161,7 @@ def _range(spec: EngineSpec, tensor: TensorSpec, golden: Array) -> tuple[FloatAr
     return low.reshape(sides), high.reshape(sides)
 
 
-def _is_picture(tensor: TensorSpec) -> bool:
+def _is_measured(tensor: TensorSpec) -> bool:
     """True for measured values, false for indices and lengths."""
     return tensor.dtype.startswith("float") or tensor.dtype == "uint8"
 

@@ -1,7 +1,7 @@
-"""Is an INT8 ONNX in the one form that every back end runs: symmetric QDQ?
+"""Lint for INT8 ONNX: is it symmetric QDQ, the one form that every back end runs?
 
-OpenVINO and ONNX Runtime read much more than TensorRT does. A file that breaks a rule below runs on one of them and is
-refused by another, or is computed in float there without a word. The rules are those of TensorRT's explicit
+OpenVINO and ONNX Runtime accept much more than TensorRT does. A file that breaks a rule below runs on one of them, and
+is refused by another, or silently computed in float there. The rules are those of TensorRT's explicit
 quantisation (NVIDIA, *Working with Quantized Types*), the operator set from which FP16 and INT8 go together, and the
 range of weights in which every processor computes the same.
 
@@ -39,7 +39,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Graph:
-    """What the rules look up.
+    """Lookup tables for the rules.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ def check_qdq(source: Path | bytes) -> None:
 
 
 def lint_qdq(source: Path | bytes) -> list[str]:
-    """Everything that keeps a file from being symmetric QDQ.
+    """List everything that keeps a file from being symmetric QDQ.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def lint_qdq(source: Path | bytes) -> list[str]:
 
     Returns
     -------
-    findings : one line each, which names the node and says what to do; empty when there is nothing to find
+    findings : one line each, with the node and what to do; empty when there is none
 
     Raises
     ------
@@ -171,14 +171,14 @@ def _scale_findings(node: Any, graph: _Graph) -> Iterator[str]:
         return
     axis = int(_attribute(node, "axis", 1)) % max(1, weight.ndim)
     if scale.ndim != 1 or len(scale) != weight.shape[axis] or _attribute(node, "block_size", 0):
-        yield f"its {scale.size} scales do not lie along axis {axis}; give one per tensor or per output channel"
+        yield f"its {scale.size} scales are not along axis {axis}; give one per tensor or per output channel"
         return
     wanted = {_channel_axis(reader, place, weight.ndim) for reader, place in _users(node, graph)}
     if None in wanted or not wanted:
         yield "it has a scale per channel and is read as no weight; give it one per tensor"
     elif wanted != {axis}:
         right = " or ".join(str(item) for item in sorted(item for item in wanted if item is not None))
-        yield f"its scales lie along axis {axis}; put them along axis {right}, the output channels"
+        yield f"its scales are along axis {axis}; put them along axis {right}, the output channels"
 
 
 def _range_findings(node: Any, graph: _Graph) -> Iterator[str]:

@@ -1,184 +1,171 @@
-"""The table of back ends, and how an engine is opened with one of them.
+"""The table of back ends, and the three questions about them: what is there, why not, and open.
 
-A back end is a row of :data:`BACKENDS`: a file in ``engine/backends/`` and the device that it runs on. The file offers
-``REQUIRES`` (what it imports), ``FORMATS`` (the artifacts it reads, best first), ``PRECISIONS`` (what it runs, in the
-order in which ``auto`` takes them) and ``open``. It imports its runtime inside its functions, so that a machine
-without that runtime can still list, test and run the others. See ``docs/engines.md``.
+- :func:`list_backends` and :func:`candidates`: what is there, and in which order ``auto`` tries it;
+- :func:`why_not`: why one cannot run here, or cannot run an engine here;
+- :func:`open_engine`: open an engine, its golden input answered.
+
+A back end is one row of :data:`BACKENDS`, or an entry point ``usassist.backends`` of an installed package. Its class is
+imported when it is first used, and its runtime inside the class, so a machine without a runtime can still list, test
+and run the others. The contract is :mod:`usassist.engine.backend`; how to add one is in ``docs/engines.md``.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
-import re
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
+from importlib.metadata import EntryPoint, entry_points
 
+from usassist.engine.backend import DEVICES, PRECISIONS, Backend, Progress
 from usassist.engine.base import Engine
 from usassist.engine.cuda import why_no_cuda
-from usassist.engine.half import half_artifact, why_no_half
-from usassist.engine.int8 import load_calibration
-from usassist.engine.plan import build_plan, find_plan, forget_plan, plan_path
-from usassist.engine.spec import INT8_ARTIFACT, EngineSpec
-from usassist.errors import BackendUnavailableError, EngineError, EngineNotFoundError, PlanMissingError, UsageError
+from usassist.engine.half import why_no_half
+from usassist.engine.plan import PlanBackend
+from usassist.engine.spec import EngineSpec
+from usassist.errors import BackendUnavailableError, EngineError, EngineNotFoundError, UsageError
 
 __all__ = [
     "AUTO_ORDER",
     "BACKENDS",
-    "PRECISIONS",
-    "Backend",
+    "ENTRY_POINTS",
     "Pair",
-    "Progress",
+    "Row",
     "candidates",
-    "is_ready",
-    "load_engine",
-    "needs_plan",
-    "open_artifact",
-    "open_checked",
+    "device_of",
+    "get_backend",
+    "list_backends",
     "open_engine",
-    "open_first",
-    "prepare",
-    "prepared",
-    "prepared_path",
-    "requires",
-    "runs",
     "why_not",
-    "why_not_build",
-    "why_unavailable",
 ]
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[str, float], None]
-"""Told what is being done and how much of it is done, 0 to 1."""
 
 Pair = tuple[str, str]
 """Back end and precision."""
 
 
 @dataclass(frozen=True, slots=True)
-class Backend:
+class Row:
     """One row of the table.
 
     Attributes
     ----------
-    module : the file in ``engine/backends/``
+    target : ``module:class``; the class is derived from :class:`usassist.engine.backend.Backend`
     device : ``cpu``, ``cuda``, or ``none`` where nothing is computed
     install : what to do when its runtime is missing
     """
 
-    module: str
+    target: str
     device: str
     install: str
 
 
+_HERE = "usassist.engine.backends"
 # In the order in which `auto` tries them.
-BACKENDS: dict[str, Backend] = {
-    "tensorrt": Backend("tensorrt", "cuda", "pip install 'usassist[tensorrt]'"),
-    "tensorrt-rtx": Backend("tensorrt_rtx", "cuda", "pip install 'usassist[tensorrt-rtx]'"),
-    "onnxruntime-cuda": Backend("onnxruntime", "cuda", "put onnxruntime-gpu in the place of onnxruntime"),
-    "torch-cuda": Backend("torch", "cuda", "pip install 'usassist[torch]'"),
-    "openvino": Backend("openvino", "cpu", "pip install openvino"),
-    "onnxruntime": Backend("onnxruntime", "cpu", "pip install onnxruntime"),
-    "torch": Backend("torch", "cpu", "pip install 'usassist[torch]'"),
-    "null": Backend("null", "none", ""),
+BACKENDS: dict[str, Row] = {
+    "tensorrt": Row(f"{_HERE}.tensorrt:TensorRtBackend", "cuda", "pip install 'usassist[tensorrt]'"),
+    "tensorrt-rtx": Row(f"{_HERE}.tensorrt_rtx:TensorRtRtxBackend", "cuda", "pip install 'usassist[tensorrt-rtx]'"),
+    "onnxruntime-cuda": Row(
+        f"{_HERE}.onnxruntime:OnnxRuntimeBackend", "cuda", "install onnxruntime-gpu instead of onnxruntime"
+    ),
+    "torch-cuda": Row(f"{_HERE}.torch:TorchBackend", "cuda", "pip install 'usassist[torch]'"),
+    "openvino": Row(f"{_HERE}.openvino:OpenVinoBackend", "cpu", "pip install openvino"),
+    "onnxruntime": Row(f"{_HERE}.onnxruntime:OnnxRuntimeBackend", "cpu", "pip install onnxruntime"),
+    "torch": Row(f"{_HERE}.torch:TorchBackend", "cpu", "pip install 'usassist[torch]'"),
+    "null": Row(f"{_HERE}.null:NullBackend", "none", ""),
 }
 # `auto` takes the first that can run, on the processor the fastest one (see `engine/speed.py`). `null` computes
-# nothing and is never taken without being asked for.
+# nothing, and what comes from another package was not measured with our engines: both are taken only when named.
 AUTO_ORDER = tuple(name for name in BACKENDS if name != "null")
-PRECISIONS = ("fp32", "fp16", "int8")
 
-_ADVICE = r"(;|, or) use (another )?--\w+( fp32)?$"  # which `auto` has followed already
+_SUFFIXES = tuple(f"-{precision}" for precision in PRECISIONS)  # results add them to the name
 
-
-def why_unavailable(backend: str) -> str | None:
-    """Why a back end cannot run here, with what to install; None when it can.
-
-    Raises
-    ------
-    EngineNotFoundError
-        If there is no back end of that name.
-    """
-    module, row = _module(backend), BACKENDS[backend]
-    # The device comes first: a TensorRT runtime without a driver ends the interpreter, and no `except` helps.
-    reason = why_no_cuda() if row.device == "cuda" else None
-    reason = reason or _missing(module, row)
-    if reason is None and hasattr(module, "why_not_here"):
-        reason = module.why_not_here(row.device)
-    return reason
+ENTRY_POINTS = "usassist.backends"
+"""Group of the entry points with which other packages add back ends; each names an instance of ``Backend``."""
 
 
-def why_not_build(backend: str) -> str | None:
-    """Why a back end cannot build plans here; None when it can, or when it needs none.
-
-    Some can build where they cannot run: TensorRT for RTX compiles without a GPU.
-    """
-    if not needs_plan(backend):
-        return None
-    module, row = _module(backend), BACKENDS[backend]
-    reason = why_no_cuda() if module.BUILD_NEEDS_DEVICE else None
-    return reason or _missing(module, row)
+def list_backends() -> tuple[str, ...]:
+    """Names of all back ends: those of the table in its order, then those of other packages. Imports none of them."""
+    return (*BACKENDS, *_foreign())
 
 
-def needs_plan(backend: str) -> bool:
-    """True when a back end runs a plan that has to be built from the ONNX first, which takes a while."""
-    return hasattr(_module(backend), "build_plan")
-
-
-def requires(backend: str) -> tuple[str, ...]:
-    """The modules that a back end imports."""
-    names: tuple[str, ...] = _module(backend).REQUIRES
-    return names
-
-
-def runs(backend: str, precision: str) -> bool:
-    """True when a back end runs artefacts of that precision at all, whether it is installed or not.
+def get_backend(name: str) -> Backend:
+    """The back end of that name; its runtime is not imported.
 
     Raises
     ------
     EngineNotFoundError
-        If there is no back end of that name.
+        If there is none of that name.
+    BackendUnavailableError
+        If it is another package's and that package is broken; the message says what is wrong with it.
     """
-    return precision in _module(backend).PRECISIONS
+    row = BACKENDS.get(name)
+    if row is not None:
+        module, _, kind = row.target.partition(":")
+        found: Backend = getattr(importlib.import_module(module), kind)(name, device=row.device, install=row.install)
+        return found
+    foreign = _foreign()
+    if name not in foreign:
+        raise EngineNotFoundError(f"no back end {name}; known: auto, {', '.join((*BACKENDS, *foreign))}")
+    return _load(foreign[name])
 
 
-def why_not(spec: EngineSpec, backend: str, precision: str, *, build: bool = False) -> str | None:
-    """Why a back end cannot run an engine in a precision here, with what to do; None when it can, as far as is known.
+def device_of(name: str) -> str:
+    """``cpu``, ``cuda`` or ``none``, which also stands for a back end that is not known or cannot be imported."""
+    if name in BACKENDS:
+        return BACKENDS[name].device
+    try:
+        return get_backend(name).device
+    except EngineError:
+        return "none"
+
+
+def why_not(
+    backend: str, spec: EngineSpec | None = None, precision: str | None = None, *, build: bool = False
+) -> str | None:
+    """Why a back end cannot run here, with what to do; None when it can, as far as is known without opening it.
 
     Parameters
     ----------
-    build : ask whether it can build a plan here, instead of whether it can run
+    backend : a name of :func:`list_backends`
+    spec, precision : ask for this engine in this precision (None = its own), not for the back end alone; the reason is
+        then a sentence that names the back end
+    build : ask whether it can build a plan here instead. Some can build where they cannot run: TensorRT for RTX
+        compiles without a GPU. A back end that needs no plan can always "build".
 
     Raises
     ------
     EngineNotFoundError
         If there is no back end of that name.
     """
-    reason = why_not_build(backend) if build else why_unavailable(backend)
+    try:
+        found = get_backend(backend)
+    except BackendUnavailableError as error:
+        return str(error)
+    reason = _why_not_at_all(found, build=build)
+    if spec is None:
+        return reason
     if reason is not None:
         return f"back end {backend} cannot {'build' if build else 'run'} here: {reason}"
+    precision = precision or spec.precision
     if precision not in spec.precisions:
         return _has_not(spec, precision)
-    if not runs(backend, precision):
+    if precision not in found.precisions:
         return f"back end {backend} does not run {precision}; use another --backend, or --precision {spec.precision}"
-    artifact = _artifact(spec, backend, precision)
-    if artifact is None:
-        formats = ", ".join(_module(backend).FORMATS)
-        return f"back end {backend} reads {formats}; {spec.engine_id} has none; use another --backend"
-    return why_no_half() if _is_derived(spec, precision) else None
+    if spec.artifact_for(precision, found.formats) is None:
+        return f"back end {backend} reads {', '.join(found.formats)}; {spec.engine_id} has none; use another --backend"
+    return why_no_half() if spec.is_derived(precision) else None
 
 
 def candidates(spec: EngineSpec, backend: str = "auto", precision: str = "auto") -> list[Pair]:
-    """Back ends and precisions in the order of the table; whether each can run here is not asked.
+    """Back ends and precisions to try, in the order of the table; whether each can run here is another question.
 
-    :func:`usassist.engine.speed.by_speed` puts those of ``auto`` into the order of this machine.
+    :func:`usassist.engine.speed.by_speed` sorts those of ``auto`` into the order of this machine.
 
     Parameters
     ----------
-    backend : a name of :data:`BACKENDS`, or ``auto`` for all of :data:`AUTO_ORDER`
-    precision : one of :data:`PRECISIONS`, or ``auto`` for all that the engine has and the back end runs
+    backend : a name of :func:`list_backends`, or ``auto`` for all of :data:`AUTO_ORDER`
+    precision : ``fp32``, ``fp16`` or ``int8``, or ``auto`` for all that the engine has and the back end runs
 
     Raises
     ------
@@ -187,7 +174,7 @@ def candidates(spec: EngineSpec, backend: str = "auto", precision: str = "auto")
     UsageError
         If there is no precision of that name.
     BackendUnavailableError
-        If the engine does not have the precision.
+        If the engine does not have the precision, or the back end is another package's and broken.
     """
     if precision != "auto":
         if precision not in PRECISIONS:
@@ -196,12 +183,13 @@ def candidates(spec: EngineSpec, backend: str = "auto", precision: str = "auto")
             raise BackendUnavailableError(_has_not(spec, precision))
     pairs = []
     for name in AUTO_ORDER if backend == "auto" else (backend,):
-        offered = [item for item in _module(name).PRECISIONS if item in spec.precisions]
+        found = get_backend(name)
+        offered = [item for item in found.precisions if item in spec.precisions]
         if precision != "auto":
             offered = [precision] if precision in offered or backend != "auto" else []
-        # FP16 is derived where it pays; on a processor it only costs accuracy, so it is never taken by itself there.
-        elif BACKENDS[name].device != "cuda":
-            offered = [item for item in offered if not _is_derived(spec, item)]
+        # A derived FP16 pays on a GPU; on a processor it only costs accuracy, so there it is taken only when named.
+        elif found.device != "cuda":
+            offered = [item for item in offered if not spec.is_derived(item)]
         pairs += [(name, item) for item in offered or [spec.precision]]
     return pairs
 
@@ -214,22 +202,22 @@ def open_engine(
     *,
     progress: Progress | None = None,
 ) -> Engine:
-    """Open an engine: weights checked, tensors checked, golden input answered as it must be.
+    """Open an engine: weights checked, tensors checked, golden input answered within its limits.
 
-    The golden input is also the warm-up, so the first frame is not slower than the rest. A back end that is named and
+    The golden input is also the warm-up, so the first frame is no slower than the rest. A back end that is named and
     needs a plan builds it first, which takes minutes; ``auto`` takes only what is ready
     (:class:`usassist.engine.failover.FailoverEngine` builds in the background).
 
     Parameters
     ----------
     spec : from ``find_engine``
-    backend : a name of :data:`BACKENDS`, or ``auto`` for the first that can run it, in the order that was measured
-        here (:func:`usassist.engine.speed.by_speed`), else of :data:`AUTO_ORDER`
+    backend : a name of :func:`list_backends`, or ``auto`` for the first that can run it, in the order measured here
+        (:func:`usassist.engine.speed.by_speed`), else of :data:`AUTO_ORDER`
     threads : CPU threads; 0 = as many as the process may use
-    precision : one of :data:`PRECISIONS`, or ``auto`` for the first that the engine has and the back end runs. One
-        that answers wrong is then passed over, and a line says what runs instead; a precision that is named is used or
-        refused.
-    progress : told how a build goes
+    precision : ``fp32``, ``fp16`` or ``int8``, or ``auto`` for the first that the engine has and the back end runs. One
+        that misses its golden output is then skipped, and a log line names what runs instead; a precision that is
+        named is used or refused.
+    progress : receives how a build goes
 
     Raises
     ------
@@ -242,207 +230,27 @@ def open_engine(
     EngineError
         If weights, calibration, tensors or golden output do not agree with the spec.
     """
-    from usassist.engine.speed import by_speed  # it times what is opened here
+    from usassist.engine.opening import open_first, prepared  # they look back ends up here
+    from usassist.engine.speed import by_speed
 
     pairs = candidates(spec, backend, precision)
     pairs = by_speed(spec, pairs, threads) if backend == "auto" else prepared(spec, pairs, progress)
     return open_first(spec, pairs, threads)[1]
 
 
-def open_first(spec: EngineSpec, pairs: list[Pair], threads: int) -> tuple[int, Engine, list[EngineError]]:
-    """Open the first back end and precision that can be opened, and tell what was passed over for it.
-
-    Returns
-    -------
-    index : which of `pairs`
-    engine : opened, and its golden input answered
-    errors : why those before it could not be opened, in their order
-
-    Raises
-    ------
-    BackendUnavailableError
-        If none can; the message says why each cannot.
-    EngineError
-        The reason itself, where there is only one.
-    """
-    errors: list[EngineError] = []
-    for index, (backend, precision) in enumerate(pairs):
-        try:
-            engine = open_checked(spec, backend, threads, precision)
-        except EngineError as error:
-            if len(pairs) == 1:
-                raise
-            errors.append(error)
-            continue
-        for (name, item), reason in zip(pairs, errors, strict=False):
-            # What is not here at all is no news to the user of `auto`; what is here and fails is.
-            level = logging.INFO if isinstance(reason, BackendUnavailableError) else logging.WARNING
-            why = re.sub(_ADVICE, "", str(reason))
-            logger.log(level, "%s answers; %s %s is passed over: %s", engine.backend, name, item, why)
-        return index, engine, errors
-    reasons = [f"{backend} {precision}: {error}" for (backend, precision), error in zip(pairs, errors, strict=True)]
-    raise BackendUnavailableError(f"no back end can run {spec.engine_id}: " + " | ".join(_once(reasons)))
-
-
-def prepared(spec: EngineSpec, pairs: list[Pair], progress: Progress | None = None) -> list[Pair]:
-    """Those of one back end's pairs that can be opened, after the plan of the first has been built where one is needed.
-
-    Raises
-    ------
-    EngineError
-        If the back end cannot run or cannot build here.
-    """
-    backend, precision = pairs[0]
-    reason = why_unavailable(backend)
-    if reason is not None:
-        raise BackendUnavailableError(f"back end {backend} cannot run here: {reason}")
-    prepare(spec, backend, precision, progress)
-    return pairs[:1] if needs_plan(backend) else pairs
-
-
-def open_checked(spec: EngineSpec, backend: str, threads: int, precision: str) -> Engine:
-    """Open one back end in one precision, and ask it the golden input.
-
-    A plan that does not answer it as it must is thrown away, so that the next build makes another.
-
-    Raises
-    ------
-    PlanMissingError
-        If its plan has not been built.
-    EngineError
-        As `open_engine`.
-    """
-    engine = load_engine(spec, backend, threads, precision)
-    if backend == "null":
-        return engine
+def _why_not_at_all(backend: Backend, *, build: bool) -> str | None:
+    needs_device = backend.device == "cuda"
+    if build:
+        if not isinstance(backend, PlanBackend):
+            return None
+        needs_device = backend.build_needs_device
+    # The device comes first: a TensorRT runtime without a driver ends the interpreter, and no `except` helps.
+    reason = why_no_cuda() if needs_device else None
     try:
-        difference = engine.verify()
-    except EngineError:
-        engine.close()
-        if needs_plan(backend):
-            forget_plan(_module(backend), spec, artifact_path(spec, backend, precision), precision)
-        raise
-    logger.info("%s on %s: golden output met within %.3g", spec.engine_id, engine.backend, difference)
-    return engine
-
-
-def is_ready(spec: EngineSpec, backend: str, precision: str) -> bool:
-    """True when a back end can run an engine in a precision at once: nothing is missing, and its plan is built."""
-    if why_not(spec, backend, precision) is not None:
-        return False
-    if not needs_plan(backend):
-        return True
-    try:
-        return find_plan(_module(backend), spec, artifact_path(spec, backend, precision), precision) is not None
-    except EngineError:
-        return False
-
-
-def load_engine(spec: EngineSpec, backend: str, threads: int, precision: str) -> Engine:
-    """Open an engine without asking it the golden input. For measuring how long that takes; to run, `open_engine`.
-
-    Raises
-    ------
-    PlanMissingError
-        If its plan has not been built.
-    EngineError
-        As `open_engine`, except for the golden output.
-    """
-    reason = why_not(spec, backend, precision)
-    if reason is not None:
-        raise BackendUnavailableError(reason)
-    return open_artifact(spec, backend, threads, precision, artifact_path(spec, backend, precision))
-
-
-def open_artifact(spec: EngineSpec, backend: str, threads: int, precision: str, path: Path) -> Engine:
-    """Open a file that need not be the engine's yet: its tensors are checked against the spec, and nothing else.
-
-    Raises
-    ------
-    PlanMissingError
-        If the back end needs a plan of this file and there is none.
-    EngineError
-        If the back end cannot load the file, or its tensors differ from the spec.
-    """
-    module = _module(backend)
-    if needs_plan(backend):
-        plan = find_plan(module, spec, path, precision)
-        if plan is None:
-            raise PlanMissingError(
-                f"back end {backend} has no plan of {spec.engine_id} in {precision} for this machine; "
-                f"build it: usassist engine build {spec.name} --backend {backend} --precision {precision}"
-            )
-        try:
-            session = module.open_plan(spec, plan)
-        except PlanMissingError:  # it is there and cannot be read: the next build makes another
-            forget_plan(module, spec, path, precision)
-            raise
-    else:
-        session = module.open(spec, path, device=BACKENDS[backend].device, threads=threads, precision=precision)
-    try:
-        return Engine(spec, backend, session, precision)
-    except EngineError:
-        session.close()
-        raise
-
-
-def artifact_path(spec: EngineSpec, backend: str, precision: str) -> Path:
-    """The file that a back end reads for a precision, with its hash checked; FP16 is derived where there is none.
-
-    Raises
-    ------
-    EngineError
-        If there is none, it is not the file that the spec names, or its calibration does not fit.
-    """
-    artifact = _artifact(spec, backend, precision)
-    if artifact is None:
-        raise BackendUnavailableError(why_not(spec, backend, precision) or f"{backend} reads nothing of {spec.name}")
-    path = spec.check_weights(artifact)
-    if artifact == INT8_ARTIFACT:
-        load_calibration(spec)
-    return half_artifact(spec, path) if _is_derived(spec, precision) else path
-
-
-def prepare(spec: EngineSpec, backend: str, precision: str, progress: Progress | None = None) -> bool:
-    """Build what a back end needs before it can open an engine, in this process; a moment where it is there already.
-
-    Returns
-    -------
-    built : False when nothing had to be built
-
-    Raises
-    ------
-    EngineError
-        If it cannot be built here; nothing half-built stays behind.
-    """
-    if not needs_plan(backend):
-        return False
-    reason = why_not(spec, backend, precision, build=True)
-    if reason is not None:
-        raise BackendUnavailableError(reason)
-    path = artifact_path(spec, backend, precision)
-    return build_plan(_module(backend), spec, path, precision, progress or (lambda _stage, _share: None))
-
-
-def prepared_path(spec: EngineSpec, backend: str, precision: str) -> Path:
-    """Where that lies which :func:`prepare` makes: the plan, or the file that a back end without plans reads.
-
-    Raises
-    ------
-    EngineError
-        As :func:`artifact_path`.
-    """
-    path = artifact_path(spec, backend, precision)
-    return plan_path(_module(backend), spec, path, precision) if needs_plan(backend) else path
-
-
-def _missing(module: ModuleType, row: Backend) -> str | None:
-    for name in module.REQUIRES:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            return f"{name} cannot be imported ({error}); {row.install}"
-    return module.why_not_installed() if hasattr(module, "why_not_installed") else None
+        reason = reason or backend.why_not_installed()
+        return reason if build else reason or backend.why_not_here()
+    except Exception as error:  # noqa: BLE001 - another package's code, and the other back ends must still be listed
+        return f"it fails when it is asked: {error!r}; repair or remove its package"
 
 
 def _has_not(spec: EngineSpec, precision: str) -> str:
@@ -451,23 +259,27 @@ def _has_not(spec: EngineSpec, precision: str) -> str:
     return f"{spec.engine_id} has {has}, not {precision}; use --precision {spec.precision}{make}"
 
 
-def _is_derived(spec: EngineSpec, precision: str) -> bool:
-    """True when an artefact of that precision is made from the parent on this machine."""
-    return precision == "fp16" != spec.precision
+def _foreign() -> dict[str, EntryPoint]:
+    """Back ends of other packages, by name; read anew, since that takes a millisecond and packages come and go."""
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name in ("auto", "all") or point.name in BACKENDS or point.name.endswith(_SUFFIXES):
+            logger.warning("back end %s of %s is not used: its name is taken", point.name, point.value)
+        else:
+            found.setdefault(point.name, point)
+    return found
 
 
-def _artifact(spec: EngineSpec, backend: str, precision: str) -> str | None:
-    """The artefact that a back end reads for a precision, or that it is derived from; None when there is none."""
-    suffix = "" if precision == spec.precision or _is_derived(spec, precision) else f"_{precision}"
-    return next((name + suffix for name in _module(backend).FORMATS if name + suffix in spec.artifacts), None)
-
-
-def _once(reasons: Iterable[str]) -> list[str]:
-    """One reason for each back end: that its runtime is missing need not be said for every precision."""
-    return list({reason.split(": ", 1)[1]: reason for reason in reversed(list(reasons))}.values())[::-1]
-
-
-def _module(backend: str) -> ModuleType:
-    if backend not in BACKENDS:
-        raise EngineNotFoundError(f"no back end {backend}; known: auto, {', '.join(BACKENDS)}")
-    return importlib.import_module(f"usassist.engine.backends.{BACKENDS[backend].module}")
+def _load(point: EntryPoint) -> Backend:
+    try:
+        found = point.load()
+    except (Exception, SystemExit) as error:
+        raise BackendUnavailableError(
+            f"{point.value} cannot be imported: {error!r}; repair or remove its package"
+        ) from error
+    if not isinstance(found, Backend) or found.name != point.name or found.device not in DEVICES:
+        raise BackendUnavailableError(
+            f"{point.value} is {found!r}, not an instance of usassist.engine.backend.Backend with the name "
+            f"{point.name} and a device of {', '.join(DEVICES)}; repair or remove its package"
+        )
+    return found

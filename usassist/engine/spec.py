@@ -1,9 +1,8 @@
-"""What an engine is: ``engines/<name>/<version>/engine.toml``, the single source of truth about it."""
+"""What an engine is; ``engine_toml.py`` reads it from its file."""
 
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usassist.config import resource_dir
-from usassist.engine.table import Table
-from usassist.errors import EngineNotFoundError, EngineSpecError, RecordError
+from usassist.errors import EngineSpecError
 from usassist.records import LabelSpec
 
 __all__ = [
@@ -24,9 +21,6 @@ __all__ = [
     "Golden",
     "ParityLimits",
     "TensorSpec",
-    "find_engine",
-    "list_engines",
-    "load_spec",
 ]
 
 _DTYPES = ("float32", "float16", "int32", "int64", "uint8")
@@ -45,10 +39,10 @@ class TensorSpec:
     ----------
     name : as in the graph
     dtype : numpy name
-    shape : sides in the order of `layout`; None = free
+    shape : in the order of `layout`; None = free axis
     layout : one letter per axis, for example ``NCHW``
-    min_shape, opt_shape, max_shape : least, usual and largest sides of an input with free sides; None = all are fixed.
-        Plans are built for this range, and memory is taken for the largest.
+    min_shape, opt_shape, max_shape : smallest, usual and largest shape of an input with free axes; None = all are
+        fixed. Plans are built for this range, and memory is allocated for the largest.
     """
 
     name: str
@@ -80,11 +74,11 @@ class TensorSpec:
 
     @property
     def is_free(self) -> bool:
-        """True when a side is free."""
+        """True when an axis is free."""
         return None in self.shape
 
     def accepts(self, dtype: str, shape: tuple[int | None, ...]) -> bool:
-        """True when an array, or a graph's own tensor, of this type and shape is what the spec says."""
+        """True when an array, or a graph's own tensor, of this type and shape matches the spec."""
         if dtype != self.dtype or len(shape) != len(self.shape):
             return False
         if not all(wanted is None or came == wanted for wanted, came in zip(self.shape, shape, strict=True)):
@@ -97,11 +91,11 @@ class TensorSpec:
         )
 
     def is_as_free_in(self, shape: tuple[int | None, ...]) -> bool:
-        """True when every side that is free here is free in a graph's own shape of the same length too."""
+        """True when every axis that is free here is free in a graph's own shape of the same length too."""
         return all(came is None for side, came in zip(self.shape, shape, strict=True) if side is None)
 
     def __str__(self) -> str:
-        """For error messages; a free side as ``?``, or as ``8..64`` where its range is known."""
+        """For error messages; a free axis as ``?``, or as ``8..64`` where its range is known."""
         ranges = zip(self.min_shape, self.max_shape, strict=True) if self.min_shape and self.max_shape else None
         free = [f"{low}..{high}" for low, high in ranges] if ranges else ["?"] * len(self.shape)
         sides = ", ".join(text if side is None else str(side) for side, text in zip(self.shape, free, strict=True))
@@ -110,14 +104,14 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Golden:
-    """A stored input and what the engine must answer to it.
+    """A stored input and the outputs that the engine must give for it.
 
     Attributes
     ----------
     path : ``.npz`` with one array per input and output, named as the tensors
-    max_abs_diff : largest difference of any output value that a back end may show in FP32
-    mean_abs_diff : precision → output name → largest mean difference of its values that a back end may show in that
-        precision. Rounding moves single values far where an output is steep, so in FP16 and INT8 its mean is bounded.
+    max_abs_diff : largest allowed difference of any output value in FP32
+    mean_abs_diff : precision → output name → largest allowed mean difference of its values. Rounding moves single
+        values far where an output is steep, so in FP16 and INT8 the mean is bounded.
     """
 
     path: Path
@@ -143,17 +137,17 @@ class Golden:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParityLimits:
-    """How far what is decoded may be from the FP32 reference, for one precision; see ``engine/parity.py``.
+    """Limits on the distance from the FP32 reference, for one precision; see ``engine/parity.py``.
 
     Attributes
     ----------
     min_dice : least Dice of a finding's mask with the reference's mask of the same finding
     min_box_iou : least IoU of their boxes
-    max_score_diff : largest difference of their scores. A finding that is this close to its label's threshold may be
-        missed, or be found in addition.
+    max_score_diff : largest difference of their scores. A finding whose score is this close to the threshold of its
+        label may be missing or extra.
     varied_mean_abs_diff : output name → largest mean difference of its values on any variation of the golden input, in
         FP16 and INT8; empty = not bounded
-    random_mean_abs_diff : likewise on any random input, which may lie far from all that the engine was made for
+    random_mean_abs_diff : likewise on any random input, which may be far from everything the engine was made for
     """
 
     min_dice: float
@@ -163,7 +157,7 @@ class ParityLimits:
     random_mean_abs_diff: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check that every limit can be met, and can be missed."""
+        """Check that every limit is in its range."""
         if not all(0.0 < value <= 1.0 for value in (self.min_dice, self.min_box_iou)):
             raise EngineSpecError(
                 f"parity limits: min_dice and min_box_iou must be above 0 and at most 1, got {self.min_dice:g} and "
@@ -176,8 +170,8 @@ class ParityLimits:
             )
 
 
-# What holds where engine.toml has no table of its own, and the one place that says so. FP32 differs only in the order
-# of sums. The limits of FP16 and INT8 are starting points; an engine's own are set from what was measured with it.
+# Defaults where engine.toml has no table of its own. FP32 differs only in the order of sums. The limits of FP16 and
+# INT8 are starting points; an engine's own are set from measurements.
 DEFAULT_PARITY: Mapping[str, ParityLimits] = {
     "fp32": ParityLimits(min_dice=0.99, min_box_iou=0.95, max_score_diff=0.02),
     "fp16": ParityLimits(min_dice=0.98, min_box_iou=0.95, max_score_diff=0.02),
@@ -202,11 +196,11 @@ class EngineSpec:
     input_range, mean, std : exact preprocessing: pixels scaled to the range, minus mean, divided by std
     labels : what it can find; ``id`` counts from 0
     precision : of the parent: ``fp32``, ``fp16`` or ``int8``
-    rate_hz, latency_budget_ms : what it was made for
+    rate_hz, latency_budget_ms : targets
     diameter_rel_sd : relative standard uncertainty of a diameter of its outlines, as measured; None = not measured
-    golden : acceptance
+    golden : acceptance input and outputs
     licence, intended_use : texts
-    parity : precision → limits of the comparison with the reference, where the defaults do not hold
+    parity : precision → limits of the comparison with the reference, where they differ from the defaults
     """
 
     name: str
@@ -269,29 +263,43 @@ class EngineSpec:
 
     @property
     def engine_id(self) -> str:
-        """Name, version and weights in one text."""
+        """Name, version and weights as one string."""
         return f"{self.name}@{self.version}+{self.artifacts['onnx'][1][:12]}"
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """What it can be run in, the parent's own first.
 
-        INT8 where there is an artefact. FP16 of an FP32 parent is derived where it is wanted, and offered only where
-        the spec says how far it may be from the parent.
+        INT8 where there is an artifact. FP16 of an FP32 parent is derived on demand, and offered only where the spec
+        limits its distance from the parent.
         """
         return (self.precision, *(name for name in ("fp16", "int8") if name in self.golden.mean_abs_diff))
+
+    def is_derived(self, precision: str) -> bool:
+        """True when the artifact of that precision is made from the parent on this machine."""
+        return precision == "fp16" != self.precision
+
+    def artifact_for(self, precision: str, formats: tuple[str, ...]) -> str | None:
+        """The artifact that is read for a precision, or that it is derived from; None when there is none.
+
+        Parameters
+        ----------
+        formats : that the back end reads, best first
+        """
+        suffix = "" if precision == self.precision or self.is_derived(precision) else f"_{precision}"
+        return next((name + suffix for name in formats if name + suffix in self.artifacts), None)
 
     def parity_limits(self, precision: str) -> ParityLimits:
         """Limits of the comparison with the reference: the engine's own, else :data:`DEFAULT_PARITY`."""
         return self.parity.get(precision, DEFAULT_PARITY[precision])
 
     def check_weights(self, artifact: str) -> Path:
-        """The file of an artifact, after its SHA-256 has been compared with the spec.
+        """The file of an artifact, its SHA-256 checked against the spec.
 
         Raises
         ------
         EngineSpecError
-            If the file is missing or is not the one that the spec names.
+            If the file is missing, or its hash differs.
         """
         path, expected = self.artifacts[artifact]
         try:
@@ -306,169 +314,3 @@ class EngineSpec:
                 f"weights {path} have SHA-256 {found[:12]}…, engine.toml says {expected[:12]}…; install it again"
             )
         return path
-
-
-def list_engines(folder: Path | None = None) -> list[EngineSpec]:
-    """All engines that are installed, by name and version.
-
-    Raises
-    ------
-    EngineSpecError
-        If one of them has a malformed ``engine.toml``.
-    """
-    folder = folder or resource_dir("engines")
-    return [load_spec(path) for path in sorted(folder.glob("*/*/engine.toml"), key=_version_key)]
-
-
-def find_engine(name: str, folder: Path | None = None) -> EngineSpec:
-    """The engine of that name.
-
-    Parameters
-    ----------
-    name : ``thyroid_nodule`` for its newest version, or ``thyroid_nodule@0.2.0``
-    folder : where to look; None = the engines that ship
-
-    Raises
-    ------
-    EngineNotFoundError
-        If there is none; the message lists those that there are.
-    EngineSpecError
-        If its ``engine.toml`` is malformed.
-    """
-    folder = folder or resource_dir("engines")
-    wanted, _, version = name.partition("@")
-    paths = sorted(folder.glob("*/*/engine.toml"), key=_version_key)
-    for path in reversed(paths):
-        if path.parent.parent.name == wanted and version in ("", path.parent.name):
-            return load_spec(path)
-    known = ", ".join(f"{path.parent.parent.name}@{path.parent.name}" for path in paths) or "none"
-    raise EngineNotFoundError(f"no engine {name}; known: {known}")
-
-
-def load_spec(path: Path) -> EngineSpec:
-    """Read one ``engine.toml``.
-
-    Raises
-    ------
-    EngineSpecError
-        If it cannot be read, or a key is missing, unknown or of the wrong type; the message names file and key.
-    """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise EngineSpecError(f"{path} cannot be read: {error}; install the engine again") from error
-    folder = path.parent
-    table = Table(document, str(path))
-    if table.take("schema", int) != 1:
-        raise EngineSpecError(f"{path} has another schema than 1; update usassist")
-    preprocess = table.take_table("preprocess")
-    measurement = table.take_table("measurement", optional=True)
-    golden = table.take_table("golden")
-    golden_rounded = {name: golden.take_table(name, optional=True) for name in ("fp16", "int8")}
-    parity = table.take_table("parity", optional=True)
-    parity_tables = {name: parity.take_table(name) for name in _PRECISIONS if name in parity.left()}
-    artifacts = table.take("artifacts", dict)
-    try:
-        spec = EngineSpec(
-            name=table.take("name", str),
-            version=table.take("version", str),
-            folder=folder,
-            modality=table.take("modality", str),
-            task=table.take("task", str),
-            artifacts={
-                kind: (folder / entry.take("path", str), entry.take("sha256", str))
-                for kind, value in artifacts.items()
-                for entry in (Table(value, f"{path}, artifacts.{kind}"),)
-            },
-            inputs=_tensors(table, "inputs"),
-            outputs=_tensors(table, "outputs"),
-            color=preprocess.take("color", str),
-            input_range=_floats(preprocess, "input_range", 2),  # type: ignore[arg-type]
-            mean=_floats(preprocess, "mean"),
-            std=_floats(preprocess, "std"),
-            labels=tuple(_label(item, str(path)) for item in table.take("labels", list)),
-            precision=table.take("precision", str),
-            rate_hz=table.take("rate_hz", float),
-            latency_budget_ms=table.take("latency_budget_ms", float),
-            diameter_rel_sd=measurement.take("diameter_rel_sd", float) if measurement else None,
-            golden=Golden(
-                path=folder / golden.take("path", str),
-                max_abs_diff=golden.take("max_abs_diff", float),
-                mean_abs_diff={
-                    name: inner.take_floats("mean_abs_diff") for name, inner in golden_rounded.items() if inner
-                },
-            ),
-            licence=table.take("licence", str),
-            intended_use=table.take("intended_use", str),
-            parity={name: _parity(inner) for name, inner in parity_tables.items()},
-        )
-    except (RecordError, TypeError) as error:
-        raise EngineSpecError(f"{path}: {error}") from error
-    if measurement:
-        measurement.take("source", str)
-        measurement.finish()
-    for rest in (preprocess, *golden_rounded.values(), golden, *parity_tables.values(), parity, table):
-        rest.finish()
-    if (spec.name, spec.version) != (folder.parent.name, folder.name):
-        raise EngineSpecError(f"{path} calls itself {spec.name} {spec.version}, its folder says otherwise; rename one")
-    return spec
-
-
-def _tensors(table: Table, key: str) -> tuple[TensorSpec, ...]:
-    tensors = []
-    for index, item in enumerate(table.take(key, list)):
-        entry = Table(item, f"{key}[{index}]")
-        shapes = {name: entry.take(name, list) for name in ("shape", "min", "opt", "max") if name in entry.left()}
-        for name, sides in shapes.items():
-            if not all(type(side) is int for side in sides):
-                raise EngineSpecError(f"{key}[{index}]: {name} must be whole numbers (-1 = free), got {sides}")
-        if "shape" not in shapes:
-            raise EngineSpecError(f"{key}[{index}]: key shape is missing")
-        tensors.append(
-            TensorSpec(
-                name=entry.take("name", str),
-                dtype=entry.take("dtype", str),
-                shape=tuple(None if side == -1 else side for side in shapes["shape"]),
-                layout=entry.take("layout", str),
-                **{f"{name}_shape": tuple(shapes[name]) for name in ("min", "opt", "max") if name in shapes},
-            )
-        )
-        entry.finish()
-    return tuple(tensors)
-
-
-def _label(item: Any, where: str) -> LabelSpec:
-    entry = Table(item, f"{where}, labels")
-    label = LabelSpec(
-        id=entry.take("id", int),
-        name=entry.take("name", str),
-        scheme=entry.take("scheme", str),
-        value=entry.take("value", str),
-        meaning=entry.take("meaning", str),
-        color_rgb=tuple(entry.take("color_rgb", list)),
-        score_threshold=entry.take("score_threshold", float),
-    )
-    entry.finish()
-    return label
-
-
-def _parity(table: Table) -> ParityLimits:
-    kinds = ("varied", "random")
-    varied, random = (table.take_floats(f"{kind}_mean_abs_diff", optional=True) for kind in kinds)
-    return ParityLimits(
-        **{name: table.take(name, float) for name in ("min_dice", "min_box_iou", "max_score_diff")},
-        varied_mean_abs_diff=varied,
-        random_mean_abs_diff=random,
-    )
-
-
-def _floats(table: Table, key: str, length: int | None = None) -> tuple[float, ...]:
-    values = table.take(key, list)
-    if not all(isinstance(value, int | float) for value in values) or length not in (None, len(values)):
-        raise EngineSpecError(f"{key} must be a list of {length or 'some'} numbers, got {values}")
-    return tuple(float(value) for value in values)
-
-
-def _version_key(path: Path) -> tuple[str, tuple[int, ...]]:
-    numbers = path.parent.name.split(".")
-    return path.parent.parent.name, tuple(int(number) if number.isdecimal() else -1 for number in numbers)

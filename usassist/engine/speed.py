@@ -1,13 +1,13 @@
-"""Which back end on the processor answers right here, and which of those is the fastest: measured, and kept.
+"""The order of the back ends on the processor: fastest first of those that meet the golden output; measured and cached.
 
-Which is the fastest cannot be known beforehand: between FP32 on two runtimes it changes with the processor, and INT8 is
-worth little without instructions for it, or answers wrong. So the candidates take turns on the golden input, as in
-``usassist engine bench``, and the order is kept in the cache for this machine, these libraries and this engine. What
-misses its golden output comes last, and is asked again only when something of that changes.
+The fastest cannot be predicted: in FP32 it depends on the processor, and INT8 gains little without instructions for it,
+or computes wrong values. So the candidates take turns on the golden input, as in ``usassist engine bench``, and the
+order is cached for this machine, these libraries and this engine. A candidate that misses its golden output comes last,
+and is measured again only when one of these changes.
 
-A start never waits for it. :class:`usassist.engine.failover.FailoverEngine` begins with the order that is kept, else
-with that of the table, and has the order measured by a process beside the stream where none is kept; ``usassist
-doctor`` measures where none is kept, ``usassist engine bench`` always. GPUs keep the order of the table, in front.
+A start never waits for a measurement. :class:`usassist.engine.failover.FailoverEngine` starts with the cached order,
+else with that of the table, and then measures in a process beside the stream; ``usassist doctor`` measures where no
+order is cached, ``usassist engine bench`` always. GPUs come first, in the order of the table.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from typing import Any
 
 from usassist.common.process_tuning import processors
 from usassist.common.processor import read_processor
-from usassist.engine.bench import BenchReport, bench
 from usassist.engine.cache import open_cache
 from usassist.engine.entry import file_sha256
-from usassist.engine.registry import BACKENDS, Pair, candidates, requires
+from usassist.engine.registry import Pair, candidates, device_of, get_backend
 from usassist.engine.spec import EngineSpec
+from usassist.engine.timing import TimingReport, time_variants
 from usassist.errors import CacheError
 
 __all__ = ["Speed", "Speeds", "by_speed", "load_speeds", "measure_speeds", "speed_pairs"]
@@ -38,9 +38,9 @@ __all__ = ["Speed", "Speeds", "by_speed", "load_speeds", "measure_speeds", "spee
 logger = logging.getLogger(__name__)
 
 _LEFT_OUT = ("torch",)  # slow to import, and twice as slow as the others wherever it was timed
-_COUNT = 30  # inferences of each that count
-_EQUAL = 1.1  # times as long as the fastest: the same measurement an hour later may have them change places
-_STEADY = 0.25  # spread of the rounds, in parts of the median, beyond which the machine was not the same throughout
+_COUNT = 30  # timed inferences of each
+_EQUAL = 1.1  # times the fastest: within this, a repeated measurement may swap them
+_STEADY = 0.25  # largest spread of the rounds, as a fraction of the median, of a measurement that can be trusted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,15 +69,15 @@ class Speed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speeds:
-    """What was measured.
+    """One measurement.
 
     Attributes
     ----------
     measured : when, UTC
     threads : CPU threads
-    steady : the rounds agree with each other, so that the order can be relied on; only then it is kept
-    rows : those that answer right, the fastest first, or the first of the table where two differ by less than a tenth;
-        then the others
+    steady : the rounds agree with each other, so the order can be trusted; only then it is cached
+    rows : those that meet the golden output, fastest first, in the order of the table where two differ by less than a
+        tenth; then the others
     """
 
     measured: str
@@ -86,18 +86,18 @@ class Speeds:
     rows: tuple[Speed, ...]
 
     def find(self, pair: Pair) -> Speed | None:
-        """What was measured of a back end and precision; None = nothing."""
+        """The row of a back end and precision; None = it was not measured."""
         return next((row for row in self.rows if row.pair == pair), None)
 
 
 def speed_pairs(spec: EngineSpec) -> list[Pair]:
     """What is measured: everything that ``auto`` may take on the processor, except what is known to be slow."""
     pairs = candidates(spec)
-    return [pair for pair in pairs if BACKENDS[pair[0]].device == "cpu" and pair[0] not in _LEFT_OUT]
+    return [pair for pair in pairs if device_of(pair[0]) == "cpu" and pair[0] not in _LEFT_OUT]
 
 
 def load_speeds(spec: EngineSpec, threads: int = 0) -> Speeds | None:
-    """What is kept for this machine; None when nothing is, or the cache cannot be used.
+    """The cached order of this machine; None when there is none, or the cache cannot be used.
 
     Parameters
     ----------
@@ -111,23 +111,23 @@ def load_speeds(spec: EngineSpec, threads: int = 0) -> Speeds | None:
         document = json.loads(entry.content)
         return Speeds(**document | {"rows": tuple(Speed(**row) for row in document["rows"])})
     except CacheError as error:
-        logger.info("what was measured of %s cannot be read: %s", spec.engine_id, error)
+        logger.info("the order of back ends for %s cannot be read: %s", spec.engine_id, error)
     except (ValueError, TypeError, KeyError) as error:
-        logger.info("what was measured of %s is not used: %s", spec.engine_id, error)
+        logger.info("the cached order of back ends for %s is not used: %s", spec.engine_id, error)
         with contextlib.suppress(CacheError):
             open_cache().forget(key)
     return None
 
 
 def measure_speeds(spec: EngineSpec, threads: int = 0, *, clock: Callable[[], float] = time.perf_counter) -> Speeds:
-    """Let the candidates on the processor take turns, about a second each, and keep their order.
+    """Let the candidates on the processor take turns, about a second each, and cache their order.
 
-    An order of rounds that differ too much, on a machine that is busy by fits and starts, is given back and not kept.
+    When the rounds differ too much, because the load of the machine varies, the order is returned and not cached.
 
     Parameters
     ----------
     threads : CPU threads; 0 = as many as the process may use
-    clock : seconds, rising
+    clock : seconds, monotonic
 
     Raises
     ------
@@ -135,23 +135,23 @@ def measure_speeds(spec: EngineSpec, threads: int = 0, *, clock: Callable[[], fl
         If none of the candidates can run here; the message says why each cannot.
     """
     pairs = speed_pairs(spec)
-    report = bench(spec, pairs=pairs, threads=threads, count=_COUNT, clock=clock)
+    report = time_variants(spec, pairs=pairs, threads=threads, count=_COUNT, clock=clock)
     speeds = _from_report(report, pairs, threads)
     if not speeds.steady:
-        logger.info("the order of back ends for %s is not kept: this machine is busy", spec.engine_id)
+        logger.info("the order of back ends for %s is not cached: the load of this machine varies", spec.engine_id)
         return speeds
     facts = {"kind": "speed", "engine": spec.engine_id}
     try:
         open_cache().store(_key(spec, threads), json.dumps(dataclasses.asdict(speeds)).encode(), facts)
     except CacheError as error:
-        logger.info("the order of back ends for %s cannot be kept: %s", spec.engine_id, error)
+        logger.info("the order of back ends for %s cannot be cached: %s", spec.engine_id, error)
     return speeds
 
 
 def by_speed(spec: EngineSpec, pairs: list[Pair], threads: int = 0) -> list[Pair]:
-    """Put candidates into the order in which they are to be tried here; unchanged where no order is kept.
+    """Sort candidates into the cached order; unchanged where none is cached.
 
-    GPUs stay in front, and what was not measured keeps its place behind what was; what answers wrong comes last.
+    GPUs stay first, what was not measured comes after what was, and what misses its golden output comes last.
 
     Parameters
     ----------
@@ -162,11 +162,11 @@ def by_speed(spec: EngineSpec, pairs: list[Pair], threads: int = 0) -> list[Pair
     if speeds is None:
         return pairs
     ranks = {row.pair: (2, 0) if row.rejected else (0, place) for place, row in enumerate(speeds.rows)}
-    in_front = [pair for pair in pairs if BACKENDS[pair[0]].device == "cuda"]
+    in_front = [pair for pair in pairs if device_of(pair[0]) == "cuda"]
     ordered = sorted((pair for pair in pairs if pair not in in_front), key=lambda pair: ranks.get(pair, (1, 0)))
     for row in speeds.rows:
         if row.rejected:
-            logger.info("%s %s is passed over for %s: %s", *row.pair, spec.engine_id, row.rejected)
+            logger.info("%s %s is skipped for %s: %s", *row.pair, spec.engine_id, row.rejected)
     return in_front + ordered
 
 
@@ -174,7 +174,7 @@ def _key(spec: EngineSpec, threads: int) -> Mapping[str, Any]:
     """Everything that the order depends on."""
     pairs = speed_pairs(spec)
     processor = read_processor()
-    modules = dict.fromkeys(name for backend, _ in pairs for name in requires(backend))
+    modules = dict.fromkeys(name for backend, _ in pairs for name in get_backend(backend).requires)
     return {
         "kind": "speed",
         "schema": 1,
@@ -198,7 +198,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _from_report(report: BenchReport, pairs: list[Pair], threads: int) -> Speeds:
+def _from_report(report: TimingReport, pairs: list[Pair], threads: int) -> Speeds:
     rows = [
         Speed(
             backend=item.backend,
@@ -222,7 +222,7 @@ def _from_report(report: BenchReport, pairs: list[Pair], threads: int) -> Speeds
 
 
 def _in_order(rows: list[Speed], table: list[Pair]) -> list[Speed]:
-    """Those that answer right, the fastest first; of those that are as good as equal, the first of the table."""
+    """Those that meet the golden output, fastest first; of those that are about equal, the first of the table."""
     left = [row for row in sorted(rows, key=lambda row: table.index(row.pair)) if row.rejected is None]
     ordered: list[Speed] = []
     while left:

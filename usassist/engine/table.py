@@ -1,4 +1,4 @@
-"""A TOML table that must be used up."""
+"""A TOML table in which every key must be read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Table"]
 
 
 class Table:
-    """A TOML table that must be used up: a key that nobody asked for is an error.
+    """A TOML table in which every key must be read: one that is left over is an error.
 
     Parameters
     ----------
@@ -49,17 +49,17 @@ class Table:
     def take_floats(self, key: str, *, optional: bool = False) -> dict[str, float]:
         """A table of numbers, whatever its keys."""
         inner = self.take_table(key, optional=optional)
-        return {name: inner.take(name, float) for name in inner.left()}
+        return {name: inner.take(name, float) for name in inner.unread()}
 
-    def left(self) -> list[str]:
-        """The keys that nobody asked for yet, in the order of the file."""
+    def unread(self) -> list[str]:
+        """The keys that were not read yet, in the order of the file."""
         return list(self._values)
 
     def __bool__(self) -> bool:
-        """False when nothing is left."""
+        """False when every key was read."""
         return bool(self._values)
 
     def finish(self) -> None:
-        """Say which key nobody asked for, if there is one."""
+        """Refuse a key that was not read."""
         if self._values:
             raise EngineSpecError(f"{self._where}: unknown key {next(iter(self._values))}")

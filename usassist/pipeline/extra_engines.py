@@ -28,13 +28,13 @@ class ExtraEngines:
 
     Parameters
     ----------
-    relay : holds the engine that answers
+    failover : holds the engine that answers
     lanes : that they work in
     count : how many engines may work at a time, with the first
     """
 
-    def __init__(self, relay: FailoverEngine, lanes: Lanes, count: int) -> None:
-        self._relay, self._lanes, self._count = relay, lanes, count
+    def __init__(self, failover: FailoverEngine, lanes: Lanes, count: int) -> None:
+        self._failover, self._lanes, self._count = failover, lanes, count
         self._engines: list[Engine] = []
         self._passed_over: deque[int] = deque(maxlen=_PASSED_OVER)
         self._opening: threading.Thread | None = None
@@ -49,7 +49,7 @@ class ExtraEngines:
     def call_all(self) -> None:
         """Open them now."""
         while len(self._engines) < self._count - 1:
-            engine = self._relay.another()
+            engine = self._failover.another()
             if engine is None:
                 break
             self._engines.append(engine)
@@ -79,7 +79,7 @@ class ExtraEngines:
         engine, self._opening, self._opened = self._opened, None, None
         if engine is None:
             self._refused = True  # on a GPU, or where it cannot be opened: one engine has to do
-        elif engine.backend != self._relay.backend:  # another took over meanwhile
+        elif engine.backend != self._failover.backend:  # another took over meanwhile
             engine.close()
         else:
             logger.info("a second %s helps: frames came faster than one could answer", engine.backend)
@@ -112,8 +112,8 @@ class ExtraEngines:
 
     def _open(self) -> None:
         lower_priority()
-        self._opened = self._relay.another()
+        self._opened = self._failover.another()
 
     def _spread(self) -> None:
-        first = self._relay.engine
+        first = self._failover.engine
         self._lanes.spread([first, *self._engines] if first is not None and self._engines else [])

@@ -4,7 +4,7 @@ Capture and inference share one process, so that pixels reach the engine without
 thread takes frames from the source, publishes each at once (a picture never waits for inference) and puts it into a
 slot, and the loop takes the newest out of it. A frame that was passed over there is published as ``no_result`` with
 the cause ``dropped``: every frame that the source gave ends as exactly one result.
-Between two frames the loop asks the relay whether another back end is to answer from now on, and takes from the desk
+Between two frames the loop polls the failover engine, which may make another back end active, and takes from the desk
 what other processes want to have published.
 
 The loop has a thread of its own, and the caller's thread is its watchdog: where an engine call is overdue, the loop is
@@ -60,7 +60,7 @@ class Stream:
     Parameters
     ----------
     source : opened
-    relay : holds the engine that answers, and those that take over
+    failover : holds the engine that answers, and those that take over
     publisher : bound
     clock : the source's clock
     session_id : of every frame
@@ -79,7 +79,7 @@ class Stream:
     def __init__(
         self,
         source: Source,
-        relay: FailoverEngine,
+        failover: FailoverEngine,
         publisher: Publisher,
         clock: Clock,
         *,
@@ -96,8 +96,8 @@ class Stream:
         heartbeat: Heartbeat | None = None,
     ) -> None:
         self._source = source
-        self._relay = relay
-        spec = relay.spec
+        self._failover = failover
+        spec = failover.spec
         self._slot = Slot(clock, lossless=not realtime)
         self._lanes = Lanes(
             lambda: make_task(spec, scores, point, descriptors),
@@ -108,7 +108,7 @@ class Stream:
         )
         self._heartbeat = Heartbeat() if heartbeat is None else heartbeat
         self._halted = threading.Event()
-        self._helpers = ExtraEngines(relay, self._lanes, lanes)
+        self._helpers = ExtraEngines(failover, self._lanes, lanes)
         self.publisher = publisher
         self._clock = clock
         self._realtime = realtime
@@ -129,7 +129,7 @@ class Stream:
         self.summary = StreamSummary(
             session_id=session_id,
             engine_id=spec.engine_id,
-            backend=relay.backend,
+            backend=failover.backend,
             realtime=realtime,
             score_calibration_id=self._engine_body.score_calibration_id,
             point=self._engine_body.point,
@@ -206,7 +206,7 @@ class Stream:
         """For how long the loop may stand still now, see :class:`usassist.common.heartbeat.Heartbeat`."""
         if not self._realtime:
             return _LOSSLESS_S
-        return _OPENING_S if self._relay.is_opening or self._helpers.is_opening else None
+        return _OPENING_S if self._failover.is_opening or self._helpers.is_opening else None
 
     def _run_loop(self, stop: threading.Event, overdue: Asked | None) -> None:
         """From the next frame to the last; `overdue` is what came of the frame that the loop before got stuck in."""
@@ -225,7 +225,7 @@ class Stream:
             if self._helpers.poll(self._clock.now_ns()):
                 self._settle(self._lanes.rest())
                 self._helpers.join()
-            if self._relay.poll():
+            if self._failover.poll():
                 self._settle(self._lanes.rest())
                 self._helpers.dismiss()
                 self._tell_change()
@@ -257,7 +257,7 @@ class Stream:
 
     def _take(self, frame: Frame, *, interrupted: bool) -> None:
         """One frame out of the slot: ask for it, or say why not."""
-        engine = self._relay.engine
+        engine = self._failover.engine
         if not interrupted and frame.picture is SignalState.LIVE and engine is not None:
             self._settle(self._lanes.ask(frame, engine))
             return
@@ -267,7 +267,7 @@ class Stream:
         elif frame.picture is not SignalState.LIVE:
             self._leave_out(frame)
         else:
-            now_ns, reason = self._clock.now_ns(), f"no back end answers: {self._relay.note}"
+            now_ns, reason = self._clock.now_ns(), f"no back end answers: {self._failover.note}"
             self._conclude(
                 Asked(frame=frame, answer=Answer(), backend="none", t_start_ns=now_ns, t_end_ns=now_ns, reason=reason)
             )
@@ -292,8 +292,8 @@ class Stream:
         self._helpers.dismiss(failed.engine if hung else None)
         if hung and self._lanes.stuck > _MAX_STUCK:
             raise failed.failure
-        if failed.engine is self._relay.engine:
-            self._relay.fail(failed.failure, aside=self._realtime)
+        if failed.engine is self._failover.engine:
+            self._failover.fail(failed.failure, aside=self._realtime)
             self._tell_change()
 
     def _conclude(self, asked: Asked) -> None:
@@ -317,19 +317,19 @@ class Stream:
     def _tell_change(self) -> None:
         """Tell the bus that another back end answers from the next frame on, before that frame's result."""
         summary, frame_id = self.summary, self._last_published_id + 1
-        if self._relay.engine is not None:
-            summary.backend = self._relay.backend
-        for change in self._relay.changes[self._changes_told :]:
+        if self._failover.engine is not None:
+            summary.backend = self._failover.backend
+        for change in self._failover.changes[self._changes_told :]:
             summary.changes.append(
                 {"frame_id": frame_id, "before": change.before, "after": change.after, "reason": change.reason}
             )
-        self._changes_told = len(self._relay.changes)
+        self._changes_told = len(self._failover.changes)
         self._announce(force=True)
 
     def _leave_out(self, frame: Frame) -> None:
         """Say of a frame that nothing may be said about its picture; what was announced of the signal comes first."""
         self._announce()
-        backend, reason = self._relay.backend, frame.picture_reason or str(frame.picture)
+        backend, reason = self._failover.backend, frame.picture_reason or str(frame.picture)
         cause = Cause.DAMAGED if frame.picture is SignalState.DAMAGED else Cause.NOT_LIVE
         self._publish(frame, ResultState.NO_RESULT, cause, reason, Answer(), backend)
 
@@ -343,7 +343,7 @@ class Stream:
             if lost.interrupted
             else (Cause.DROPPED, "the engine was busy; a newer frame took its place")
         )
-        backend = self._relay.backend
+        backend = self._failover.backend
         self._publish(lost.frame, ResultState.NO_RESULT, cause, reason, Answer(), backend)
 
     def _publish(
@@ -398,7 +398,7 @@ class Stream:
         if force or now_ns >= self._next_announcement_ns:
             self._next_announcement_ns = now_ns + _ENGINE_PERIOD_NS
             self._engine_body = msgspec.structs.replace(
-                self._engine_body, backend=self._relay.backend, note=self._relay.note
+                self._engine_body, backend=self._failover.backend, note=self._failover.note
             )
             self.publisher.event("engine", self._engine_body)
             self.publisher.event("session", self._session_body())

@@ -162,7 +162,7 @@ def make_session(name: str, folder: Path) -> None:
     descriptors = DescriptorModel.load(spec.folder, spec.engine_id)  # what can fail comes before the recorder
     with ExitStack() as stack:
         address = f"ipc://{stack.enter_context(tempfile.TemporaryDirectory(prefix='usa'))}"
-        relay = stack.enter_context(FailoverEngine.open(spec, BACKEND, 0, PRECISION, clock=clock))
+        failover = stack.enter_context(FailoverEngine.open(spec, BACKEND, 0, PRECISION, clock=clock))
         publisher = Publisher(address, "us0", clock, lossless=True, frame_bytes=frames[0].image.nbytes)
         stack.callback(publisher.close)
         facts = recording_facts(options)
@@ -173,7 +173,7 @@ def make_session(name: str, folder: Path) -> None:
         assert publisher.wait_for_archives(1, 10.0, writer.is_alive)
         stream = Stream(
             _Prepared(f"simulated scanner, {name}", frames, clock),
-            relay,
+            failover,
             publisher,
             clock,
             session_id=f"reference-{name}",

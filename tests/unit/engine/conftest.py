@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +11,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.fake_builder import row_of
 from usassist.engine import BACKENDS, EngineSpec
-from usassist.engine.backends import onnxruntime as onnxruntime_back_end
-from usassist.engine.base import Session
+from usassist.engine.backend import Runner
+from usassist.engine.backends.onnxruntime import OnnxRuntimeBackend
+from usassist.engine.engine_toml import load_spec
 from usassist.engine.int8 import FrameSet, GateFigure, Int8Calibration, calibration_path, calibration_text
-from usassist.engine.registry import Backend
-from usassist.engine.spec import load_spec
 
 TOML = """
 schema = 1
@@ -172,27 +171,25 @@ def _convolutions(*, quantised: bool) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
-class Faulty:
-    """ONNX Runtime with a fault planted behind it: what it answers goes through `fault` first."""
+class Faulty(OnnxRuntimeBackend):
+    """ONNX Runtime with a fault planted behind it: its outputs go through `fault` first."""
 
-    REQUIRES = ("onnxruntime",)
-    FORMATS = ("onnx",)
-    PRECISIONS = ("fp32", "int8")
+    precisions = ("fp32", "int8")
 
     def __init__(self) -> None:
+        super().__init__("faulty")
         self.fault: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = dict
 
-    def open(self, spec: EngineSpec, path: Path, *, device: str, threads: int, precision: str) -> Session:
-        session = onnxruntime_back_end.open(spec, path, device=device, threads=threads, precision=precision)
-        run = session.run
-        session.run = lambda inputs: self.fault({name: array.copy() for name, array in run(inputs).items()})
-        return session
+    def open(self, spec: EngineSpec, path: Path, *, threads: int, precision: str) -> Runner:
+        runner = super().open(spec, path, threads=threads, precision=precision)
+        run = runner.run
+        runner.run = lambda inputs: self.fault({name: array.copy() for name, array in run(inputs).items()})
+        return runner
 
 
 @pytest.fixture
 def faulty(monkeypatch: pytest.MonkeyPatch) -> Faulty:
     """A back end `faulty` in the table; without a fault it answers as the reference does."""
-    module = Faulty()
-    monkeypatch.setitem(BACKENDS, "faulty", Backend("faulty", "cpu", "nothing to install"))
-    monkeypatch.setitem(sys.modules, "usassist.engine.backends.faulty", module)
-    return module
+    backend = Faulty()
+    monkeypatch.setitem(BACKENDS, "faulty", row_of(backend))
+    return backend

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.engines.kill_builds import Command, is_running, kill_builds
-from tests.fake_builder import environment, make_module, plan_content
+from tests.fake_builder import FakeBackend, environment, plan_content
 from usassist.engine import find_engine
 from usassist.engine.building import BuildJob, BuildState
 from usassist.engine.plan import find_plan
@@ -63,7 +63,7 @@ def test_a_build_tells_how_far_it_is_and_ends_in_a_plan(spec: EngineSpec, behave
         state, stages = _end(job)
     assert (state.state, state.built, state.share, state.reason) == ("done", True, 1.0, "")
     assert "compiling" in stages
-    plan = find_plan(make_module(), spec, spec.check_weights("onnx"), "fp32")
+    plan = find_plan(FakeBackend(), spec, spec.check_weights("onnx"), "fp32")
     assert plan is not None
     assert (plan.content, str(plan.path)) == (plan_content(spec.check_weights("onnx")), state.path)
     with BuildJob(spec, "fake", "fp32") as job:
@@ -80,7 +80,7 @@ def test_a_build_tells_how_far_it_is_and_ends_in_a_plan(spec: EngineSpec, behave
         ("oom", "the builder of fake was killed (SIGKILL), as happens when memory runs out; free memory, or build on"),
         (
             "mistake",
-            "the builder of fake ended with exit code 1 after saying: ZeroDivisionError: a mistake in the back",
+            "the builder of fake ended with exit code 1; its last line was: ZeroDivisionError: a mistake in the back",
         ),
     ],
 )
@@ -94,7 +94,7 @@ def test_a_build_that_fails_says_why_in_one_line(
     assert state == "failed"
     assert words.startswith(reason)
     assert "\n" not in words
-    assert find_plan(make_module(), spec, spec.check_weights("onnx"), "fp32") is None
+    assert find_plan(FakeBackend(), spec, spec.check_weights("onnx"), "fp32") is None
 
 
 def test_what_a_native_builder_prints_is_not_taken_for_a_report(spec: EngineSpec, behave: Any) -> None:
@@ -160,7 +160,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from usassist.engine.building import BuildJob
-from usassist.engine.spec import load_spec
+from usassist.engine.engine_toml import load_spec
 job = BuildJob(load_spec(Path(sys.argv[1]) / "engine.toml"), "fake", "fp32")
 while job.state.stage != "hanging":
     time.sleep(0.005)

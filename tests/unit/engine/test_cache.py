@@ -280,7 +280,7 @@ def test_two_processes_that_want_the_same_build_do_it_once(tmp_path: Path) -> No
     second.start()
     assert reports.get(timeout=60) == "building"
     assert not Cache(folder, 1).path(KEY).exists()
-    ready.wait(60)  # in the place of the one that waits for the lock
+    ready.wait(60)  # instead of the process that waits for the lock
     outcomes = sorted(reports.get(timeout=60) for _ in range(2))
     first.join(60)
     second.join(60)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from usassist.engine import BACKENDS, find_engine, list_engines, open_engine, why_unavailable
+from usassist.engine import BACKENDS, find_engine, list_engines, open_engine, why_not
 from usassist.engine.registry import AUTO_ORDER
 from usassist.errors import (
     BackendUnavailableError,
@@ -18,7 +18,7 @@ from usassist.errors import (
     EngineSpecError,
 )
 
-REAL = [name for name in BACKENDS if why_unavailable(name) is None and name != "null"]
+REAL = [name for name in BACKENDS if why_not(name) is None and name != "null"]
 
 
 def _input(value: float = 0.5) -> dict[str, np.ndarray]:
@@ -37,12 +37,12 @@ def test_every_back_end_gives_the_same_answer(tiny: Path, backend: str) -> None:
 
 def test_auto_takes_the_first_that_can_run(tiny: Path) -> None:
     with open_engine(find_engine("tiny", tiny)) as engine:
-        assert engine.backend == next(name for name in AUTO_ORDER if why_unavailable(name) is None)
+        assert engine.backend == next(name for name in AUTO_ORDER if why_not(name) is None)
 
 
 def test_auto_goes_on_to_the_next_back_end_when_one_is_missing(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    assert "pip install openvino" in (why_unavailable("openvino") or "")
+    assert "pip install openvino" in (why_not("openvino") or "")
     with open_engine(find_engine("tiny", tiny)) as engine:
         assert engine.backend == "onnxruntime"
     for name in ("onnxruntime", "torch"):
@@ -142,7 +142,7 @@ def test_an_output_that_is_not_finite_is_an_error_and_the_next_frame_is_answered
 def test_an_input_that_does_not_fit_is_refused(tiny: Path, inputs: dict[str, np.ndarray]) -> None:
     with (
         open_engine(find_engine("tiny", tiny), "onnxruntime") as engine,
-        pytest.raises(EngineError, match="wants image"),
+        pytest.raises(EngineError, match="expects image"),
     ):
         engine.infer(inputs)
 
@@ -156,7 +156,7 @@ def test_an_input_that_does_not_fit_is_refused(tiny: Path, inputs: dict[str, np.
         ("rate_hz = 30.0", 'rate_hz = "fast"', "rate_hz must be float"),
         ("schema = 1", "schema = 2", "update usassist"),
         ("schema = 1", "schema = ", "cannot be read"),
-        ('version = "1.2.3"', 'version = "1.2.4"', "folder says otherwise"),
+        ('version = "1.2.3"', 'version = "1.2.4"', "its folder another"),
         ("shape = [1, 1, 4, 6]", 'shape = ["a"]', "whole numbers"),
         ("id = 0", "id = 1", "count from 0"),
         ("score_threshold = 0.5", "score_threshold = 5.0", "score_threshold"),

@@ -15,19 +15,20 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from usassist.engine import list_engines, open_engine, why_unavailable
+from usassist.engine import PlanBackend, get_backend, list_engines, open_engine, why_not
 from usassist.engine.base import Engine
 from usassist.engine.cuda import driver, why_no_cuda
+from usassist.engine.engine_toml import find_engine, load_spec
 from usassist.engine.gpu import Device
-from usassist.engine.plan import plan_path
-from usassist.engine.registry import artifact_path, prepare, why_not
-from usassist.engine.spec import EngineSpec, find_engine, load_spec
+from usassist.engine.opening import artifact_path, prepare
+from usassist.engine.plan import find_plan, plan_path
+from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendFailedError, EngineError
 
 pytestmark = pytest.mark.gpu
 
 # Where neither is there, the tests of the first are skipped, and say why.
-BACKENDS = [name for name in ("tensorrt", "tensorrt-rtx") if why_unavailable(name) is None] or ["tensorrt"]
+BACKENDS = [name for name in ("tensorrt", "tensorrt-rtx") if why_not(name) is None] or ["tensorrt"]
 ENGINES = [(spec, precision) for spec in list_engines() for precision in spec.precisions]
 IDS = [f"{spec.name}-{precision}" for spec, precision in ENGINES]
 RANGE = "\nmin = [1, 1, 2, 6]\nopt = [1, 1, 4, 6]\nmax = [1, 1, 8, 6]"
@@ -35,7 +36,7 @@ RANGE = "\nmin = [1, 1, 2, 6]\nopt = [1, 1, 4, 6]\nmax = [1, 1, 8, 6]"
 
 @pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
-    reason = why_unavailable(request.param)
+    reason = why_not(request.param)
     if reason is not None:
         pytest.skip(f"{request.param} cannot run here: {reason}")
     return request.param
@@ -132,7 +133,7 @@ def _copy(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _graphs(engine: Engine) -> int:
-    return sum(lane.graph is not None for lane in engine._session._lanes.values())  # type: ignore[attr-defined]
+    return sum(lane.graph is not None for lane in engine._runner._lanes.values())  # type: ignore[attr-defined]
 
 
 def _gpu_bytes() -> int:
@@ -153,7 +154,7 @@ def _own_bytes() -> int:
 
 
 def _open(spec: EngineSpec, backend: str, precision: str) -> Engine:
-    reason = why_not(spec, backend, precision)
+    reason = why_not(backend, spec, precision)
     if reason is not None:
         pytest.skip(reason)
     return open_engine(spec, backend, precision=precision)  # builds, opens and asks the golden input
@@ -234,16 +235,15 @@ def test_a_free_side_runs_in_every_size_with_a_graph_each(tiny: Path, backend: s
 
 
 def test_a_plan_that_is_damaged_is_refused_and_the_next_build_makes_another(tiny: Path, backend: str) -> None:
-    from usassist.engine import registry
-
     spec = find_engine("tiny", tiny)
     _open(spec, backend, "fp32").close()
-    module, onnx_path = registry._module(backend), artifact_path(spec, backend, "fp32")
-    plan = registry.find_plan(module, spec, onnx_path, "fp32")
+    found, onnx_path = get_backend(backend), artifact_path(spec, backend, "fp32")
+    assert isinstance(found, PlanBackend)
+    plan = find_plan(found, spec, onnx_path, "fp32")
     assert plan is not None
     with pytest.raises(EngineError, match="build"):
-        module.open_plan(spec, replace(plan, content=plan.content[: len(plan.content) // 2]))
-    path = plan_path(module, spec, onnx_path, "fp32")
+        found.open_plan(spec, replace(plan, content=plan.content[: len(plan.content) // 2]))
+    path = plan_path(found, spec, onnx_path, "fp32")
     path.write_bytes(path.read_bytes()[:-1])
     assert prepare(spec, backend, "fp32")
     with open_engine(spec, backend, precision="fp32") as engine:

@@ -10,7 +10,8 @@ import pytest
 
 from usassist.engine import find_engine, open_engine
 from usassist.engine.half import half_artifact, why_no_half
-from usassist.engine.registry import candidates, prepare, prepared_path
+from usassist.engine.opening import prepare, prepared_path
+from usassist.engine.registry import candidates
 from usassist.errors import BackendUnavailableError, EngineError
 
 onnx = pytest.importorskip("onnx")

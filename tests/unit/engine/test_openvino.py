@@ -9,7 +9,7 @@ import pytest
 
 from usassist.engine import find_engine
 from usassist.engine.cache import open_cache
-from usassist.engine.registry import load_engine
+from usassist.engine.opening import load_engine
 
 SPEC = find_engine("thyroid_nodule")
 

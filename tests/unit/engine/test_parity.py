@@ -200,7 +200,7 @@ def test_an_answer_of_another_shape_fails(tiny: Path, faulty: Any) -> None:
     assert check_parity(spec, ("faulty",)).ok
     faulty.fault = lambda outputs: outputs | {"doubled": outputs["doubled"][:, :, :3]}
     (row,) = check_parity(spec, ("faulty",)).rows
-    assert any("doubled has shape (1, 1, 3, 6), the reference gives (1, 1, 4, 6)" in line for line in row.failures)
+    assert any("doubled has shape (1, 1, 3, 6), the reference returns (1, 1, 4, 6)" in line for line in row.failures)
 
 
 def test_names_that_do_not_exist_are_errors(tiny: Path) -> None:

@@ -6,16 +6,15 @@ import dataclasses
 import logging
 import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests.fake_builder import make_module, plan_content
+from tests.fake_builder import FakeBackend, plan_content
 from usassist.engine import find_engine
 from usassist.engine.cache import Cache
 from usassist.engine.int8 import calibration_path
-from usassist.engine.plan import build_plan, find_plan, forget_plan, plan_path
+from usassist.engine.plan import BuiltPlan, build_plan, find_plan, forget_plan, plan_path
 from usassist.engine.spec import EngineSpec, TensorSpec
 from usassist.errors import CacheError, EngineError, EngineSpecError
 
@@ -26,8 +25,8 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def module() -> ModuleType:
-    return make_module()
+def backend() -> FakeBackend:
+    return FakeBackend()
 
 
 @pytest.fixture
@@ -44,15 +43,15 @@ def _quiet(stage: str, share: float) -> None:
     pass
 
 
-def test_a_plan_is_built_once_and_then_found(module: Any, spec: EngineSpec, path: Path) -> None:
-    assert find_plan(module, spec, path, "fp32") is None
-    told: list[tuple[str, float]] = []
-    assert build_plan(module, spec, path, "fp32", lambda *said: told.append(said))
-    assert not build_plan(module, spec, path, "fp32", _quiet)
-    plan = find_plan(module, spec, path, "fp32")
+def test_a_plan_is_built_once_and_then_found(backend: FakeBackend, spec: EngineSpec, path: Path) -> None:
+    assert find_plan(backend, spec, path, "fp32") is None
+    reported: list[tuple[str, float]] = []
+    assert build_plan(backend, spec, path, "fp32", lambda *report: reported.append(report))
+    assert not build_plan(backend, spec, path, "fp32", _quiet)
+    plan = find_plan(backend, spec, path, "fp32")
     assert plan is not None
     assert plan.content == plan_content(path)
-    assert plan.path == plan_path(module, spec, path, "fp32")
+    assert plan.path == plan_path(backend, spec, path, "fp32")
     assert [row[:3] for row in plan.tensors] == [
         ("image", "input", "float32"),
         ("doubled", "output", "float32"),
@@ -60,13 +59,15 @@ def test_a_plan_is_built_once_and_then_found(module: Any, spec: EngineSpec, path
     ]
     assert plan.header["facts"]["engine"] == spec.engine_id
     assert plan.header["key"]["runtime"]["version"] == "1.0"
-    assert len(module.builds) == 1
-    assert told[0] == ("compiling", 0.0)
-    assert told[-1][0] == "storing"
+    assert len(backend.builds) == 1
+    assert reported[0] == ("compiling", 0.0)
+    assert reported[-1][0] == "storing"
 
 
-def test_a_plan_of_something_else_is_not_found(module: Any, spec: EngineSpec, path: Path, tmp_path: Path) -> None:
-    build_plan(module, spec, path, "fp32", _quiet)
+def test_a_plan_of_something_else_is_not_found(
+    backend: FakeBackend, spec: EngineSpec, path: Path, tmp_path: Path
+) -> None:
+    build_plan(backend, spec, path, "fp32", _quiet)
     other_file = tmp_path / "other.onnx"
     other_file.write_bytes(path.read_bytes() + b"\0")
     other_range = dataclasses.replace(
@@ -74,94 +75,106 @@ def test_a_plan_of_something_else_is_not_found(module: Any, spec: EngineSpec, pa
         shape=(1, 1, None, 6),
         **{f"{name}_shape": (1, 1, 4, 6) for name in ("min", "opt", "max")},
     )
-    newer, foreign = make_module(), make_module()
-    newer.plan_key = lambda precision: {"runtime": "fake", "version": "1.1", "gpu": "none", "precision": precision}
-    foreign.__name__ = "usassist.engine.backends.other"
-    assert find_plan(module, spec, other_file, "fp32") is None
-    assert find_plan(module, spec, path, "fp16") is None
-    assert find_plan(module, dataclasses.replace(spec, inputs=(other_range,)), path, "fp32") is None
+    newer, foreign = FakeBackend(), type("Other", (FakeBackend,), {"__module__": "another_package"})()
+    newer.version = "1.1"
+    assert find_plan(backend, spec, other_file, "fp32") is None
+    assert find_plan(backend, spec, path, "fp16") is None
+    assert find_plan(backend, dataclasses.replace(spec, inputs=(other_range,)), path, "fp32") is None
     assert find_plan(newer, spec, path, "fp32") is None
     assert find_plan(foreign, spec, path, "fp32") is None
     moved = tmp_path / "moved.onnx"
     shutil.copy(path, moved)
-    assert find_plan(module, spec, moved, "fp32") is not None
+    assert find_plan(backend, spec, moved, "fp32") is not None
 
 
-def test_an_int8_plan_belongs_to_its_calibration(module: Any, twin: Path) -> None:
+def test_an_int8_plan_belongs_to_its_calibration(backend: FakeBackend, twin: Path) -> None:
     spec = find_engine("tiny", twin)
     path = spec.check_weights("onnx_int8")
-    build_plan(module, spec, path, "int8", _quiet)
-    assert find_plan(module, spec, path, "int8") is not None
-    paper = calibration_path(spec)
-    paper.write_text(paper.read_text().replace("by hand", "by another hand"))
-    assert find_plan(module, spec, path, "int8") is None
-    paper.unlink()
+    build_plan(backend, spec, path, "int8", _quiet)
+    assert find_plan(backend, spec, path, "int8") is not None
+    calibration = calibration_path(spec)
+    calibration.write_text(calibration.read_text().replace("by hand", "by another hand"))
+    assert find_plan(backend, spec, path, "int8") is None
+    calibration.unlink()
     with pytest.raises(EngineSpecError, match="cannot be read"):
-        find_plan(module, spec, path, "int8")
+        find_plan(backend, spec, path, "int8")
 
 
-def test_a_damaged_plan_counts_as_missing_and_is_built_again(module: Any, spec: EngineSpec, path: Path) -> None:
-    build_plan(module, spec, path, "fp32", _quiet)
-    stored = plan_path(module, spec, path, "fp32")
+def test_a_damaged_plan_counts_as_missing_and_is_built_again(
+    backend: FakeBackend, spec: EngineSpec, path: Path
+) -> None:
+    build_plan(backend, spec, path, "fp32", _quiet)
+    stored = plan_path(backend, spec, path, "fp32")
     stored.write_bytes(stored.read_bytes()[:-1])
-    assert build_plan(module, spec, path, "fp32", _quiet)
-    assert find_plan(module, spec, path, "fp32") is not None
+    assert build_plan(backend, spec, path, "fp32", _quiet)
+    assert find_plan(backend, spec, path, "fp32") is not None
 
 
 def test_a_plan_with_other_tensors_than_the_spec_is_forgotten(
-    module: Any, spec: EngineSpec, path: Path, caplog: pytest.LogCaptureFixture
+    backend: FakeBackend, spec: EngineSpec, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    build_plan(module, spec, path, "fp32", _quiet)
+    build_plan(backend, spec, path, "fp32", _quiet)
     renamed = dataclasses.replace(spec.outputs[0], name="tripled")
     wider = dataclasses.replace(spec.outputs[0], shape=(1, 1, 4, 7))
     one_more = TensorSpec(name="more", dtype="float32", shape=(1,), layout="N")
     for outputs in ((renamed, spec.outputs[1]), (wider, spec.outputs[1]), (*spec.outputs, one_more)):
-        build_plan(module, spec, path, "fp32", _quiet)
-        assert find_plan(module, dataclasses.replace(spec, outputs=outputs), path, "fp32") is None
-        assert not plan_path(module, spec, path, "fp32").exists()
+        build_plan(backend, spec, path, "fp32", _quiet)
+        assert find_plan(backend, dataclasses.replace(spec, outputs=outputs), path, "fp32") is None
+        assert not plan_path(backend, spec, path, "fp32").exists()
     assert "has other tensors" in caplog.text
 
 
-def test_a_build_with_other_tensors_than_the_spec_is_refused(module: Any, spec: EngineSpec, path: Path) -> None:
-    real = module.build_plan
-    module.build_plan = lambda *args: dataclasses.replace(real(*args), tensors=[("image", "input", "float16", [1])])
+def test_a_build_with_other_tensors_than_the_spec_is_refused(
+    backend: FakeBackend, spec: EngineSpec, path: Path
+) -> None:
+    backend.result = lambda built: dataclasses.replace(built, tensors=[("image", "input", "float16", [1])])
     with pytest.raises(
         EngineSpecError, match=r"plan's tensors are image float16 \[1\]; engine.toml says image float32"
     ):
-        build_plan(module, spec, path, "fp32", _quiet)
-    assert find_plan(module, spec, path, "fp32") is None
+        build_plan(backend, spec, path, "fp32", _quiet)
+    assert find_plan(backend, spec, path, "fp32") is None
 
 
-def test_a_plan_that_was_forgotten_is_built_again(module: Any, spec: EngineSpec, path: Path) -> None:
-    forget_plan(module, spec, path, "fp32")
-    build_plan(module, spec, path, "fp32", _quiet)
-    forget_plan(module, spec, path, "fp32")
-    assert find_plan(module, spec, path, "fp32") is None
-    assert build_plan(module, spec, path, "fp32", _quiet)
+def test_a_plan_that_was_forgotten_is_built_again(backend: FakeBackend, spec: EngineSpec, path: Path) -> None:
+    forget_plan(backend, spec, path, "fp32")
+    build_plan(backend, spec, path, "fp32", _quiet)
+    forget_plan(backend, spec, path, "fp32")
+    assert find_plan(backend, spec, path, "fp32") is None
+    assert build_plan(backend, spec, path, "fp32", _quiet)
 
 
-def test_timings_of_one_build_go_into_the_next(module: Any, spec: EngineSpec, path: Path) -> None:
-    module.timing_key = lambda: {"runtime": "fake", "version": "1.0", "gpu": "none"}
-    build_plan(module, spec, path, "fp32", _quiet)
-    build_plan(module, spec, path, "fp16", _quiet)
-    forget_plan(module, spec, path, "fp32")
-    module.timing_key = lambda: {"runtime": "fake", "version": "1.1", "gpu": "none"}
-    build_plan(module, spec, path, "fp32", _quiet)
-    assert module.builds == [("fp32", b""), ("fp16", b"t"), ("fp32", b"")]
+def test_timings_of_one_build_go_into_the_next(
+    backend: FakeBackend, spec: EngineSpec, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They hold for every precision; a back end that does not say so has them for its whole key."""
+    keys = {"runtime": "fake", "version": "1.0", "gpu": "none"}
+    monkeypatch.setattr(backend, "timing_key", lambda precision: keys)
+    build_plan(backend, spec, path, "fp32", _quiet)
+    build_plan(backend, spec, path, "fp16", _quiet)
+    forget_plan(backend, spec, path, "fp32")
+    keys["version"] = "1.1"
+    build_plan(backend, spec, path, "fp32", _quiet)
+    assert backend.builds == [("fp32", b""), ("fp16", b"t"), ("fp32", b"")]
 
 
-def test_timings_that_were_damaged_are_not_given_to_the_builder(module: Any, spec: EngineSpec, path: Path) -> None:
-    build_plan(module, spec, path, "fp32", _quiet)
-    folder = plan_path(module, spec, path, "fp32").parent
+def test_timings_that_were_damaged_are_not_given_to_the_builder(
+    backend: FakeBackend, spec: EngineSpec, path: Path
+) -> None:
+    build_plan(backend, spec, path, "fp32", _quiet)
+    folder = plan_path(backend, spec, path, "fp32").parent
     timing = min(folder.glob("*.entry"), key=lambda entry: entry.stat().st_size)
     timing.write_bytes(timing.read_bytes()[:-1] + b"x")
-    forget_plan(module, spec, path, "fp32")
-    build_plan(module, spec, path, "fp32", _quiet)
-    assert module.builds == [("fp32", b""), ("fp32", b"")]
+    forget_plan(backend, spec, path, "fp32")
+    build_plan(backend, spec, path, "fp32", _quiet)
+    assert backend.builds == [("fp32", b""), ("fp32", b"")]
 
 
-def test_timings_that_cannot_be_kept_cost_nothing_but_time(
-    module: Any, spec: EngineSpec, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_timings_that_cannot_be_kept_do_not_fail_the_build(
+    backend: FakeBackend,
+    spec: EngineSpec,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     real = Cache.store
 
@@ -171,38 +184,42 @@ def test_timings_that_cannot_be_kept_cost_nothing_but_time(
         return real(self, key, content, facts)
 
     monkeypatch.setattr(Cache, "store", store)
-    assert build_plan(module, spec, path, "fp32", _quiet)
-    assert find_plan(module, spec, path, "fp32") is not None
+    assert build_plan(backend, spec, path, "fp32", _quiet)
+    assert find_plan(backend, spec, path, "fp32") is not None
     assert "timings of this build are not kept: full" in caplog.text
 
 
-def test_a_build_that_fails_leaves_nothing(module: Any, spec: EngineSpec, path: Path, tmp_path: Path) -> None:
-    def fail(*_: Any) -> None:
+def test_a_build_that_fails_leaves_nothing(backend: FakeBackend, spec: EngineSpec, path: Path, tmp_path: Path) -> None:
+    def fail(_: BuiltPlan) -> BuiltPlan:
         raise EngineError("it does not like this engine; give it another")
 
-    module.build_plan = fail
+    backend.result = fail
     with pytest.raises(EngineError, match="does not like"):
-        build_plan(module, spec, path, "fp32", _quiet)
+        build_plan(backend, spec, path, "fp32", _quiet)
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_who_waits_for_another_build_is_told_so_and_does_not_build(
-    module: Any, spec: EngineSpec, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_build_that_waits_for_another_reports_it_and_does_not_build(
+    backend: FakeBackend,
+    spec: EngineSpec,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    other = make_module()
+    other = FakeBackend()
     real = Cache.locked
 
     def locked(self: Cache, key: Any, on_wait: Any) -> Any:
-        if not other.builds:  # somebody else is at it, and has finished when we get the lock
+        if not other.builds:  # another process builds it, and has finished when we get the lock
             other.builds.append("begun")
             build_plan(other, spec, path, "fp32", _quiet)
             on_wait()
         return real(self, key, on_wait)
 
     monkeypatch.setattr(Cache, "locked", locked)
-    told: list[tuple[str, float]] = []
+    reported: list[tuple[str, float]] = []
     with caplog.at_level(logging.WARNING):
-        assert not build_plan(module, spec, path, "fp32", lambda *said: told.append(said))
-    assert module.builds == []
-    assert told == [("waiting for another process", 0.0)]
+        assert not build_plan(backend, spec, path, "fp32", lambda *report: reported.append(report))
+    assert backend.builds == []
+    assert reported == [("waiting for another process", 0.0)]
     assert "waiting for it" in caplog.text

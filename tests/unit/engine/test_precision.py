@@ -125,12 +125,12 @@ def test_int8_that_is_not_as_it_should_be_is_refused_and_auto_goes_on_in_fp32(
         np.testing.assert_allclose(engine.infer(_input())["doubled"], 1.0, atol=1e-6)
     (record,) = caplog.records
     line = record.getMessage()
-    assert line.startswith("openvino answers; openvino int8 is passed over: ")
+    assert line.startswith("using openvino; openvino int8 is skipped: ")
     assert not line.endswith(("--precision fp32", "--precision"))  # which `auto` has done
 
 
 def test_a_graph_that_would_run_in_float_is_not_called_int8(twin: Path) -> None:
-    """The FP32 file in the place of the INT8 one, with every paper in order."""
+    """The FP32 file instead of the INT8 one, with valid hashes and calibration."""
     folder = twin.parent / FOLDER
     spec = find_engine("tiny", twin)
     before, after = spec.artifacts["onnx_int8"][1], spec.artifacts["onnx"][1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fake_builder import row_of
 from usassist.common.clock import FakeClock
 from usassist.common.processor import Processor
 from usassist.engine import BACKENDS, find_engine, open_engine
 from usassist.engine import speed as speed_module
-from usassist.engine.backends import onnxruntime as onnxruntime_back_end
-from usassist.engine.base import Session
+from usassist.engine.backend import Runner
+from usassist.engine.backends.onnxruntime import OnnxRuntimeBackend
+from usassist.engine.background import BackgroundMeasurement
 from usassist.engine.cache import open_cache
 from usassist.engine.failover import FailoverEngine
-from usassist.engine.measuring import Measuring
-from usassist.engine.registry import Backend
 from usassist.engine.spec import EngineSpec
 from usassist.engine.speed import Speeds, by_speed, load_speeds, measure_speeds, speed_pairs
 from usassist.errors import BackendUnavailableError, EngineError
@@ -28,33 +27,32 @@ from usassist.errors import BackendUnavailableError, EngineError
 STATIC = [("slow", "fp32"), ("quick", "fp32"), ("wrong", "fp32")]
 
 
-class Timed:
-    """ONNX Runtime that takes its time on the clock of the test, and adds an error to what it answers."""
+class Timed(OnnxRuntimeBackend):
+    """ONNX Runtime that takes its time on the clock of the test, and adds an error to its outputs."""
 
     now_s = 0.0
 
-    REQUIRES = ("onnxruntime",)
-    FORMATS = ("onnx",)
-    PRECISIONS = ("fp32",)
+    precisions = ("fp32",)
 
-    def __init__(self, takes_s: float, error: float = 0.0) -> None:
+    def __init__(self, name: str, takes_s: float, error: float = 0.0) -> None:
+        super().__init__(name)
         self.takes_s = takes_s
         self.growth = 1.0
         self.error = error
         self.opened = 0
 
-    def open(self, spec: EngineSpec, path: Path, *, device: str, threads: int, precision: str) -> Session:
+    def open(self, spec: EngineSpec, path: Path, *, threads: int, precision: str) -> Runner:
         self.opened += 1
-        session = onnxruntime_back_end.open(spec, path, device=device, threads=threads, precision=precision)
-        run = session.run
+        runner = super().open(spec, path, threads=threads, precision=precision)
+        run = runner.run
 
         def slow(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             Timed.now_s += self.takes_s
             self.takes_s *= self.growth
             return {name: array + np.float32(self.error) for name, array in run(inputs).items()}
 
-        session.run = slow
-        return session
+        runner.run = slow
+        return runner
 
 
 @pytest.fixture(autouse=True)
@@ -64,11 +62,11 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def backends(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Timed]]:
-    """`auto` knows three: a slow one first, one that is quick, and one that is quicker still and answers wrong."""
-    found = {"slow": Timed(0.012), "quick": Timed(0.004), "wrong": Timed(0.0005, error=0.1)}
-    for name, module in found.items():
-        monkeypatch.setitem(BACKENDS, name, Backend(name, "cpu", "nothing to install"))
-        monkeypatch.setitem(sys.modules, f"usassist.engine.backends.{name}", module)
+    """Three candidates for `auto`: a slow one first, a quick one, and one that is quicker still and wrong."""
+    timed = [Timed("slow", 0.012), Timed("quick", 0.004), Timed("wrong", 0.0005, error=0.1)]
+    found = {backend.name: backend for backend in timed}
+    for name, backend in found.items():
+        monkeypatch.setitem(BACKENDS, name, row_of(backend))
     monkeypatch.setattr("usassist.engine.registry.AUTO_ORDER", tuple(found))
     return found
 
@@ -114,9 +112,9 @@ def test_the_faster_one_is_taken_and_a_wrong_one_that_is_faster_still_is_not(
     with caplog.at_level(logging.WARNING), open_engine(spec) as engine:
         assert engine.backend == "quick"
     assert backends["wrong"].opened == 0
-    assert caplog.text == ""  # it was told when it was found out
-    with FailoverEngine.open(spec) as relay:
-        assert relay.backend == "quick"
+    assert caplog.text == ""  # it was logged when it was measured
+    with FailoverEngine.open(spec) as failover:
+        assert failover.backend == "quick"
 
 
 def test_what_was_measured_is_kept_and_the_same_for_all_threads_and_as_many(
@@ -211,11 +209,11 @@ def test_what_is_passed_over_is_told_once_in_one_line_with_what_answers_instead(
     spec: EngineSpec, backends: dict[str, Timed], caplog: pytest.LogCaptureFixture
 ) -> None:
     backends["slow"].error = 0.1
-    with caplog.at_level(logging.WARNING), FailoverEngine.open(spec) as relay:
-        assert relay.backend == "quick"
+    with caplog.at_level(logging.WARNING), FailoverEngine.open(spec) as failover:
+        assert failover.backend == "quick"
     (record,) = caplog.records
     line = record.getMessage()
-    assert line.startswith("quick answers; slow fp32 is passed over: ")
+    assert line.startswith("using quick; slow fp32 is skipped: ")
     assert line.endswith("allowed is 0.001")
     assert "use another" not in line
 
@@ -241,7 +239,7 @@ def test_a_stream_measures_once_after_its_start_and_not_in_its_way() -> None:
         jobs.append(Job())
         return jobs[-1]
 
-    measuring = Measuring(start, clock)
+    measuring = BackgroundMeasurement(start, clock)
     clock.advance_ms(4_900.0)
     measuring.poll()
     assert jobs == []
@@ -259,7 +257,7 @@ def test_a_stream_measures_once_after_its_start_and_not_in_its_way() -> None:
 
 def test_a_measurement_ends_with_the_stream_and_one_that_cannot_begin_harms_nothing() -> None:
     clock, job = FakeClock(1_000_000_000), Job()
-    measuring = Measuring(lambda: job, clock)
+    measuring = BackgroundMeasurement(lambda: job, clock)
     clock.advance_ms(6_000.0)
     measuring.poll()
     measuring.close()
@@ -268,7 +266,7 @@ def test_a_measurement_ends_with_the_stream_and_one_that_cannot_begin_harms_noth
     def refuse() -> Job:
         raise EngineError("no process")
 
-    measuring = Measuring(refuse, clock)
+    measuring = BackgroundMeasurement(refuse, clock)
     clock.advance_ms(6_000.0)
     measuring.poll()
     measuring.close()
@@ -278,12 +276,12 @@ def test_it_is_measured_beside_the_stream_only_where_nothing_is_kept_and_there_i
     spec: EngineSpec, backends: dict[str, Timed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = FakeClock(1_000_000_000)
-    assert Measuring.where_wanted(spec, 0, clock) is not None
+    assert BackgroundMeasurement.where_wanted(spec, 0, clock) is not None
     _measure(spec)
-    assert Measuring.where_wanted(spec, 0, clock) is None
-    assert Measuring.where_wanted(spec, 1, clock) is not None
+    assert BackgroundMeasurement.where_wanted(spec, 0, clock) is None
+    assert BackgroundMeasurement.where_wanted(spec, 1, clock) is not None
     monkeypatch.setattr("usassist.engine.registry.AUTO_ORDER", ("slow",))
-    assert Measuring.where_wanted(spec, 0, clock) is None
+    assert BackgroundMeasurement.where_wanted(spec, 0, clock) is None
 
 
 @pytest.mark.slow

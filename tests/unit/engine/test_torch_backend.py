@@ -19,13 +19,13 @@ pytest.importorskip("torch", reason="needs the extra `torch`")
 
 import torch
 
-from usassist.engine import find_engine, open_engine, why_unavailable
-from usassist.engine.backends import torch as backend
+from usassist.engine import find_engine, open_engine, why_not
+from usassist.engine.backends.torch import TorchBackend
 from usassist.engine.onnx_torch import cuda
 from usassist.engine.onnx_torch.exact import exact
 from usassist.engine.onnx_torch.graph import read_graph
 from usassist.engine.onnx_torch.program import Program
-from usassist.engine.onnx_torch.session import open_session, shared
+from usassist.engine.onnx_torch.runner import open_runner, shared
 from usassist.errors import BackendFailedError, EngineError
 
 SHIPPED = find_engine("thyroid_nodule")
@@ -96,7 +96,7 @@ def test_a_graph_that_computes_with_its_shapes_takes_every_size(tmp_path: Path) 
             "zero": np.array([0]),
         },
     )
-    session = open_session(path, "cpu", 0, "fp32")
+    session = open_runner(path, "cpu", 0, "fp32")
     assert session.inputs == {"x": ("float32", (1, 1, None, None))}
     for shape in ((1, 1, 4, 6), (1, 1, 7, 3)):
         x = np.random.default_rng(1).random(shape, dtype=np.float32)
@@ -130,14 +130,14 @@ def test_a_value_is_let_go_after_its_last_reader(tmp_path: Path) -> None:
 def test_an_opset_outside_the_table_is_refused(tmp_path: Path, opset: int) -> None:
     nodes = [helper.make_node("Relu", ["x"], ["y"])]
     path = save(tmp_path / "model.onnx", nodes, {"x": (FLOAT, [2])}, {"y": (FLOAT, [2])}, opset=opset)
-    with pytest.raises(EngineError, match=rf"opset {opset}, known are 13 to 20; use --backend onnxruntime"):
+    with pytest.raises(EngineError, match=rf"opset {opset}, supported are 13 to 20; use --backend onnxruntime"):
         read_graph(path)
 
 
 def test_a_quantised_graph_is_refused() -> None:
     with pytest.raises(EngineError, match=r"operator QuantizeLinear, .*INT8 in float"):
-        open_session(SHIPPED.artifacts["onnx_int8"][0], "cpu", 0, "int8")
-    assert "int8" not in backend.PRECISIONS
+        open_runner(SHIPPED.artifacts["onnx_int8"][0], "cpu", 0, "int8")
+    assert "int8" not in TorchBackend.precisions
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.7, 0.99, 0.9999])
@@ -193,7 +193,7 @@ def half(path: Path) -> tuple[Path, np.ndarray]:
 
 def test_an_fp16_graph_runs_as_it_is(tmp_path: Path) -> None:
     path, x = half(tmp_path / "model.onnx")
-    (answer,) = open_session(path, "cpu", 0, "fp16").run({"x": x}).values()
+    (answer,) = open_runner(path, "cpu", 0, "fp16").run({"x": x}).values()
     assert answer.dtype == np.float32
     # Every value of the middle has 11 bits; the convolution sums 27 of them in another order.
     np.testing.assert_allclose(answer, reference(path, x=x)[0], atol=4e-3)
@@ -206,8 +206,8 @@ def test_the_shipped_engine_derived_to_fp16_by_the_converter_stays_near_its_pare
     path = tmp_path / "model.onnx"
     onnx.save(converter.convert_float_to_float16(model, keep_io_types=True, op_block_list=["Exp", "Resize"]), path)
     x = SHIPPED.golden.load(["image"])["image"].astype(np.float32)
-    session = open_session(path, "cpu", 0, "fp16")
-    parent = open_session(SHIPPED.artifacts["onnx"][0], "cpu", 0, "fp32").run({"image": x})
+    session = open_runner(path, "cpu", 0, "fp16")
+    parent = open_runner(SHIPPED.artifacts["onnx"][0], "cpu", 0, "fp32").run({"image": x})
     for name, answer in session.run({"image": x}).items():
         assert answer.dtype == np.float32
         scale = 1.0 if name != "box_ltrb_px" else 100.0
@@ -220,14 +220,14 @@ def test_an_input_is_neither_copied_nor_written_nor_warned_about(doubled: Path) 
     assert shared(x).data_ptr() == x.ctypes.data
     assert shared(x[:, ::-1]).tolist() == x[:, ::-1].tolist()
     assert shared(x.T).tolist() == x.T.tolist()
-    session = open_session(doubled, "cpu", 0, "fp32")
+    session = open_runner(doubled, "cpu", 0, "fp32")
     np.testing.assert_array_equal(session.run({"x": x})["y"], 2 * x)
 
 
 def test_what_comes_back_shares_memory_with_neither_the_input_nor_the_weights(tmp_path: Path) -> None:
     nodes = [helper.make_node("Identity", ["x"], ["same"]), helper.make_node("Identity", ["w"], ["weights"])]
     ends = ({"x": (FLOAT, [3])}, {"same": (FLOAT, [3]), "weights": (FLOAT, [3])})
-    session = open_session(save(tmp_path / "model.onnx", nodes, *ends, {"w": np.ones(3, np.float32)}), "cpu", 0, "fp32")
+    session = open_runner(save(tmp_path / "model.onnx", nodes, *ends, {"w": np.ones(3, np.float32)}), "cpu", 0, "fp32")
     x = np.zeros(3, np.float32)
     for value in session.run({"x": x}).values():
         value[:] = 7
@@ -236,7 +236,7 @@ def test_what_comes_back_shares_memory_with_neither_the_input_nor_the_weights(tm
 
 
 def test_a_closed_session_raises_and_may_be_closed_again(doubled: Path) -> None:
-    session = open_session(doubled, "cpu", 0, "fp32")
+    session = open_runner(doubled, "cpu", 0, "fp32")
     session.close()
     session.close()
     with pytest.raises(EngineError, match="closed"):
@@ -247,7 +247,7 @@ def test_a_failure_names_the_node_and_reaches_the_caller_as_a_failed_back_end(ti
     nodes = [helper.make_node("MatMul", ["x", "x"], ["y"], name="square")]
     path = save(tmp_path / "model.onnx", nodes, {"x": (FLOAT, [None, None])}, {"y": (FLOAT, [None, None])})
     with pytest.raises(EngineError, match="operator MatMul, node square: "):
-        open_session(path, "cpu", 0, "fp32").run({"x": np.zeros((2, 3), np.float32)})
+        open_runner(path, "cpu", 0, "fp32").run({"x": np.zeros((2, 3), np.float32)})
     with open_engine(find_engine("tiny", tiny), "torch") as engine:
         engine.close()
         with pytest.raises(BackendFailedError, match="closed"):
@@ -283,9 +283,9 @@ def test_a_training_in_the_same_process_keeps_its_rounding(settings: Any, wanted
 def test_threads_are_set_only_when_asked_for(doubled: Path) -> None:
     before = torch.get_num_threads()
     try:
-        open_session(doubled, "cpu", 0, "fp32")
+        open_runner(doubled, "cpu", 0, "fp32")
         assert torch.get_num_threads() == before
-        open_session(doubled, "cpu", before + 1, "fp32")
+        open_runner(doubled, "cpu", before + 1, "fp32")
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
@@ -293,16 +293,16 @@ def test_threads_are_set_only_when_asked_for(doubled: Path) -> None:
 
 def test_a_machine_without_torch_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert "pip install 'usassist[torch]'" in (why_unavailable("torch") or "")
+    assert "pip install 'usassist[torch]'" in (why_not("torch") or "")
 
 
 def test_a_build_without_cuda_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert backend.why_not_here("cpu") is None
-    assert "this build of PyTorch has no CUDA" in (backend.why_not_here("cuda") or "")
+    assert TorchBackend("torch").why_not_here() is None
+    assert "this build of PyTorch has no CUDA" in (TorchBackend("torch-cuda", device="cuda").why_not_here() or "")
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    assert "driver" in (backend.why_not_here("cuda") or "")
+    assert "driver" in (TorchBackend("torch-cuda", device="cuda").why_not_here() or "")
 
 
 class Recorder:
@@ -475,7 +475,7 @@ def test_a_gpu_that_cannot_take_it_is_an_error_that_another_back_end_can_answer(
 
     monkeypatch.setattr(torch.cuda, "current_device", full)
     with pytest.raises(EngineError, match=r"on CUDA: CUDA out of memory\.; use another --backend"):
-        open_session(doubled, "cuda", 0, "fp32")
+        open_runner(doubled, "cuda", 0, "fp32")
 
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device here")
@@ -486,8 +486,8 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch f
 def test_the_shipped_engine_on_cuda_answers_as_on_the_cpu_from_a_recorded_graph(caplog: Any) -> None:
     x = np.random.default_rng(4).random((1, 1, 192, 288), dtype=np.float32)
     path = SHIPPED.artifacts["onnx"][0]
-    session = open_session(path, "cuda", 0, "fp32")
-    expected = open_session(path, "cpu", 0, "fp32").run({"image": x})
+    session = open_runner(path, "cuda", 0, "fp32")
+    expected = open_runner(path, "cpu", 0, "fp32").run({"image": x})
     for _ in range(3):
         for name, value in session.run({"image": x}).items():
             assert np.abs(value - expected[name]).max() <= SHIPPED.golden.max_abs_diff, name
@@ -501,15 +501,15 @@ def test_the_shipped_engine_on_cuda_answers_as_on_the_cpu_from_a_recorded_graph(
 @needs_cuda
 def test_an_fp16_graph_on_cuda_answers_as_on_the_cpu(tmp_path: Path) -> None:
     path, x = half(tmp_path / "model.onnx")
-    (expected,) = open_session(path, "cpu", 0, "fp16").run({"x": x}).values()
-    (answer,) = open_session(path, "cuda", 0, "fp16").run({"x": x}).values()
+    (expected,) = open_runner(path, "cpu", 0, "fp16").run({"x": x}).values()
+    (answer,) = open_runner(path, "cuda", 0, "fp16").run({"x": x}).values()
     np.testing.assert_allclose(answer, expected, atol=4e-3)
 
 
 @pytest.mark.gpu
 @needs_cuda
 def test_new_frames_and_new_shapes_are_answered_on_cuda(doubled: Path) -> None:
-    session = open_session(doubled, "cuda", 0, "fp32")
+    session = open_runner(doubled, "cuda", 0, "fp32")
     for side in (*range(1, 7), 2, 1):
         x = np.random.default_rng(side).random((side, 3), dtype=np.float32)
         np.testing.assert_array_equal(session.run({"x": x})["y"], 2 * x)

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 pytest.importorskip("torch", reason="needs the extra `torch`")
 
-from usassist.engine.onnx_torch.operators import OPERATORS
-from usassist.engine.onnx_torch.session import open_session
+from usassist.engine.onnx_torch.program import OPERATORS
+from usassist.engine.onnx_torch.runner import open_runner
 from usassist.errors import EngineError
 
 RNG = np.random.default_rng(20)
@@ -79,7 +79,7 @@ def write(path: Path, item: Case) -> Path:
 def answers(path: Path, inputs: tuple[np.ndarray, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Output by output: of PyTorch, of ONNX Runtime."""
     fed = {f"x{index}": value for index, value in enumerate(inputs)}
-    session = open_session(path, "cpu", 0, "fp32")
+    session = open_runner(path, "cpu", 0, "fp32")
     ours = session.run(fed)
     theirs = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(list(ours), fed)
     return [(ours[name], expected) for name, expected in zip(ours, theirs, strict=True)]
@@ -298,11 +298,11 @@ def test_one_session_takes_any_batch_and_size(precise: Case, tmp_path: Path) -> 
 
 
 REFUSED = [
-    (case("Det", some(3, 3)), "operator Det, node it: the operator is not known"),
-    (case("Conv", X4, fixed=(some(6, 4, 3, 3),), auto_pad="SAME"), "auto_pad = SAME is not known"),
+    (case("Det", some(3, 3)), "operator Det, node it: the operator is not supported"),
+    (case("Conv", X4, fixed=(some(6, 4, 3, 3),), auto_pad="SAME"), "auto_pad = SAME is not supported"),
     (case("Conv", X4, fixed=(some(6, 4, 3, 3),), kernel_shape=[5, 5]), "kernel_shape"),
     (case("Conv", X4, fixed=(some(6, 4, 3, 3),), pads=[1, 1]), "pads"),
-    (case("Conv", X4, fixed=(some(6, 4, 3, 3),), novelty=1), "attribute novelty is not known"),
+    (case("Conv", X4, fixed=(some(6, 4, 3, 3),), novelty=1), "attribute novelty is not supported"),
     (case("Conv", X4, fixed=(some(6, 4, 3, 3),), group=1.5), "wrong type"),
     (case("ConvTranspose", X4, fixed=(some(4, 3, 3, 3),), output_shape=[20, 20]), "output_shape"),
     (case("MaxPool", X4), "kernel_shape is missing"),
@@ -331,7 +331,7 @@ REFUSED = [
 @pytest.mark.parametrize(("item", "reason"), REFUSED, ids=[reason for _, reason in REFUSED])
 def test_what_torch_would_do_otherwise_is_refused_by_name(item: Case, reason: str, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="use --backend onnxruntime") as caught:
-        open_session(write(tmp_path / "model.onnx", item), "cpu", 0, "fp32")
+        open_runner(write(tmp_path / "model.onnx", item), "cpu", 0, "fp32")
     assert reason in str(caught.value)
     assert f"operator {item.op}, node it" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -339,6 +339,6 @@ def test_what_torch_would_do_otherwise_is_refused_by_name(item: Case, reason: st
 
 def test_sizes_that_would_be_rounded_otherwise_are_refused_when_they_come(tmp_path: Path) -> None:
     halved = case("Resize", X4, fixed=(None, np.array([1, 1, 0.5, 0.5], np.float32)))
-    session = open_session(write(tmp_path / "model.onnx", halved), "cpu", 0, "fp32")
+    session = open_runner(write(tmp_path / "model.onnx", halved), "cpu", 0, "fp32")
     with pytest.raises(EngineError, match=r"operator Resize, node it: mode nearest with half_pixel"):
         session.run({"x0": X4})

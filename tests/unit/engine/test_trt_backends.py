@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.unit.engine.gpu_double import LAUNCH_FAILED, Driver, Trt
-from usassist.engine import cuda, find_engine, open_engine, registry
-from usassist.engine.backends import tensorrt, tensorrt_rtx
-from usassist.engine.registry import prepare, why_not_build, why_unavailable
+from usassist.engine import cuda, find_engine, get_backend, open_engine, registry, why_not
+from usassist.engine.opening import prepare
+from usassist.engine.plan import PlanBackend
 from usassist.engine.trt.api import TENSORRT
 from usassist.engine.trt.build import build_plan
 from usassist.engine.trt.progress import Phases
 from usassist.errors import BackendUnavailableError, EngineError, PlanMissingError
+
+TENSORRT_BACK_END, RTX_BACK_END = get_backend("tensorrt"), get_backend("tensorrt-rtx")
+assert isinstance(TENSORRT_BACK_END, PlanBackend)
 
 
 @pytest.fixture
@@ -31,14 +34,14 @@ def trt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trt:
 
 def test_it_builds_once_and_then_opens_what_was_built(trt: Trt, tiny: Path) -> None:
     spec = find_engine("tiny", tiny)
-    told: list[str] = []
+    reported: list[str] = []
     for _ in range(2):
-        with open_engine(spec, "tensorrt", progress=lambda stage, _share: told.append(stage)) as engine:
+        with open_engine(spec, "tensorrt", progress=lambda stage, _share: reported.append(stage)) as engine:
             assert engine.backend == "tensorrt"
             assert engine.device == "Double 1"
             assert engine.verify() <= 0.001
     assert len(trt.built) == 1
-    assert "everything" in told
+    assert "everything" in reported
     assert not trt.driver.held
 
 
@@ -46,7 +49,7 @@ def test_a_build_measures_with_what_was_measured_before_and_without_tf32(trt: Tr
     spec = find_engine("tiny", tiny)
     path = spec.artifacts["onnx"][0]
     for before, after in ((b"", b"+measured"), (b"old", b"old+measured"), (b"of another GPU", b"+measured")):
-        assert tensorrt.build_plan(spec, path, "fp32", before, lambda _stage, _share: None).timing == after
+        assert TENSORRT_BACK_END.build_plan(spec, path, "fp32", before, lambda _stage, _share: None).timing == after
     assert all(config.cleared == ["tf32"] for config in trt.built)
     assert all(config.limits == {"workspace": 1 << 30} for config in trt.built)
 
@@ -67,9 +70,9 @@ def test_what_another_driver_gpu_or_version_built_is_not_opened(
     spec = find_engine("tiny", tiny)
     assert prepare(spec, "tensorrt", "fp32")
     assert not prepare(spec, "tensorrt", "fp32")
-    key = tensorrt.plan_key("fp32")
+    key = TENSORRT_BACK_END.plan_key("fp32")
     monkeypatch.setattr(Trt, "__version__", "10.16.1.12")
-    assert tensorrt.plan_key("fp32") != key
+    assert TENSORRT_BACK_END.plan_key("fp32") != key
     assert prepare(spec, "tensorrt", "fp32")
     monkeypatch.setattr(Driver, "_cuDriverGetVersion", lambda self, out: setattr(out._obj, "value", 13010))
     assert prepare(spec, "tensorrt", "fp32")
@@ -106,18 +109,18 @@ def test_nothing_of_tensorrt_is_made_without_a_gpu(trt: Trt, tiny: Path, monkeyp
     monkeypatch.setattr(trt, "Runtime", None)
     path = spec.artifacts["onnx"][0]
     with pytest.raises(BackendUnavailableError, match="there is none; buy one"):
-        tensorrt.build_plan(spec, path, "fp32", b"", lambda _stage, _share: None)
+        TENSORRT_BACK_END.build_plan(spec, path, "fp32", b"", lambda _stage, _share: None)
     with pytest.raises(BackendUnavailableError, match="there is none; buy one"):
-        tensorrt.plan_key("fp32")
+        TENSORRT_BACK_END.plan_key("fp32")
     plan = build_plan(Trt(Driver()), TENSORRT, spec, path, b"", lambda _stage, _share: None)
     with pytest.raises(BackendUnavailableError, match="there is none; buy one"):
-        tensorrt.open_plan(spec, plan)  # type: ignore[arg-type]  # content and tensors are all that is asked for
+        TENSORRT_BACK_END.open_plan(spec, plan)  # type: ignore[arg-type]  # content and tensors are all that is asked for
 
 
 def test_tensorrt_that_is_not_installed_is_answered_with_the_command(trt: Trt, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("tensorrt", "tensorrt_bindings"):
         monkeypatch.setitem(sys.modules, name, None)
-    for reason in (why_unavailable("tensorrt"), why_not_build("tensorrt")):
+    for reason in (why_not("tensorrt"), why_not("tensorrt", build=True)):
         assert reason is not None
         assert reason.endswith("; pip install 'usassist[tensorrt]'")
 
@@ -141,7 +144,7 @@ def test_tensorrt_for_rtx_refuses_gpus_that_its_plans_are_not_for(
         out._obj.value = capability[which - 75]
 
     monkeypatch.setattr(Driver, "_cuDeviceGetAttribute", answer)
-    reason = tensorrt_rtx.why_not_here("cuda")
+    reason = RTX_BACK_END.why_not_here()
     assert (reason is None) == runs
     if reason is not None:
         assert f"capability {capability[0]}.{capability[1]}" in reason
@@ -150,39 +153,39 @@ def test_tensorrt_for_rtx_refuses_gpus_that_its_plans_are_not_for(
 
 def test_a_driver_that_fails_is_a_reason_and_no_error(trt: Trt) -> None:
     trt.driver.fail["cuDriverGetVersion"] = LAUNCH_FAILED
-    assert "CUDA_ERROR_LAUNCH_FAILED" in (tensorrt_rtx.why_not_here("cuda") or "")
+    assert "CUDA_ERROR_LAUNCH_FAILED" in (RTX_BACK_END.why_not_here() or "")
 
 
 def test_phases_within_phases_add_up_and_never_go_back() -> None:
-    told: list[tuple[str, float]] = []
-    phases = Phases(lambda stage, share: told.append((stage, share)))
+    reported: list[tuple[str, float]] = []
+    phases = Phases(lambda stage, share: reported.append((stage, share)))
     phases.start("all", 2)
     phases.start("part", 4)
     assert phases.step("part", 1)
-    assert told[-1] == ("part", 0.25)
+    assert reported[-1] == ("part", 0.25)
     phases.finish("part")  # early
     phases.start("part", 10)
-    assert told[-1] == ("part", 0.25)
+    assert reported[-1] == ("part", 0.25)
     phases.finish("part")
     phases.step("all", 0)
-    assert told[-1] == ("all", 0.5)
+    assert reported[-1] == ("all", 0.5)
     phases.step("all", 1)
     phases.finish("all")
     phases.start("another", 5)
-    assert told[-1] == ("another", 1.0)
-    phases.raise_what_came()
+    assert reported[-1] == ("another", 1.0)
+    phases.raise_pending()
 
 
 def test_an_exception_of_progress_is_kept_until_the_library_is_off_the_stack() -> None:
-    told: list[str] = []
+    reported: list[str] = []
 
     def fail(stage: str, _share: float) -> None:
-        told.append(stage)
+        reported.append(stage)
         raise SystemExit(3)
 
     phases = Phases(fail)
     phases.start("all", 2)
     assert not phases.step("all", 0)
-    assert told == ["all"]
+    assert reported == ["all"]
     with pytest.raises(SystemExit):
-        phases.raise_what_came()
+        phases.raise_pending()

@@ -17,9 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from usassist.engine import list_engines
 from usassist.engine.cuda import why_no_cuda
+from usassist.engine.engine_toml import load_spec
+from usassist.engine.opening import artifact_path
 from usassist.engine.plan import BuiltPlan
-from usassist.engine.registry import artifact_path
-from usassist.engine.spec import EngineSpec, load_spec
+from usassist.engine.spec import EngineSpec
 from usassist.engine.trt.api import RTX, import_trt
 from usassist.engine.trt.build import build_plan
 from usassist.errors import EngineError, EngineSpecError
@@ -94,25 +95,25 @@ def test_the_plan_of_an_fp16_file_is_not_the_plan_of_its_parent(tmp_path: Path, 
 
 
 def test_progress_only_grows_and_ends_at_one(tiny: Path) -> None:
-    told: list[tuple[str, float]] = []
-    _build(_edited(tiny), progress=lambda stage, share: told.append((stage, share)))
-    shares = [share for _, share in told]
+    reported: list[tuple[str, float]] = []
+    _build(_edited(tiny), progress=lambda stage, share: reported.append((stage, share)))
+    shares = [share for _, share in reported]
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0.0, 1.0)
-    assert len({stage for stage, _ in told}) > 3
+    assert len({stage for stage, _ in reported}) > 3
 
 
 def test_what_progress_raises_ends_the_build_and_comes_out(tiny: Path) -> None:
-    told: list[str] = []
+    reported: list[str] = []
 
     def stop(stage: str, _share: float) -> None:
-        told.append(stage)
-        if len(told) == 3:
+        reported.append(stage)
+        if len(reported) == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         _build(_edited(tiny), progress=stop)
-    assert len(told) == 3
+    assert len(reported) == 3
 
 
 def test_other_threads_go_on_while_a_plan_is_built() -> None:
@@ -146,7 +147,7 @@ def test_a_free_side_gets_the_range_of_the_spec(tiny: Path) -> None:
 def test_a_free_side_without_a_range_is_refused(tiny: Path) -> None:
     onnx.save(_usual("rows"), tiny / "tiny/1.2.3/model.onnx")
     spec = _edited(tiny, ("shape = [1, 1, 4, 6]", "shape = [1, 1, -1, 6]"))
-    with pytest.raises(EngineSpecError, match=r"image float32 \[1, 1, \?, 6\] has a free side and no range; write min"):
+    with pytest.raises(EngineSpecError, match=r"image float32 \[1, 1, \?, 6\] has a free axis and no range; write min"):
         _build(spec)
 
 
@@ -163,7 +164,7 @@ def test_weights_beside_the_file_are_found_and_missed(tiny: Path) -> None:
     spec = _edited(tiny)
     assert _build(spec).content
     (path.parent / "weights.bin").unlink()
-    with pytest.raises(EngineError, match=r"weights\.bin.*mend the export"):
+    with pytest.raises(EngineError, match=r"weights\.bin.*fix the export"):
         _build(spec)
 
 
@@ -179,9 +180,9 @@ def test_tensors_that_differ_from_the_spec_are_refused_with_both(tiny: Path, bef
 @pytest.mark.skipif(why_no_cuda() is None, reason="there is a GPU here")
 def test_opening_a_plan_without_a_gpu_is_refused_and_the_interpreter_lives_on() -> None:
     program = (
-        "from usassist.engine.trt.api import RTX, import_trt; from usassist.engine.trt.session import TrtSession\n"
+        "from usassist.engine.trt.api import RTX, import_trt; from usassist.engine.trt.runner import TrtRunner\n"
         "from usassist.errors import BackendUnavailableError\n"
-        "try:\n    TrtSession(import_trt(RTX), RTX, b'plan', [])\n"
+        "try:\n    TrtRunner(import_trt(RTX), RTX, b'plan', [])\n"
         "except BackendUnavailableError as error:\n    print(error)"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -192,7 +193,7 @@ def test_opening_a_plan_without_a_gpu_is_refused_and_the_interpreter_lives_on() 
 def _one_line(error: pytest.ExceptionInfo[EngineError]) -> str:
     text = str(error.value)
     assert "\n" not in text
-    assert text.endswith(("; mend the export, or use another --backend", "; use another --backend or --precision"))
+    assert text.endswith(("; fix the export, or use another --backend", "; use another --backend or --precision"))
     return text
 
 

@@ -2,7 +2,7 @@
 
 TensorRT itself cannot be installed everywhere. Its Python module can: it asks for a handful of functions of libraries
 of hundreds of megabytes, and is content with empty ones as long as nothing is made with it. `make tensorrt-api`
-fetches it. The names are read from our source. What an object is, is told by what it is called there; a thing that is
+fetches it. The names are read from our source. The name of a variable there tells the type of the object; one that is
 neither listed as one of TensorRT's nor as ours fails the test, so that nothing is left out in silence.
 """
 
@@ -61,7 +61,7 @@ OUR_PARTS = {
     "self._log",
     "self._open",
 }
-OUR_METHODS = {"raise_what_came"}
+OUR_METHODS = {"raise_pending"}
 
 STUB = "".join(
     f"void *{name}(void) {{ return 0; }}\n"
@@ -264,7 +264,7 @@ def test_our_classes_fit_the_real_ones_and_a_library_that_does_not_start_is_one_
     environment["PYTHONPATH"] += os.pathsep + str(repository)
     run = subprocess.run([sys.executable, "-c", TOUCH], env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.startswith("TensorRT does not start: it did not say why (")
+    assert run.stdout.startswith("TensorRT does not start: no reason was logged (")
     assert run.stdout.endswith("; update the driver of the GPU, or use another --backend\n")
     assert run.stdout.count("\n") == 1
 

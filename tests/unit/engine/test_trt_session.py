@@ -15,7 +15,7 @@ from tests.unit.engine.gpu_double import CAPTURE_UNSUPPORTED, LAUNCH_FAILED, OUT
 from usassist.engine import find_engine
 from usassist.engine.base import Engine
 from usassist.engine.trt.api import RTX, TENSORRT, import_trt, why_not_installed
-from usassist.engine.trt.session import MAX_SHAPES, TrtSession
+from usassist.engine.trt.runner import MAX_SHAPES, TrtRunner
 from usassist.errors import BackendFailedError, BackendUnavailableError, EngineError, PlanMissingError
 
 TAKES = (
@@ -34,8 +34,8 @@ def _tensors(rows: int = 4) -> list[tuple[str, str, str, list[int]]]:
     ]
 
 
-def _open(trt: Trt) -> TrtSession:
-    return TrtSession(trt, TENSORRT, b"plan", _tensors(trt.rows), trt.driver)
+def _open(trt: Trt) -> TrtRunner:
+    return TrtRunner(trt, TENSORRT, b"plan", _tensors(trt.rows), trt.driver)
 
 
 def _input(value: float, rows: int = 4) -> dict[str, np.ndarray]:
@@ -189,7 +189,7 @@ def test_it_gives_back_in_the_opposite_order_and_twice_is_fine(trt: Trt) -> None
 
 
 def test_it_is_opened_run_and_closed_in_three_threads(trt: Trt) -> None:
-    sessions: list[TrtSession] = []
+    sessions: list[TrtRunner] = []
     results: list[bool] = []
     for work in (
         lambda: sessions.append(_open(trt)),
@@ -281,7 +281,7 @@ def test_what_the_library_refuses_when_opening_leaves_nothing_taken(
 def test_a_plan_with_other_tensors_than_were_stored_is_built_again(trt: Trt) -> None:
     other = [(name, kind, dtype, [1, 1, 5, 6]) for name, kind, dtype, _ in _tensors()]
     with pytest.raises(PlanMissingError, match=r"the plan has input image .*4, 6.*stored as input image .*5, 6"):
-        TrtSession(trt, TENSORRT, b"plan", other, trt.driver)
+        TrtRunner(trt, TENSORRT, b"plan", other, trt.driver)
     _assert_nothing_is_held(trt)
 
 

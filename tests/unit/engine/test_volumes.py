@@ -11,11 +11,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from usassist.engine import BACKENDS, EngineSpec, find_engine, open_engine, why_unavailable
+from usassist.engine import BACKENDS, EngineSpec, find_engine, open_engine, why_not
 from usassist.errors import EngineError, EngineSpecError
 from usassist.frames import blend_windows, fill_volumes, infer_slices, window_starts
 
-REAL = [name for name in BACKENDS if why_unavailable(name) is None and name != "null"]
+REAL = [name for name in BACKENDS if why_not(name) is None and name != "null"]
 OUTPUTS = {"score": 2, "edge": 1}
 RADIUS = 2  # two convolutions of 3: as far as an input reaches
 
@@ -188,7 +188,7 @@ def test_a_shape_outside_the_range_is_refused_with_the_range(
     organ: EngineSpec, backend: str, shape: tuple[int, ...]
 ) -> None:
     with open_engine(organ, backend, threads=1) as engine:
-        with pytest.raises(EngineError, match=r"wants image float32 \[1\.\.4, 1, 4\.\.24, .* got float32 \[") as caught:
+        with pytest.raises(EngineError, match=r"expects image float32 \[1\.\.4, 1, .* got float32 \[") as caught:
             engine.infer({"image": np.zeros(shape, np.float32)})
         assert "\n" not in str(caught.value)
         assert engine.infer({"image": np.zeros((1, 1, 8, 8, 8), np.float32)})["edge"].shape == (1, 1, 8, 8, 8)
@@ -252,7 +252,7 @@ def test_an_engine_of_fixed_batch_takes_windows_too(tmp_path: Path, backend: str
         slabs = blend_windows(volume, engine.infer, window_zyx=(12, 16, 9), outputs=["edge"], batch=2, fixed_batch=True)
         fill_volumes(slabs, answers)
         np.testing.assert_allclose(answers["edge"], whole, atol=2e-5)
-        with pytest.raises(EngineError, match=r"wants image float32 \[2, 1, .*got float32 \[1, 1, 12, 16, 9\]"):
+        with pytest.raises(EngineError, match=r"expects image float32 \[2, 1, .*got float32 \[1, 1, 12, 16, 9\]"):
             next(blend_windows(volume, engine.infer, window_zyx=(12, 16, 9), outputs=["edge"], batch=2))
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.samples import make_frame, make_relay
-from tests.unit.pipeline.test_stream import FakeEngine, Run, _null, _relay_of
+from tests.samples import make_failover, make_frame
+from tests.unit.pipeline.test_stream import FakeEngine, Run, _failover_of, _null
 from usassist.common.clock import MonotonicClock
 from usassist.errors import BackendFailedError, BackendHungError
 from usassist.pipeline.deadline import InferenceDeadline
@@ -41,7 +41,7 @@ def test_another_back_end_answers_in_the_place_of_one_that_hangs(bus_address: st
     stuck = Stuck(8)
     hanging, next_one = FakeEngine(stuck, backend="hanging"), FakeEngine(backend="next")
     source = _null(80, 25 if realtime else 100, fast=not realtime)
-    run = Run(bus_address, make_relay(hanging, next_one), source, realtime=realtime, deadline_s=DEADLINE_S)
+    run = Run(bus_address, make_failover(hanging, next_one), source, realtime=realtime, deadline_s=DEADLINE_S)
     summary = run()
     assert _states(run.results) == list(range(80)), "every frame ends as one result, in order"
     lost = [result for result in run.results if result.cause is Cause.ENGINE_ERROR]
@@ -61,7 +61,7 @@ def test_another_back_end_answers_in_the_place_of_one_that_hangs(bus_address: st
 def test_what_comes_back_too_late_is_not_published(bus_address: str) -> None:
     stuck = Stuck(3)
     hanging, next_one = FakeEngine(stuck, backend="hanging"), FakeEngine(lambda call: time.sleep(0.02), backend="next")
-    run = Run(bus_address, make_relay(hanging, next_one), _null(60), deadline_s=DEADLINE_S)
+    run = Run(bus_address, make_failover(hanging, next_one), _null(60), deadline_s=DEADLINE_S)
     freer = threading.Thread(target=lambda: (stuck.begun.wait(30), time.sleep(2 * DEADLINE_S + 0.3), stuck.free.set()))
     freer.start()
     run()
@@ -73,7 +73,7 @@ def test_what_comes_back_too_late_is_not_published(bus_address: str) -> None:
 def test_the_only_back_end_is_opened_again(bus_address: str) -> None:
     stuck = Stuck(3)
     engines = [FakeEngine(stuck), FakeEngine()]
-    run = Run(bus_address, _relay_of(engines), _null(300, 50, fast=False), realtime=True, deadline_s=DEADLINE_S)
+    run = Run(bus_address, _failover_of(engines), _null(300, 50, fast=False), realtime=True, deadline_s=DEADLINE_S)
     run()
     assert _states(run.results) == list(range(300))
     assert engines[1].calls > 0
@@ -83,8 +83,8 @@ def test_the_only_back_end_is_opened_again(bus_address: str) -> None:
 
 def test_with_a_second_thread_stuck_the_stream_ends_itself(bus_address: str) -> None:
     first, second = Stuck(3), Stuck(3)
-    relay = make_relay(FakeEngine(first, backend="a"), FakeEngine(second, backend="b"), FakeEngine(backend="c"))
-    run = Run(bus_address, relay, _null(1000, 100, fast=False), realtime=True, deadline_s=DEADLINE_S)
+    failover = make_failover(FakeEngine(first, backend="a"), FakeEngine(second, backend="b"), FakeEngine(backend="c"))
+    run = Run(bus_address, failover, _null(1000, 100, fast=False), realtime=True, deadline_s=DEADLINE_S)
     with pytest.raises(BackendHungError, match="did not answer"):
         run()
     assert _states(run.results) == list(range(len(run.results))), "none is left out"
@@ -100,7 +100,7 @@ def test_one_of_two_engines_that_hangs_costs_one_frame(which: int, bus_address: 
     stuck = Stuck(4)
     slow = lambda call: time.sleep(0.005)  # noqa: E731
     engines = [FakeEngine(stuck if number == which else slow) for number in range(2)] + [FakeEngine(slow)]
-    run = Run(bus_address, _relay_of(engines), _null(80), lanes=2, deadline_s=DEADLINE_S)
+    run = Run(bus_address, _failover_of(engines), _null(80), lanes=2, deadline_s=DEADLINE_S)
     run()
     assert _states(run.results) == list(range(80))
     assert [result.cause for result in run.results if result.cause] == [Cause.ENGINE_ERROR]

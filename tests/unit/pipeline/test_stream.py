@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.samples import make_relay, make_scores
+from tests.samples import make_failover, make_scores
 from usassist.bus import Inbox, MarkBody, MarkKind, SessionState, Subscriber, frame_from, result_from
 from usassist.bus.publisher import Publisher
 from usassist.common.clock import MonotonicClock
@@ -105,7 +105,7 @@ class Run:
         self.publisher = Publisher(address, "us0", MonotonicClock(), lossless=not realtime, frame_bytes=96 * 160)
         self.stream = Stream(
             source,
-            engine if isinstance(engine, FailoverEngine) else make_relay(engine),
+            engine if isinstance(engine, FailoverEngine) else make_failover(engine),
             self.publisher,
             MonotonicClock(),
             session_id="s",
@@ -384,7 +384,7 @@ def test_an_engine_that_ultrasound_cannot_feed_is_refused(
     publisher = Publisher(bus_address, "us0", MonotonicClock())
     with pytest.raises(EngineSpecError, match=message):
         Stream(
-            _null(1), make_relay(engine), publisher, MonotonicClock(), session_id="s", realtime=False, max_age_ms=1.0
+            _null(1), make_failover(engine), publisher, MonotonicClock(), session_id="s", realtime=False, max_age_ms=1.0
         )
     publisher.close()
 
@@ -406,7 +406,7 @@ def _broken_from(call: int) -> Callable[[int], None]:
 
 def test_a_back_end_that_fails_costs_one_frame_and_the_next_takes_over(bus_address: str) -> None:
     first, second = FakeEngine(_broken_from(20)), FakeEngine(backend="spare")
-    run = Run(bus_address, make_relay(first, second), _null(60))
+    run = Run(bus_address, make_failover(first, second), _null(60))
     summary = run()
     assert [result.frame_id for result in run.results] == list(range(60))
     assert [result.backend for result in run.results] == ["fake"] * 21 + ["spare"] * 39
@@ -428,7 +428,7 @@ def test_an_answer_of_the_wrong_shape_is_a_failure_of_the_back_end(bus_address: 
         if index == 3:
             raise EngineOutputError("mask_prob must be [1, 1, 32, 48]")
 
-    run = Run(bus_address, make_relay(FakeEngine(lie), FakeEngine(backend="spare")), _null(10))
+    run = Run(bus_address, make_failover(FakeEngine(lie), FakeEngine(backend="spare")), _null(10))
     run()
     assert [result.backend for result in run.results] == ["fake"] * 4 + ["spare"] * 6
 
@@ -438,7 +438,7 @@ def test_a_fault_outside_the_engine_costs_its_frame_and_no_back_end(bus_address:
         if index == 3:
             raise ValueError("a fault in the postprocessing")
 
-    run = Run(bus_address, make_relay(FakeEngine(act), FakeEngine(backend="spare")), _null(10))
+    run = Run(bus_address, make_failover(FakeEngine(act), FakeEngine(backend="spare")), _null(10))
     summary = run()
     assert summary.by_state == {ResultState.FINDING: 9, ResultState.NO_RESULT: 1}
     assert summary.by_backend == {"fake": 9}
@@ -446,7 +446,7 @@ def test_a_fault_outside_the_engine_costs_its_frame_and_no_back_end(bus_address:
 
 
 def test_where_no_back_end_is_left_every_frame_says_so(bus_address: str) -> None:
-    run = Run(bus_address, make_relay(FakeEngine(_broken_from(5))), _null(20))
+    run = Run(bus_address, make_failover(FakeEngine(_broken_from(5))), _null(20))
     summary = run()
     assert [result.frame_id for result in run.results] == list(range(20))
     assert [result.state for result in run.results[5:]] == [ResultState.NO_RESULT] * 15
@@ -469,7 +469,7 @@ def test_a_better_back_end_takes_over_between_two_frames_without_a_gap(bus_addre
 
     slow = FakeEngine(lambda index: ready.set() if index == 30 else time.sleep(0.001))
     first = (1, slow, [PlanMissingError("no plan")])
-    relay = FailoverEngine(
+    failover = FailoverEngine(
         spec,
         [("tensorrt", "fp16"), ("openvino", "int8")],
         lambda *_pair: better,  # type: ignore[arg-type]
@@ -477,8 +477,8 @@ def test_a_better_back_end_takes_over_between_two_frames_without_a_gap(bus_addre
         MonotonicClock(),
         first,  # type: ignore[arg-type]
     )
-    relay._candidates[0].again_ns, relay._candidates[0].needs_build = 0, True  # this machine could not run it
-    run = Run(bus_address, relay, _null(400))
+    failover._candidates[0].retry_ns, failover._candidates[0].needs_build = 0, True  # this machine could not run it
+    run = Run(bus_address, failover, _null(400))
     summary = run()
     assert [result.frame_id for result in run.results] == list(range(400))
     assert summary.by_state == {ResultState.FINDING: 400}
@@ -494,8 +494,8 @@ def test_a_better_back_end_takes_over_between_two_frames_without_a_gap(bus_addre
     assert not slow.closed.is_set()  # it stands by
 
 
-def _relay_of(opened: list[FakeEngine]) -> FailoverEngine:
-    """A relay that opens as many engines of one kind as it is asked for; the first answers."""
+def _failover_of(opened: list[FakeEngine]) -> FailoverEngine:
+    """A failover engine that opens as many engines of one kind as it is asked for; the first answers."""
     left = iter(opened)
     first: Any = next(left)
     opener: Any = lambda *_pair: next(left)  # noqa: E731
@@ -504,7 +504,7 @@ def _relay_of(opened: list[FakeEngine]) -> FailoverEngine:
 
 def test_a_run_that_does_not_keep_time_asks_several_engines_and_answers_in_order(bus_address: str) -> None:
     engines = [FakeEngine(lambda call: time.sleep(0.002 * (call % 3))) for _ in range(2)]
-    run = Run(bus_address, _relay_of(engines), _null(60), lanes=2)
+    run = Run(bus_address, _failover_of(engines), _null(60), lanes=2)
     summary = run()
     assert [result.frame_id for result in run.results] == list(range(60))
     assert summary.by_state == {ResultState.FINDING: 60}
@@ -515,7 +515,7 @@ def test_a_run_that_does_not_keep_time_asks_several_engines_and_answers_in_order
 
 def test_a_source_that_is_too_fast_for_one_engine_is_answered_by_two_in_order(bus_address: str) -> None:
     engines = [FakeEngine(lambda call: time.sleep(0.015)) for _ in range(2)]
-    run = Run(bus_address, _relay_of(engines), _null(150, 100, fast=False), realtime=True, lanes=2)
+    run = Run(bus_address, _failover_of(engines), _null(150, 100, fast=False), realtime=True, lanes=2)
     summary = run()
     assert [result.frame_id for result in run.results] == list(range(150))
     assert engines[1].calls > 20, "it is called once frames had to be passed over"
@@ -525,14 +525,14 @@ def test_a_source_that_is_too_fast_for_one_engine_is_answered_by_two_in_order(bu
 
 def test_a_source_that_one_engine_keeps_up_with_is_answered_by_one(bus_address: str) -> None:
     engines = [FakeEngine() for _ in range(2)]
-    run = Run(bus_address, _relay_of(engines), _null(20, 20, fast=False), realtime=True, lanes=2)
+    run = Run(bus_address, _failover_of(engines), _null(20, 20, fast=False), realtime=True, lanes=2)
     run()
     assert engines[1].calls == 0
 
 
 def test_two_engines_that_are_too_slow_drop_frames_and_keep_the_order(bus_address: str) -> None:
     engines = [FakeEngine(lambda call: time.sleep(0.04)) for _ in range(2)]
-    run = Run(bus_address, _relay_of(engines), _null(80, 200, fast=False), realtime=True, lanes=2)
+    run = Run(bus_address, _failover_of(engines), _null(80, 200, fast=False), realtime=True, lanes=2)
     summary = run()
     assert [result.frame_id for result in run.results] == list(range(80))
     assert summary.by_cause[Cause.DROPPED] > 0
@@ -541,7 +541,7 @@ def test_two_engines_that_are_too_slow_drop_frames_and_keep_the_order(bus_addres
 
 def test_a_helping_engine_that_fails_costs_its_frame_and_the_first_goes_on_alone(bus_address: str) -> None:
     engines = [FakeEngine(lambda call: time.sleep(0.01)), FakeEngine(_broken_from(3))]
-    run = Run(bus_address, _relay_of(engines), _null(60), lanes=2)
+    run = Run(bus_address, _failover_of(engines), _null(60), lanes=2)
     summary = run()
     assert [result.frame_id for result in run.results] == list(range(60))
     assert summary.by_cause == {Cause.ENGINE_ERROR: 1}, "what was under way with it is asked of the other"

@@ -22,8 +22,9 @@ from rich.table import Table
 
 from usassist.engine import EngineSpec
 from usassist.engine.base import Engine
+from usassist.engine.opening import artifact_path
 from usassist.engine.probe import golden_input
-from usassist.engine.registry import artifact_path, open_engine, why_not
+from usassist.engine.registry import open_engine, why_not
 from usassist.errors import BackendUnavailableError
 
 __all__ = ["Overhead", "measure_overhead", "overheads", "print_overheads"]
@@ -73,7 +74,7 @@ def overheads(spec: EngineSpec, *, threads: int, seconds: float) -> tuple[Overhe
     EngineError
         If one of them cannot be opened.
     """
-    reasons = {precision: why_not(spec, _BACKEND, precision) for precision in spec.precisions}
+    reasons = {precision: why_not(_BACKEND, spec, precision) for precision in spec.precisions}
     able = [precision for precision, reason in reasons.items() if reason is None]
     if not able:
         raise BackendUnavailableError(f"the overhead is measured with OpenVINO: {next(iter(reasons.values()))}")

@@ -141,15 +141,15 @@ def _display() -> tuple[bool, str]:
 
 def _engines() -> list[Finding]:
     """Open every engine with every back end, in every precision that `auto` would take there."""
-    from usassist.engine import BACKENDS, candidates, list_engines, why_unavailable
+    from usassist.engine import candidates, list_backends, list_engines, why_not
 
     specs = list_engines()
     if not specs:
         return [Finding(what="engines", ok=False, detail="there is none; install usassist again")]
     findings: list[Finding] = []
     missing: dict[str, list[str]] = {}
-    for backend in BACKENDS:
-        reason = why_unavailable(backend)
+    for backend in list_backends():
+        reason = why_not(backend)
         if reason is not None:
             missing.setdefault(reason, []).append(backend)
         elif backend != "null":
@@ -178,7 +178,7 @@ def _answer(spec: EngineSpec, backend: str, precision: str) -> Finding:
 
     What comes with the package is needed; what came beside it is not.
     """
-    from usassist.engine.registry import open_checked
+    from usassist.engine.opening import open_checked
 
     parent = precision == spec.precision
     needed = parent and backend in ("openvino", "onnxruntime")

@@ -38,18 +38,18 @@ def bench(
 
     from usassist.app.commands.engine_report import print_report, same_as_reference
     from usassist.app.commands.speed_report import speed_words
-    from usassist.engine import BACKENDS, PRECISIONS, find_engine
-    from usassist.engine.bench import bench as run_bench
+    from usassist.engine import PRECISIONS, find_engine, list_backends
     from usassist.engine.speed import measure_speeds
+    from usassist.engine.timing import time_variants
 
     spec = find_engine(name, engines)
     if overhead:
         _overhead(spec, threads, seconds, as_json=as_json)
         return
     with Console(stderr=True, quiet=as_json).status("measuring, the variants taking turns"):
-        report = run_bench(
+        report = time_variants(
             spec,
-            tuple(BACKENDS) if backend == "all" else (backend,),
+            list_backends() if backend == "all" else (backend,),
             PRECISIONS if precision == "all" else (precision,),
             threads=threads,
             seconds=seconds,

@@ -40,9 +40,8 @@ def build(
     """Build what a back end needs to run an engine on this machine, so that no stream has to wait for it."""
     from rich.console import Console
 
-    from usassist.engine import find_engine
+    from usassist.engine import PlanBackend, find_engine, get_backend
     from usassist.engine.building import BuildJob, BuildState
-    from usassist.engine.registry import needs_plan
     from usassist.errors import EngineError
 
     read_settings(config)
@@ -63,7 +62,7 @@ def build(
     if as_json:
         facts = {"engine": spec.engine_id, "backend": backend, "precision": precision, "built": done.built}
         typer.echo(json.dumps({**facts, "build_s": round(build_s, 3), "path": done.path}, indent=2))
-    elif not needs_plan(backend):
+    elif not isinstance(get_backend(backend), PlanBackend):
         typer.echo(f"{backend} needs no plan; it reads {done.path}")
     elif done.built:
         typer.echo(f"built in {build_s:.1f} s: {done.path}")
@@ -118,14 +117,14 @@ def _choose(spec: EngineSpec, backend: str, precision: str) -> tuple[str, str]:
     BackendUnavailableError
         If none can; the message says why each cannot.
     """
-    from usassist.engine.registry import candidates, needs_plan, why_not
+    from usassist.engine import PlanBackend, candidates, get_backend, why_not
     from usassist.errors import BackendUnavailableError
 
     reasons: dict[str, None] = {}
     for name, item in candidates(spec, backend, precision):
-        if backend == "auto" and not needs_plan(name):
+        if backend == "auto" and not isinstance(get_backend(name), PlanBackend):
             continue
-        reason = why_not(spec, name, item, build=True)
+        reason = why_not(name, spec, item, build=True)
         if reason is None:
             return name, item
         reasons[reason] = None

@@ -9,9 +9,9 @@ from rich.table import Table
 from usassist.app.commands.reasons import group_reasons
 from usassist.engine import EngineSpec
 from usassist.engine.base import Engine
-from usassist.engine.bench import BenchReport, Judge, Variant
 from usassist.engine.comparison import compare
 from usassist.engine.parity import open_reference
+from usassist.engine.timing import Judge, TimingReport, Variant
 from usassist.modalities.findings_decoder import decoder_for
 
 __all__ = ["print_left_out", "print_report", "same_as_reference"]
@@ -28,7 +28,7 @@ def same_as_reference(spec: EngineSpec, threads: int) -> Judge:
     return judge
 
 
-def print_report(report: BenchReport, console: Console) -> None:
+def print_report(report: TimingReport, console: Console) -> None:
     """Show what was measured as tables; the fastest that passed the judge is named."""
     threads = f"{report.threads} threads" if report.threads else "all threads"
     table = Table(

@@ -29,7 +29,7 @@ def verify(
     """Compare every back end and precision with the FP32 reference, on golden and on random inputs."""
     from rich.console import Console
 
-    from usassist.engine import BACKENDS, PRECISIONS, find_engine, list_engines
+    from usassist.engine import PRECISIONS, find_engine, list_backends, list_engines
     from usassist.engine.parity import check_parity
     from usassist.errors import BackendUnavailableError, EngineNotFoundError
     from usassist.modalities.findings_decoder import decoder_for
@@ -42,7 +42,7 @@ def verify(
         for spec in specs:
             report = check_parity(
                 spec,
-                tuple(BACKENDS) if backend == "all" else (backend,),
+                list_backends() if backend == "all" else (backend,),
                 PRECISIONS if precision == "all" else (precision,),
                 decode=decoder_for(spec),
                 threads=threads,

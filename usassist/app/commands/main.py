@@ -16,6 +16,7 @@ from usassist import __version__
 from usassist.app.commands.bench import bench_app
 from usassist.app.commands.engine import bench, quantize
 from usassist.app.commands.engine_build import build, cache_app
+from usassist.app.commands.engine_conformance import conformance
 from usassist.app.commands.engine_verify import verify
 from usassist.app.commands.evaluate import evaluate_app
 from usassist.app.commands.evaluate_text import text
@@ -67,6 +68,7 @@ app.command()(live)
 app.command()(rerun)
 engine_app.command()(bench)
 engine_app.command()(build)
+engine_app.command()(conformance)
 engine_app.add_typer(cache_app, name="cache")
 engine_app.command()(quantize)
 engine_app.command("verify")(verify)

@@ -16,7 +16,8 @@ from usassist.app.commands.speed_report import processor_words, speed_words
 from usassist.app.runtime.clip_session import Outcome
 from usassist.app.runtime.live_session import LiveReport
 from usassist.bus import PointBody
-from usassist.engine import BACKENDS, EngineSpec, candidates, is_ready, list_engines, why_unavailable
+from usassist.engine import EngineSpec, candidates, list_backends, list_engines, why_not
+from usassist.engine.opening import is_ready
 from usassist.engine.speed import Speed, Speeds, by_speed, load_speeds
 from usassist.records import ResultState, SourceInfo
 
@@ -185,8 +186,8 @@ def engine_table() -> dict[str, Any]:
         ],
         "backends": [
             {"name": name, "available": reason is None, "reason": reason}
-            for name in BACKENDS
-            for reason in (why_unavailable(name),)
+            for name in list_backends()
+            for reason in (why_not(name),)
         ],
     }
 

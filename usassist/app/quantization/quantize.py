@@ -90,7 +90,8 @@ def quantise_engine(
     EngineError
         If the gate is not passed, or what was made cannot be opened or written. Nothing is written then.
     """
-    from usassist.engine.registry import open_artifact, open_engine
+    from usassist.engine import open_engine
+    from usassist.engine.opening import open_artifact
     from usassist.modalities.ultrasound import preprocess
 
     check_can_quantise(spec, replace=replace, out=out)

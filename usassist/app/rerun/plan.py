@@ -15,8 +15,7 @@ from usassist.app.rerun.fields import Rules
 from usassist.app.runtime.open_stream import StreamOptions
 from usassist.bus import EngineBody
 from usassist.calibrate import LabelScale, load_score_calibration
-from usassist.engine import BACKENDS, PRECISIONS, EngineSpec, find_engine, list_engines, runs
-from usassist.engine.registry import why_not
+from usassist.engine import PRECISIONS, EngineSpec, find_engine, get_backend, list_backends, list_engines, why_not
 from usassist.errors import EngineNotFoundError, SessionError
 from usassist.records import Result
 
@@ -80,15 +79,15 @@ def plan_rerun(
     backend, precision = wishes.backend or runtime, wishes.precision
     if precision is None:
         usable = recorded_precision in spec.precisions and (
-            backend not in BACKENDS or runs(backend, recorded_precision)
+            backend not in list_backends() or recorded_precision in get_backend(backend).precisions
         )
         precision = recorded_precision if usable else "auto"
     if wishes.backend is None:
         reason = None
-        if backend not in BACKENDS:
+        if backend not in list_backends():
             reason = "no back end of this usassist answered in it"
         elif precision != "auto":
-            reason = why_not(spec, backend, precision)
+            reason = why_not(backend, spec, precision)
         if reason is not None:
             notes.append(f"recorded on {recorded_backend or 'no back end'}, run again on the first that can: {reason}")
             backend = "auto"

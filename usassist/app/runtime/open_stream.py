@@ -130,7 +130,7 @@ def open_stream(
         )
         lanes = min(processors(), _MAX_LANES)
         threads = options.threads or (max(1, processors() // lanes) if options.fast else 0)
-        relay = stack.enter_context(
+        failover = stack.enter_context(
             FailoverEngine.open(spec, options.backend, threads, options.precision, clock=clock, progress=on_build)
         )
         info = source.info
@@ -142,7 +142,7 @@ def open_stream(
         stack.callback(publisher.close)
         stream = Stream(
             source,
-            relay,
+            failover,
             publisher,
             clock,
             session_id=options.session_id,

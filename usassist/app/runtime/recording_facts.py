@@ -19,6 +19,7 @@ from usassist.calibrate import DEFAULT_POINT, ScoreCalibration, load_geometry, l
 from usassist.common.processor import read_processor
 from usassist.config import resource_dir
 from usassist.engine import BACKENDS, EngineSpec, find_engine
+from usassist.engine.registry import device_of
 
 __all__ = ["recording_facts", "source_kind"]
 
@@ -51,7 +52,9 @@ def recording_facts(options: StreamOptions) -> dict[str, Any]:
         "engine": {
             "engine_id": spec.engine_id,
             "artifacts": _artifacts(spec),
-            "devices": {name: row.device for name, row in BACKENDS.items()},
+            "devices": {
+                name: device_of(name) for name in dict.fromkeys((*BACKENDS, options.backend)) if name != "auto"
+            },
         },
         "calibrations": _calibrations(options, scores),
         "versions": _versions(),

@@ -1,1 +1,1 @@
-"""One file per runtime. Each offers ``REQUIRES``, ``FORMATS``, ``PRECISIONS`` and ``open``; see ``docs/engines.md``."""
+"""One file per runtime, each with one class derived from :class:`usassist.engine.backend.Backend`."""

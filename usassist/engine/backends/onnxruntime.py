@@ -1,4 +1,4 @@
-"""ONNX Runtime: on the CPU the reference, and the fallback of every other back end; on CUDA where it has that."""
+"""ONNX Runtime: on the CPU the reference, and the fallback of every other back end; on CUDA where its build has it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usassist.engine.base import Session, Tensors
+from usassist.engine.backend import Backend, Runner, Tensors
 from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendUnavailableError, EngineError
 
-__all__ = ["FORMATS", "PRECISIONS", "REQUIRES", "open", "why_not_here"]
-
-REQUIRES = ("onnxruntime",)
-FORMATS = ("onnx",)
-PRECISIONS = ("fp32", "fp16")  # a symmetric QDQ graph would run in float here, with the rounding as extra work
+__all__ = ["OnnxRuntimeBackend"]
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -25,12 +21,10 @@ _DTYPES = {
     "tensor(int64)": "int64",
     "tensor(uint8)": "uint8",
 }
-
-
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
-class _OnnxRuntimeSession:
+class _OnnxRuntimeRunner:
     def __init__(self, path: Path, device: str, threads: int) -> None:
         import onnxruntime
 
@@ -41,7 +35,7 @@ class _OnnxRuntimeSession:
             session = onnxruntime.InferenceSession(str(path), options, providers=_providers(device))
         except Exception as error:  # the runtime's own classes derive from nothing narrower
             raise EngineError(f"ONNX Runtime cannot load {path.name}: {error}; install the engine again") from error
-        if _PROVIDERS[device] not in session.get_providers():  # it goes on without one that does not start
+        if _PROVIDERS[device] not in session.get_providers():  # a provider that does not start is left out
             raise BackendUnavailableError(
                 f"ONNX Runtime could not start on {device}; look at its own messages, or use --backend onnxruntime"
             )
@@ -62,30 +56,35 @@ class _OnnxRuntimeSession:
         self._session = None
 
 
-def open(spec: EngineSpec, path: Path, *, device: str, threads: int, precision: str) -> Session:
-    """Load an ONNX file.
+class OnnxRuntimeBackend(Backend):
+    """ONNX Runtime on ``cpu`` or ``cuda``."""
 
-    Raises
-    ------
-    EngineError
-        If ONNX Runtime cannot load it.
-    """
-    return _OnnxRuntimeSession(path, device, threads)
+    requires = ("onnxruntime",)
+    precisions = ("fp32", "fp16")  # a symmetric QDQ graph would run in float here, with the rounding as extra work
 
+    def why_not_here(self) -> str | None:
+        """Why this build of ONNX Runtime cannot run on the device; None when it can."""
+        import onnxruntime
 
-def why_not_here(device: str) -> str | None:
-    """Why it cannot run on a device here; None when it can, as far as its build goes."""
-    import onnxruntime
+        if _PROVIDERS[self.device] in onnxruntime.get_available_providers():
+            return None
+        return "this build of ONNX Runtime has no CUDA; pip uninstall onnxruntime, then pip install onnxruntime-gpu"
 
-    if _PROVIDERS[device] in onnxruntime.get_available_providers():
-        return None
-    return "this build of ONNX Runtime has no CUDA; pip uninstall onnxruntime, then pip install onnxruntime-gpu"
+    def open(self, spec: EngineSpec, path: Path, *, threads: int, precision: str) -> Runner:
+        """Load an ONNX file.
+
+        Raises
+        ------
+        EngineError
+            If ONNX Runtime cannot load it.
+        """
+        return _OnnxRuntimeRunner(path, self.device, threads)
 
 
 def _providers(device: str) -> list[Any]:
     if device == "cpu":
         return [_PROVIDERS["cpu"]]
-    # TF32 would round FP32 to ten bits; the golden check and the spec speak of FP32.
+    # TF32 would round FP32 to ten bits; the spec and the golden check mean FP32.
     return [(_PROVIDERS["cuda"], {"use_tf32": "0", "cudnn_conv_algo_search": "EXHAUSTIVE"}), _PROVIDERS["cpu"]]
 
 

@@ -13,29 +13,25 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.common.processor import read_processor
-from usassist.engine.base import Session, Tensors
+from usassist.engine.backend import Backend, Runner, Tensors
 from usassist.engine.cache import Cache, open_cache
 from usassist.engine.entry import file_sha256
 from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendUnavailableError, CacheError, EngineError
 
-__all__ = ["FORMATS", "MIN_INT8_SHARE", "PRECISIONS", "REQUIRES", "compile_options", "count_int8", "open"]
+__all__ = ["MIN_INT8_SHARE", "OpenVinoBackend", "compile_options", "count_int8"]
 
 logger = logging.getLogger(__name__)
 
-# OpenVINO's Python package reports its use to its maker, from a process that it forks. Nothing leaves this machine
-# unless its user says so; without that module OpenVINO falls back to a stub of its own.
+# OpenVINO's Python package sends telemetry to its maker from a process that it forks. Nothing leaves this machine
+# without its user's consent; without that module OpenVINO falls back to a stub of its own.
 sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
 
-REQUIRES = ("openvino",)
-FORMATS = ("onnx",)
-PRECISIONS = ("int8", "fp32")  # on a processor FP16 would be computed in float
-
 MIN_INT8_SHARE = 0.9
-"""Share of the convolutions and fully connected layers that must run in INT8 before an engine may say that it does."""
+"""Share of the convolutions and fully connected layers that must run in INT8 for the engine to be called INT8."""
 
 
-class _OpenVinoSession:
+class _OpenVinoRunner:
     device = "CPU"
 
     def __init__(self, spec: EngineSpec, path: Path, threads: int, precision: str) -> None:
@@ -65,30 +61,36 @@ class _OpenVinoSession:
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {_first_line(error)}") from error
         values = {name: self._request.get_output_tensor(i).data for i, name in enumerate(self._output_names)}
-        # Where a side is free, OpenVINO moves its memory when a larger shape comes. Reading an older answer would then
-        # not give other values, as `Session.run` allows, but end the process.
+        # With free axes OpenVINO moves its memory when a larger shape comes. Reading an older answer would then not
+        # give other values, as `Runner.run` allows, but end the process.
         return {name: np.array(array) if None in self.outputs[name][1] else array for name, array in values.items()}
 
     def close(self) -> None:
         self._request = None
 
 
-def open(spec: EngineSpec, path: Path, *, device: str, threads: int, precision: str) -> Session:
-    """Load an ONNX file.
+class OpenVinoBackend(Backend):
+    """OpenVINO on the CPU."""
 
-    Raises
-    ------
-    EngineError
-        If OpenVINO cannot load it, or would run an INT8 file in float.
-    """
-    return _OpenVinoSession(spec, path, threads, precision)
+    requires = ("openvino",)
+    precisions = ("int8", "fp32")  # on a processor FP16 would be computed in float
+
+    def open(self, spec: EngineSpec, path: Path, *, threads: int, precision: str) -> Runner:
+        """Load an ONNX file.
+
+        Raises
+        ------
+        EngineError
+            If OpenVINO cannot load it, or would run an INT8 file in float.
+        """
+        return _OpenVinoRunner(spec, path, threads, precision)
 
 
 def _compiled(core: Any, spec: EngineSpec, path: Path, threads: int, precision: str) -> tuple[Any, tuple[int, int]]:
-    """The compiled model, and how many of its layers run in INT8: out of the cache where it was compiled before.
+    """The compiled model, and how many of its layers run in INT8 of how many; from the cache where it is there.
 
-    To compile takes most of the time until the first answer. What lies in the cache is for this file, these options,
-    this OpenVINO and this processor with its limits; a cache that cannot be used costs time and nothing else.
+    Compiling takes most of the time to the first answer. An entry is for this file, these options, this OpenVINO and
+    this processor with its limits. Without a usable cache opening only takes longer.
     """
     import openvino
 
@@ -115,7 +117,7 @@ def _compiled(core: Any, spec: EngineSpec, path: Path, threads: int, precision: 
                 facts = entry.header["facts"]
                 return core.import_model(io.BytesIO(entry.content), "CPU", options), tuple(facts["int8_layers"])
             except RuntimeError as error:
-                logger.warning("what was compiled of %s cannot be used: %s", path.name, _first_line(error))
+                logger.warning("the compiled model of %s is not used: %s", path.name, _first_line(error))
                 cache.forget(key)
     except CacheError as error:
         logger.info("%s is compiled every time: %s", path.name, error)
@@ -134,8 +136,8 @@ def _compiled(core: Any, spec: EngineSpec, path: Path, threads: int, precision: 
 
 def compile_options(spec: EngineSpec, threads: int) -> dict[str, Any]:
     """The options that an engine is compiled with; `threads` 0 = as many as the process may use."""
-    # OpenVINO would run what is FP32 in BF16 where the processor can; the spec says what was verified.
-    # Threads that are bound to a core cannot give way to the recorder or the page, and two engines would share a core.
+    # OpenVINO would run FP32 in BF16 where the processor can; the engine was verified in FP32.
+    # Pinned threads cannot yield to the recorder or the page, and two engines would share a core.
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
     if spec.precision == "fp32":  # and with it the layers that an INT8 graph keeps in float
         options["INFERENCE_PRECISION_HINT"] = "f32"
@@ -147,7 +149,7 @@ def compile_options(spec: EngineSpec, threads: int) -> dict[str, Any]:
 def count_int8(model: Any) -> tuple[int, int]:
     """How many convolutions and fully connected layers of a compiled model run in INT8, and how many there are.
 
-    This is what the processor executes after all fusions, not what the file says.
+    Counted in what the processor executes after all fusions, not in the file.
     """
     found = []
     for node in model.get_runtime_model().get_ops():

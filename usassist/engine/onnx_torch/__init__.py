@@ -1,9 +1,9 @@
 """An ONNX graph, run by PyTorch.
 
-The file is read once (:mod:`~usassist.engine.onnx_torch.graph`), each of its nodes is looked up in one table of
-operators (:mod:`~usassist.engine.onnx_torch.operators`) and becomes one prepared function of torch
-(:mod:`~usassist.engine.onnx_torch.program`), so that nothing of the file is looked at per frame. What the table does
-not know is refused by name when the file is opened, never guessed.
+The file is read once (:mod:`~usassist.engine.onnx_torch.graph`). Each of its nodes is looked up in a table of operators
+and becomes one prepared function of torch (:mod:`~usassist.engine.onnx_torch.program`); nothing of the file is read per
+frame. An operator, or an attribute of one, that is not supported is refused by name when the file is opened, never
+guessed. Why not a library: ADR 36.
 
 This package imports torch and onnx; ``engine/backends/torch.py`` imports it late.
 """

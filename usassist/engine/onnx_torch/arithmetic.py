@@ -1,4 +1,4 @@
-"""Operators that work on each value by itself, and those that reduce axes."""
+"""Elementwise operators and reductions."""
 
 from __future__ import annotations
 
@@ -109,10 +109,10 @@ def _softmax(function: Step) -> Builder:
 
 def _cast(node: Node) -> Step:
     node.takes(1)
-    node.one_of("saturate", 1)  # says something of 8-bit floats only, which are refused
+    node.one_of("saturate", 1)  # only for 8-bit floats, which are refused
     kind = node.required("to", int)
     if kind not in TYPES:
-        raise node.refuse(f"to = {kind} is not known")
+        raise node.refuse(f"to = {kind} is not supported")
     dtype = TYPES[kind]
     return lambda x: x.to(dtype)
 

@@ -1,9 +1,9 @@
 """CUDA: a program is recorded once for each shape of its inputs, and then replayed.
 
-Everything that a frame needs is there before the first: pinned memory on the host, inputs and outputs on the device,
-a stream of its own, the recorded graph. A frame is copy in, replay, copy out, synchronise; nothing is allocated.
+Everything that a frame needs is allocated before the first: pinned memory on the host, inputs and outputs on the
+device, a stream of its own, the recorded graph. A frame is copy in, replay, copy out, synchronise.
 
-The calls of ``torch.cuda`` stand behind :class:`CudaCalls` and nowhere else, so that their order can be tested where
+All calls of ``torch.cuda`` go through :class:`CudaCalls`, so that their order can be tested where
 there is no GPU.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from usassist.engine.base import Tensors
+from usassist.engine.backend import Tensors
 from usassist.engine.onnx_torch.exact import exact
 from usassist.engine.onnx_torch.program import Program
 
@@ -29,7 +29,7 @@ __all__ = ["MAX_GRAPHS", "WARM_UPS", "Calls", "CudaCalls", "GraphRunner"]
 logger = logging.getLogger(__name__)
 
 MAX_GRAPHS = 4
-"""Shapes that are kept ready; the one that was not used for longest makes room. Each holds memory of the device."""
+"""Shapes that are kept ready, least recently used dropped first. Each holds memory of the device."""
 
 WARM_UPS = 3
 """Runs before recording: libraries choose algorithms and take workspace then, which must not be recorded."""
@@ -40,10 +40,10 @@ Compute = Callable[[], list[torch.Tensor]]
 
 
 class Calls(Protocol):
-    """What is asked of CUDA; all on one stream."""
+    """The calls of CUDA; all on one stream."""
 
     def pinned(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-        """Memory of the host that the device can copy from and to by itself."""
+        """Pinned memory of the host."""
         ...
 
     def buffer(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
@@ -71,7 +71,7 @@ class Calls(Protocol):
         ...
 
     def free(self) -> None:
-        """Give memory that nobody holds any more back to the driver."""
+        """Return unused memory to the driver."""
         ...
 
 
@@ -181,7 +181,7 @@ class GraphRunner:
         return ready.arrays_out
 
     def close(self) -> None:
-        """Let graphs, buffers and weights go. May be called twice."""
+        """Free graphs, buffers and weights. May be called twice."""
         self._ready.clear()
         self._program.close()
         self._calls.free()
@@ -216,7 +216,7 @@ class GraphRunner:
         try:
             graph, outputs = self._calls.record(compute)
         except RuntimeError as error:
-            logger.warning("a CUDA graph cannot be recorded, each kernel is started by itself: %s", error)
+            logger.warning("a CUDA graph cannot be recorded, kernels are launched one by one: %s", error)
         host_outputs = [self._calls.pinned(tuple(value.shape), value.dtype) for value in outputs]
         ready = _Ready(
             host_inputs=host,

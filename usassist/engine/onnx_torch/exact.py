@@ -1,9 +1,9 @@
-"""FP32 means FP32: no TF32 and no BF16 inside, while an inference runs.
+"""FP32 without TF32 or BF16 inside, while an inference runs.
 
-These settings of torch belong to the whole process, and a training in it may well want them. So they are changed for
-the time of an inference and put back after it; where two inferences overlap, the last one puts them back. What another
-thread computes meanwhile is more exact than it asked for, never less. A replayed CUDA graph needs none of this: it
-holds what was chosen when it was recorded.
+These settings of torch belong to the whole process, and a training in it may need them. So they are changed for the
+time of an inference and restored after it; where two inferences overlap, the last one restores them. Another thread
+meanwhile computes more exactly than it asked for, never less. A replayed CUDA graph needs none of this: it holds the
+kernels that were chosen when it was recorded.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def exact(*, benchmark: bool | None = None) -> Iterator[None]:
     global _running
     with _lock:
         if _running == 0:
-            # What only follows the setting of all of torch goes on following it.
+            # A setting that only follows the one of all of torch must keep following it.
             everywhere = getattr(torch.backends, "fp32_precision", "none")
             found = [getattr(owner, name) for owner, name in _settings()]
             _before[:] = ["none" if value == everywhere else value for value in found]

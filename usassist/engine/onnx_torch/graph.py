@@ -15,7 +15,7 @@ from usassist.errors import EngineError
 __all__ = ["ADVICE", "OPSETS", "TYPES", "Graph", "constant", "read_graph"]
 
 OPSETS = range(13, 21)
-"""Opsets whose operators the table knows."""
+"""Supported opsets."""
 
 ADVICE = "use --backend onnxruntime"
 
@@ -43,7 +43,7 @@ class Graph:
     ----------
     file : its name, for messages
     opset : of the plain ONNX operators, one of :data:`OPSETS`
-    inputs, outputs : name → (dtype name, shape); None = free side
+    inputs, outputs : name → (dtype name, shape); None = free axis
     constants : the weights, on the CPU
     nodes : ``NodeProto`` in the order in which they run
     """
@@ -75,8 +75,8 @@ def read_graph(path: Path) -> Graph:
     opset = opsets.get("ai.onnx", 0)
     if opset not in OPSETS:
         raise EngineError(
-            f"PyTorch cannot run {path.name}: it is of opset {opset or 'none'}, known are {OPSETS[0]} to {OPSETS[-1]}; "
-            f"{ADVICE}"
+            f"PyTorch cannot run {path.name}: it is of opset {opset or 'none'}, supported are {OPSETS[0]} to "
+            f"{OPSETS[-1]}; {ADVICE}"
         )
     constants = {}
     for weights in graph.initializer:
@@ -104,12 +104,12 @@ def constant(tensor: Any) -> torch.Tensor:
     Raises
     ------
     ValueError
-        If its values lie outside the file, are cut short, or are of a type that is not known.
+        If its values are outside the file, are cut short, or are of a type that is not known.
     """
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        raise ValueError("the values lie in another file, which no hash covers")
+        raise ValueError("the values are in another file, which no hash covers")
     if tensor.data_type not in TYPES:
-        raise ValueError(f"type {_type_name(tensor.data_type)} is not known")
+        raise ValueError(f"type {_type_name(tensor.data_type)} is not supported")
     return torch.from_numpy(numpy_helper.to_array(tensor).copy())
 
 

@@ -1,6 +1,6 @@
 """Layers with weights, windows or statistics: convolution, pooling, normalisation, matrix product.
 
-torch pads a window layer on both sides alike; ONNX says each side. Sides that differ are padded beforehand.
+torch pads a window layer equally on both sides; ONNX gives each side. Unequal sides are padded beforehand.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ def _pad(x: torch.Tensor, before: tuple[int, ...], after: tuple[int, ...], value
 def _kernel(node: Node) -> tuple[int, ...]:
     """The kernel of a convolution, from its attribute or its weights, which must agree."""
     weights = node.constant(1)
-    said: tuple[int, ...] = node.attribute("kernel_shape", ())
-    found = said if weights is None else tuple(weights.shape[2:])
-    if said not in ((), found) or not found:
-        raise node.refuse(f"kernel_shape {said} does not fit weights of {found}")
+    declared: tuple[int, ...] = node.attribute("kernel_shape", ())
+    found = declared if weights is None else tuple(weights.shape[2:])
+    if declared not in ((), found) or not found:
+        raise node.refuse(f"kernel_shape {declared} does not fit weights of {found}")
     return found
 
 
@@ -103,9 +103,9 @@ def _conv_transpose(node: Node) -> Step:
     node.takes(2, 3)
     window, groups = _Window(node, _kernel(node)), node.attribute("group", 1)
     if window.automatic:
-        raise node.refuse("auto_pad = SAME is not known")
+        raise node.refuse("auto_pad = SAME is not supported")
     if node.attribute("output_shape", ()):
-        raise node.refuse("output_shape is not known")
+        raise node.refuse("output_shape is not supported")
     extra = node.attribute("output_padding", (0,) * window.rank)
     function, stride, dilation = _CONV_TRANSPOSE[window.rank], window.stride, window.dilation
     before, after = window.before, window.after
@@ -128,7 +128,7 @@ def _max_pool(node: Node) -> Step:
     ceil = bool(node.one_of("ceil_mode", 0, 1))
     node.one_of("storage_order", 0)
     function, kernel, stride, dilation = _MAX_POOL[window.rank], window.kernel, window.stride, window.dilation
-    fits = all(2 * side <= width for side, width in zip(window.before, kernel, strict=True))  # torch wants it so
+    fits = all(2 * side <= width for side, width in zip(window.before, kernel, strict=True))  # a condition of torch
     if window.before == window.after and fits and not window.automatic and not ceil:
         padding = window.before
         return lambda x: function(x, kernel, stride, padding, dilation)
@@ -143,10 +143,10 @@ def _average_pool(node: Node) -> Step:
     node.takes(1)
     window = _Window(node, node.required("kernel_shape", tuple))
     if set(window.dilation) != {1}:
-        raise node.refuse(f"dilations = {window.dilation} are not known")
+        raise node.refuse(f"dilations = {window.dilation} are not supported")
     ceil, with_pads = bool(node.one_of("ceil_mode", 0, 1)), bool(node.one_of("count_include_pad", 0, 1))
     if ceil and with_pads:
-        raise node.refuse("ceil_mode = 1 with count_include_pad = 1 is not known")
+        raise node.refuse("ceil_mode = 1 with count_include_pad = 1 is not supported")
     function, kernel, stride = _AVERAGE_POOL[window.rank], window.kernel, window.stride
     if not any(window.before + window.after) and not window.automatic and not ceil:
         return lambda x: function(x, kernel, stride)

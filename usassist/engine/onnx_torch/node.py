@@ -19,7 +19,7 @@ Step = Callable[..., Any]
 """What a node becomes: its inputs as tensors (None = left out) → its output, or a tuple of its outputs."""
 
 Reader = Callable[[torch.Tensor | None], tuple[int, ...]]
-"""Gives the whole numbers of an input such as a shape; those of a constant are not looked at again."""
+"""Gives the integers of an input such as a shape; those of a constant are read once."""
 
 
 class Node:
@@ -61,7 +61,7 @@ class Node:
         )
 
     def optional(self, name: str, kind: type[T]) -> T | None:
-        """The value of an attribute; None where the file does not give it. Each may be asked for once.
+        """The value of an attribute; None where the file does not give it. Each may be read once.
 
         Raises
         ------
@@ -95,13 +95,13 @@ class Node:
         """As `attribute`, and refused when it is neither the default nor one of `known`."""
         value = self.attribute(name, default)
         if value != default and value not in known:
-            raise self.refuse(f"{name} = {value} is not known")
+            raise self.refuse(f"{name} = {value} is not supported")
         return value
 
     def finish(self) -> None:
-        """Refuse attributes that nobody asked for: they might change the answer."""
+        """Refuse attributes that were not read: they might change the result."""
         if self._attributes:
-            raise self.refuse(f"attribute {', '.join(self._attributes)} is not known")
+            raise self.refuse(f"attribute {', '.join(self._attributes)} is not supported")
 
     def takes(self, least: int, most: int | None = None) -> None:
         """Refuse another number of inputs."""

@@ -1,8 +1,8 @@
 """A graph as a list of prepared functions, run one after the other.
 
-Per frame there is a loop over the steps and nothing else: attributes, shapes and other constants became part of the
-functions when the file was opened, and what depends on no input was computed then. A value is let go after the last
-step that reads it. On CUDA the loop itself is gone too, because what it does is recorded once as a graph.
+Per frame there is a loop over the steps and nothing else. Functions are looked up when the file is opened; attributes,
+shapes and other constants become part of them, and what depends on no input is computed then. A value is released after
+the last step that reads it. On CUDA the loop itself is recorded once as a graph.
 """
 
 from __future__ import annotations
@@ -13,17 +13,113 @@ from typing import Any
 
 import torch
 
+from usassist.engine.onnx_torch.arithmetic import ARITHMETIC
 from usassist.engine.onnx_torch.graph import Graph
-from usassist.engine.onnx_torch.node import Node
-from usassist.engine.onnx_torch.prepare import Call, prepare
+from usassist.engine.onnx_torch.layers import LAYERS
+from usassist.engine.onnx_torch.node import Builder, Node, Step
+from usassist.engine.onnx_torch.resize import RESIZE
+from usassist.engine.onnx_torch.shaping import SHAPING
 from usassist.errors import EngineError
 
-__all__ = ["Program"]
+__all__ = ["OPERATORS", "Call", "Program", "prepare"]
 
+OPERATORS: dict[str, Builder] = {**ARITHMETIC, **LAYERS, **RESIZE, **SHAPING}
+"""Name of an operator in ONNX → what makes a function of torch of a node."""
+
+_SHAPES = ("Shape", "Size")
+"""Operators whose result follows from shapes alone: it stays on the host."""
+
+_QUANTISED = ("Quantize", "Dequantize", "DynamicQuantize", "QLinear", "ConvInteger", "MatMulInteger")
+"""First letters of the INT8 operators. Refused: torch would compute them in float, with the rounding as extra work."""
 
 # Most processors have no sums of products in FP16, and what torch does instead takes a hundred times as long. So on a
 # CPU these are computed in FP32 and rounded once, which is what a GPU does with its sums too.
 _SUMS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One function and the names of what it reads and writes; empty = left out.
+
+    Attributes
+    ----------
+    on_host : its result follows from shapes alone, so it is computed on the CPU whatever the device
+    moved : places among `reads` of values that are on the host and needed on the device
+    """
+
+    node: Node
+    function: Callable[..., Any]
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    on_host: bool
+    moved: tuple[int, ...]
+
+
+def prepare(graph: Graph) -> tuple[list[Call], dict[str, torch.Tensor]]:
+    """Turn the nodes of a graph into calls.
+
+    Returns
+    -------
+    calls : in the order in which they run
+    constants : the weights, and what depends on nothing but them, on the CPU
+
+    Raises
+    ------
+    EngineError
+        If a node cannot be run as ONNX defines it. It names file, node and operator.
+    """
+    constants = dict(graph.constants)
+    host: set[str] = set()
+    known = {"", *graph.inputs, *constants}
+    calls = []
+    for proto in graph.nodes:
+        node = Node(proto, graph.file, graph.opset, constants)
+        function = _function(node)
+        missing = [name for name in node.inputs if name not in known]
+        if missing or known.intersection(filter(None, node.outputs)) or not any(node.outputs):
+            raise node.refuse(f"its inputs or outputs {', '.join(missing or node.outputs)} do not fit the graph")
+        known.update(node.outputs)
+        reads = tuple("" if index in node.taken else name for index, name in enumerate(node.inputs))
+        free = [name for name in reads if name and name not in constants]
+        if not free and all(name in constants for name in node.inputs if name):
+            constants.update(_fold(node, function, reads, constants))
+            continue
+        for index in node.on_host:
+            if reads[index] not in host:
+                raise node.refuse(f"its input {reads[index]} depends on the data")
+        on_host = node.op in _SHAPES or all(name in host for name in free)
+        if on_host:
+            host.update(filter(None, node.outputs))
+        moved = tuple(
+            index for index, name in enumerate(reads) if not on_host and name in host and index not in node.on_host
+        )
+        calls.append(Call(node=node, function=function, reads=reads, writes=node.outputs, on_host=on_host, moved=moved))
+    return calls, constants
+
+
+def _function(node: Node) -> Step:
+    if node.op.startswith(_QUANTISED):
+        raise node.refuse("torch would compute INT8 in float; use --precision fp32")
+    if node.op not in OPERATORS:
+        raise node.refuse("the operator is not supported")
+    try:
+        function = OPERATORS[node.op](node)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise node.refuse(f"it is malformed: {error}") from error
+    node.finish()
+    return function
+
+
+def _fold(
+    node: Node, function: Step, reads: tuple[str, ...], constants: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    try:
+        with torch.inference_mode():
+            result = function(*[constants.get(name) for name in reads])
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise node.refuse(error) from error
+    results = result if isinstance(result, tuple) else (result,)
+    return {name: value for name, value in zip(node.outputs, results, strict=False) if name}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +140,12 @@ class Program:
     ----------
     graph : from ``read_graph``
     device : ``cpu``, ``cuda`` or ``cuda:0``
-    channels_last : keep the channels of a place of a 2-D value side by side in memory; the answer is the same
+    channels_last : memory format of 2-D values; the result is the same
 
     Raises
     ------
     EngineError
-        If the graph holds an operator, or a way of an operator, that is not known. It names file, node and operator.
+        If the graph holds an operator, or a variant of one, that is not supported. It names file, node and operator.
     """
 
     def __init__(self, graph: Graph, device: str = "cpu", *, channels_last: bool = False) -> None:
@@ -114,7 +210,7 @@ class Program:
         return [value for value in self._values if value is not None]
 
     def close(self) -> None:
-        """Let the weights go."""
+        """Free the weights."""
         self._closed, self._values, self._steps = True, [], []
 
     def _arrange(self, value: torch.Tensor) -> torch.Tensor:
@@ -174,7 +270,7 @@ def _moving(function: Callable[..., Any], moved: tuple[int, ...], device: torch.
 
 
 def _let_go(steps: list[_Step], kept: set[int]) -> list[_Step]:
-    """Say of every step which values nobody reads after it."""
+    """Note for every step which values are read by none after it."""
     done = []
     read_later = set(kept)
     for step in reversed(steps):

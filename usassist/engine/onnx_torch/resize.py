@@ -1,4 +1,4 @@
-"""Resize, in the ways that torch computes exactly as ONNX says; every other way is refused by name."""
+"""Resize, in the variants that torch computes exactly as ONNX defines them; every other is refused by name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _resize(node: Node) -> Step:
     if not math.isclose(node.attribute("cubic_coeff_a", -0.75), -0.75) and mode == "cubic":
         raise node.refuse("cubic_coeff_a is not -0.75")
     if place == "asymmetric" if mode != "nearest" else (place, rounding) not in _NEAREST:
-        raise node.refuse(f"mode {mode} with {place}{f' and {rounding}' if mode == 'nearest' else ''} is not known")
+        raise node.refuse(f"mode {mode} with {place}{f' and {rounding}' if mode == 'nearest' else ''} is not supported")
     if _given(node, 2) == _given(node, 3):
         raise node.refuse("it needs either scales or sizes")
     if _given(node, 2):
@@ -66,7 +66,7 @@ def _scales(node: Node) -> tuple[float, ...]:
 def _by_scale(
     shape: tuple[int, ...], scales: tuple[float, ...], axes: tuple[int, ...], mode: str, place: str, rounding: str
 ) -> dict[str, Any]:
-    """What to ask of torch where scales are given: coordinates follow the scale, not the rounded size."""
+    """Arguments of ``interpolate`` where scales are given: coordinates follow the scale, not the rounded size."""
     by_axis = [1.0] * len(shape)
     for axis, scale in zip(axes or range(len(shape)), scales, strict=True):
         by_axis[axis] = scale
@@ -84,7 +84,7 @@ def _by_scale(
 def _by_size(
     shape: tuple[int, ...], sizes: tuple[int, ...], axes: tuple[int, ...], mode: str, place: str, rounding: str
 ) -> dict[str, Any]:
-    """What to ask of torch where sizes are given."""
+    """Arguments of ``interpolate`` where sizes are given."""
     wanted = list(shape)
     for axis, size in zip(axes or range(len(shape)), sizes, strict=True):
         wanted[axis] = size
@@ -94,12 +94,12 @@ def _by_size(
     if mode == "nearest":
         name, whole_only = _NEAREST[place, rounding]
         if whole_only and any(new % old for old, new in zip(before, after, strict=True)):
-            raise ValueError(f"mode nearest with {place} and {rounding} from {before} to {after} is not known")
+            raise ValueError(f"mode nearest with {place} and {rounding} from {before} to {after} is not supported")
         return {"size": after, "mode": name}
     if len(before) not in _BY_RANK[mode]:
-        raise ValueError(f"mode {mode} of {len(before)} spatial axes is not known")
+        raise ValueError(f"mode {mode} of {len(before)} spatial axes is not supported")
     if place == "pytorch_half_pixel" and 1 in after:
-        raise ValueError("pytorch_half_pixel to a side of one is not known")
+        raise ValueError("pytorch_half_pixel to a side of one is not supported")
     return {"size": after, "mode": _BY_RANK[mode][len(before)], "align_corners": place == "align_corners"}
 
 

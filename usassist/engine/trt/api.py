@@ -1,4 +1,4 @@
-"""TensorRT's Python module: under which names it is found, which versions are understood, what it says."""
+"""TensorRT's Python module: its names, the supported versions, its log."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Flavour:
     ----------
     title : what its maker calls it
     names : of its module; the second is there where only its wheels with ``_bindings`` and ``_libs`` are installed
-    least, below : versions that are understood
-    install : the remedy
-    timed : True when its builder measures on the GPU, and keeps what it measured
+    least, below : supported versions
+    install : what to do when it is missing
+    timed : True when its builder measures on the GPU, and the timings can be reused
     """
 
     title: str
@@ -74,13 +74,13 @@ def import_trt(flavour: Flavour) -> ModuleType:
     """The module of a library.
 
     Importing it is safe everywhere. Its ``Runtime`` is not: made where there is no driver, it ends the interpreter as
-    soon as it is used or freed, so that nothing but a session with an open :class:`usassist.engine.gpu.Device` makes
+    soon as it is used or freed, so that nothing but a runner with an open :class:`usassist.engine.gpu.Device` makes
     one.
 
     Raises
     ------
     BackendUnavailableError
-        If it is not installed, cannot be imported or is of a version that is not understood.
+        If it is not installed, cannot be imported or is of a version that is not supported.
     """
     reasons = []
     for name in flavour.names:
@@ -119,7 +119,7 @@ def _checked(module: ModuleType, flavour: Flavour) -> ModuleType:
 
 
 class Log:
-    """What the library said; it tells why something failed here and nowhere else."""
+    """The errors that the library logged: it gives the reason for a failure only there."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -130,24 +130,24 @@ class Log:
         self._lines.append((next(self._numbers), " ".join(line.split())))
 
     def mark(self) -> int:
-        """A place to ask from."""
+        """The current position, for `lines` and `since`."""
         return self._lines[-1][0] if self._lines else 0
 
     def lines(self, mark: int) -> list[str]:
-        """The errors since that place."""
+        """The errors since that position."""
         return list(dict.fromkeys(line for number, line in list(self._lines) if number > mark))
 
     def since(self, mark: int) -> str:
         """The same in one line, for a message."""
-        return "; ".join(self.lines(mark)) or "it did not say why"
+        return "; ".join(self.lines(mark)) or "no reason was logged"
 
 
 @functools.cache
 def logger_of(trt: Any) -> tuple[Any, Log]:
-    """The one logger that a library gets in this process, and what it heard: the library ignores a second one."""
+    """The one logger of a library in this process, and its log: the library ignores a second one."""
     log = Log()
     severity = trt.ILogger.Severity
-    # Errors are raised with their lines by who called, and a call that was cancelled is one too.
+    # Errors are raised with their lines by the caller, and a cancelled call is one too.
     levels = {
         severity.INTERNAL_ERROR: logging.WARNING,
         severity.ERROR: logging.WARNING,

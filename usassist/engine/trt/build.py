@@ -1,15 +1,16 @@
-"""ONNX in, plan out: parse, compare with the spec, compile. Always strongly typed: the ONNX says what is FP16 or INT8.
+"""ONNX in, plan out: parse, compare with the spec, compile.
 
-There is nothing here of calibrators and precision flags: TensorRT 11 has dropped them.
+Always strongly typed: the ONNX defines what is FP16 or INT8. No calibrators and precision flags: TensorRT 11 has
+dropped them.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from usassist.engine.backend import Progress
 from usassist.engine.plan import BuiltPlan, PlanTensors
 from usassist.engine.spec import EngineSpec, TensorSpec
 from usassist.engine.trt.api import Flavour, Log, create, logger_of
@@ -23,14 +24,12 @@ logger = logging.getLogger(__name__)
 
 OPTIONS: dict[str, str | int | bool] = {
     "strongly_typed": True,
-    "tf32": False,  # the spec promises what was verified in FP32
+    "tf32": False,  # the engine was verified in FP32
     "workspace_mib": 1024,
 }
 """What decides how a plan is built, besides engine, library and GPU. Part of every key."""
 
 _SHOWN_ERRORS = 3
-
-Progress = Callable[[str, float], None]
 
 
 def build_plan(
@@ -42,28 +41,28 @@ def build_plan(
     ----------
     trt : the library's module
     flavour : which one it is
-    spec : the engine; its tensors must be the file's, and the ranges of free sides become the plan's
+    spec : the engine; its tensors must be the file's, and the ranges of free axes become the plan's
     path : the ONNX file; external data is found beside it
     timing : of an earlier build for the same library and GPU, or empty
-    progress : told what is being done, and how much of it is done, 0 to 1. What it raises ends the build.
+    progress : receives what is being done, and how much of it is done, 0 to 1. What it raises ends the build.
 
     Raises
     ------
     EngineSpecError
-        If the tensors differ from the spec, or a free side has no range.
+        If the tensors differ from the spec, or a free axis has no range.
     EngineError
         If the file cannot be parsed or compiled; the message names what could not.
     """
-    said, log = logger_of(trt)
+    trt_logger, log = logger_of(trt)
     mark = log.mark()
     progress("parsing", 0.0)
-    builder = create(flavour, log, trt.Builder, said)
+    builder = create(flavour, log, trt.Builder, trt_logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, said)
+    parser = trt.OnnxParser(network, trt_logger)
     if not parser.parse_from_file(str(path)):
         raise EngineError(
             f"{flavour.title} cannot read {path.name} of {spec.engine_id}: {_parser_errors(parser, log, mark)}; "
-            "mend the export, or use another --backend"
+            "fix the export, or use another --backend"
         )
     tensors = _tensors(trt, network)
     _compare(spec, tensors)
@@ -75,7 +74,7 @@ def build_plan(
     monitor = make_monitor(trt, progress)
     config.progress_monitor = monitor
     plan = builder.build_serialized_network(network, config)
-    monitor.raise_what_came()
+    monitor.raise_pending()
     if plan is None:
         raise EngineError(
             f"{flavour.title} cannot compile {path.name} of {spec.engine_id}: {log.since(mark)}; "
@@ -88,10 +87,10 @@ def build_plan(
 
 def _parser_errors(parser: Any, log: Log, mark: int) -> str:
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
-    told = [" ".join(parser_error.desc().split()) for parser_error in errors]
-    # What the parser says is logged too; what else was logged is the cause, a missing file for example.
-    lines = [line for line in log.lines(mark) if not any(text in line for text in told)][:_SHOWN_ERRORS]
-    for parser_error, text in zip(errors[:_SHOWN_ERRORS], told, strict=False):
+    texts = [" ".join(parser_error.desc().split()) for parser_error in errors]
+    # The parser's errors are logged too; anything else in the log is the cause, for example a missing file.
+    lines = [line for line in log.lines(mark) if not any(text in line for text in texts)][:_SHOWN_ERRORS]
+    for parser_error, text in zip(errors[:_SHOWN_ERRORS], texts, strict=False):
         where = " ".join(filter(None, (parser_error.node_operator(), parser_error.node_name())))
         lines.append(f"{text} (node {parser_error.node()}: {where})" if where else text)
     if len(errors) > _SHOWN_ERRORS:
@@ -138,7 +137,7 @@ def _add_ranges(builder: Any, config: Any, spec: EngineSpec) -> None:
 def _range(spec: EngineSpec, tensor: TensorSpec) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     if tensor.min_shape is None or tensor.opt_shape is None or tensor.max_shape is None:
         raise EngineSpecError(
-            f"engine {spec.engine_id}: input {tensor} has a free side and no range; "
+            f"engine {spec.engine_id}: input {tensor} has a free axis and no range; "
             "write min, opt and max for it in engine.toml"
         )
     return tensor.min_shape, tensor.opt_shape, tensor.max_shape

@@ -1,4 +1,4 @@
-"""How far a build is, as TensorRT tells it: phases within phases, each of so many steps."""
+"""Progress of a build as TensorRT reports it: nested phases, each with a number of steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Phases:
 
     Parameters
     ----------
-    progress : told the innermost phase and the share of everything, 0 to 1. What it raises is kept, and ends the
+    progress : receives the innermost phase and the share of everything, 0 to 1. What it raises is kept, and ends the
         build: the library's own code is on the stack, and an exception must not go through it.
     """
 
@@ -26,25 +26,25 @@ class Phases:
     def start(self, name: str, steps: int) -> None:
         """A phase has begun."""
         self._open[name] = [max(1, steps), 0]
-        self._tell(name)
+        self._report(name)
 
     def step(self, name: str, step: int) -> bool:
         """Step number `step` of a phase is done. False ends the build."""
         if name in self._open:
             self._open[name][1] = step + 1
-        self._tell(name)
+        self._report(name)
         return self._came is None
 
     def finish(self, name: str) -> None:
         """A phase is over, perhaps early."""
         self._open.pop(name, None)
 
-    def raise_what_came(self) -> None:
+    def raise_pending(self) -> None:
         """Raise what `progress` raised, if it did."""
         if self._came is not None:
             raise self._came
 
-    def _tell(self, name: str) -> None:
+    def _report(self, name: str) -> None:
         share, width = 0.0, 1.0
         for steps, done in self._open.values():
             width /= steps
@@ -54,12 +54,12 @@ class Phases:
             return
         try:
             self._progress(name, self._share)
-        except BaseException as error:  # noqa: BLE001 - raised again by raise_what_came
+        except BaseException as error:  # noqa: BLE001 - raised again by raise_pending
             self._came = error
 
 
 def make_monitor(trt: Any, progress: Callable[[str, float], None]) -> Any:
-    """A monitor for ``IBuilderConfig.progress_monitor``, which also offers :meth:`Phases.raise_what_came`."""
+    """A monitor for ``IBuilderConfig.progress_monitor``, which also offers :meth:`Phases.raise_pending`."""
     phases = Phases(progress)
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
@@ -75,7 +75,7 @@ def make_monitor(trt: Any, progress: Callable[[str, float], None]) -> Any:
         def phase_finish(self, phase_name: str) -> None:
             phases.finish(phase_name)
 
-        def raise_what_came(self) -> None:
-            phases.raise_what_came()
+        def raise_pending(self) -> None:
+            phases.raise_pending()
 
     return Monitor()

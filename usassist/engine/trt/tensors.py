@@ -1,4 +1,4 @@
-"""Tensors as TensorRT describes them, in the words of this project."""
+"""Tensors as TensorRT describes them, converted to the terms of this project."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class IoTensor:
     name : as in the graph
     is_input : False for an output
     dtype : numpy name
-    shape : sides; -1 = free
-    max_shape : the largest sides of an input; of an output the same as `shape`
+    shape : -1 = free axis
+    max_shape : the largest shape of an input; of an output the same as `shape`
     """
 
     name: str
@@ -33,7 +33,7 @@ class IoTensor:
 
     @property
     def described(self) -> tuple[str, tuple[int | None, ...]]:
-        """Type and shape, as `Session.inputs` holds them."""
+        """Type and shape, as `Runner.inputs` holds them."""
         return self.dtype, tuple(None if side == -1 else side for side in self.shape)
 
     def size(self, shape: tuple[int, ...]) -> int:

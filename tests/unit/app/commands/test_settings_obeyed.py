@@ -203,9 +203,9 @@ def test_the_limit_of_the_cache_reaches_streams_in_other_processes(
 
 def test_the_limit_of_the_cache_reaches_the_process_that_builds(tmp_path: Path) -> None:
     code = (
-        "import sys; from usassist.engine import build_child, registry, cache, spec;"
-        "spec.load_spec = lambda path: None; registry.prepare = lambda *_: True;"
-        "registry.prepared_path = lambda *_: cache.open_cache()._limit_bytes;"
+        "import sys; from usassist.engine import build_child, opening, cache, engine_toml;"
+        "engine_toml.load_spec = lambda path: None; opening.prepare = lambda *_: True;"
+        "opening.prepared_path = lambda *_: cache.open_cache()._limit_bytes;"
         "sys.exit(build_child.main('.', 'x', 'fp32', '0', '17'))"
     )
     with subprocess.Popen(

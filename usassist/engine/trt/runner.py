@@ -18,19 +18,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usassist.engine.base import Tensors
+from usassist.engine.backend import Tensors
 from usassist.engine.gpu import Device
 from usassist.engine.plan import PlanTensors
 from usassist.engine.trt.api import Flavour, create, logger_of
 from usassist.engine.trt.tensors import IoTensor, io_tensors
 from usassist.errors import BackendFailedError, EngineError, PlanMissingError
 
-__all__ = ["MAX_SHAPES", "TrtSession"]
+__all__ = ["MAX_SHAPES", "TrtRunner"]
 
 logger = logging.getLogger(__name__)
 
 MAX_SHAPES = 4
-"""Sets of input shapes that are kept ready, with their graphs; of more, the one that was not used for longest goes."""
+"""Sets of input shapes that are kept ready, with their graphs; of more, the least recently used is dropped."""
 
 _NO_ROOM = "end other programs that use the GPU (nvidia-smi lists them), or use --backend openvino"
 _AGAIN = "open the engine again, or use --backend openvino"
@@ -48,7 +48,7 @@ class _Lane:
     tried: bool = False
 
 
-class TrtSession:
+class TrtRunner:
     """A plan, ready to run. It may be opened in one thread and run in another, by one at a time.
 
     Parameters
@@ -125,7 +125,7 @@ class TrtSession:
                 return lane.outputs
 
     def close(self) -> None:
-        """Give everything back, in the opposite order. May be called twice; waits for a run that is going on."""
+        """Free everything, in the opposite order. May be called twice; waits for a run in progress."""
         with self._lock:
             if self._device is None:
                 return
@@ -141,9 +141,9 @@ class TrtSession:
             device.close()
 
     def _load(self, trt: Any, flavour: Flavour, content: bytes) -> None:
-        said, self._log = logger_of(trt)
+        trt_logger, self._log = logger_of(trt)
         mark = self._log.mark()
-        self._runtime = create(flavour, self._log, trt.Runtime, said)
+        self._runtime = create(flavour, self._log, trt.Runtime, trt_logger)
         self._engine = self._runtime.deserialize_cuda_engine(content)
         if self._engine is None:
             raise PlanMissingError(
@@ -151,7 +151,7 @@ class TrtSession:
             )
 
     def _allocate(self, device: Device) -> None:
-        """Take memory for the largest shapes, and make ready what needs no shape from outside."""
+        """Allocate for the largest shapes, and prepare fixed shapes now."""
         self._spare = self._new_context()
         inputs = [tensor for tensor in self._io if tensor.is_input]
         largest = self._set_shapes({tensor.name: tensor.max_shape for tensor in inputs})
@@ -201,7 +201,7 @@ class TrtSession:
         return context
 
     def _set_shapes(self, inputs: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        """Tell the spare context the shapes of the inputs that are free; gives the shapes of all tensors."""
+        """Set the shapes of the free inputs in the spare context; returns the shapes of all tensors."""
         mark = self._log.mark()
         for tensor in self._io:
             if tensor.name not in inputs or -1 not in tensor.shape:
@@ -237,7 +237,7 @@ class TrtSession:
         lane.tried = True
         capturable = getattr(lane.context, "is_stream_capturable", None)  # TensorRT for RTX alone has it
         if capturable is not None and not capturable(self._device.stream):
-            logger.info("%s runs without a CUDA graph: it says that it cannot be captured", self._title)
+            logger.info("%s runs without a CUDA graph: it reports that it cannot be captured", self._title)
             return
         try:
             lane.graph = self._device.capture(lambda: self._enqueue(lane))
@@ -251,7 +251,7 @@ class TrtSession:
 
 
 def _compare(found: list[IoTensor], wanted: PlanTensors, flavour: Flavour) -> None:
-    """Names, kinds and types as when it was built; sides too, where both know them."""
+    """Compare names, kinds and types with those of the build, and axes that are fixed in both."""
     sides = {(tensor.name, "input" if tensor.is_input else "output", tensor.dtype): tensor.shape for tensor in found}
     expected = {(name, kind, dtype): shape for name, kind, dtype, shape in wanted}
     agrees = set(sides) == set(expected) and all(
@@ -260,10 +260,10 @@ def _compare(found: list[IoTensor], wanted: PlanTensors, flavour: Flavour) -> No
         for key, shape in expected.items()
     )
     if not agrees:
-        listed, said = (
+        listed, stored = (
             "; ".join(f"{kind} {name} {dtype} {list(shape)}" for (name, kind, dtype), shape in table.items())
             for table in (sides, expected)
         )
         raise PlanMissingError(
-            f"{flavour.title}: the plan has {listed}, and was stored as {said}; build it again: usassist engine build"
+            f"{flavour.title}: the plan has {listed}, and was stored as {stored}; build it again: usassist engine build"
         )

@@ -4,24 +4,23 @@ import io
 import itertools
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from tests.fake_builder import FakeBackend, row_of
 from usassist.app.bench.engine_overhead import measure_overhead, overheads, print_overheads
 from usassist.app.commands.engine_report import print_report, same_as_reference
 from usassist.engine import BACKENDS, find_engine
 from usassist.engine.base import Engine
-from usassist.engine.bench import bench
-from usassist.engine.registry import Backend
+from usassist.engine.timing import time_variants
 from usassist.errors import BackendUnavailableError, EngineNotFoundError, UsageError
 
 
 def test_everything_is_timed_or_left_out_with_a_reason(twin: Path) -> None:
-    report = bench(find_engine("tiny", twin), threads=1, count=12)
+    report = time_variants(find_engine("tiny", twin), threads=1, count=12)
     timed = {(item.backend, item.precision) for item in report.variants}
     assert {("openvino", "fp32"), ("onnxruntime", "fp32")} <= timed
     left = {(item.backend, item.precision): item.reason for item in report.left_out}
@@ -42,7 +41,9 @@ def test_everything_is_timed_or_left_out_with_a_reason(twin: Path) -> None:
 
 def test_a_clock_that_steps_evenly_gives_even_figures_and_ends_the_rounds(tiny: Path) -> None:
     steps = itertools.count()
-    report = bench(find_engine("tiny", tiny), ("onnxruntime",), ("fp32",), seconds=0.1, clock=lambda: next(steps) / 100)
+    report = time_variants(
+        find_engine("tiny", tiny), ("onnxruntime",), ("fp32",), seconds=0.1, clock=lambda: next(steps) / 100
+    )
     (item,) = report.variants
     assert (item.p50_ms, item.p99_ms, item.per_s) == pytest.approx((10.0, 10.0, 100.0))
     assert (item.cold_open_ms, item.first_ms) == pytest.approx((10.0, 10.0))
@@ -54,7 +55,9 @@ def test_the_warm_up_is_what_comes_before_the_first_inference_that_is_as_fast_as
     # Start and end of opening; end of the first inference, and where those after it begin; 19 more; then all even.
     steps_ms = [0, 500, 90, 0, 40, 13, *[10] * 1000]
     times_s = itertools.accumulate(step_ms / 1e3 for step_ms in steps_ms)
-    report = bench(find_engine("tiny", tiny), ("onnxruntime",), ("fp32",), count=10, clock=lambda: next(times_s))
+    report = time_variants(
+        find_engine("tiny", tiny), ("onnxruntime",), ("fp32",), count=10, clock=lambda: next(times_s)
+    )
     (item,) = report.variants
     assert (item.cold_open_ms, item.first_ms) == pytest.approx((500.0, 90.0))
     assert (item.warm_up_count, item.warm_up_ms) == (3, pytest.approx(143.0))
@@ -67,7 +70,7 @@ def test_the_warm_up_of_a_slow_engine_is_cut_short(tiny: Path, monkeypatch: pyte
     infer = Engine.infer
     monkeypatch.setattr(Engine, "infer", lambda self, inputs: calls.append(1) or infer(self, inputs))
     spec = find_engine("tiny", tiny)
-    bench(spec, ("onnxruntime",), count=1, judge=lambda engine: None, clock=lambda: next(steps) * 10.0)
+    time_variants(spec, ("onnxruntime",), count=1, judge=lambda engine: None, clock=lambda: next(steps) * 10.0)
     assert len(calls) == 5  # three of the warm-up, one before the turn, and the one that counts
 
 
@@ -75,7 +78,7 @@ def test_the_warm_up_of_a_slow_engine_is_cut_short(tiny: Path, monkeypatch: pyte
 def test_a_slow_engine_gives_its_turn_away_after_a_second(tiny: Path, step_s: float, count: int) -> None:
     steps = itertools.count()
     spec = find_engine("tiny", tiny)
-    report = bench(spec, ("onnxruntime",), ("fp32",), seconds=0.1, clock=lambda: next(steps) * step_s)
+    report = time_variants(spec, ("onnxruntime",), ("fp32",), seconds=0.1, clock=lambda: next(steps) * step_s)
     assert (report.rounds, report.variants[0].count) == (1, count)
 
 
@@ -84,11 +87,11 @@ def test_the_fastest_is_one_that_met_its_golden_output(tiny: Path) -> None:
     with np.load(path) as stored:
         arrays = dict(stored)
     np.savez(path, **(arrays | {"doubled": arrays["doubled"] + 1}))
-    report = bench(find_engine("tiny", tiny), ("openvino", "onnxruntime"), count=1)
+    report = time_variants(find_engine("tiny", tiny), ("openvino", "onnxruntime"), count=1)
     assert report.fastest is None
     assert all("differs from its golden output" in (item.rejected or "") for item in report.variants)
     np.savez(path, **arrays)
-    report = bench(find_engine("tiny", tiny), ("openvino", "onnxruntime"), count=1)
+    report = time_variants(find_engine("tiny", tiny), ("openvino", "onnxruntime"), count=1)
     assert report.fastest == (report.variants[0].backend, report.variants[0].precision)
 
 
@@ -97,7 +100,7 @@ def test_the_fastest_is_one_that_the_judge_lets_pass(tiny: Path) -> None:
         return "it is the wrong one" if engine.runtime == "openvino" else None
 
     spec = find_engine("tiny", tiny)
-    report = bench(spec, ("openvino", "onnxruntime"), count=1, judge=judge, judged_by="is the right one")
+    report = time_variants(spec, ("openvino", "onnxruntime"), count=1, judge=judge, judged_by="is the right one")
     assert report.fastest == ("onnxruntime", "fp32")
     assert (report.judged_by, len(report.variants)) == ("is the right one", 2)
     rejected = {item.backend: item.rejected for item in report.variants}
@@ -107,15 +110,11 @@ def test_the_fastest_is_one_that_the_judge_lets_pass(tiny: Path) -> None:
 def test_a_back_end_without_its_plan_is_left_out_with_the_command_that_builds_it(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module: Any = SimpleNamespace(
-        REQUIRES=(), FORMATS=("onnx",), PRECISIONS=("fp32",), build_plan=None, plan_key=lambda precision: {}
-    )
-    monkeypatch.setitem(BACKENDS, "planned", Backend("planned", "cpu", ""))
-    monkeypatch.setitem(sys.modules, "usassist.engine.backends.planned", module)
-    monkeypatch.setattr("usassist.engine.registry.find_plan", lambda *arguments: None)
-    report = bench(find_engine("tiny", tiny), ("planned", "onnxruntime"), ("fp32",), count=1)
+    monkeypatch.setenv("USASSIST_CACHE", str(tiny / "cache"))
+    monkeypatch.setitem(BACKENDS, "fake", row_of(FakeBackend()))
+    report = time_variants(find_engine("tiny", tiny), ("fake", "onnxruntime"), ("fp32",), count=1)
     (left,) = report.left_out
-    assert "usassist engine build tiny --backend planned --precision fp32" in left.reason
+    assert "usassist engine build tiny --backend fake --precision fp32" in left.reason
 
 
 def test_the_printed_report_fits_into_100_columns_and_says_every_reason_once(
@@ -123,7 +122,7 @@ def test_the_printed_report_fits_into_100_columns_and_says_every_reason_once(
 ) -> None:
     monkeypatch.setattr("usassist.engine.registry.why_no_cuda", lambda: "there is no GPU in this test")
     spec = find_engine("tiny", tiny)
-    report = bench(spec, judge=same_as_reference(spec, 1), judged_by="answered as the reference does", count=1)
+    report = time_variants(spec, judge=same_as_reference(spec, 1), judged_by="answered as the reference does", count=1)
     console = Console(width=100, record=True, file=io.StringIO())
     print_report(report, console)
     text = console.export_text()
@@ -168,8 +167,8 @@ def test_the_overhead_needs_openvino(tiny: Path, monkeypatch: pytest.MonkeyPatch
 def test_names_that_do_not_exist_and_nothing_to_time_are_errors(tiny: Path) -> None:
     spec = find_engine("tiny", tiny)
     with pytest.raises(EngineNotFoundError, match="known: auto"):
-        bench(spec, ("openvno",), count=1)
+        time_variants(spec, ("openvno",), count=1)
     with pytest.raises(UsageError, match="no precision fp8"):
-        bench(spec, precisions=("fp8",), count=1)
+        time_variants(spec, precisions=("fp8",), count=1)
     with pytest.raises(BackendUnavailableError, match=r"nothing can run .*null fp32: computes nothing"):
-        bench(spec, ("null",), count=1)
+        time_variants(spec, ("null",), count=1)

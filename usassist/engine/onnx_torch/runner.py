@@ -1,4 +1,4 @@
-"""Sessions of the back end: arrays of numpy in, arrays of numpy out."""
+"""The runners of the back end: numpy arrays in, numpy arrays out."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from usassist.engine.base import Session, Tensors
+from usassist.engine.backend import Runner, Tensors
 from usassist.engine.onnx_torch.cuda import CudaCalls, GraphRunner
 from usassist.engine.onnx_torch.exact import exact
 from usassist.engine.onnx_torch.graph import Graph, read_graph
 from usassist.engine.onnx_torch.program import Program
 from usassist.errors import EngineError
 
-__all__ = ["open_session", "shared"]
+__all__ = ["open_runner", "shared"]
 
 
-class _CpuSession:
+class _CpuRunner:
     device = "CPU"
 
     def __init__(self, graph: Graph) -> None:
@@ -44,7 +44,7 @@ class _CpuSession:
         self._program.close()
 
 
-class _CudaSession:
+class _CudaRunner:
     device = "CUDA"
 
     def __init__(self, graph: Graph, precision: str) -> None:
@@ -63,7 +63,7 @@ class _CudaSession:
         self._runner.close()
 
 
-def open_session(path: Path, device: str, threads: int, precision: str) -> Session:
+def open_runner(path: Path, device: str, threads: int, precision: str) -> Runner:
     """Open an ONNX file on ``cpu`` or ``cuda``.
 
     Raises
@@ -74,7 +74,7 @@ def open_session(path: Path, device: str, threads: int, precision: str) -> Sessi
     graph = read_graph(path)
     if device == "cuda":
         try:
-            return _CudaSession(graph, precision)
+            return _CudaRunner(graph, precision)
         except EngineError:
             raise
         except RuntimeError as error:  # for example when the memory of the GPU is full
@@ -82,7 +82,7 @@ def open_session(path: Path, device: str, threads: int, precision: str) -> Sessi
             raise EngineError(f"PyTorch cannot open {path.name} on CUDA: {first}; use another --backend") from error
     if threads > 0:
         torch.set_num_threads(threads)
-    return _CpuSession(graph)
+    return _CpuRunner(graph)
 
 
 class _Writable:

@@ -1,9 +1,8 @@
-"""How fast every back end runs an engine here, in every precision.
+"""How fast every back end runs an engine here, in every precision: for ``usassist engine bench`` and for ``auto``.
 
-A machine is never quiet. So all variants are opened first and then take turns, a few inferences each, in an order
-that moves on by one every round: whatever else the machine does falls on all of them. A slow one gives its turn away
-after a second, so that it does not take the time of the others. What can be compared is the ratio to the FP32
-reference of the same rounds; milliseconds hold for this machine at this moment.
+Other load on the machine must hit all variants alike. So all are opened first and then take turns, a few inferences
+each, in an order that rotates by one every round. A slow one ends its turn after a second. Only the ratio to the FP32
+reference of the same rounds can be compared; milliseconds are valid for this machine and this run.
 """
 
 from __future__ import annotations
@@ -19,24 +18,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from usassist.engine.backend import PRECISIONS
 from usassist.engine.base import Engine
+from usassist.engine.opening import load_engine
 from usassist.engine.probe import golden_input
-from usassist.engine.registry import BACKENDS, PRECISIONS, load_engine, why_not
+from usassist.engine.registry import list_backends, why_not
 from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendUnavailableError, EngineError, UsageError
 
-__all__ = ["BenchReport", "Judge", "Left", "Variant", "bench", "meets_golden"]
+__all__ = ["Judge", "Left", "TimingReport", "Variant", "meets_golden", "time_variants"]
 
 REFERENCE = ("onnxruntime", "fp32")
 
 Judge = Callable[[Engine], str | None]
-"""Asked once for every variant, after the timing: why it must not be used; None = it may."""
+"""Called once for every variant, after the timing: why it must not be used; None = it may."""
 
-_TURN = 10  # inferences that count, of one variant in one round; one more before them warms its caches
-_TURN_S = 1.0  # a slow variant gives its turn away after so long, unless the inferences are counted
-_WARM_UP = 20  # first inferences that are looked at, and no more of them than fit in so many seconds
+_TURN = 10  # timed inferences of one variant in one round; one more before them warms its caches
+_TURN_S = 1.0  # a slow variant ends its turn then, unless `count` is given
+_WARM_UP = 20  # first inferences that are examined, and no more of them than fit in _WARM_UP_S
 _WARM_UP_S = 5.0
-_WARM_UP_LEAST = 3
+_MIN_WARM_UP = 3
 _SETTLED = 1.25  # times the median of the later half of them
 _COMPUTES_NOTHING = "computes nothing, so there is nothing to time"
 
@@ -49,18 +50,18 @@ class Variant:
     ----------
     backend, precision : what was timed
     device : what it ran on
-    rejected : why it must not be used, as the judge says; None = it may
+    rejected : why it must not be used, from the judge; None = it may
     cold_open_ms : hash, load and compile, once, without the import of the runtime
     first_ms : the first inference
-    warm_up_count, warm_up_ms : inferences until the times settle, and how long they took together. Settled is the
-        first that takes at most 1.25 times the median of the later half of the first 20
-    p50_ms, p95_ms, p99_ms : of the inferences that count
+    warm_up_count, warm_up_ms : inferences until the times settle, and their total time. Settled is the first that
+        takes at most 1.25 times the median of the later half of the first 20
+    p50_ms, p95_ms, p99_ms : of the timed inferences
     per_s : inferences per second, one after the other
-    growth_mb : resident memory (10⁶ bytes) of this process that opening and the first inference added, without the
+    growth_mb : resident memory (10⁶ bytes) of this process added by opening and the first inference, without
         memory of a GPU; None = cannot be read here
     ratio : p50 of a round against that of the reference in the same round, median over the rounds; less is faster
-    ratio_spread : distance of the quartiles of that over the rounds, in parts of the median
-    count : inferences that count
+    ratio_spread : distance of its quartiles over the rounds, as a fraction of the median
+    count : timed inferences
     """
 
     backend: str
@@ -91,7 +92,7 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BenchReport:
+class TimingReport:
     """What was measured.
 
     Attributes
@@ -102,7 +103,7 @@ class BenchReport:
     reference : back end and precision that ratios are against
     variants : by ratio, fastest first
     left_out : those that did not run
-    judged_by : what a variant had to pass to be called the fastest, in words
+    judged_by : what a variant had to pass to be called the fastest, for people
     fastest : back end and precision of the fastest that passed; None = none did
     """
 
@@ -127,7 +128,7 @@ class _Run:
 
 
 def meets_golden(engine: Engine) -> str | None:
-    """The judge that needs nothing else: why an engine does not answer its golden input as it must; None = it does."""
+    """The default judge: why an engine misses its golden output; None = it meets it."""
     try:
         engine.verify()
     except EngineError as error:
@@ -135,9 +136,9 @@ def meets_golden(engine: Engine) -> str | None:
     return None
 
 
-def bench(
+def time_variants(
     spec: EngineSpec,
-    backends: Iterable[str] = tuple(BACKENDS),
+    backends: Iterable[str] | None = None,
     precisions: Iterable[str] = PRECISIONS,
     *,
     pairs: Iterable[tuple[str, str]] | None = None,
@@ -147,20 +148,20 @@ def bench(
     judge: Judge = meets_golden,
     judged_by: str = "answered its golden input",
     clock: Callable[[], float] = time.perf_counter,
-) -> BenchReport:
+) -> TimingReport:
     """Open every variant that can run here, let them take turns on the golden input, and compare.
 
     Parameters
     ----------
     spec : from ``find_engine``
-    backends, precisions : what to try, each with each
+    backends, precisions : what to try, each with each; no back ends = all
     pairs : back ends and precisions to try instead
     threads : CPU threads; 0 = as many as the process may use
-    seconds : go on for so long after all are open; at least one round is done
+    seconds : duration after all are open; at least one round is done
     count : inferences of each variant instead
-    judge : says which variants may be called the fastest
-    judged_by : what `judge` asks, in words
-    clock : seconds, rising
+    judge : decides which variants may be called the fastest
+    judged_by : what `judge` checks, for people
+    clock : seconds, monotonic
 
     Raises
     ------
@@ -175,8 +176,8 @@ def bench(
     runs: list[_Run] = []
     inputs = golden_input(spec)
     try:
-        for backend, precision in pairs or _variants(spec, tuple(backends), tuple(precisions)):
-            reason = why_not(spec, backend, precision) or (_COMPUTES_NOTHING if backend == "null" else None)
+        for backend, precision in pairs or _variants(spec, tuple(backends or list_backends()), tuple(precisions)):
+            reason = why_not(backend, spec, precision) or (_COMPUTES_NOTHING if backend == "null" else None)
             if reason is None:
                 try:
                     runs.append(_open(spec, backend, precision, threads, inputs, clock))
@@ -206,7 +207,7 @@ def _variants(spec: EngineSpec, backends: tuple[str, ...], precisions: tuple[str
     unknown = [name for name in precisions if name not in PRECISIONS]
     if unknown:
         raise UsageError(f"no precision {unknown[0]}; known: all, {', '.join(sorted(PRECISIONS))}")
-    # A precision that was not asked for by name and that the engine does not have is no variant at all.
+    # A precision that the engine does not have is a variant only when it is named.
     wanted = [name for name in precisions if len(precisions) == 1 or name in spec.precisions or name == "int8"]
     return [(backend, precision) for backend in backends for precision in sorted(wanted)]
 
@@ -226,7 +227,7 @@ def _open(
         engine.infer(inputs)
         first_s, after_mb = clock(), _resident_mb()
         later_s = [clock()]
-        while len(later_s) < _WARM_UP and (len(later_s) < _WARM_UP_LEAST or later_s[-1] - later_s[0] < _WARM_UP_S):
+        while len(later_s) < _WARM_UP and (len(later_s) < _MIN_WARM_UP or later_s[-1] - later_s[0] < _WARM_UP_S):
             engine.infer(inputs)
             later_s.append(clock())
     except EngineError:
@@ -241,7 +242,7 @@ def _open(
 
 
 def _warm_up(times_ms: list[float]) -> tuple[int, float]:
-    """How many of the first inferences came before the first settled one, and how long they took, ms."""
+    """Number of inferences before the first settled one, and their total time, ms."""
     settled_ms = _SETTLED * float(np.median(times_ms[len(times_ms) // 2 :]))
     count = next(index for index, time_ms in enumerate(times_ms) if time_ms <= settled_ms)
     return count, sum(times_ms[:count])
@@ -260,7 +261,7 @@ def _turn(
 
 def _report(
     spec: EngineSpec, threads: int, rounds: int, runs: list[_Run], left: list[Left], judged_by: str
-) -> BenchReport:
+) -> TimingReport:
     def name(run: _Run) -> tuple[str, str]:
         return run.engine.runtime, run.engine.precision
 
@@ -296,7 +297,7 @@ def _report(
         )
     variants.sort(key=lambda item: item.ratio)
     fastest = next((item for item in variants if item.rejected is None), None)
-    return BenchReport(
+    return TimingReport(
         engine_id=spec.engine_id,
         threads=threads,
         rounds=rounds,
@@ -309,7 +310,7 @@ def _report(
 
 
 def _resident_mb() -> float | None:
-    """Resident memory of this process in 10⁶ bytes; None where the system does not tell."""
+    """Resident memory of this process in 10⁶ bytes; None where it cannot be read."""
     if sys.platform != "linux":
         return None
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
