@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import cv2  # noqa: F401  # before av
-
-# isort: split
 import numpy as np
 import numpy.typing as npt
 import typer

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from tests.replay.conftest import Usassist
+from usassist.common.pyav import av
 from usassist.config import resource_dir
 
 Prepare = Callable[[Path], str]

@@ -13,9 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-import av.error
-
+from usassist.common.pyav import av
 from usassist.errors import SessionError, SourceError
 from usassist.session.frame_images import open_video
 from usassist.session.manifest import Manifest

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
+from usassist.common.pyav import av
 
 __all__ = ["aspect_words", "make_square", "square_wh_px"]
 

@@ -12,13 +12,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.pyav import av
 from usassist.errors import SourceError, SourceFormatError, UsageError
 from usassist.records import SignalState, SourceInfo
 from usassist.sources.base import SourceOptions

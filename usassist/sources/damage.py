@@ -12,14 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
-from av.video.frame import PictureType
-from av.video.stream import VideoStream
-
+from usassist.common.pyav import PictureType, av
 from usassist.sources.recovery import recovery_frames
 
 __all__ = ["FrameDecoder", "set_threads"]
@@ -33,7 +26,7 @@ _IN_ONE_THREAD = {"h264", "mpeg4"}
 _Picture = tuple[av.VideoFrame, int, bool]  # with the number of its packet, and whether it needs no other
 
 
-def set_threads(stream: VideoStream, *, low_latency: bool) -> None:
+def set_threads(stream: av.VideoStream, *, low_latency: bool) -> None:
     """Choose how a decoder uses threads: it must notice damage, and must not hold pictures back in a live stream.
 
     FFmpeg's H.264 decoder looks for missing parts of a picture only where it does not decode slices at the same time.
@@ -58,7 +51,7 @@ class FrameDecoder:
         same stamps are given to the pictures in the order in which these come
     """
 
-    def __init__(self, stream: VideoStream, *, hold: bool, stamps_in_order: bool = False) -> None:
+    def __init__(self, stream: av.VideoStream, *, hold: bool, stamps_in_order: bool = False) -> None:
         self._context = stream.codec_context
         self._intra_only = stream.codec_context.codec.intra_only
         self._is_h264 = stream.codec_context.name == "h264"

@@ -9,14 +9,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fractions import Fraction
 from pathlib import Path
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
-import av.video.stream
-
 from usassist.common.closeable import Closeable
+from usassist.common.pyav import av
 from usassist.errors import SourceError, SourceFormatError
 from usassist.sources.aspect import aspect_words, make_square
 from usassist.sources.checksums import SliceCheck
@@ -215,7 +209,7 @@ class VideoPass(Closeable):
         """Release the file."""
         self._container.close()
 
-    def _pick_stream(self) -> av.video.stream.VideoStream:
+    def _pick_stream(self) -> av.VideoStream:
         for stream in self._container.streams.video:
             if "attached_pic" not in str(stream.disposition):
                 if stream.codec_context is None:

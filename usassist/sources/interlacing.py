@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections import deque
 from fractions import Fraction
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
-import av.filter
-from av.video.stream import VideoStream
+from usassist.common.pyav import av
 
 __all__ = ["DEINTERLACED", "INTERLACED", "Deinterlacer", "is_interlaced"]
 
@@ -24,7 +18,7 @@ _PROGRESSIVE = 1  # AV_FIELD_PROGRESSIVE; 0 = unknown
 _Waiting = tuple[int | None, Fraction | None, str]  # stamp, and why it is not whole
 
 
-def is_interlaced(stream: VideoStream) -> bool:
+def is_interlaced(stream: av.VideoStream) -> bool:
     """Whether a stream says so of all its pictures; single pictures may say it, too."""
     return stream.codec_context.field_order > _PROGRESSIVE
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    import av
+    from usassist.common.pyav import av
 
 __all__ = ["Orientation", "UInt8Array", "is_grey", "orient", "orientation_of", "to_eight_bits", "to_image"]
 
@@ -58,7 +58,7 @@ def to_image(frame: av.VideoFrame) -> UInt8Array:
 
 def _rgb(frame: av.VideoFrame) -> UInt8Array:
     """The pixels in RGB, as a view of the converted frame; what FFmpeg's scaler prepares is kept for the next one."""
-    from av.video.reformatter import VideoReformatter
+    from usassist.common.pyav import VideoReformatter
 
     reformatter = getattr(_of_thread, "reformatter", None)
     if reformatter is None:

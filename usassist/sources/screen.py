@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-import cv2  # before av: in the other order cv2.imshow hangs in this process
+import cv2
 import numpy as np
 
-# isort: split
-import av
-
+from usassist.common.pyav import av
 from usassist.sources.cropping import Roi, cut, cut_plain
 from usassist.sources.pixels import UInt8Array, is_grey, to_image
 

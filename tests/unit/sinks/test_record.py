@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import msgspec
 import numpy as np
@@ -19,6 +18,7 @@ import pytest
 from tests.samples import CALIBRATED_ENGINE, DESCRIBED, ENGINE, SESSION, make_frame, make_result
 from usassist.bus import Publisher, SessionState, decode, read_log, result_from
 from usassist.common.clock import MonotonicClock
+from usassist.common.pyav import av
 from usassist.errors import SessionError, SourceError, SourceFormatError, UsageError
 from usassist.frames.burnt_text import find_text_boxes
 from usassist.records import Frame, ResultState

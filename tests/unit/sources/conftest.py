@@ -7,13 +7,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2  # noqa: F401  # before av
-
-# isort: split
-import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+
+from usassist.common.pyav import av
 
 
 def _pictures(count: int, hw_px: tuple[int, int], *, seed: int = 0, channels: int = 1, most: int = 255) -> list[Any]:

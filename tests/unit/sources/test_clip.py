@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -613,12 +611,6 @@ def test_pixel_format_that_cannot_be_converted_is_named(
     monkeypatch.setattr("usassist.sources.screen.to_image", refuse)
     with pytest.raises(SourceFormatError, match=r"pixels of the format gray, which cannot .*; export"):
         play(path)
-
-
-def test_cv2_is_imported_before_av() -> None:
-    code = "import sys, usassist.sources.clip; n = list(sys.modules); print(n.index('cv2') < n.index('av'))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True"
 
 
 @pytest.mark.slow

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-
-# isort: split
-import av
 import numpy as np
 import pytest
 
 from tests.damage import CODECS, GOP, Picture, compare, decode, encode, lose_packets
+from usassist.common.pyav import av
 from usassist.records import SignalState
 from usassist.sources import open_source
 from usassist.sources.damage import FrameDecoder

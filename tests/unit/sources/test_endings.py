@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-
-# isort: split
-import av
 import numpy as np
 import pytest
 
+from usassist.common.pyav import av
 from usassist.errors import SourceError, SourceFormatError
 from usassist.records import Frame
 from usassist.sources import open_source

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-
-# isort: split
-import av
 import numpy as np
 
+from usassist.common.pyav import av
 from usassist.errors import SourceError
 from usassist.sources.grab import Grab
 from usassist.sources.inputs.address import GrabOptions, open_grabber

@@ -8,10 +8,10 @@ from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
+from usassist.common.pyav import av
 from usassist.errors import SourceError, UsageError
 from usassist.records import SignalState
 from usassist.sources.grab import Grab

@@ -67,7 +67,7 @@ class OneFrame:
     """A container that gives one frame, with the stamp of a driver."""
 
     def __init__(self, pts: Callable[[], int], *, sizes: tuple[int, ...] = (1,), pix_fmt: str = "gray") -> None:
-        import av
+        from usassist.common.pyav import av
 
         self.read_timeout = None
         self.closed = 0

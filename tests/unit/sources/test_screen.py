@@ -1,13 +1,10 @@
 """Screens in planes: what is cut out of them is what converting all of them would give."""
 
-import cv2  # noqa: F401  # before av
-
-# isort: split
-import av
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from usassist.common.pyav import av
 from usassist.sources.cropping import cut_plain
 from usassist.sources.pixels import to_image
 from usassist.sources.screen import Screen

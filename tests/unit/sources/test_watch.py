@@ -7,13 +7,11 @@ from fractions import Fraction
 from typing import Any
 
 import cv2
-
-# isort: split
-import av
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from usassist.common.pyav import av
 from usassist.errors import UsageError
 from usassist.phantom import PhantomConfig
 from usassist.phantom.fault_scanner import FaultScanner

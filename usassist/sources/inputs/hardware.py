@@ -5,12 +5,7 @@ from __future__ import annotations
 import logging
 from functools import cache
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
-from av.codec.hwaccel import HWAccel, hwdevices_available
+from usassist.common.pyav import av
 
 __all__ = ["hardware_decoder"]
 
@@ -19,23 +14,23 @@ _log = logging.getLogger(__name__)
 _KINDS = ("cuda", "vaapi", "videotoolbox", "d3d11va")  # best first
 
 
-def hardware_decoder() -> HWAccel | None:
+def hardware_decoder() -> av.codec.hwaccel.HWAccel | None:
     """What to give to ``av.open`` as ``hwaccel``; None where this machine decodes on the processor.
 
     A codec that the device cannot decode is decoded on the processor all the same.
     """
     kind = _working_kind()
-    return None if kind is None else HWAccel(kind, allow_software_fallback=True)
+    return None if kind is None else av.codec.hwaccel.HWAccel(kind, allow_software_fallback=True)
 
 
 @cache
 def _working_kind() -> str | None:
     """The first kind of device that can be opened. PyAV raises when the device is missing, so it is tried here once."""
     for kind in _KINDS:
-        if kind not in hwdevices_available():
+        if kind not in av.codec.hwaccel.hwdevices_available():
             continue
         try:
-            HWAccel(kind).create(av.Codec("h264", "r"))
+            av.codec.hwaccel.HWAccel(kind).create(av.Codec("h264", "r"))
         except (av.error.FFmpegError, NotImplementedError, RuntimeError, ValueError) as error:
             _log.info("no decoding on %s here: %s", kind, getattr(error, "strerror", None) or error)
             continue

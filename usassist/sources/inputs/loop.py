@@ -16,15 +16,11 @@ from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
 import numpy as np
 
 from usassist.common.closeable import Closeable
 from usassist.common.fresh_queue import FRESH_QUEUE_SIZE
+from usassist.common.pyav import av
 from usassist.config import resource_dir
 from usassist.errors import SourceError, UsageError
 from usassist.sources.address import parse_settings

@@ -6,12 +6,7 @@ import socket
 from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
-
+from usassist.common.pyav import av
 from usassist.errors import SourceError, UsageError
 from usassist.sources.inputs.address import GrabOptions
 from usassist.sources.inputs.opening import STREAM_FORMATS, open_container

@@ -6,13 +6,7 @@ import errno
 import time
 from typing import Any
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
-from av.container import InputContainer
-
+from usassist.common.pyav import av
 from usassist.errors import SourceError
 from usassist.sources.inputs.address import GrabOptions
 from usassist.sources.inputs.hardware import hardware_decoder
@@ -40,7 +34,7 @@ def open_container(
     format_name: str | None = None,
     buffer_size: int = 32768,
     hw: bool = True,
-) -> InputContainer:
+) -> av.container.InputContainer:
     """Open an address, a device or a file object.
 
     Parameters
@@ -60,7 +54,7 @@ def open_container(
     """
     started_s = time.monotonic()
     try:
-        container: InputContainer = av.open(
+        container: av.container.InputContainer = av.open(
             target,
             "r",
             format=format_name,

@@ -5,11 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-
+from usassist.common.pyav import av
 from usassist.config import has_display
 from usassist.errors import SourceError, UsageError
 from usassist.sources.address import parse_settings

@@ -10,15 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
-from av.container import InputContainer
-from av.video.stream import VideoStream
-
 from usassist.common.closeable import Closeable
+from usassist.common.pyav import av
 from usassist.errors import SourceError
 from usassist.sources.aspect import aspect_words, make_square
 from usassist.sources.damage import FrameDecoder, set_threads
@@ -81,7 +74,7 @@ class StreamGrabber(Closeable):
 
     def __init__(
         self,
-        container: InputContainer,
+        container: av.container.InputContainer,
         *,
         scheme: str,
         mode: str = "",
@@ -285,7 +278,7 @@ class StreamGrabber(Closeable):
         stamp_ns = int(frame.pts * frame.time_base * 1_000_000_000)
         return stamp_ns if 0 <= arrived_ns - stamp_ns < _MAX_AGE_NS else None
 
-    def _pick_stream(self) -> VideoStream:
+    def _pick_stream(self) -> av.VideoStream:
         for stream in self._container.streams.video:
             if stream.codec_context is not None:
                 return stream
