@@ -23,13 +23,13 @@ from usassist.records import SignalState
 from usassist.sources.decoding import VideoPass
 from usassist.sources.grab import Grab
 from usassist.sources.screen import Screen
-from usassist.sources.watch import SignalWatch, Verdict
+from usassist.sources.watch import SignalVerdict, SignalWatch
 
 __all__ = ["EXPECTED", "ClipRow", "FaultRow", "clip_row", "fault_rows", "play"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
-Told = tuple[float, Verdict]
+Told = tuple[float, SignalVerdict]
 
 # kind of fault → state that must be told; every other kind must leave the picture live
 EXPECTED = {
@@ -105,7 +105,7 @@ def fault_rows(scanner: FaultScanner) -> list[FaultRow]:
             told.append((frame.t_s, watch.silence(t_ns)))
             continue
         if not settled:
-            watch.settle(Screen(frame.screen), scanner.scan_xyxy_px, t_ns)
+            watch.set_reference(Screen(frame.screen), scanner.scan_xyxy_px, t_ns)
             settled = True
         told.append((frame.t_s, watch.look(_grab(frame.number, frame.screen, t_ns))))
     rows = []
@@ -138,7 +138,7 @@ def play(screens: Iterable[UInt8Array], roi_xyxy_px: Roi, rate_hz: float) -> tup
     for number, screen in enumerate(screens):
         t_ns = round(number * 1e9 / rate_hz)
         if number == 0:
-            watch.settle(Screen(screen), roi_xyxy_px, t_ns)
+            watch.set_reference(Screen(screen), roi_xyxy_px, t_ns)
             continue
         begin = time.perf_counter()
         verdict = watch.look(_grab(number, screen, t_ns))

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from usassist.common.pyav import av
 
-__all__ = ["aspect_words", "make_square", "square_wh_px"]
+__all__ = ["describe_aspect", "make_square", "square_wh_px"]
 
 _ROUNDING = Fraction(1, 500)  # what encoders are off by that compute the aspect from a rounded size
 _MOST = 4  # times as wide as high, or as high as wide: nothing beyond that is a picture's
@@ -42,7 +42,7 @@ def make_square(frame: av.VideoFrame, aspect: Fraction | None) -> av.VideoFrame:
         return frame.reformat(width=width_px, height=height_px, format="rgb24")  # a format that is read alone
 
 
-def aspect_words(width_px: int, height_px: int, aspect: Fraction | None) -> str:
+def describe_aspect(width_px: int, height_px: int, aspect: Fraction | None) -> str:
     """What a person should know of it; "" where pixels are square."""
     if not aspect or aspect == 1:
         return ""

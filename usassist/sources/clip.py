@@ -8,8 +8,9 @@ deinterlacing is asked for. A frame that is damaged, or predicted from one that 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +20,13 @@ from usassist.common.pyav import av
 from usassist.errors import SourceError, SourceFormatError, UsageError
 from usassist.records import SignalState, SourceInfo
 from usassist.sources.base import SourceOptions
-from usassist.sources.cropping import cut_plain, is_automatic, settle_roi
+from usassist.sources.cropping import choose_roi, cut_plain, is_automatic
 from usassist.sources.decoding import VideoPass, check_file
 from usassist.sources.interlacing import DEINTERLACED, INTERLACED
 from usassist.sources.paced import PacedSource, RawFrame
 from usassist.sources.pixels import is_grey, orient, orientation_of
-from usassist.sources.timeline import Timeline
 
-__all__ = ["ClipSource", "open_address"]
+__all__ = ["ClipSource", "Timeline", "open_address"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ _FIRST_LOOK = frozenset({0, 2, 5, 10, 20, 35, 55, 80})  # frames on which the sc
 _LOOK_AGAIN_EVERY = 25  # after that, when those show nothing
 _FRAMES_PER_LOOK = 8
 _LOOK_NO_FURTHER = 1500
+_TOLD_GAP_NS = 10_000_000_000  # a longer pause is told
+_LONGEST_GAP_NS = 600_000_000_000  # a longer one is a fault of the stamps
 
 
 def open_address(rest: str, options: SourceOptions) -> ClipSource:
@@ -66,7 +68,7 @@ class ClipSource(PacedSource):
         check_file(path)
         self._path = path
         self._deinterlace = options.deinterlace
-        with self._open() as video, closing(video.pictures()) as pictures:
+        with self._open() as video, closing(video.all_frames()) as pictures:
             try:
                 picture = next(pictures, None)
             except SourceError as error:
@@ -95,7 +97,7 @@ class ClipSource(PacedSource):
         self._period_ns = round(1e9 / (rate_hz or _DEFAULT_RATE_HZ))
         width_px, height_px = self._raw_wh_px
         grab_hw_px = (width_px, height_px) if self._orientation[0] else (height_px, width_px)
-        self._roi = settle_roi(options, grab_hw_px, self._looks)
+        self._roi = choose_roi(options, grab_hw_px, self._looks)
         info = SourceInfo(
             description="; ".join((f"clip, {codec}" + (f", {rate_hz:.4g} Hz" if rate_hz else ""), *notes)),
             image_hw_px=(self._roi[3] - self._roi[1], self._roi[2] - self._roi[0]),
@@ -110,7 +112,7 @@ class ClipSource(PacedSource):
         if is_automatic(options):
             _log.info("%s: scan area %s found on a screen of %d x %d px", path.name, self._roi, *grab_hw_px[::-1])
 
-    def _pictures(self) -> Iterator[RawFrame]:
+    def _raw_frames(self) -> Iterator[RawFrame]:
         timeline = Timeline(self._period_ns, tell=lambda what: _log.warning("%s: %s", self._path.name, what))
         given = 0
         while True:
@@ -127,8 +129,8 @@ class ClipSource(PacedSource):
     def _one_pass(self, timeline: Timeline, given: int) -> Iterator[RawFrame]:
         check_file(self._path)
         errors_before = self.decode_errors
-        not_whole = 0
-        with self._open() as video, closing(video.pictures()) as pictures:
+        damage_reason = 0
+        with self._open() as video, closing(video.all_frames()) as pictures:
             try:
                 for number, (frame, why) in enumerate(pictures):
                     self.decode_errors = errors_before + video.decode_errors
@@ -137,7 +139,7 @@ class ClipSource(PacedSource):
                             f"{self._path.name} changes its picture format after {given + number} frames, to "
                             f"{frame.width} x {frame.height} px {frame.format.name}; split the clip there"
                         )
-                    not_whole += bool(why)
+                    damage_reason += bool(why)
                     if frame.interlaced_frame and not self._told_interlaced:
                         self._told_interlaced = True
                         _log.warning("%s: from frame %d on %s", self._path.name, given + number, INTERLACED)
@@ -154,8 +156,8 @@ class ClipSource(PacedSource):
                 self.decode_errors = errors_before + video.decode_errors
                 if video.decode_errors:
                     _log.warning("%s: %d pictures could not be decoded", self._path.name, video.decode_errors)
-                if not_whole:
-                    _log.warning("%s: damaged frames, which have no result: %d", self._path.name, not_whole)
+                if damage_reason:
+                    _log.warning("%s: damaged frames, which have no result: %d", self._path.name, damage_reason)
 
     def _open(self) -> VideoPass:
         return VideoPass(self._path, deinterlace=self._deinterlace)
@@ -185,3 +187,52 @@ class ClipSource(PacedSource):
                 pass  # the stream itself reports where it breaks off, after all frames before that
         if look or not looked:
             yield look
+
+
+class Timeline:
+    """Turns presentation stamps into due times that never fall.
+
+    A pause is a pause, however long, and one of more than ten seconds is told. A stamp that is missing, does not
+    advance, or leaps ahead by more than ten minutes counts as one nominal period after the picture before it, and the
+    stamps that follow are measured from there; a leap is told, and so is the first stamp that falls back.
+
+    Parameters
+    ----------
+    period_ns : nominal time between two pictures, ns
+    tell : is told of pauses and leaps, in words
+    """
+
+    def __init__(self, period_ns: int, tell: Callable[[str], None] | None = None) -> None:
+        self._period_ns = period_ns
+        self._tell = tell or (lambda what: None)
+        self._t_media_ns: int | None = None
+        self._anchor_ns: int | None = None  # due time minus stamp
+        self._fell_back = False
+
+    def due_ns(self, pts: int | None, time_base: Fraction | None) -> int:
+        """When the next picture is due, ns since the first."""
+        stamp_ns = None if pts is None or time_base is None else round(pts * time_base * 1_000_000_000)
+        before_ns = self._t_media_ns
+        t_media_ns = 0 if before_ns is None else before_ns + self._period_ns
+        if stamp_ns is not None:
+            if self._anchor_ns is not None and before_ns is not None:
+                stamped_ns = stamp_ns + self._anchor_ns
+                if self._may_follow(stamped_ns - before_ns, before_ns / 1e9):
+                    t_media_ns = stamped_ns
+            self._anchor_ns = t_media_ns - stamp_ns
+        self._t_media_ns = t_media_ns
+        return t_media_ns
+
+    def begin_again(self) -> None:
+        """The stamps start over: the next picture is due one nominal period after the last."""
+        self._anchor_ns = None
+
+    def _may_follow(self, gap_ns: int, at_s: float) -> bool:
+        if gap_ns > _LONGEST_GAP_NS:
+            self._tell(f"its stamps leap ahead by {gap_ns / 1e9:.1f} s at {at_s:.1f} s, which is taken for a fault")
+        elif gap_ns > _TOLD_GAP_NS:
+            self._tell(f"a pause of {gap_ns / 1e9:.1f} s at {at_s:.1f} s")
+        elif gap_ns < 0 and not self._fell_back:
+            self._fell_back = True
+            self._tell(f"its stamps fall back by {-gap_ns / 1e9:.1f} s at {at_s:.1f} s; played on without a pause")
+        return 0 < gap_ns <= _LONGEST_GAP_NS

@@ -12,7 +12,7 @@ from usassist.errors import CalibrationError, ScanAreaError, UsageError
 from usassist.frames import find_scan_area
 from usassist.sources.base import SourceOptions
 
-__all__ = ["Roi", "common_area", "cut", "cut_plain", "is_automatic", "settle_roi"]
+__all__ = ["Roi", "choose_roi", "common_area", "cut", "cut_plain", "is_automatic"]
 
 Roi = tuple[int, int, int, int]
 UInt8Array = npt.NDArray[np.uint8]
@@ -27,7 +27,7 @@ def is_automatic(options: SourceOptions) -> bool:
     return options.crop == "auto" and (options.geometry is None or options.geometry.crop_xyxy_px is None)
 
 
-def settle_roi(
+def choose_roi(
     options: SourceOptions,
     grab_hw_px: tuple[int, int],
     windows: Callable[[], Iterable[Sequence[UInt8Array]]],

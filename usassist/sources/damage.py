@@ -20,10 +20,10 @@ __all__ = ["FrameDecoder", "set_threads"]
 _NO_KEY = "no key frame has come yet"
 _DAMAGED = "part of the video is lost or damaged; it waits for the next key frame"
 _WAITING_KEPT = 256  # packets that gave no picture would gather for ever
-_HURTS_KEPT = 64
+_MAX_DAMAGED_KEPT = 64
 _IN_ONE_THREAD = {"h264", "mpeg4"}
 
-_Picture = tuple[av.VideoFrame, int, bool]  # with the number of its packet, and whether it needs no other
+_Decoded = tuple[av.VideoFrame, int, bool]  # with the number of its packet, and whether it needs no other
 
 
 def set_threads(stream: av.VideoStream, *, low_latency: bool) -> None:
@@ -59,14 +59,14 @@ class FrameDecoder:
         self._number = 0  # of the next packet
         # of packets whose picture has not come: stamp, and whether the demuxer takes it for a key picture
         self._waiting: dict[int, tuple[int | None, bool]] = {}
-        self._hurts: list[int] = []  # numbers of packets since the last whole key picture
+        self._damaged_packets: list[int] = []  # numbers of packets since the last whole key picture
         self._started = False  # by a key picture, or a complete intra refresh
         self._recovers: tuple[int, int] | None = None  # intra refresh: the packet it began with, pictures still to come
-        self._held: list[_Picture] = []
+        self._held: list[_Decoded] = []
 
     def lost(self) -> None:
         """Note that a packet was lost before it came here."""
-        self._hurt(self._number)
+        self._mark_damaged(self._number)
         self._number += 1
 
     def decode(self, packet: Any, *, damaged: bool = False) -> list[tuple[av.VideoFrame, str]]:
@@ -89,12 +89,12 @@ class FrameDecoder:
         number, self._number = self._number, self._number + 1
         ends = not packet.size
         if damaged:
-            self._hurt(number)
+            self._mark_damaged(number)
         if not ends:
             if packet.is_corrupt:
                 # The mark comes with the data behind which the gap is noticed, which a parser gives out one later.
-                self._hurt(number)
-                self._hurt(number + 1)
+                self._mark_damaged(number)
+                self._mark_damaged(number + 1)
             is_key = bool(packet.is_keyframe)
             if self._is_h264 and is_key:
                 is_key = False  # so is the start of an intra refresh called; the decoder knows better
@@ -110,21 +110,21 @@ class FrameDecoder:
         except av.error.FFmpegError:
             failed = min(self._waiting, default=number)  # with several threads it may be of an earlier packet
             self._waiting.pop(failed, None)
-            self._hurt(failed)
-            self._hurt(number)
+            self._mark_damaged(failed)
+            self._mark_damaged(number)
             raise
         pictures = [self._identify(frame, number) for frame in frames if isinstance(frame, av.VideoFrame)]
         if self._hold and (self._held or self._context.reorder_depth):
             pictures = self._release(pictures, ends=ends)
         return [(frame, self._judge(frame, of, is_key)) for frame, of, is_key in pictures]
 
-    def _identify(self, frame: av.VideoFrame, newest: int) -> _Picture:
+    def _identify(self, frame: av.VideoFrame, newest: int) -> _Decoded:
         """Which packet a picture came from; gives the picture its own stamp back."""
         of = newest if frame.pts is None else frame.pts
         stamp, is_key = self._waiting.pop(of, (None, False))
         frame.pts = self._swap_for_earliest(stamp) if self._stamps_in_order and stamp is not None else stamp
         if frame.is_corrupt:
-            self._hurt(of)
+            self._mark_damaged(of)
         return frame, of, is_key or self._intra_only or frame.key_frame
 
     def _swap_for_earliest(self, stamp: int) -> int:
@@ -136,7 +136,7 @@ class FrameDecoder:
         self._waiting[number] = stamp, is_key
         return earliest
 
-    def _release(self, pictures: list[_Picture], *, ends: bool) -> list[_Picture]:
+    def _release(self, pictures: list[_Decoded], *, ends: bool) -> list[_Decoded]:
         """The pictures before which nothing is missing any more."""
         self._held += pictures
         depth = 0 if ends else self._context.reorder_depth
@@ -158,25 +158,25 @@ class FrameDecoder:
                 self._restart(began)
         if not self._started:
             return _NO_KEY
-        return _DAMAGED if self._hurts and self._hurts[0] <= number else ""
+        return _DAMAGED if self._damaged_packets and self._damaged_packets[0] <= number else ""
 
     def _restart(self, number: int) -> None:
         """From this packet on nothing is needed of what came before."""
         self._started, self._recovers = True, None
-        if self._hurts:
-            self._hurts = [hurt for hurt in self._hurts if hurt >= number]
+        if self._damaged_packets:
+            self._damaged_packets = [hurt for hurt in self._damaged_packets if hurt >= number]
 
     def _begin_refresh(self, packet: Any, number: int) -> None:
         """Where an intra refresh begins, all is whole so many pictures later."""
-        if self._recovers is None and (self._hurts or not self._started):
+        if self._recovers is None and (self._damaged_packets or not self._started):
             count = recovery_frames(bytes(packet), self._context.extradata)
             self._recovers = None if count is None else (number, count)
 
-    def _hurt(self, number: int) -> None:
-        if number not in self._hurts:
-            self._hurts.append(number)
-            self._hurts.sort()
-            if len(self._hurts) > _HURTS_KEPT:
-                del self._hurts[1]  # the first says since when, the last whether a key picture is hurt itself
+    def _mark_damaged(self, number: int) -> None:
+        if number not in self._damaged_packets:
+            self._damaged_packets.append(number)
+            self._damaged_packets.sort()
+            if len(self._damaged_packets) > _MAX_DAMAGED_KEPT:
+                del self._damaged_packets[1]  # the first says since when, the last whether a key picture is hurt itself
         if self._recovers is not None and number >= self._recovers[0]:
             self._recovers = None

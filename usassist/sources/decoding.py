@@ -12,11 +12,11 @@ from pathlib import Path
 from usassist.common.closeable import Closeable
 from usassist.common.pyav import av
 from usassist.errors import SourceError, SourceFormatError
-from usassist.sources.aspect import aspect_words, make_square
+from usassist.sources.aspect import describe_aspect, make_square
 from usassist.sources.checksums import SliceCheck
 from usassist.sources.cropping import Roi
 from usassist.sources.damage import FrameDecoder, set_threads
-from usassist.sources.endings import missing_end
+from usassist.sources.endings import find_truncation
 from usassist.sources.interlacing import Deinterlacer
 from usassist.sources.matroska import ClusterCheck
 from usassist.sources.pixels import UInt8Array, to_image
@@ -97,7 +97,7 @@ class VideoPass(Closeable):
             # Only this one file: a playlist in disguise must not make FFmpeg open others.
             self._container = av.open(f"file:{path.resolve()}", options={"protocol_whitelist": "file"})
         except (av.error.FFmpegError, ValueError) as error:
-            raise self._no_video(_plain(error)) from error
+            raise self._no_video(_describe_error(error)) from error
         try:
             self._stream = self._pick_stream()
             set_threads(self._stream, low_latency=False)
@@ -107,7 +107,7 @@ class VideoPass(Closeable):
             raise
         self._formats = set(self._container.format.name.split(","))
         self._aspect = self._stream.sample_aspect_ratio
-        words = aspect_words(self._stream.width, self._stream.height, self._aspect)
+        words = describe_aspect(self._stream.width, self._stream.height, self._aspect)
         self.notes: tuple[str, ...] = (words,) if words else ()
         rate = self._stated_rate()
         self.rate_hz = float(rate) if rate else None
@@ -115,10 +115,10 @@ class VideoPass(Closeable):
         self.indexed = bool(self._formats & _INDEXED)
 
     def frames(self) -> Generator[av.VideoFrame, None, None]:
-        """Give every frame that is whole; otherwise as :meth:`pictures`."""
-        return (frame for frame, why in self.pictures() if not why)
+        """Give every frame that is whole; otherwise as :meth:`all_frames`."""
+        return (frame for frame, why in self.all_frames() if not why)
 
-    def pictures(self) -> Generator[tuple[av.VideoFrame, str], None, None]:
+    def all_frames(self) -> Generator[tuple[av.VideoFrame, str], None, None]:
         """Give every frame that can be decoded, in the order of presentation, with why it is not whole ("" = it is).
 
         Its pixels are square. A damaged frame, and what is predicted from it, is given as the decoder painted it over.
@@ -156,7 +156,7 @@ class VideoPass(Closeable):
                 except StopIteration:
                     return
                 except av.error.FFmpegError as error:
-                    self._broken_by, self._cause = f"it cannot be read on ({_plain(error)})", error
+                    self._broken_by, self._cause = f"it cannot be read on ({_describe_error(error)})", error
                     return
                 if packet.size and slices is not None and not slices.passes(bytes(packet)):
                     decoder.lost()
@@ -165,7 +165,7 @@ class VideoPass(Closeable):
                 try:
                     pictures = decoder.decode(packet, damaged=clusters is not None and not clusters.passes(packet.pos))
                 except av.error.FFmpegError as error:
-                    self._count_error(_plain(error))
+                    self._count_error(_describe_error(error))
                     continue
                 yield from pictures
 
@@ -202,7 +202,7 @@ class VideoPass(Closeable):
         except (av.error.FFmpegError, ValueError, MemoryError) as error:
             raise SourceFormatError(
                 f"{self._name} has pixels of the format {frame.format.name}, which cannot be converted "
-                f"({_plain(error)}); export it in another format"
+                f"({_describe_error(error)}); export it in another format"
             ) from error
 
     def close(self) -> None:
@@ -236,7 +236,7 @@ class VideoPass(Closeable):
         """What shows that the end of the file is missing; None when nothing does."""
         try:
             if not self.indexed:
-                return missing_end(self._path, self._formats)
+                return find_truncation(self._path, self._formats)
             size = self._path.stat().st_size
         except OSError as error:
             return f"it cannot be read any more ({error.strerror})"
@@ -261,6 +261,6 @@ class VideoPass(Closeable):
         return round(duration / 1e6 * self.rate_hz) if duration and self.rate_hz else None
 
 
-def _plain(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """The error of FFmpeg in a few words, without the path."""
     return str(getattr(error, "strerror", None) or error).split(":")[0]

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from usassist.sources.matroska import CLUSTER, SEGMENT, elements
 
-__all__ = ["missing_end"]
+__all__ = ["find_truncation"]
 
 _TAIL = 1 << 18  # bytes of a program stream that are looked through
 _FIRST_BYTES = 1 << 16  # of a transport stream, to find its packets
@@ -18,7 +18,7 @@ _SYNC = 0x47
 _CUES, _TAGS = 0x1C53BB6B, 0x1254C367
 
 
-def missing_end(path: Path, formats: set[str]) -> str | None:
+def find_truncation(path: Path, formats: set[str]) -> str | None:
     """What shows that the end of a file is missing; None where nothing does, or its format lets nobody tell.
 
     Parameters

@@ -28,7 +28,7 @@ class Grab:
     stamp : where `t_capture_ns` comes from
     pts, time_base : stamp of the stream
     damaged : the decoder marked it as damaged
-    not_whole : why it shows less than was sent: it is damaged, or predicted from one that is; empty where it is whole
+    damage_reason : why it is not whole: damaged, or predicted from a damaged frame; empty where it is whole
     """
 
     number: int
@@ -39,7 +39,7 @@ class Grab:
     pts: int | None = None
     time_base: Fraction | None = None
     damaged: bool = False
-    not_whole: str = ""
+    damage_reason: str = ""
 
 
 class Grabber(Protocol):

@@ -20,7 +20,7 @@ from usassist.frames import find_scan_area
 from usassist.records import SourceInfo
 from usassist.sources.address import IMAGE_SUFFIXES
 from usassist.sources.base import SourceOptions
-from usassist.sources.cropping import Roi, common_area, cut, is_automatic, settle_roi
+from usassist.sources.cropping import Roi, choose_roi, common_area, cut, is_automatic
 from usassist.sources.paced import PacedSource, RawFrame
 from usassist.sources.pixels import to_eight_bits
 
@@ -79,7 +79,7 @@ class ImagesSource(PacedSource):
         )
         super().__init__(info, options)
 
-    def _pictures(self) -> Iterator[RawFrame]:
+    def _raw_frames(self) -> Iterator[RawFrame]:
         number = 0
         while True:
             for path in self._paths:
@@ -101,7 +101,7 @@ class ImagesSource(PacedSource):
         if self._roi_of_size:  # the common crop belongs to pictures of another size
             options = replace(options, crop="auto")
         try:
-            return settle_roi(options, grab_hw_px, lambda: [[image]])
+            return choose_roi(options, grab_hw_px, lambda: [[image]])
         except ScanAreaError as error:
             raise ScanAreaError(f"{path.name}: {error}") from error
 

@@ -17,12 +17,12 @@ from usassist.errors import CalibrationError, ScanAreaError, UsageError
 from usassist.records import Frame, Signal, SignalState, SourceInfo
 from usassist.sources.base import SourceOptions
 from usassist.sources.capture.opener import ProcessOpener
-from usassist.sources.cropping import Roi, is_automatic, settle_roi
-from usassist.sources.feed import Feed
+from usassist.sources.cropping import Roi, choose_roi, is_automatic
 from usassist.sources.grab import Grab, Opener
+from usassist.sources.grab_supervisor import GrabSupervisor
 from usassist.sources.inputs.address import GrabOptions
 from usassist.sources.scan_check import ScanCheck
-from usassist.sources.watch import SignalWatch, Verdict, WatchProfile
+from usassist.sources.watch import SignalVerdict, SignalWatch, WatchProfile
 
 __all__ = ["LiveSource", "open_live"]
 
@@ -85,7 +85,7 @@ class LiveSource(Closeable):
         self._kind = kind
         self._profile = profile or WatchProfile()
         opener.prepare()  # while whoever opens this is busy with other things
-        self._feed = Feed(opener, options.clock)
+        self._feed = GrabSupervisor(opener, options.clock)
         self._closed = threading.Event()
         self._watch = SignalWatch(self._profile)
         self._check: ScanCheck | None = None
@@ -126,13 +126,13 @@ class LiveSource(Closeable):
         """Give the frames as they come, until the source is closed or ``count`` were given."""
         given = 0
         while not self._closed.is_set() and (self._options.count is None or given < self._options.count):
-            self._feed.look_after()
+            self._feed.supervise()
             grab, skipped = self._feed.take(_WAIT_S)
             if grab is not None and self._last_number is not None and grab.number > self._last_number:
                 skipped = grab.number - self._last_number - 1  # with those that the input itself has passed over
             self._skipped += skipped
             if grab is None:
-                self._hear_silence()
+                self._on_no_frames()
                 continue
             self._last_number = grab.number
             self._next_id += skipped if self._roi is not None else 0
@@ -146,18 +146,18 @@ class LiveSource(Closeable):
         self._closed.set()
         self._feed.close()
 
-    def _hear_silence(self) -> None:
+    def _on_no_frames(self) -> None:
         now_ns = self._clock.now_ns()
         if self._last_grab_ns is None:
-            self._say(SignalState.LOST, self._feed.problem or "waiting for the first picture")
+            self._set_signal(SignalState.LOST, self._feed.problem or "waiting for the first picture")
             return
         if self._roi is None:  # the watch has not been told of the screens that came since it settled
             if now_ns - self._last_grab_ns > _SILENT_NS:
-                self._say(SignalState.LOST, self._feed.problem or "no picture comes")
+                self._set_signal(SignalState.LOST, self._feed.problem or "no picture comes")
             return
         verdict = self._watch.silence(now_ns)
         if verdict.state is not SignalState.LIVE:
-            self._say(verdict.state, self._feed.problem or verdict.reason, verdict.since_ns)
+            self._set_signal(verdict.state, self._feed.problem or verdict.reason, verdict.since_ns)
 
     def _look_at(self, grab: Grab) -> Frame | None:
         """The frame that a screen gives; None where it must not give one."""
@@ -167,25 +167,25 @@ class LiveSource(Closeable):
         if size_hw_px != self._size_hw_px:
             if self._size_hw_px is not None:
                 width, height = size_hw_px[1], size_hw_px[0]
-                self._say(SignalState.CHANGED, f"the screen has {width} x {height} px now")
+                self._set_signal(SignalState.CHANGED, f"the screen has {width} x {height} px now")
             self._size_hw_px = size_hw_px
             self._unsettle()
         if self._roi is None:
-            if grab.not_whole:
-                self._say(SignalState.DAMAGED, grab.not_whole)
+            if grab.damage_reason:
+                self._set_signal(SignalState.DAMAGED, grab.damage_reason)
             else:
                 self._settle(grab)
             return None
         verdict = self._watch.look(grab)
         if verdict.state is SignalState.LIVE:
             verdict = self._check_area(grab, verdict)
-        self._say(verdict.state, verdict.reason, verdict.since_ns)
+        self._set_signal(verdict.state, verdict.reason, verdict.since_ns)
         if verdict.state in (SignalState.LOST, SignalState.CHANGED):
             if verdict.state is SignalState.CHANGED and is_automatic(self._options):
                 self._unsettle()  # where the crop is given, that picture is waited for
             return None
-        if grab.not_whole and verdict.state is SignalState.LIVE:
-            verdict = dataclasses.replace(verdict, state=SignalState.DAMAGED, reason=grab.not_whole)
+        if grab.damage_reason and verdict.state is SignalState.LIVE:
+            verdict = dataclasses.replace(verdict, state=SignalState.DAMAGED, reason=grab.damage_reason)
         return self._frame(grab, verdict)
 
     def _settle(self, grab: Grab) -> None:
@@ -201,23 +201,23 @@ class LiveSource(Closeable):
         assert self._size_hw_px is not None
         try:
             screens = [look.screen.image for look in looks]
-            roi = settle_roi(self._options, self._size_hw_px, lambda: [screens], may_be_whole=False)
+            roi = choose_roi(self._options, self._size_hw_px, lambda: [screens], may_be_whole=False)
         except ScanAreaError as error:
             self._search_again_ns = grab.t_capture_ns + _SEARCH_AGAIN_NS
-            self._say(SignalState.NOT_B_MODE, str(error))
+            self._set_signal(SignalState.NOT_B_MODE, str(error))
             return
         except (CalibrationError, UsageError) as error:
             self._search_again_ns = grab.t_capture_ns + _SEARCH_AGAIN_NS
-            self._say(SignalState.CHANGED, str(error))
+            self._set_signal(SignalState.CHANGED, str(error))
             return
         self._roi = roi
         self._watch = SignalWatch(self._profile)
-        self._watch.settle(grab.screen, roi, grab.t_decoded_ns)
+        self._watch.set_reference(grab.screen, roi, grab.t_decoded_ns)
         self._check, self._failed_checks = ScanCheck(roi) if is_automatic(self._options) else None, 0
         self._next_check_ns = grab.t_decoded_ns + _CHECK_EVERY_NS
         self._describe(grab, roi)
 
-    def _check_area(self, grab: Grab, verdict: Verdict) -> Verdict:
+    def _check_area(self, grab: Grab, verdict: SignalVerdict) -> SignalVerdict:
         """Once a second: is the picture still where it was?"""
         if self._check is None or grab.t_decoded_ns < self._next_check_ns:
             return verdict
@@ -232,7 +232,7 @@ class LiveSource(Closeable):
         self._roi, self._check = None, None
         self._looks = []
 
-    def _frame(self, grab: Grab, verdict: Verdict) -> Frame:
+    def _frame(self, grab: Grab, verdict: SignalVerdict) -> Frame:
         assert self._roi is not None
         options, geometry = self._options, self._options.geometry
         if geometry is not None and geometry.spacing_rc_mm is None:  # it knows the scan area alone
@@ -271,7 +271,7 @@ class LiveSource(Closeable):
         )
         logger.info("scan area %s on a screen of %d x %d px", roi, *self._info.grab_hw_px[::-1])
 
-    def _say(self, state: SignalState, reason: str, since_ns: int | None = None) -> None:
+    def _set_signal(self, state: SignalState, reason: str, since_ns: int | None = None) -> None:
         before = self._signal
         if (state, reason) != (before.state, before.reason) and state is not before.state:
             logger.info("the picture is %s%s", state, f": {reason}" if reason else "")

@@ -18,7 +18,7 @@ from usassist.errors import SourceFormatError, UsageError
 from usassist.records import SourceInfo
 from usassist.sources.address import parse_settings
 from usassist.sources.base import SourceOptions
-from usassist.sources.cropping import cut, is_automatic, settle_roi
+from usassist.sources.cropping import choose_roi, cut, is_automatic
 from usassist.sources.paced import PacedSource, RawFrame
 
 __all__ = ["NullSource", "draw_pattern", "open_address", "read_frame_id"]
@@ -85,7 +85,7 @@ class NullSource(PacedSource):
             raise UsageError(f"source null: frames must be 1 or more, got {frames}; leave it out to go on for ever")
         if is_automatic(options):
             options = replace(options, crop="none")
-        self._roi = settle_roi(options, image_hw_px, lambda: ())
+        self._roi = choose_roi(options, image_hw_px, lambda: ())
         self._grab_hw_px = image_hw_px
         self._rate_hz = rate_hz
         self._frames = frames
@@ -100,7 +100,7 @@ class NullSource(PacedSource):
         )
         super().__init__(info, options)
 
-    def _pictures(self) -> Iterator[RawFrame]:
+    def _raw_frames(self) -> Iterator[RawFrame]:
         numbers = count_up() if self._frames is None or self._options.repeat else range(self._frames)
         for number in numbers:
             yield RawFrame(

@@ -62,14 +62,14 @@ class PacedSource(Closeable):
         self._closed = threading.Event()
 
     @abstractmethod
-    def _pictures(self) -> Iterator[RawFrame]:
+    def _raw_frames(self) -> Iterator[RawFrame]:
         """Give the pictures in order, from the start; for ever when the source repeats."""
 
     def frames(self) -> Iterator[Frame]:
         """Give the frames in order, ``frame_id`` from 0; each call begins at the first picture."""
         options, clock = self._options, self._options.clock
         t_start_ns: int | None = None
-        with closing(self._picture_stream()) as pictures:
+        with closing(self._raw_frame_stream()) as pictures:
             for frame_id, picture in enumerate(islice(pictures, options.count)):
                 if not options.fast:
                     if t_start_ns is None:
@@ -83,10 +83,10 @@ class PacedSource(Closeable):
         """End the stream at the next frame. May be called twice, and from another thread than ``frames()``."""
         self._closed.set()
 
-    def _picture_stream(self) -> Generator[RawFrame, None, None]:
+    def _raw_frame_stream(self) -> Generator[RawFrame, None, None]:
         """The pictures as a generator, so that closing it releases the file at once."""
         if not self._closed.is_set():
-            yield from self._pictures()
+            yield from self._raw_frames()
 
     def _frame(self, frame_id: int, picture: RawFrame, t_capture_ns: int) -> Frame:
         options = self._options

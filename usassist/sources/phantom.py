@@ -15,7 +15,7 @@ from usassist.phantom import PhantomConfig, PhantomScanner
 from usassist.records import SourceInfo
 from usassist.sources.address import parse_settings
 from usassist.sources.base import SourceOptions
-from usassist.sources.cropping import cut, is_automatic, settle_roi
+from usassist.sources.cropping import choose_roi, cut, is_automatic
 from usassist.sources.paced import PacedSource, RawFrame
 
 __all__ = ["PhantomSource", "open_address"]
@@ -69,7 +69,7 @@ class PhantomSource(PacedSource):
         self._available = None if seconds is None else round(seconds * config.rate_hz)
         if is_automatic(options):
             options = replace(options, crop=self._scanner.scan_xyxy_px)
-        self._roi = settle_roi(options, config.screen_hw_px, lambda: ())
+        self._roi = choose_roi(options, config.screen_hw_px, lambda: ())
         info = SourceInfo(
             description=f"simulated scanner, seed {config.seed}, {config.rate_hz:g} Hz",
             image_hw_px=(self._roi[3] - self._roi[1], self._roi[2] - self._roi[0]),
@@ -81,7 +81,7 @@ class PhantomSource(PacedSource):
         )
         super().__init__(info, options)
 
-    def _pictures(self) -> Iterator[RawFrame]:
+    def _raw_frames(self) -> Iterator[RawFrame]:
         number = 0
         while self._available is None or self._options.repeat or number < self._available:
             shown = number if self._available is None else number % self._available

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Orientation", "UInt8Array", "is_grey", "orient", "orientation_of", "to_eight_bits", "to_image"]
 
 UInt8Array = npt.NDArray[np.uint8]
-_of_thread = threading.local()
+_thread_local = threading.local()
 Orientation = tuple[bool, bool, bool]  # swap the axes, then mirror left-right, then mirror up-down
 
 _RANGE_LIMITED = 1  # AVCOL_RANGE_MPEG: black is 16 and white is 235, times 2**(bits - 8)
@@ -60,9 +60,9 @@ def _rgb(frame: av.VideoFrame) -> UInt8Array:
     """The pixels in RGB, as a view of the converted frame; what FFmpeg's scaler prepares is kept for the next one."""
     from usassist.common.pyav import VideoReformatter
 
-    reformatter = getattr(_of_thread, "reformatter", None)
+    reformatter = getattr(_thread_local, "reformatter", None)
     if reformatter is None:
-        reformatter = _of_thread.reformatter = VideoReformatter()
+        reformatter = _thread_local.reformatter = VideoReformatter()
     converted = reformatter.reformat(frame, format="rgb24", threads=1)
     (plane,) = converted.planes
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)

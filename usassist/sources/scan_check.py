@@ -17,7 +17,7 @@ from usassist.errors import ScanAreaError
 from usassist.frames import find_scan_area
 from usassist.sources.screen import Screen
 
-__all__ = ["ScanCheck", "ScanVerdict"]
+__all__ = ["AreaStatus", "ScanCheck"]
 
 Roi = tuple[int, int, int, int]
 UInt8Array = npt.NDArray[np.uint8]
@@ -35,7 +35,7 @@ _LOOK_EVERY = 10  # checks between looks without a reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScanVerdict:
+class AreaStatus:
     """What one check says.
 
     Attributes
@@ -70,7 +70,7 @@ class ScanCheck:
         self._changed_checks = 0
         self._checks = 0
 
-    def check(self, screen: Screen) -> ScanVerdict:
+    def check(self, screen: Screen) -> AreaStatus:
         """Look at one whole screen. The first one is taken as how it looks when all is well."""
         hw_px = screen.hw_px
         if self._hw_px is None:
@@ -79,7 +79,7 @@ class ScanCheck:
         number, self._checks = self._checks, self._checks + 1
         if hw_px != self._hw_px:
             found = self._look(screen)
-            return ScanVerdict(
+            return AreaStatus(
                 ok=False,
                 reason=f"the screen has {hw_px[1]} x {hw_px[0]} px instead of {self._hw_px[1]} x {self._hw_px[0]}",
                 found=found,
@@ -87,28 +87,28 @@ class ScanCheck:
         changed = self._changed_side(self._cut_sides(screen), learn=number < _LEARN)
         self._changed_checks = self._changed_checks + 1 if changed else 0
         if not changed and not self._looks and number % _LOOK_EVERY:
-            return ScanVerdict(ok=True)
+            return AreaStatus(ok=True)
         found = self._look(screen)
         moved = self._moved(self._looks[-1]) if self._looks else False
         if not changed:
             return self._without_reason(found)
         if self._changed_checks < 2:  # a message may come and go
-            return ScanVerdict(ok=True)
+            return AreaStatus(ok=True)
         if not self._looks:
-            return ScanVerdict(ok=False, reason=f"the screen {changed} the scan area has changed and shows no picture")
+            return AreaStatus(ok=False, reason=f"the screen {changed} the scan area has changed and shows no picture")
         if moved:
-            return ScanVerdict(ok=False, reason="the scan area has moved or has another size", found=found)
+            return AreaStatus(ok=False, reason="the scan area has moved or has another size", found=found)
         reason = f"what stands {changed} the scan area has changed: depth, zoom or layout"
-        return ScanVerdict(ok=False, reason=reason, found=found)
+        return AreaStatus(ok=False, reason=reason, found=found)
 
-    def _without_reason(self, found: Roi | None) -> ScanVerdict:
-        """Verdict where nothing beside the area has changed: only a picture that reaches further says anything."""
+    def _without_reason(self, found: Roi | None) -> AreaStatus:
+        """SignalVerdict where nothing beside the area has changed: only a picture that reaches further says anything."""
         if not self._looks or not self._reaches_out(self._looks[-1]):
             self._looks.clear()  # a dark picture looks smaller than it is
-            return ScanVerdict(ok=True)
+            return AreaStatus(ok=True)
         if found is None:
-            return ScanVerdict(ok=True)
-        return ScanVerdict(ok=False, reason="the picture reaches beyond the scan area", found=found)
+            return AreaStatus(ok=True)
+        return AreaStatus(ok=False, reason="the picture reaches beyond the scan area", found=found)
 
     def _look(self, screen: Screen) -> Roi | None:
         """Look for the area anew; the answer once several looks agree."""

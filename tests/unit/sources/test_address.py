@@ -8,7 +8,7 @@ import pytest
 import usassist.sources
 from usassist.errors import SourceError, UsageError
 from usassist.sources import open_source, parse_crop
-from usassist.sources.timeline import Timeline
+from usassist.sources.clip import Timeline
 
 
 @pytest.mark.parametrize("address", ["", "   "])

@@ -24,8 +24,8 @@ from usassist.errors import SourceError, UsageError, UsAssistError
 from usassist.sources.capture.opener import CapturedInput, ProcessOpener
 from usassist.sources.capture.process import CaptureProcess
 from usassist.sources.capture.ring import SLOTS, RingReader, RingWriter
-from usassist.sources.feed import Feed
 from usassist.sources.grab import Grab
+from usassist.sources.grab_supervisor import GrabSupervisor
 from usassist.sources.inputs.address import GrabOptions
 from usassist.sources.screen import Layout, Screen
 
@@ -159,18 +159,18 @@ def test_a_slot_is_free_again_when_the_last_view_of_it_is_gone() -> None:
     part = screen.planes[1][2:5, 3:9][::-1]
     raw = memoryview(screen.planes[0])
     del screen
-    assert reader.lent == 1
+    assert reader.in_use == 1
     del part
-    assert reader.lent == 1
+    assert reader.in_use == 1
     raw.release()
     del raw
-    assert reader.lent == 0
+    assert reader.in_use == 0
     kept = []
     for _ in range(4 * SLOTS):
         slot = writer.write(layout, planes)
         assert slot is not None  # beyond a few they are copied
         kept.append(reader.read(slot, layout))
-    assert 0 < reader.lent < SLOTS
+    assert 0 < reader.in_use < SLOTS
     with pytest.raises(ValueError, match="slot 99"):
         reader.read(99, layout)
     with pytest.raises(ValueError, match="slot"):
@@ -194,7 +194,7 @@ def test_the_slot_of_a_screen_that_was_let_go_is_free_while_the_next_one_is_wait
     until(lambda: numbers)
     ring = source._process._ring
     assert ring is not None
-    until(lambda: ring.lent == 0, "its slot is still taken")
+    until(lambda: ring.in_use == 0, "its slot is still taken")
     source.kill()
     thread.join(20)
 
@@ -333,21 +333,21 @@ def test_a_device_that_hangs_again_and_again_costs_neither_processes_nor_threads
     openers: Callable[..., ProcessOpener],
 ) -> None:
     clock = FakeClock(10**9)
-    feed = Feed(openers(then="hang_read", frames=2), clock)
+    feed = GrabSupervisor(openers(then="hang_read", frames=2), clock)
     counts: list[int] = []
     before = threading.active_count()
     for number in range(7):
         taken = []
 
         def got(taken: list[Grab] = taken) -> bool:
-            feed.look_after()
+            feed.supervise()
             grab, _ = feed.take(0.01)
             taken += [grab] if grab is not None else []
             return len(taken) == 2
 
         until(got, f"no screens after hang {number}: {feed.problem}")
         clock.advance_ms(1_501)
-        feed.look_after()
+        feed.supervise()
         assert "does not answer" in feed.problem
         # One thread more at most: the one that starts capture processes stays.
         until(lambda: not children() and threading.active_count() <= before + 1, "the process is still there")
@@ -364,18 +364,18 @@ def test_while_one_hangs_another_process_is_got_ready_before_it_is_killed(
     openers: Callable[..., ProcessOpener],
 ) -> None:
     clock = FakeClock(10**9)
-    feed = Feed(openers(then="hang_read", frames=1), clock)
-    feed.look_after()
+    feed = GrabSupervisor(openers(then="hang_read", frames=1), clock)
+    feed.supervise()
     until(lambda: feed.take(0.01)[0] is not None)
     first = children()
     clock.advance_ms(1_130)
-    feed.look_after()
+    feed.supervise()
     spare = children() - first
     assert len(spare) == 1
     clock.advance_ms(371)
-    feed.look_after()
+    feed.supervise()
     clock.advance_ms(101)
-    feed.look_after()
+    feed.supervise()
     assert feed.input is not None
     assert {feed.input.pid} == spare  # type: ignore[attr-defined]
     until(lambda: feed.take(0.01)[0] is not None)
@@ -385,16 +385,16 @@ def test_while_one_hangs_another_process_is_got_ready_before_it_is_killed(
 
 def test_a_process_that_is_killed_from_outside_is_replaced(openers: Callable[..., ProcessOpener]) -> None:
     clock = FakeClock(10**9)
-    feed = Feed(openers(then="hang_read", frames=1), clock)
+    feed = GrabSupervisor(openers(then="hang_read", frames=1), clock)
     for number in range(2):
-        feed.look_after()
+        feed.supervise()
         until(lambda: feed.take(0.01)[0] is not None)
         assert feed.problem == ""
         (pid,) = children()
         os.kill(pid, signal.SIGKILL)
 
         def told() -> bool:
-            feed.look_after()
+            feed.supervise()
             return "was ended by SIGKILL" in feed.problem
 
         until(told, f"{number}: {feed.problem}")

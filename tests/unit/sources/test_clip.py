@@ -16,7 +16,7 @@ from usassist.common.clock import FakeClock
 from usassist.errors import CalibrationError, ScanAreaError, SourceError, SourceFormatError, UsageError
 from usassist.records import Frame, SignalState
 from usassist.sources import Source, open_source
-from usassist.sources.timeline import Timeline
+from usassist.sources.clip import Timeline
 
 Pictures = Callable[..., list[Any]]
 WriteClip = Callable[..., Path]

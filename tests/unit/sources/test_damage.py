@@ -131,7 +131,7 @@ def test_damage_that_never_ends_takes_no_more_memory(streams: Any) -> None:
         decoder = FrameDecoder(container.streams.video[0], hold=False)
         for _ in range(5000):
             decoder.lost()
-        assert len(decoder._hurts) < 100
+        assert len(decoder._damaged_packets) < 100
         words = [why for packet in container.demux(video=0) for _, why in decoder.decode(packet)]
     assert set(words) == {""}  # a key picture came first
 
@@ -177,5 +177,5 @@ def test_check_sums_of_a_matroska_file_tell_what_a_decoder_does_not(streams: Any
 
 def clip(path: Path) -> Iterator[Picture]:
     with VideoPass(path) as video:
-        for frame, why in video.pictures():
+        for frame, why in video.all_frames():
             yield frame.pts, frame.to_ndarray(), why

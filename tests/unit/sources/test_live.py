@@ -18,9 +18,9 @@ from usassist.records import Frame, SignalState
 from usassist.sources import SourceOptions, open_source
 from usassist.sources.grab import Grab
 from usassist.sources.live import LiveSource
-from usassist.sources.scan_check import ScanVerdict
+from usassist.sources.scan_check import AreaStatus
 from usassist.sources.screen import Screen
-from usassist.sources.watch import Verdict
+from usassist.sources.watch import SignalVerdict
 
 LIVE, FROZEN, LOST, CHANGED = SignalState.LIVE, SignalState.FROZEN, SignalState.LOST, SignalState.CHANGED
 STEP_NS = 33_000_000
@@ -69,15 +69,15 @@ class FakeWatch:
     def __init__(self, profile: Any = None) -> None:
         pass
 
-    def settle(self, image: Any, roi: tuple[int, int, int, int], t_ns: int) -> None:
+    def set_reference(self, image: Any, roi: tuple[int, int, int, int], t_ns: int) -> None:
         self.settled.append(roi)
 
-    def look(self, grab: Grab) -> Verdict:
+    def look(self, grab: Grab) -> SignalVerdict:
         state = self.script.pop(0) if self.script else LIVE
-        return Verdict(state=state, reason="" if state is LIVE else f"it is {state}", since_ns=grab.t_decoded_ns)
+        return SignalVerdict(state=state, reason="" if state is LIVE else f"it is {state}", since_ns=grab.t_decoded_ns)
 
-    def silence(self, now_ns: int) -> Verdict:
-        return Verdict(state=LIVE, reason="", since_ns=now_ns)
+    def silence(self, now_ns: int) -> SignalVerdict:
+        return SignalVerdict(state=LIVE, reason="", since_ns=now_ns)
 
 
 class FakeCheck:
@@ -86,8 +86,8 @@ class FakeCheck:
     def __init__(self, roi: Any) -> None:
         pass
 
-    def check(self, image: Any) -> ScanVerdict:
-        return ScanVerdict(ok=not self.failing, reason="the picture has moved" if self.failing else "", found=None)
+    def check(self, image: Any) -> AreaStatus:
+        return AreaStatus(ok=not self.failing, reason="the picture has moved" if self.failing else "", found=None)
 
 
 Play = Callable[..., tuple[list[Frame], LiveSource, list[SignalState]]]
@@ -189,7 +189,7 @@ def damage(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:
 
     def damaged(self: ScriptedGrabber) -> Iterator[Grab]:
         for grab in grabs(self):
-            yield dataclasses.replace(grab, not_whole="a part is lost" if first <= grab.number <= last else "")
+            yield dataclasses.replace(grab, damage_reason="a part is lost" if first <= grab.number <= last else "")
 
     monkeypatch.setattr(ScriptedGrabber, "grabs", damaged)
 

@@ -81,8 +81,8 @@ def test_after_lost_datagrams_no_picture_is_whole_before_the_next_key_picture(
         if grab.pts in whole
     }
     assert sum(differ.values()) > 5
-    assert [grab.pts for grab in grabs if not grab.not_whole and differ.get(grab.pts)] == []
-    assert sum(not grab.not_whole for grab in grabs) > 40  # and it comes back
+    assert [grab.pts for grab in grabs if not grab.damage_reason and differ.get(grab.pts)] == []
+    assert sum(not grab.damage_reason for grab in grabs) > 40  # and it comes back
 
 
 def test_interlaced_and_anamorphic_input_is_told_and_shown_right(tmp_path: Path, write_clip: WriteClip) -> None:

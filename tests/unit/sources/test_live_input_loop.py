@@ -17,8 +17,7 @@ from usassist.records import SignalState
 from usassist.sources.grab import Grab
 from usassist.sources.inputs import loop
 from usassist.sources.inputs.address import GrabOptions, is_live, open_grabber
-from usassist.sources.inputs.loop import LoopGrabber, load_frames
-from usassist.sources.inputs.loop_faults import FAULT_S, FAULTS, fault_at
+from usassist.sources.inputs.loop import FAULT_S, FAULTS, LoopGrabber, fault_at, load_frames
 from usassist.sources.screen import Screen
 from usassist.sources.watch import SignalWatch
 
@@ -153,7 +152,7 @@ def test_the_watch_takes_the_turns_of_the_bundled_clip_for_a_live_picture() -> N
             t_ns = 10**9 + round(place * 1e9 / 60)
             screen = Screen.of(grabber._picture(place, None))
             if place == 0:
-                watch.settle(screen, DEMO_SCAN_XYXY_PX, t_ns)
+                watch.set_reference(screen, DEMO_SCAN_XYXY_PX, t_ns)
             grab = Grab(number=place, screen=screen, t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="driver")
             states.add(watch.look(grab).state)
     assert states == {SignalState.LIVE}

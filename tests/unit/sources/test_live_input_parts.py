@@ -21,9 +21,8 @@ from usassist.app.commands.main import app
 from usassist.errors import SourceError
 from usassist.sources.inputs import screen
 from usassist.sources.inputs.address import GrabOptions, open_grabber
-from usassist.sources.inputs.backlog import Backlog
 from usassist.sources.inputs.devices import find_inputs
-from usassist.sources.inputs.stream import StreamGrabber, StreamHooks
+from usassist.sources.inputs.stream import Backlog, StreamGrabber, StreamHooks
 
 PERIOD_NS = 40_000_000
 LEVEL = 120

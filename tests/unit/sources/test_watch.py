@@ -19,7 +19,7 @@ from usassist.phantom.faults import Fault, FaultPlan
 from usassist.records import SignalState
 from usassist.sources.grab import Grab
 from usassist.sources.screen import Screen
-from usassist.sources.watch import SignalWatch, Verdict, WatchProfile
+from usassist.sources.watch import SignalVerdict, SignalWatch, WatchProfile
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -89,14 +89,14 @@ def _play(
     roi: tuple[int, int, int, int],
     rate_hz: float,
     watch: SignalWatch | None = None,
-) -> list[tuple[float, Verdict]]:
+) -> list[tuple[float, SignalVerdict]]:
     """Settle on the first screen, look at the others; `silence` where there is none."""
     watch, told = watch or SignalWatch(), []
     for number, screen in enumerate(screens):
         t_ns = round(number * 1e9 / rate_hz)
         if number == 0:
             assert screen is not None
-            watch.settle(Screen(screen), roi, t_ns)
+            watch.set_reference(Screen(screen), roi, t_ns)
         elif screen is None:
             told.append((number / rate_hz, watch.silence(t_ns)))
         else:
@@ -104,7 +104,7 @@ def _play(
     return told
 
 
-def _states(told: Sequence[tuple[float, Verdict]]) -> set[str]:
+def _states(told: Sequence[tuple[float, SignalVerdict]]) -> set[str]:
     return {str(verdict.state) for _, verdict in told}
 
 
@@ -305,7 +305,7 @@ def test_before_it_is_settled_nothing_is_live() -> None:
 
 def test_a_scan_area_beside_the_screen_is_refused() -> None:
     with pytest.raises(UsageError, match="find it anew"):
-        SignalWatch().settle(Screen(np.zeros((90, 120), np.uint8)), (10, 10, 130, 80), 0)
+        SignalWatch().set_reference(Screen(np.zeros((90, 120), np.uint8)), (10, 10, 130, 80), 0)
 
 
 def test_a_profile_comes_from_a_table_and_is_checked() -> None:

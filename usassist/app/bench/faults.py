@@ -171,7 +171,7 @@ def watch_normal_scanning(minutes: float, rate_hz: float = 30.0) -> NormalReport
         assert frame.screen is not None
         t_ns = 10**9 + round(frame.t_s * 1e9)
         if frame.number == 0:
-            watch.settle(Screen(frame.screen), scanner.scan_xyxy_px, t_ns)
+            watch.set_reference(Screen(frame.screen), scanner.scan_xyxy_px, t_ns)
         grab = Grab(
             number=frame.number, screen=Screen(frame.screen), t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="arrival"
         )

@@ -25,13 +25,13 @@ from usassist.sources.capture.messages import (
     MAX_BYTES,
     Close,
     Ended,
-    Memory,
+    Grabbed,
+    NewRing,
     Open,
     Opened,
-    Place,
     Ready,
     Report,
-    Shown,
+    RingSlot,
     decode_command,
     encode,
 )
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 _WARM = ("usassist.sources.inputs.stream", "usassist.sources.inputs.opening")  # what takes time to import
 
 
-class _NoRoom(Exception):
+class _RingFull(Exception):
     """Every slot of the ring holds a screen that is still looked at."""
 
 
@@ -113,17 +113,17 @@ class _Server:
         return report
 
     def _show(self, grab: Grab) -> None:
-        with suppress(_NoRoom):  # it is counted by its number, like any that was passed over
-            self._send(encode(Shown(grab), self._place))
+        with suppress(_RingFull):  # it is counted by its number, like any that was passed over
+            self._send(encode(Grabbed(grab), self._place))
 
-    def _place(self, screen: Screen) -> Place:
+    def _place(self, screen: Screen) -> RingSlot:
         ring, size = self._ring, size_of(screen.layout)
         if ring is None or size > ring.slot_bytes:
             ring = self._grow(size)
         slot = ring.write(screen.layout, screen.planes)
         if slot is None:
-            raise _NoRoom
-        return Place(slot=slot, layout=screen.layout)
+            raise _RingFull
+        return RingSlot(slot=slot, layout=screen.layout)
 
     def _grow(self, size: int) -> RingWriter:
         before, self._ring = self._ring, None
@@ -135,7 +135,7 @@ class _Server:
             raise SourceError(
                 f"there is no memory for screens of {size} bytes ({error.strerror}); end other programs"
             ) from None
-        self._send(encode(Memory(slots=ring.slots, slot_bytes=ring.slot_bytes)), ring.fd)
+        self._send(encode(NewRing(slots=ring.slots, slot_bytes=ring.slot_bytes)), ring.fd)
         return ring
 
     def _tell(self, report: Report) -> None:

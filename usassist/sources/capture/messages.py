@@ -22,13 +22,13 @@ __all__ = [
     "Close",
     "Command",
     "Ended",
-    "Memory",
+    "Grabbed",
+    "NewRing",
     "Open",
     "Opened",
-    "Place",
     "Ready",
     "Report",
-    "Shown",
+    "RingSlot",
     "decode_command",
     "decode_report",
     "encode",
@@ -64,14 +64,14 @@ class Opened(msgspec.Struct, tag="opened", frozen=True, kw_only=True):
     rate_hz: float | None
 
 
-class Memory(msgspec.Struct, tag="memory", frozen=True, kw_only=True):
+class NewRing(msgspec.Struct, tag="memory", frozen=True, kw_only=True):
     """The ring from now on; its descriptor comes with the packet."""
 
     slots: int
     slot_bytes: int
 
 
-class Shown(msgspec.Struct, tag="shown", frozen=True):
+class Grabbed(msgspec.Struct, tag="shown", frozen=True):
     """A screen."""
 
     grab: Grab
@@ -98,17 +98,17 @@ class Ended(msgspec.Struct, tag="ended", frozen=True, kw_only=True):
 
 
 Command = Open | Close
-Report = Ready | Opened | Memory | Shown | Ended
+Report = Ready | Opened | NewRing | Grabbed | Ended
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
+class RingSlot(msgspec.Struct, frozen=True, array_like=True):
     """Where a screen lies in the ring."""
 
     slot: int
     layout: Layout
 
 
-def encode(message: Command | Report, place: Callable[[Screen], Place] | None = None) -> bytes:
+def encode(message: Command | Report, place: Callable[[Screen], RingSlot] | None = None) -> bytes:
     """A message as bytes.
 
     Parameters
@@ -126,7 +126,7 @@ def encode(message: Command | Report, place: Callable[[Screen], Place] | None = 
     return msgspec.msgpack.encode(message, enc_hook=hook)
 
 
-def decode_report(data: bytes, screen: Callable[[Place], Screen]) -> Report:
+def decode_report(data: bytes, screen: Callable[[RingSlot], Screen]) -> Report:
     """A report from its bytes.
 
     Parameters
@@ -141,7 +141,7 @@ def decode_report(data: bytes, screen: Callable[[Place], Screen]) -> Report:
 
     def hook(kind: type, value: Any) -> Any:
         if kind is Screen:
-            return screen(msgspec.convert(value, Place))
+            return screen(msgspec.convert(value, RingSlot))
         if kind is Fraction:
             return Fraction(*value)
         raise NotImplementedError(f"{kind.__name__} cannot be sent")

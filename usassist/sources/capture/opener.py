@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from usassist.errors import SourceError
-from usassist.sources.capture.messages import Close, Ended, Open, Opened, Ready, Shown
+from usassist.sources.capture.messages import Close, Ended, Grabbed, Open, Opened, Ready
 from usassist.sources.capture.process import ENTRY, CaptureProcess
 from usassist.sources.grab import Grab
 from usassist.sources.inputs.address import GrabOptions
@@ -113,7 +113,7 @@ class CapturedInput:
             process.send(self._command)
             while True:
                 match process.receive():
-                    case Shown(grab=grab):
+                    case Grabbed(grab=grab):
                         yield grab
                         del grab  # else its slot would not be free before the next one is here
                     case Ready():
@@ -129,7 +129,7 @@ class CapturedInput:
                     case None:
                         if self._closing:
                             return
-                        raise SourceError(f"the capture process {_how(process.end())}; it is started again")
+                        raise SourceError(f"the capture process {_describe_exit(process.end())}; it is started again")
         finally:
             if usable:
                 self._give_back(process)
@@ -148,7 +148,7 @@ class CapturedInput:
         self._process.kill()
 
 
-def _how(code: int) -> str:
+def _describe_exit(code: int) -> str:
     if code >= 0:
         return f"ended with code {code}"
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from usassist.errors import SourceError
-from usassist.sources.capture.messages import MAX_BYTES, Command, Memory, Place, Report, decode_report, encode
+from usassist.sources.capture.messages import MAX_BYTES, Command, NewRing, Report, RingSlot, decode_report, encode
 from usassist.sources.capture.ring import RingReader
 from usassist.sources.screen import Screen
 
@@ -99,7 +99,7 @@ class CaptureProcess:
                 if not data:
                     return None
                 report = decode_report(data, self._screen)
-                if not isinstance(report, Memory):
+                if not isinstance(report, NewRing):
                     return report
                 self._ring = RingReader(fds[0], report.slots, report.slot_bytes)
             except (msgspec.DecodeError, IndexError, OSError) as error:
@@ -129,7 +129,7 @@ class CaptureProcess:
         self._ring = None  # it goes with the last screen that is read from it
         return ended if code is None else code
 
-    def _screen(self, place: Place) -> Screen:
+    def _screen(self, place: RingSlot) -> Screen:
         if self._ring is None:
             raise ValueError("a screen before the ring")
         return Screen.of_planes(place.layout, self._ring.read(place.slot, place.layout))

@@ -1,4 +1,4 @@
-"""Memory that the capture process writes screens into and this process reads them from: a few slots of one size.
+"""NewRing that the capture process writes screens into and this process reads them from: a few slots of one size.
 
 It is a file without a name (``memfd``), so nothing is left behind however either side ends, and it cannot shrink under
 a reader. The first page holds a byte for each slot: 1 from when the writer takes the slot until the reader has given it
@@ -122,12 +122,12 @@ class RingReader:
             raise SourceError("the capture process shares memory of a wrong size; report this as a fault of usassist")
         self._slots, self._slot_bytes = slots, slot_bytes
         self._memory = mmap.mmap(fd, total_bytes)
-        self._lent: dict[int, weakref.ref[UInt8Array]] = {}
+        self._in_use: dict[int, weakref.ref[UInt8Array]] = {}
 
     @property
-    def lent(self) -> int:
+    def in_use(self) -> int:
         """Slots that are in use here."""
-        return len(self._lent)
+        return len(self._in_use)
 
     def read(self, slot: int, layout: Layout) -> list[UInt8Array]:
         """The planes of a screen, read-only.
@@ -137,18 +137,18 @@ class RingReader:
         ValueError
             If the slot or the layout cannot be.
         """
-        if not 0 <= slot < self._slots or slot in self._lent or size_of(layout) > self._slot_bytes:
+        if not 0 <= slot < self._slots or slot in self._in_use or size_of(layout) > self._slot_bytes:
             raise ValueError(f"slot {slot} with {layout}")
         flat = np.frombuffer(self._memory, np.uint8, size_of(layout), _PAGE_BYTES + slot * self._slot_bytes)
-        if len(self._lent) >= self._slots - _RESERVE:
+        if len(self._in_use) >= self._slots - _RESERVE:
             flat = flat.copy()
             self._memory[slot] = 0
         else:
             # Every view of it keeps this array alive, also a view of a view.
-            self._lent[slot] = weakref.ref(flat, partial(self._give_back, slot))
+            self._in_use[slot] = weakref.ref(flat, partial(self._give_back, slot))
         flat.flags.writeable = False
         return _split(flat, layout)
 
     def _give_back(self, slot: int, _: weakref.ref[UInt8Array]) -> None:
-        self._lent.pop(slot, None)
+        self._in_use.pop(slot, None)
         self._memory[slot] = 0

@@ -8,16 +8,40 @@ read, and told of with what mends them.
 from __future__ import annotations
 
 import os
+import re
 import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from pydicom import Dataset, dcmread, uid
 from pydicom.errors import InvalidDicomError
+from pydicom.pixels.decoders.base import get_decoder
 
 from usassist.errors import SourceFormatError
 
-__all__ = ["PixelElement", "missing_parts", "pixel_element", "read_dataset", "stated_syntax", "syntax_of"]
+__all__ = [
+    "JPEG_2000_SYNTAXES",
+    "JPEG_LS_SYNTAXES",
+    "JPEG_SYNTAXES",
+    "PixelElement",
+    "missing_parts",
+    "pixel_element",
+    "read_dataset",
+    "refusal",
+    "stated_syntax",
+    "syntax_of",
+]
+
+JPEG_SYNTAXES = frozenset({uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1})
+JPEG_2000_SYNTAXES = frozenset({uid.JPEG2000Lossless, uid.JPEG2000})
+JPEG_LS_SYNTAXES = frozenset({uid.JPEGLSLossless, uid.JPEGLSNearLossless})
+_PLAYED = frozenset(
+    {uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.RLELossless}
+    | JPEG_SYNTAXES
+    | JPEG_2000_SYNTAXES
+    | JPEG_LS_SYNTAXES
+)
+_VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.\d+)?")  # MPEG-2, H.264 and H.265
 
 _UNDEFINED = 0xFFFFFFFF
 _PREFIX_AT, _PREFIX = 128, b"DICM"
@@ -158,4 +182,30 @@ def _coding(pixels: PixelElement, file: BinaryIO) -> uid.UID:
         return uid.RLELossless
     raise SourceFormatError(
         "states no transfer syntax, and its pixels are of no known coding; export it again from the scanner"
+    )
+
+
+def refusal(syntax: uid.UID) -> str | None:
+    """Why files of this transfer syntax are not played and what helps; None where they are played."""
+    if syntax in JPEG_2000_SYNTAXES and "pillow" not in get_decoder(syntax).available_plugins:
+        return _missing(syntax, "a Pillow with OpenJPEG", "pip install --force-reinstall pillow")
+    if syntax in JPEG_LS_SYNTAXES and "pyjpegls" not in get_decoder(syntax).available_plugins:
+        return _missing(syntax, "pyjpegls", "pip install 'usassist[jpegls]'")
+    if syntax in _PLAYED:
+        return None
+    name = syntax.name if syntax.is_valid else "of no known name"
+    if syntax == uid.DeflatedExplicitVRLittleEndian:
+        return f"has the transfer syntax {name}, which is not played here; convert it with: dcmconv +te FILE OUT.dcm"
+    if _VIDEO.fullmatch(syntax):
+        return (
+            f"holds a video stream ({name}), which is not played here; "
+            "write it out with: dcmdump +W FOLDER FILE, and give the file it writes as clip:FILE"
+        )
+    return f"has the transfer syntax {name}, which is not played here; convert it with: gdcmconv --raw FILE OUT.dcm"
+
+
+def _missing(syntax: uid.UID, what: str, command: str) -> str:
+    return (
+        f"has the transfer syntax {syntax.name}, for which {what} is missing here; install it with: {command}, "
+        "or convert the file with: gdcmconv --raw FILE OUT.dcm"
     )

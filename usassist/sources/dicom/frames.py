@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO, Literal
 
+from usassist.sources.dicom.encoding import JPEG_2000_SYNTAXES, JPEG_LS_SYNTAXES, JPEG_SYNTAXES
 from usassist.sources.dicom.header import DicomHeader
-from usassist.sources.dicom.syntax import JPEG_2000_SYNTAXES, JPEG_LS_SYNTAXES, JPEG_SYNTAXES
 
-__all__ = ["FramePlaces", "Span", "find_frames", "read_span"]
+__all__ = ["FrameSpans", "Span", "find_frames", "read_span"]
 
 Span = tuple[int, int]  # where it begins in the file and how many bytes it has
 
@@ -38,7 +38,7 @@ _RUN_LENGTH_HEAD = struct.Struct("<16L")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FramePlaces:
+class FrameSpans:
     """The frames that a file holds whole, in order.
 
     Attributes
@@ -71,7 +71,7 @@ class _Items:
     cut: Span = (0, 0)
 
 
-def find_frames(header: DicomHeader, file: BinaryIO) -> FramePlaces:
+def find_frames(header: DicomHeader, file: BinaryIO) -> FrameSpans:
     """The places of the frames.
 
     Parameters
@@ -85,7 +85,7 @@ def find_frames(header: DicomHeader, file: BinaryIO) -> FramePlaces:
     items = _items(header.pixel_start, file, size)
     claimed = header.claimed_frames
     if not items.fragments:
-        return FramePlaces(spans=[], is_cut=True)
+        return FrameSpans(spans=[], is_cut=True)
     begins = _begins(header, file, items.fragments)
     starts = _starts(header, file, items, begins)
     if items.end == "inside" and not (
@@ -97,7 +97,7 @@ def find_frames(header: DicomHeader, file: BinaryIO) -> FramePlaces:
     ends = [*starts[1:], len(items.fragments)]
     spans = [tuple(items.fragments[start:end]) for start, end in zip(starts, ends, strict=False)]
     is_short = claimed is not None and len(spans) < claimed
-    return FramePlaces(spans=spans, is_cut=items.end == "inside" or (items.end == "other" and is_short))
+    return FrameSpans(spans=spans, is_cut=items.end == "inside" or (items.end == "other" and is_short))
 
 
 def read_span(file: BinaryIO, parts: tuple[Span, ...]) -> bytes:
@@ -109,7 +109,7 @@ def read_span(file: BinaryIO, parts: tuple[Span, ...]) -> bytes:
     return b"".join(pieces)
 
 
-def _uncompressed(header: DicomHeader, pixel_length: int, size: int) -> FramePlaces:
+def _uncompressed(header: DicomHeader, pixel_length: int, size: int) -> FrameSpans:
     """Frames one behind the other; a pixel element that is no whole number of frames leaves the header's number."""
     length, claimed = header.frame_bytes, header.claimed_frames
     stated, rest = divmod(pixel_length, length)
@@ -120,7 +120,7 @@ def _uncompressed(header: DicomHeader, pixel_length: int, size: int) -> FramePla
         count = min(count, claimed)
     spans: list[tuple[Span, ...]] = [((header.pixel_start + index * length, length),) for index in range(count)]
     left_over_bytes = pixel_length - count * length
-    return FramePlaces(
+    return FrameSpans(
         spans=spans, is_cut=is_cut, left_over_bytes=0 if is_cut or left_over_bytes <= 1 else left_over_bytes
     )
 

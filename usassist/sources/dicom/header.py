@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import UID
 
 from usassist.errors import SourceError, SourceFormatError
@@ -25,12 +26,11 @@ from usassist.sources.dicom.encoding import (
     missing_parts,
     pixel_element,
     read_dataset,
+    refusal,
     stated_syntax,
     syntax_of,
 )
-from usassist.sources.dicom.palette import COLOURS, read_palette
 from usassist.sources.dicom.regions import Regions, read_regions
-from usassist.sources.dicom.syntax import refusal
 from usassist.sources.dicom.timing import StatedTiming, number_of, read_timing
 
 __all__ = ["PYDICOM_ERRORS", "DicomHeader", "read_header"]
@@ -56,13 +56,14 @@ _THREE = _HALVED | {"RGB", "YBR_FULL", "YBR_PARTIAL", "YBR_ICT", "YBR_RCT"}
 _PALETTE = "PALETTE COLOR"
 _LARGEST_SIDE_PX = 16384
 _VOLUME = "1.2.840.10008.5.1.4.1.1.6.2"  # Enhanced US Volume: its frames are slices
+_COLOURS = ("Red", "Green", "Blue")
 _KEYWORDS = (
     "SOPClassUID Modality SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns "
     "BitsAllocated BitsStored PixelRepresentation FrameIncrementPointer FrameTime FrameTimeVector CineRate "
     "RecommendedDisplayFrameRate SequenceOfUltrasoundRegions ExtendedOffsetTable "
-    + " ".join(f"{c}PaletteColorLookupTableDescriptor {c}PaletteColorLookupTableData" for c in COLOURS)
+    + " ".join(f"{c}PaletteColorLookupTableDescriptor {c}PaletteColorLookupTableData" for c in _COLOURS)
     + " "
-    + " ".join(f"Segmented{c}PaletteColorLookupTableData" for c in COLOURS)
+    + " ".join(f"Segmented{c}PaletteColorLookupTableData" for c in _COLOURS)
 ).split()
 
 
@@ -203,7 +204,7 @@ def _header(dataset: Dataset, syntax: UID, pixels: PixelElement) -> DicomHeader:
         planar=_whole(dataset, "PlanarConfiguration", 0),
         bits_allocated=_whole(dataset, "BitsAllocated"),
         bits_stored=_whole(dataset, "BitsStored", _whole(dataset, "BitsAllocated")),
-        palette=read_palette(dataset, syntax) if photometric == _PALETTE else None,
+        palette=_read_palette(dataset, syntax) if photometric == _PALETTE else None,
         pixel_vr=pixels.vr,
         pixel_start=pixels.start,
         pixel_length=pixels.length,
@@ -266,3 +267,39 @@ def _whole(dataset: Dataset, keyword: str, default: int | None = None) -> int:
             return default
         raise SourceFormatError(f"does not state {keyword} as a number; export it again from the scanner")
     return int(number)
+
+
+def _read_palette(dataset: Dataset, syntax: UID) -> npt.NDArray[np.uint8]:
+    """RGB for every value that a sample can have.
+
+    Entries of 16 bits give their upper eight, unless none of them uses those: then the lower eight are the colour.
+
+    Parameters
+    ----------
+    dataset : header with the palette, as it is or in segments
+    syntax : transfer syntax of the file
+
+    Returns
+    -------
+    palette : uint8 (65536, 3)
+    """
+    if "SegmentedRedPaletteColorLookupTableData" in dataset:
+        colours = apply_color_lut(np.arange(65536, dtype=np.int32), dataset)
+    else:
+        columns = [_column(dataset, colour, syntax) for colour in _COLOURS]
+        colours = np.stack(columns, axis=1)
+    if int(colours.max()) > 255:
+        colours = colours >> 8
+    return np.ascontiguousarray(colours, np.uint8)
+
+
+def _column(dataset: Dataset, colour: str, syntax: UID) -> npt.NDArray[np.uint16]:
+    """The level of one colour for every value, 8 or 16 bits as they are stored."""
+    entries, first, bits = (int(value) for value in dataset[f"{colour}PaletteColorLookupTableDescriptor"].value)
+    entries = entries or 65536
+    data = bytes(dataset[f"{colour}PaletteColorLookupTableData"].value)
+    wide = bits > 8 or len(data) >= 2 * entries  # entries of 8 bits may stand in 16
+    order = "<" if syntax.is_little_endian else ">"
+    levels = np.frombuffer(data, f"{order}u2" if wide else "u1", count=entries)
+    value = np.arange(65536) - first
+    return np.asarray(levels[np.clip(value, 0, entries - 1)], np.uint16)

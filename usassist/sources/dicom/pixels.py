@@ -24,8 +24,8 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import RLELossless
 
+from usassist.sources.dicom.encoding import JPEG_2000_SYNTAXES, JPEG_LS_SYNTAXES, JPEG_SYNTAXES
 from usassist.sources.dicom.header import PYDICOM_ERRORS, DicomHeader
-from usassist.sources.dicom.syntax import JPEG_2000_SYNTAXES, JPEG_LS_SYNTAXES, JPEG_SYNTAXES
 
 __all__ = ["FrameError", "decode_frame"]
 

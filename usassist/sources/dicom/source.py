@@ -19,9 +19,9 @@ from usassist.errors import ScanAreaError, SourceError, SourceFormatError, Usage
 from usassist.frames import find_scan_area
 from usassist.records import SourceInfo
 from usassist.sources.base import SourceOptions
-from usassist.sources.cropping import Roi, cut, is_automatic, settle_roi
+from usassist.sources.cropping import Roi, choose_roi, cut, is_automatic
 from usassist.sources.decoding import check_file
-from usassist.sources.dicom.frames import FramePlaces, find_frames, read_span
+from usassist.sources.dicom.frames import FrameSpans, find_frames, read_span
 from usassist.sources.dicom.header import read_header
 from usassist.sources.dicom.pixels import FrameError, decode_frame
 from usassist.sources.paced import PacedSource, RawFrame
@@ -109,7 +109,7 @@ class DicomSource(PacedSource):
                 *self.header_spacing_rc_mm,
             )
 
-    def _pictures(self) -> Iterator[RawFrame]:
+    def _raw_frames(self) -> Iterator[RawFrame]:
         timing, count = self._timing, len(self._spans)
         t_pass_ns, t_period_ns = 0, round(timing.period_ms * 1_000_000)
         while True:
@@ -152,7 +152,7 @@ class DicomSource(PacedSource):
         except OSError as error:
             raise SourceError(f"{self._path.name} cannot be read: {error.strerror}; check the file") from error
 
-    def _faults(self, places: FramePlaces) -> Iterator[str]:
+    def _faults(self, places: FrameSpans) -> Iterator[str]:
         """What is wrong with the file though it is played, a clause each."""
         claimed, held = self._header.claimed_frames, len(places.spans)
         yield from self._header.faults
@@ -165,7 +165,7 @@ class DicomSource(PacedSource):
         if self._frame_count > 1:
             yield from self._timing.faults
 
-    def _find_frames(self) -> FramePlaces:
+    def _find_frames(self) -> FrameSpans:
         try:
             with self._path.open("rb") as file:
                 return find_frames(self._header, file)
@@ -191,8 +191,8 @@ class DicomSource(PacedSource):
         """Where the crop lies: as asked for, else what is found inside the region that the scanner names."""
         limit = self._header.regions.tissue_xyxy_px
         if limit is None or not is_automatic(options):
-            return settle_roi(options, self._header.hw_px, self._looks)
-        settle_roi(replace(options, crop=limit), self._header.hw_px, self._looks)  # checks the calibration's screen
+            return choose_roi(options, self._header.hw_px, self._looks)
+        choose_roi(replace(options, crop=limit), self._header.hw_px, self._looks)  # checks the calibration's screen
         for look in self._looks():
             try:
                 x1, y1, x2, y2 = find_scan_area([cut(image, limit) for image in look]).xyxy_px

@@ -27,10 +27,13 @@ from usassist.sources.address import parse_settings
 from usassist.sources.decoding import VideoPass, check_file
 from usassist.sources.grab import Grab
 from usassist.sources.inputs.address import GrabOptions
-from usassist.sources.inputs.loop_faults import RESIZED_WH_PX, fault_at
 from usassist.sources.screen import Screen
 
-__all__ = ["LoopGrabber", "load_frames", "open_grabber"]
+__all__ = ["FAULTS", "FAULT_S", "RESIZED_WH_PX", "LoopGrabber", "fault_at", "load_frames", "open_grabber"]
+
+FAULTS = ("freeze", "black", "silence", "unplug", "resize")
+FAULT_S = 1.5
+RESIZED_WH_PX = (720, 576)
 
 _KNOWN = {"fps": "30", "size": "1280x720", "format": "yuv420p", "faults": "12"}
 _REMEDY = "write loop:CLIP?fps=60&size=1280x720, or loop:demo for the bundled clip"
@@ -49,7 +52,7 @@ def open_grabber(address: str, options: GrabOptions) -> LoopGrabber:
 
     CLIP is a path, or ``demo`` for the bundled clip. The rate is that of the clip where none is given, the size is the
     clip's, and the format is ``yuv420p``, ``nv12``, ``yuyv422`` or ``gray``. With ``faults`` every so many seconds one
-    thing goes wrong, see :mod:`usassist.sources.inputs.loop_faults`.
+    thing goes wrong, see :mod:`usassist.sources.inputs.loop`.
 
     Raises
     ------
@@ -130,7 +133,7 @@ class LoopGrabber(Closeable):
     ----------
     pictures : at least two
     fps : pictures a second
-    fault : time (monotonic ns) → what is wrong then, see :func:`usassist.sources.inputs.loop_faults.fault_at`
+    fault : time (monotonic ns) → what is wrong then, see :func:`usassist.sources.inputs.loop.fault_at`
     resized : the same pictures on a screen of another size, for that fault
     """
 
@@ -222,3 +225,19 @@ def _whole(settings: dict[str, str], name: str, least: int, most: int) -> int | 
     if not text.isdecimal() or not least <= int(text) <= most:
         raise UsageError(f"loop: {name}={text} is not between {least} and {most}; {_REMEDY}")
     return int(text)
+
+
+def fault_at(t_ns: int, every_s: float) -> str | None:
+    """What is wrong at a time: in the last 1.5 s of every `every_s` seconds one of :data:`FAULTS`, in their order.
+
+    Parameters
+    ----------
+    t_ns : monotonic ns
+    every_s : more than 1.5
+
+    Returns
+    -------
+    fault : None while all is well
+    """
+    turn, rest_s = divmod(t_ns / 1e9, every_s)
+    return FAULTS[int(turn) % len(FAULTS)] if rest_s >= every_s - FAULT_S else None

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import logging
 import time
+from functools import cache
 from typing import Any
 
 from usassist.common.pyav import av
 from usassist.errors import SourceError
 from usassist.sources.inputs.address import GrabOptions
-from usassist.sources.inputs.hardware import hardware_decoder
-from usassist.sources.inputs.stream import plain
+from usassist.sources.inputs.stream import describe_error
 
 __all__ = ["STREAM_FORMATS", "open_container"]
+
+_log = logging.getLogger(__name__)
 
 STREAM_FORMATS = "nut,mpegts,matroska,webm,yuv4mpegpipe"  # a playlist in disguise must not make FFmpeg open others
 _LOW_LATENCY = {
@@ -22,6 +25,7 @@ _LOW_LATENCY = {
     "analyzeduration": "200000",  # us
 }
 _SILENT = "nothing came in time; check that the sender runs, its address, and the firewall between"
+_KINDS = ("cuda", "vaapi", "videotoolbox", "d3d11va")  # best first
 _TO_SEND = "NUT, MPEG-TS or Matroska"
 
 
@@ -61,7 +65,7 @@ def open_container(
             options=_LOW_LATENCY | settings,
             buffer_size=buffer_size,
             timeout=(options.open_timeout_s, options.read_timeout_s),
-            hwaccel=hardware_decoder() if hw and options.hw == "auto" else None,
+            hwaccel=_hardware_decoder() if hw and options.hw == "auto" else None,
         )
         return container
     except SourceError:
@@ -97,4 +101,28 @@ def _reason(error: Exception, scheme: str) -> str:
         return "another program uses the device; end that program"
     if number == errno.EADDRINUSE:
         return "another program reads from this port; end it, or choose another port"
-    return f"it cannot be opened: {plain(error)}; check the address"
+    return f"it cannot be opened: {describe_error(error)}; check the address"
+
+
+def _hardware_decoder() -> av.codec.hwaccel.HWAccel | None:
+    """What to give to ``av.open`` as ``hwaccel``; None where this machine decodes on the processor.
+
+    A codec that the device cannot decode is decoded on the processor all the same.
+    """
+    kind = _working_kind()
+    return None if kind is None else av.codec.hwaccel.HWAccel(kind, allow_software_fallback=True)
+
+
+@cache
+def _working_kind() -> str | None:
+    """The first kind of device that can be opened. PyAV raises when the device is missing, so it is tried here once."""
+    for kind in _KINDS:
+        if kind not in av.codec.hwaccel.hwdevices_available():
+            continue
+        try:
+            av.codec.hwaccel.HWAccel(kind).create(av.Codec("h264", "r"))
+        except (av.error.FFmpegError, NotImplementedError, RuntimeError, ValueError) as error:
+            _log.info("no decoding on %s here: %s", kind, getattr(error, "strerror", None) or error)
+            continue
+        return kind
+    return None

@@ -71,7 +71,7 @@ def open_program(
     child = _Child(words, scheme)
     reader = PolledReader(
         child.data_fd,
-        words_fd=child.words_fd,
+        stderr_fd=child.stderr_fd,
         timeout_s=options.open_timeout_s,
         scheme=scheme,
         on_end=child.check,
@@ -144,7 +144,7 @@ class _Child:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         # Copies, so that only one side closes them.
-        self.data_fd, self.words_fd = os.dup(self._process.stdout.fileno()), os.dup(self._process.stderr.fileno())
+        self.data_fd, self.stderr_fd = os.dup(self._process.stdout.fileno()), os.dup(self._process.stderr.fileno())
         self._process.stdout.close()
         self._process.stderr.close()
         self._lock = threading.Lock()
@@ -157,7 +157,7 @@ class _Child:
         code = self._process.returncode
         if code:
             how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-            said = reader.last_words()[:_MAX_WORDS]
+            said = reader.last_stderr_line()[:_MAX_WORDS]
             raise SourceError(
                 f"{self._scheme}: the program {how}"
                 + (f" and said {said!r}" if said else "")

@@ -23,7 +23,7 @@ class PolledReader:
     data_fd : descriptor to read from; it belongs to this object
     timeout_s : how long a read may wait before data have come, s; ``timeout_s`` can be set later
     scheme : the kind of input, for messages
-    words_fd : descriptor of the standard error of the program that writes; it belongs to this object
+    stderr_fd : descriptor of the standard error of the program that writes; it belongs to this object
     on_end : called once when the data end; raises ``SourceError`` where that was no proper end
 
     Attributes
@@ -38,21 +38,21 @@ class PolledReader:
         *,
         timeout_s: float,
         scheme: str = "pipe",
-        words_fd: int | None = None,
+        stderr_fd: int | None = None,
         on_end: Callable[[PolledReader], None] | None = None,
     ) -> None:
         self.timeout_s = timeout_s
         self.failure: SourceError | None = None
         self._scheme = scheme
         self._data_fd = data_fd
-        self._words_fd = words_fd
+        self._stderr_fd = stderr_fd
         self._on_end = on_end
         self._wake_read_fd, self._wake_write_fd = os.pipe()
         self._lock = threading.Lock()
         self._closed = False
         self._words = b""
         self._poll = select.poll()
-        for fd in (data_fd, self._wake_read_fd, *([] if words_fd is None else [words_fd])):
+        for fd in (data_fd, self._wake_read_fd, *([] if stderr_fd is None else [stderr_fd])):
             os.set_blocking(fd, False)
             self._poll.register(fd, select.POLLIN)
 
@@ -78,7 +78,7 @@ class PolledReader:
             ready = {fd for fd, _ in self._poll.poll(left_ms)}
             if self._wake_read_fd in ready:
                 raise SourceError(f"{self._scheme}: closed; open it again")
-            if self._words_fd in ready:
+            if self._stderr_fd in ready:
                 self._listen()
             if self._data_fd in ready:
                 try:
@@ -94,7 +94,7 @@ class PolledReader:
                     f"{self._scheme}: nothing comes; check that the program at its other end runs and writes"
                 )
 
-    def last_words(self) -> str:
+    def last_stderr_line(self) -> str:
         """Last line that the program wrote to its standard error; empty when it wrote none."""
         self._listen()
         lines = self._words.decode("utf-8", "replace").split("\n")
@@ -114,18 +114,18 @@ class PolledReader:
             self._closed = True
         for fd in (self._data_fd, self._wake_read_fd, self._wake_write_fd):
             os.close(fd)
-        if self._words_fd is not None:
-            os.close(self._words_fd)
+        if self._stderr_fd is not None:
+            os.close(self._stderr_fd)
 
     def _listen(self) -> None:
-        if self._words_fd is None:
+        if self._stderr_fd is None:
             return
         try:
-            words = os.read(self._words_fd, 65536)
+            words = os.read(self._stderr_fd, 65536)
         except BlockingIOError:
             return
         if not words:
-            self._poll.unregister(self._words_fd)
-            os.close(self._words_fd)
-            self._words_fd = None
+            self._poll.unregister(self._stderr_fd)
+            os.close(self._stderr_fd)
+            self._stderr_fd = None
         self._words = (self._words + words)[-_LAST_BYTES:]

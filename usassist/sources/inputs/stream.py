@@ -11,16 +11,16 @@ from fractions import Fraction
 from typing import Any
 
 from usassist.common.closeable import Closeable
+from usassist.common.fresh_queue import FRESH_QUEUE_SIZE, STALL_REST_NS
 from usassist.common.pyav import av
 from usassist.errors import SourceError
-from usassist.sources.aspect import aspect_words, make_square
+from usassist.sources.aspect import describe_aspect, make_square
 from usassist.sources.damage import FrameDecoder, set_threads
 from usassist.sources.grab import Grab
-from usassist.sources.inputs.backlog import Backlog
 from usassist.sources.interlacing import DEINTERLACED, INTERLACED, Deinterlacer, is_interlaced
 from usassist.sources.screen import Screen
 
-__all__ = ["StreamGrabber", "StreamHooks", "plain"]
+__all__ = ["Backlog", "StreamGrabber", "StreamHooks", "describe_error"]
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +29,8 @@ _TRIES_AT_START = 600  # packets without a picture: a stream that is joined has 
 _TRIES = 60  # packets without a picture, after the first picture
 _ARRIVALS_KEPT = 64  # packets that a decoder may hold back
 _UNPACKED = ("rawvideo", "bitpacked", "v210")  # a picture may lie in a buffer of the driver, which goes with the device
+_WAITED_NS = 1_000_000  # a read that takes longer than this had to wait for its data, so nothing was left in a buffer
+_DEFAULT_RATE_HZ = 30.0
 _MAX_AGE_NS = 2_000_000_000  # a stamp of a driver that is older, or in the future, is on another clock
 
 
@@ -91,14 +93,14 @@ class StreamGrabber(Closeable):
         self._released = False
         self._number = 0
         self._damaged = False
-        self._without_picture = 0
+        self._without_frame = 0
         self._left_ns: int | None = None
         self._silence_ns = 1e9 * float(container.read_timeout or float("inf"))
         self._arrivals: dict[int | None, int] = {}
         try:
             self._stream = self._pick_stream()
             set_threads(self._stream, low_latency=True)
-            self._pictures = FrameDecoder(self._stream, hold=False)
+            self._decoder = FrameDecoder(self._stream, hold=False)
             self._deinterlacer = Deinterlacer() if deinterlace else None
             codec = self._stream.codec_context.name
             self._borrows = codec in _UNPACKED
@@ -180,7 +182,9 @@ class StreamGrabber(Closeable):
         except av.error.ExitError:
             raise self._silent() from None
         except av.error.FFmpegError as error:
-            raise SourceError(f"{self._scheme} broke off: {plain(error)}; check the device and its cable") from None
+            raise SourceError(
+                f"{self._scheme} broke off: {describe_error(error)}; check the device and its cable"
+            ) from None
         if packet is None:
             return [], True
         self._left_ns = arrived_ns = time.monotonic_ns()
@@ -188,7 +192,7 @@ class StreamGrabber(Closeable):
             raise self._silent()  # what the demuxer hands out when it is interrupted came long ago, not now
         if packet.size == 0 and packet.pts is not None:
             self._damaged = True  # the driver gives a buffer without data for one that it could not fill
-            self._pictures.lost()
+            self._decoder.lost()
             return [], False
         self._arrivals[packet.pts] = arrived_ns
         if len(self._arrivals) > _ARRIVALS_KEPT:
@@ -207,15 +211,15 @@ class StreamGrabber(Closeable):
     def _decode(self, packet: Any) -> list[tuple[av.VideoFrame, str]]:
         """The pictures that a packet gives, each with why it is not whole."""
         try:
-            frames = self._pictures.decode(packet)
+            frames = self._decoder.decode(packet)
         except av.error.FFmpegError as error:
             self._damaged = True
-            self._count_without_picture(plain(error))
+            self._count_without_frame(describe_error(error))
             return []
         if frames:
-            self._without_picture = 0
+            self._without_frame = 0
         else:
-            self._count_without_picture("no picture in it")
+            self._count_without_frame("no picture in it")
         if self._deinterlacer is not None:
             frames = [ready for picture in frames for ready in self._deinterlacer.feed(*picture)]
         return frames
@@ -226,7 +230,7 @@ class StreamGrabber(Closeable):
             return
         self._size_px = width_px, height_px
         self._aspect = self._stream.sample_aspect_ratio
-        words = aspect_words(width_px, height_px, self._aspect)
+        words = describe_aspect(width_px, height_px, self._aspect)
         if words and words not in self.warnings:
             self._warn(words)
 
@@ -238,15 +242,15 @@ class StreamGrabber(Closeable):
         self.warnings += (words,)
         _log.warning("%s: %s", self._scheme, words)
 
-    def _count_without_picture(self, why: str) -> None:
-        self._without_picture += 1
-        if self._without_picture >= (_TRIES if self._number else _TRIES_AT_START):
+    def _count_without_frame(self, why: str) -> None:
+        self._without_frame += 1
+        if self._without_frame >= (_TRIES if self._number else _TRIES_AT_START):
             raise SourceError(
-                f"{self._scheme}: {self._without_picture} packets one after the other could not be decoded ({why}); "
+                f"{self._scheme}: {self._without_frame} packets one after the other could not be decoded ({why}); "
                 "the sender may have changed its codec: check its settings"
             )
 
-    def _grab(self, frame: av.VideoFrame, not_whole: str, number: int, arrived_ns: int) -> Grab:
+    def _grab(self, frame: av.VideoFrame, damage_reason: str, number: int, arrived_ns: int) -> Grab:
         if self._tell_interlaced and frame.interlaced_frame:
             self._warn_interlaced()
         self._look_at_size(frame.width, frame.height)
@@ -254,7 +258,7 @@ class StreamGrabber(Closeable):
             screen = Screen.of(make_square(frame, self._aspect), borrowed=self._borrows)
         except (av.error.FFmpegError, ValueError, MemoryError) as error:
             raise SourceError(
-                f"{self._scheme}: pixels of the format {frame.format.name} cannot be converted ({plain(error)}); "
+                f"{self._scheme}: pixels of the format {frame.format.name} cannot be converted ({describe_error(error)}); "
                 "choose another format at the sender"
             ) from None
         damaged, self._damaged = self._damaged or frame.is_corrupt, False
@@ -268,7 +272,7 @@ class StreamGrabber(Closeable):
             pts=frame.pts,
             time_base=frame.time_base if frame.pts is not None else None,
             damaged=damaged,
-            not_whole=not_whole,
+            damage_reason=damage_reason,
         )
 
     def _driver_ns(self, frame: av.VideoFrame, arrived_ns: int) -> int | None:
@@ -291,6 +295,50 @@ class StreamGrabber(Closeable):
         return None
 
 
-def plain(error: BaseException) -> str:
+class Backlog:
+    """Says of each picture whether newer ones were already waiting when it was read.
+
+    A caller that was away for n periods has about n pictures waiting: all but the last of them are old, as long as they
+    can be read without waiting. A short stall of the machine should cost none, though: where no more wait than
+    :class:`usassist.common.fresh_queue.FreshQueue` would hold, and the caller was not away in the two seconds before,
+    none is old.
+
+    Parameters
+    ----------
+    rate_hz : nominal rate; None where it is not known
+    """
+
+    def __init__(self, rate_hz: float | None) -> None:
+        self._period_ns = 1e9 / (rate_hz or _DEFAULT_RATE_HZ)
+        self._old = 0
+        self._away_ns: int | None = None
+
+    def away(self, duration_ns: int, now_ns: int) -> None:
+        """Note that nothing was read for this time until now, ns."""
+        periods = int(duration_ns / self._period_ns)
+        if periods <= 1:
+            return
+        is_new = self._away_ns is None or now_ns - self._away_ns > STALL_REST_NS
+        self._away_ns = now_ns
+        if not is_new or periods > FRESH_QUEUE_SIZE:
+            self._old += periods - 1
+
+    def is_old(self, waited_ns: int) -> bool:
+        """Say whether a picture is old.
+
+        Parameters
+        ----------
+        waited_ns : how long the reading of it took
+        """
+        if not self._old:
+            return False
+        if waited_ns > _WAITED_NS:
+            self._old = 0
+            return False
+        self._old -= 1
+        return True
+
+
+def describe_error(error: BaseException) -> str:
     """The error of FFmpeg in a few words, without address or path."""
     return str(getattr(error, "strerror", None) or error).split(":")[0].split("'")[0].strip()

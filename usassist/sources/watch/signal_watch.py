@@ -18,15 +18,15 @@ from usassist.errors import UsageError
 from usassist.records import SignalState
 from usassist.sources.grab import Grab
 from usassist.sources.screen import Screen
-from usassist.sources.watch.alarm import Alarm, Verdict
 from usassist.sources.watch.colour import Colour
 from usassist.sources.watch.motion import Motion, Movement
 from usassist.sources.watch.profile import WatchProfile
 from usassist.sources.watch.signal import why_no_signal
 from usassist.sources.watch.surround import Surround
+from usassist.sources.watch.verdict import DebouncedFault, SignalVerdict
 from usassist.sources.watch.view import View, has_menu
 
-__all__ = ["SignalWatch", "Verdict", "WatchProfile"]
+__all__ = ["SignalVerdict", "SignalWatch", "WatchProfile"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
@@ -64,12 +64,12 @@ class SignalWatch:
 
     def __init__(self, profile: WatchProfile | None = None) -> None:
         self._profile = profile or WatchProfile()
-        self._verdict = Verdict(state=SignalState.LOST, reason="no scan area has been settled yet", since_ns=0)
+        self._verdict = SignalVerdict(state=SignalState.LOST, reason="no scan area has been settled yet", since_ns=0)
         self._shape: tuple[int, ...] | None = None
         self._last_ns: int | None = None
         self._intervals: deque[int] = deque(maxlen=_INTERVALS)
 
-    def settle(self, screen: Screen, roi_xyxy_px: Roi, t_ns: int) -> None:
+    def set_reference(self, screen: Screen, roi_xyxy_px: Roi, t_ns: int) -> None:
         """Take the picture as normal from here: at the start, and after a change was accepted.
 
         Parameters
@@ -107,8 +107,8 @@ class SignalWatch:
         self._view = View(profile, self._box, self._background)
         self._surround = Surround(profile, screen, roi_xyxy_px)
         self._colour = Colour()
-        self._alarms = {name: Alarm(profile.confirm_s, profile.clear_s) for name in _ORDER}
-        self._alarms["colour"] = Alarm(profile.confirm_s, profile.colour_clear_s)
+        self._alarms = {name: DebouncedFault(profile.confirm_s, profile.clear_s) for name in _ORDER}
+        self._alarms["colour"] = DebouncedFault(profile.confirm_s, profile.colour_clear_s)
         self._had_menu = has_menu(samples[self._in_box()], None, self._background, profile.menu_share)
         self._until_ns = t_ns + round(profile.learn_s * 1e9)
         self._learning = True
@@ -119,9 +119,9 @@ class SignalWatch:
         self._before: UInt8Array | None = None
         self._sum: int | None = None
         self._settled_ns = t_ns
-        self._verdict = Verdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
+        self._verdict = SignalVerdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
 
-    def look(self, grab: Grab) -> Verdict:
+    def look(self, grab: Grab) -> SignalVerdict:
         """Judge a grab; the verdict holds for this grab."""
         t_ns = grab.t_capture_ns
         self._note_time(grab)
@@ -143,12 +143,12 @@ class SignalWatch:
         self._verdict = self._conclude(movement, screen, t_ns)
         return self._verdict
 
-    def silence(self, now_ns: int) -> Verdict:
+    def silence(self, now_ns: int) -> SignalVerdict:
         """Judge that no grab has come; call it about every 50 ms while none comes."""
         if self._last_ns is None or self._shape is None:
             return self._verdict
         if now_ns - self._last_ns > self._patience_ns() and self._verdict.reason != _SILENT:
-            self._verdict = Verdict(state=SignalState.LOST, reason=_SILENT, since_ns=self._last_ns)
+            self._verdict = SignalVerdict(state=SignalState.LOST, reason=_SILENT, since_ns=self._last_ns)
             self._motion.restart()
             self._intervals.clear()
         return self._verdict
@@ -227,7 +227,7 @@ class SignalWatch:
             reason = "the picture shows colour: colour Doppler or another mode"
             self._alarms["colour"].feed(reason if coloured else None, t_ns)
 
-    def _conclude(self, movement: Movement, screen: Screen, t_ns: int) -> Verdict:
+    def _conclude(self, movement: Movement, screen: Screen, t_ns: int) -> SignalVerdict:
         old = self._verdict
         for name in _ORDER:
             alarm = self._alarms[name]
@@ -235,18 +235,18 @@ class SignalWatch:
                 self._sum = None
                 state = _STATES[name]
                 since_ns = old.since_ns if old.state is state else alarm.since_ns
-                return Verdict(state=state, reason=alarm.reason, since_ns=since_ns)
+                return SignalVerdict(state=state, reason=alarm.reason, since_ns=since_ns)
         if movement == "still":
             begun_ns = self._motion.still_since_ns
             if old.state is SignalState.FROZEN:
                 begun_ns = old.since_ns
             since_ns = t_ns if begun_ns is None else begun_ns
-            return Verdict(state=SignalState.FROZEN, reason=self._still_reason(screen), since_ns=since_ns)
+            return SignalVerdict(state=SignalState.FROZEN, reason=self._still_reason(screen), since_ns=since_ns)
         self._sum = None
         if movement == "moving" and old.state is not SignalState.LIVE:
-            return Verdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
+            return SignalVerdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
         if movement == "unknown" and old.state in (SignalState.CHANGED, SignalState.NOT_B_MODE):
-            return Verdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
+            return SignalVerdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
         return old
 
     def _still_reason(self, screen: Screen) -> str:

@@ -10,8 +10,8 @@ import pytest
 from tests.in_thread import InThread
 from usassist.common.clock import FakeClock
 from usassist.errors import SourceError
-from usassist.sources.feed import Feed
 from usassist.sources.grab import Grab, Grabber, Input
+from usassist.sources.grab_supervisor import GrabSupervisor
 from usassist.sources.screen import Screen
 
 
@@ -45,12 +45,12 @@ class FakeGrabber:
         self.closed.set()
 
 
-def _until(condition: Callable[[], bool], feed: Feed | None = None) -> None:
+def _until(condition: Callable[[], bool], feed: GrabSupervisor | None = None) -> None:
     end_s = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < end_s
         if feed is not None:
-            feed.look_after()
+            feed.supervise()
         time.sleep(0.001)
 
 
@@ -59,7 +59,7 @@ def clock() -> FakeClock:
     return FakeClock(1_000_000_000)
 
 
-def _feed(clock: FakeClock, *grabbers: FakeGrabber | SourceError) -> tuple[Feed, list[FakeGrabber]]:
+def _feed(clock: FakeClock, *grabbers: FakeGrabber | SourceError) -> tuple[GrabSupervisor, list[FakeGrabber]]:
     left, opened = list(grabbers), []
 
     def opener() -> Grabber:
@@ -71,7 +71,7 @@ def _feed(clock: FakeClock, *grabbers: FakeGrabber | SourceError) -> tuple[Feed,
         opened.append(following)
         return following
 
-    return Feed(InThread(opener), clock), opened
+    return GrabSupervisor(InThread(opener), clock), opened
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_newest_screens_are_kept_while_they_are_fresh_and_the_others_are_cou
 ) -> None:
     grabber = FakeGrabber(lambda: iter([*map(_grab, range(5)), None]))
     feed, _ = _feed(clock, grabber)
-    feed.look_after()
+    feed.supervise()
     assert grabber.hanging.wait(20)
     clock.advance_ms(waited_ms)
     for expected in taken:
@@ -97,15 +97,15 @@ def test_the_newest_screens_are_kept_while_they_are_fresh_and_the_others_are_cou
 def test_an_input_that_ends_is_opened_again_after_a_pause(clock: FakeClock) -> None:
     first, second = (FakeGrabber(lambda: iter([_grab(7)])), FakeGrabber(lambda: iter([_grab(8), None])))
     feed, opened = _feed(clock, first, second)
-    feed.look_after()
+    feed.supervise()
     assert feed.take(20)[0] is not None
     assert first.closed.wait(20)
     _until(lambda: feed.problem != "", feed)
     assert "ended" in feed.problem
-    feed.look_after()
+    feed.supervise()
     assert opened == [first]
     clock.advance_ms(101)
-    feed.look_after()
+    feed.supervise()
     grab, _ = feed.take(20)
     assert grab is not None
     assert grab.number == 8
@@ -133,18 +133,18 @@ def test_a_thread_that_hangs_while_reading_is_abandoned_and_its_late_screens_are
     stuck = FakeGrabber(late)
     fresh = FakeGrabber(lambda: iter([_grab(2), None]))
     feed, _ = _feed(clock, stuck, fresh)
-    feed.look_after()
+    feed.supervise()
     assert feed.take(20)[0] is not None
     assert stuck.hanging.wait(20)
     clock.advance_ms(1_499)
-    feed.look_after()
+    feed.supervise()
     assert feed.problem == ""
     clock.advance_ms(2)
-    feed.look_after()
+    feed.supervise()
     assert "does not answer" in feed.problem
     assert stuck.closed.wait(20)
     clock.advance_ms(101)
-    feed.look_after()
+    feed.supervise()
     grab, _ = feed.take(20)
     assert grab is not None
     assert grab.number == 2
@@ -163,17 +163,17 @@ def test_an_opening_that_hangs_is_killed_and_does_not_hold_up_who_asks(clock: Fa
         raise SourceError("too late")
 
     opener = InThread(hang)
-    feed = Feed(opener, clock)
+    feed = GrabSupervisor(opener, clock)
     for number in range(3):
-        feed.look_after()
+        feed.supervise()
         clock.advance_ms(2_999)
-        feed.look_after()
+        feed.supervise()
         assert (opener.prepared, opener.killed) == (number, number)
         clock.advance_ms(2)
-        feed.look_after()  # three quarters of its time are over: another is got ready
+        feed.supervise()  # three quarters of its time are over: another is got ready
         assert (opener.prepared, opener.killed) == (number + 1, number)
         clock.advance_ms(1_000)
-        feed.look_after()
+        feed.supervise()
         assert (opener.prepared, opener.killed) == (number + 1, number + 1)
         clock.advance_ms(501)
     assert "does not answer" in feed.problem
@@ -189,18 +189,18 @@ def test_what_does_not_even_end_when_it_is_killed_is_not_added_to_without_bound(
         let_go.wait(30)
         raise SourceError("too late")
 
-    feed = Feed(InThread(hang), clock)
+    feed = GrabSupervisor(InThread(hang), clock)
     for _ in range(40):
-        feed.look_after()
+        feed.supervise()
         clock.advance_ms(4_001)
-        feed.look_after()
+        feed.supervise()
         clock.advance_ms(501)
     assert len(tries) == 4
     assert "4 processes hang in the input and cannot be killed" in feed.problem
     let_go.set()
     for thread in tries:
         thread.join(20)
-    feed.look_after()
+    feed.supervise()
     _until(lambda: len(tries) == 5)  # the driver has let go of them: it is tried again
     feed.close()
 
@@ -216,17 +216,17 @@ def test_a_process_may_take_longer_to_start_than_a_device_to_open(
         raise SourceError("too late")
 
     opener = InThread(slow)
-    feed = Feed(opener, clock)
-    feed.look_after()
+    feed = GrabSupervisor(opener, clock)
+    feed.supervise()
     clock.advance_ms(29_000)
-    feed.look_after()
+    feed.supervise()
     monkeypatch.setattr("tests.in_thread._Input.started", True)
-    feed.look_after()
+    feed.supervise()
     clock.advance_ms(3_999)
-    feed.look_after()
+    feed.supervise()
     assert opener.killed == 0
     clock.advance_ms(2)
-    feed.look_after()
+    feed.supervise()
     assert opener.killed == 1
     let_go.set()
     feed.close()
@@ -243,12 +243,12 @@ def test_where_not_even_a_process_can_be_started_it_is_tried_again(clock: FakeCl
         return begin()
 
     opener.open = open_input  # type: ignore[method-assign,assignment]
-    feed = Feed(opener, clock)
+    feed = GrabSupervisor(opener, clock)
     for _ in range(2):
-        feed.look_after()
+        feed.supervise()
         assert "no process can be started" in feed.problem
         clock.advance_ms(501)
-    feed.look_after()
+    feed.supervise()
     assert feed.take(20)[0] is not None
     assert feed.problem == ""
     grabber.let_go.set()
@@ -264,6 +264,6 @@ def test_a_fault_in_a_grabber_is_told_and_does_not_end_the_feed(clock: FakeClock
     _until(lambda: feed.problem != "", feed)
     assert "fault of usassist" in feed.problem
     clock.advance_ms(101)
-    feed.look_after()
+    feed.supervise()
     assert feed.take(20)[0] is not None
     feed.close()

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from usassist.records import SignalState
 
-__all__ = ["Alarm", "Verdict"]
+__all__ = ["DebouncedFault", "SignalVerdict"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class SignalVerdict:
     """What can be said of the picture.
 
     Attributes
@@ -25,7 +25,7 @@ class Verdict:
     since_ns: int
 
 
-class Alarm:
+class DebouncedFault:
     """One fault with its delays: raised when it lasts, taken back when it is gone for long enough.
 
     Parameters

@@ -16,7 +16,7 @@ from usassist.common.fresh_queue import FreshQueue
 from usassist.errors import SourceError, UsAssistError
 from usassist.sources.grab import Grab, Input, Opener
 
-__all__ = ["Feed"]
+__all__ = ["GrabSupervisor"]
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class _Attempt:
         return (now_ns - self.last_sign_ns) / patience_ns
 
 
-class Feed:
+class GrabSupervisor:
     """The newest screens of a live input; how long they may wait, see :class:`usassist.common.fresh_queue.FreshQueue`.
 
     Parameters
@@ -118,7 +118,7 @@ class Feed:
             skipped, self._skipped = self._skipped + len(self._grabs.pass_over()), 0
             return self._grabs.take() if self._grabs else None, skipped
 
-    def look_after(self) -> None:
+    def supervise(self) -> None:
         """Open it again where it has ended, and kill one that is stuck. Never waits for the device."""
         now_ns = self._clock.now_ns()
         attempt = self._attempt
