@@ -333,30 +333,30 @@ def test_a_device_that_hangs_again_and_again_costs_neither_processes_nor_threads
     openers: Callable[..., ProcessOpener],
 ) -> None:
     clock = FakeClock(10**9)
-    feed = GrabSupervisor(openers(then="hang_read", frames=2), clock)
+    supervisor = GrabSupervisor(openers(then="hang_read", frames=2), clock)
     counts: list[int] = []
     before = threading.active_count()
     for number in range(7):
         taken = []
 
         def got(taken: list[Grab] = taken) -> bool:
-            feed.supervise()
-            grab, _ = feed.take(0.01)
+            supervisor.supervise()
+            grab, _ = supervisor.take(0.01)
             taken += [grab] if grab is not None else []
             return len(taken) == 2
 
-        until(got, f"no screens after hang {number}: {feed.problem}")
+        until(got, f"no screens after hang {number}: {supervisor.problem}")
         clock.advance_ms(1_501)
-        feed.supervise()
-        assert "does not answer" in feed.problem
+        supervisor.supervise()
+        assert "does not respond" in supervisor.problem
         # One thread more at most: the one that starts capture processes stays.
         until(lambda: not children() and threading.active_count() <= before + 1, "the process is still there")
         del taken[:]  # a screen that is kept keeps the memory that it lies in
         until(lambda: len(counts) < 2 or descriptors() <= counts[1], "its descriptors are still there")
         counts.append(descriptors())
         clock.advance_ms(501)
-    assert feed.reconnects == 6
-    feed.close()
+    assert supervisor.reconnects == 6
+    supervisor.close()
     assert not children()
 
 
@@ -364,42 +364,42 @@ def test_while_one_hangs_another_process_is_got_ready_before_it_is_killed(
     openers: Callable[..., ProcessOpener],
 ) -> None:
     clock = FakeClock(10**9)
-    feed = GrabSupervisor(openers(then="hang_read", frames=1), clock)
-    feed.supervise()
-    until(lambda: feed.take(0.01)[0] is not None)
+    supervisor = GrabSupervisor(openers(then="hang_read", frames=1), clock)
+    supervisor.supervise()
+    until(lambda: supervisor.take(0.01)[0] is not None)
     first = children()
     clock.advance_ms(1_130)
-    feed.supervise()
+    supervisor.supervise()
     spare = children() - first
     assert len(spare) == 1
     clock.advance_ms(371)
-    feed.supervise()
+    supervisor.supervise()
     clock.advance_ms(101)
-    feed.supervise()
-    assert feed.input is not None
-    assert {feed.input.pid} == spare  # type: ignore[attr-defined]
-    until(lambda: feed.take(0.01)[0] is not None)
-    feed.close()
+    supervisor.supervise()
+    assert supervisor.input is not None
+    assert {supervisor.input.pid} == spare  # type: ignore[attr-defined]
+    until(lambda: supervisor.take(0.01)[0] is not None)
+    supervisor.close()
     assert not children()
 
 
 def test_a_process_that_is_killed_from_outside_is_replaced(openers: Callable[..., ProcessOpener]) -> None:
     clock = FakeClock(10**9)
-    feed = GrabSupervisor(openers(then="hang_read", frames=1), clock)
+    supervisor = GrabSupervisor(openers(then="hang_read", frames=1), clock)
     for number in range(2):
-        feed.supervise()
-        until(lambda: feed.take(0.01)[0] is not None)
-        assert feed.problem == ""
+        supervisor.supervise()
+        until(lambda: supervisor.take(0.01)[0] is not None)
+        assert supervisor.problem == ""
         (pid,) = children()
         os.kill(pid, signal.SIGKILL)
 
         def told() -> bool:
-            feed.supervise()
-            return "was ended by SIGKILL" in feed.problem
+            supervisor.supervise()
+            return "was ended by SIGKILL" in supervisor.problem
 
-        until(told, f"{number}: {feed.problem}")
+        until(told, f"{number}: {supervisor.problem}")
         clock.advance_ms(501)
-    feed.close()
+    supervisor.close()
 
 
 def test_a_process_dies_with_the_one_that_started_it(tmp_path: Path) -> None:

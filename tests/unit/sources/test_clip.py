@@ -255,17 +255,17 @@ def test_long_pause_is_a_pause_and_told(
     assert "a pause of 45.0 s at 0.1 s" in caplog.text
 
 
-def test_stamps_that_leap_or_fall_back_are_told_and_cost_one_period() -> None:
-    told: list[str] = []
-    timeline = Timeline(100, tell=told.append)
+def test_stamps_that_jump_or_fall_back_are_reported_and_cost_one_period() -> None:
+    reported: list[str] = []
+    timeline = Timeline(100, report=reported.append)
     unit = Fraction(1, 1_000_000_000)
     hour = 3600 * 1_000_000_000
     stamps = [-500, -400, hour, hour + 100, 50, 150, 20, None, 150, 250]
     due = [timeline.due_ns(stamp, unit) for stamp in stamps]
     assert due == [0, 100, 200, 300, 400, 500, 600, 700, 730, 830]
-    assert len(told) == 2
-    assert "leap ahead by 3600.0 s" in told[0]
-    assert "fall back" in told[1]
+    assert len(reported) == 2
+    assert "jump ahead by 3600.0 s" in reported[0]
+    assert "fall back" in reported[1]
 
 
 # Shape of the pixels, and interlacing
@@ -373,7 +373,7 @@ def test_explicit_crop_cuts_and_says_where(tmp_path: Path, pictures: Pictures, w
 def test_crop_outside_the_picture_is_refused(
     crop: tuple[int, int, int, int], tmp_path: Path, pictures: Pictures, write_clip: WriteClip
 ) -> None:
-    with pytest.raises(UsageError, match=r"does not lie on the picture of 64 x 48 px; give"):
+    with pytest.raises(UsageError, match=r"does not lie on the screen of 64 x 48 px; give"):
         play(write_clip(tmp_path / "a.mkv", pictures(1, (48, 64))), crop=crop)
 
 
@@ -436,7 +436,7 @@ def test_geometry_of_another_screen_is_refused(tmp_path: Path, pictures: Picture
     path = write_clip(tmp_path / "a.mkv", pictures(1, (48, 64)))
     with pytest.raises(CalibrationError, match=r"640 x 480 px, but this one has 64 x 48 px"):
         play(path, crop="auto", geometry=geometry(grab_hw_px=(480, 640)))
-    with pytest.raises(CalibrationError, match="does not lie on this picture"):
+    with pytest.raises(CalibrationError, match="does not lie on this screen"):
         play(path, crop="auto", geometry=geometry(grab_hw_px=None, crop_xyxy_px=(0, 0, 100, 100)))
 
 
@@ -584,7 +584,7 @@ def test_frames_that_are_damaged_are_given_with_that_word_and_told(
     damaged = [frame for frame in frames if frame.picture is SignalState.DAMAGED]
     assert 0 < len(damaged) < 20
     assert all("lost or damaged" in frame.picture_reason for frame in damaged)
-    assert f"damaged frames, which have no result: {len(damaged)}" in caplog.text
+    assert f"{len(damaged)} frames are damaged and get no result" in caplog.text
 
 
 def test_picture_size_that_changes_is_an_error(tmp_path: Path, pictures: Pictures, write_clip: WriteClip) -> None:
@@ -598,7 +598,7 @@ def test_picture_size_that_changes_is_an_error(tmp_path: Path, pictures: Picture
         frames, error = play_until_error(source)
     assert {frame.image.shape for frame in frames} == {(64, 64)}
     assert error is not None
-    assert "changes its picture format" in str(error)
+    assert "changes its frame format" in str(error)
 
 
 def test_pixel_format_that_cannot_be_converted_is_named(

@@ -106,7 +106,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
             InThread(lambda: grabber), SourceOptions(session_id="s", clock=MonotonicClock(), **options), kind="test"
         )
         said: list[SignalState] = []
-        look = source._look_at
+        look = source._process
         seen = 0
 
         def looked(grab: Grab) -> Frame | None:
@@ -119,7 +119,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
             grabber.taken.release()
             return frame
 
-        monkeypatch.setattr(source, "_look_at", looked)
+        monkeypatch.setattr(source, "_process", looked)
         frames = list(source.frames())
         source.close()
         return frames, source, said

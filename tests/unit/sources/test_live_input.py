@@ -151,7 +151,7 @@ def test_udp_stream_is_read_and_its_end_is_reported(port: int, send: Send) -> No
     assert {grab.screen.image.shape for grab in grabs} == {(48, 64, 3)}
     assert {grab.stamp for grab in grabs} == {"arrival"}
     assert error is not None
-    assert "nothing comes any more" in str(error)
+    assert "no more data arrive" in str(error)
 
 
 def test_last_picture_before_silence_is_not_handed_out_late(port: int, send: Send) -> None:
@@ -252,13 +252,13 @@ def test_playlist_cannot_make_it_open_a_file(port: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["udp", "tcp", "rtsp"])
 def test_silent_peer_is_given_up(scheme: str, port: int) -> None:
-    with socket.create_server(("127.0.0.1", port)), pytest.raises(SourceError, match="nothing came in time"):
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(SourceError, match="no data arrived in time"):
         open_grabber(f"{scheme}://127.0.0.1:{port}", QUICK)
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "rtsp"])
 def test_nobody_who_pushes_is_given_up(scheme: str, port: int) -> None:
-    with pytest.raises(SourceError, match="nothing came in time"):
+    with pytest.raises(SourceError, match="no data arrived in time"):
         open_grabber(f"{scheme}://127.0.0.1:{port}/a?listen=1", QUICK)
 
 
@@ -327,7 +327,7 @@ def test_program_that_fails_is_quoted() -> None:
 
 
 def test_program_that_fails_at_once_is_quoted() -> None:
-    with pytest.raises(SourceError, match="ended with code 3 and said 'no card'"):
+    with pytest.raises(SourceError, match="ended with code 3 \\('no card'\\)"):
         open_grabber("pipe:sh -c 'echo no card >&2; exit 3'", PATIENT)
 
 
@@ -346,7 +346,7 @@ def test_missing_program_says_what_to_do(text: str) -> None:
 
 def test_silent_program_is_given_up_and_ended(tmp_path: Path) -> None:
     noted = tmp_path / "pid"
-    with pytest.raises(SourceError, match="nothing comes"):
+    with pytest.raises(SourceError, match="no data arrive"):
         open_grabber(f"pipe:sh -c 'sleep 60 & echo $! > {noted}; wait'", QUICK)
     assert_ended(int(noted.read_text()))
 
@@ -400,7 +400,7 @@ def test_fifo_is_read(tmp_path: Path, send: Send) -> None:
 def test_fifo_without_a_writer_is_given_up(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    with pytest.raises(SourceError, match="nothing comes"):
+    with pytest.raises(SourceError, match="no data arrive"):
         open_grabber(f"pipe:{fifo}", QUICK)
 
 

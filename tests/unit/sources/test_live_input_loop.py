@@ -140,7 +140,7 @@ def test_wrong_settings_are_told(address: str, says: str) -> None:
 def test_a_clip_that_is_not_there_or_too_short_is_told(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="there is no file"):
         open_grabber(f"loop:{tmp_path / 'none.mkv'}")
-    with pytest.raises(SourceError, match="fewer than two pictures"):
+    with pytest.raises(SourceError, match="fewer than two frames"):
         open_grabber(f"loop:{_clip(tmp_path / 'one.mkv', 1)}")
 
 

@@ -201,7 +201,7 @@ def test_nodes_that_cannot_be_used_are_listed_with_the_reason(tmp_path: Path) ->
         (tmp_path / name).write_bytes(b"")
     inputs = find_inputs(tmp_path)
     assert [device.address for device in inputs.devices] == [f"v4l2:{tmp_path}/video2", f"v4l2:{tmp_path}/video10"]
-    assert all("this is no device" in device.problem for device in inputs.devices)
+    assert all("this is not a device" in device.problem for device in inputs.devices)
     assert inputs.protocols["tcp"]
 
 

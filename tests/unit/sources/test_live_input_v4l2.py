@@ -220,12 +220,12 @@ def test_missing_device_says_what_to_do() -> None:
 def test_file_is_no_device(tmp_path: Path) -> None:
     path = tmp_path / "video0"
     path.write_bytes(b"")
-    with pytest.raises(SourceError, match="this is no device"):
+    with pytest.raises(SourceError, match="this is not a device"):
         open_grabber(f"v4l2:{path}", GrabOptions())
 
 
 def test_device_of_another_kind_is_no_grabber() -> None:
-    with pytest.raises(SourceError, match="no Video4Linux device"):
+    with pytest.raises(SourceError, match="not a Video4Linux device"):
         open_grabber("v4l2:/dev/null", GrabOptions())
 
 
