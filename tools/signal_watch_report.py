@@ -102,12 +102,12 @@ def fault_rows(scanner: FaultScanner) -> list[FaultRow]:
     for frame in scanner.frames(scanner.plan.end_s + 2.0):
         t_ns = round(frame.t_s * 1e9)
         if frame.screen is None:
-            told.append((frame.t_s, watch.silence(t_ns)))
+            told.append((frame.t_s, watch.judge_silence(t_ns)))
             continue
         if not settled:
             watch.set_reference(Screen(frame.screen), scanner.scan_xyxy_px, t_ns)
             settled = True
-        told.append((frame.t_s, watch.look(_grab(frame.number, frame.screen, t_ns))))
+        told.append((frame.t_s, watch.judge(_grab(frame.number, frame.screen, t_ns))))
     rows = []
     starts = [fault.at_s for fault in scanner.plan.faults] + [scanner.plan.end_s + 2.0]
     for fault, following_s in zip(scanner.plan.faults, starts[1:], strict=True):
@@ -141,7 +141,7 @@ def play(screens: Iterable[UInt8Array], roi_xyxy_px: Roi, rate_hz: float) -> tup
             watch.set_reference(Screen(screen), roi_xyxy_px, t_ns)
             continue
         begin = time.perf_counter()
-        verdict = watch.look(_grab(number, screen, t_ns))
+        verdict = watch.judge(_grab(number, screen, t_ns))
         costs_ms.append(1e3 * (time.perf_counter() - begin))
         told.append((t_ns / 1e9, verdict))
     return told, costs_ms

@@ -55,7 +55,7 @@ def check_file(path: Path) -> None:
     except FileNotFoundError:
         raise SourceError(f"there is no file {path}; check the path") from None
     except PermissionError:
-        raise SourceError(f"this user may not read {path.name}; change its permissions") from None
+        raise SourceError(f"{path.name} may not be read by this user; change its permissions") from None
     except SourceError:
         raise
     except (OSError, ValueError) as error:

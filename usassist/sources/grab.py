@@ -1,4 +1,4 @@
-"""What a grabber gives, before anything is cut off: it never leaves this package."""
+"""Whole screens of live inputs, before cropping, and the interfaces that deliver them; none leave this package."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class ImagesSource(PacedSource):
         self._wanted = options
         roi = self._roi(self._paths[0], first)
         info = SourceInfo(
-            description=f"{len(self._paths)} pictures, {RATE_HZ:g} Hz",
+            description=f"{len(self._paths)} images, {RATE_HZ:g} Hz",
             image_hw_px=(roi[3] - roi[1], roi[2] - roi[0]),
             channels=3 if self._colour else 1,
             rate_hz=RATE_HZ,
@@ -181,7 +181,7 @@ def _list_images(path: Path) -> list[Path]:
         else:
             raise SourceError(f"there is no folder {path}; check the path")
     except PermissionError:
-        raise SourceError(f"this user may not read {path.name}; change its permissions") from None
+        raise SourceError(f"{path.name} may not be read by this user; change its permissions") from None
     except SourceError:
         raise
     except (OSError, ValueError) as error:

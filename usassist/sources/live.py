@@ -155,7 +155,7 @@ class LiveSource(Closeable):
             if now_ns - self._last_grab_ns > _SILENT_NS:
                 self._set_signal(SignalState.LOST, self._supervisor.problem or "no frames arrive")
             return
-        verdict = self._watch.silence(now_ns)
+        verdict = self._watch.judge_silence(now_ns)
         if verdict.state is not SignalState.LIVE:
             self._set_signal(verdict.state, self._supervisor.problem or verdict.reason, verdict.since_ns)
 
@@ -176,7 +176,7 @@ class LiveSource(Closeable):
             else:
                 self._search_roi(grab)
             return None
-        verdict = self._watch.look(grab)
+        verdict = self._watch.judge(grab)
         if verdict.state is SignalState.LIVE:
             verdict = self._check_area(grab, verdict)
         self._set_signal(verdict.state, verdict.reason, verdict.since_ns)

@@ -72,11 +72,11 @@ class FakeWatch:
     def set_reference(self, image: Any, roi: tuple[int, int, int, int], t_ns: int) -> None:
         self.settled.append(roi)
 
-    def look(self, grab: Grab) -> SignalVerdict:
+    def judge(self, grab: Grab) -> SignalVerdict:
         state = self.script.pop(0) if self.script else LIVE
         return SignalVerdict(state=state, reason="" if state is LIVE else f"it is {state}", since_ns=grab.t_decoded_ns)
 
-    def silence(self, now_ns: int) -> SignalVerdict:
+    def judge_silence(self, now_ns: int) -> SignalVerdict:
         return SignalVerdict(state=LIVE, reason="", since_ns=now_ns)
 
 

@@ -154,7 +154,7 @@ def test_the_watch_takes_the_turns_of_the_bundled_clip_for_a_live_picture() -> N
             if place == 0:
                 watch.set_reference(screen, DEMO_SCAN_XYXY_PX, t_ns)
             grab = Grab(number=place, screen=screen, t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="driver")
-            states.add(watch.look(grab).state)
+            states.add(watch.judge(grab).state)
     assert states == {SignalState.LIVE}
 
 

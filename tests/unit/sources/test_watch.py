@@ -90,7 +90,7 @@ def _play(
     rate_hz: float,
     watch: SignalWatch | None = None,
 ) -> list[tuple[float, SignalVerdict]]:
-    """Settle on the first screen, look at the others; `silence` where there is none."""
+    """Settle on the first screen, look at the others; `judge_silence` where there is none."""
     watch, told = watch or SignalWatch(), []
     for number, screen in enumerate(screens):
         t_ns = round(number * 1e9 / rate_hz)
@@ -98,9 +98,9 @@ def _play(
             assert screen is not None
             watch.set_reference(Screen(screen), roi, t_ns)
         elif screen is None:
-            told.append((number / rate_hz, watch.silence(t_ns)))
+            told.append((number / rate_hz, watch.judge_silence(t_ns)))
         else:
-            told.append((number / rate_hz, watch.look(_grab(screen, t_ns, number=number))))
+            told.append((number / rate_hz, watch.judge(_grab(screen, t_ns, number=number))))
     return told
 
 
@@ -271,7 +271,7 @@ def test_damaged_pictures_are_a_lost_picture(
     _play(plain, scanner.scan_xyxy_px, 30.0, watch)
     last = plain[-1]
     assert last is not None
-    told = [watch.look(_grab(last, round(1e9 + i * 1e9 / 30), damaged=True)) for i in range(10)]
+    told = [watch.judge(_grab(last, round(1e9 + i * 1e9 / 30), damaged=True)) for i in range(10)]
     assert told[-1].state is SignalState.LOST
     assert "damaged" in told[-1].reason
 
@@ -299,8 +299,8 @@ def test_the_same_grabs_give_the_same_verdicts(
 
 def test_before_it_is_settled_nothing_is_live() -> None:
     watch = SignalWatch()
-    assert watch.look(_grab(np.full((90, 120), 80, np.uint8), 5)).state is SignalState.LOST
-    assert watch.silence(10**10).state is SignalState.LOST
+    assert watch.judge(_grab(np.full((90, 120), 80, np.uint8), 5)).state is SignalState.LOST
+    assert watch.judge_silence(10**10).state is SignalState.LOST
 
 
 def test_a_scan_area_beside_the_screen_is_refused() -> None:

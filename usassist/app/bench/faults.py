@@ -175,7 +175,7 @@ def watch_normal_scanning(minutes: float, rate_hz: float = 30.0) -> NormalReport
         grab = Grab(
             number=frame.number, screen=Screen(frame.screen), t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="arrival"
         )
-        state = watch.look(grab).state
+        state = watch.judge(grab).state
         if state is not before and state is not _LIVE:
             alarms[str(state)] += 1
         before = state

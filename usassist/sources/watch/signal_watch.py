@@ -122,7 +122,7 @@ class SignalWatch:
         self._settled_ns = t_ns
         self._verdict = SignalVerdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
 
-    def look(self, grab: Grab) -> SignalVerdict:
+    def judge(self, grab: Grab) -> SignalVerdict:
         """Judge a grab; the verdict is valid for this grab."""
         t_ns = grab.t_capture_ns
         self._note_time(grab)
@@ -144,7 +144,7 @@ class SignalWatch:
         self._verdict = self._conclude(movement, screen, t_ns)
         return self._verdict
 
-    def silence(self, now_ns: int) -> SignalVerdict:
+    def judge_silence(self, now_ns: int) -> SignalVerdict:
         """Judge that no grab has arrived; call it about every 50 ms while none arrives."""
         if self._last_ns is None or self._shape is None:
             return self._verdict
@@ -157,7 +157,7 @@ class SignalWatch:
     def _note_time(self, grab: Grab) -> None:
         now_ns = max(grab.t_capture_ns, grab.t_decoded_ns)
         if self._last_ns is not None and self._shape is not None:
-            self.silence(now_ns)
+            self.judge_silence(now_ns)
             if self._verdict.reason != _SILENT:
                 self._intervals.append(max(1, now_ns - self._last_ns))
         self._last_ns = now_ns
