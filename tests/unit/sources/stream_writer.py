@@ -11,9 +11,9 @@ import time
 from fractions import Fraction
 from typing import Any
 
+import av
+import av.error
 import numpy as np
-
-from usassist.common.pyav import av
 
 LEVEL_STEP = 8  # grey level of a picture is 16 + LEVEL_STEP * its number, from the beginning again after 24
 

@@ -230,7 +230,7 @@ def test_errors_arrive_with_their_class_and_the_process_is_used_again(openers: C
 
 def test_a_process_that_crashes_is_told_and_leaves_nothing(openers: Callable[..., ProcessOpener]) -> None:
     before = children()
-    with pytest.raises(SourceError, match="the capture process was ended by SIGSEGV; it is started again"):
+    with pytest.raises(SourceError, match="the capture process was ended by SIGSEGV; it is restarted"):
         list(openers(then="crash").open().grabs())
     assert children() == before
 
@@ -277,7 +277,7 @@ def test_where_no_process_can_be_started_one_line_says_so(monkeypatch: pytest.Mo
 
 def test_nonsense_from_the_process_is_an_error() -> None:
     process = CaptureProcess(("-c", "import socket, sys; socket.socket(fileno=int(sys.argv[1])).send(b'nonsense')"))
-    with pytest.raises(SourceError, match="cannot be understood"):
+    with pytest.raises(SourceError, match="sent an invalid message"):
         process.receive()
     process.end()
 
@@ -469,7 +469,7 @@ def test_a_fifo_whose_writer_stops_in_the_middle_of_a_frame_is_told_and_read_aga
         thread.join(20)  # the writer stands still, with the FIFO open
         os.close(writer)
         assert not thread.is_alive()
-        assert "pipe: nothing comes" in seen[-1]
+        assert "pipe: no more data arrive" in seen[-1]
         assert 3 <= len(seen) - 1 <= 4 + (end == len(frame))  # never the half one
         assert all(levels == {90} for levels in seen[:-1])
     opener.close()

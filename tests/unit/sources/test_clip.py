@@ -338,7 +338,7 @@ def test_interlaced_video_is_told_and_taken_apart_on_request(
 ) -> None:
     path = interlaced(tmp_path / "a.mpg", write_clip)
     with open_source(str(path), session_id="s", fast=True, crop="none") as source:
-        assert "interlaced: moving edges are torn; --deinterlace mends that" in source.info.description
+        assert "interlaced: moving edges are torn; --deinterlace fixes that" in source.info.description
         woven = list(source.frames())
     assert "interlaced: moving edges are torn" in caplog.text
     with open_source(str(path), session_id="s", fast=True, crop="none", deinterlace=True) as source:
@@ -350,7 +350,7 @@ def test_interlaced_video_is_told_and_taken_apart_on_request(
 
 
 def test_deinterlacing_of_what_is_never_interlaced_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="kind null is never interlaced; leave out --deinterlace"):
+    with pytest.raises(UsageError, match="a null source is never interlaced; leave out --deinterlace"):
         play("null:frames=2", deinterlace=True)
 
 

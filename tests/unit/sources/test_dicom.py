@@ -451,9 +451,9 @@ def test_missing_decoder_is_named_with_what_installs_it(
 ) -> None:
     monkeypatch.setattr(get_decoder(syntax), "_available", {})
     path = write(tmp_path / "a.dcm", [b"\xff\xd8\xff\xf7"], syntax=syntax)
-    wanted = r"pyjpegls is missing here; install it with: pip install 'usassist\[jpegls\]'"
+    wanted = r"which needs pyjpegls; install it with: pip install 'usassist\[jpegls\]'"
     if syntax == uid.JPEG2000:
-        wanted = r"a Pillow with OpenJPEG is missing here; install it with: pip install --force-reinstall pillow"
+        wanted = r"which needs a Pillow with OpenJPEG; install it with: pip install --force-reinstall pillow"
     with pytest.raises(SourceFormatError, match=rf"a\.dcm has the transfer syntax JPEG.*{wanted}, or convert .*--raw"):
         play(path)
 
@@ -519,22 +519,22 @@ def test_acquired_times_win_over_rates_for_display(
     ("values", "lines"),
     [
         ({"FrameTime": 40, "CineRate": 24, "RecommendedDisplayFrameRate": 26}, []),
-        ({}, ["no tag says when its frames are due, so they are played at 25 Hz"]),
+        ({}, ["no tag states when its frames are due, so they are played at 25 Hz"]),
         (
             {"FrameTimeVector": [0, 20, 50], "FrameTime": 50},
-            ["FrameTimeVector cannot be true for 4 frames and is passed over"],
+            ["FrameTimeVector cannot be true for 4 frames and is ignored"],
         ),
         (
             {"FrameTime": 0, "CineRate": 1e6},
             [
-                "CineRate cannot be true for 4 frames and is passed over",
-                "FrameTime cannot be true for 4 frames and is passed over",
-                "no tag says when its frames are due, so they are played at 25 Hz",
+                "CineRate cannot be true for 4 frames and is ignored",
+                "FrameTime cannot be true for 4 frames and is ignored",
+                "no tag states when its frames are due, so they are played at 25 Hz",
             ],
         ),
         (
             {"FrameTime": 50, "CineRate": 60, "RecommendedDisplayFrameRate": 20},
-            ["FrameTime says 20 Hz and is followed, though others say CineRate 60 Hz"],
+            ["FrameTime states 20 Hz and is used, although others state CineRate 60 Hz"],
         ),
     ],
 )
@@ -638,7 +638,7 @@ def test_region_is_the_crop_where_nothing_is_found_in_it(tmp_path: Path) -> None
         image[100, 100] = 90
     (frame, *_) = play(write_screens(tmp_path / "a.dcm", region(PICTURE), images=dark), crop="auto")
     assert frame.roi_xyxy_px == PICTURE
-    with pytest.raises(ScanAreaError, match="nearly the whole screen; give it with --crop"):
+    with pytest.raises(ScanAreaError, match="nearly the whole screen; give the crop with --crop"):
         play(write_screens(tmp_path / "b.dcm", region((0, 0, 320, 240)), images=dark), crop="auto")
 
 
@@ -782,17 +782,17 @@ def test_missing_empty_and_foreign_files_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"Modality": "CT"}, r"holds pictures of modality CT, but this source plays ultrasound"),
-        ({"Modality": "SR"}, r"holds pictures of modality SR, but"),
+        ({"Modality": "CT"}, r"holds images of modality CT, but this source plays ultrasound"),
+        ({"Modality": "SR"}, r"holds images of modality SR, but"),
         ({"Modality": None}, r"holds no known modality, but"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.2"}, r"holds an ultrasound volume, not a sequence in time; export"),
         ({"PixelData": None}, r"holds no pixel data, or breaks off before them; export"),
-        ({"Rows": 0}, r"says that its picture has 32 x 0 px; export"),
+        ({"Rows": 0}, r"states an image size of 32 x 0 px; export"),
         ({"Columns": None}, r"does not state Columns as a number; export"),
-        ({"PhotometricInterpretation": "CMYK"}, r"has photometric interpretation CMYK, which is not played here; exp"),
-        ({"PhotometricInterpretation": "RGB"}, r"has 1 samples per pixel for RGB, which is not played"),
-        ({"PixelRepresentation": 1}, r"has samples with a sign, which is not played"),
-        ({"BitsStored": 12}, r"has 12 of 8 bits a sample, which is not played"),
+        ({"PhotometricInterpretation": "CMYK"}, r"has photometric interpretation CMYK, which is not supported; exp"),
+        ({"PhotometricInterpretation": "RGB"}, r"has 1 samples per pixel for RGB, which is not supported"),
+        ({"PixelRepresentation": 1}, r"has signed samples, which is not supported"),
+        ({"BitsStored": 12}, r"has 12 of 8 bits a sample, which is not supported"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, r"has a damaged DICOM header; export"),
     ],
 )
@@ -862,12 +862,12 @@ def test_bytes_say_how_many_frames_there_are(
     assert open_dicom(path).info.frame_count == 5
     expected = {
         5: [],
-        None: ["DICOM: the header does not say how many frames there are; the file holds 5, and these are played"],
+        None: ["DICOM: the header states no number of frames; the file holds 5, and these are played"],
     }
     frames = "1 frame" if claimed == 1 else f"{claimed} frames"
-    other = [f"DICOM: the header says {frames}, but the file holds 5, and these are played"]
+    other = [f"DICOM: the header states {frames}, but the file holds 5, and these are played"]
     if claimed is not None and claimed < 1:
-        other = ["DICOM: NumberOfFrames is no number from 1 on, and is passed over", *expected[None]]
+        other = ["DICOM: NumberOfFrames is not a number from 1 on, and is ignored", *expected[None]]
     assert lines == expected.get(claimed, other)
 
 
@@ -954,7 +954,7 @@ def test_pixels_that_are_no_whole_number_of_frames(
     else:
         assert (len(frames), message) == (claimed or 3, "")
         left = len(data) - (claimed or 3) * HW[0] * HW[1]
-        assert any(f"{left} bytes behind the last frame are no whole frame" in line for line in told(caplog))
+        assert any(f"{left} bytes after the last frame are no complete frame" in line for line in told(caplog))
 
 
 def test_colour_that_is_said_to_be_halved_and_is_not_is_read_whole(
@@ -964,9 +964,7 @@ def test_colour_that_is_said_to_be_halved_and_is_not_is_read_whole(
     ybr = [to_ybr(image) for image in images]
     path = write(tmp_path / "a.dcm", ybr, samples=3, PhotometricInterpretation="YBR_FULL_422", FrameTime=20)
     assert_plays(path, images, slack=2)
-    assert told(caplog) == [
-        "DICOM: the pixels are said to be YBR_FULL_422, but none share their colour; they are read so"
-    ]
+    assert told(caplog) == ["DICOM: the header states YBR_FULL_422, but the pixels have full colour and are read so"]
 
 
 @pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.JPEG2000Lossless, uid.RLELossless])
@@ -1005,7 +1003,7 @@ def test_file_without_preamble_or_meta_header_is_read_and_told_of(
     (line,) = told(caplog)
     missing = "preamble" if keep_meta else "preamble and no meta header"
     assert line.startswith(f"DICOM: the file has no {missing}, and is read as ")
-    assert line.endswith("mend it with: dcmconv FILE OUT.dcm")
+    assert line.endswith("fix it with: dcmconv FILE OUT.dcm")
 
 
 def test_meta_header_without_transfer_syntax_is_read_and_told_of(
@@ -1027,7 +1025,7 @@ def test_pixels_of_no_known_coding_without_transfer_syntax_are_named(tmp_path: P
     path = write(tmp_path / "a.dcm", [b"\7" * 300] * 2, syntax=uid.RLELossless)
     path.write_bytes(stripped(path, keep_meta=False))
     with pytest.raises(
-        SourceFormatError, match=r"a\.dcm states no transfer syntax, and its pixels are of no known cod"
+        SourceFormatError, match=r"a\.dcm states no transfer syntax, and the compression of its pixels is unknown; exp"
     ):
         play(path)
 
@@ -1059,14 +1057,14 @@ def test_damaged_frames_are_left_out_counted_and_keep_their_time(
 @pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.JPEG2000Lossless, uid.RLELossless])
 def test_file_of_which_no_frame_can_be_decoded_is_refused(syntax: uid.UID, tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", [b"\1" * 300] * 2, syntax=syntax)
-    with pytest.raises(SourceFormatError, match=r"holds no frame that can be decoded: of the first, .*gdcmconv --raw"):
+    with pytest.raises(SourceFormatError, match=r"holds no frame that can be decoded; of the first: .*gdcmconv --raw"):
         play(path)
 
 
 def test_jpeg_of_another_size_than_the_header_says_is_refused(tmp_path: Path) -> None:
     (image,) = noise(1, hw=(16, 48))
     path = write(tmp_path / "a.dcm", [jpeg(image)], syntax=uid.JPEGBaseline8Bit)
-    with pytest.raises(SourceFormatError, match=r"its picture has 48 x 16 px .*, not 32 x 24 px"):
+    with pytest.raises(SourceFormatError, match=r"its image has 48 x 16 px .*, not 32 x 24 px"):
         play(path)
 
 

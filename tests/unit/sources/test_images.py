@@ -122,7 +122,7 @@ def test_black_picture_is_named(tmp_path: Path) -> None:
 
 
 def test_folder_without_pictures_and_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(SourceFormatError, match="holds no png, jpg, bmp or tif pictures; give another folder"):
+    with pytest.raises(SourceFormatError, match="holds no png, jpg, bmp or tif images; give another folder"):
         open_source(str(tmp_path), session_id="s")
     with pytest.raises(SourceError, match=r"there is no folder .*gone; check"):
         open_source(f"images:{tmp_path / 'gone'}", session_id="s")
@@ -150,7 +150,7 @@ def test_unreadable_picture_stops_the_run_and_is_named(
 def test_pages_and_floating_point_samples_are_refused(tmp_path: Path, pictures: Pictures) -> None:
     path = tmp_path / "pages.tif"
     assert cv2.imwritemulti(str(path), pictures(3, (16, 16)))
-    with pytest.raises(SourceFormatError, match=r"holds 3 pictures; save each"):
+    with pytest.raises(SourceFormatError, match=r"holds 3 images; save each"):
         read_image(path)
     with pytest.raises(SourceFormatError, match=r"samples of type float32; save it"):
         read_image(save(tmp_path / "float.tif", np.zeros((8, 8), np.float32)))

@@ -107,7 +107,7 @@ def test_a_clip_is_resized_while_it_is_loaded_and_memory_is_bounded(
     assert len(pictures) == 30
     assert {(picture.width, picture.height, picture.format.name) for picture in pictures} == {(96, 64, "yuv420p")}
     load_frames.cache_clear()
-    monkeypatch.setattr(loop, "_MOST_BYTES", 10 * sum(plane.buffer_size for plane in pictures[0].planes))
+    monkeypatch.setattr(loop, "_MAX_BYTES", 10 * sum(plane.buffer_size for plane in pictures[0].planes))
     assert len(load_frames(path, (96, 64), "yuv420p")[1]) == 10
     load_frames.cache_clear()
 
@@ -124,11 +124,11 @@ def test_the_bundled_clip_is_the_default() -> None:
     [
         ("loop:demo?fps=0", "fps=0"),
         ("loop:demo?fps=many", "fps=many"),
-        ("loop:demo?size=12", "12 is no size"),
+        ("loop:demo?size=12", "12 is not a size"),
         ("loop:demo?size=321x180", "odd"),
         ("loop:demo?format=rgb24", "no format rgb24"),
         ("loop:demo?speed=2", "unknown setting speed"),
-        ("loop:demo?fps=30,size=640x480", "have & between them"),
+        ("loop:demo?fps=30,size=640x480", "separated by &"),
         ("loop:demo?faults=1", "faults=1"),
     ],
 )
@@ -150,7 +150,7 @@ def test_the_watch_takes_the_turns_of_the_bundled_clip_for_a_live_picture() -> N
         watch, states = SignalWatch(), set()
         for place in range(2 * 2 * (len(pictures) - 1)):
             t_ns = 10**9 + round(place * 1e9 / 60)
-            screen = Screen.of(grabber._picture(place, None))
+            screen = Screen.of(grabber._frame(place, None))
             if place == 0:
                 watch.set_reference(screen, DEMO_SCAN_XYXY_PX, t_ns)
             grab = Grab(number=place, screen=screen, t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="driver")

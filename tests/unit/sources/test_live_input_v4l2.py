@@ -197,7 +197,7 @@ def test_nothing_is_said_about_a_mode_that_is_as_asked() -> None:
     ("changes", "word"),
     [
         ({"interlaced": True}, "interlaced"),
-        ({"signal_wh_px": (1280, 1024)}, "scales the signal of 1280x1024"),
+        ({"signal_wh_px": (1280, 1024)}, "scales the signal from 1280x1024"),
         ({"rate_hz": Fraction(30)}, "30 Hz instead of 60 Hz"),
     ],
 )

@@ -304,7 +304,7 @@ def test_before_it_is_settled_nothing_is_live() -> None:
 
 
 def test_a_scan_area_beside_the_screen_is_refused() -> None:
-    with pytest.raises(UsageError, match="find it anew"):
+    with pytest.raises(UsageError, match="search it again"):
         SignalWatch().set_reference(Screen(np.zeros((90, 120), np.uint8)), (10, 10, 130, 80), 0)
 
 
