@@ -106,7 +106,7 @@ def test_every_screen_and_every_field_arrives_as_it_was(
         assert {grab.screen.layout.colorspace for grab in grabs} == {5}
 
 
-def test_a_warning_that_comes_later_is_there_before_the_screen_that_it_is_about(
+def test_a_later_warning_arrives_before_its_screen(
     openers: Callable[..., ProcessOpener],
 ) -> None:
     source, warnings = openers(frames=4, then="warn").open(), []
@@ -138,7 +138,7 @@ def test_screens_that_are_kept_do_not_change_and_do_not_stop_those_that_follow(
         assert set(np.unique(grab.screen.planes[0][1:])) == {grab.number}
 
 
-def test_who_does_not_look_costs_the_newest_screens_and_no_memory(openers: Callable[..., ProcessOpener]) -> None:
+def test_a_slow_reader_loses_screens_and_memory_does_not_grow(openers: Callable[..., ProcessOpener]) -> None:
     numbers = []
     with contextlib.suppress(SourceError):
         for grab in openers(frames=300).open().grabs():
@@ -199,7 +199,7 @@ def test_the_slot_of_a_screen_that_was_let_go_is_free_while_the_next_one_is_wait
     thread.join(20)
 
 
-def test_memory_of_another_size_than_was_said_is_refused(tmp_path: Path) -> None:
+def test_memory_of_another_size_than_reported_is_refused(tmp_path: Path) -> None:
     writer = RingWriter.create(5000)
     with pytest.raises(SourceError, match="wrong size"):
         RingReader(writer.fd, writer.slots, 2 * writer.slot_bytes)
@@ -223,12 +223,12 @@ def test_errors_arrive_with_their_class_and_the_process_is_used_again(openers: C
     assert len(pids) == 1
     with pytest.raises(UsageError, match="write size=64x48"):
         next(openers(then="misuse").open().grabs())
-    with pytest.raises(UsAssistError, match=r"ZeroDivisionError.*fault of usassist") as told:
+    with pytest.raises(UsAssistError, match=r"ZeroDivisionError.*fault of usassist") as caught:
         list(openers(then="fault").open().grabs())
-    assert not isinstance(told.value, SourceError)
+    assert not isinstance(caught.value, SourceError)
 
 
-def test_a_process_that_crashes_is_told_and_leaves_nothing(openers: Callable[..., ProcessOpener]) -> None:
+def test_a_crashed_process_is_reported_and_leaves_nothing(openers: Callable[..., ProcessOpener]) -> None:
     before = children()
     with pytest.raises(SourceError, match="the capture process was ended by SIGSEGV; it is restarted"):
         list(openers(then="crash").open().grabs())
@@ -262,7 +262,7 @@ def test_a_process_that_died_while_it_waited_is_replaced(openers: Callable[..., 
     assert len(grabs) == 1
 
 
-def test_where_no_process_can_be_started_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_to_start_a_process_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **options: Any) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
@@ -393,11 +393,11 @@ def test_a_process_that_is_killed_from_outside_is_replaced(openers: Callable[...
         (pid,) = children()
         os.kill(pid, signal.SIGKILL)
 
-        def told() -> bool:
+        def is_reported() -> bool:
             supervisor.supervise()
             return "was ended by SIGKILL" in supervisor.problem
 
-        until(told, f"{number}: {supervisor.problem}")
+        until(is_reported, f"{number}: {supervisor.problem}")
         clock.advance_ms(501)
     supervisor.close()
 
@@ -445,7 +445,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_it(openers: Callable[..., Process
 # A real input
 
 
-def test_a_fifo_whose_writer_stops_in_the_middle_of_a_frame_is_told_and_read_again_from_the_next_writer(
+def test_a_fifo_whose_writer_stops_within_a_frame_is_reported_and_read_from_the_next_writer(
     tmp_path: Path,
 ) -> None:
     fifo = tmp_path / "fifo"
@@ -493,7 +493,7 @@ def _write(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
-def test_a_port_in_use_is_told_from_the_process() -> None:
+def test_a_port_in_use_is_reported_by_the_process() -> None:
     opener = ProcessOpener("udp://127.0.0.1:1x", OPTIONS)
     with pytest.raises(UsageError, match="write udp://"):
         next(opener.open().grabs())

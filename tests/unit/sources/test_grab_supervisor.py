@@ -114,7 +114,7 @@ def test_an_input_that_ends_is_opened_again_after_a_pause(clock: FakeClock) -> N
     supervisor.close()
 
 
-def test_what_cannot_be_opened_is_tried_for_ever_and_says_why(clock: FakeClock) -> None:
+def test_input_that_cannot_be_opened_is_retried_and_the_reason_reported(clock: FakeClock) -> None:
     supervisor, _ = _supervisor(clock, *[SourceError(f"refused {i}; start the sender") for i in range(20)])
     for i in range(20):
         _until(lambda i=i: supervisor.problem == f"refused {i}; start the sender", supervisor)  # type: ignore[misc]
@@ -155,7 +155,7 @@ def test_a_thread_that_hangs_while_reading_is_abandoned_and_its_late_screens_are
     supervisor.close()
 
 
-def test_an_opening_that_hangs_is_killed_and_does_not_hold_up_who_asks(clock: FakeClock) -> None:
+def test_an_input_that_hangs_while_opening_is_killed_and_does_not_block_the_caller(clock: FakeClock) -> None:
     let_go = threading.Event()
 
     def hang() -> Grabber:
@@ -170,7 +170,7 @@ def test_an_opening_that_hangs_is_killed_and_does_not_hold_up_who_asks(clock: Fa
         supervisor.supervise()
         assert (opener.prepared, opener.killed) == (number, number)
         clock.advance_ms(2)
-        supervisor.supervise()  # three quarters of its time are over: another is got ready
+        supervisor.supervise()  # three quarters of its time are over: a standby is started
         assert (opener.prepared, opener.killed) == (number + 1, number)
         clock.advance_ms(1_000)
         supervisor.supervise()
@@ -181,7 +181,7 @@ def test_an_opening_that_hangs_is_killed_and_does_not_hold_up_who_asks(clock: Fa
     supervisor.close()
 
 
-def test_what_does_not_even_end_when_it_is_killed_is_not_added_to_without_bound(clock: FakeClock) -> None:
+def test_the_number_of_inputs_that_cannot_be_killed_is_limited(clock: FakeClock) -> None:
     let_go, tries = threading.Event(), []
 
     def hang() -> Grabber:
@@ -201,7 +201,7 @@ def test_what_does_not_even_end_when_it_is_killed_is_not_added_to_without_bound(
     for thread in tries:
         thread.join(20)
     supervisor.supervise()
-    _until(lambda: len(tries) == 5)  # the driver has let go of them: it is tried again
+    _until(lambda: len(tries) == 5)  # the driver has released them: it is retried
     supervisor.close()
 
 
@@ -255,7 +255,7 @@ def test_where_not_even_a_process_can_be_started_it_is_tried_again(clock: FakeCl
     supervisor.close()
 
 
-def test_a_fault_in_a_grabber_is_told_and_does_not_end_the_feed(clock: FakeClock) -> None:
+def test_a_fault_in_a_grabber_is_reported_and_does_not_end_the_supervisor(clock: FakeClock) -> None:
     def broken() -> Iterator[Grab | None]:
         raise ZeroDivisionError("oops")
         yield None

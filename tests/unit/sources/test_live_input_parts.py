@@ -38,13 +38,13 @@ def test_caller_that_keeps_up_is_given_everything() -> None:
         assert not backlog.is_old(0)
 
 
-def test_all_but_the_last_of_what_waits_is_old() -> None:
+def test_all_but_the_last_queued_frame_are_old() -> None:
     backlog = Backlog(25)
     backlog.away(4 * PERIOD_NS + 1, 0)
     assert [backlog.is_old(0) for _ in range(5)] == [True, True, True, False, False]
 
 
-def test_moment_in_which_the_machine_was_held_up_costs_no_picture_but_the_next_one_does() -> None:
+def test_a_short_stall_skips_no_frame_but_a_second_one_soon_after_does() -> None:
     backlog, old = Backlog(25), []
     for now_ns in (0, 1_900_000_000, 4_000_000_000):
         backlog.away(3 * PERIOD_NS + 1, now_ns)
@@ -52,7 +52,7 @@ def test_moment_in_which_the_machine_was_held_up_costs_no_picture_but_the_next_o
     assert old == [[False] * 3, [True, True, False], [False] * 3]
 
 
-def test_picture_that_had_to_be_waited_for_is_new() -> None:
+def test_frame_that_had_to_be_waited_for_is_new() -> None:
     backlog = Backlog(25)
     backlog.away(10 * PERIOD_NS, 0)
     assert not backlog.is_old(PERIOD_NS)
@@ -110,13 +110,13 @@ def test_stamp_on_another_clock_is_not_taken(offset_us: int) -> None:
     assert before_ns <= grab.t_capture_ns <= time.monotonic_ns()
 
 
-def test_buffer_that_the_driver_could_not_fill_marks_the_next_picture() -> None:
+def test_buffer_that_the_driver_could_not_fill_marks_the_next_frame() -> None:
     container = OneFrame(lambda: time.monotonic_ns() // 1000, sizes=(16, 0, 16, 16))
     assert [grab.damaged for grab in grabber_of(container).grabs()] == [False, True, False]
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuyv422", "uyvy422", "nv12", "yuv420p", "bgr24", "rgb24", "bgr0"])
-def test_formats_of_devices_give_the_same_picture(pix_fmt: str) -> None:
+def test_formats_of_devices_give_the_same_image(pix_fmt: str) -> None:
     (grab,) = grabber_of(OneFrame(lambda: 0, pix_fmt=pix_fmt)).grabs()
     assert grab.screen.image.shape == (34, 62, 3)
     assert np.abs(grab.screen.image.astype(int) - LEVEL).max() <= 2
@@ -128,7 +128,7 @@ def test_grey_stays_grey_and_is_no_view_of_the_buffer_of_the_driver() -> None:
     assert grab.screen.image.base is None
 
 
-def test_rate_that_cannot_be_true_is_not_told() -> None:
+def test_rate_that_cannot_be_true_is_not_reported() -> None:
     assert grabber_of(OneFrame(lambda: 0)).rate_hz is None
 
 
@@ -205,7 +205,9 @@ def test_nodes_that_cannot_be_used_are_listed_with_the_reason(tmp_path: Path) ->
     assert inputs.protocols["tcp"]
 
 
-def test_machine_without_a_grabber_says_so_and_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_without_a_grabber_is_reported_without_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from usassist.sources.inputs import devices
 
     nothing = find_inputs(tmp_path)
