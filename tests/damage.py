@@ -13,12 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-
-# isort: split
-import av
-import av.error
 import numpy as np
 
+from usassist.common.pyav import av
 from usassist.sources.damage import FrameDecoder, set_threads
 from usassist.sources.decoding import VideoPass
 

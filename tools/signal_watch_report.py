@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import cv2  # noqa: F401  # before av
-
-# isort: split
 import numpy as np
 import numpy.typing as npt
 import typer
@@ -26,13 +23,13 @@ from usassist.records import SignalState
 from usassist.sources.decoding import VideoPass
 from usassist.sources.grab import Grab
 from usassist.sources.screen import Screen
-from usassist.sources.watch import SignalWatch, Verdict
+from usassist.sources.watch import SignalVerdict, SignalWatch
 
 __all__ = ["EXPECTED", "ClipRow", "FaultRow", "clip_row", "fault_rows", "play"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
-Told = tuple[float, Verdict]
+Told = tuple[float, SignalVerdict]
 
 # kind of fault → state that must be told; every other kind must leave the picture live
 EXPECTED = {
@@ -105,12 +102,12 @@ def fault_rows(scanner: FaultScanner) -> list[FaultRow]:
     for frame in scanner.frames(scanner.plan.end_s + 2.0):
         t_ns = round(frame.t_s * 1e9)
         if frame.screen is None:
-            told.append((frame.t_s, watch.silence(t_ns)))
+            told.append((frame.t_s, watch.judge_silence(t_ns)))
             continue
         if not settled:
-            watch.settle(Screen(frame.screen), scanner.scan_xyxy_px, t_ns)
+            watch.set_reference(Screen(frame.screen), scanner.scan_xyxy_px, t_ns)
             settled = True
-        told.append((frame.t_s, watch.look(_grab(frame.number, frame.screen, t_ns))))
+        told.append((frame.t_s, watch.judge(_grab(frame.number, frame.screen, t_ns))))
     rows = []
     starts = [fault.at_s for fault in scanner.plan.faults] + [scanner.plan.end_s + 2.0]
     for fault, following_s in zip(scanner.plan.faults, starts[1:], strict=True):
@@ -141,10 +138,10 @@ def play(screens: Iterable[UInt8Array], roi_xyxy_px: Roi, rate_hz: float) -> tup
     for number, screen in enumerate(screens):
         t_ns = round(number * 1e9 / rate_hz)
         if number == 0:
-            watch.settle(Screen(screen), roi_xyxy_px, t_ns)
+            watch.set_reference(Screen(screen), roi_xyxy_px, t_ns)
             continue
         begin = time.perf_counter()
-        verdict = watch.look(_grab(number, screen, t_ns))
+        verdict = watch.judge(_grab(number, screen, t_ns))
         costs_ms.append(1e3 * (time.perf_counter() - begin))
         told.append((t_ns / 1e9, verdict))
     return told, costs_ms

@@ -6,11 +6,11 @@ import json
 import os
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from tests.replay.conftest import Usassist
+from usassist.common.pyav import av
 from usassist.sources import open_source
 
 CLIPS = (

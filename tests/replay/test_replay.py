@@ -11,11 +11,11 @@ import time
 import tomllib
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from tests.replay.conftest import Usassist
+from usassist.common.pyav import av
 from usassist.config import resource_dir
 from usassist.phantom import read_truth
 from usassist.sources import open_source

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import av
 import msgspec
 import numpy as np
 import pytest
@@ -34,6 +33,7 @@ from usassist.bus import (
     result_from,
 )
 from usassist.common.clock import FakeClock
+from usassist.common.pyav import av
 from usassist.errors import SessionError, UsageError
 from usassist.records import Cause, Frame, Result, ResultState, SignalState
 from usassist.session import open_session, whole_message

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from tests.replay.conftest import Usassist
+from usassist.common.pyav import av
 from usassist.config import resource_dir
 
 Prepare = Callable[[Path], str]
@@ -87,7 +87,7 @@ def _black(folder: Path) -> str:
         (_empty_folder, "holds no png, jpg, bmp or tif pictures", 1),
         (_black, "--crop", 1),
         (lambda folder: "null:frames=x", "frames", 2),
-        (lambda folder: "nosuch:thing", "no source of the kind nosuch", 2),
+        (lambda folder: "nosuch:thing", "no source named nosuch", 2),
     ],
     ids=["missing", "text named mp4", "empty file", "no video", "empty folder", "black", "bad setting", "bad kind"],
 )

@@ -7,12 +7,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
-import av
-import av.error
-from av.video.reformatter import ColorRange, Colorspace
-from av.video.stream import VideoStream
-
 from usassist.common.private_files import replacing
+from usassist.common.pyav import ColorRange, Colorspace, av
 from usassist.errors import SessionError, UsageError
 from usassist.phantom.config import PhantomConfig
 from usassist.phantom.scanner import PhantomScanner
@@ -85,7 +81,7 @@ def _write(
     codec, pixel_format, options = _LOSSLESS if lossless else _SHOWN
     rate = Fraction(config.rate_hz).limit_denominator(1001)
     with truth_part.open("w", encoding="utf-8") as truth, av.open(str(part), "w", format="matroska") as container:
-        stream = cast("VideoStream", container.add_stream(codec, rate=rate, options=dict(options)))
+        stream = cast("av.VideoStream", container.add_stream(codec, rate=rate, options=dict(options)))
         stream.height, stream.width = config.screen_hw_px
         stream.pix_fmt = pixel_format
         if not lossless:

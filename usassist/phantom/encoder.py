@@ -10,15 +10,10 @@ from fractions import Fraction
 from typing import Any, cast
 
 import cv2
-
-# isort: split
-import av
-import av.error
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import ColorRange, Colorspace
-from av.video.stream import VideoStream
 
+from usassist.common.pyav import ColorRange, Colorspace, av
 from usassist.errors import UsageError
 
 __all__ = ["CODECS", "ScreenEncoder", "damage"]
@@ -67,7 +62,7 @@ class ScreenEncoder:
         self._rate = Fraction(rate_hz).limit_denominator(1001)
         self._container = av.open(self._out, "w", format=container, options={"flush_packets": "1"})
         try:
-            stream = cast("VideoStream", self._container.add_stream(codec, rate=self._rate, options=_options(codec)))
+            stream = cast("av.VideoStream", self._container.add_stream(codec, rate=self._rate, options=_options(codec)))
             stream.height, stream.width = hw_px
             stream.pix_fmt = self._pixels
             stream.codec_context.thread_count = 1

@@ -7,14 +7,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.pyav import av
 from usassist.errors import SourceError
 from usassist.records import FrameLine
 from usassist.sources.recorded import PacketCheck, Places, as_published, file_rate_hz

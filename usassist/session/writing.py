@@ -12,10 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-import av.error
-
 from usassist.common.private_files import sync_file, sync_folder, write_atomic
+from usassist.common.pyav import av
 from usassist.errors import SessionError, SourceError
 from usassist.records import FrameLine
 from usassist.session.frame_images import open_video

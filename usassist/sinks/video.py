@@ -9,11 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-import av.error
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.pyav import av
 from usassist.errors import SessionError
 
 __all__ = ["LOSSLESS", "Coding", "VideoWriter"]

@@ -1,6 +1,8 @@
-"""Where frames come from: one module per kind of source, and one address for each.
+"""Where frames come from: one module per kind of source, each with its own address.
 
-``open_source`` maps an address to a source; a source is imported only when it is asked for.
+``open_source`` maps an address to a source and imports only the module that it needs. To add a source, see
+``docs/sources.md``: a file source is one module here with ``open_address`` and one line in ``address.py``; a live input
+is one module in ``inputs/`` with ``open_grabber`` and one line in ``inputs/address.py``.
 """
 
 from usassist.sources.address import open_source

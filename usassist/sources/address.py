@@ -1,4 +1,4 @@
-"""From the address of a source, as it is written on the command line, to the source."""
+"""Open a source by its address, as it is written on the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from usassist.sources.inputs.address import LIVE_SCHEMES, is_live
 
 __all__ = ["IMAGE_SUFFIXES", "open_source", "parse_settings"]
 
-# Each module has open_address(rest, options) -> Source, and is imported only when it is asked for.
+# One line per kind of source that is no live input; those are listed in inputs/address.py. Each module has
+# open_address(rest, options) -> Source and is imported on first use.
 _MODULES = {
     "clip": "usassist.sources.clip",
     "dicom": "usassist.sources.dicom.source",
@@ -44,12 +45,13 @@ def open_source(
 
     Parameters
     ----------
-    address : a path (a video file plays as a clip, a folder or a single picture as images, a DICOM file as
+    address : a path (a video file plays as a clip, a folder or a single image as images, a DICOM file as
         dicom), or ``clip:PATH``, ``images:DIR``, ``dicom:FILE``, ``phantom:seed=3,seconds=10``,
-        ``null:frames=100,rate=30,size=480x640``, or ``session:DIR`` for the frames of a recorded session
+        ``null:frames=100,rate=30,size=480x640``, ``session:DIR`` for the frames of a recorded session, or a live
+        input, see :func:`usassist.sources.inputs.address.open_grabber`
     session_id, source_id : copied to every frame
-    fast : hand frames over as they are asked for, instead of when they are due
-    repeat : begin again at the end; ``frame_id`` goes on rising
+    fast : deliver frames on request instead of when they are due
+    repeat : start again at the end; ``frame_id`` keeps rising
     count : stop after this many frames
     crop : ``auto`` finds the scan area, ``none`` keeps the whole screen, or x1, y1, x2, y2 in px of the screen
     geometry : the calibration of this scanner
@@ -58,14 +60,14 @@ def open_source(
 
     Returns
     -------
-    source : open, and its ``info`` filled in
+    source : open, with ``info`` filled in
 
     Raises
     ------
     UsageError
         If the address or an option is malformed.
     SourceError, SourceFormatError, ScanAreaError
-        If it is not there, cannot be read, or shows no picture.
+        If it is missing, cannot be read, or shows no scan area.
     CalibrationError
         If the calibration was made on another screen.
     """
@@ -86,7 +88,7 @@ def open_source(
         return open_live(address, options)
     name, rest = _split(address)
     if deinterlace and name != "clip":
-        raise UsageError(f"a source of the kind {name} is never interlaced; leave out --deinterlace")
+        raise UsageError(f"a {name} source is never interlaced; leave out --deinterlace")
     source: Source = importlib.import_module(_MODULES[name]).open_address(rest, options)
     return source
 
@@ -96,14 +98,14 @@ def parse_settings(text: str, known: dict[str, str], *, source: str) -> dict[str
 
     Parameters
     ----------
-    text : what stands behind the colon of an address; may be empty
-    known : the keys that exist, with an example of a value each
-    source : name of the source, for the message
+    text : the part of an address after the colon; may be empty
+    known : valid keys, each with an example value
+    source : name of the source, for messages
 
     Raises
     ------
     UsageError
-        If a key is unknown, stands twice, or has no value.
+        If a key is unknown, given twice, or without a value.
     """
     settings: dict[str, str] = {}
     remedy = f"write {source}:" + ",".join(f"{key}={value}" for key, value in known.items())
@@ -114,15 +116,15 @@ def parse_settings(text: str, known: dict[str, str], *, source: str) -> dict[str
         if key not in known:
             raise UsageError(f"source {source}: unknown setting {key}; {remedy}")
         if key in settings:
-            raise UsageError(f"source {source}: {key} stands twice; {remedy}")
+            raise UsageError(f"source {source}: {key} is given twice; {remedy}")
         settings[key] = value
     return settings
 
 
 def _split(address: str) -> tuple[str, str]:
-    """Name of the source, and what is meant for it."""
+    """Name of the source, and the rest of the address."""
     if not address.strip():
-        raise UsageError(f"the source is empty; give a video file, a folder of pictures, or {_choices()}")
+        raise UsageError(f"the source is empty; give a video file, a folder of images, or {_choices()}")
     match = _NAMED.fullmatch(address)
     if match and match[1] in _MODULES:
         return match[1], match[2]
@@ -132,7 +134,7 @@ def _split(address: str) -> tuple[str, str]:
     except (OSError, ValueError) as error:
         raise SourceError(f"source {address!r} cannot be looked up: {error}; check the path") from error
     if match and not exists:
-        raise UsageError(f"there is no source of the kind {match[1]}; give a path, or {_choices()}")
+        raise UsageError(f"there is no source named {match[1]}; give a path, or {_choices()}")
     if is_folder or path.suffix.lower() in IMAGE_SUFFIXES:
         return "images", address
     if path.suffix.lower() == ".dcm" or _begins_as_dicom(path):
@@ -141,14 +143,14 @@ def _split(address: str) -> tuple[str, str]:
 
 
 def _begins_as_dicom(path: Path) -> bool:
-    """True for an ordinary file with the mark of DICOM behind its preamble of 128 bytes."""
+    """True for a regular file with the DICOM prefix after its preamble of 128 bytes."""
     try:
         if not path.is_file():
             return False
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
     except OSError:
-        return False  # whoever opens it says why it cannot be read
+        return False  # opening it reports why it cannot be read
 
 
 def _choices() -> str:

@@ -1,7 +1,7 @@
-"""What every source offers, whatever it reads from.
+"""The interface of every source, and the options that all sources share.
 
-A source gives frames that are already cropped to the scan area: what lies outside it on a scanner's screen (the
-patient banner) never leaves this package.
+A source yields frames that are already cropped to the scan area: the rest of a scanner's screen (the patient banner)
+never leaves this package.
 """
 
 from __future__ import annotations
@@ -24,32 +24,31 @@ Crop = Literal["auto", "none"] | tuple[int, int, int, int]
 class Source(Protocol):
     """A stream of frames. Use it as a context manager.
 
-    ``frames()`` paces itself: a source with native timing hands each frame over when it is due and stamps
-    ``t_capture_ns`` at that moment; a source opened with ``fast=True`` hands frames over as they are asked for.
-    The iterator ends when the stream ends. It raises ``SourceError`` when the stream breaks in the middle, after all
-    frames before the break were given.
+    ``frames()`` paces itself: a source with native timing yields each frame when it is due and stamps
+    ``t_capture_ns`` then; a source opened with ``fast=True`` yields frames on request.
+    The iterator ends with the stream. When the stream breaks off, it raises ``SourceError`` after the last frame before
+    the break.
 
-    ``signal`` is how the signal of a live source is now, safe to be asked from any thread; None where there is no such
-    thing: a file is always what it is. ``info`` of a live source changes when its picture does.
+    ``signal`` is the current state of a live signal, safe to read from any thread; None for other sources. ``info`` of
+    a live source changes with its screen.
 
-    ``decode_errors`` counts the pictures that the stream holds but that could not be decoded; none is left out
-    silently.
+    ``decode_errors`` counts the frames that the stream holds but that could not be decoded; none is left out silently.
     """
 
     decode_errors: int
 
     @property
     def info(self) -> SourceInfo:
-        """What is known of the stream now."""
+        """What is known of the stream at present."""
         ...
 
     @property
     def signal(self) -> Signal | None:
-        """How the signal of a live source is now."""
+        """Current state of the signal of a live source."""
         ...
 
     def frames(self) -> Iterator[Frame]:
-        """Give the frames in order, ``frame_id`` from 0."""
+        """Yield the frames in order, ``frame_id`` from 0."""
         ...
 
     def close(self) -> None:
@@ -65,18 +64,18 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
-    """What may be asked of any source.
+    """Options of every source.
 
     Attributes
     ----------
     session_id, source_id : copied to every frame
-    fast : hand frames over as they are asked for, instead of when they are due
-    repeat : begin again at the end; ``frame_id`` goes on rising
+    fast : deliver frames on request instead of when they are due
+    repeat : start again at the end; ``frame_id`` keeps rising
     count : stop after this many frames; None = at the end
     crop : ``auto`` finds the scan area, ``none`` keeps the whole screen, or x1, y1, x2, y2 in px of the screen
     geometry : the calibration of this scanner; its crop is used where ``crop`` is ``auto``
     clock : the clock that paces and stamps
-    deinterlace : take the two moments apart that interlaced video weaves into one picture (clips and live input)
+    deinterlace : deinterlace each frame (clips and live input)
     """
 
     session_id: str
@@ -97,7 +96,7 @@ class SourceOptions:
             raise UsageError(f"crop must be auto, none or x1,y1,x2,y2, got {self.crop!r}; give one of these")
 
     def frame_count(self, available: int | None) -> int | None:
-        """How many frames a source gives that holds `available` of them; None where that is not known."""
+        """Number of frames that a source with `available` frames yields; None where it is unknown."""
         if self.repeat or available is None:
             return self.count
         return available if self.count is None else min(self.count, available)

@@ -1,7 +1,7 @@
-"""Check sums of FFV1 packets.
+"""Checksums of FFV1 packets.
 
-FFmpeg notices a wrong check sum, paints over the damaged slice with the picture before, and reports nothing that a
-program could see. Recordings are FFV1, so the check sums are looked at here before a packet is decoded.
+FFmpeg notices a wrong checksum, conceals the damaged slice with the previous frame, and reports nothing to the program.
+Recordings are FFV1, so the checksums are verified here before a packet is decoded.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ import zlib
 
 __all__ = ["SliceCheck"]
 
-_FOOTER = 8  # three bytes of size, one of status, four of check sum
+_FOOTER = 8  # three bytes of size, one of status, four of checksum
 _REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
 class SliceCheck:
-    """Tells damaged FFV1 packets from good ones, for one stream.
+    """Finds damaged FFV1 packets of one stream.
 
-    A stream may have been written without check sums; then nothing can be told and every packet passes. Whether it
-    has them is learnt from its packets: once one of them holds only right check sums, all have to.
+    A stream may have been written without checksums; then every packet passes. Whether it has them is learnt from its
+    packets: after one packet with only valid checksums, all packets must have them.
     """
 
     def __init__(self) -> None:
-        self._has_check_sums = False
+        self._has_checksums = False
 
     def passes(self, packet: bytes) -> bool:
         """False when the packet is known to be damaged."""
-        right = _all_right(packet)
-        self._has_check_sums |= right
-        return right or not self._has_check_sums
+        valid = _all_valid(packet)
+        self._has_checksums |= valid
+        return valid or not self._has_checksums
 
 
-def _all_right(packet: bytes) -> bool:
-    """True when the packet parts into slices from its end to its start, and each has the right check sum."""
-    # The sum is over the most significant bit first, starting from 0; zlib takes the bits the other way round.
+def _all_valid(packet: bytes) -> bool:
+    """True when the packet splits into slices from its end to its start, each with a valid checksum."""
+    # The CRC runs over the most significant bit first, starting from 0; zlib takes the bits the other way round.
     mirrored = packet.translate(_REVERSED)
     end = len(packet)
     while end > 0:

@@ -1,43 +1,42 @@
 """A video file as a source, at its own pace or as fast as it is read.
 
-Pixels are given as the file has them, in one grey plane where they show no colour, else RGB; turned upright where the
-file asks for it, and made square where they are not. The fields of interlaced video stay woven together unless
-deinterlacing is asked for. A frame that is damaged, or predicted from one that is, is given with that word on it.
+Pixels are those of the file, in one grey plane where they show no colour, else RGB; rotated upright where the file asks
+for it, and scaled to square pixels. Interlaced video stays interlaced unless deinterlacing is requested. A frame that
+is damaged, or predicted from a damaged frame, carries the state ``damaged``.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.pyav import av
 from usassist.errors import SourceError, SourceFormatError, UsageError
 from usassist.records import SignalState, SourceInfo
 from usassist.sources.base import SourceOptions
-from usassist.sources.cropping import cut_plain, is_automatic, settle_roi
+from usassist.sources.cropping import choose_roi, cut_plain, is_automatic
 from usassist.sources.decoding import VideoPass, check_file
 from usassist.sources.interlacing import DEINTERLACED, INTERLACED
 from usassist.sources.paced import PacedSource, RawFrame
 from usassist.sources.pixels import is_grey, orient, orientation_of
-from usassist.sources.timeline import Timeline
 
-__all__ = ["ClipSource", "open_address"]
+__all__ = ["ClipSource", "Timeline", "open_address"]
 
 _log = logging.getLogger(__name__)
 
 _DEFAULT_RATE_HZ = 25.0  # where the file states none
-_FIRST_LOOK = frozenset({0, 2, 5, 10, 20, 35, 55, 80})  # frames on which the scan area is searched
-_LOOK_AGAIN_EVERY = 25  # after that, when those show nothing
-_FRAMES_PER_LOOK = 8
-_LOOK_NO_FURTHER = 1500
+_FIRST_SAMPLES = frozenset({0, 2, 5, 10, 20, 35, 55, 80})  # frames on which the scan area is searched
+_SAMPLE_EVERY = 25  # frames after those, where they show no scan area
+_FRAMES_PER_SEARCH = 8
+_LAST_SAMPLE = 1500
+_REPORTED_GAP_NS = 10_000_000_000  # a longer pause is logged
+_MAX_GAP_NS = 600_000_000_000  # a longer one is a timestamp error
 
 
 def open_address(rest: str, options: SourceOptions) -> ClipSource:
@@ -69,22 +68,22 @@ class ClipSource(PacedSource):
         check_file(path)
         self._path = path
         self._deinterlace = options.deinterlace
-        with self._open() as video, closing(video.pictures()) as pictures:
+        with self._open() as video, closing(video.all_frames()) as frames:
             try:
-                picture = next(pictures, None)
+                decoded = next(frames, None)
             except SourceError as error:
                 raise SourceFormatError(f"{path.name} holds no frame that can be decoded; export it again") from error
-            if picture is None:
+            if decoded is None:
                 raise SourceFormatError(f"{path.name} holds no frame that can be decoded; export it again")
-            first = picture[0]
+            first = decoded[0]
             self._raw_wh_px = (first.width, first.height)
             self._grey = is_grey(first)
             orientation = orientation_of(first)
             rate_hz, codec, notes = video.rate_hz, video.codec_name, video.notes
             claimed = video.claimed_frames if video.indexed else None
             estimated = video.estimated_frames
-        self._told_interlaced = first.interlaced_frame or self._deinterlace
-        if self._told_interlaced and not self._deinterlace:
+        self._interlacing_reported = first.interlaced_frame or self._deinterlace
+        if self._interlacing_reported and not self._deinterlace:
             notes += (INTERLACED,)
         for note in notes:
             _log.warning("%s: %s", path.name, note)
@@ -93,12 +92,12 @@ class ClipSource(PacedSource):
         if rate_hz is None:
             _log.warning("%s: states no rate; played at %g frames a second", path.name, _DEFAULT_RATE_HZ)
         if orientation is None:
-            _log.warning("%s: turned by an angle that is no multiple of 90 degrees; shown as it is stored", path.name)
+            _log.warning("%s: rotated by an angle that is no multiple of 90 degrees; shown as stored", path.name)
         self._orientation = orientation or (False, False, False)
         self._period_ns = round(1e9 / (rate_hz or _DEFAULT_RATE_HZ))
         width_px, height_px = self._raw_wh_px
         grab_hw_px = (width_px, height_px) if self._orientation[0] else (height_px, width_px)
-        self._roi = settle_roi(options, grab_hw_px, self._looks)
+        self._roi = choose_roi(options, grab_hw_px, self._sample_images)
         info = SourceInfo(
             description="; ".join((f"clip, {codec}" + (f", {rate_hz:.4g} Hz" if rate_hz else ""), *notes)),
             image_hw_px=(self._roi[3] - self._roi[1], self._roi[2] - self._roi[0]),
@@ -113,52 +112,52 @@ class ClipSource(PacedSource):
         if is_automatic(options):
             _log.info("%s: scan area %s found on a screen of %d x %d px", path.name, self._roi, *grab_hw_px[::-1])
 
-    def _pictures(self) -> Iterator[RawFrame]:
-        timeline = Timeline(self._period_ns, tell=lambda what: _log.warning("%s: %s", self._path.name, what))
-        given = 0
+    def _raw_frames(self) -> Iterator[RawFrame]:
+        timeline = Timeline(self._period_ns, report=lambda problem: _log.warning("%s: %s", self._path.name, problem))
+        count = 0
         while True:
-            given_before = given
-            for picture in self._one_pass(timeline, given):
-                given += 1
-                yield picture
+            count_before = count
+            for frame in self._one_pass(timeline, count):
+                count += 1
+                yield frame
             if not self._options.repeat:
                 return
-            if given == given_before:
+            if count == count_before:
                 raise SourceError(f"{self._path.name} cannot be decoded any more; check that it was not changed")
-            timeline.begin_again()
+            timeline.restart()
 
-    def _one_pass(self, timeline: Timeline, given: int) -> Iterator[RawFrame]:
+    def _one_pass(self, timeline: Timeline, count_before: int) -> Iterator[RawFrame]:
         check_file(self._path)
         errors_before = self.decode_errors
-        not_whole = 0
-        with self._open() as video, closing(video.pictures()) as pictures:
+        damaged = 0
+        with self._open() as video, closing(video.all_frames()) as frames:
             try:
-                for number, (frame, why) in enumerate(pictures):
+                for number, (frame, damage_reason) in enumerate(frames):
                     self.decode_errors = errors_before + video.decode_errors
                     if (frame.width, frame.height) != self._raw_wh_px or is_grey(frame) != self._grey:
                         raise SourceError(
-                            f"{self._path.name} changes its picture format after {given + number} frames, to "
+                            f"{self._path.name} changes its frame format after {count_before + number} frames, to "
                             f"{frame.width} x {frame.height} px {frame.format.name}; split the clip there"
                         )
-                    not_whole += bool(why)
-                    if frame.interlaced_frame and not self._told_interlaced:
-                        self._told_interlaced = True
-                        _log.warning("%s: from frame %d on %s", self._path.name, given + number, INTERLACED)
+                    damaged += bool(damage_reason)
+                    if frame.interlaced_frame and not self._interlacing_reported:
+                        self._interlacing_reported = True
+                        _log.warning("%s: from frame %d on %s", self._path.name, count_before + number, INTERLACED)
                     yield RawFrame(
                         image=self._cut(video, frame),
                         roi_xyxy_px=self._roi,
                         t_media_ns=timeline.due_ns(frame.pts, frame.time_base),
                         pts=frame.pts,
                         time_base=frame.time_base if frame.pts is not None else None,
-                        state=SignalState.DAMAGED if why else SignalState.LIVE,
-                        state_reason=why,
+                        state=SignalState.DAMAGED if damage_reason else SignalState.LIVE,
+                        state_reason=damage_reason,
                     )
             finally:
                 self.decode_errors = errors_before + video.decode_errors
                 if video.decode_errors:
-                    _log.warning("%s: %d pictures could not be decoded", self._path.name, video.decode_errors)
-                if not_whole:
-                    _log.warning("%s: damaged frames, which have no result: %d", self._path.name, not_whole)
+                    _log.warning("%s: %d frames could not be decoded", self._path.name, video.decode_errors)
+                if damaged:
+                    _log.warning("%s: %d frames are damaged and get no result", self._path.name, damaged)
 
     def _open(self) -> VideoPass:
         return VideoPass(self._path, deinterlace=self._deinterlace)
@@ -168,23 +167,72 @@ class ClipSource(PacedSource):
             return video.cut(frame, self._roi)
         return cut_plain(orient(video.image(frame), self._orientation), self._roi)
 
-    def _looks(self) -> Iterator[list[npt.NDArray[np.uint8]]]:
-        """Sampled pictures to find the scan area on: of the first seconds, then further on."""
-        look: list[npt.NDArray[np.uint8]] = []
-        looked = False
+    def _sample_images(self) -> Iterator[list[npt.NDArray[np.uint8]]]:
+        """Sampled images to find the scan area on: of the first seconds, then further on."""
+        images: list[npt.NDArray[np.uint8]] = []
+        searched = False
         with self._open() as video, closing(video.frames()) as frames:
             try:
                 for number, frame in enumerate(frames):
                     if (frame.width, frame.height) != self._raw_wh_px:
                         break
-                    if number in _FIRST_LOOK or (number > max(_FIRST_LOOK) and number % _LOOK_AGAIN_EVERY == 0):
-                        look.append(orient(video.image(frame), self._orientation))
-                    if len(look) == _FRAMES_PER_LOOK:
-                        yield look
-                        look, looked = [], True
-                    if number >= _LOOK_NO_FURTHER:
+                    if number in _FIRST_SAMPLES or (number > max(_FIRST_SAMPLES) and number % _SAMPLE_EVERY == 0):
+                        images.append(orient(video.image(frame), self._orientation))
+                    if len(images) == _FRAMES_PER_SEARCH:
+                        yield images
+                        images, searched = [], True
+                    if number >= _LAST_SAMPLE:
                         break
             except SourceError:
-                pass  # the stream itself reports where it breaks off, after all frames before that
-        if look or not looked:
-            yield look
+                pass  # reported when the frames are played, after all frames before the break
+        if images or not searched:
+            yield images
+
+
+class Timeline:
+    """Turns presentation timestamps, which may be missing, repeated or fall back, into due times that never fall.
+
+    A pause is kept, however long, and logged when it is longer than ten seconds. A timestamp that is missing, does not
+    advance, or jumps ahead by more than ten minutes counts as one nominal period after the frame before it, and later
+    timestamps are measured from there. A jump is logged, and so is the first timestamp that falls back.
+
+    Parameters
+    ----------
+    period_ns : nominal time between two frames, ns
+    report : called with a message about a pause or a jump
+    """
+
+    def __init__(self, period_ns: int, report: Callable[[str], None] | None = None) -> None:
+        self._period_ns = period_ns
+        self._report = report or (lambda problem: None)
+        self._t_media_ns: int | None = None
+        self._anchor_ns: int | None = None  # due time minus timestamp
+        self._fell_back = False
+
+    def due_ns(self, pts: int | None, time_base: Fraction | None) -> int:
+        """When the next frame is due, ns since the first."""
+        stamp_ns = None if pts is None or time_base is None else round(pts * time_base * 1_000_000_000)
+        before_ns = self._t_media_ns
+        t_media_ns = 0 if before_ns is None else before_ns + self._period_ns
+        if stamp_ns is not None:
+            if self._anchor_ns is not None and before_ns is not None:
+                stamped_ns = stamp_ns + self._anchor_ns
+                if self._may_follow(stamped_ns - before_ns, before_ns / 1e9):
+                    t_media_ns = stamped_ns
+            self._anchor_ns = t_media_ns - stamp_ns
+        self._t_media_ns = t_media_ns
+        return t_media_ns
+
+    def restart(self) -> None:
+        """Start the timestamps over: the next frame is due one nominal period after the last."""
+        self._anchor_ns = None
+
+    def _may_follow(self, gap_ns: int, at_s: float) -> bool:
+        if gap_ns > _MAX_GAP_NS:
+            self._report(f"timestamps jump ahead by {gap_ns / 1e9:.1f} s at {at_s:.1f} s; played without that gap")
+        elif gap_ns > _REPORTED_GAP_NS:
+            self._report(f"a pause of {gap_ns / 1e9:.1f} s at {at_s:.1f} s")
+        elif gap_ns < 0 and not self._fell_back:
+            self._fell_back = True
+            self._report(f"timestamps fall back by {-gap_ns / 1e9:.1f} s at {at_s:.1f} s; played without a pause")
+        return 0 < gap_ns <= _MAX_GAP_NS

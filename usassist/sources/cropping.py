@@ -1,4 +1,4 @@
-"""Decide which part of a grabbed screen becomes the frame."""
+"""Choose which part of a grabbed screen becomes the frame, and cut it out."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from usassist.errors import CalibrationError, ScanAreaError, UsageError
 from usassist.frames import find_scan_area
 from usassist.sources.base import SourceOptions
 
-__all__ = ["Roi", "common_area", "cut", "cut_plain", "is_automatic", "settle_roi"]
+__all__ = ["Roi", "choose_roi", "common_area", "cut", "cut_plain", "is_automatic"]
 
 Roi = tuple[int, int, int, int]
 UInt8Array = npt.NDArray[np.uint8]
 
 
-_SAME_AREA = 0.9  # overlap over union from which two scan areas are the same
-_SAME_EDGE = 0.03  # edges are the same when they differ by less than this part of the longer side
+_SAME_AREA = 0.9  # overlap over union from which on two scan areas are the same
+_SAME_EDGE = 0.03  # edges are the same when they differ by less than this share of the longer side
 
 
 def is_automatic(options: SourceOptions) -> bool:
-    """True when the scan area has to be found on the pictures themselves."""
+    """True when the scan area has to be found on the screens themselves."""
     return options.crop == "auto" and (options.geometry is None or options.geometry.crop_xyxy_px is None)
 
 
-def settle_roi(
+def choose_roi(
     options: SourceOptions,
     grab_hw_px: tuple[int, int],
     windows: Callable[[], Iterable[Sequence[UInt8Array]]],
     *,
     may_be_whole: bool = True,
 ) -> Roi:
-    """Where the crop lies on a screen of this size.
+    """The crop on a screen of this size: the requested one, the calibration's, or the scan area that is found.
 
     Parameters
     ----------
-    options : what was asked for
+    options : of the source
     grab_hw_px : height and width of the screen, px
-    windows : gives sampled pictures of the stream, a few at a time, later and later in it; asked only when the scan
-        area has to be found
-    may_be_whole : False where the pictures are a scanner's screen for certain: the whole of it is then no answer
+    windows : yields sampled screens of the stream, a few at a time, in order; called only when the scan area has to be
+        found
+    may_be_whole : False where the input is certainly a scanner's screen: then the whole screen is no valid result
 
     Returns
     -------
@@ -53,9 +53,9 @@ def settle_roi(
     CalibrationError
         If the calibration was made on a screen of another size.
     UsageError
-        If the crop asked for does not lie on the screen.
+        If the requested crop does not lie on the screen.
     ScanAreaError
-        If the scan area was to be found and no sampled picture shows one.
+        If the scan area has to be found and no sample shows one.
     """
     height_px, width_px = grab_hw_px
     geometry = options.geometry
@@ -63,12 +63,12 @@ def settle_roi(
         raise CalibrationError(
             f"calibration {geometry.calibration_id} was made on a screen of {geometry.grab_hw_px[1]} x "
             f"{geometry.grab_hw_px[0]} px, but this one has {width_px} x {height_px} px; "
-            "choose the calibration of this scanner, or measure anew"
+            "choose the calibration of this scanner, or calibrate again"
         )
     if isinstance(options.crop, tuple):
         if not _fits(options.crop, grab_hw_px):
             raise UsageError(
-                f"crop {options.crop} does not lie on the picture of {width_px} x {height_px} px; "
+                f"crop {options.crop} does not lie on the screen of {width_px} x {height_px} px; "
                 "give x1,y1,x2,y2 with 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height"
             )
         return options.crop
@@ -77,8 +77,8 @@ def settle_roi(
     if geometry is not None and geometry.crop_xyxy_px is not None:
         if not _fits(geometry.crop_xyxy_px, grab_hw_px):
             raise CalibrationError(
-                f"calibration {geometry.calibration_id}: crop {geometry.crop_xyxy_px} does not lie on this picture of "
-                f"{width_px} x {height_px} px; choose the calibration of this scanner, or measure anew"
+                f"calibration {geometry.calibration_id}: crop {geometry.crop_xyxy_px} does not lie on this screen of "
+                f"{width_px} x {height_px} px; choose the calibration of this scanner, or calibrate again"
             )
         return geometry.crop_xyxy_px
     failure: ScanAreaError | None = None
@@ -87,18 +87,18 @@ def settle_roi(
             return find_scan_area(window, may_be_whole=may_be_whole).xyxy_px
         except ScanAreaError as error:
             failure = error
-    raise failure or ScanAreaError("no pictures to find the scan area on; give it with --crop X1,Y1,X2,Y2")
+    raise failure or ScanAreaError("there are no frames to find the scan area on; give it with --crop X1,Y1,X2,Y2")
 
 
 def common_area(areas: Sequence[Roi]) -> Roi | None:
-    """The scan area of pictures of one sequence, or None when they do not belong together.
+    """The common scan area of the images of one sequence, or None when they are not one sequence.
 
-    Most of the pictures have to show the same area. One that shows less of it, because its depth or one side is dark,
-    counts as another look at the same: it shares the upper edge and an upright one.
+    Most of the images must show the same area. An image that shows less of it, because its depth or one side is dark,
+    must share the upper edge and the left or right one.
 
     Parameters
     ----------
-    areas : x1, y1, x2, y2 as found on single pictures of one size, px
+    areas : x1, y1, x2, y2 as found on single images of one size, px
     """
     if not areas:
         return None
@@ -122,13 +122,13 @@ def _overlap(one: Roi, other: Roi) -> float:
 
 
 def cut(image: UInt8Array, roi_xyxy_px: Roi) -> UInt8Array:
-    """The part of a grabbed screen inside the rectangle, in C order; copied only where it has to be."""
+    """The part of a screen inside the rectangle, in C order; copied only where necessary."""
     x1, y1, x2, y2 = roi_xyxy_px
     return np.ascontiguousarray(image[y1:y2, x1:x2])
 
 
 def cut_plain(image: UInt8Array, roi_xyxy_px: Roi) -> UInt8Array:
-    """The same as one grey plane where the three are equal, as those of a B-mode picture are: a third of the bytes."""
+    """As :func:`cut`, but one grey plane where R, G and B are equal, as in B-mode: a third of the bytes."""
     part = cut(image, roi_xyxy_px)
     if part.ndim == 3:
         red, green, blue = cv2.split(part)

@@ -1,4 +1,4 @@
-"""One pass through a video file: what FFmpeg raises becomes our own errors, and nothing is lost silently."""
+"""One pass through a video file: FFmpeg's errors become usassist's, and no frame is lost silently."""
 
 from __future__ import annotations
 
@@ -9,20 +9,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fractions import Fraction
 from pathlib import Path
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
-import av.video.stream
-
 from usassist.common.closeable import Closeable
+from usassist.common.pyav import av
 from usassist.errors import SourceError, SourceFormatError
-from usassist.sources.aspect import aspect_words, make_square
+from usassist.sources.aspect import describe_aspect, make_square
 from usassist.sources.checksums import SliceCheck
 from usassist.sources.cropping import Roi
 from usassist.sources.damage import FrameDecoder, set_threads
-from usassist.sources.endings import missing_end
+from usassist.sources.endings import find_truncation
 from usassist.sources.interlacing import Deinterlacer
 from usassist.sources.matroska import ClusterCheck
 from usassist.sources.pixels import UInt8Array, to_image
@@ -32,12 +26,12 @@ __all__ = ["VideoPass", "check_file"]
 
 _log = logging.getLogger(__name__)
 
-_INDEXED = {"mov", "mp4"}  # the index stands apart from the pictures
-_CHECKED = {"matroska", "webm"}  # may hold a check sum for every few seconds
-# Codecs whose decoders notice damage by themselves, or whose own check sums are looked at.
-_NOTICES = {"ffv1", "h264", "mpeg1video", "mpeg2video", "mpeg4", "rawvideo"}
-# Elementary streams: the demuxer makes up a rate, and the codec may state one.
-_BARE = {"avs", "cavsvideo", "h261", "h263", "h264", "hevc", "m4v", "mjpeg", "mpegvideo", "obu", "vc1", "vvc"}
+_INDEXED = {"mov", "mp4"}  # containers with an index apart from the frames
+_WITH_CHECKSUMS = {"matroska", "webm"}  # may hold a checksum for every few seconds
+# Codecs whose decoders detect damage, or whose own checksums are verified.
+_DETECTS_DAMAGE = {"ffv1", "h264", "mpeg1video", "mpeg2video", "mpeg4", "rawvideo"}
+# Elementary streams: the demuxer invents a rate; the codec may state one.
+_ELEMENTARY = {"avs", "cavsvideo", "h261", "h263", "h264", "hevc", "m4v", "mjpeg", "mpegvideo", "obu", "vc1", "vvc"}
 
 
 def check_file(path: Path) -> None:
@@ -46,16 +40,16 @@ def check_file(path: Path) -> None:
     Raises
     ------
     SourceError
-        If it is missing, is no file, or may not be read.
+        If it is missing, no file, or not readable.
     SourceFormatError
         If it is empty.
     """
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise SourceError(f"{path.name} is a folder, not a video file; give a file, or images:FOLDER for pictures")
+            raise SourceError(f"{path.name} is a folder, not a video file; give a file, or images:FOLDER for images")
         if not stat.S_ISREG(status.st_mode):
-            raise SourceError(f"{path.name} is not an ordinary file; give a video file")
+            raise SourceError(f"{path.name} is not a regular file; give a video file")
         with path.open("rb"):
             pass
     except FileNotFoundError:
@@ -76,15 +70,15 @@ class VideoPass(Closeable):
     Parameters
     ----------
     path : the file
-    deinterlace : give every frame deinterlaced
+    deinterlace : deinterlace every frame
 
     Attributes
     ----------
     codec_name : for example ``h264``
     rate_hz : mean frame rate that the file states, or None
-    claimed_frames : how many frames the file says it holds, or None; only an index is to be believed
-    indexed : that number comes from an index
-    notes : what should be known of its pixels
+    claimed_frames : number of frames by the file's header, or None; reliable only when it comes from an index
+    indexed : True when that number comes from an index
+    notes : remarks on its pixels, for the log and the description
     decode_errors : packets that could not be decoded so far
 
     Raises
@@ -97,13 +91,13 @@ class VideoPass(Closeable):
         self._name, self._path = path.name, path
         self._deinterlacer = Deinterlacer() if deinterlace else None
         self.decode_errors = 0
-        self._broken_by = ""  # why it cannot be read on
+        self._read_error = ""  # why reading stopped before the end
         self._cause: Exception | None = None
         try:
-            # Only this one file: a playlist in disguise must not make FFmpeg open others.
+            # Only this file: a disguised playlist must not make FFmpeg open others.
             self._container = av.open(f"file:{path.resolve()}", options={"protocol_whitelist": "file"})
         except (av.error.FFmpegError, ValueError) as error:
-            raise self._no_video(_plain(error)) from error
+            raise self._no_video(_describe_error(error)) from error
         try:
             self._stream = self._pick_stream()
             set_threads(self._stream, low_latency=False)
@@ -113,21 +107,21 @@ class VideoPass(Closeable):
             raise
         self._formats = set(self._container.format.name.split(","))
         self._aspect = self._stream.sample_aspect_ratio
-        words = aspect_words(self._stream.width, self._stream.height, self._aspect)
-        self.notes: tuple[str, ...] = (words,) if words else ()
+        note = describe_aspect(self._stream.width, self._stream.height, self._aspect)
+        self.notes: tuple[str, ...] = (note,) if note else ()
         rate = self._stated_rate()
         self.rate_hz = float(rate) if rate else None
         self.claimed_frames = self._stream.frames or None
         self.indexed = bool(self._formats & _INDEXED)
 
     def frames(self) -> Generator[av.VideoFrame, None, None]:
-        """Give every frame that is whole; otherwise as :meth:`pictures`."""
-        return (frame for frame, why in self.pictures() if not why)
+        """Yield every frame that is not damaged; otherwise as :meth:`all_frames`."""
+        return (frame for frame, damage_reason in self.all_frames() if not damage_reason)
 
-    def pictures(self) -> Generator[tuple[av.VideoFrame, str], None, None]:
-        """Give every frame that can be decoded, in the order of presentation, with why it is not whole ("" = it is).
+    def all_frames(self) -> Generator[tuple[av.VideoFrame, str], None, None]:
+        """Yield every frame that can be decoded, in presentation order, each with why it is damaged ("" = intact).
 
-        Its pixels are square. A damaged frame, and what is predicted from it, is given as the decoder painted it over.
+        Pixels are square. A damaged frame, and what is predicted from it, is yielded as the decoder concealed it.
 
         Raises
         ------
@@ -136,22 +130,21 @@ class VideoPass(Closeable):
         SourceFormatError
             If its pixel format cannot be scaled or deinterlaced.
         """
-        given = 0
-        for frame, why in self._decoded():
-            with self._explaining(frame):
-                ready = [(frame, why)] if self._deinterlacer is None else self._deinterlacer.feed(frame, why)
-                ready = [(make_square(frame, self._aspect), why) for frame, why in ready]
-            for picture in ready:
-                given += 1
-                yield picture
-        for frame, why in () if self._deinterlacer is None else self._deinterlacer.feed(None):
-            given += 1
-            yield make_square(frame, self._aspect), why
-        if problem := self._broken_by or self._cut_off():
-            raise self._broken(given, problem) from self._cause
+        count = 0
+        for decoded in self._decode():
+            with self._explaining(decoded[0]):
+                ready = [decoded] if self._deinterlacer is None else self._deinterlacer.feed(*decoded)
+                ready = [(make_square(frame, self._aspect), reason) for frame, reason in ready]
+            count += len(ready)
+            yield from ready
+        for frame, reason in () if self._deinterlacer is None else self._deinterlacer.feed(None):
+            count += 1
+            yield make_square(frame, self._aspect), reason
+        if problem := self._read_error or self._truncation():
+            raise self._broke_off(count, problem) from self._cause
 
-    def _decoded(self) -> Generator[tuple[av.VideoFrame, str], None, None]:
-        """Until the end, or to where it breaks off; then `_broken_by` says why."""
+    def _decode(self) -> Generator[tuple[av.VideoFrame, str], None, None]:
+        """Decode up to the end, or to where the file breaks off; then `_read_error` is set."""
         decoder = FrameDecoder(self._stream, hold=True, stamps_in_order="avi" in self._formats)
         packets = self._container.demux(self._stream)
         slices = SliceCheck() if self.codec_name == "ffv1" else None
@@ -162,21 +155,21 @@ class VideoPass(Closeable):
                 except StopIteration:
                     return
                 except av.error.FFmpegError as error:
-                    self._broken_by, self._cause = f"it cannot be read on ({_plain(error)})", error
+                    self._read_error, self._cause = f"it cannot be read further ({_describe_error(error)})", error
                     return
                 if packet.size and slices is not None and not slices.passes(bytes(packet)):
                     decoder.lost()
-                    self._count_error("wrong check sum")
+                    self._count_error("wrong checksum")
                     continue
                 try:
-                    pictures = decoder.decode(packet, damaged=clusters is not None and not clusters.passes(packet.pos))
+                    frames = decoder.decode(packet, damaged=clusters is not None and not clusters.passes(packet.pos))
                 except av.error.FFmpegError as error:
-                    self._count_error(_plain(error))
+                    self._count_error(_describe_error(error))
                     continue
-                yield from pictures
+                yield from frames
 
     def _cluster_check(self) -> AbstractContextManager[ClusterCheck | None]:
-        needed = self._formats & _CHECKED and self.codec_name not in _NOTICES
+        needed = self._formats & _WITH_CHECKSUMS and self.codec_name not in _DETECTS_DAMAGE
         return ClusterCheck(self._path) if needed else nullcontext()
 
     def image(self, frame: av.VideoFrame) -> UInt8Array:
@@ -208,14 +201,14 @@ class VideoPass(Closeable):
         except (av.error.FFmpegError, ValueError, MemoryError) as error:
             raise SourceFormatError(
                 f"{self._name} has pixels of the format {frame.format.name}, which cannot be converted "
-                f"({_plain(error)}); export it in another format"
+                f"({_describe_error(error)}); export it in another format"
             ) from error
 
     def close(self) -> None:
         """Release the file."""
         self._container.close()
 
-    def _pick_stream(self) -> av.video.stream.VideoStream:
+    def _pick_stream(self) -> av.VideoStream:
         for stream in self._container.streams.video:
             if "attached_pic" not in str(stream.disposition):
                 if stream.codec_context is None:
@@ -223,10 +216,10 @@ class VideoPass(Closeable):
                 return stream
         raise self._no_video("it has no video stream")
 
-    def _count_error(self, what: str) -> None:
+    def _count_error(self, problem: str) -> None:
         self.decode_errors += 1
         if self.decode_errors == 1:
-            _log.warning("%s: a picture cannot be decoded and is left out: %s", self._name, what)
+            _log.warning("%s: a frame cannot be decoded and is left out: %s", self._name, problem)
 
     def _no_video(self, why: str) -> SourceFormatError:
         return SourceFormatError(
@@ -234,15 +227,15 @@ class VideoPass(Closeable):
             "file, or copy this one again if it was cut off"
         )
 
-    def _broken(self, given: int, why: str) -> SourceError:
+    def _broke_off(self, count: int, problem: str) -> SourceError:
         of = f" of {self.claimed_frames}" if self.claimed_frames else ""
-        return SourceError(f"{self._name} broke off after {given}{of} frames: {why}; copy or export the clip again")
+        return SourceError(f"{self._name} broke off after {count}{of} frames: {problem}; copy or export the clip again")
 
-    def _cut_off(self) -> str | None:
-        """What shows that the end of the file is missing; None when nothing does."""
+    def _truncation(self) -> str | None:
+        """Evidence that the end of the file is missing; None without any."""
         try:
             if not self.indexed:
-                return missing_end(self._path, self._formats)
+                return find_truncation(self._path, self._formats)
             size = self._path.stat().st_size
         except OSError as error:
             return f"it cannot be read any more ({error.strerror})"
@@ -250,23 +243,23 @@ class VideoPass(Closeable):
         return f"its index names {needed} bytes and it has {size}" if needed > size else None
 
     def _stated_rate(self) -> Fraction | None:
-        """The rate that is to be believed, Hz; None where none is stated."""
+        """The most reliable rate that the file states, Hz; None where it states none."""
         stream = self._stream
-        if self._formats & _BARE:
+        if self._formats & _ELEMENTARY:
             return stream.codec_context.framerate or None
-        # The header of an AVI file states the rate of its slots, of which some may be empty.
+        # An AVI header states the rate of its slots, some of which may be empty.
         first = stream.guessed_rate if "avi" in self._formats else stream.average_rate
         return first or stream.average_rate or stream.guessed_rate
 
     @property
     def estimated_frames(self) -> int | None:
-        """About how many frames the stream has, by its header; None where that says nothing."""
+        """Approximate number of frames by the header; None where it states neither count nor duration."""
         if self.claimed_frames:
             return self.claimed_frames
         duration = self._container.duration
         return round(duration / 1e6 * self.rate_hz) if duration and self.rate_hz else None
 
 
-def _plain(error: Exception) -> str:
-    """The error of FFmpeg in a few words, without the path."""
+def _describe_error(error: Exception) -> str:
+    """FFmpeg's error message without the path."""
     return str(getattr(error, "strerror", None) or error).split(":")[0]

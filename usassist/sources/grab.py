@@ -1,4 +1,4 @@
-"""What a grabber gives, before anything is cut off: it never leaves this package."""
+"""Whole screens of live inputs, before cropping, and the interfaces that deliver them; none leave this package."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["Grab", "Grabber", "Input", "Opener"]
 class Grab:
     """One whole screen.
 
-    It goes from the capture process to this one field by field, so each is a number, a text, a fraction or a tuple of
+    It is sent from the capture process field by field, so each field is a number, a text, a fraction or a tuple of
     these; see ``capture/messages.py``.
 
     Attributes
     ----------
-    number : from 0, one more for every picture of this connection
+    number : from 0, counts every frame of this connection, also skipped ones
     screen : its pixels
-    t_capture_ns : monotonic ns; the driver's own stamp where it has a monotonic one, else when the data arrived here
-    t_decoded_ns : monotonic ns at which its brightness was ready; colour is computed only where it is looked at
-    stamp : where `t_capture_ns` comes from
-    pts, time_base : stamp of the stream
-    damaged : the decoder marked it as damaged
-    not_whole : why it shows less than was sent: it is damaged, or predicted from one that is; empty where it is whole
+    t_capture_ns : monotonic ns; the driver's timestamp where that is monotonic, else when the data arrived
+    t_decoded_ns : monotonic ns at which its luma was ready; colour is computed only where it is used
+    stamp : origin of `t_capture_ns`
+    pts, time_base : timestamp of the stream
+    damaged : the demuxer, driver or decoder marked this very frame as damaged
+    damage_reason : why it is damaged, or predicted from a damaged frame; empty where it is intact
     """
 
     number: int
@@ -39,21 +39,20 @@ class Grab:
     pts: int | None = None
     time_base: Fraction | None = None
     damaged: bool = False
-    not_whole: str = ""
+    damage_reason: str = ""
 
 
 class Grabber(Protocol):
-    """A device or stream that is open.
+    """An open device or stream.
 
-    `grabs` may wait in a system call for as long as that takes, and even for ever: it runs in a process that can be
-    killed. It ends, or raises ``SourceError``, when the signal is gone; then the grabber is closed and another one is
-    opened.
+    `grabs` may block in a system call without limit: it runs in a process that can be killed. It ends, or raises
+    ``SourceError``, when the signal is gone; then the grabber is closed and another one is opened.
 
     Attributes
     ----------
-    description : what it is, with its mode, without any path, address or patient text
-    warnings : what is wrong with the mode: interlaced, scaled, another rate than asked for
-    rate_hz : nominal, None where it is not known
+    description : kind and mode, without any path, address or patient text
+    warnings : problems of the mode: interlaced, scaled, another rate than requested
+    rate_hz : nominal, None where it is unknown
     """
 
     description: str
@@ -61,7 +60,7 @@ class Grabber(Protocol):
     rate_hz: float | None
 
     def grabs(self) -> Iterator[Grab]:
-        """Give the screens as they come."""
+        """Yield the screens as they arrive."""
         ...
 
     def close(self) -> None:
@@ -70,36 +69,36 @@ class Grabber(Protocol):
 
 
 class Input(Grabber, Protocol):
-    """A grabber that is being opened: what it is, is known once the first screen has come.
+    """A grabber that is opened by ``grabs``; its attributes are valid from the first screen on.
 
-    ``grabs`` opens it first. However it hangs, ``grabs`` ends soon after ``kill``.
+    However it hangs, ``grabs`` ends soon after ``kill``.
     """
 
     @property
     def started(self) -> bool:
-        """False while what opens it is still being started."""
+        """False while the process that opens it is still starting."""
         ...
 
     def close(self) -> None:
-        """Ask it to release the device and end. May be called twice, and from another thread; never waits."""
+        """Request it to release the device and end. May be called twice, and from another thread; never waits."""
         ...
 
     def kill(self) -> None:
-        """End it at once. May be called from another thread; never waits."""
+        """Kill it at once. May be called from another thread; never waits."""
         ...
 
 
 class Opener(Protocol):
-    """Opens one live input, as often as it is needed."""
+    """Opens one live input, repeatedly."""
 
     def prepare(self) -> None:
-        """Get ready: another input may be needed soon."""
+        """Start a warm standby: another input may be needed soon."""
         ...
 
     def open(self) -> Input:
-        """Begin to open. Does not wait; raises ``SourceError`` where it cannot even begin."""
+        """Start to open the input. Does not wait; raises ``SourceError`` where it cannot even start."""
         ...
 
     def close(self) -> None:
-        """Release what was got ready."""
+        """Release the warm standby."""
         ...

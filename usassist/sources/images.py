@@ -1,7 +1,7 @@
-"""A folder of pictures as a source, in the order of their names, ten a second.
+"""A folder of images as a source, in natural order of their names, ten a second.
 
-Pictures of one size whose scan areas agree are taken for one sequence and get one crop; otherwise each picture is
-cropped on its own. ``info`` then describes the first.
+Images of one size whose scan areas agree count as one sequence and get one crop; otherwise each image is cropped on its
+own, and ``info`` describes the first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from usassist.frames import find_scan_area
 from usassist.records import SourceInfo
 from usassist.sources.address import IMAGE_SUFFIXES
 from usassist.sources.base import SourceOptions
-from usassist.sources.cropping import Roi, common_area, cut, is_automatic, settle_roi
+from usassist.sources.cropping import Roi, choose_roi, common_area, cut, is_automatic
 from usassist.sources.paced import PacedSource, RawFrame
 from usassist.sources.pixels import to_eight_bits
 
@@ -34,18 +34,18 @@ _DIGITS = re.compile(r"(\d+)")
 
 
 def open_address(rest: str, options: SourceOptions) -> ImagesSource:
-    """Open ``images:DIR``, or one picture."""
+    """Open ``images:DIR``, or one image."""
     if not rest:
         raise UsageError("source images needs a folder; write images:FOLDER")
     return ImagesSource(Path(rest).expanduser(), options)
 
 
 class ImagesSource(PacedSource):
-    """Pictures of a folder as a source.
+    """Images of a folder as a source.
 
     Parameters
     ----------
-    path : a folder with png, jpg, bmp or tif pictures (folders in it are not entered), or one such picture
+    path : a folder with png, jpg, bmp or tif images (subfolders are not searched), or one such image
     options : see :class:`usassist.sources.SourceOptions`
 
     Raises
@@ -53,9 +53,9 @@ class ImagesSource(PacedSource):
     SourceError
         If the path is missing or may not be read.
     SourceFormatError
-        If there are no pictures, or one that was looked at cannot be read.
+        If there are no images, or one that was sampled cannot be read.
     ScanAreaError
-        If the scan area is to be found and is not.
+        If the scan area has to be found and is not.
     """
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
@@ -69,7 +69,7 @@ class ImagesSource(PacedSource):
         self._wanted = options
         roi = self._roi(self._paths[0], first)
         info = SourceInfo(
-            description=f"{len(self._paths)} pictures, {RATE_HZ:g} Hz",
+            description=f"{len(self._paths)} images, {RATE_HZ:g} Hz",
             image_hw_px=(roi[3] - roi[1], roi[2] - roi[0]),
             channels=3 if self._colour else 1,
             rate_hz=RATE_HZ,
@@ -79,7 +79,7 @@ class ImagesSource(PacedSource):
         )
         super().__init__(info, options)
 
-    def _pictures(self) -> Iterator[RawFrame]:
+    def _raw_frames(self) -> Iterator[RawFrame]:
         number = 0
         while True:
             for path in self._paths:
@@ -98,15 +98,15 @@ class ImagesSource(PacedSource):
         if known is not None:
             return known
         options = self._wanted
-        if self._roi_of_size:  # the common crop belongs to pictures of another size
+        if self._roi_of_size:  # the common crop belongs to images of another size
             options = replace(options, crop="auto")
         try:
-            return settle_roi(options, grab_hw_px, lambda: [[image]])
+            return choose_roi(options, grab_hw_px, lambda: [[image]])
         except ScanAreaError as error:
             raise ScanAreaError(f"{path.name}: {error}") from error
 
     def _common_area(self, first: UInt8Array) -> Roi | None:
-        """The scan area of the whole sequence, or None when the pictures do not belong together."""
+        """The scan area of the whole sequence, or None when the images are not one sequence."""
         count = len(self._paths)
         if count == 1:
             return None
@@ -118,13 +118,13 @@ class ImagesSource(PacedSource):
         for sample in samples:
             try:
                 areas.append(find_scan_area([sample]).xyxy_px)
-            except ScanAreaError:  # a dark picture in a sequence; the others decide
+            except ScanAreaError:  # a dark image in a sequence; the others decide
                 continue
         return common_area(areas)
 
 
 def read_image(path: Path) -> UInt8Array:
-    """Read one picture, upright, without its transparency.
+    """Read one image, upright, without its alpha channel.
 
     Parameters
     ----------
@@ -139,14 +139,14 @@ def read_image(path: Path) -> UInt8Array:
     SourceError
         If the file may not be read.
     SourceFormatError
-        If it holds no picture, not all of it, more than one, or samples that are not whole numbers.
+        If it holds no image, an incomplete one, more than one, or samples that are not integers.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise SourceError(f"{path.name} cannot be read: {error.strerror}; check the file") from error
     if not data:
-        raise SourceFormatError(f"{path.name} is empty; copy it again or take it out of the folder")
+        raise SourceFormatError(f"{path.name} is empty; copy it again or remove it from the folder")
     pages: tuple[npt.NDArray[np.generic], ...] = ()
     if _is_complete(data):
         buffer = np.frombuffer(data, np.uint8)
@@ -160,9 +160,9 @@ def read_image(path: Path) -> UInt8Array:
         except cv2.error:
             pages = ()
     if not pages:
-        raise SourceFormatError(f"{path.name} is no picture that can be read; take it out of the folder")
+        raise SourceFormatError(f"{path.name} is not an image that can be read; remove it from the folder")
     if len(pages) > 1:
-        raise SourceFormatError(f"{path.name} holds {len(pages)} pictures; save each as a file of its own")
+        raise SourceFormatError(f"{path.name} holds {len(pages)} images; save each as a file of its own")
     page = pages[0]
     if page.dtype not in (np.uint8, np.uint16):
         raise SourceFormatError(f"{path.name} has samples of type {page.dtype}; save it with 8 or 16 bits")
@@ -187,7 +187,7 @@ def _list_images(path: Path) -> list[Path]:
     except (OSError, ValueError) as error:
         raise SourceError(f"{path.name} cannot be read: {error}; check the path") from error
     if not paths:
-        raise SourceFormatError(f"folder {path.name} holds no png, jpg, bmp or tif pictures; give another folder")
+        raise SourceFormatError(f"folder {path.name} holds no png, jpg, bmp or tif images; give another folder")
     return sorted(paths, key=_natural)
 
 
@@ -198,7 +198,7 @@ def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:
 
 
 def _is_complete(data: bytes) -> bool:
-    """False when the file is visibly cut off; the decoder would fill the rest with grey and say nothing."""
+    """False when the file is obviously cut off; the decoder would fill the rest with grey without an error."""
     if data.startswith(b"\xff\xd8"):
         return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda") > 0
     if data.startswith(b"\x89PNG"):

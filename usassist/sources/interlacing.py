@@ -1,48 +1,42 @@
-"""Interlaced video: two moments woven into one picture, line by line. Told, and on request taken apart."""
+"""Detect interlaced video, whose frames hold two fields of different times, and deinterlace it on request."""
 
 from __future__ import annotations
 
 from collections import deque
 from fractions import Fraction
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
-import av.filter
-from av.video.stream import VideoStream
+from usassist.common.pyav import av
 
 __all__ = ["DEINTERLACED", "INTERLACED", "Deinterlacer", "is_interlaced"]
 
-INTERLACED = "interlaced: moving edges are torn; --deinterlace mends that"
+INTERLACED = "interlaced: moving edges are torn; --deinterlace fixes that"
 DEINTERLACED = "deinterlaced"
-_FILTER = ("bwdif", "mode=send_frame:deint=all")  # one picture for each that goes in, whatever is said of it
+_FILTER = ("bwdif", "mode=send_frame:deint=all")  # one output frame per input frame, whatever its flags
 
 _PROGRESSIVE = 1  # AV_FIELD_PROGRESSIVE; 0 = unknown
 
-_Waiting = tuple[int | None, Fraction | None, str]  # stamp, and why it is not whole
+_Pending = tuple[int | None, Fraction | None, str]  # pts, time base, and why it is damaged
 
 
-def is_interlaced(stream: VideoStream) -> bool:
-    """Whether a stream says so of all its pictures; single pictures may say it, too."""
+def is_interlaced(stream: av.VideoStream) -> bool:
+    """True when the stream's header states it; single frames may be flagged as well."""
     return stream.codec_context.field_order > _PROGRESSIVE
 
 
 class Deinterlacer:
-    """Takes pictures with their state and gives them one later, deinterlaced (FFmpeg's bwdif).
+    """Deinterlaces frames with FFmpeg's bwdif; each comes out one frame later.
 
-    Each is made of itself and its two neighbours, so it is whole only where they are.
+    An output frame is computed from a frame and its two neighbours, so it is damaged when any of them is.
     """
 
     def __init__(self) -> None:
         self._graph: av.filter.Graph | None = None
         self._kind: tuple[int, int, str] | None = None
-        self._waiting: deque[_Waiting] = deque()
+        self._pending: deque[_Pending] = deque()
         self._before = ""
 
-    def feed(self, frame: av.VideoFrame | None, why: str = "") -> list[tuple[av.VideoFrame, str]]:
-        """Put one picture in, and take what is ready; None gives the rest.
+    def feed(self, frame: av.VideoFrame | None, damage_reason: str = "") -> list[tuple[av.VideoFrame, str]]:
+        """Put one frame in, and take the frames that are ready, each with why it is damaged; None flushes.
 
         Raises
         ------
@@ -55,27 +49,27 @@ class Deinterlacer:
             self._graph.vpush(None)
             done = self._pull(self._graph)
             self._graph, self._before = None, ""
-            self._waiting.clear()
+            self._pending.clear()
         if frame is None:
             return done
         if self._graph is None:
             self._graph, self._kind = _make_graph(frame), kind
-        self._waiting.append((frame.pts, frame.time_base, why))
-        frame.pts = None  # the filter counts in halves; pictures come out in order, one for one
+        self._pending.append((frame.pts, frame.time_base, damage_reason))
+        frame.pts = None  # the filter halves the time base; frames come out in order, one for one
         self._graph.vpush(frame)
         return done + self._pull(self._graph)
 
     def _pull(self, graph: av.filter.Graph) -> list[tuple[av.VideoFrame, str]]:
         done = []
-        while self._waiting:
+        while self._pending:
             try:
                 frame = graph.vpull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 break
-            frame.pts, time_base, own = self._waiting.popleft()
+            frame.pts, time_base, own = self._pending.popleft()
             if time_base is not None:
                 frame.time_base = time_base
-            after = self._waiting[0][2] if self._waiting else ""
+            after = self._pending[0][2] if self._pending else ""
             done.append((frame, own or self._before or after))
             self._before = own
         return done

@@ -1,8 +1,8 @@
-"""A live input as a source: it says whether its picture is live, and it never ends by itself.
+"""A live input as a source: it reports the state of its signal, and never ends on its own.
 
-A screen becomes a frame only once the scan area is settled, and only the scan area of it does. A frame whose picture is
-frozen or no B-mode is given with that word on it; where the picture is lost, or the screen is not the one that the scan
-area was settled on, no frame is given at all, because nobody knows what the old rectangle would show.
+Frames are published once the scan area is found, and only the scan area is published. A frame that is frozen or not
+B-mode carries that state. Where the signal is lost, or the screen is not the one on which the scan area was found, no
+frame is published, because the old rectangle could show anything.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from usassist.errors import CalibrationError, ScanAreaError, UsageError
 from usassist.records import Frame, Signal, SignalState, SourceInfo
 from usassist.sources.base import SourceOptions
 from usassist.sources.capture.opener import ProcessOpener
-from usassist.sources.cropping import Roi, is_automatic, settle_roi
-from usassist.sources.feed import Feed
+from usassist.sources.cropping import Roi, choose_roi, is_automatic
 from usassist.sources.grab import Grab, Opener
+from usassist.sources.grab_supervisor import GrabSupervisor
 from usassist.sources.inputs.address import GrabOptions
 from usassist.sources.scan_check import ScanCheck
-from usassist.sources.watch import SignalWatch, Verdict, WatchProfile
+from usassist.sources.watch import SignalVerdict, SignalWatch, WatchProfile
 
 __all__ = ["LiveSource", "open_live"]
 
 logger = logging.getLogger(__name__)
 
 _WAIT_S = 0.04
-_LOOKS = 8  # screens on which the scan area is searched,
-_LOOK_EVERY_NS = 50_000_000  # this far apart
+_SEARCH_SCREENS = 8  # screens on which the scan area is searched,
+_SEARCH_STEP_NS = 50_000_000  # this far apart
 _SEARCH_AGAIN_NS = 500_000_000
 _CHECK_EVERY_NS = 1_000_000_000
 _SILENT_NS = 300_000_000
-_ALARM_TIMES = 2  # checks in a row that must fail
+_MAX_FAILED_CHECKS = 2  # in a row
 _OPEN_TIMEOUT_S = 1.0
 _READ_TIMEOUT_S = 1.0
 
 
 def open_live(address: str, options: SourceOptions) -> LiveSource:
-    """A live input; it need not be there yet.
+    """Open a live input, which need not be connected yet.
 
     Raises
     ------
     UsageError
-        If an option makes no sense for live input.
+        If an option does not apply to live input.
     """
     grab_options = GrabOptions(
         open_timeout_s=_OPEN_TIMEOUT_S, read_timeout_s=_READ_TIMEOUT_S, deinterlace=options.deinterlace
@@ -54,19 +54,19 @@ def open_live(address: str, options: SourceOptions) -> LiveSource:
 
 
 class LiveSource(Closeable):
-    """Frames of a live input, for ever.
+    """Frames of a live input, without end.
 
     Parameters
     ----------
     opener : opens the input
-    options : see :class:`usassist.sources.SourceOptions`; ``fast`` and ``repeat`` have no meaning here
+    options : see :class:`usassist.sources.SourceOptions`; ``fast`` and ``repeat`` do not apply
     kind : of input, for descriptions
-    profile : what the watch expects of the picture
+    profile : times and thresholds of the signal watch
 
     Raises
     ------
     UsageError
-        If ``fast`` or ``repeat`` is asked for.
+        If ``fast`` or ``repeat`` is set.
     """
 
     def __init__(
@@ -78,14 +78,14 @@ class LiveSource(Closeable):
         profile: WatchProfile | None = None,
     ) -> None:
         if options.fast or options.repeat:
-            raise UsageError("live input comes at its own pace; leave out --fast and --repeat")
+            raise UsageError("live input runs at its own pace; leave out --fast and --repeat")
         self.decode_errors = 0
         self._options = options
         self._clock = options.clock
         self._kind = kind
         self._profile = profile or WatchProfile()
-        opener.prepare()  # while whoever opens this is busy with other things
-        self._feed = Feed(opener, options.clock)
+        opener.prepare()  # starts in parallel with the caller's other work
+        self._supervisor = GrabSupervisor(opener, options.clock)
         self._closed = threading.Event()
         self._watch = SignalWatch(self._profile)
         self._check: ScanCheck | None = None
@@ -93,14 +93,14 @@ class LiveSource(Closeable):
         self._failed_checks = 0
         self._roi: Roi | None = None
         self._size_hw_px: tuple[int, int] | None = None
-        self._looks: list[Grab] = []
+        self._search_grabs: list[Grab] = []
         self._search_again_ns = 0
         self._next_id = 0
         self._skipped = 0
         self._last_number: int | None = None
         self._last_grab_ns: int | None = None
         self._signal = Signal(
-            state=SignalState.LOST, reason="waiting for the first picture", t_since_ns=self._clock.now_ns()
+            state=SignalState.LOST, reason="waiting for the first frame", t_since_ns=self._clock.now_ns()
         )
         self._info = SourceInfo(
             description=f"{kind} input",
@@ -114,29 +114,29 @@ class LiveSource(Closeable):
 
     @property
     def info(self) -> SourceInfo:
-        """What is known of the stream now; sizes are 0 before the first frame."""
+        """What is known of the stream at present; sizes are 0 before the first frame."""
         return self._info
 
     @property
     def signal(self) -> Signal:
-        """How the signal is now."""
+        """Current state of the signal."""
         return self._signal
 
     def frames(self) -> Iterator[Frame]:
-        """Give the frames as they come, until the source is closed or ``count`` were given."""
+        """Yield the frames as they arrive, until the source is closed or ``count`` were yielded."""
         given = 0
         while not self._closed.is_set() and (self._options.count is None or given < self._options.count):
-            self._feed.look_after()
-            grab, skipped = self._feed.take(_WAIT_S)
+            self._supervisor.supervise()
+            grab, skipped = self._supervisor.take(_WAIT_S)
             if grab is not None and self._last_number is not None and grab.number > self._last_number:
-                skipped = grab.number - self._last_number - 1  # with those that the input itself has passed over
+                skipped = grab.number - self._last_number - 1  # with those that the input itself has skipped
             self._skipped += skipped
             if grab is None:
-                self._hear_silence()
+                self._on_no_frames()
                 continue
             self._last_number = grab.number
             self._next_id += skipped if self._roi is not None else 0
-            frame = self._look_at(grab)
+            frame = self._process(grab)
             if frame is not None:
                 given += 1
                 yield frame
@@ -144,98 +144,98 @@ class LiveSource(Closeable):
     def close(self) -> None:
         """End the stream at once. May be called twice, and from another thread than ``frames()``."""
         self._closed.set()
-        self._feed.close()
+        self._supervisor.close()
 
-    def _hear_silence(self) -> None:
+    def _on_no_frames(self) -> None:
         now_ns = self._clock.now_ns()
         if self._last_grab_ns is None:
-            self._say(SignalState.LOST, self._feed.problem or "waiting for the first picture")
+            self._set_signal(SignalState.LOST, self._supervisor.problem or "waiting for the first frame")
             return
-        if self._roi is None:  # the watch has not been told of the screens that came since it settled
+        if self._roi is None:  # the watch sees no screens before it has a reference
             if now_ns - self._last_grab_ns > _SILENT_NS:
-                self._say(SignalState.LOST, self._feed.problem or "no picture comes")
+                self._set_signal(SignalState.LOST, self._supervisor.problem or "no frames arrive")
             return
-        verdict = self._watch.silence(now_ns)
+        verdict = self._watch.judge_silence(now_ns)
         if verdict.state is not SignalState.LIVE:
-            self._say(verdict.state, self._feed.problem or verdict.reason, verdict.since_ns)
+            self._set_signal(verdict.state, self._supervisor.problem or verdict.reason, verdict.since_ns)
 
-    def _look_at(self, grab: Grab) -> Frame | None:
-        """The frame that a screen gives; None where it must not give one."""
+    def _process(self, grab: Grab) -> Frame | None:
+        """The frame of a screen; None where it must not be published."""
         self._last_grab_ns = grab.t_decoded_ns
         self.decode_errors += grab.damaged
         size_hw_px = grab.screen.hw_px
         if size_hw_px != self._size_hw_px:
             if self._size_hw_px is not None:
                 width, height = size_hw_px[1], size_hw_px[0]
-                self._say(SignalState.CHANGED, f"the screen has {width} x {height} px now")
+                self._set_signal(SignalState.CHANGED, f"the screen now has {width} x {height} px")
             self._size_hw_px = size_hw_px
-            self._unsettle()
+            self._reset_roi()
         if self._roi is None:
-            if grab.not_whole:
-                self._say(SignalState.DAMAGED, grab.not_whole)
+            if grab.damage_reason:
+                self._set_signal(SignalState.DAMAGED, grab.damage_reason)
             else:
-                self._settle(grab)
+                self._search_roi(grab)
             return None
-        verdict = self._watch.look(grab)
+        verdict = self._watch.judge(grab)
         if verdict.state is SignalState.LIVE:
             verdict = self._check_area(grab, verdict)
-        self._say(verdict.state, verdict.reason, verdict.since_ns)
+        self._set_signal(verdict.state, verdict.reason, verdict.since_ns)
         if verdict.state in (SignalState.LOST, SignalState.CHANGED):
             if verdict.state is SignalState.CHANGED and is_automatic(self._options):
-                self._unsettle()  # where the crop is given, that picture is waited for
+                self._reset_roi()  # with a given crop, wait until that screen is back
             return None
-        if grab.not_whole and verdict.state is SignalState.LIVE:
-            verdict = dataclasses.replace(verdict, state=SignalState.DAMAGED, reason=grab.not_whole)
+        if grab.damage_reason and verdict.state is SignalState.LIVE:
+            verdict = dataclasses.replace(verdict, state=SignalState.DAMAGED, reason=grab.damage_reason)
         return self._frame(grab, verdict)
 
-    def _settle(self, grab: Grab) -> None:
-        """Find the scan area on a few screens, and let the watch learn what they look like."""
-        if self._looks and grab.t_capture_ns - self._looks[-1].t_capture_ns < _LOOK_EVERY_NS:
+    def _search_roi(self, grab: Grab) -> None:
+        """Find the scan area on a few screens, and give the watch its reference."""
+        if self._search_grabs and grab.t_capture_ns - self._search_grabs[-1].t_capture_ns < _SEARCH_STEP_NS:
             return
         if grab.t_capture_ns < self._search_again_ns:
             return
-        self._looks.append(grab)
-        if len(self._looks) < _LOOKS and is_automatic(self._options):
+        self._search_grabs.append(grab)
+        if len(self._search_grabs) < _SEARCH_SCREENS and is_automatic(self._options):
             return
-        looks, self._looks = self._looks, []
+        grabs, self._search_grabs = self._search_grabs, []
         assert self._size_hw_px is not None
         try:
-            screens = [look.screen.image for look in looks]
-            roi = settle_roi(self._options, self._size_hw_px, lambda: [screens], may_be_whole=False)
+            screens = [sample.screen.image for sample in grabs]
+            roi = choose_roi(self._options, self._size_hw_px, lambda: [screens], may_be_whole=False)
         except ScanAreaError as error:
             self._search_again_ns = grab.t_capture_ns + _SEARCH_AGAIN_NS
-            self._say(SignalState.NOT_B_MODE, str(error))
+            self._set_signal(SignalState.NOT_B_MODE, str(error))
             return
         except (CalibrationError, UsageError) as error:
             self._search_again_ns = grab.t_capture_ns + _SEARCH_AGAIN_NS
-            self._say(SignalState.CHANGED, str(error))
+            self._set_signal(SignalState.CHANGED, str(error))
             return
         self._roi = roi
         self._watch = SignalWatch(self._profile)
-        self._watch.settle(grab.screen, roi, grab.t_decoded_ns)
+        self._watch.set_reference(grab.screen, roi, grab.t_decoded_ns)
         self._check, self._failed_checks = ScanCheck(roi) if is_automatic(self._options) else None, 0
         self._next_check_ns = grab.t_decoded_ns + _CHECK_EVERY_NS
         self._describe(grab, roi)
 
-    def _check_area(self, grab: Grab, verdict: Verdict) -> Verdict:
-        """Once a second: is the picture still where it was?"""
+    def _check_area(self, grab: Grab, verdict: SignalVerdict) -> SignalVerdict:
+        """Check once a second whether the scan area is still where it was."""
         if self._check is None or grab.t_decoded_ns < self._next_check_ns:
             return verdict
         self._next_check_ns = grab.t_decoded_ns + _CHECK_EVERY_NS
-        found = self._check.check(grab.screen)
-        self._failed_checks = 0 if found.ok else self._failed_checks + 1
-        if self._failed_checks < _ALARM_TIMES:
+        status = self._check.check(grab.screen)
+        self._failed_checks = 0 if status.ok else self._failed_checks + 1
+        if self._failed_checks < _MAX_FAILED_CHECKS:
             return verdict
-        return dataclasses.replace(verdict, state=SignalState.CHANGED, reason=found.reason, since_ns=grab.t_decoded_ns)
+        return dataclasses.replace(verdict, state=SignalState.CHANGED, reason=status.reason, since_ns=grab.t_decoded_ns)
 
-    def _unsettle(self) -> None:
+    def _reset_roi(self) -> None:
         self._roi, self._check = None, None
-        self._looks = []
+        self._search_grabs = []
 
-    def _frame(self, grab: Grab, verdict: Verdict) -> Frame:
+    def _frame(self, grab: Grab, verdict: SignalVerdict) -> Frame:
         assert self._roi is not None
         options, geometry = self._options, self._options.geometry
-        if geometry is not None and geometry.spacing_rc_mm is None:  # it knows the scan area alone
+        if geometry is not None and geometry.spacing_rc_mm is None:  # it states only the scan area
             geometry = None
         frame_id, self._next_id = self._next_id, self._next_id + 1
         image = grab.screen.cut(self._roi)
@@ -258,7 +258,7 @@ class LiveSource(Closeable):
         )
 
     def _describe(self, grab: Grab, roi: Roi) -> None:
-        grabber = self._feed.input
+        grabber = self._supervisor.input
         description = f"{self._kind} input" if grabber is None else grabber.description
         self._info = SourceInfo(
             description="; ".join((description, *(() if grabber is None else grabber.warnings))),
@@ -271,16 +271,16 @@ class LiveSource(Closeable):
         )
         logger.info("scan area %s on a screen of %d x %d px", roi, *self._info.grab_hw_px[::-1])
 
-    def _say(self, state: SignalState, reason: str, since_ns: int | None = None) -> None:
+    def _set_signal(self, state: SignalState, reason: str, since_ns: int | None = None) -> None:
         before = self._signal
         if (state, reason) != (before.state, before.reason) and state is not before.state:
-            logger.info("the picture is %s%s", state, f": {reason}" if reason else "")
+            logger.info("the signal is %s%s", state, f": {reason}" if reason else "")
         since = since_ns if since_ns is not None else self._clock.now_ns()
         self._signal = Signal(
             state=state,
             reason=reason,
             t_since_ns=before.t_since_ns if state is before.state else since,
             t_last_grab_ns=self._last_grab_ns,
-            reconnects=self._feed.reconnects,
+            reconnects=self._supervisor.reconnects,
             skipped=self._skipped,
         )

@@ -1,4 +1,4 @@
-"""The outer elements of a Matroska file (RFC 9559, RFC 8794): where they lie, and whether check sums are right."""
+"""The outer elements of a Matroska file (RFC 9559, RFC 8794): where they are, and whether checksums match."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from usassist.common.closeable import Closeable
 __all__ = ["CLUSTER", "SEGMENT", "ClusterCheck", "Element", "elements"]
 
 SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
-_CHECK_SUM = b"\xbf\x84"  # the element CRC-32 and its size, where there is one the first in its parent
-_BLOCK = 1 << 20
+_CRC_HEAD = b"\xbf\x84"  # id and size of the element CRC-32, which comes first in its parent
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Element:
-    """One element: its kind, where its content begins, and where it ends; None where its size is not written."""
+    """One element: its id, and start and end of its content in the file; end None where no size is written."""
 
     kind: int
     start: int
@@ -27,13 +27,13 @@ class Element:
 
 
 def elements(file: BinaryIO, size: int) -> Iterator[Element]:
-    """The outer elements of a file of so many bytes, and those in its segment, until one has no size.
+    """The top-level elements of a file of `size` bytes, and those in its segment, up to the first without a size.
 
-    An element may end behind the end of the file; one whose head is cut off is left out.
+    An element may end beyond the end of the file; one whose head is cut off is left out.
     """
-    place = 0
-    while place < size:
-        kind, start = _number(file, place, keep_length=True)
+    offset = 0
+    while offset < size:
+        kind, start = _number(file, offset, keep_length=True)
         if kind is None:
             return
         length, start = _number(file, start)
@@ -41,13 +41,13 @@ def elements(file: BinaryIO, size: int) -> Iterator[Element]:
         yield element
         if kind != SEGMENT and element.end is None:
             return
-        place = start if kind == SEGMENT or element.end is None else element.end
+        offset = start if kind == SEGMENT or element.end is None else element.end
 
 
 class ClusterCheck(Closeable):
-    """Tells of the places in a file whether the cluster around them has the right check sum.
+    """Verifies the checksum of the cluster that holds a given byte of a file.
 
-    A cluster is read once, when a place in it is first asked for. Places rise. Clusters without a check sum pass.
+    Each cluster is read once; offsets must not fall from call to call. Clusters without a checksum pass.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,35 +60,35 @@ class ClusterCheck(Closeable):
         """Release the file."""
         self._file.close()
 
-    def passes(self, place: int | None) -> bool:
+    def passes(self, offset: int | None) -> bool:
         """False when the cluster that holds this byte is known to be damaged."""
-        while place is not None and (self._cluster is None or place >= (self._cluster.end or place + 1)):
+        while offset is not None and (self._cluster is None or offset >= (self._cluster.end or offset + 1)):
             self._cluster = next((element for element in self._elements if element.kind == CLUSTER), None)
             if self._cluster is None:
                 return True
-            self._passes = self._is_right(self._cluster)
+            self._passes = self._is_valid(self._cluster)
         return self._passes
 
-    def _is_right(self, cluster: Element) -> bool:
+    def _is_valid(self, cluster: Element) -> bool:
         self._file.seek(cluster.start)
         head = self._file.read(6)
-        if cluster.end is None or len(head) < 6 or head[:2] != _CHECK_SUM:
+        if cluster.end is None or len(head) < 6 or head[:2] != _CRC_HEAD:
             return True
         left, found = cluster.end - cluster.start - 6, 0
-        while left > 0 and (block := self._file.read(min(left, _BLOCK))):
+        while left > 0 and (block := self._file.read(min(left, _BLOCK_BYTES))):
             found, left = zlib.crc32(block, found), left - len(block)
-        return left > 0 or found == int.from_bytes(head[2:], "little")  # one that is cut off has no sum
+        return left > 0 or found == int.from_bytes(head[2:], "little")  # one that is cut off cannot be verified
 
 
-def _number(file: BinaryIO, place: int, *, keep_length: bool = False) -> tuple[int | None, int]:
-    """A number whose length stands in its first bits, and where the next begins; None where it is not known."""
-    file.seek(place)
+def _number(file: BinaryIO, offset: int, *, keep_length: bool = False) -> tuple[int | None, int]:
+    """A variable-length integer (RFC 8794, 4), and the offset after it; None where it is cut off or means unknown."""
+    file.seek(offset)
     raw = file.read(8)
     length = 9 - raw[0].bit_length() if raw and raw[0] else 9
     if len(raw) < length:
-        return None, place
+        return None, offset
     value = int.from_bytes(raw[:length], "big")
     if keep_length:
-        return value, place + length
+        return value, offset + length
     mask = (1 << 7 * length) - 1
-    return None if value & mask == mask else value & mask, place + length
+    return None if value & mask == mask else value & mask, offset + length

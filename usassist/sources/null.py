@@ -1,7 +1,7 @@
-"""A moving test pattern: no hardware, no file, and every frame carries its own number in its pixels.
+"""A moving test pattern that needs no hardware and no file; every frame has its number in its pixels.
 
-The number stands in two rows of blocks along the upper edge, the second row inverted, so that a frame can be told
-apart from any other by its pixels alone, also after lossy compression.
+The number is drawn as two rows of blocks along the upper edge, the second row inverted, so that it can be read back
+from the pixels alone, also after lossy compression.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from usassist.errors import SourceFormatError, UsageError
 from usassist.records import SourceInfo
 from usassist.sources.address import parse_settings
 from usassist.sources.base import SourceOptions
-from usassist.sources.cropping import cut, is_automatic, settle_roi
+from usassist.sources.cropping import choose_roi, cut, is_automatic
 from usassist.sources.paced import PacedSource, RawFrame
 
 __all__ = ["NullSource", "draw_pattern", "open_address", "read_frame_id"]
@@ -31,7 +31,7 @@ _MAX_PX = 16384
 
 
 def open_address(rest: str, options: SourceOptions) -> NullSource:
-    """Open ``null:frames=100,rate=30,size=480x640``; without ``frames`` it goes on for ever.
+    """Open ``null:frames=100,rate=30,size=480x640``; endless without ``frames``.
 
     Raises
     ------
@@ -58,7 +58,7 @@ class NullSource(PacedSource):
     options : see :class:`usassist.sources.SourceOptions`; ``crop`` ``auto`` keeps the whole pattern
     image_hw_px : height and width of the pattern, px
     rate_hz : frames per second
-    frames : how many; None = for ever
+    frames : how many; None = endless
 
     Raises
     ------
@@ -82,10 +82,10 @@ class NullSource(PacedSource):
         if not 0.01 <= rate_hz <= 10_000:
             raise UsageError(f"source null: rate {rate_hz} is out of range; give 0.01 to 10000 frames per second")
         if frames is not None and frames < 1:
-            raise UsageError(f"source null: frames must be 1 or more, got {frames}; leave it out to go on for ever")
+            raise UsageError(f"source null: frames must be 1 or more, got {frames}; leave it out for an endless stream")
         if is_automatic(options):
             options = replace(options, crop="none")
-        self._roi = settle_roi(options, image_hw_px, lambda: ())
+        self._roi = choose_roi(options, image_hw_px, lambda: ())
         self._grab_hw_px = image_hw_px
         self._rate_hz = rate_hz
         self._frames = frames
@@ -100,7 +100,7 @@ class NullSource(PacedSource):
         )
         super().__init__(info, options)
 
-    def _pictures(self) -> Iterator[RawFrame]:
+    def _raw_frames(self) -> Iterator[RawFrame]:
         numbers = count_up() if self._frames is None or self._options.repeat else range(self._frames)
         for number in numbers:
             yield RawFrame(
@@ -111,7 +111,7 @@ class NullSource(PacedSource):
 
 
 def draw_pattern(frame_id: int, image_hw_px: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Draw the pattern of one frame: its number, and a ramp that moves.
+    """Draw the pattern of one frame: its number, and a moving ramp.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def draw_pattern(frame_id: int, image_hw_px: tuple[int, int]) -> npt.NDArray[np.
 
 
 def read_frame_id(image: npt.NDArray[np.uint8]) -> int:
-    """Read the number of a frame of the test pattern back from its pixels.
+    """Read the number of a frame of the test pattern from its pixels.
 
     Parameters
     ----------

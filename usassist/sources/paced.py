@@ -1,4 +1,4 @@
-"""What the sources here share: pacing, stamping, counting and closing."""
+"""Base class of sources whose frames are due at known times: pacing, timestamps, counting and closing."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ __all__ = ["PacedSource", "RawFrame"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawFrame:
-    """One picture on its way to become a frame, cropped already.
+    """A cropped image with its due time, before it is paced and stamped as a frame.
 
     Attributes
     ----------
     image : uint8 (H, W) or (H, W, 3) RGB
-    roi_xyxy_px : where it lies on the grabbed screen, px
-    t_media_ns : when it is due, ns since the first picture; never falls
-    spacing_rc_mm, spacing_rel_sd, calibration_id : its scale where the source knows it, else None
-    pts, time_base : its stamp in the file
-    state, state_reason : what can be said of it, and why it is not live
+    roi_xyxy_px : its rectangle on the screen, px
+    t_media_ns : when it is due, ns since the first frame; never falls
+    spacing_rc_mm, spacing_rel_sd, calibration_id : its scale where the source has one, else None
+    pts, time_base : its timestamp in the file
+    state, state_reason : its signal state, and why it is not live
     """
 
     image: npt.NDArray[np.uint8]
@@ -47,10 +47,10 @@ class RawFrame:
 
 
 class PacedSource(Closeable):
-    """A source whose pictures are due at known times.
+    """A source whose frames are due at known times.
 
-    A subclass gives pictures; this class hands them over when they are due. A picture that is late is handed over at
-    once and none is skipped: dropping is the business of whoever cannot keep up.
+    A subclass yields raw frames; this class delivers them when they are due. A frame that is late is delivered at once
+    and none is skipped: a reader that cannot keep up drops frames itself.
     """
 
     signal: Signal | None = None
@@ -62,39 +62,35 @@ class PacedSource(Closeable):
         self._closed = threading.Event()
 
     @abstractmethod
-    def _pictures(self) -> Iterator[RawFrame]:
-        """Give the pictures in order, from the start; for ever when the source repeats."""
+    def _raw_frames(self) -> Iterator[RawFrame]:
+        """Yield the frames in order, from the start; without end when the source repeats."""
 
     def frames(self) -> Iterator[Frame]:
-        """Give the frames in order, ``frame_id`` from 0; each call begins at the first picture."""
+        """Yield the frames in order, ``frame_id`` from 0; each call starts at the first frame."""
         options, clock = self._options, self._options.clock
         t_start_ns: int | None = None
-        with closing(self._picture_stream()) as pictures:
-            for frame_id, picture in enumerate(islice(pictures, options.count)):
+        with closing(self._raw_frame_stream()) as raw_frames:
+            for frame_id, raw in enumerate(islice(raw_frames, options.count)):
                 if not options.fast:
                     if t_start_ns is None:
-                        t_start_ns = clock.now_ns() - picture.t_media_ns
-                    clock.sleep_until(t_start_ns + picture.t_media_ns)
+                        t_start_ns = clock.now_ns() - raw.t_media_ns
+                    clock.sleep_until(t_start_ns + raw.t_media_ns)
                 if self._closed.is_set():
                     return
-                yield self._frame(frame_id, picture, clock.now_ns())
+                yield self._frame(frame_id, raw, clock.now_ns())
 
     def close(self) -> None:
         """End the stream at the next frame. May be called twice, and from another thread than ``frames()``."""
         self._closed.set()
 
-    def _picture_stream(self) -> Generator[RawFrame, None, None]:
-        """The pictures as a generator, so that closing it releases the file at once."""
+    def _raw_frame_stream(self) -> Generator[RawFrame, None, None]:
+        """The raw frames as a generator, so that closing it releases the file at once."""
         if not self._closed.is_set():
-            yield from self._pictures()
+            yield from self._raw_frames()
 
-    def _frame(self, frame_id: int, picture: RawFrame, t_capture_ns: int) -> Frame:
+    def _frame(self, frame_id: int, raw: RawFrame, t_capture_ns: int) -> Frame:
         options = self._options
-        spacing, spacing_rel_sd, calibration_id = (
-            picture.spacing_rc_mm,
-            picture.spacing_rel_sd,
-            picture.calibration_id,
-        )
+        spacing, spacing_rel_sd, calibration_id = raw.spacing_rc_mm, raw.spacing_rel_sd, raw.calibration_id
         if options.geometry is not None and options.geometry.spacing_rc_mm is not None:
             spacing, spacing_rel_sd = options.geometry.spacing_rc_mm, options.geometry.spacing_rel_sd
             calibration_id = options.geometry.calibration_id
@@ -103,13 +99,13 @@ class PacedSource(Closeable):
             source_id=options.source_id,
             frame_id=frame_id,
             t_capture_ns=t_capture_ns,
-            image=picture.image,
-            roi_xyxy_px=picture.roi_xyxy_px,
+            image=raw.image,
+            roi_xyxy_px=raw.roi_xyxy_px,
             spacing_rc_mm=spacing,
             spacing_rel_sd=spacing_rel_sd,
             calibration_id=calibration_id,
-            pts=picture.pts,
-            time_base=picture.time_base,
-            picture=picture.state,
-            picture_reason=picture.state_reason,
+            pts=raw.pts,
+            time_base=raw.time_base,
+            picture=raw.state,
+            picture_reason=raw.state_reason,
         )

@@ -1,7 +1,7 @@
 """The simulated scanner as a source.
 
-It goes the way of a grabbed screen: the phantom paints a whole scanner screen, and only the scan area, whose place and
-scale it knows exactly, becomes the frame.
+It is treated like a grabbed screen: the phantom renders a whole scanner screen, and only the scan area, whose position
+and scale are known exactly, becomes the frame.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from usassist.phantom import PhantomConfig, PhantomScanner
 from usassist.records import SourceInfo
 from usassist.sources.address import parse_settings
 from usassist.sources.base import SourceOptions
-from usassist.sources.cropping import cut, is_automatic, settle_roi
+from usassist.sources.cropping import choose_roi, cut, is_automatic
 from usassist.sources.paced import PacedSource, RawFrame
 
 __all__ = ["PhantomSource", "open_address"]
 
 _SETTINGS = {"seed": "3", "seconds": "10"}
 
-# The scale follows from how the picture is drawn. What is left is its drawing at whole pixels: half a pixel over some
-# 500, taken as a standard uncertainty. Zero would claim that lengths on it have no error at all.
+# The scale follows from how the image is rendered. What remains is rounding to whole pixels: half a pixel over some
+# 500, taken as a standard uncertainty. Zero would claim that lengths have no error at all.
 _SPACING_REL_SD = 0.001
 
 
 def open_address(rest: str, options: SourceOptions) -> PhantomSource:
-    """Open ``phantom:seed=3,seconds=10``; without ``seconds`` it goes on for ever.
+    """Open ``phantom:seed=3,seconds=10``; endless without ``seconds``.
 
     Raises
     ------
@@ -49,9 +49,9 @@ class PhantomSource(PacedSource):
 
     Parameters
     ----------
-    options : see :class:`usassist.sources.SourceOptions`; ``crop`` ``auto`` takes the scan area that the phantom knows
-    config : what the phantom shows
-    seconds : how long; None = for ever
+    options : see :class:`usassist.sources.SourceOptions`; ``crop`` ``auto`` takes the phantom's own scan area
+    config : of the phantom
+    seconds : duration; None = endless
 
     Raises
     ------
@@ -62,14 +62,14 @@ class PhantomSource(PacedSource):
     def __init__(self, options: SourceOptions, config: PhantomConfig, *, seconds: float | None = None) -> None:
         if seconds is not None and not (math.isfinite(seconds) and seconds * config.rate_hz >= 1):
             raise UsageError(
-                f"source phantom: {seconds:g} s is not one frame at {config.rate_hz:g} Hz; give more seconds"
+                f"source phantom: {seconds:g} s is less than one frame at {config.rate_hz:g} Hz; give more seconds"
             )
         self._scanner = PhantomScanner(config)
         self._rate_hz = config.rate_hz
         self._available = None if seconds is None else round(seconds * config.rate_hz)
         if is_automatic(options):
             options = replace(options, crop=self._scanner.scan_xyxy_px)
-        self._roi = settle_roi(options, config.screen_hw_px, lambda: ())
+        self._roi = choose_roi(options, config.screen_hw_px, lambda: ())
         info = SourceInfo(
             description=f"simulated scanner, seed {config.seed}, {config.rate_hz:g} Hz",
             image_hw_px=(self._roi[3] - self._roi[1], self._roi[2] - self._roi[0]),
@@ -81,7 +81,7 @@ class PhantomSource(PacedSource):
         )
         super().__init__(info, options)
 
-    def _pictures(self) -> Iterator[RawFrame]:
+    def _raw_frames(self) -> Iterator[RawFrame]:
         number = 0
         while self._available is None or self._options.repeat or number < self._available:
             shown = number if self._available is None else number % self._available

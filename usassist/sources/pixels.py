@@ -1,4 +1,4 @@
-"""Pixels as they come from a decoder, made into uint8 grey or RGB."""
+"""Convert decoded pixels to uint8 grey or RGB."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    import av
+    from usassist.common.pyav import av
 
 __all__ = ["Orientation", "UInt8Array", "is_grey", "orient", "orientation_of", "to_eight_bits", "to_image"]
 
 UInt8Array = npt.NDArray[np.uint8]
-_of_thread = threading.local()
+_thread_local = threading.local()
 Orientation = tuple[bool, bool, bool]  # swap the axes, then mirror left-right, then mirror up-down
 
 _RANGE_LIMITED = 1  # AVCOL_RANGE_MPEG: black is 16 and white is 235, times 2**(bits - 8)
@@ -23,16 +23,16 @@ _GREY_PREFIXES = ("gray", "ya", "mono")
 
 
 def is_grey(frame: av.VideoFrame) -> bool:
-    """True when the frame's pixel format holds brightness only."""
+    """True when the frame's pixel format has luma only."""
     return frame.format.name.startswith(_GREY_PREFIXES)
 
 
 def to_image(frame: av.VideoFrame) -> UInt8Array:
     """The pixels of a decoded frame, with black at 0 and white at 255.
 
-    Grey formats of 8 to 16 bits are read as they are; where the stream says that it uses the limited range of
-    television, they are stretched, since the scaler of FFmpeg takes every grey picture for full range. All other
-    formats go through that scaler once, which does stretch them.
+    Grey formats of 8 to 16 bits are read directly; where the stream states limited range, they are expanded, because
+    FFmpeg's scaler treats all grey frames as full range. All other formats go through that scaler once, which expands
+    them.
 
     Parameters
     ----------
@@ -57,12 +57,12 @@ def to_image(frame: av.VideoFrame) -> UInt8Array:
 
 
 def _rgb(frame: av.VideoFrame) -> UInt8Array:
-    """The pixels in RGB, as a view of the converted frame; what FFmpeg's scaler prepares is kept for the next one."""
-    from av.video.reformatter import VideoReformatter
+    """The pixels in RGB, as a view of the converted frame; the scaler is kept for the next frame of this thread."""
+    from usassist.common.pyav import VideoReformatter
 
-    reformatter = getattr(_of_thread, "reformatter", None)
+    reformatter = getattr(_thread_local, "reformatter", None)
     if reformatter is None:
-        reformatter = _of_thread.reformatter = VideoReformatter()
+        reformatter = _thread_local.reformatter = VideoReformatter()
     converted = reformatter.reformat(frame, format="rgb24", threads=1)
     (plane,) = converted.planes
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
@@ -82,7 +82,7 @@ def _table(bits: int, limited: bool) -> UInt8Array:
     """Output level for every sample value of a grey format."""
     scale: int = 2 ** (bits - 8)
     black, white = (16 * scale, 235 * scale) if limited else (0, 2**bits - 1)
-    # Decoders may leave bits above the format's own unset or set: the table covers every value that the type holds.
+    # Decoders may set bits above those of the format: the table covers every value of the type.
     value = np.arange(2 ** (8 if bits == 8 else 16), dtype=np.float64)
     table: UInt8Array = np.clip(np.rint((value - black) * 255.0 / (white - black)), 0, 255).astype(np.uint8)
     table.flags.writeable = False
@@ -90,13 +90,13 @@ def _table(bits: int, limited: bool) -> UInt8Array:
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation | None:
-    """How the frame has to be turned or mirrored to be seen upright, by its display matrix.
+    """How a frame must be rotated or mirrored to be upright, by its display matrix.
 
     Returns
     -------
-    orientation : or None when the matrix asks for an angle that is no multiple of 90 degrees
+    orientation : or None when the angle is no multiple of 90 degrees
     """
-    items: list[Any] = list(frame.side_data)  # PyAV's stubs take the items for names
+    items: list[Any] = list(frame.side_data)  # PyAV's stubs type the items as names
     for item in items:
         if item.type.name == "DISPLAYMATRIX":
             matrix = np.frombuffer(item, np.int32)
@@ -111,7 +111,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation | None:
 
 
 def orient(image: UInt8Array, orientation: Orientation) -> UInt8Array:
-    """Turn and mirror a picture; a view, not a copy."""
+    """Rotate and mirror an image; a view, not a copy."""
     swap, mirror_x, mirror_y = orientation
     if swap:
         image = image.swapaxes(0, 1)

@@ -15,15 +15,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import cv2  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
+import cv2
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.pyav import av
 from usassist.common.wire_fields import read_fraction
 from usassist.errors import SourceError, SourceFormatError
 from usassist.records import Frame, FrameLine, frame_metadata

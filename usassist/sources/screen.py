@@ -1,8 +1,8 @@
-"""One whole screen as a decoder gives it: brightness is at hand, colour is computed where somebody asks for it.
+"""One whole screen as decoded: luma is available at once, colour is computed on demand.
 
-A scanner's picture is grey, and video carries brightness in a plane of its own. So most screens never have to be made
-into RGB: their scan area is cut out of that plane, if the planes of colour beside it are neutral there. What comes out
-is the same to the last bit as converting everything and finding that red, green and blue are equal.
+A B-mode image is grey, and video stores luma in a plane of its own. So most screens are never converted to RGB: the
+scan area is cut out of the luma plane if the chroma planes are neutral there. The result is bit for bit that of
+converting everything and finding that red, green and blue are equal.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-import cv2  # before av: in the other order cv2.imshow hangs in this process
+import cv2
 import numpy as np
 
-# isort: split
-import av
-
+from usassist.common.pyav import av
 from usassist.sources.cropping import Roi, cut, cut_plain
 from usassist.sources.pixels import UInt8Array, is_grey, to_image
 
@@ -24,10 +22,10 @@ __all__ = ["Layout", "Screen", "Window"]
 
 Window = tuple[slice, slice]
 
-_NEUTRAL = 128  # the level of both planes of colour where there is none
-# FFmpeg's scaler has no fast way from these to RGB; by the planar format it takes a tenth to a third of the time.
+_NEUTRAL = 128  # level of both chroma planes where there is no colour
+# FFmpeg's scaler has no fast path from these to RGB; through the planar format it takes a tenth to a third of the time.
 _PLANAR = {"nv12": "yuv420p", "uyvy422": "yuv422p", "yuyv422": "yuv422p"}
-_SHRUNK = {  # planar formats of 8 bits → by which power of two colour has fewer rows and columns
+_CHROMA_SHIFT = {  # planar formats of 8 bits → log2 of the chroma subsampling of rows and of columns
     **dict.fromkeys(("yuv420p", "yuvj420p"), (1, 1)),
     **dict.fromkeys(("yuv422p", "yuvj422p"), (0, 1)),
     **dict.fromkeys(("yuv444p", "yuvj444p"), (0, 0)),
@@ -36,13 +34,13 @@ _SHRUNK = {  # planar formats of 8 bits → by which power of two colour has few
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How the pixels of a screen lie in memory.
+    """Memory layout of a screen's pixels.
 
     Attributes
     ----------
     format : FFmpeg's name: ``gray``, ``rgb24``, or a planar format of 8 bits
     hw_px : height and width, px
-    color_range, colorspace : FFmpeg's numbers; 0 and 2 where nothing is known
+    color_range, colorspace : FFmpeg's numbers; 0 and 2 where unspecified
     """
 
     format: str
@@ -52,21 +50,21 @@ class Layout:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Of the planes, in order: (rows, columns), of ``rgb24`` one of (rows, columns, 3).
+        """Of the planes, in order: (rows, columns); of ``rgb24`` one of (rows, columns, 3).
 
         Raises
         ------
         ValueError
-            If the format is not one of those that a screen can have.
+            If a screen cannot have this format.
         """
         height, width = self.hw_px
         if self.format == "gray":
             return (self.hw_px,)
         if self.format == "rgb24":
             return ((height, width, 3),)
-        if self.format not in _SHRUNK:
-            raise ValueError(f"a screen has no format {self.format}")
-        down, across = _SHRUNK[self.format]
+        if self.format not in _CHROMA_SHIFT:
+            raise ValueError(f"a screen cannot have the format {self.format}")
+        down, across = _CHROMA_SHIFT[self.format]
         small = (-(-height >> down), -(-width >> across))
         return self.hw_px, small, small
 
@@ -95,7 +93,7 @@ class Screen:
         Parameters
         ----------
         frame : in any software pixel format
-        borrowed : its memory belongs to a driver and goes with the device, so that nothing may be kept of it
+        borrowed : its memory belongs to a driver and goes with the device, so its pixels must be copied
 
         Raises
         ------
@@ -105,7 +103,7 @@ class Screen:
         planar = _PLANAR.get(frame.format.name)
         if planar is not None:
             frame, borrowed = frame.reformat(format=planar, threads=1), False
-        shrunk = _SHRUNK.get(frame.format.name)
+        shrunk = _CHROMA_SHIFT.get(frame.format.name)
         if shrunk is None:
             image = to_image(frame)
             return cls(np.array(image) if borrowed and (is_grey(frame) or frame.format.name == "rgb24") else image)
@@ -120,12 +118,12 @@ class Screen:
 
     @classmethod
     def of_planes(cls, layout: Layout, planes: Sequence[UInt8Array]) -> Screen:
-        """A screen whose pixels lie in arrays already.
+        """A screen from arrays of pixels.
 
         Parameters
         ----------
         layout : of the pixels
-        planes : uint8, of the shapes that the layout says; they are not copied
+        planes : uint8, of ``layout.shapes``; not copied
         """
         screen = cls(planes[0])
         if len(planes) > 1:
@@ -135,7 +133,7 @@ class Screen:
 
     @property
     def planes(self) -> tuple[UInt8Array, ...]:
-        """Its pixels, of the shapes that ``layout`` says; views."""
+        """Its pixels, of ``layout.shapes``; views."""
         return self._luma, *self._colour
 
     @property
@@ -150,18 +148,18 @@ class Screen:
 
     @property
     def image(self) -> UInt8Array:
-        """All pixels: uint8 (H, W) grey or (H, W, 3) RGB; a view, not to be written into."""
+        """All pixels: uint8 (H, W) grey or (H, W, 3) RGB; a view that must not be written to."""
         if self._image is None:
             self._image = to_image(_frame_of(self.layout, self.planes))
         return self._image
 
     @property
     def raw(self) -> UInt8Array:
-        """Pixels as they came, of frames in planes the brightness alone: to tell whether two screens are the same."""
+        """Pixels as decoded, of planar formats the luma plane alone: to compare two screens for equality."""
         return self._luma
 
     def grey(self, window: Window = np.s_[:, :]) -> UInt8Array:
-        """Brightness, black at 0 and white at 255: uint8 (rows, columns), in C order."""
+        """Luma, black at 0 and white at 255: uint8 (rows, columns), in C order."""
         part = self._luma[window]
         if part.ndim == 3:
             return _brightness(np.ascontiguousarray(part))
@@ -170,7 +168,7 @@ class Screen:
         return np.asarray(cv2.LUT(part, self._levels), np.uint8)
 
     def take(self, points: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> UInt8Array:
-        """Brightness at points, counted row by row: uint8 (n,)."""
+        """Luma at points, given as row-major indices: uint8 (n,)."""
         if self._luma.ndim == 3:
             picked = np.ascontiguousarray(self._luma).reshape(-1, 3).take(points, axis=0)
             return _brightness(picked[None]).reshape(-1)
@@ -181,14 +179,14 @@ class Screen:
     def colours(self, window: Window) -> UInt8Array | None:
         """Pixels of a part of the screen: uint8 (rows, columns, 3) RGB; None where it shows no colour.
 
-        Of a frame in planes, each pixel takes the colour that is stored for the place it lies in.
+        Of a planar format, each pixel takes the nearest chroma sample, without interpolation.
         """
         if not self._colour:
             return None if self._luma.ndim == 2 else np.ascontiguousarray(self._luma[window])
         rows, columns = (range(size)[part] for size, part in zip(self.hw_px, window, strict=True))
         if not rows or not columns or not self._shows_colour(columns[0], rows[0], columns[-1] + 1, rows[-1] + 1):
             return None
-        down, across = _SHRUNK[self.layout.format]
+        down, across = _CHROMA_SHIFT[self.layout.format]
         places = np.ix_(np.array(rows) >> down, np.array(columns) >> across)
         luma = np.ascontiguousarray(self._luma[window])
         full = "yuvj444p" if self.layout.format.startswith("yuvj") else "yuv444p"
@@ -196,7 +194,7 @@ class Screen:
         return to_image(_frame_of(layout, (luma, *(plane[places] for plane in self._colour))))
 
     def cut(self, roi_xyxy_px: Roi) -> UInt8Array:
-        """The part inside the rectangle as it is to be published: one grey plane where it shows no colour, else RGB."""
+        """The part inside the rectangle as published: one grey plane where it shows no colour, else RGB."""
         x1, y1, x2, y2 = roi_xyxy_px
         if not self._colour:
             return cut_plain(self._luma, roi_xyxy_px)
@@ -205,8 +203,8 @@ class Screen:
         return self.grey(np.s_[y1:y2, x1:x2]) if self._levels is not None else cut(self._luma, roi_xyxy_px)
 
     def _shows_colour(self, x1: int, y1: int, x2: int, y2: int) -> bool:
-        """True when one of the planes of colour is not neutral everywhere in a rectangle."""
-        down, across = _SHRUNK[self.layout.format]
+        """True when a chroma plane is not neutral everywhere in a rectangle."""
+        down, across = _CHROMA_SHIFT[self.layout.format]
         over = np.s_[y1 >> down : ((y2 - 1) >> down) + 1, x1 >> across : ((x2 - 1) >> across) + 1]
         parts = (plane[over] for plane in self._colour)
         return any(not int(part.min()) == _NEUTRAL == int(part.max()) for part in parts)
@@ -235,7 +233,7 @@ def _frame_of(layout: Layout, planes: Sequence[UInt8Array]) -> av.VideoFrame:
 
 @cache
 def _levels(name: str, color_range: int) -> UInt8Array | None:
-    """What FFmpeg's scaler makes of each level of a pixel without colour; None where that is the same level."""
+    """FFmpeg's scaler as a table for pixels without colour; None where it is the identity."""
     ramp = av.VideoFrame(256, 2, name)
     ramp.color_range = color_range
     for number in range(3):

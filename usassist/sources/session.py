@@ -86,7 +86,7 @@ class SessionSource(PacedSource):
             options,
         )
 
-    def _pictures(self) -> Iterator[RawFrame]:
+    def _raw_frames(self) -> Iterator[RawFrame]:
         t_first_ns = self._lines[0].t_given_ns
         t_round_ns = id_round = 0
         while True:
@@ -103,7 +103,7 @@ class SessionSource(PacedSource):
             id_round += self._lines[-1].frame_id + 1
 
     def _frame(self, frame_id: int, picture: RawFrame, t_capture_ns: int) -> Frame:
-        assert isinstance(picture, _Recorded)  # _pictures gives no others
+        assert isinstance(picture, _Recorded)  # _raw_frames gives no others
         line, now_ns = picture.line, t_capture_ns
         # Where frames are delivered faster than recorded, stamps must still not go backwards.
         t_capture_ns = max(now_ns - (line.t_given_ns - line.t_capture_ns), self._last_capture_ns)

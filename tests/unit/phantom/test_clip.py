@@ -3,10 +3,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
+from usassist.common.pyav import av
 from usassist.errors import SessionError, UsageError
 from usassist.phantom import NodulePlan, PhantomConfig, PhantomScanner, read_truth, render_clip
 

@@ -12,14 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
 import numpy as np
 import pytest
 
+from usassist.common.pyav import av
 from usassist.errors import SourceError, UsageError
 from usassist.phantom.encoder import CODECS, ScreenEncoder, damage
 from usassist.phantom.fault_scanner import FaultScanner

@@ -5,13 +5,13 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
 
 from tests.recordings import record_session
 from tests.samples import make_frame
+from usassist.common.pyav import av
 from usassist.config import resource_dir
 from usassist.frames.burnt_text import find_text_boxes
 from usassist.records import Frame

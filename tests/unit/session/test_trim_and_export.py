@@ -5,11 +5,11 @@ import errno
 import os
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from tests.unit.session.conftest import COUNT
+from usassist.common.pyav import av
 from usassist.errors import SessionError, UsageError
 from usassist.session import open_session, whole_message
 from usassist.session.export import CSV_COLUMNS, export_csv, export_frames, export_video

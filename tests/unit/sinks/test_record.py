@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import msgspec
 import numpy as np
@@ -21,6 +20,7 @@ from tests.samples import CALIBRATED_ENGINE, DESCRIBED, ENGINE, SESSION, make_fr
 from usassist.bus import Publisher, SessionState, decode, read_log, result_from
 from usassist.common.clock import MonotonicClock
 from usassist.common.private_files import write_atomic
+from usassist.common.pyav import av
 from usassist.errors import SessionError, SourceError, SourceFormatError, UsageError
 from usassist.frames.burnt_text import find_text_boxes
 from usassist.records import Frame, ResultState

@@ -7,16 +7,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2  # noqa: F401  # before av
-
-# isort: split
-import av
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from usassist.common.pyav import av
 
-def _pictures(count: int, hw_px: tuple[int, int], *, seed: int = 0, channels: int = 1, most: int = 255) -> list[Any]:
+
+def _make_images(count: int, hw_px: tuple[int, int], *, seed: int = 0, channels: int = 1, most: int = 255) -> list[Any]:
     rng = np.random.default_rng(seed)
     shape = hw_px if channels == 1 else (*hw_px, channels)
     return [rng.integers(0, most + 1, shape, dtype=np.uint8 if most < 256 else np.uint16) for _ in range(count)]
@@ -36,7 +34,7 @@ def _write_clip(
     options: dict[str, str] | None = None,
     hw_px: tuple[int, int] | None = None,
 ) -> Path:
-    """Encode pictures; `stamps` are in units of 1 / rate s."""
+    """Encode images; `stamps` are in units of 1 / rate s."""
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = hw_px or images[0].shape[:2]
@@ -72,8 +70,8 @@ def _silence(duration_s: float) -> av.AudioFrame:
 
 
 @pytest.fixture
-def pictures() -> Callable[..., list[Any]]:
-    return _pictures
+def make_images() -> Callable[..., list[Any]]:
+    return _make_images
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import av
 import av.error
 import numpy as np
 
-LEVEL_STEP = 8  # grey level of a picture is 16 + LEVEL_STEP * its number, from the beginning again after 24
+LEVEL_STEP = 8  # grey level of a frame is 16 + LEVEL_STEP * its number, from the beginning again after 24
 
 
 def open_output(job: dict[str, Any], part: dict[str, Any]) -> tuple[Any, Any]:

@@ -24,8 +24,8 @@ from usassist.errors import SourceError, UsageError, UsAssistError
 from usassist.sources.capture.opener import CapturedInput, ProcessOpener
 from usassist.sources.capture.process import CaptureProcess
 from usassist.sources.capture.ring import SLOTS, RingReader, RingWriter
-from usassist.sources.feed import Feed
 from usassist.sources.grab import Grab
+from usassist.sources.grab_supervisor import GrabSupervisor
 from usassist.sources.inputs.address import GrabOptions
 from usassist.sources.screen import Layout, Screen
 
@@ -106,7 +106,7 @@ def test_every_screen_and_every_field_arrives_as_it_was(
         assert {grab.screen.layout.colorspace for grab in grabs} == {5}
 
 
-def test_a_warning_that_comes_later_is_there_before_the_screen_that_it_is_about(
+def test_a_later_warning_arrives_before_its_screen(
     openers: Callable[..., ProcessOpener],
 ) -> None:
     source, warnings = openers(frames=4, then="warn").open(), []
@@ -138,7 +138,7 @@ def test_screens_that_are_kept_do_not_change_and_do_not_stop_those_that_follow(
         assert set(np.unique(grab.screen.planes[0][1:])) == {grab.number}
 
 
-def test_who_does_not_look_costs_the_newest_screens_and_no_memory(openers: Callable[..., ProcessOpener]) -> None:
+def test_a_slow_reader_loses_screens_and_memory_does_not_grow(openers: Callable[..., ProcessOpener]) -> None:
     numbers = []
     with contextlib.suppress(SourceError):
         for grab in openers(frames=300).open().grabs():
@@ -159,18 +159,18 @@ def test_a_slot_is_free_again_when_the_last_view_of_it_is_gone() -> None:
     part = screen.planes[1][2:5, 3:9][::-1]
     raw = memoryview(screen.planes[0])
     del screen
-    assert reader.lent == 1
+    assert reader.in_use == 1
     del part
-    assert reader.lent == 1
+    assert reader.in_use == 1
     raw.release()
     del raw
-    assert reader.lent == 0
+    assert reader.in_use == 0
     kept = []
     for _ in range(4 * SLOTS):
         slot = writer.write(layout, planes)
         assert slot is not None  # beyond a few they are copied
         kept.append(reader.read(slot, layout))
-    assert 0 < reader.lent < SLOTS
+    assert 0 < reader.in_use < SLOTS
     with pytest.raises(ValueError, match="slot 99"):
         reader.read(99, layout)
     with pytest.raises(ValueError, match="slot"):
@@ -194,12 +194,12 @@ def test_the_slot_of_a_screen_that_was_let_go_is_free_while_the_next_one_is_wait
     until(lambda: numbers)
     ring = source._process._ring
     assert ring is not None
-    until(lambda: ring.lent == 0, "its slot is still taken")
+    until(lambda: ring.in_use == 0, "its slot is still taken")
     source.kill()
     thread.join(20)
 
 
-def test_memory_of_another_size_than_was_said_is_refused(tmp_path: Path) -> None:
+def test_memory_of_another_size_than_reported_is_refused(tmp_path: Path) -> None:
     writer = RingWriter.create(5000)
     with pytest.raises(SourceError, match="wrong size"):
         RingReader(writer.fd, writer.slots, 2 * writer.slot_bytes)
@@ -223,14 +223,14 @@ def test_errors_arrive_with_their_class_and_the_process_is_used_again(openers: C
     assert len(pids) == 1
     with pytest.raises(UsageError, match="write size=64x48"):
         next(openers(then="misuse").open().grabs())
-    with pytest.raises(UsAssistError, match=r"ZeroDivisionError.*fault of usassist") as told:
+    with pytest.raises(UsAssistError, match=r"ZeroDivisionError.*fault of usassist") as caught:
         list(openers(then="fault").open().grabs())
-    assert not isinstance(told.value, SourceError)
+    assert not isinstance(caught.value, SourceError)
 
 
-def test_a_process_that_crashes_is_told_and_leaves_nothing(openers: Callable[..., ProcessOpener]) -> None:
+def test_a_crashed_process_is_reported_and_leaves_nothing(openers: Callable[..., ProcessOpener]) -> None:
     before = children()
-    with pytest.raises(SourceError, match="the capture process was ended by SIGSEGV; it is started again"):
+    with pytest.raises(SourceError, match="the capture process was ended by SIGSEGV; it is restarted"):
         list(openers(then="crash").open().grabs())
     assert children() == before
 
@@ -262,7 +262,7 @@ def test_a_process_that_died_while_it_waited_is_replaced(openers: Callable[..., 
     assert len(grabs) == 1
 
 
-def test_where_no_process_can_be_started_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_to_start_a_process_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **options: Any) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
@@ -277,7 +277,7 @@ def test_where_no_process_can_be_started_one_line_says_so(monkeypatch: pytest.Mo
 
 def test_nonsense_from_the_process_is_an_error() -> None:
     process = CaptureProcess(("-c", "import socket, sys; socket.socket(fileno=int(sys.argv[1])).send(b'nonsense')"))
-    with pytest.raises(SourceError, match="cannot be understood"):
+    with pytest.raises(SourceError, match="sent an invalid message"):
         process.receive()
     process.end()
 
@@ -333,30 +333,30 @@ def test_a_device_that_hangs_again_and_again_costs_neither_processes_nor_threads
     openers: Callable[..., ProcessOpener],
 ) -> None:
     clock = FakeClock(10**9)
-    feed = Feed(openers(then="hang_read", frames=2), clock)
+    supervisor = GrabSupervisor(openers(then="hang_read", frames=2), clock)
     counts: list[int] = []
     before = threading.active_count()
     for number in range(7):
         taken = []
 
         def got(taken: list[Grab] = taken) -> bool:
-            feed.look_after()
-            grab, _ = feed.take(0.01)
+            supervisor.supervise()
+            grab, _ = supervisor.take(0.01)
             taken += [grab] if grab is not None else []
             return len(taken) == 2
 
-        until(got, f"no screens after hang {number}: {feed.problem}")
+        until(got, f"no screens after hang {number}: {supervisor.problem}")
         clock.advance_ms(1_501)
-        feed.look_after()
-        assert "does not answer" in feed.problem
+        supervisor.supervise()
+        assert "does not respond" in supervisor.problem
         # One thread more at most: the one that starts capture processes stays.
         until(lambda: not children() and threading.active_count() <= before + 1, "the process is still there")
         del taken[:]  # a screen that is kept keeps the memory that it lies in
         until(lambda: len(counts) < 2 or descriptors() <= counts[1], "its descriptors are still there")
         counts.append(descriptors())
         clock.advance_ms(501)
-    assert feed.reconnects == 6
-    feed.close()
+    assert supervisor.reconnects == 6
+    supervisor.close()
     assert not children()
 
 
@@ -364,42 +364,42 @@ def test_while_one_hangs_another_process_is_got_ready_before_it_is_killed(
     openers: Callable[..., ProcessOpener],
 ) -> None:
     clock = FakeClock(10**9)
-    feed = Feed(openers(then="hang_read", frames=1), clock)
-    feed.look_after()
-    until(lambda: feed.take(0.01)[0] is not None)
+    supervisor = GrabSupervisor(openers(then="hang_read", frames=1), clock)
+    supervisor.supervise()
+    until(lambda: supervisor.take(0.01)[0] is not None)
     first = children()
     clock.advance_ms(1_130)
-    feed.look_after()
+    supervisor.supervise()
     spare = children() - first
     assert len(spare) == 1
     clock.advance_ms(371)
-    feed.look_after()
+    supervisor.supervise()
     clock.advance_ms(101)
-    feed.look_after()
-    assert feed.input is not None
-    assert {feed.input.pid} == spare  # type: ignore[attr-defined]
-    until(lambda: feed.take(0.01)[0] is not None)
-    feed.close()
+    supervisor.supervise()
+    assert supervisor.input is not None
+    assert {supervisor.input.pid} == spare  # type: ignore[attr-defined]
+    until(lambda: supervisor.take(0.01)[0] is not None)
+    supervisor.close()
     assert not children()
 
 
 def test_a_process_that_is_killed_from_outside_is_replaced(openers: Callable[..., ProcessOpener]) -> None:
     clock = FakeClock(10**9)
-    feed = Feed(openers(then="hang_read", frames=1), clock)
+    supervisor = GrabSupervisor(openers(then="hang_read", frames=1), clock)
     for number in range(2):
-        feed.look_after()
-        until(lambda: feed.take(0.01)[0] is not None)
-        assert feed.problem == ""
+        supervisor.supervise()
+        until(lambda: supervisor.take(0.01)[0] is not None)
+        assert supervisor.problem == ""
         (pid,) = children()
         os.kill(pid, signal.SIGKILL)
 
-        def told() -> bool:
-            feed.look_after()
-            return "was ended by SIGKILL" in feed.problem
+        def is_reported() -> bool:
+            supervisor.supervise()
+            return "was ended by SIGKILL" in supervisor.problem
 
-        until(told, f"{number}: {feed.problem}")
+        until(is_reported, f"{number}: {supervisor.problem}")
         clock.advance_ms(501)
-    feed.close()
+    supervisor.close()
 
 
 def test_a_process_dies_with_the_one_that_started_it(tmp_path: Path) -> None:
@@ -445,7 +445,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_it(openers: Callable[..., Process
 # A real input
 
 
-def test_a_fifo_whose_writer_stops_in_the_middle_of_a_frame_is_told_and_read_again_from_the_next_writer(
+def test_a_fifo_whose_writer_stops_within_a_frame_is_reported_and_read_from_the_next_writer(
     tmp_path: Path,
 ) -> None:
     fifo = tmp_path / "fifo"
@@ -469,7 +469,7 @@ def test_a_fifo_whose_writer_stops_in_the_middle_of_a_frame_is_told_and_read_aga
         thread.join(20)  # the writer stands still, with the FIFO open
         os.close(writer)
         assert not thread.is_alive()
-        assert "pipe: nothing comes" in seen[-1]
+        assert "pipe: no more data arrive" in seen[-1]
         assert 3 <= len(seen) - 1 <= 4 + (end == len(frame))  # never the half one
         assert all(levels == {90} for levels in seen[:-1])
     opener.close()
@@ -493,7 +493,7 @@ def _write(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
-def test_a_port_in_use_is_told_from_the_process() -> None:
+def test_a_port_in_use_is_reported_by_the_process() -> None:
     opener = ProcessOpener("udp://127.0.0.1:1x", OPTIONS)
     with pytest.raises(UsageError, match="write udp://"):
         next(opener.open().grabs())

@@ -12,7 +12,7 @@ def test_areas_that_agree_give_the_one_around_all() -> None:
 
 
 @pytest.mark.parametrize("dark", [(0, 16, 508, 200), (0, 17, 440, 329), (60, 16, 512, 240)])
-def test_a_dark_picture_that_shows_less_of_the_area_does_not_part_a_sequence(dark: Roi) -> None:
+def test_a_dark_image_that_shows_less_of_the_area_does_not_split_a_sequence(dark: Roi) -> None:
     assert common_area([WHOLE, WHOLE, dark, WHOLE]) == WHOLE
     assert common_area([dark, WHOLE, WHOLE, WHOLE]) == WHOLE
 
@@ -26,5 +26,5 @@ def test_a_dark_picture_that_shows_less_of_the_area_does_not_part_a_sequence(dar
         [WHOLE, WHOLE, (0, 100, 512, 329)],  # another upper edge: another layout
     ],
 )
-def test_pictures_that_do_not_belong_together_have_no_common_area(areas: list[Roi]) -> None:
+def test_images_that_are_no_sequence_have_no_common_area(areas: list[Roi]) -> None:
     assert common_area(areas) is None

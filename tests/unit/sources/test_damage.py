@@ -1,4 +1,4 @@
-"""No picture that is damaged, or predicted from one that is, is called whole; the truth is the undamaged decoding."""
+"""No damaged frame, and none predicted from one, counts as intact; the reference is the undamaged decoding."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-
-# isort: split
-import av
 import numpy as np
 import pytest
 
 from tests.damage import CODECS, GOP, Picture, compare, decode, encode, lose_packets
+from usassist.common.pyav import av
 from usassist.records import SignalState
 from usassist.sources import open_source
 from usassist.sources.damage import FrameDecoder
@@ -27,7 +25,7 @@ HW_PX = (128, 192)
 
 @pytest.fixture(scope="module")
 def streams() -> Callable[[str, str], bytes]:
-    """An encoded stream of 72 pictures of something that moves, by codec and container; each is made once."""
+    """An encoded stream of 72 frames of something that moves, by codec and container; each is made once."""
     made: dict[tuple[str, str], bytes] = {}
     rng = np.random.default_rng(5)
     texture = cv2.GaussianBlur(rng.integers(0, 256, (HW_PX[0], HW_PX[1] + 160), dtype=np.uint8), (0, 0), 1.5)
@@ -43,7 +41,7 @@ def streams() -> Callable[[str, str], bytes]:
 
 
 def spoil(data: bytes, numbers: tuple[int, ...]) -> bytes:
-    """With random bytes in the middle of some pictures."""
+    """With random bytes in the middle of some frames."""
     rng = np.random.default_rng(3)
     spoilt = bytearray(data)
     with av.open(io.BytesIO(data)) as container:
@@ -56,7 +54,7 @@ def spoil(data: bytes, numbers: tuple[int, ...]) -> bytes:
 
 @pytest.mark.parametrize("live", [False, True], ids=["clip", "live"])
 @pytest.mark.parametrize("codec", list(CODECS))
-def test_sound_stream_is_whole_from_its_first_picture(codec: str, live: bool, streams: Any) -> None:
+def test_undamaged_stream_is_intact_from_its_first_frame(codec: str, live: bool, streams: Any) -> None:
     found = decode(streams(codec, "mpegts"), live=live)
     assert len(found) == 6 * GOP
     assert {why for *_, why in found} == {""}
@@ -67,7 +65,7 @@ def test_sound_stream_is_whole_from_its_first_picture(codec: str, live: bool, st
 
 @pytest.mark.parametrize("live", [False, True], ids=["clip", "live"])
 @pytest.mark.parametrize("codec", list(CODECS))
-def test_what_lost_packets_leave_is_not_whole_until_it_is_again(codec: str, live: bool, streams: Any) -> None:
+def test_frames_after_lost_packets_are_damaged_until_the_stream_recovers(codec: str, live: bool, streams: Any) -> None:
     data = streams(codec, "mpegts")
     whole = decode(data, live=live)
     total: dict[str, int] = {"damaged": 0, "missed": 0, "refused": 0, "whole": 0}
@@ -92,7 +90,7 @@ def test_spoilt_slices_are_noticed_by_the_decoder(codec: str, container: str, nu
     assert counts["whole"] >= 4 * GOP
 
 
-def test_pictures_that_come_before_the_damaged_one_they_need_wait_for_its_mark(streams: Any) -> None:
+def test_frames_shown_before_the_damaged_frame_that_they_need_are_held_back(streams: Any) -> None:
     data = streams("h264 b", "matroska")
     with av.open(io.BytesIO(data), "r") as container:
         stamps = [packet.pts for packet in container.demux(video=0) if packet.pts is not None]
@@ -103,7 +101,7 @@ def test_pictures_that_come_before_the_damaged_one_they_need_wait_for_its_mark(s
 
 
 @pytest.mark.parametrize("codec", ["h264", "mpeg2", "mpeg4", "h264 refresh"])
-def test_stream_that_is_joined_is_not_whole_before_its_first_key_picture(codec: str, streams: Any) -> None:
+def test_stream_that_is_joined_is_damaged_before_its_first_keyframe(codec: str, streams: Any) -> None:
     data = streams(codec, "mpegts")
     whole = decode(data, live=True)
     packets = [data[start : start + 188] for start in range(0, len(data), 188)]
@@ -113,7 +111,7 @@ def test_stream_that_is_joined_is_not_whole_before_its_first_key_picture(codec: 
     assert counts["whole"] > GOP
 
 
-def test_a_lost_packet_is_damage_and_where_every_picture_stands_alone_it_costs_none_else() -> None:
+def test_a_lost_packet_damages_no_other_frame_of_an_intra_only_stream() -> None:
     file = io.BytesIO()
     with av.open(file, "w", format="nut") as output:
         stream: Any = output.add_stream("mjpeg", rate=10)
@@ -133,9 +131,9 @@ def test_damage_that_never_ends_takes_no_more_memory(streams: Any) -> None:
         decoder = FrameDecoder(container.streams.video[0], hold=False)
         for _ in range(5000):
             decoder.lost()
-        assert len(decoder._hurts) < 100
+        assert len(decoder._damaged_packets) < 100
         words = [why for packet in container.demux(video=0) for _, why in decoder.decode(packet)]
-    assert set(words) == {""}  # a key picture came first
+    assert set(words) == {""}  # a keyframe came first
 
 
 def test_recovery_point_is_read_from_either_form() -> None:
@@ -150,7 +148,7 @@ def test_recovery_point_is_read_from_either_form() -> None:
     assert recovery_frames(b"\0\0\1\6\xff\xff", None) is None
 
 
-def test_damaged_frames_of_a_clip_are_given_with_the_word_on_them(streams: Any, tmp_path: Path) -> None:
+def test_damaged_frames_of_a_clip_carry_that_state(streams: Any, tmp_path: Path) -> None:
     data = streams("h264 cabac", "mpegts")
     path = tmp_path / "a.ts"
     path.write_bytes(lose_packets(data, 1, 600 / len(data)))
@@ -163,7 +161,7 @@ def test_damaged_frames_of_a_clip_are_given_with_the_word_on_them(streams: Any, 
     assert len(frames) >= 6 * GOP - 2  # they are shown and recorded
 
 
-def test_check_sums_of_a_matroska_file_tell_what_a_decoder_does_not(streams: Any, tmp_path: Path) -> None:
+def test_checksums_of_a_matroska_file_show_damage_that_a_decoder_misses(streams: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.mkv"
     path.write_bytes(streams("hevc", "matroska"))
     whole = list(clip(path))
@@ -179,5 +177,5 @@ def test_check_sums_of_a_matroska_file_tell_what_a_decoder_does_not(streams: Any
 
 def clip(path: Path) -> Iterator[Picture]:
     with VideoPass(path) as video:
-        for frame, why in video.pictures():
+        for frame, why in video.all_frames():
             yield frame.pts, frame.to_ndarray(), why

@@ -99,7 +99,7 @@ def open_dicom(path: Path, **options: Any) -> DicomSource:
     return source
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -287,7 +287,7 @@ def test_jpeg_of_grey_is_decoded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stated", ["YBR_FULL_422", "RGB"])
-def test_colours_of_a_jpeg_follow_its_mark_whatever_the_header_says(stated: str, tmp_path: Path) -> None:
+def test_colours_of_a_jpeg_follow_its_marker_whatever_the_header_states(stated: str, tmp_path: Path) -> None:
     images = noise(2, 3)
     path = write(
         tmp_path / "a.dcm",
@@ -348,7 +348,7 @@ def test_subsampled_colours_of_a_jpeg_without_mark_are_never_rgb(sampling: str, 
 
 
 @pytest.mark.parametrize(("transform", "is_ybr"), [(0, False), (1, True)])
-def test_mark_of_adobe_says_what_the_colours_of_a_jpeg_are(transform: int, is_ybr: bool, tmp_path: Path) -> None:
+def test_adobe_marker_decides_the_colours_of_a_jpeg(transform: int, is_ybr: bool, tmp_path: Path) -> None:
     (image,) = noise(1, 3)
     bare = without_mark(jpeg(image))
     data = bare[:2] + b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([transform]) + bare[2:]
@@ -451,9 +451,9 @@ def test_missing_decoder_is_named_with_what_installs_it(
 ) -> None:
     monkeypatch.setattr(get_decoder(syntax), "_available", {})
     path = write(tmp_path / "a.dcm", [b"\xff\xd8\xff\xf7"], syntax=syntax)
-    wanted = r"pyjpegls is missing here; install it with: pip install 'usassist\[jpegls\]'"
+    wanted = r"which needs pyjpegls; install it with: pip install 'usassist\[jpegls\]'"
     if syntax == uid.JPEG2000:
-        wanted = r"a Pillow with OpenJPEG is missing here; install it with: pip install --force-reinstall pillow"
+        wanted = r"which needs a Pillow with OpenJPEG; install it with: pip install --force-reinstall pillow"
     with pytest.raises(SourceFormatError, match=rf"a\.dcm has the transfer syntax JPEG.*{wanted}, or convert .*--raw"):
         play(path)
 
@@ -519,30 +519,30 @@ def test_acquired_times_win_over_rates_for_display(
     ("values", "lines"),
     [
         ({"FrameTime": 40, "CineRate": 24, "RecommendedDisplayFrameRate": 26}, []),
-        ({}, ["no tag says when its frames are due, so they are played at 25 Hz"]),
+        ({}, ["no tag states when its frames are due, so they are played at 25 Hz"]),
         (
             {"FrameTimeVector": [0, 20, 50], "FrameTime": 50},
-            ["FrameTimeVector cannot be true for 4 frames and is passed over"],
+            ["FrameTimeVector cannot be true for 4 frames and is ignored"],
         ),
         (
             {"FrameTime": 0, "CineRate": 1e6},
             [
-                "CineRate cannot be true for 4 frames and is passed over",
-                "FrameTime cannot be true for 4 frames and is passed over",
-                "no tag says when its frames are due, so they are played at 25 Hz",
+                "CineRate cannot be true for 4 frames and is ignored",
+                "FrameTime cannot be true for 4 frames and is ignored",
+                "no tag states when its frames are due, so they are played at 25 Hz",
             ],
         ),
         (
             {"FrameTime": 50, "CineRate": 60, "RecommendedDisplayFrameRate": 20},
-            ["FrameTime says 20 Hz and is followed, though others say CineRate 60 Hz"],
+            ["FrameTime states 20 Hz and is used, although others state CineRate 60 Hz"],
         ),
     ],
 )
-def test_missing_and_contradictory_times_are_told(
+def test_missing_and_contradictory_times_are_logged(
     values: dict[str, Any], lines: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     open_dicom(write(tmp_path / "a.dcm", noise(4), **values))
-    assert told(caplog) == [f"DICOM: {line}" for line in lines]
+    assert logged(caplog) == [f"DICOM: {line}" for line in lines]
 
 
 def test_times_of_each_frame_fit_the_frames_that_are_there(tmp_path: Path) -> None:
@@ -550,7 +550,7 @@ def test_times_of_each_frame_fit_the_frames_that_are_there(tmp_path: Path) -> No
     assert due_ms(path) == [0, 20, 70, 100]
 
 
-def test_time_that_is_no_number_is_passed_over(tmp_path: Path) -> None:
+def test_time_that_is_no_number_is_ignored(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", noise(3), FrameTime=12.5, CineRate=20)
     data = path.read_bytes()
     assert data.count(b"12.5") == 1
@@ -594,7 +594,7 @@ BIG = (240, 320)
 
 
 def screens(count: int = 2, *, seed: int = 3) -> list[UInt8Array]:
-    """Scanner screens with a banner above, and a picture."""
+    """Scanner screens with a banner above, and an ultrasound image."""
     x1, y1, x2, y2 = PICTURE
     rng = np.random.default_rng(seed)
     images = []
@@ -614,7 +614,7 @@ def write_screens(path: Path, *regions: Dataset, images: list[UInt8Array] | None
 def test_crop_is_looked_for_inside_the_tissue_region(tmp_path: Path) -> None:
     images = screens()
     for image in images:
-        image[225:235, 10:200] = 220  # a bar below the picture
+        image[225:235, 10:200] = 220  # a bar below the image
     limit = (70, 100, 300, 222)  # the scanner names the lower part alone
     path = write_screens(tmp_path / "a.dcm", region(limit), images=images)
     (frame, *_) = play(path, crop="auto")
@@ -638,7 +638,7 @@ def test_region_is_the_crop_where_nothing_is_found_in_it(tmp_path: Path) -> None
         image[100, 100] = 90
     (frame, *_) = play(write_screens(tmp_path / "a.dcm", region(PICTURE), images=dark), crop="auto")
     assert frame.roi_xyxy_px == PICTURE
-    with pytest.raises(ScanAreaError, match="nearly the whole screen; give it with --crop"):
+    with pytest.raises(ScanAreaError, match="nearly the whole screen; give the crop with --crop"):
         play(write_screens(tmp_path / "b.dcm", region((0, 0, 320, 240)), images=dark), crop="auto")
 
 
@@ -774,7 +774,7 @@ def test_missing_empty_and_foreign_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty.dcm").touch()
     with pytest.raises(SourceFormatError, match=r"empty\.dcm is empty"):
         play(tmp_path / "empty.dcm")
-    (tmp_path / "text.dcm").write_text("no pictures here\n" * 30)
+    (tmp_path / "text.dcm").write_text("no images here\n" * 30)
     with pytest.raises(SourceFormatError, match=r"text\.dcm is not a DICOM file; give"):
         play(tmp_path / "text.dcm")
 
@@ -782,17 +782,17 @@ def test_missing_empty_and_foreign_files_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"Modality": "CT"}, r"holds pictures of modality CT, but this source plays ultrasound"),
-        ({"Modality": "SR"}, r"holds pictures of modality SR, but"),
+        ({"Modality": "CT"}, r"holds images of modality CT, but this source plays ultrasound"),
+        ({"Modality": "SR"}, r"holds images of modality SR, but"),
         ({"Modality": None}, r"holds no known modality, but"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.2"}, r"holds an ultrasound volume, not a sequence in time; export"),
         ({"PixelData": None}, r"holds no pixel data, or breaks off before them; export"),
-        ({"Rows": 0}, r"says that its picture has 32 x 0 px; export"),
+        ({"Rows": 0}, r"states an image size of 32 x 0 px; export"),
         ({"Columns": None}, r"does not state Columns as a number; export"),
-        ({"PhotometricInterpretation": "CMYK"}, r"has photometric interpretation CMYK, which is not played here; exp"),
-        ({"PhotometricInterpretation": "RGB"}, r"has 1 samples per pixel for RGB, which is not played"),
-        ({"PixelRepresentation": 1}, r"has samples with a sign, which is not played"),
-        ({"BitsStored": 12}, r"has 12 of 8 bits a sample, which is not played"),
+        ({"PhotometricInterpretation": "CMYK"}, r"has photometric interpretation CMYK, which is not supported; exp"),
+        ({"PhotometricInterpretation": "RGB"}, r"has 1 samples per pixel for RGB, which is not supported"),
+        ({"PixelRepresentation": 1}, r"has signed samples, which is not supported"),
+        ({"BitsStored": 12}, r"has 12 of 8 bits a sample, which is not supported"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, r"has a damaged DICOM header; export"),
     ],
 )
@@ -815,7 +815,7 @@ def frames_until_error(path: Path) -> tuple[list[Frame], str]:
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, uid.RLELossless, uid.JPEG2000Lossless])
-def test_cut_file_gives_what_it_holds_and_then_says_so(syntax: uid.UID, tmp_path: Path) -> None:
+def test_truncated_file_plays_what_it_holds_and_then_fails(syntax: uid.UID, tmp_path: Path) -> None:
     images = noise(10)
     code = {uid.RLELossless: rle, uid.JPEG2000Lossless: j2k}.get(syntax, np.ndarray.tobytes)
     path = write(tmp_path / "a.dcm", [code(image) for image in images], syntax=syntax)
@@ -858,16 +858,16 @@ def test_bytes_say_how_many_frames_there_are(
     path = write(tmp_path / "a.dcm", codes, syntax=syntax, fragments=fragments, FrameTime=20, NumberOfFrames=claimed)
     with caplog.at_level(logging.WARNING):
         assert_plays(path, images, slack=4 if syntax == uid.JPEGBaseline8Bit else 0)
-    lines = told(caplog)
+    lines = logged(caplog)
     assert open_dicom(path).info.frame_count == 5
     expected = {
         5: [],
-        None: ["DICOM: the header does not say how many frames there are; the file holds 5, and these are played"],
+        None: ["DICOM: the header states no number of frames; the file holds 5, and these are played"],
     }
     frames = "1 frame" if claimed == 1 else f"{claimed} frames"
-    other = [f"DICOM: the header says {frames}, but the file holds 5, and these are played"]
+    other = [f"DICOM: the header states {frames}, but the file holds 5, and these are played"]
     if claimed is not None and claimed < 1:
-        other = ["DICOM: NumberOfFrames is no number from 1 on, and is passed over", *expected[None]]
+        other = ["DICOM: NumberOfFrames is not a number from 1 on, and is ignored", *expected[None]]
     assert lines == expected.get(claimed, other)
 
 
@@ -884,13 +884,13 @@ def test_single_frame_in_several_fragments_is_one_frame(tmp_path: Path, caplog: 
         for claimed in (None, 1):
             path = write(tmp_path / "a.dcm", [code], syntax=syntax, fragments=thirds(code), NumberOfFrames=claimed)
             assert_plays(path, [image], slack=4 if syntax == uid.JPEGBaseline8Bit else 0)
-    assert told(caplog) == []
+    assert logged(caplog) == []
 
 
 @pytest.mark.parametrize("kind", ["right", "zeros", "of one", "past the end", "not on a fragment", "falling", "odd"])
 @pytest.mark.parametrize("extended", [False, True])
 @pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.RLELossless])
-def test_wrong_table_of_offsets_does_no_harm(syntax: uid.UID, extended: bool, kind: str, tmp_path: Path) -> None:
+def test_wrong_offset_table_is_ignored(syntax: uid.UID, extended: bool, kind: str, tmp_path: Path) -> None:
     images = noise(4)
     codes = [CODES[syntax](image) for image in images]
     parts = [thirds(code) for code in codes]
@@ -914,7 +914,7 @@ def test_wrong_table_of_offsets_does_no_harm(syntax: uid.UID, extended: bool, ki
     assert_plays(path, images, slack=4 if syntax == uid.JPEGBaseline8Bit else 0)
 
 
-def test_table_of_offsets_tells_frames_whose_beginnings_are_damaged(tmp_path: Path) -> None:
+def test_offset_table_finds_frames_whose_start_is_damaged(tmp_path: Path) -> None:
     images = noise(4)
     codes = [rle(image) for image in images]
     codes[0], codes[2] = b"\7" + codes[0][1:], b"\7" + codes[2][1:]
@@ -954,19 +954,17 @@ def test_pixels_that_are_no_whole_number_of_frames(
     else:
         assert (len(frames), message) == (claimed or 3, "")
         left = len(data) - (claimed or 3) * HW[0] * HW[1]
-        assert any(f"{left} bytes behind the last frame are no whole frame" in line for line in told(caplog))
+        assert any(f"{left} bytes after the last frame are no complete frame" in line for line in logged(caplog))
 
 
-def test_colour_that_is_said_to_be_halved_and_is_not_is_read_whole(
+def test_full_colour_with_a_header_of_halved_chroma_is_read_in_full(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     images = noise(2, 3)
     ybr = [to_ybr(image) for image in images]
     path = write(tmp_path / "a.dcm", ybr, samples=3, PhotometricInterpretation="YBR_FULL_422", FrameTime=20)
     assert_plays(path, images, slack=2)
-    assert told(caplog) == [
-        "DICOM: the pixels are said to be YBR_FULL_422, but none share their colour; they are read so"
-    ]
+    assert logged(caplog) == ["DICOM: the header states YBR_FULL_422, but the pixels have full colour and are read so"]
 
 
 @pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.JPEG2000Lossless, uid.RLELossless])
@@ -994,7 +992,7 @@ def stripped(path: Path, *, keep_meta: bool) -> bytes:
 
 @pytest.mark.parametrize("keep_meta", [True, False])
 @pytest.mark.parametrize("syntax", [*CODES, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian])
-def test_file_without_preamble_or_meta_header_is_read_and_told_of(
+def test_file_without_preamble_or_meta_header_is_read_with_a_warning(
     syntax: uid.UID, keep_meta: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     images = noise(2)
@@ -1002,13 +1000,13 @@ def test_file_without_preamble_or_meta_header_is_read_and_told_of(
     path = write(tmp_path / "a.dcm", [code(image) for image in images], syntax=syntax, FrameTime=20)
     path.write_bytes(stripped(path, keep_meta=keep_meta))
     assert_plays(path, images, slack=4 if syntax == uid.JPEGBaseline8Bit else 0)
-    (line,) = told(caplog)
+    (line,) = logged(caplog)
     missing = "preamble" if keep_meta else "preamble and no meta header"
     assert line.startswith(f"DICOM: the file has no {missing}, and is read as ")
-    assert line.endswith("mend it with: dcmconv FILE OUT.dcm")
+    assert line.endswith("fix it with: dcmconv FILE OUT.dcm")
 
 
-def test_meta_header_without_transfer_syntax_is_read_and_told_of(
+def test_meta_header_without_transfer_syntax_is_read_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     images = noise(2, 3)
@@ -1020,19 +1018,19 @@ def test_meta_header_without_transfer_syntax_is_read_and_told_of(
     group_length = int.from_bytes(data[140:144], "little") - (end - at)
     path.write_bytes(data[:140] + group_length.to_bytes(4, "little") + data[144:at] + data[end:])
     assert_plays(path, images)
-    assert any("has no transfer syntax, and is read as JPEG Lossless" in line for line in told(caplog))
+    assert any("has no transfer syntax, and is read as JPEG Lossless" in line for line in logged(caplog))
 
 
-def test_pixels_of_no_known_coding_without_transfer_syntax_are_named(tmp_path: Path) -> None:
+def test_unknown_compression_without_transfer_syntax_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", [b"\7" * 300] * 2, syntax=uid.RLELossless)
     path.write_bytes(stripped(path, keep_meta=False))
     with pytest.raises(
-        SourceFormatError, match=r"a\.dcm states no transfer syntax, and its pixels are of no known cod"
+        SourceFormatError, match=r"a\.dcm states no transfer syntax, and the compression of its pixels is unknown; exp"
     ):
         play(path)
 
 
-def test_explicit_data_set_that_is_said_to_be_implicit_is_read(tmp_path: Path) -> None:
+def test_explicit_data_set_whose_header_states_implicit_is_read(tmp_path: Path) -> None:
     images = noise(2)
     path = write(tmp_path / "a.dcm", images)
     data = path.read_bytes()
@@ -1059,14 +1057,14 @@ def test_damaged_frames_are_left_out_counted_and_keep_their_time(
 @pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.JPEG2000Lossless, uid.RLELossless])
 def test_file_of_which_no_frame_can_be_decoded_is_refused(syntax: uid.UID, tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", [b"\1" * 300] * 2, syntax=syntax)
-    with pytest.raises(SourceFormatError, match=r"holds no frame that can be decoded: of the first, .*gdcmconv --raw"):
+    with pytest.raises(SourceFormatError, match=r"holds no frame that can be decoded; of the first: .*gdcmconv --raw"):
         play(path)
 
 
-def test_jpeg_of_another_size_than_the_header_says_is_refused(tmp_path: Path) -> None:
+def test_jpeg_of_another_size_than_in_the_header_is_refused(tmp_path: Path) -> None:
     (image,) = noise(1, hw=(16, 48))
     path = write(tmp_path / "a.dcm", [jpeg(image)], syntax=uid.JPEGBaseline8Bit)
-    with pytest.raises(SourceFormatError, match=r"its picture has 48 x 16 px .*, not 32 x 24 px"):
+    with pytest.raises(SourceFormatError, match=r"its image has 48 x 16 px .*, not 32 x 24 px"):
         play(path)
 
 
@@ -1107,7 +1105,7 @@ def test_every_real_file_plays_and_none_shows_its_whole_screen_with_text() -> No
         source = open_dicom(path, crop="auto")
         assert len(list(source.frames())) == source.info.frame_count, path.name
         assert source.decode_errors == 0, path.name
-        if not path.name.startswith("color-"):  # these two hold nothing but the picture
+        if not path.name.startswith("color-"):  # these two show only the image
             x1, y1, x2, y2 = source.info.roi_xyxy_px
             assert (x2 - x1) * (y2 - y1) < 0.7 * np.prod(source.info.grab_hw_px), path.name
         limit = source._header.regions.tissue_xyxy_px

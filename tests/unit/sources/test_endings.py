@@ -1,4 +1,4 @@
-"""Whether the end of a file is missing is told by its bytes."""
+"""Truncated files are recognised by their bytes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-
-# isort: split
-import av
 import numpy as np
 import pytest
 
+from usassist.common.pyav import av
 from usassist.errors import SourceError, SourceFormatError
 from usassist.records import Frame
 from usassist.sources import open_source
@@ -49,7 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def clip(made: dict[str, Path], tmp_path: Path, write_clip: Any) -> Clip:
-    """A clip of 40 pictures, whole, in a file that may be changed."""
+    """An intact clip of 40 frames, in a file that may be changed."""
 
     def call(suffix: str) -> Path:
         path = made[suffix]
@@ -74,7 +72,7 @@ def test_whole_file_ends_without_a_word(suffix: str, clip: Clip) -> None:
 
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.93])
 @pytest.mark.parametrize("suffix", list(FORMATS))
-def test_file_that_was_cut_off_says_so_after_what_it_holds(suffix: str, share: float, clip: Clip) -> None:
+def test_truncated_file_fails_after_the_frames_that_it_holds(suffix: str, share: float, clip: Clip) -> None:
     path = clip(suffix)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share) // 188 * 188 + 77])
@@ -121,9 +119,9 @@ def test_index_that_is_missing_at_the_end_is_no_loss(suffix: str, clip: Clip) ->
     assert len(frames) == 40
 
 
-def test_dropped_frames_of_an_avi_file_are_a_pause(tmp_path: Path, pictures: Any, write_clip: Any) -> None:
+def test_dropped_frames_of_an_avi_file_are_a_pause(tmp_path: Path, make_images: Any, write_clip: Any) -> None:
     stamps = [0, 1, 2, 5, 6, 7]
-    path = write_clip(tmp_path / "a.avi", pictures(6, (48, 64)), codec="mpeg4", pix_fmt="yuv420p", stamps=stamps)
+    path = write_clip(tmp_path / "a.avi", make_images(6, (48, 64)), codec="mpeg4", pix_fmt="yuv420p", stamps=stamps)
     frames, error = play(path)
     assert error is None
     assert len(frames) == 6
@@ -131,8 +129,8 @@ def test_dropped_frames_of_an_avi_file_are_a_pause(tmp_path: Path, pictures: Any
     assert [round(10 * (stamp - stamps_s[0])) for stamp in stamps_s] == stamps
 
 
-def test_avi_of_b_pictures_that_were_copied_plays_in_order_and_ends_well(tmp_path: Path, write_clip: Any) -> None:
-    """What ``ffmpeg -c copy`` makes of an mp4: twice as many slots as pictures, stamped in the order of decoding."""
+def test_avi_of_copied_b_frames_plays_in_order_and_ends_well(tmp_path: Path, write_clip: Any) -> None:
+    """What ``ffmpeg -c copy`` makes of an mp4: twice as many slots as frames, stamped in decoding order."""
     images = [np.full((64, 64), 20 + 8 * number, np.uint8) for number in range(20)]
 
     def between(stream: Any) -> None:

@@ -13,7 +13,7 @@ from usassist.errors import ScanAreaError, SourceError, SourceFormatError, Usage
 from usassist.sources import open_source
 from usassist.sources.images import read_image
 
-Pictures = Callable[..., list[Any]]
+MakeImages = Callable[..., list[Any]]
 
 
 def save(path: Path, image: Any) -> Path:
@@ -29,11 +29,11 @@ def screen(seed: int, box: tuple[int, int, int, int]) -> Any:
     return image
 
 
-def test_pictures_come_in_natural_order_ten_a_second(tmp_path: Path, pictures: Pictures) -> None:
-    images = pictures(12, (20, 30))
+def test_images_play_in_natural_order_ten_a_second(tmp_path: Path, make_images: MakeImages) -> None:
+    images = make_images(12, (20, 30))
     for index, image in enumerate(images):
         save(tmp_path / f"frame{index}.{'png' if index % 2 else 'bmp'}", image)
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "folder.png").mkdir()
     with open_source(str(tmp_path), session_id="s", crop="none", clock=FakeClock()) as source:
         assert source.info.frame_count == 12
@@ -44,15 +44,15 @@ def test_pictures_come_in_natural_order_ten_a_second(tmp_path: Path, pictures: P
         np.testing.assert_array_equal(frame.image, image)
 
 
-def test_repeat_and_count(tmp_path: Path, pictures: Pictures) -> None:
-    for index, image in enumerate(pictures(2, (20, 30))):
+def test_repeat_and_count(tmp_path: Path, make_images: MakeImages) -> None:
+    for index, image in enumerate(make_images(2, (20, 30))):
         save(tmp_path / f"{index}.png", image)
     with open_source(f"images:{tmp_path}", session_id="s", fast=True, crop="none", repeat=True, count=5) as source:
         assert [frame.frame_id for frame in source.frames()] == list(range(5))
 
 
-def test_single_picture_is_a_source(tmp_path: Path, pictures: Pictures) -> None:
-    path = save(tmp_path / "one.png", pictures(1, (20, 30))[0])
+def test_single_image_is_a_source(tmp_path: Path, make_images: MakeImages) -> None:
+    path = save(tmp_path / "one.png", make_images(1, (20, 30))[0])
     with open_source(str(path), session_id="s", fast=True, crop="none") as source:
         assert len(list(source.frames())) == 1
 
@@ -86,7 +86,7 @@ def test_sequence_gets_one_crop(tmp_path: Path) -> None:
     assert np.abs(np.subtract(source.info.roi_xyxy_px, (80, 40, 260, 220))).max() <= 4
 
 
-def test_pictures_that_do_not_belong_together_are_cropped_one_by_one(tmp_path: Path) -> None:
+def test_images_that_are_no_sequence_are_cropped_one_by_one(tmp_path: Path) -> None:
     boxes = [(80, 40, 260, 220), (40, 60, 150, 200), (120, 30, 300, 150)]
     for seed, box in enumerate(boxes):
         save(tmp_path / f"{seed}.png", screen(seed, box))
@@ -96,7 +96,7 @@ def test_pictures_that_do_not_belong_together_are_cropped_one_by_one(tmp_path: P
         assert np.abs(np.subtract(frame.roi_xyxy_px, box)).max() <= 4
 
 
-def test_pictures_of_other_sizes_get_their_own_crop(tmp_path: Path) -> None:
+def test_images_of_other_sizes_get_their_own_crop(tmp_path: Path) -> None:
     save(tmp_path / "0.png", screen(0, (80, 40, 260, 220)))
     save(tmp_path / "1.png", cv2.copyMakeBorder(screen(1, (80, 40, 260, 220)), 0, 60, 90, 0, cv2.BORDER_CONSTANT))
     with open_source(str(tmp_path), session_id="s", fast=True) as source:
@@ -105,9 +105,9 @@ def test_pictures_of_other_sizes_get_their_own_crop(tmp_path: Path) -> None:
     assert np.abs(np.subtract(second.roi_xyxy_px, (170, 40, 350, 220))).max() <= 4
 
 
-def test_crop_that_does_not_fit_a_later_picture_is_an_error(tmp_path: Path, pictures: Pictures) -> None:
-    save(tmp_path / "0.png", pictures(1, (40, 40))[0])
-    save(tmp_path / "1.png", pictures(1, (20, 20))[0])
+def test_crop_that_does_not_fit_a_later_image_is_an_error(tmp_path: Path, make_images: MakeImages) -> None:
+    save(tmp_path / "0.png", make_images(1, (40, 40))[0])
+    save(tmp_path / "1.png", make_images(1, (20, 20))[0])
     with open_source(str(tmp_path), session_id="s", fast=True, crop=(0, 0, 30, 30)) as source:
         frames = source.frames()
         next(frames)
@@ -115,14 +115,14 @@ def test_crop_that_does_not_fit_a_later_picture_is_an_error(tmp_path: Path, pict
             next(frames)
 
 
-def test_black_picture_is_named(tmp_path: Path) -> None:
+def test_black_image_is_named(tmp_path: Path) -> None:
     save(tmp_path / "black.png", np.zeros((240, 320), np.uint8))
     with pytest.raises(ScanAreaError, match=r"black\.png: no ultrasound picture"):
         open_source(str(tmp_path), session_id="s")
 
 
-def test_folder_without_pictures_and_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(SourceFormatError, match="holds no png, jpg, bmp or tif pictures; give another folder"):
+def test_folder_without_images_and_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(SourceFormatError, match="holds no png, jpg, bmp or tif images; give another folder"):
         open_source(str(tmp_path), session_id="s")
     with pytest.raises(SourceError, match=r"there is no folder .*gone; check"):
         open_source(f"images:{tmp_path / 'gone'}", session_id="s")
@@ -132,13 +132,13 @@ def test_folder_without_pictures_and_missing_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif"])
 @pytest.mark.parametrize("kind", ["text", "empty", "cut"])
-def test_unreadable_picture_stops_the_run_and_is_named(
-    suffix: str, kind: str, tmp_path: Path, pictures: Pictures
+def test_unreadable_image_stops_the_run_and_is_named(
+    suffix: str, kind: str, tmp_path: Path, make_images: MakeImages
 ) -> None:
-    images = pictures(2, (64, 64))
+    images = make_images(2, (64, 64))
     save(tmp_path / f"0.{suffix}", images[0])
     bad = save(tmp_path / f"1.{suffix}", images[1])
-    data = {"text": b"no picture at all", "empty": b"", "cut": bad.read_bytes()[: bad.stat().st_size // 2]}[kind]
+    data = {"text": b"no image at all", "empty": b"", "cut": bad.read_bytes()[: bad.stat().st_size // 2]}[kind]
     bad.write_bytes(data)
     with open_source(str(tmp_path), session_id="s", fast=True, crop="none") as source:
         frames = source.frames()
@@ -147,19 +147,19 @@ def test_unreadable_picture_stops_the_run_and_is_named(
             next(frames)
 
 
-def test_pages_and_floating_point_samples_are_refused(tmp_path: Path, pictures: Pictures) -> None:
+def test_pages_and_floating_point_samples_are_refused(tmp_path: Path, make_images: MakeImages) -> None:
     path = tmp_path / "pages.tif"
-    assert cv2.imwritemulti(str(path), pictures(3, (16, 16)))
-    with pytest.raises(SourceFormatError, match=r"holds 3 pictures; save each"):
+    assert cv2.imwritemulti(str(path), make_images(3, (16, 16)))
+    with pytest.raises(SourceFormatError, match=r"holds 3 images; save each"):
         read_image(path)
     with pytest.raises(SourceFormatError, match=r"samples of type float32; save it"):
         read_image(save(tmp_path / "float.tif", np.zeros((8, 8), np.float32)))
 
 
-def test_picture_without_permission_is_named(
-    tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+def test_image_without_permission_is_named(
+    tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save(tmp_path / "a.png", pictures(1, (16, 16))[0])
+    save(tmp_path / "a.png", make_images(1, (16, 16))[0])
 
     def refuse(_path: Path) -> bytes:
         raise PermissionError(13, "Permission denied")

@@ -18,9 +18,9 @@ from usassist.records import Frame, SignalState
 from usassist.sources import SourceOptions, open_source
 from usassist.sources.grab import Grab
 from usassist.sources.live import LiveSource
-from usassist.sources.scan_check import ScanVerdict
+from usassist.sources.scan_check import AreaStatus
 from usassist.sources.screen import Screen
-from usassist.sources.watch import Verdict
+from usassist.sources.watch import SignalVerdict
 
 LIVE, FROZEN, LOST, CHANGED = SignalState.LIVE, SignalState.FROZEN, SignalState.LOST, SignalState.CHANGED
 STEP_NS = 33_000_000
@@ -38,7 +38,7 @@ def screen(number: int, hw: tuple[int, int] = (240, 320), box: tuple[int, int, i
 
 
 class ScriptedGrabber:
-    """Gives a list of screens, one as soon as the one before was looked at, and then waits to be closed."""
+    """Delivers a list of screens, one as soon as the one before was processed, and then waits to be closed."""
 
     description = "scripted"
     warnings = ("interlaced",)
@@ -61,7 +61,7 @@ class ScriptedGrabber:
 
 
 class FakeWatch:
-    """Says of the nth screen since it settled what the script of the test says."""
+    """Judges the nth screen after the reference by the script of the test."""
 
     script: list[SignalState]
     settled: list[tuple[int, int, int, int]]
@@ -69,15 +69,15 @@ class FakeWatch:
     def __init__(self, profile: Any = None) -> None:
         pass
 
-    def settle(self, image: Any, roi: tuple[int, int, int, int], t_ns: int) -> None:
+    def set_reference(self, image: Any, roi: tuple[int, int, int, int], t_ns: int) -> None:
         self.settled.append(roi)
 
-    def look(self, grab: Grab) -> Verdict:
+    def judge(self, grab: Grab) -> SignalVerdict:
         state = self.script.pop(0) if self.script else LIVE
-        return Verdict(state=state, reason="" if state is LIVE else f"it is {state}", since_ns=grab.t_decoded_ns)
+        return SignalVerdict(state=state, reason="" if state is LIVE else f"it is {state}", since_ns=grab.t_decoded_ns)
 
-    def silence(self, now_ns: int) -> Verdict:
-        return Verdict(state=LIVE, reason="", since_ns=now_ns)
+    def judge_silence(self, now_ns: int) -> SignalVerdict:
+        return SignalVerdict(state=LIVE, reason="", since_ns=now_ns)
 
 
 class FakeCheck:
@@ -86,8 +86,8 @@ class FakeCheck:
     def __init__(self, roi: Any) -> None:
         pass
 
-    def check(self, image: Any) -> ScanVerdict:
-        return ScanVerdict(ok=not self.failing, reason="the picture has moved" if self.failing else "", found=None)
+    def check(self, image: Any) -> AreaStatus:
+        return AreaStatus(ok=not self.failing, reason="the image has moved" if self.failing else "", found=None)
 
 
 Play = Callable[..., tuple[list[Frame], LiveSource, list[SignalState]]]
@@ -105,29 +105,29 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
         source = LiveSource(
             InThread(lambda: grabber), SourceOptions(session_id="s", clock=MonotonicClock(), **options), kind="test"
         )
-        said: list[SignalState] = []
-        look = source._look_at
+        states_seen: list[SignalState] = []
+        look = source._process
         seen = 0
 
         def looked(grab: Grab) -> Frame | None:
             nonlocal seen
             frame = look(grab)
-            said.append(source.signal.state)
+            states_seen.append(source.signal.state)
             seen += 1
             if seen == len(screens):
                 source._closed.set()
             grabber.taken.release()
             return frame
 
-        monkeypatch.setattr(source, "_look_at", looked)
+        monkeypatch.setattr(source, "_process", looked)
         frames = list(source.frames())
         source.close()
-        return frames, source, said
+        return frames, source, states_seen
 
     return call
 
 
-def test_frames_come_once_the_scan_area_is_settled_and_show_nothing_but_it(play: Play) -> None:
+def test_frames_start_once_the_scan_area_is_found_and_show_nothing_else(play: Play) -> None:
     frames, source, _ = play([screen(i) for i in range(40)])
     assert len(frames) > 10
     assert [frame.frame_id for frame in frames] == list(range(len(frames)))
@@ -144,7 +144,7 @@ def test_frames_come_once_the_scan_area_is_settled_and_show_nothing_but_it(play:
     assert source.info.rate_hz == 30.0
 
 
-def test_a_grey_picture_is_given_as_one_plane_and_one_with_colour_in_it_as_three(play: Play) -> None:
+def test_a_grey_frame_has_one_plane_and_one_with_colour_three(play: Play) -> None:
     screens = [screen(i) for i in range(30)]
     for image in screens[20:]:
         image[100, 150] = (200, 60, 60)
@@ -159,9 +159,7 @@ def test_a_grey_picture_is_given_as_one_plane_and_one_with_colour_in_it_as_three
     assert all(frame.t_cropped_ns is not None for frame in frames)
 
 
-def test_pictures_that_the_input_passed_over_are_gaps_in_the_frame_ids(
-    play: Play, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frames_that_the_input_skipped_are_gaps_in_the_frame_ids(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     grabs = ScriptedGrabber.grabs
 
     def with_a_gap(self: ScriptedGrabber) -> Iterator[Grab]:
@@ -176,69 +174,69 @@ def test_pictures_that_the_input_passed_over_are_gaps_in_the_frame_ids(
     assert source.signal.skipped == 3
 
 
-def test_a_frozen_picture_is_given_with_that_word_on_it(play: Play) -> None:
-    frames, _, said = play([screen(i) for i in range(30)], LIVE, LIVE, FROZEN, FROZEN, LIVE)
+def test_a_frozen_frame_carries_that_state(play: Play) -> None:
+    frames, _, states_seen = play([screen(i) for i in range(30)], LIVE, LIVE, FROZEN, FROZEN, LIVE)
     assert [frame.picture for frame in frames[:6]] == [LIVE, LIVE, FROZEN, FROZEN, LIVE, LIVE]
     assert frames[2].picture_reason == "it is frozen"
-    assert FROZEN in said
+    assert FROZEN in states_seen
 
 
 def damage(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:
-    """Screens with these numbers are not whole."""
+    """Screens with these numbers are damaged."""
     grabs = ScriptedGrabber.grabs
 
     def damaged(self: ScriptedGrabber) -> Iterator[Grab]:
         for grab in grabs(self):
-            yield dataclasses.replace(grab, not_whole="a part is lost" if first <= grab.number <= last else "")
+            yield dataclasses.replace(grab, damage_reason="a part is lost" if first <= grab.number <= last else "")
 
     monkeypatch.setattr(ScriptedGrabber, "grabs", damaged)
 
 
-def test_a_damaged_picture_is_given_with_that_word_on_it(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_frame_carries_that_state(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     damage(monkeypatch, 18, 23)
     frames, _, _ = play([screen(i) for i in range(40)], *[LIVE] * 5, FROZEN)
     damaged = [frame for frame in frames if frame.picture is SignalState.DAMAGED]
     assert {frame.picture_reason for frame in damaged} == {"a part is lost"}
-    assert len(damaged) == 5  # one of the six is frozen: what the watch says comes first
+    assert len(damaged) == 5  # one of the six is frozen: the verdict of the watch takes precedence
     assert FROZEN in [frame.picture for frame in frames]
 
 
-def test_no_scan_area_is_settled_on_a_damaged_picture(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_scan_area_is_searched_on_a_damaged_frame(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     damage(monkeypatch, 0, 29)
-    frames, _, said = play([screen(i) for i in range(60)])
-    assert set(said[:30]) == {SignalState.DAMAGED}
+    frames, _, states_seen = play([screen(i) for i in range(60)])
+    assert set(states_seen[:30]) == {SignalState.DAMAGED}
     assert len(FakeWatch.settled) == 1
     assert all(frame.picture is LIVE for frame in frames)
     assert frames
 
 
-def test_a_lost_picture_gives_no_frame(play: Play) -> None:
-    frames, _, said = play([screen(i) for i in range(30)], LIVE, LOST, LOST, LIVE)
+def test_a_lost_signal_gives_no_frame(play: Play) -> None:
+    frames, _, states_seen = play([screen(i) for i in range(30)], LIVE, LOST, LOST, LIVE)
     assert all(frame.picture is LIVE for frame in frames)
-    assert said.count(LOST) >= 2
+    assert states_seen.count(LOST) >= 2
 
 
 def test_after_a_change_no_frame_is_given_until_the_area_is_found_again(play: Play) -> None:
     other = (40, 60, 200, 200)
     screens = [screen(i) for i in range(30)] + [screen(100 + i, box=other) for i in range(40)]
-    frames, _, said = play(screens, *[LIVE] * 14, *[CHANGED])
+    frames, _, states_seen = play(screens, *[LIVE] * 14, *[CHANGED])
     assert len(FakeWatch.settled) == 2
     first, second = FakeWatch.settled
     assert first != second
-    assert CHANGED in said
+    assert CHANGED in states_seen
     assert {frame.roi_xyxy_px for frame in frames} == {first, second}
     assert all(int(frame.image.max()) < BANNER for frame in frames)
 
 
-def test_a_new_screen_size_is_a_change_even_before_the_watch_has_looked(play: Play) -> None:
+def test_a_new_screen_size_is_a_change_even_before_the_watch_judges_it(play: Play) -> None:
     screens = [screen(i) for i in range(25)] + [screen(i, (300, 400)) for i in range(25)]
-    frames, source, said = play(screens)
-    assert CHANGED in said
+    frames, source, states_seen = play(screens)
+    assert CHANGED in states_seen
     assert source.info.grab_hw_px == (300, 400)
     assert {frame.roi_xyxy_px for frame in frames} == set(FakeWatch.settled)
 
 
-def test_with_a_calibration_the_calibrated_picture_is_waited_for(play: Play) -> None:
+def test_with_a_calibration_frames_resume_when_its_screen_is_back(play: Play) -> None:
     geometry = Geometry(
         calibration_id="g",
         crop_xyxy_px=(60, 40, 260, 220),
@@ -246,14 +244,14 @@ def test_with_a_calibration_the_calibrated_picture_is_waited_for(play: Play) -> 
         spacing_rc_mm=(0.1, 0.1),
         spacing_rel_sd=0.01,
     )
-    frames, _, said = play([screen(i) for i in range(20)], LIVE, CHANGED, CHANGED, LIVE, geometry=geometry)
+    frames, _, states_seen = play([screen(i) for i in range(20)], LIVE, CHANGED, CHANGED, LIVE, geometry=geometry)
     assert FakeWatch.settled == [(60, 40, 260, 220)]
-    assert said.count(CHANGED) == 2
+    assert states_seen.count(CHANGED) == 2
     assert len(frames) == 20 - 1 - 2
     assert all(frame.spacing_rc_mm == (0.1, 0.1) for frame in frames)
 
 
-def test_a_calibration_of_another_screen_gives_no_frame_and_says_why(play: Play) -> None:
+def test_a_calibration_of_another_screen_gives_no_frame_and_a_reason(play: Play) -> None:
     geometry = Geometry(
         calibration_id="g", crop_xyxy_px=None, grab_hw_px=(480, 640), spacing_rc_mm=(0.1, 0.1), spacing_rel_sd=0.01
     )
@@ -263,7 +261,7 @@ def test_a_calibration_of_another_screen_gives_no_frame_and_says_why(play: Play)
     assert "calibration g was made on a screen of 640 x 480" in source.signal.reason
 
 
-def test_a_screen_without_a_picture_gives_no_frame(play: Play) -> None:
+def test_a_screen_without_an_ultrasound_image_gives_no_frame(play: Play) -> None:
     empty = np.zeros((240, 320, 3), np.uint8)
     empty[100:104, 50:90] = 200
     frames, source, _ = play([empty] * 30)
@@ -275,13 +273,13 @@ def test_a_screen_without_a_picture_gives_no_frame(play: Play) -> None:
 def test_a_check_that_fails_twice_is_a_change(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("usassist.sources.live._CHECK_EVERY_NS", 3 * STEP_NS)
     FakeCheck.failing = True
-    frames, _, said = play([screen(i) for i in range(60)])
-    assert CHANGED in said
+    frames, _, states_seen = play([screen(i) for i in range(60)])
+    assert CHANGED in states_seen
     assert len(FakeWatch.settled) >= 2
     assert frames
 
 
-def test_before_anything_comes_it_says_that_it_waits() -> None:
+def test_before_the_first_frame_the_signal_is_lost() -> None:
     blocked = threading.Event()
 
     def opener() -> Any:

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-
-# isort: split
-import av
 import numpy as np
 
+from usassist.common.pyav import av
 from usassist.errors import SourceError
 from usassist.sources.grab import Grab
 from usassist.sources.inputs.address import GrabOptions, open_grabber
@@ -52,9 +50,7 @@ def grab_all(address: str, options: GrabOptions) -> tuple[list[Grab], tuple[str,
     return grabs, grabber.warnings
 
 
-def test_after_lost_datagrams_no_picture_is_whole_before_the_next_key_picture(
-    tmp_path: Path, write_clip: WriteClip
-) -> None:
+def test_frames_after_lost_datagrams_are_damaged_until_the_next_keyframe(tmp_path: Path, write_clip: WriteClip) -> None:
     path = moving(tmp_path / "a.ts", write_clip)
     with av.open(str(path)) as container:
         whole = {frame.pts: frame.to_ndarray()[: HW_PX[0]] for frame in container.decode(video=0)}
@@ -83,11 +79,11 @@ def test_after_lost_datagrams_no_picture_is_whole_before_the_next_key_picture(
         if grab.pts in whole
     }
     assert sum(differ.values()) > 5
-    assert [grab.pts for grab in grabs if not grab.not_whole and differ.get(grab.pts)] == []
-    assert sum(not grab.not_whole for grab in grabs) > 40  # and it comes back
+    assert [grab.pts for grab in grabs if not grab.damage_reason and differ.get(grab.pts)] == []
+    assert sum(not grab.damage_reason for grab in grabs) > 40  # and it comes back
 
 
-def test_interlaced_and_anamorphic_input_is_told_and_shown_right(tmp_path: Path, write_clip: WriteClip) -> None:
+def test_interlaced_and_anamorphic_input_is_reported_and_shown_right(tmp_path: Path, write_clip: WriteClip) -> None:
     woven = {"flags": "+ilme+ildct"}
     path = moving(tmp_path / "a.ts", write_clip, codec_options=woven, aspect=Fraction(4, 3))
     program = f"import sys; sys.stdout.buffer.write(open({str(path)!r}, 'rb').read())"

@@ -21,9 +21,8 @@ from usassist.app.commands.main import app
 from usassist.errors import SourceError
 from usassist.sources.inputs import screen
 from usassist.sources.inputs.address import GrabOptions, open_grabber
-from usassist.sources.inputs.backlog import Backlog
 from usassist.sources.inputs.devices import find_inputs
-from usassist.sources.inputs.stream import StreamGrabber, StreamHooks
+from usassist.sources.inputs.stream import Backlog, StreamGrabber, StreamHooks
 
 PERIOD_NS = 40_000_000
 LEVEL = 120
@@ -39,13 +38,13 @@ def test_caller_that_keeps_up_is_given_everything() -> None:
         assert not backlog.is_old(0)
 
 
-def test_all_but_the_last_of_what_waits_is_old() -> None:
+def test_all_but_the_last_queued_frame_are_old() -> None:
     backlog = Backlog(25)
     backlog.away(4 * PERIOD_NS + 1, 0)
     assert [backlog.is_old(0) for _ in range(5)] == [True, True, True, False, False]
 
 
-def test_moment_in_which_the_machine_was_held_up_costs_no_picture_but_the_next_one_does() -> None:
+def test_a_short_stall_skips_no_frame_but_a_second_one_soon_after_does() -> None:
     backlog, old = Backlog(25), []
     for now_ns in (0, 1_900_000_000, 4_000_000_000):
         backlog.away(3 * PERIOD_NS + 1, now_ns)
@@ -53,7 +52,7 @@ def test_moment_in_which_the_machine_was_held_up_costs_no_picture_but_the_next_o
     assert old == [[False] * 3, [True, True, False], [False] * 3]
 
 
-def test_picture_that_had_to_be_waited_for_is_new() -> None:
+def test_frame_that_had_to_be_waited_for_is_new() -> None:
     backlog = Backlog(25)
     backlog.away(10 * PERIOD_NS, 0)
     assert not backlog.is_old(PERIOD_NS)
@@ -67,7 +66,7 @@ class OneFrame:
     """A container that gives one frame, with the stamp of a driver."""
 
     def __init__(self, pts: Callable[[], int], *, sizes: tuple[int, ...] = (1,), pix_fmt: str = "gray") -> None:
-        import av
+        from usassist.common.pyav import av
 
         self.read_timeout = None
         self.closed = 0
@@ -111,13 +110,13 @@ def test_stamp_on_another_clock_is_not_taken(offset_us: int) -> None:
     assert before_ns <= grab.t_capture_ns <= time.monotonic_ns()
 
 
-def test_buffer_that_the_driver_could_not_fill_marks_the_next_picture() -> None:
+def test_buffer_that_the_driver_could_not_fill_marks_the_next_frame() -> None:
     container = OneFrame(lambda: time.monotonic_ns() // 1000, sizes=(16, 0, 16, 16))
     assert [grab.damaged for grab in grabber_of(container).grabs()] == [False, True, False]
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuyv422", "uyvy422", "nv12", "yuv420p", "bgr24", "rgb24", "bgr0"])
-def test_formats_of_devices_give_the_same_picture(pix_fmt: str) -> None:
+def test_formats_of_devices_give_the_same_image(pix_fmt: str) -> None:
     (grab,) = grabber_of(OneFrame(lambda: 0, pix_fmt=pix_fmt)).grabs()
     assert grab.screen.image.shape == (34, 62, 3)
     assert np.abs(grab.screen.image.astype(int) - LEVEL).max() <= 2
@@ -129,7 +128,7 @@ def test_grey_stays_grey_and_is_no_view_of_the_buffer_of_the_driver() -> None:
     assert grab.screen.image.base is None
 
 
-def test_rate_that_cannot_be_true_is_not_told() -> None:
+def test_rate_that_cannot_be_true_is_not_reported() -> None:
     assert grabber_of(OneFrame(lambda: 0)).rate_hz is None
 
 
@@ -202,11 +201,13 @@ def test_nodes_that_cannot_be_used_are_listed_with_the_reason(tmp_path: Path) ->
         (tmp_path / name).write_bytes(b"")
     inputs = find_inputs(tmp_path)
     assert [device.address for device in inputs.devices] == [f"v4l2:{tmp_path}/video2", f"v4l2:{tmp_path}/video10"]
-    assert all("this is no device" in device.problem for device in inputs.devices)
+    assert all("this is not a device" in device.problem for device in inputs.devices)
     assert inputs.protocols["tcp"]
 
 
-def test_machine_without_a_grabber_says_so_and_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_without_a_grabber_is_reported_without_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from usassist.sources.inputs import devices
 
     nothing = find_inputs(tmp_path)

@@ -171,7 +171,7 @@ def test_mode_that_is_not_there_is_refused_with_the_list(asked: str) -> None:
         choose(list_modes(0, usb2()), parse_wanted(asked))
 
 
-def test_device_without_known_modes_says_so() -> None:
+def test_device_without_supported_modes_is_refused() -> None:
     with pytest.raises(SourceError, match="lists no mode"):
         choose([], Wanted())
 
@@ -189,7 +189,7 @@ def now(**changes: Any) -> Current:
     return Current(**(values | {"signal_wh_px": None} | changes))
 
 
-def test_nothing_is_said_about_a_mode_that_is_as_asked() -> None:
+def test_mode_as_requested_gives_no_warning() -> None:
     assert check_current(CHOICE, now(signal_wh_px=(1920, 1080), rate_hz=Fraction(60000, 1001)), Wanted()) == ()
 
 
@@ -197,11 +197,11 @@ def test_nothing_is_said_about_a_mode_that_is_as_asked() -> None:
     ("changes", "word"),
     [
         ({"interlaced": True}, "interlaced"),
-        ({"signal_wh_px": (1280, 1024)}, "scales the signal of 1280x1024"),
+        ({"signal_wh_px": (1280, 1024)}, "scales the signal from 1280x1024"),
         ({"rate_hz": Fraction(30)}, "30 Hz instead of 60 Hz"),
     ],
 )
-def test_mode_that_harms_the_picture_is_warned_of(changes: dict[str, Any], word: str) -> None:
+def test_mode_that_degrades_the_image_gives_a_warning(changes: dict[str, Any], word: str) -> None:
     (warning,) = check_current(CHOICE, now(**changes), Wanted())
     assert word in warning
 
@@ -212,7 +212,7 @@ def test_another_size_or_format_than_asked_for_is_refused(changes: dict[str, Any
         check_current(CHOICE, now(**changes), Wanted())
 
 
-def test_missing_device_says_what_to_do() -> None:
+def test_missing_device_has_a_remedy() -> None:
     with pytest.raises(SourceError, match="there is no such device; plug it in"):
         open_grabber("v4l2:/dev/video987", GrabOptions())
 
@@ -220,12 +220,12 @@ def test_missing_device_says_what_to_do() -> None:
 def test_file_is_no_device(tmp_path: Path) -> None:
     path = tmp_path / "video0"
     path.write_bytes(b"")
-    with pytest.raises(SourceError, match="this is no device"):
+    with pytest.raises(SourceError, match="this is not a device"):
         open_grabber(f"v4l2:{path}", GrabOptions())
 
 
 def test_device_of_another_kind_is_no_grabber() -> None:
-    with pytest.raises(SourceError, match="no Video4Linux device"):
+    with pytest.raises(SourceError, match="not a Video4Linux device"):
         open_grabber("v4l2:/dev/null", GrabOptions())
 
 

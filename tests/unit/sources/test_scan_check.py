@@ -30,7 +30,7 @@ def settled(screens: list[UInt8Array]) -> ScanCheck:
     return check
 
 
-def test_dark_and_black_pictures_are_in_order(settled: ScanCheck, screens: list[UInt8Array]) -> None:
+def test_dark_and_black_images_are_ok(settled: ScanCheck, screens: list[UInt8Array]) -> None:
     x1, y1, x2, y2 = PhantomScanner(CONFIG).scan_xyxy_px
     for share in (0.3, 0.05, 0.0) * 8:
         screen = screens[0].copy()
@@ -49,7 +49,7 @@ def test_another_depth_is_seen_at_the_second_look_and_found_when_looks_agree(set
     assert verdicts[-1].reason
 
 
-def test_a_pointer_beside_the_picture_changes_nothing(settled: ScanCheck, screens: list[UInt8Array]) -> None:
+def test_a_pointer_beside_the_image_changes_nothing(settled: ScanCheck, screens: list[UInt8Array]) -> None:
     x2, y1 = PhantomScanner(CONFIG).scan_xyxy_px[2], PhantomScanner(CONFIG).scan_xyxy_px[1]
     for _ in range(4):
         screen = screens[0].copy()
@@ -57,7 +57,7 @@ def test_a_pointer_beside_the_picture_changes_nothing(settled: ScanCheck, screen
         assert settled.check(Screen(screen)).ok
 
 
-def test_a_menu_over_the_picture_is_no_scan_area(settled: ScanCheck, screens: list[UInt8Array]) -> None:
+def test_a_menu_over_the_image_is_no_scan_area(settled: ScanCheck, screens: list[UInt8Array]) -> None:
     menu = np.full_like(screens[0], 60)
     for line in range(18):
         cv2.putText(menu, f"PRESET {line}", (60, 30 + 24 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (230, 230, 230), 1)
@@ -66,7 +66,7 @@ def test_a_menu_over_the_picture_is_no_scan_area(settled: ScanCheck, screens: li
     assert verdicts[-1].found is None
 
 
-def test_another_size_of_screen_is_said_at_once(settled: ScanCheck) -> None:
+def test_another_screen_size_is_reported_at_once(settled: ScanCheck) -> None:
     verdict = settled.check(Screen(np.zeros((600, 800, 3), np.uint8)))
     assert not verdict.ok
     assert "800 x 600" in verdict.reason

@@ -1,13 +1,10 @@
 """Screens in planes: what is cut out of them is what converting all of them would give."""
 
-import cv2  # noqa: F401  # before av
-
-# isort: split
-import av
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from usassist.common.pyav import av
 from usassist.sources.cropping import cut_plain
 from usassist.sources.pixels import to_image
 from usassist.sources.screen import Screen
@@ -19,17 +16,17 @@ _PARTS = [(0, 0, 96, 64), (8, 6, 56, 50), (9, 7, 55, 49), (60, 3, 61, 4)]
 _COLOURED = (70, 10, 90, 30)  # x1, y1, x2, y2
 
 
-def _picture() -> UInt8Array:
+def _image() -> UInt8Array:
     """Noise without colour, and a red patch on its right."""
     noise = np.random.default_rng(5).integers(0, 256, (64, 96), np.uint8)
-    picture = np.dstack([noise] * 3)
+    image = np.dstack([noise] * 3)
     x1, y1, x2, y2 = _COLOURED
-    picture[y1:y2, x1:x2] = (220, 40, 30)
-    return picture
+    image[y1:y2, x1:x2] = (220, 40, 30)
+    return image
 
 
 def _frame(name: str, color_range: int = 1) -> av.VideoFrame:
-    frame = av.VideoFrame.from_ndarray(_picture(), "rgb24").reformat(format=name, dst_color_range=color_range)
+    frame = av.VideoFrame.from_ndarray(_image(), "rgb24").reformat(format=name, dst_color_range=color_range)
     if name in ("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p"):  # the scaler's rounding tints grey by a level
         for number in (1, 2):
             plane = frame.planes[number]
@@ -75,7 +72,7 @@ def test_one_pixel_of_colour_is_enough() -> None:
 
 
 @pytest.mark.parametrize("name", _FORMATS)
-def test_samples_have_the_colour_of_the_picture(name: str) -> None:
+def test_samples_have_the_colour_of_the_image(name: str) -> None:
     screen, window = Screen.of(_frame(name)), np.s_[12:28:3, 74:88:2]
     colours = screen.colours(window)
     if name == "gray":

@@ -7,13 +7,11 @@ from fractions import Fraction
 from typing import Any
 
 import cv2
-
-# isort: split
-import av
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from usassist.common.pyav import av
 from usassist.errors import UsageError
 from usassist.phantom import PhantomConfig
 from usassist.phantom.fault_scanner import FaultScanner
@@ -21,13 +19,13 @@ from usassist.phantom.faults import Fault, FaultPlan
 from usassist.records import SignalState
 from usassist.sources.grab import Grab
 from usassist.sources.screen import Screen
-from usassist.sources.watch import SignalWatch, Verdict, WatchProfile
+from usassist.sources.watch import SignalVerdict, SignalWatch, WatchProfile
 
 UInt8Array = npt.NDArray[np.uint8]
 
 _HW_PX = (360, 480)
 _RATES = (15.0, 30.0, 60.0)
-_TOLD = {
+_DETECTED = {
     "freeze": SignalState.FROZEN,
     "repeat": SignalState.FROZEN,
     "depth": SignalState.CHANGED,
@@ -49,7 +47,7 @@ _HARMLESS += [("glitch", {"shows": shows}) for shows in ("torn", "black", "noise
 @pytest.fixture(scope="session")
 def scanner() -> FaultScanner:
     """One scanner with every fault; its loops are rendered once."""
-    plan = FaultPlan(faults=tuple(_fault(kind, 10.0 * i) for i, kind in enumerate([*_TOLD, "paused_probe"])))
+    plan = FaultPlan(faults=tuple(_fault(kind, 10.0 * i) for i, kind in enumerate([*_DETECTED, "paused_probe"])))
     return FaultScanner(
         plan,
         config=PhantomConfig(
@@ -91,37 +89,37 @@ def _play(
     roi: tuple[int, int, int, int],
     rate_hz: float,
     watch: SignalWatch | None = None,
-) -> list[tuple[float, Verdict]]:
-    """Settle on the first screen, look at the others; `silence` where there is none."""
-    watch, told = watch or SignalWatch(), []
+) -> list[tuple[float, SignalVerdict]]:
+    """Take the first screen as the reference, judge the others; `judge_silence` where there is none."""
+    watch, verdicts = watch or SignalWatch(), []
     for number, screen in enumerate(screens):
         t_ns = round(number * 1e9 / rate_hz)
         if number == 0:
             assert screen is not None
-            watch.settle(Screen(screen), roi, t_ns)
+            watch.set_reference(Screen(screen), roi, t_ns)
         elif screen is None:
-            told.append((number / rate_hz, watch.silence(t_ns)))
+            verdicts.append((number / rate_hz, watch.judge_silence(t_ns)))
         else:
-            told.append((number / rate_hz, watch.look(_grab(screen, t_ns, number=number))))
-    return told
+            verdicts.append((number / rate_hz, watch.judge(_grab(screen, t_ns, number=number))))
+    return verdicts
 
 
-def _states(told: Sequence[tuple[float, Verdict]]) -> set[str]:
-    return {str(verdict.state) for _, verdict in told}
+def _states(verdicts: Sequence[tuple[float, SignalVerdict]]) -> set[str]:
+    return {str(verdict.state) for _, verdict in verdicts}
 
 
 @pytest.mark.parametrize("rate_hz", _RATES)
-@pytest.mark.parametrize("kind", list(_TOLD))
-def test_every_fault_is_told_within_half_a_second_and_taken_back(
+@pytest.mark.parametrize("kind", list(_DETECTED))
+def test_every_fault_is_reported_within_half_a_second_and_cleared(
     kind: str, rate_hz: float, screens: Callable[..., list[UInt8Array | None]], scanner: FaultScanner
 ) -> None:
-    told = _play(screens(kind, rate_hz), scanner.scan_xyxy_px, rate_hz)
-    assert _states([item for item in told if item[0] < 1.3]) == {"live"}
-    late = [item for item in told if 1.8 <= item[0] < 2.1]
-    assert {verdict.state for _, verdict in late} == {_TOLD[kind]}
+    verdicts = _play(screens(kind, rate_hz), scanner.scan_xyxy_px, rate_hz)
+    assert _states([item for item in verdicts if item[0] < 1.3]) == {"live"}
+    late = [item for item in verdicts if 1.8 <= item[0] < 2.1]
+    assert {verdict.state for _, verdict in late} == {_DETECTED[kind]}
     assert all(verdict.reason for _, verdict in late)
     assert 1.2e9 <= late[0][1].since_ns <= 1.8e9
-    assert _states([item for item in told if item[0] >= 3.4]) == {"live"}
+    assert _states([item for item in verdicts if item[0] >= 3.4]) == {"live"}
 
 
 @pytest.mark.parametrize("rate_hz", _RATES)
@@ -133,12 +131,12 @@ def test_what_is_harmless_stays_live(
     screens: Callable[..., list[UInt8Array | None]],
     scanner: FaultScanner,
 ) -> None:
-    told = _play(screens(kind, rate_hz, seconds=2.4, **settings), scanner.scan_xyxy_px, rate_hz)
-    assert _states(told) == {"live"}
+    verdicts = _play(screens(kind, rate_hz, seconds=2.4, **settings), scanner.scan_xyxy_px, rate_hz)
+    assert _states(verdicts) == {"live"}
 
 
 @pytest.mark.parametrize("noise", [True, False])
-def test_a_repeated_grab_is_told_from_a_frozen_scanner_by_clock_and_noise(
+def test_a_repeated_grab_and_a_frozen_scanner_differ_by_clock_and_noise(
     noise: bool, screens: Callable[..., list[UInt8Array | None]], scanner: FaultScanner
 ) -> None:
     frozen = _play(screens("freeze", 30.0, grabber_noise=noise), scanner.scan_xyxy_px, 30.0)
@@ -223,7 +221,7 @@ def _coded(
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("noise", [True, False])
 @pytest.mark.parametrize(("codec", "container"), [("mpeg4", "mpegts"), ("mpeg2video", "mpegts"), ("mjpeg", "avi")])
-def test_a_freeze_is_told_through_a_codec_whose_key_frames_change_it(
+def test_a_freeze_is_detected_through_a_codec_whose_keyframes_change_it(
     codec: str,
     container: str,
     noise: bool,
@@ -231,9 +229,9 @@ def test_a_freeze_is_told_through_a_codec_whose_key_frames_change_it(
     scanner: FaultScanner,
 ) -> None:
     coded = _coded(screens("freeze", 30.0, grabber_noise=noise), codec, container, {"qmin": "3", "qmax": "3"})
-    told = _play(coded, scanner.scan_xyxy_px, 30.0)
-    assert _states([item for item in told if 1.8 <= item[0] < 2.1]) == {"frozen"}
-    assert _states([item for item in told if item[0] < 1.3 or item[0] > 2.8]) == {"live"}
+    verdicts = _play(coded, scanner.scan_xyxy_px, 30.0)
+    assert _states([item for item in verdicts if 1.8 <= item[0] < 2.1]) == {"frozen"}
+    assert _states([item for item in verdicts if item[0] < 1.3 or item[0] > 2.8]) == {"live"}
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -245,44 +243,44 @@ def test_a_still_probe_stays_live_through_a_codec(
 
 
 @pytest.mark.parametrize("start", ["black", "frozen"])
-def test_a_start_without_a_living_picture_is_not_called_live_for_long(
+def test_a_black_or_frozen_start_is_not_live_for_long(
     start: str, screens: Callable[..., list[UInt8Array | None]], scanner: FaultScanner
 ) -> None:
     first = screens(None, 30.0, seconds=0.1)[0]
     assert first is not None
     shown = [np.zeros_like(first) if start == "black" else first] * 30
-    told = _play(shown, scanner.scan_xyxy_px, 30.0)
-    assert _states([item for item in told if item[0] > 0.5]) == {"lost" if start == "black" else "frozen"}
+    verdicts = _play(shown, scanner.scan_xyxy_px, 30.0)
+    assert _states([item for item in verdicts if item[0] > 0.5]) == {"lost" if start == "black" else "frozen"}
 
 
-def test_after_silence_the_picture_is_live_only_when_it_moves(
+def test_after_silence_the_signal_is_live_only_when_it_moves(
     screens: Callable[..., list[UInt8Array | None]], scanner: FaultScanner
 ) -> None:
     plain = screens(None, 30.0, seconds=2.0)
     shown = [*plain[:30], *[None] * 20, *[plain[29]] * 20, *plain[30:]]
-    told = _play(shown, scanner.scan_xyxy_px, 30.0)
-    assert told[48][1].state is SignalState.LOST
-    assert _states(told[49:69]) <= {"lost", "frozen"}
-    assert told[-1][1].state is SignalState.LIVE
+    verdicts = _play(shown, scanner.scan_xyxy_px, 30.0)
+    assert verdicts[48][1].state is SignalState.LOST
+    assert _states(verdicts[49:69]) <= {"lost", "frozen"}
+    assert verdicts[-1][1].state is SignalState.LIVE
 
 
-def test_damaged_pictures_are_a_lost_picture(
+def test_damaged_frames_are_a_lost_signal(
     screens: Callable[..., list[UInt8Array | None]], scanner: FaultScanner
 ) -> None:
     watch, plain = SignalWatch(), screens(None, 30.0, seconds=1.0)
     _play(plain, scanner.scan_xyxy_px, 30.0, watch)
     last = plain[-1]
     assert last is not None
-    told = [watch.look(_grab(last, round(1e9 + i * 1e9 / 30), damaged=True)) for i in range(10)]
-    assert told[-1].state is SignalState.LOST
-    assert "damaged" in told[-1].reason
+    verdicts = [watch.judge(_grab(last, round(1e9 + i * 1e9 / 30), damaged=True)) for i in range(10)]
+    assert verdicts[-1].state is SignalState.LOST
+    assert "damaged" in verdicts[-1].reason
 
 
 def test_grey_grabs_are_watched_too(screens: Callable[..., list[UInt8Array | None]], scanner: FaultScanner) -> None:
     grey = [np.asarray(s[..., 1]) for s in screens("depth", 30.0) if s is not None]
-    told = _play(grey, scanner.scan_xyxy_px, 30.0)
-    assert _states([item for item in told if item[0] < 1.3]) == {"live"}
-    assert _states([item for item in told if 1.8 <= item[0] < 2.1]) == {"changed"}
+    verdicts = _play(grey, scanner.scan_xyxy_px, 30.0)
+    assert _states([item for item in verdicts if item[0] < 1.3]) == {"live"}
+    assert _states([item for item in verdicts if 1.8 <= item[0] < 2.1]) == {"changed"}
 
 
 def test_a_dual_profile_wants_two_views(screens: Callable[..., list[UInt8Array | None]], scanner: FaultScanner) -> None:
@@ -299,15 +297,15 @@ def test_the_same_grabs_give_the_same_verdicts(
     assert _play(shown, scanner.scan_xyxy_px, 30.0) == _play(shown, scanner.scan_xyxy_px, 30.0)
 
 
-def test_before_it_is_settled_nothing_is_live() -> None:
+def test_without_a_reference_nothing_is_live() -> None:
     watch = SignalWatch()
-    assert watch.look(_grab(np.full((90, 120), 80, np.uint8), 5)).state is SignalState.LOST
-    assert watch.silence(10**10).state is SignalState.LOST
+    assert watch.judge(_grab(np.full((90, 120), 80, np.uint8), 5)).state is SignalState.LOST
+    assert watch.judge_silence(10**10).state is SignalState.LOST
 
 
 def test_a_scan_area_beside_the_screen_is_refused() -> None:
-    with pytest.raises(UsageError, match="find it anew"):
-        SignalWatch().settle(Screen(np.zeros((90, 120), np.uint8)), (10, 10, 130, 80), 0)
+    with pytest.raises(UsageError, match="search it again"):
+        SignalWatch().set_reference(Screen(np.zeros((90, 120), np.uint8)), (10, 10, 130, 80), 0)
 
 
 def test_a_profile_comes_from_a_table_and_is_checked() -> None:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
-import av.error
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.pyav import av
 from usassist.errors import SessionError, UsageError
 from usassist.sinks.pixels import USUAL_RATE_HZ
 from usassist.sinks.video import LOSSLESS, Coding, VideoWriter

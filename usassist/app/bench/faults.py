@@ -171,11 +171,11 @@ def watch_normal_scanning(minutes: float, rate_hz: float = 30.0) -> NormalReport
         assert frame.screen is not None
         t_ns = 10**9 + round(frame.t_s * 1e9)
         if frame.number == 0:
-            watch.settle(Screen(frame.screen), scanner.scan_xyxy_px, t_ns)
+            watch.set_reference(Screen(frame.screen), scanner.scan_xyxy_px, t_ns)
         grab = Grab(
             number=frame.number, screen=Screen(frame.screen), t_capture_ns=t_ns, t_decoded_ns=t_ns, stamp="arrival"
         )
-        state = watch.look(grab).state
+        state = watch.judge(grab).state
         if state is not before and state is not _LIVE:
             alarms[str(state)] += 1
         before = state

@@ -106,7 +106,7 @@ def _guarded(what: str, look: Callable[[], tuple[bool, str]], needed: bool) -> F
 
 
 def _codecs() -> tuple[bool, str]:
-    import av
+    from usassist.common.pyav import av
 
     missing = [name for name in _CODECS if name not in av.codecs_available]
     if missing:

@@ -1,7 +1,7 @@
-"""Run as a process: opens one live input after the other and hands on its screens; see ``process.py``.
+"""The capture process: opens one live input after the other and sends its screens to the parent; see ``process.py``.
 
-The main thread is in the device. A second one listens for commands, so that a close reaches an input that waits, and so
-that this process ends with the one that started it.
+The main thread reads the device. A second one receives commands, so that a close reaches an input that blocks, and so
+that this process ends with its parent.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from usassist.sources.capture.messages import (
     MAX_BYTES,
     Close,
     Ended,
-    Memory,
+    Grabbed,
+    NewRing,
     Open,
     Opened,
-    Place,
     Ready,
     Report,
-    Shown,
+    RingSlot,
     decode_command,
     encode,
 )
@@ -44,11 +44,11 @@ __all__ = ["main"]
 
 logger = logging.getLogger(__name__)
 
-_WARM = ("usassist.sources.inputs.stream", "usassist.sources.inputs.opening")  # what takes time to import
+_WARM = ("usassist.sources.inputs.stream", "usassist.sources.inputs.opening")  # slow imports
 
 
-class _NoRoom(Exception):
-    """Every slot of the ring holds a screen that is still looked at."""
+class _RingFull(Exception):
+    """Every slot of the ring holds a screen that the parent still uses."""
 
 
 class _Server:
@@ -62,36 +62,36 @@ class _Server:
         self._ring: RingWriter | None = None
 
     def run(self) -> None:
-        """Serve until the parent is gone; this does not return."""
-        threading.Thread(target=self._listen, name="commands", daemon=True).start()
-        self._tell(Ready())
+        """Serve until the parent is gone; never returns."""
+        threading.Thread(target=self._receive_commands, name="commands", daemon=True).start()
+        self._report(Ready())
         while True:
             self._serve(self._commands.get())
 
-    def _listen(self) -> None:
+    def _receive_commands(self) -> None:
         with suppress(OSError, msgspec.DecodeError):
             while data := self._socket.recv(MAX_BYTES):
                 match decode_command(data):
                     case Open() as command:
-                        self._closing.clear()  # nothing is open: the last end was told before
+                        self._closing.clear()  # nothing is open: the end of the last input was reported before
                         self._commands.put(command)
                     case Close():
                         self._closing.set()
                         grabber = self._grabber
                         if grabber is not None:
                             grabber.close()
-        _leave()
+        _exit()
 
     def _serve(self, command: Open) -> None:
         ended = Ended.of(SourceError("the signal has ended"))
         grabber: Grabber | None = None
         try:
             grabber = self._grabber = self._opener(command.address, command.options)
-            told = self._describe(grabber)
+            reported = self._report_input(grabber)
             if not self._closing.is_set():
                 for grab in grabber.grabs():
-                    told = self._describe(grabber, told)  # what is wrong with a stream may show later
-                    self._show(grab)
+                    reported = self._report_input(grabber, reported)  # warnings may appear later
+                    self._send_grab(grab)
                     if self._closing.is_set():
                         break
         except UsAssistError as error:
@@ -103,27 +103,27 @@ class _Server:
             self._grabber = None
             if grabber is not None:
                 grabber.close()
-        self._tell(ended)
+        self._report(ended)
 
-    def _describe(self, grabber: Grabber, told: Opened | None = None) -> Opened:
-        """Tell what the input is, unless that is what was told before."""
+    def _report_input(self, grabber: Grabber, last: Opened | None = None) -> Opened:
+        """Report description, warnings and rate of the input, unless they are those of the last report."""
         report = Opened(description=grabber.description, warnings=grabber.warnings, rate_hz=grabber.rate_hz)
-        if report != told:
-            self._tell(report)
+        if report != last:
+            self._report(report)
         return report
 
-    def _show(self, grab: Grab) -> None:
-        with suppress(_NoRoom):  # it is counted by its number, like any that was passed over
-            self._send(encode(Shown(grab), self._place))
+    def _send_grab(self, grab: Grab) -> None:
+        with suppress(_RingFull):  # its number counts it as skipped
+            self._send(encode(Grabbed(grab), self._write_screen))
 
-    def _place(self, screen: Screen) -> Place:
+    def _write_screen(self, screen: Screen) -> RingSlot:
         ring, size = self._ring, size_of(screen.layout)
         if ring is None or size > ring.slot_bytes:
             ring = self._grow(size)
         slot = ring.write(screen.layout, screen.planes)
         if slot is None:
-            raise _NoRoom
-        return Place(slot=slot, layout=screen.layout)
+            raise _RingFull
+        return RingSlot(slot=slot, layout=screen.layout)
 
     def _grow(self, size: int) -> RingWriter:
         before, self._ring = self._ring, None
@@ -135,29 +135,29 @@ class _Server:
             raise SourceError(
                 f"there is no memory for screens of {size} bytes ({error.strerror}); end other programs"
             ) from None
-        self._send(encode(Memory(slots=ring.slots, slot_bytes=ring.slot_bytes)), ring.fd)
+        self._send(encode(NewRing(slots=ring.slots, slot_bytes=ring.slot_bytes)), ring.fd)
         return ring
 
-    def _tell(self, report: Report) -> None:
+    def _report(self, report: Report) -> None:
         self._send(encode(report))
 
     def _send(self, data: bytes, *fds: int) -> None:
         try:
             socket.send_fds(self._socket, [data], fds)
         except OSError:
-            _leave()  # nobody is at the other end
+            _exit()  # the parent is gone
 
 
-def _leave() -> None:
+def _exit() -> None:
     os._exit(0)
 
 
 def main(opener: Callable[[str, GrabOptions], Grabber] = open_grabber) -> None:
-    """Serve the process that started this one, over the socket whose descriptor it names.
+    """Serve the parent process over the socket whose descriptor is on the command line.
 
     Parameters
     ----------
-    opener : opens an address; a test gives another one
+    opener : opens an address; replaced in tests
     """
     fd, parent = (int(word) for word in sys.argv[1:3])
     die_with_parent()

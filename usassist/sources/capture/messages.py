@@ -1,7 +1,7 @@
-"""What a capture process and the one that started it say to each other, one message per packet of a socket.
+"""Messages between a capture process and its parent, one message per packet of a socket.
 
-Pixels are not among it: a screen goes as its layout and the slot of the ring that it lies in. Whatever else a grab has
-goes as it is, so a new field needs no change here, as long as it is made of numbers, texts, fractions and tuples.
+Pixels are not sent: a screen is sent as its layout and its slot in the ring. All other fields of a grab are sent as
+they are, so a new field needs no change here, as long as it consists of numbers, texts, fractions and tuples.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = [
     "Close",
     "Command",
     "Ended",
-    "Memory",
+    "Grabbed",
+    "NewRing",
     "Open",
     "Opened",
-    "Place",
     "Ready",
     "Report",
-    "Shown",
+    "RingSlot",
     "decode_command",
     "decode_report",
     "encode",
@@ -36,13 +36,13 @@ __all__ = [
 
 MAX_BYTES = 65536
 _MAX_TEXT = 4000
-_ERRORS: dict[str, type[UsAssistError]] = {  # the narrower before the wider
+_ERRORS: dict[str, type[UsAssistError]] = {  # subclasses first
     kind.__name__: kind for kind in (SourceFormatError, SourceError, UsageError, UsAssistError)
 }
 
 
 class Open(msgspec.Struct, tag="open", frozen=True, kw_only=True):
-    """Open this input and read from it until it ends. It is not on the command line: it may hold a password."""
+    """Open this input and read it until it ends. The address is not on the command line: it may hold a password."""
 
     address: str
     options: GrabOptions
@@ -57,22 +57,22 @@ class Ready(msgspec.Struct, tag="ready", frozen=True):
 
 
 class Opened(msgspec.Struct, tag="opened", frozen=True, kw_only=True):
-    """The input is open, or is not what it was; see :class:`usassist.sources.grab.Grabber`."""
+    """The input is open, or its properties have changed; see :class:`usassist.sources.grab.Grabber`."""
 
     description: str
     warnings: tuple[str, ...]
     rate_hz: float | None
 
 
-class Memory(msgspec.Struct, tag="memory", frozen=True, kw_only=True):
-    """The ring from now on; its descriptor comes with the packet."""
+class NewRing(msgspec.Struct, tag="memory", frozen=True, kw_only=True):
+    """A new ring replaces the old one; its descriptor is sent with the packet."""
 
     slots: int
     slot_bytes: int
 
 
-class Shown(msgspec.Struct, tag="shown", frozen=True):
-    """A screen."""
+class Grabbed(msgspec.Struct, tag="shown", frozen=True):
+    """A screen was grabbed."""
 
     grab: Grab
 
@@ -80,7 +80,7 @@ class Shown(msgspec.Struct, tag="shown", frozen=True):
 class Ended(msgspec.Struct, tag="ended", frozen=True, kw_only=True):
     """The input is released, and the process waits for the next :class:`Open`.
 
-    ``problem`` is the line of the error that ended it, ``kind`` that error's class.
+    ``problem`` is the message of the error that ended it, ``kind`` that error's class.
     """
 
     problem: str
@@ -88,37 +88,37 @@ class Ended(msgspec.Struct, tag="ended", frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, error: UsAssistError) -> Ended:
-        """The end by an error."""
+        """Report the end by an error."""
         kind = next(name for name, kind in _ERRORS.items() if isinstance(error, kind))
         return cls(problem=str(error)[:_MAX_TEXT], kind=kind)
 
     def error(self) -> UsAssistError:
-        """The error, to be raised here."""
+        """The error, to be raised in the parent."""
         return _ERRORS.get(self.kind, UsAssistError)(self.problem)
 
 
 Command = Open | Close
-Report = Ready | Opened | Memory | Shown | Ended
+Report = Ready | Opened | NewRing | Grabbed | Ended
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
-    """Where a screen lies in the ring."""
+class RingSlot(msgspec.Struct, frozen=True, array_like=True):
+    """The slot of the ring that holds a screen, and the screen's layout."""
 
     slot: int
     layout: Layout
 
 
-def encode(message: Command | Report, place: Callable[[Screen], Place] | None = None) -> bytes:
-    """A message as bytes.
+def encode(message: Command | Report, write_screen: Callable[[Screen], RingSlot] | None = None) -> bytes:
+    """Encode a message.
 
     Parameters
     ----------
-    place : puts a screen into the ring, and says where
+    write_screen : copies a screen into the ring
     """
 
     def hook(value: Any) -> Any:
-        if isinstance(value, Screen) and place is not None:
-            return place(value)
+        if isinstance(value, Screen) and write_screen is not None:
+            return write_screen(value)
         if isinstance(value, Fraction):
             return value.numerator, value.denominator
         raise NotImplementedError(f"{type(value).__name__} cannot be sent")
@@ -126,22 +126,22 @@ def encode(message: Command | Report, place: Callable[[Screen], Place] | None = 
     return msgspec.msgpack.encode(message, enc_hook=hook)
 
 
-def decode_report(data: bytes, screen: Callable[[Place], Screen]) -> Report:
-    """A report from its bytes.
+def decode_report(data: bytes, read_screen: Callable[[RingSlot], Screen]) -> Report:
+    """Decode a report.
 
     Parameters
     ----------
-    screen : reads a screen from the ring
+    read_screen : reads a screen from the ring
 
     Raises
     ------
     msgspec.DecodeError
-        If they are none.
+        If the bytes are not a report.
     """
 
     def hook(kind: type, value: Any) -> Any:
         if kind is Screen:
-            return screen(msgspec.convert(value, Place))
+            return read_screen(msgspec.convert(value, RingSlot))
         if kind is Fraction:
             return Fraction(*value)
         raise NotImplementedError(f"{kind.__name__} cannot be sent")
@@ -151,6 +151,6 @@ def decode_report(data: bytes, screen: Callable[[Place], Screen]) -> Report:
 
 
 def decode_command(data: bytes) -> Command:
-    """A command from its bytes; raises ``msgspec.DecodeError``."""
+    """Decode a command; raises ``msgspec.DecodeError``."""
     command: Command = msgspec.msgpack.decode(data, type=Command)
     return command

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from usassist.errors import SourceError
-from usassist.sources.capture.messages import Close, Ended, Open, Opened, Ready, Shown
+from usassist.sources.capture.messages import Close, Ended, Grabbed, Open, Opened, Ready
 from usassist.sources.capture.process import ENTRY, CaptureProcess
 from usassist.sources.grab import Grab
 from usassist.sources.inputs.address import GrabOptions
@@ -17,10 +17,10 @@ __all__ = ["CapturedInput", "ProcessOpener"]
 
 
 class ProcessOpener:
-    """Opens one address again and again, each time in a process that is warm, if there is one.
+    """Opens one address repeatedly, each time in a warm standby process if there is one.
 
-    A process whose input has ended, or could not be opened, is used for the next one: to try a device that is not
-    plugged in costs no start of a process. One that was killed is replaced.
+    A process whose input has ended, or could not be opened, is reused for the next one: to retry a device that is not
+    plugged in starts no process. One that was killed is replaced.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ class ProcessOpener:
         self._closed = False
 
     def prepare(self) -> None:
-        """Start a process ahead of time, unless one waits already."""
+        """Start a standby process, unless there is one already."""
         if self._idle is None and not self._closed:
-            with contextlib.suppress(SourceError):  # told when it is needed
+            with contextlib.suppress(SourceError):  # reported when it is needed
                 self._give_back(CaptureProcess(self._entry))
 
     def open(self) -> CapturedInput:
-        """Begin to open the input. Does not wait.
+        """Start to open the input. Does not wait.
 
         Raises
         ------
@@ -57,7 +57,7 @@ class ProcessOpener:
         return CapturedInput(process, Open(address=self._address, options=self._options), self._give_back)
 
     def close(self) -> None:
-        """End the process that waits. No more are kept."""
+        """End the standby process. No further ones are kept."""
         with self._lock:
             self._closed = True
             process, self._idle = self._idle, None
@@ -78,9 +78,9 @@ class CapturedInput:
 
     Parameters
     ----------
-    process : that does nothing yet
+    process : an idle one
     command : what to open
-    give_back : takes the process when it can be used again
+    give_back : takes the process back when it can be reused
     """
 
     def __init__(self, process: CaptureProcess, command: Open, give_back: Callable[[CaptureProcess], None]) -> None:
@@ -92,7 +92,7 @@ class CapturedInput:
 
     @property
     def started(self) -> bool:
-        """False while the process itself is being started."""
+        """False while the process itself is starting."""
         return self._process.ready
 
     @property
@@ -101,21 +101,21 @@ class CapturedInput:
         return self._process.pid
 
     def grabs(self) -> Iterator[Grab]:
-        """Give the screens as they come; their pixels must not be written into.
+        """Yield the screens as they arrive; their pixels must not be written to.
 
         Raises
         ------
         UsAssistError
-            What ended the input in the process, with its own class; ``SourceError`` where the process has died.
+            The error that ended the input in the process, of its own class; ``SourceError`` where the process has died.
         """
         process, usable = self._process, False
         try:
             process.send(self._command)
             while True:
                 match process.receive():
-                    case Shown(grab=grab):
+                    case Grabbed(grab=grab):
                         yield grab
-                        del grab  # else its slot would not be free before the next one is here
+                        del grab  # else its slot would stay in use until the next one arrives
                     case Ready():
                         process.ready = True
                     case Opened() as opened:
@@ -129,7 +129,7 @@ class CapturedInput:
                     case None:
                         if self._closing:
                             return
-                        raise SourceError(f"the capture process {_how(process.end())}; it is started again")
+                        raise SourceError(f"the capture process {_describe_exit(process.end())}; it is restarted")
         finally:
             if usable:
                 self._give_back(process)
@@ -137,18 +137,18 @@ class CapturedInput:
                 process.end()
 
     def close(self) -> None:
-        """Let the process release the device. May be called twice, and from another thread; never waits."""
+        """Request the process to release the device. May be called twice, and from another thread; never waits."""
         if not self._closing:
             self._closing = True
             self._process.send(Close())
 
     def kill(self) -> None:
-        """Kill the process, for the device must be free. May be called from another thread; never waits."""
+        """Kill the process to free the device. May be called from another thread; never waits."""
         self._closing = True
         self._process.kill()
 
 
-def _how(code: int) -> str:
+def _describe_exit(code: int) -> str:
     if code >= 0:
         return f"ended with code {code}"
     try:

@@ -1,4 +1,4 @@
-"""One capture process, seen from the process that started it."""
+"""The parent's side of one capture process."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from pathlib import Path
 import msgspec
 
 from usassist.errors import SourceError
-from usassist.sources.capture.messages import MAX_BYTES, Command, Memory, Place, Report, decode_report, encode
+from usassist.sources.capture.messages import MAX_BYTES, Command, NewRing, Report, RingSlot, decode_report, encode
 from usassist.sources.capture.ring import RingReader
 from usassist.sources.screen import Screen
 
 __all__ = ["ENTRY", "CaptureProcess"]
 
 ENTRY = ("-m", "usassist.sources.capture.child")
-# A process that dies with its parent dies with the very thread that started it, so that thread stays until the end.
+# PR_SET_PDEATHSIG is tied to the thread that started the child, so this thread lives as long as the process.
 _starter = ThreadPoolExecutor(1, thread_name_prefix="start-capture")
-_SWEEPS = 4  # looks for what a program started while the others were killed
+_SWEEPS = 4  # rounds of killing, since a program may start others meanwhile
 
 
 class CaptureProcess:
-    """Runs ``child.py``. The kernel kills it when this process ends, however that ends.
+    """Runs ``child.py``. The kernel kills it when this process ends, however it ends.
 
-    It is the leader of a session of its own: Ctrl-C in a terminal does not reach it, and what it starts (a program
-    behind ``pipe:``) is found by that session, and killed with it.
+    It leads a session of its own: Ctrl-C in a terminal does not reach it, and its children (a program of ``pipe:``) are
+    found by that session and killed with it.
 
     Parameters
     ----------
-    entry : arguments of the interpreter; a test gives another one, to run a device that hangs
+    entry : arguments of the interpreter; replaced in tests, to run a device that hangs
 
     Raises
     ------
@@ -78,17 +78,17 @@ class CaptureProcess:
         return self._process.poll() is None
 
     def send(self, command: Command) -> None:
-        """Tell it what to do; one that is gone is told nothing, and :meth:`receive` says so."""
+        """Send a command; if the process is gone, this has no effect and :meth:`receive` returns None."""
         with contextlib.suppress(OSError):
             self._socket.send(encode(command), socket.MSG_NOSIGNAL)
 
     def receive(self) -> Report | None:
-        """Wait for what it says next; None when it is gone, or :meth:`kill` was called.
+        """Wait for the next report; None when the process is gone, or :meth:`kill` was called.
 
         Raises
         ------
         SourceError
-            If it says what cannot be understood.
+            If the report is invalid.
         """
         while True:
             try:
@@ -98,45 +98,45 @@ class CaptureProcess:
             try:
                 if not data:
                     return None
-                report = decode_report(data, self._screen)
-                if not isinstance(report, Memory):
+                report = decode_report(data, self._read_screen)
+                if not isinstance(report, NewRing):
                     return report
                 self._ring = RingReader(fds[0], report.slots, report.slot_bytes)
             except (msgspec.DecodeError, IndexError, OSError) as error:
                 raise SourceError(
-                    f"the capture process cannot be understood ({error}); report this as a fault of usassist"
+                    f"the capture process sent an invalid message ({error}); report this as a fault of usassist"
                 ) from None
             finally:
                 for fd in fds:
                     os.close(fd)
 
     def kill(self) -> None:
-        """Kill it now, whatever it does; who waits in :meth:`receive` is woken. Never waits."""
+        """Kill it at once; a waiting :meth:`receive` returns. Never waits."""
         self._process.kill()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> int:
-        """Kill it, and what it has started; gives its exit code, negative for a signal.
+        """Kill it and its children; returns its exit code, negative for a signal.
 
-        This waits until the kernel has let go of it, which may take for ever while it hangs in a driver.
+        This waits until the kernel has released it, which may take without limit while it hangs in a driver.
         """
         code = self._process.poll()
         self.kill()
         _kill_session(self._process.pid)
         ended = self._process.wait()
         self._socket.close()
-        self._ring = None  # it goes with the last screen that is read from it
+        self._ring = None  # freed with the last screen that was read from it
         return ended if code is None else code
 
-    def _screen(self, place: Place) -> Screen:
+    def _read_screen(self, slot: RingSlot) -> Screen:
         if self._ring is None:
             raise ValueError("a screen before the ring")
-        return Screen.of_planes(place.layout, self._ring.read(place.slot, place.layout))
+        return Screen.of_planes(slot.layout, self._ring.read(slot.slot, slot.layout))
 
 
 def _kill_session(session: int) -> None:
-    """Kill what is left in a session beside its leader."""
+    """Kill the remaining processes of a session, except its leader."""
     for _ in range(_SWEEPS):
         found = [pid for pid in _processes() if pid != session and _session_of(pid) == session]
         for pid in found:

@@ -1,8 +1,8 @@
-"""Memory that the capture process writes screens into and this process reads them from: a few slots of one size.
+"""Shared memory into which the capture process writes screens and from which its parent reads them: a few slots.
 
-It is a file without a name (``memfd``), so nothing is left behind however either side ends, and it cannot shrink under
-a reader. The first page holds a byte for each slot: 1 from when the writer takes the slot until the reader has given it
-back. What a slot holds is told by messages, which also order the memory between the two sides.
+It is an anonymous file (``memfd``), so nothing is left behind however either side ends, and it cannot shrink under a
+reader. The first page holds a byte for each slot: 1 from when the writer takes the slot until the reader releases it.
+Messages state what a slot holds; they also order memory access between the two sides.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["SLOTS", "RingReader", "RingWriter", "size_of"]
 UInt8Array = npt.NDArray[np.uint8]
 
 SLOTS = 6
-_RESERVE = 2  # slots that the writer is left with; where fewer would be left, a screen is copied out
+_RESERVE = 2  # slots kept for the writer; where fewer would be left, a screen is copied
 _PAGE_BYTES = mmap.PAGESIZE
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
@@ -57,7 +57,7 @@ class RingWriter:
     Parameters
     ----------
     fd : of the memory
-    slots, slot_bytes : of how many slots of which size it is
+    slots, slot_bytes : number and size of its slots
     """
 
     def __init__(self, fd: int, slots: int, slot_bytes: int) -> None:
@@ -65,15 +65,15 @@ class RingWriter:
         self._memory = mmap.mmap(fd, _total_bytes(slots, slot_bytes))
 
     @classmethod
-    def create(cls, least_bytes: int, slots: int = SLOTS) -> Self:
-        """New memory with slots of at least this size.
+    def create(cls, min_bytes: int, slots: int = SLOTS) -> Self:
+        """Allocate memory with slots of at least this size.
 
         Raises
         ------
         OSError
             If there is no memory.
         """
-        slot_bytes = -(-least_bytes // _PAGE_BYTES) * _PAGE_BYTES
+        slot_bytes = -(-min_bytes // _PAGE_BYTES) * _PAGE_BYTES
         fd = os.memfd_create("usassist-capture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(fd, _total_bytes(slots, slot_bytes))
@@ -84,7 +84,7 @@ class RingWriter:
             raise
 
     def write(self, layout: Layout, planes: Sequence[UInt8Array]) -> int | None:
-        """Copy a screen into a free slot; gives its number, None where no slot is free."""
+        """Copy a screen into a free slot; returns its number, None where no slot is free."""
         slot = self._memory.find(b"\0", 0, self.slots)
         if slot < 0:
             return None
@@ -95,25 +95,25 @@ class RingWriter:
         return slot
 
     def close(self) -> None:
-        """Let it go on this side."""
+        """Release the memory on this side."""
         os.close(self.fd)
         self._memory.close()
 
 
 class RingReader:
-    """This side. A screen is read where it lies, and its slot is free again once nobody holds a view of it.
+    """The parent's side. A screen is read without a copy, and its slot is free again once no view of it is left.
 
-    Where too few slots would be left for the writer, because many screens are kept, it is copied instead.
+    Where too few slots would be left for the writer, because many screens are held, the screen is copied instead.
 
     Parameters
     ----------
-    fd : of the memory; it is not needed afterwards
-    slots, slot_bytes : as the writer says
+    fd : of the memory; not needed afterwards
+    slots, slot_bytes : as reported by the writer
 
     Raises
     ------
     SourceError
-        If the memory is not what the writer says.
+        If the memory does not match the report.
     """
 
     def __init__(self, fd: int, slots: int, slot_bytes: int) -> None:
@@ -122,12 +122,12 @@ class RingReader:
             raise SourceError("the capture process shares memory of a wrong size; report this as a fault of usassist")
         self._slots, self._slot_bytes = slots, slot_bytes
         self._memory = mmap.mmap(fd, total_bytes)
-        self._lent: dict[int, weakref.ref[UInt8Array]] = {}
+        self._in_use: dict[int, weakref.ref[UInt8Array]] = {}
 
     @property
-    def lent(self) -> int:
-        """Slots that are in use here."""
-        return len(self._lent)
+    def in_use(self) -> int:
+        """Number of slots in use on this side."""
+        return len(self._in_use)
 
     def read(self, slot: int, layout: Layout) -> list[UInt8Array]:
         """The planes of a screen, read-only.
@@ -135,20 +135,20 @@ class RingReader:
         Raises
         ------
         ValueError
-            If the slot or the layout cannot be.
+            If the slot or the layout is invalid.
         """
-        if not 0 <= slot < self._slots or slot in self._lent or size_of(layout) > self._slot_bytes:
+        if not 0 <= slot < self._slots or slot in self._in_use or size_of(layout) > self._slot_bytes:
             raise ValueError(f"slot {slot} with {layout}")
         flat = np.frombuffer(self._memory, np.uint8, size_of(layout), _PAGE_BYTES + slot * self._slot_bytes)
-        if len(self._lent) >= self._slots - _RESERVE:
+        if len(self._in_use) >= self._slots - _RESERVE:
             flat = flat.copy()
             self._memory[slot] = 0
         else:
-            # Every view of it keeps this array alive, also a view of a view.
-            self._lent[slot] = weakref.ref(flat, partial(self._give_back, slot))
+            # Every view keeps this array alive, also a view of a view.
+            self._in_use[slot] = weakref.ref(flat, partial(self._release, slot))
         flat.flags.writeable = False
         return _split(flat, layout)
 
-    def _give_back(self, slot: int, _: weakref.ref[UInt8Array]) -> None:
-        self._lent.pop(slot, None)
+    def _release(self, slot: int, _: weakref.ref[UInt8Array]) -> None:
+        self._in_use.pop(slot, None)
         self._memory[slot] = 0

@@ -1,13 +1,13 @@
-"""Where the frames of a DICOM file lie in it, so that they can be read one at a time.
+"""Find the frames of a DICOM file, so that they can be read one at a time.
 
-Only the places are kept, a few numbers a frame; the pixels stay in the file.
+Only their offsets are kept, a few numbers per frame; the pixels stay in the file.
 
-The bytes say how many frames there are, for headers are often wrong about it: NumberOfFrames is optional, writers that
-compress a file leave a 1 or the old number in it, and tables of offsets are left empty or unchanged. A compressed
-frame begins with the mark of its code stream (JPEG: SOI, JPEG 2000: SOC, run lengths: their table of segments,
-PS3.5 annex G) and, but for run lengths, ends with FF D9, which coded data never holds. A table of offsets (PS3.5 A.4,
-basic or extended) and one fragment a frame (A.4, where there is no table) decide where the bytes do not, and where
-they agree with the header about more frames than the marks show: then the beginning of a frame is damaged.
+The bytes decide how many frames there are, because headers are often wrong: NumberOfFrames is optional, programs that
+compress a file leave a 1 or the old number in it, and offset tables are left empty or unchanged. A compressed frame
+begins with the start marker of its code stream (JPEG: SOI, JPEG 2000: SOC, RLE: its segment table, PS3.5 annex G) and,
+except for RLE, ends with FF D9, which never occurs in coded data. An offset table (PS3.5 A.4, basic or extended) or one
+fragment per frame (A.4, without a table) decides where the bytes do not, and where it agrees with the header on more
+frames than there are start markers: then the start of a frame is damaged.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO, Literal
 
+from usassist.sources.dicom.encoding import JPEG_2000_SYNTAXES, JPEG_LS_SYNTAXES, JPEG_SYNTAXES
 from usassist.sources.dicom.header import DicomHeader
-from usassist.sources.dicom.syntax import JPEG_2000_SYNTAXES, JPEG_LS_SYNTAXES, JPEG_SYNTAXES
 
-__all__ = ["FramePlaces", "Span", "find_frames", "read_span"]
+__all__ = ["FrameSpans", "Span", "find_frames", "read_span"]
 
-Span = tuple[int, int]  # where it begins in the file and how many bytes it has
+Span = tuple[int, int]  # offset in the file, and length in bytes
 
 _ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _JPEG_STARTS = (b"\xff\xd8\xff",)
-_JPEG_2000_STARTS = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")  # the second where a JP2 file was put in whole
+_JPEG_2000_STARTS = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")  # the second of a whole JP2 file
 _STARTS: dict[str, tuple[bytes, ...]] = {
     **dict.fromkeys(JPEG_SYNTAXES | JPEG_LS_SYNTAXES, _JPEG_STARTS),
     **dict.fromkeys(JPEG_2000_SYNTAXES, _JPEG_2000_STARTS),
 }
 _END = b"\xff\xd9"
 _HEAD_BYTES, _TAIL_BYTES = 64, 16
-_RUN_LENGTH_HEAD = struct.Struct("<16L")
+_RLE_HEAD = struct.Struct("<16L")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FramePlaces:
-    """The frames that a file holds whole, in order.
+class FrameSpans:
+    """The complete frames of a file, in order.
 
     Attributes
     ----------
     spans : the parts of each frame
     is_cut : True where the file breaks off inside its pixels
-    left_over_bytes : uncompressed pixels behind the last frame that are not another whole one
+    left_over_bytes : uncompressed pixels after the last frame that are no complete frame
     """
 
     spans: list[tuple[Span, ...]]
@@ -59,10 +59,10 @@ class _Items:
 
     Attributes
     ----------
-    table : place of the basic table of offsets
-    fragments : places of the others, as far as they are there whole
-    end : how they end: with their delimiter, inside an item, or with something else
-    cut : place of what there is of the item that is not whole
+    table : span of the basic offset table
+    fragments : spans of the other items that are complete
+    end : how the items end: with the delimiter, inside an item, or with something else
+    cut : span of what is present of an incomplete item
     """
 
     table: Span
@@ -71,8 +71,8 @@ class _Items:
     cut: Span = (0, 0)
 
 
-def find_frames(header: DicomHeader, file: BinaryIO) -> FramePlaces:
-    """The places of the frames.
+def find_frames(header: DicomHeader, file: BinaryIO) -> FrameSpans:
+    """Find the spans of the frames.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def find_frames(header: DicomHeader, file: BinaryIO) -> FramePlaces:
     items = _items(header.pixel_start, file, size)
     claimed = header.claimed_frames
     if not items.fragments:
-        return FramePlaces(spans=[], is_cut=True)
+        return FrameSpans(spans=[], is_cut=True)
     begins = _begins(header, file, items.fragments)
     starts = _starts(header, file, items, begins)
     if items.end == "inside" and not (
@@ -93,15 +93,15 @@ def find_frames(header: DicomHeader, file: BinaryIO) -> FramePlaces:
         or (_has_end(header) and _is_end(file, items.fragments[-1]))
         or all(begins)  # one fragment a frame
     ):
-        items.fragments[starts.pop() :] = []  # the last frame goes on in what is missing
+        items.fragments[starts.pop() :] = []  # the last frame continues in the missing part
     ends = [*starts[1:], len(items.fragments)]
     spans = [tuple(items.fragments[start:end]) for start, end in zip(starts, ends, strict=False)]
     is_short = claimed is not None and len(spans) < claimed
-    return FramePlaces(spans=spans, is_cut=items.end == "inside" or (items.end == "other" and is_short))
+    return FrameSpans(spans=spans, is_cut=items.end == "inside" or (items.end == "other" and is_short))
 
 
 def read_span(file: BinaryIO, parts: tuple[Span, ...]) -> bytes:
-    """The bytes of one frame; fewer where the file has become shorter."""
+    """Read the bytes of one frame; fewer where the file has become shorter."""
     pieces = []
     for start, length in parts:
         file.seek(start)
@@ -109,8 +109,8 @@ def read_span(file: BinaryIO, parts: tuple[Span, ...]) -> bytes:
     return b"".join(pieces)
 
 
-def _uncompressed(header: DicomHeader, pixel_length: int, size: int) -> FramePlaces:
-    """Frames one behind the other; a pixel element that is no whole number of frames leaves the header's number."""
+def _uncompressed(header: DicomHeader, pixel_length: int, size: int) -> FrameSpans:
+    """Consecutive frames; where the pixel data are no whole number of frames, the header's number is the limit."""
     length, claimed = header.frame_bytes, header.claimed_frames
     stated, rest = divmod(pixel_length, length)
     count = max(0, min(pixel_length, size - header.pixel_start)) // length
@@ -120,13 +120,13 @@ def _uncompressed(header: DicomHeader, pixel_length: int, size: int) -> FramePla
         count = min(count, claimed)
     spans: list[tuple[Span, ...]] = [((header.pixel_start + index * length, length),) for index in range(count)]
     left_over_bytes = pixel_length - count * length
-    return FramePlaces(
+    return FrameSpans(
         spans=spans, is_cut=is_cut, left_over_bytes=0 if is_cut or left_over_bytes <= 1 else left_over_bytes
     )
 
 
 def _items(position: int, file: BinaryIO, size: int) -> _Items:
-    """Walk over the items, of which the first is the table of offsets."""
+    """Walk over the items, of which the first is the offset table."""
     items: list[Span] = []
     end: Literal["delimiter", "inside", "other"] = "other"
     cut = (0, 0)
@@ -135,7 +135,7 @@ def _items(position: int, file: BinaryIO, size: int) -> _Items:
         start = file.read(9)
         group, element, length = struct.unpack("<HHL", start[:8])
         if (group, element) != _ITEM and items and items[-1][1] % 2:
-            # A fragment of an odd length, padded by a byte that its length does not count.
+            # A fragment of odd length with a padding byte that its length does not include.
             group, element, length = struct.unpack("<HHL", start[1:] if len(start) == 9 else bytes(8))
             position += 1
         if (group, element) != _ITEM:
@@ -152,7 +152,7 @@ def _items(position: int, file: BinaryIO, size: int) -> _Items:
 
 
 def _begins(header: DicomHeader, file: BinaryIO, fragments: list[Span]) -> list[bool]:
-    """For each fragment whether a frame begins with it, as far as its bytes and those before it tell."""
+    """For each fragment whether a frame begins with it, by its bytes and those before it."""
     begins = []
     after_end = False
     for start, length in fragments:
@@ -164,21 +164,21 @@ def _begins(header: DicomHeader, file: BinaryIO, fragments: list[Span]) -> list[
 
 
 def _starts(header: DicomHeader, file: BinaryIO, items: _Items, begins: list[bool]) -> list[int]:
-    """At which fragments a frame begins."""
+    """Indices of the fragments at which a frame begins."""
     claimed, count = header.claimed_frames, len(begins)
     by_bytes = [index for index, begin in enumerate(begins) if begin or index == 0]
     by_table = _by_table(header, file, items)
     each = list(range(count))
     without_bytes = by_table or ([0] if claimed == 1 or _has_end(header) else each)
     best = by_bytes if any(begins) else without_bytes
-    # Where all three could be meant, the header decides between them, but never for fewer frames than there are.
+    # Where several are possible, the header decides, but never for fewer frames than the bytes show.
     gaps = [index for index in each if not begins[index] and items.fragments[index][1] > 0]
     others = [by_table, [] if _has_end(header) and gaps else each]
     return next((other for other in others if len(best) < len(other) == claimed), best)
 
 
 def _by_table(header: DicomHeader, file: BinaryIO, items: _Items) -> list[int]:
-    """At which fragments a frame begins by a table of offsets; empty where there is none or it cannot be true."""
+    """Indices of the fragments at which a frame begins by an offset table; empty without a plausible one."""
     offsets = header.extended_offsets
     if not offsets and items.table[1] % 4 == 0:
         offsets = struct.unpack(f"<{items.table[1] // 4}L", read_span(file, (items.table,)))
@@ -192,24 +192,24 @@ def _by_table(header: DicomHeader, file: BinaryIO, items: _Items) -> list[int]:
 
 
 def _is_start(header: DicomHeader, head: bytes) -> bool:
-    """True when a frame begins like this."""
+    """True when these bytes can begin a frame."""
     marks = _STARTS.get(header.syntax)
     if marks is not None:
         return head.startswith(marks)
-    if len(head) < _RUN_LENGTH_HEAD.size:
+    if len(head) < _RLE_HEAD.size:
         return False
-    count, *offsets = _RUN_LENGTH_HEAD.unpack(head[: _RUN_LENGTH_HEAD.size])
+    count, *offsets = _RLE_HEAD.unpack(head[: _RLE_HEAD.size])
     used = offsets[: min(count, len(offsets))]
     return count == header.samples * header.bits_allocated // 8 and used[0] == 64 and used == sorted(set(used))
 
 
 def _has_end(header: DicomHeader) -> bool:
-    """True where the end of a frame can be seen."""
+    """True where frames have an end marker."""
     return header.syntax in _STARTS
 
 
 def _is_end(file: BinaryIO, fragment: Span) -> bool:
-    """True when the fragment ends with the mark of an end, perhaps padded."""
+    """True when the fragment ends with an end marker, perhaps padded."""
     start, length = fragment
     tail = read_span(file, ((start + max(0, length - _TAIL_BYTES), min(length, _TAIL_BYTES)),))
     return tail.rstrip(b"\0").endswith(_END)

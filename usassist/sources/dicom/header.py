@@ -1,7 +1,7 @@
-"""What the header of an ultrasound DICOM file says, as far as it is needed to play it.
+"""Read the header of an ultrasound DICOM file, as far as it is needed to play the file.
 
-Only the tags listed here are read: what names or describes a patient is never taken into memory. pydicom's own
-warnings quote values of the header, so they are silenced.
+Only the tags listed here are read: nothing that names or describes a patient is loaded. pydicom's own warnings quote
+header values, so they are silenced.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import UID
 
 from usassist.errors import SourceError, SourceFormatError
@@ -25,17 +26,16 @@ from usassist.sources.dicom.encoding import (
     missing_parts,
     pixel_element,
     read_dataset,
+    refusal,
     stated_syntax,
     syntax_of,
 )
-from usassist.sources.dicom.palette import COLOURS, read_palette
 from usassist.sources.dicom.regions import Regions, read_regions
-from usassist.sources.dicom.syntax import refusal
 from usassist.sources.dicom.timing import StatedTiming, number_of, read_timing
 
 __all__ = ["PYDICOM_ERRORS", "DicomHeader", "read_header"]
 
-# What pydicom raises on malformed bytes, beside InvalidDicomError; its wording may quote the header and is not shown.
+# What pydicom raises on malformed bytes besides InvalidDicomError. The messages may quote the header: never show them.
 PYDICOM_ERRORS = (
     ArithmeticError,
     AssertionError,
@@ -54,39 +54,40 @@ _GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _HALVED = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
 _THREE = _HALVED | {"RGB", "YBR_FULL", "YBR_PARTIAL", "YBR_ICT", "YBR_RCT"}
 _PALETTE = "PALETTE COLOR"
-_LARGEST_SIDE_PX = 16384
+_MAX_SIDE_PX = 16384
 _VOLUME = "1.2.840.10008.5.1.4.1.1.6.2"  # Enhanced US Volume: its frames are slices
+_COLOURS = ("Red", "Green", "Blue")
 _KEYWORDS = (
     "SOPClassUID Modality SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns "
     "BitsAllocated BitsStored PixelRepresentation FrameIncrementPointer FrameTime FrameTimeVector CineRate "
     "RecommendedDisplayFrameRate SequenceOfUltrasoundRegions ExtendedOffsetTable "
-    + " ".join(f"{c}PaletteColorLookupTableDescriptor {c}PaletteColorLookupTableData" for c in COLOURS)
+    + " ".join(f"{c}PaletteColorLookupTableDescriptor {c}PaletteColorLookupTableData" for c in _COLOURS)
     + " "
-    + " ".join(f"Segmented{c}PaletteColorLookupTableData" for c in COLOURS)
+    + " ".join(f"Segmented{c}PaletteColorLookupTableData" for c in _COLOURS)
 ).split()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DicomHeader:
-    """The facts of one file.
+    """Header of one file.
 
     Attributes
     ----------
     syntax : the transfer syntax
     hw_px : rows and columns
-    claimed_frames : number of frames that the header claims; None where it claims none
+    claimed_frames : number of frames by the header; None where it states none
     samples : samples per pixel, 1 or 3
     photometric : photometric interpretation
     planar : planar configuration, 0 or 1
     bits_allocated, bits_stored : of one sample; 8 or 16, and 1 to 16
     palette : uint8 (65536, 3) RGB for every stored value, or None
     pixel_vr : OB or OW
-    pixel_start, pixel_length : where the pixel data begin in the file and how many bytes they are; the length is None
-        where they are encapsulated
-    extended_offsets : where the frames begin by the extended table of offsets; empty where there is none
-    timing : what the header says about time
-    regions : what the scanner says about the parts of its screen
-    faults : what is wrong with the file though it can be played, a clause each
+    pixel_start, pixel_length : offset of the pixel data in the file, and their bytes; the length is None where they are
+        encapsulated
+    extended_offsets : offsets of the frames by the extended offset table; empty without one
+    timing : timing by the header
+    regions : regions of the screen by the header
+    faults : problems of a file that can be played, one clause each
     """
 
     syntax: UID
@@ -108,7 +109,7 @@ class DicomHeader:
 
     @property
     def is_halved(self) -> bool:
-        """True when uncompressed pixels share their colour in pairs."""
+        """True when uncompressed pixels share their chroma in pairs."""
         return self.photometric in _HALVED
 
     @property
@@ -131,7 +132,7 @@ def read_header(path: Path) -> DicomHeader:
     SourceError
         If it cannot be read.
     SourceFormatError
-        If it is not DICOM, not ultrasound, holds no pixel data, or pixels that cannot be played here.
+        If it is not DICOM, not ultrasound, holds no pixel data, or pixels that are not supported.
     """
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its messages may quote the header
     tags = [tag_for_keyword(keyword) or 0 for keyword in _KEYWORDS]
@@ -158,7 +159,7 @@ def _check_kind(dataset: Dataset) -> None:
     modality = str(dataset.get("Modality", "") or "")
     sop_class = str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", "") or "")
     if modality != "US":
-        what = f"pictures of modality {modality}" if modality.isalpha() and len(modality) <= 8 else "no known modality"
+        what = f"images of modality {modality}" if modality.isalpha() and len(modality) <= 8 else "no known modality"
         raise SourceFormatError(f"holds {what}, but this source plays ultrasound (US); give an ultrasound DICOM file")
     if sop_class == _VOLUME:
         raise SourceFormatError("holds an ultrasound volume, not a sequence in time; export a cine loop instead")
@@ -176,22 +177,22 @@ def _check_coding(syntax: UID, pixels: PixelElement) -> None:
     _check_played(syntax)
     if syntax.is_encapsulated != (pixels.length is None):
         raise SourceFormatError(
-            f"stores its pixels in another way than its transfer syntax says ({syntax.name}); "
+            f"stores its pixels in another way than its transfer syntax states ({syntax.name}); "
             "export it again from the scanner"
         )
 
 
 def _header(dataset: Dataset, syntax: UID, pixels: PixelElement) -> DicomHeader:
     rows, columns = _whole(dataset, "Rows"), _whole(dataset, "Columns")
-    if not (0 < rows <= _LARGEST_SIDE_PX and 0 < columns <= _LARGEST_SIDE_PX):
-        raise SourceFormatError(f"says that its picture has {columns} x {rows} px; export it again from the scanner")
+    if not (0 < rows <= _MAX_SIDE_PX and 0 < columns <= _MAX_SIDE_PX):
+        raise SourceFormatError(f"states an image size of {columns} x {rows} px; export it again from the scanner")
     faults = []
     missing = missing_parts(dataset)
     if missing:
-        faults.append(f"the file has no {missing}, and is read as {syntax.name}; mend it with: dcmconv FILE OUT.dcm")
+        faults.append(f"the file has no {missing}, and is read as {syntax.name}; fix it with: dcmconv FILE OUT.dcm")
     claimed = number_of(dataset, "NumberOfFrames")
     if "NumberOfFrames" in dataset and (claimed is None or claimed < 1):
-        faults.append("NumberOfFrames is no number from 1 on, and is passed over")
+        faults.append("NumberOfFrames is not a number from 1 on, and is ignored")
         claimed = None
     photometric = str(dataset.get("PhotometricInterpretation", "")).strip().upper()
     header = DicomHeader(
@@ -203,7 +204,7 @@ def _header(dataset: Dataset, syntax: UID, pixels: PixelElement) -> DicomHeader:
         planar=_whole(dataset, "PlanarConfiguration", 0),
         bits_allocated=_whole(dataset, "BitsAllocated"),
         bits_stored=_whole(dataset, "BitsStored", _whole(dataset, "BitsAllocated")),
-        palette=read_palette(dataset, syntax) if photometric == _PALETTE else None,
+        palette=_read_palette(dataset, syntax) if photometric == _PALETTE else None,
         pixel_vr=pixels.vr,
         pixel_start=pixels.start,
         pixel_length=pixels.length,
@@ -213,14 +214,14 @@ def _header(dataset: Dataset, syntax: UID, pixels: PixelElement) -> DicomHeader:
         faults=tuple(faults),
     )
     if _is_whole_colour(header):
-        fault = f"the pixels are said to be {photometric}, but none share their colour; they are read so"
+        fault = f"the header states {photometric}, but the pixels have full colour and are read so"
         header = replace(header, photometric=photometric.removesuffix("_422"), faults=(*faults, fault))
     _check_pixels(header, signed=_whole(dataset, "PixelRepresentation", 0) != 0)
     return header
 
 
 def _is_whole_colour(header: DicomHeader) -> bool:
-    """True when pixels that are said to share their colour in pairs have three samples each by the length of all."""
+    """True when pixels whose header states shared chroma have three samples each, by their total length."""
     if not header.is_halved or header.pixel_length is None or header.samples != 3:
         return False
     whole = header.hw_px[0] * header.hw_px[1] * 3
@@ -235,7 +236,7 @@ def _extended_offsets(dataset: Dataset) -> tuple[int, ...]:
 
 
 def _check_pixels(header: DicomHeader, *, signed: bool) -> None:
-    """Refuse what cannot be shown as uint8 grey or RGB without guessing."""
+    """Reject what cannot be converted to uint8 grey or RGB without guessing."""
     wanted = 3 if header.photometric in _THREE else 1
     shown = header.photometric if header.photometric.replace(" ", "").replace("_", "").isalnum() else "nothing known"
     problem = ""
@@ -248,7 +249,7 @@ def _check_pixels(header: DicomHeader, *, signed: bool) -> None:
     elif wanted == 3 and header.bits_allocated != 8:
         problem = f"colour with {header.bits_allocated} bits a sample"
     elif signed:
-        problem = "samples with a sign"
+        problem = "signed samples"
     elif header.planar not in (0, 1):
         problem = f"planar configuration {header.planar}"
     elif header.is_halved and not header.syntax.is_encapsulated and (header.hw_px[1] % 2 or header.planar):
@@ -256,7 +257,7 @@ def _check_pixels(header: DicomHeader, *, signed: bool) -> None:
     elif not header.syntax.is_little_endian and header.bits_allocated == 8 and header.frame_bytes % 2:
         problem = "big-endian frames of an odd number of bytes"
     if problem:
-        raise SourceFormatError(f"has {problem}, which is not played here; export it as 8-bit MONOCHROME2 or RGB")
+        raise SourceFormatError(f"has {problem}, which is not supported; export it as 8-bit MONOCHROME2 or RGB")
 
 
 def _whole(dataset: Dataset, keyword: str, default: int | None = None) -> int:
@@ -266,3 +267,39 @@ def _whole(dataset: Dataset, keyword: str, default: int | None = None) -> int:
             return default
         raise SourceFormatError(f"does not state {keyword} as a number; export it again from the scanner")
     return int(number)
+
+
+def _read_palette(dataset: Dataset, syntax: UID) -> npt.NDArray[np.uint8]:
+    """Build the RGB value of every possible sample.
+
+    Entries of 16 bits give their upper eight, unless none of them uses those: then the lower eight are the colour.
+
+    Parameters
+    ----------
+    dataset : header with the palette, plain or segmented
+    syntax : transfer syntax of the file
+
+    Returns
+    -------
+    palette : uint8 (65536, 3)
+    """
+    if "SegmentedRedPaletteColorLookupTableData" in dataset:
+        colours = apply_color_lut(np.arange(65536, dtype=np.int32), dataset)
+    else:
+        columns = [_column(dataset, colour, syntax) for colour in _COLOURS]
+        colours = np.stack(columns, axis=1)
+    if int(colours.max()) > 255:
+        colours = colours >> 8
+    return np.ascontiguousarray(colours, np.uint8)
+
+
+def _column(dataset: Dataset, colour: str, syntax: UID) -> npt.NDArray[np.uint16]:
+    """The level of one colour for every value, 8 or 16 bits as stored."""
+    entries, first, bits = (int(value) for value in dataset[f"{colour}PaletteColorLookupTableDescriptor"].value)
+    entries = entries or 65536
+    data = bytes(dataset[f"{colour}PaletteColorLookupTableData"].value)
+    wide = bits > 8 or len(data) >= 2 * entries  # entries of 8 bits may be stored in 16
+    order = "<" if syntax.is_little_endian else ">"
+    levels = np.frombuffer(data, f"{order}u2" if wide else "u1", count=entries)
+    value = np.arange(65536) - first
+    return np.asarray(levels[np.clip(value, 0, entries - 1)], np.uint16)

@@ -1,13 +1,13 @@
-"""From the bytes of one DICOM frame to uint8 grey or RGB.
+"""Decode the bytes of one DICOM frame to uint8 grey or RGB.
 
-JPEG, lossy and lossless, is decoded by OpenCV without its guess at the colours. What three components are is decided
-as libjpeg does (default_decompress_parms in jdapimin.c): by the mark of JFIF, by that of Adobe, by the ids of the
-components; without a mark, sub-sampled ones can only be YCbCr. Where all that leaves it open the header decides. All
-other coding goes through pydicom (JPEG 2000 with Pillow, JPEG-LS with pyjpegls).
+JPEG, lossy and lossless, is decoded by OpenCV without its colour conversion. The meaning of three components is decided
+as in libjpeg (default_decompress_parms in jdapimin.c): by the JFIF marker, by the Adobe marker, by the ids of the
+components; without a marker, subsampled components can only be YCbCr. Where all that leaves it open the header decides.
+All other compression goes through pydicom (JPEG 2000 with Pillow, JPEG-LS with pyjpegls).
 
 Colours follow PS3.3, C.7.6.3.1.2: YBR_FULL by the equations of JFIF, YBR_PARTIAL by those of ITU-R BT.601 with black
-at 16 and white at 235. MONOCHROME1 is turned over. Grey of more than 8 bits is scaled over its whole range; no window
-is applied.
+at 16 and white at 235. MONOCHROME1 is inverted. Grey of more than 8 bits is scaled over its whole range; no window is
+applied.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import RLELossless
 
+from usassist.sources.dicom.encoding import JPEG_2000_SYNTAXES, JPEG_LS_SYNTAXES, JPEG_SYNTAXES
 from usassist.sources.dicom.header import PYDICOM_ERRORS, DicomHeader
-from usassist.sources.dicom.syntax import JPEG_2000_SYNTAXES, JPEG_LS_SYNTAXES, JPEG_SYNTAXES
 
 __all__ = ["FrameError", "decode_frame"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Samples = npt.NDArray[Any]
 
-_FRAME_STARTS = frozenset({0xC0, 0xC1, 0xC2, 0xC3})  # the kinds of JPEG that a file may hold
+_FRAME_STARTS = frozenset({0xC0, 0xC1, 0xC2, 0xC3})  # SOF markers of the supported kinds of JPEG
 _LOSSLESS = 0xC3
 _PLUGINS = {
     RLELossless: "pydicom",
@@ -40,12 +40,12 @@ _PLUGINS = {
     **dict.fromkeys(JPEG_LS_SYNTAXES, "pyjpegls"),
 }
 _LUMA_RED, _LUMA_BLUE = 0.299, 0.114  # of ITU-R BT.601
-# Adobe's mark with transform 0: the decoder leaves the three components as they are.
+# Adobe marker with transform 0: the decoder does not convert the three components.
 _AS_STORED = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 
 
 class FrameError(ValueError):
-    """One frame cannot be decoded; the message says why and is no whole sentence."""
+    """One frame cannot be decoded; the message is a clause that states why."""
 
 
 def decode_frame(header: DicomHeader, data: bytes) -> UInt8Array:
@@ -63,7 +63,7 @@ def decode_frame(header: DicomHeader, data: bytes) -> UInt8Array:
     Raises
     ------
     FrameError
-        If the bytes are no frame of this header.
+        If the bytes are not a frame of this header.
     """
     decode = _decode_jpeg if header.syntax in JPEG_SYNTAXES else _decode
     samples, photometric = decode(header, data)
@@ -74,12 +74,12 @@ def decode_frame(header: DicomHeader, data: bytes) -> UInt8Array:
 
 
 def _decode(header: DicomHeader, data: bytes) -> tuple[Samples, str]:
-    """Samples and what they mean, by pydicom."""
+    """Decode with pydicom: samples and their photometric interpretation."""
     native = not header.syntax.is_encapsulated
     if native and len(data) != header.frame_bytes:
-        raise FrameError("its bytes are not all there")
+        raise FrameError("it is incomplete")
     plugin = _PLUGINS.get(header.syntax, "")
-    coding = header.photometric.replace("PARTIAL", "FULL")  # stored alike; pydicom knows the one alone
+    coding = header.photometric.replace("PARTIAL", "FULL")  # stored alike; pydicom supports only the latter
     facts: dict[str, Any] = {
         "number_of_frames": 1,
         "rows": header.hw_px[0],
@@ -107,7 +107,7 @@ def _decode(header: DicomHeader, data: bytes) -> tuple[Samples, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _JpegFrame:
-    """What the marks of a JPEG code stream say."""
+    """Properties of a JPEG code stream, from its markers."""
 
     hw_px: tuple[int, int]
     bits: int
@@ -116,17 +116,17 @@ class _JpegFrame:
     is_lossless: bool
     is_jfif: bool
     adobe_transform: int | None
-    bare: bytes  # the code stream without marks of applications
+    bare: bytes  # the code stream without application markers
 
 
 def _decode_jpeg(header: DicomHeader, data: bytes) -> tuple[Samples, str]:
-    """Samples and what they mean, by OpenCV."""
+    """Decode with OpenCV: samples and their photometric interpretation."""
     frame = _jpeg_frame(data)
     if frame.bits != 8:
-        raise FrameError(f"it has {frame.bits} bits a sample, of which only 8 are decoded")
+        raise FrameError(f"it has {frame.bits} bits a sample, and only 8 are supported")
     if frame.hw_px != header.hw_px or len(frame.components) != header.samples:
         raise FrameError(
-            f"its picture has {frame.hw_px[1]} x {frame.hw_px[0]} px with {len(frame.components)} components, "
+            f"its image has {frame.hw_px[1]} x {frame.hw_px[0]} px with {len(frame.components)} components, "
             f"not {header.hw_px[1]} x {header.hw_px[0]} px with {header.samples}"
         )
     try:
@@ -142,7 +142,7 @@ def _decode_jpeg(header: DicomHeader, data: bytes) -> tuple[Samples, str]:
 
 
 def _jpeg_meaning(frame: _JpegFrame, photometric: str) -> str:
-    """What three components are."""
+    """Photometric interpretation of three components."""
     ybr = photometric if photometric.startswith(("YBR_FULL", "YBR_PARTIAL")) else "YBR_FULL"
     if frame.is_jfif:
         return "YBR_FULL"
@@ -158,12 +158,12 @@ def _jpeg_meaning(frame: _JpegFrame, photometric: str) -> str:
 
 
 def _jpeg_frame(data: bytes) -> _JpegFrame:
-    """Read the marks up to the first scan."""
+    """Read the markers up to the first scan."""
     end = data.rfind(b"\xff\xd9")
     if not data.startswith(b"\xff\xd8") or end < 0:
-        raise FrameError("its bytes are not a whole JPEG picture")
+        raise FrameError("its bytes are not a complete JPEG image")
     kept = [b"\xff\xd8"]
-    found: tuple[int, bytes] | None = None  # kind and content of the mark that describes the picture
+    found: tuple[int, bytes] | None = None  # kind and content of the SOF marker
     is_jfif, adobe_transform = False, None
     position = 2
     while position + 4 <= end:
@@ -197,32 +197,32 @@ def _jpeg_frame(data: bytes) -> _JpegFrame:
         if not 0xE0 <= mark <= 0xEF:
             kept.append(data[position : position + 2 + length])
         position += 2 + length
-    raise FrameError("its bytes are not a JPEG picture that is played here")
+    raise FrameError("its bytes are not a supported JPEG image")
 
 
 def _coloured(header: DicomHeader, samples: Samples, photometric: str) -> UInt8Array:
-    """Grey or RGB from samples."""
+    """Convert samples to grey or RGB."""
     if header.palette is not None:
         return np.asarray(header.palette[samples], np.uint8)
     if header.samples == 1:
         table = _grey_table(header.bits_stored, photometric == "MONOCHROME1")
         return np.asarray(table[np.minimum(samples, table.size - 1)], np.uint8)
     components = np.asarray(samples, np.uint8)
-    if photometric in ("RGB", "YBR_RCT", "YBR_ICT"):  # the two are undone by the decoder
+    if photometric in ("RGB", "YBR_RCT", "YBR_ICT"):  # the decoder undoes the latter two
         return np.ascontiguousarray(components)
     return _to_rgb(components, partial=photometric.startswith("YBR_PARTIAL"))
 
 
 @cache
 def _grey_table(bits: int, turned: bool) -> UInt8Array:
-    """Level for every value of a grey sample."""
+    """Output level for every value of a grey sample."""
     most = 2**bits - 1
     levels = np.rint(np.arange(most + 1) * (255.0 / most)).astype(np.uint8)
     return np.asarray(255 - levels if turned else levels, np.uint8)
 
 
 def _to_rgb(components: UInt8Array, *, partial: bool) -> UInt8Array:
-    """RGB from brightness and two colour differences, rounded to the nearest level."""
+    """RGB from luma and two colour differences, rounded to the nearest level."""
     luma, red, green, blue = _colour_tables(partial)
     y = luma[components[..., 0]]
     cb, cr = components[..., 1], components[..., 2]
@@ -240,7 +240,7 @@ def _to_rgb(components: UInt8Array, *, partial: bool) -> UInt8Array:
 def _colour_tables(
     partial: bool,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """What each component adds to each colour."""
+    """Contribution of each component to each colour."""
     value = np.arange(256, dtype=np.float64)
     luma = (value - 16.0) * (255.0 / 219.0) if partial else value
     difference = (value - 128.0) * (255.0 / 224.0 if partial else 1.0)

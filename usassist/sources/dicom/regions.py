@@ -1,10 +1,10 @@
-"""The ultrasound regions of a DICOM header: what the scanner says about the parts of its screen.
+"""The ultrasound regions of a DICOM header: how the scanner describes the parts of its screen.
 
-A region is a limit for the crop, not the crop itself: scanners count the texts beside the picture in, and some give
-the whole screen with the banner on it. The scan area is looked for inside.
+A region is a limit for the crop, not the crop itself: scanners include texts beside the image, and some give the whole
+screen with the banner. The scan area is searched inside the region.
 
-The pixel deltas are the scanner's statement without an uncertainty. They are kept apart from a frame's spacing, which
-never goes without one.
+The pixel deltas are stated by the scanner without an uncertainty. They are kept apart from a frame's spacing, which
+always has one.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _TYPE_TISSUE, _TYPE_COLOUR = 1, 2
 _TYPES_SPECTRAL = frozenset({3, 4})  # pulsed and continuous wave
 _UNIT_CM = 3
 _MIN_SIDE_PX = 16
-_MIN_SHARE = 0.02  # a smaller share of the screen is no picture
-_BESIDE_SHARE = 0.5  # two views stand beside each other when they share this much of the lower one's height
+_MIN_SHARE = 0.02  # of the screen; a smaller region is no image
+_BESIDE_SHARE = 0.5  # two views are side by side when they share this much of the lower one's height
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regions:
-    """What the regions say.
+    """The regions of one file.
 
     Attributes
     ----------
-    tissue_xyxy_px : rectangle around the B-mode picture, or both halves of a dual view, px of the screen; None where
-        no region says so plausibly
+    tissue_xyxy_px : rectangle around the B-mode image, or both halves of a dual view, px of the screen; None without
+        a plausible region
     spacing_rc_mm : mm per px inside, row step first, by the header and without an uncertainty; None where it is not
         given, or differs between two views
-    others : what else the screen shows: ``colour Doppler``, ``spectral Doppler``, ``M-mode``
+    others : other content of the screen: ``colour Doppler``, ``spectral Doppler``, ``M-mode``
     """
 
     tissue_xyxy_px: Rectangle | None = None
@@ -54,7 +54,7 @@ def read_regions(sequence: Iterable[Dataset], grab_hw_px: tuple[int, int]) -> Re
     Parameters
     ----------
     sequence : its items; may be empty
-    grab_hw_px : rows and columns of the picture, px
+    grab_hw_px : rows and columns of the screen, px
     """
     tissue: list[tuple[Rectangle, tuple[float, float] | None]] = []
     others: set[str] = set()
@@ -84,10 +84,10 @@ def read_regions(sequence: Iterable[Dataset], grab_hw_px: tuple[int, int]) -> Re
 
 
 def _rectangle(item: Dataset, grab_hw_px: tuple[int, int]) -> Rectangle | None:
-    """Where the region lies, or None where that cannot be.
+    """Rectangle of the region, or None where it is not plausible.
 
-    The last column and row count as outside: some scanners name the last pixel of the region, others the first
-    beyond, and a row of the picture is less dear than a row of the banner.
+    The last column and row count as outside: some scanners state the last pixel of the region, others the first one
+    beyond it, and it is better to lose a row of the image than to include a row of the banner.
     """
     found = [number_of(item, f"RegionLocation{edge}") for edge in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
     values = [int(value) for value in found if value is not None]
@@ -103,7 +103,7 @@ def _rectangle(item: Dataset, grab_hw_px: tuple[int, int]) -> Rectangle | None:
 
 
 def _spacing_rc_mm(item: Dataset) -> tuple[float, float] | None:
-    """Row step and column step in mm, where both deltas are in cm: the only unit of length that the tag knows."""
+    """Row step and column step in mm, where both deltas are in cm, the only unit of length of the tag."""
     steps_mm: list[float] = []
     for axis in ("Y", "X"):
         delta = number_of(item, f"PhysicalDelta{axis}")

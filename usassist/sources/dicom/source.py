@@ -1,8 +1,8 @@
 """An ultrasound DICOM file as a source: a cine loop at its own pace, or a single frame.
 
-The crop is looked for inside the region that the scanner names as B-mode tissue, where it names one: the region
-leaves the banner out, but often has texts and rulers in it. No tag that names or describes a patient is read, and the
-name of the file, which is often a patient's, is said in errors alone.
+The crop is searched inside the region that the header marks as B-mode tissue, where there is one: the region excludes
+the banner, but often includes texts and rulers. No tag that names or describes a patient is read, and the file name,
+which is often a patient's, appears only in errors.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from usassist.errors import ScanAreaError, SourceError, SourceFormatError, Usage
 from usassist.frames import find_scan_area
 from usassist.records import SourceInfo
 from usassist.sources.base import SourceOptions
-from usassist.sources.cropping import Roi, cut, is_automatic, settle_roi
+from usassist.sources.cropping import Roi, choose_roi, cut, is_automatic
 from usassist.sources.decoding import check_file
-from usassist.sources.dicom.frames import FramePlaces, find_frames, read_span
+from usassist.sources.dicom.frames import FrameSpans, find_frames, read_span
 from usassist.sources.dicom.header import read_header
 from usassist.sources.dicom.pixels import FrameError, decode_frame
 from usassist.sources.paced import PacedSource, RawFrame
@@ -32,9 +32,9 @@ UInt8Array = npt.NDArray[np.uint8]
 
 _log = logging.getLogger(__name__)
 
-_LOOKS = 3  # times that the scan area is looked for, each time on other frames
-_FRAMES_PER_LOOK = 8
-_LARGEST_LIMIT = 0.85  # a region with a larger share of the screen may hold the banner and is no crop by itself
+_MAX_SEARCHES = 3  # for the scan area, each on other frames
+_FRAMES_PER_SEARCH = 8
+_MAX_REGION_SHARE = 0.85  # of the screen; a larger region may hold the banner and is not used as the crop
 
 
 def open_address(rest: str, options: SourceOptions) -> DicomSource:
@@ -54,33 +54,33 @@ class DicomSource(PacedSource):
 
     Attributes
     ----------
-    header_spacing_rc_mm : mm per px inside the crop as the header gives it, row step first, or None. It comes without
-        an uncertainty, so no frame carries it: millimetres need a calibration file.
+    header_spacing_rc_mm : mm per px inside the crop by the header, row step first, or None. It has no uncertainty, so
+        no frame carries it: millimetres need a calibration file.
 
     Raises
     ------
     SourceError
         If the file is missing or may not be read.
     SourceFormatError
-        If it is no ultrasound DICOM file, or holds no frame that can be decoded.
+        If it is not an ultrasound DICOM file, or holds no frame that can be decoded.
     ScanAreaError
-        If the scan area is to be found and is not.
+        If the scan area has to be found and is not.
     """
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
         check_file(path)
         self._path = path
         self._header = read_header(path)
-        places = self._find_frames()
-        self._spans, self._is_cut = places.spans, places.is_cut
-        claimed, held = self._header.claimed_frames, len(places.spans)
-        count = max(held, claimed or 0) if places.is_cut else held
+        found = self._find_frames()
+        self._spans, self._is_cut = found.spans, found.is_cut
+        claimed, held = self._header.claimed_frames, len(found.spans)
+        count = max(held, claimed or 0) if found.is_cut else held
         self._frame_count = count
         self._timing = self._header.timing.of(count)
         self._check_first()
-        for fault in self._faults(places):
+        for fault in self._faults(found):
             _log.warning("DICOM: %s", fault)
-        self._roi = self._settle(options)
+        self._roi = self._choose_roi(options)
         inside = self._header.regions.tissue_xyxy_px
         self.header_spacing_rc_mm = (
             self._header.regions.spacing_rc_mm if inside is not None and _contains(inside, self._roi) else None
@@ -104,12 +104,12 @@ class DicomSource(PacedSource):
             _log.info("DICOM: timing by %s", self._timing.tag)
         if self.header_spacing_rc_mm is not None and options.geometry is None:
             _log.info(
-                "DICOM: the header gives %.5g x %.5g mm per px without an uncertainty, so nothing is measured in mm; "
+                "DICOM: the header states %.5g x %.5g mm per px without an uncertainty, so nothing is measured in mm; "
                 "give a calibration to measure",
                 *self.header_spacing_rc_mm,
             )
 
-    def _pictures(self) -> Iterator[RawFrame]:
+    def _raw_frames(self) -> Iterator[RawFrame]:
         timing, count = self._timing, len(self._spans)
         t_pass_ns, t_period_ns = 0, round(timing.period_ms * 1_000_000)
         while True:
@@ -136,7 +136,7 @@ class DicomSource(PacedSource):
             t_pass_ns += timing.due_ns(count - 1) + t_period_ns
 
     def _images(self, indices: Iterator[int] | range) -> Iterator[tuple[int, UInt8Array | None]]:
-        """The whole pictures of these frames, with their numbers; None for one that cannot be decoded."""
+        """The uncropped images of these frames, with their numbers; None for one that cannot be decoded."""
         try:
             with self._path.open("rb") as file:
                 for index in indices:
@@ -152,20 +152,20 @@ class DicomSource(PacedSource):
         except OSError as error:
             raise SourceError(f"{self._path.name} cannot be read: {error.strerror}; check the file") from error
 
-    def _faults(self, places: FramePlaces) -> Iterator[str]:
-        """What is wrong with the file though it is played, a clause each."""
-        claimed, held = self._header.claimed_frames, len(places.spans)
+    def _faults(self, found: FrameSpans) -> Iterator[str]:
+        """Problems of a file that can be played, one clause each."""
+        claimed, held = self._header.claimed_frames, len(found.spans)
         yield from self._header.faults
-        if claimed is not None and claimed != held and not places.is_cut:
-            yield f"the header says {_frames(claimed)}, but the file holds {held}, and these are played"
+        if claimed is not None and claimed != held and not found.is_cut:
+            yield f"the header states {_frames(claimed)}, but the file holds {held}, and these are played"
         elif claimed is None and self._frame_count > 1:
-            yield f"the header does not say how many frames there are; the file holds {held}, and these are played"
-        if places.left_over_bytes:
-            yield f"{places.left_over_bytes} bytes behind the last frame are no whole frame and are left out"
+            yield f"the header states no number of frames; the file holds {held}, and these are played"
+        if found.left_over_bytes:
+            yield f"{found.left_over_bytes} bytes after the last frame are no complete frame and are left out"
         if self._frame_count > 1:
             yield from self._timing.faults
 
-    def _find_frames(self) -> FramePlaces:
+    def _find_frames(self) -> FrameSpans:
         try:
             with self._path.open("rb") as file:
                 return find_frames(self._header, file)
@@ -173,7 +173,7 @@ class DicomSource(PacedSource):
             raise SourceError(f"{self._path.name} cannot be read: {error.strerror}; check the file") from error
 
     def _check_first(self) -> None:
-        """Raise unless a frame can be decoded; where none can, say why the first cannot."""
+        """Raise unless a frame can be decoded; the message states why the first cannot."""
         if not self._spans:
             raise SourceFormatError(f"{self._path.name} breaks off before its first frame; copy or export it again")
         if any(image is not None for _, image in self._images(range(len(self._spans)))):
@@ -183,35 +183,37 @@ class DicomSource(PacedSource):
                 decode_frame(self._header, read_span(file, self._spans[0]))
         except FrameError as error:
             raise SourceFormatError(
-                f"{self._path.name} ({self._header.syntax.name}) holds no frame that can be decoded: of the first, "
+                f"{self._path.name} ({self._header.syntax.name}) holds no frame that can be decoded; of the first: "
                 f"{error}; convert it with: gdcmconv --raw FILE OUT.dcm, or export it again"
             ) from None
 
-    def _settle(self, options: SourceOptions) -> Roi:
-        """Where the crop lies: as asked for, else what is found inside the region that the scanner names."""
+    def _choose_roi(self, options: SourceOptions) -> Roi:
+        """The crop: as requested, else what is found inside the region of the header."""
         limit = self._header.regions.tissue_xyxy_px
         if limit is None or not is_automatic(options):
-            return settle_roi(options, self._header.hw_px, self._looks)
-        settle_roi(replace(options, crop=limit), self._header.hw_px, self._looks)  # checks the calibration's screen
-        for look in self._looks():
+            return choose_roi(options, self._header.hw_px, self._sample_images)
+        choose_roi(
+            replace(options, crop=limit), self._header.hw_px, self._sample_images
+        )  # checks the calibration's screen
+        for images in self._sample_images():
             try:
-                x1, y1, x2, y2 = find_scan_area([cut(image, limit) for image in look]).xyxy_px
+                x1, y1, x2, y2 = find_scan_area([cut(image, limit) for image in images]).xyxy_px
             except ScanAreaError:
                 continue
             return limit[0] + x1, limit[1] + y1, limit[0] + x2, limit[1] + y2
         height_px, width_px = self._header.hw_px
-        if (limit[2] - limit[0]) * (limit[3] - limit[1]) > _LARGEST_LIMIT * height_px * width_px:
+        if (limit[2] - limit[0]) * (limit[3] - limit[1]) > _MAX_REGION_SHARE * height_px * width_px:
             raise ScanAreaError(
-                "no ultrasound picture was found, and the region that the scanner names is nearly the whole screen; "
-                "give it with --crop X1,Y1,X2,Y2, or --crop none where the frame holds nothing but the picture"
+                "no ultrasound image was found, and the region in the header is nearly the whole screen; "
+                "give the crop with --crop X1,Y1,X2,Y2, or --crop none where the screen shows only the image"
             )
         return limit
 
-    def _looks(self) -> Iterator[list[UInt8Array]]:
-        """Frames spread over the whole cine, other ones at each look."""
+    def _sample_images(self) -> Iterator[list[UInt8Array]]:
+        """Images spread over the whole cine, other ones for each search."""
         count = len(self._spans)
-        for look in range(min(_LOOKS, count)):
-            spread = np.linspace(look, count - 1, min(_FRAMES_PER_LOOK, count - look)).astype(int)
+        for first in range(min(_MAX_SEARCHES, count)):
+            spread = np.linspace(first, count - 1, min(_FRAMES_PER_SEARCH, count - first)).astype(int)
             images = [image for _, image in self._images(iter(sorted(set(spread.tolist())))) if image is not None]
             if images:
                 yield images

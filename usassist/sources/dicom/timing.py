@@ -1,10 +1,10 @@
 """When the frames of a DICOM cine are due.
 
-Four tags speak of it. The times at which the frames were acquired win over the rates at which somebody wishes them to
-be shown, for a replay has to move as the anatomy did: FrameTimeVector (one interval a frame) before FrameTime (one
-interval for all), unless FrameIncrementPointer says that FrameTime is the one; then CineRate; then
-RecommendedDisplayFrameRate; then 25 Hz. A tag that cannot be true (not a number, not positive, another number of
-entries than frames) is passed over. What was passed over, and tags that contradict the one that decides, are told.
+Four tags state it. Acquisition times take precedence over recommended display rates, because a replay has to move as
+the anatomy did: FrameTimeVector (one interval per frame) before FrameTime (one interval for all), unless
+FrameIncrementPointer points to FrameTime; then CineRate; then RecommendedDisplayFrameRate; then 25 Hz. A tag that
+cannot be true (not a number, not positive, another number of entries than frames) is ignored. Ignored tags are
+reported, and so are tags that contradict the one that is used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydicom.sequence import Sequence
 __all__ = ["FrameTiming", "StatedTiming", "number_of", "read_timing"]
 
 _DEFAULT_RATE_HZ = 25.0
-_SLOWEST_MS, _FASTEST_MS = 10_000.0, 0.1  # an interval outside is a fault of the tag, not of the scanner
+_MAX_INTERVAL_MS, _MIN_INTERVAL_MS = 10_000.0, 0.1  # an interval outside is an error in the tag
 _FRAME_TIME, _FRAME_TIME_VECTOR = 0x00181063, 0x00181065
 _AGREE = 0.1  # rates that differ by more contradict each other
 _RATES = ("CineRate", "RecommendedDisplayFrameRate")
@@ -33,10 +33,10 @@ class FrameTiming:
 
     Attributes
     ----------
-    tag : keyword of the tag that decides, or None where none does
+    tag : keyword of the tag that is used, or None
     period_ms : nominal time between two frames, ms
-    due_ms : when each frame is due, ms since the first; None = evenly, one period after the other
-    faults : tags that were passed over or say otherwise, a clause each
+    due_ms : when each frame is due, ms since the first; None = one period apart
+    faults : tags that were ignored or contradict it, one clause each
     """
 
     tag: str | None
@@ -46,7 +46,7 @@ class FrameTiming:
 
     @property
     def rate_hz(self) -> float | None:
-        """Frames a second; None where no tag says it."""
+        """Frames per second; None where no tag states it."""
         return None if self.tag is None else 1000.0 / self.period_ms
 
     def due_ns(self, index: int) -> int:
@@ -57,14 +57,14 @@ class FrameTiming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatedTiming:
-    """What the header says about time, before anybody knows how many frames there are.
+    """Timing by the header, before the number of frames is known.
 
     Attributes
     ----------
-    steps_ms : FrameTimeVector, ms; empty where it is missing or no row of numbers
-    frame_time_ms : FrameTime, ms; None where it is missing or no number
-    pointed : the tags that FrameIncrementPointer names
-    rates_hz : CineRate and RecommendedDisplayFrameRate, as far as they are numbers
+    steps_ms : FrameTimeVector, ms; empty where it is missing or not numeric
+    frame_time_ms : FrameTime, ms; None where it is missing or not numeric
+    pointed : the tags that FrameIncrementPointer points to
+    rates_hz : CineRate and RecommendedDisplayFrameRate, where they are numeric
     present : keywords of those four tags that the header has
     """
 
@@ -75,9 +75,9 @@ class StatedTiming:
     present: frozenset[str] = frozenset()
 
     def of(self, frame_count: int) -> FrameTiming:
-        """Which tag decides for this many frames, and what it says."""
+        """The timing of this many frames, by the tag that takes precedence."""
         vector_ms = self._vector_ms(frame_count)
-        found: dict[str, float] = {}  # periods, the one that decides first
+        found: dict[str, float] = {}  # periods, by precedence
         if vector_ms is not None:
             found["FrameTimeVector"] = vector_ms[-1] / (frame_count - 1)
         if _plausible(self.frame_time_ms):
@@ -88,20 +88,20 @@ class StatedTiming:
             period_ms = 1000.0 / rate_hz if rate_hz else None
             if _plausible(period_ms):
                 found[tag] = period_ms
-        passed_over = sorted(self.present - found.keys())
-        faults = [f"{tag} cannot be true for {frame_count} frames and is passed over" for tag in passed_over]
+        ignored = sorted(self.present - found.keys())
+        faults = [f"{tag} cannot be true for {frame_count} frames and is ignored" for tag in ignored]
         if not found:
-            faults.append(f"no tag says when its frames are due, so they are played at {_DEFAULT_RATE_HZ:g} Hz")
+            faults.append(f"no tag states when its frames are due, so they are played at {_DEFAULT_RATE_HZ:g} Hz")
             return FrameTiming(tag=None, period_ms=1000.0 / _DEFAULT_RATE_HZ, faults=tuple(faults))
         (tag, period_ms), *others = found.items()
         rates = ", ".join(f"{other} {1000.0 / ms:.4g} Hz" for other, ms in others if abs(ms / period_ms - 1.0) > _AGREE)
         if rates:
-            faults.append(f"{tag} says {1000.0 / period_ms:.4g} Hz and is followed, though others say {rates}")
+            faults.append(f"{tag} states {1000.0 / period_ms:.4g} Hz and is used, although others state {rates}")
         due_ms = vector_ms if tag == "FrameTimeVector" else None
         return FrameTiming(tag=tag, period_ms=period_ms, due_ms=due_ms, faults=tuple(faults))
 
     def _vector_ms(self, frame_count: int) -> tuple[float, ...] | None:
-        """Due times from the intervals, of which the first, before the first frame, does not count."""
+        """Due times from the intervals; the first interval, before the first frame, is not used."""
         steps = self.steps_ms[1:]
         if frame_count < 2 or len(self.steps_ms) != frame_count or not all(map(_plausible, steps)):
             return None
@@ -109,7 +109,7 @@ class StatedTiming:
 
 
 def read_timing(dataset: Dataset) -> StatedTiming:
-    """What the header says about time."""
+    """Read the timing tags of a header."""
     rates = {tag: number_of(dataset, tag) for tag in _RATES}
     return StatedTiming(
         steps_ms=tuple(_numbers(dataset, "FrameTimeVector")),
@@ -121,13 +121,13 @@ def read_timing(dataset: Dataset) -> StatedTiming:
 
 
 def number_of(dataset: Dataset, keyword: str) -> float | None:
-    """The first value of an element as a finite number; None where it is missing or no number."""
+    """The first value of an element as a finite number; None where it is missing or not numeric."""
     values = _numbers(dataset, keyword)
     return values[0] if values else None
 
 
 def _numbers(dataset: Dataset, keyword: str) -> list[float]:
-    """The values of an element as finite numbers; empty where one of them is none."""
+    """The values of an element as finite numbers; empty where one of them is not."""
     try:
         value = dataset.get(keyword)
         if value is None or isinstance(value, Sequence):
@@ -139,4 +139,4 @@ def _numbers(dataset: Dataset, keyword: str) -> list[float]:
 
 
 def _plausible(interval_ms: float | None) -> TypeGuard[float]:
-    return interval_ms is not None and _FASTEST_MS <= interval_ms <= _SLOWEST_MS
+    return interval_ms is not None and _MIN_INTERVAL_MS <= interval_ms <= _MAX_INTERVAL_MS

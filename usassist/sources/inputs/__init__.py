@@ -1,4 +1,4 @@
-"""Live inputs: whole screens from grabbers, networks, programs and this machine's own screen. One file per kind.
+"""Live inputs: whole screens from frame grabbers, networks, programs and this machine's display. One file per kind.
 
-``open_grabber`` maps an address to a grabber. What it gives never leaves ``usassist.sources``: see ``sources/live.py``.
+``open_grabber`` maps an address to a grabber. Whole screens never leave ``usassist.sources``: see ``sources/live.py``.
 """

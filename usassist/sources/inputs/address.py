@@ -1,4 +1,4 @@
-"""From a live address to an open grabber: a device, a network stream, a program or FIFO, a part of the screen."""
+"""Open a live input by its address: a device, a network stream, a program or FIFO, a part of the screen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from usassist.sources.grab import Grabber
 
 __all__ = ["LIVE_SCHEMES", "GrabOptions", "is_live", "open_grabber"]
 
-# Each module has open_grabber(address, options) -> Grabber, and is imported only when it is asked for.
+# One line per scheme. Each module has open_grabber(address, options) -> Grabber and is imported on first use, in the
+# capture process.
 _MODULES = {
     "loop": "usassist.sources.inputs.loop",
     "pipe": "usassist.sources.inputs.pipe",
@@ -33,12 +34,12 @@ class GrabOptions:
 
     Attributes
     ----------
-    open_timeout_s : how long to wait for a peer and for its first data. FFmpeg counts it once for the connection and
-        once more for the data, so a silent peer is given up after twice this time
-    read_timeout_s : how long a stream that is open may be silent before ``grabs`` raises; ``close`` from another thread
-        takes effect within this time
-    hw : ``auto`` decodes on the graphics processor where one is there, ``none`` never does
-    deinterlace : what devices, networks and programs give is deinterlaced
+    open_timeout_s : timeout for a peer and its first data. FFmpeg applies it once to the connection and once more to
+        the data, so a silent peer is given up after twice this time
+    read_timeout_s : how long an open stream may be silent before ``grabs`` raises; ``close`` from another thread takes
+        effect within this time
+    hw : ``auto`` decodes on the GPU where there is one, ``none`` never does
+    deinterlace : deinterlace what devices, networks and programs deliver
     """
 
     open_timeout_s: float = 5.0
@@ -48,7 +49,7 @@ class GrabOptions:
 
 
 def is_live(address: str) -> bool:
-    """True for an address that :func:`open_grabber` knows."""
+    """True for an address that :func:`open_grabber` opens."""
     match = _SCHEME.fullmatch(address)
     return match is not None and match[1] in _MODULES
 
@@ -65,7 +66,7 @@ def open_grabber(address: str, options: GrabOptions | None = None) -> Grabber:
 
     Returns
     -------
-    grabber : open; its first picture may still have to come
+    grabber : open; its first screen may still be to come
 
     Raises
     ------
@@ -76,7 +77,7 @@ def open_grabber(address: str, options: GrabOptions | None = None) -> Grabber:
     """
     if not is_live(address):
         known = ", ".join(f"{scheme}:" for scheme in _MODULES)
-        raise UsageError(f"this is no address of a live input; write one that begins with {known}")
+        raise UsageError(f"this is not the address of a live input; write one that begins with {known}")
     module = importlib.import_module(_MODULES[address.partition(":")[0]])
     grabber: Grabber = module.open_grabber(address, GrabOptions() if options is None else options)
     return grabber

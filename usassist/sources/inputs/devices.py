@@ -1,4 +1,4 @@
-"""What live inputs this machine has: frame grabbers, a display, and protocols of the network."""
+"""List the live inputs of this machine: frame grabbers, a display, and network protocols."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class VideoDevice:
 
     Attributes
     ----------
-    address : what to write to open it
-    driver, card : as the driver says, empty where it cannot be asked
-    modes : one text each
+    address : for ``--source``
+    driver, card : as reported by the driver, empty where it cannot be queried
+    modes : one line of text each
     problem : why it cannot be used, and what to do; empty where it can
     """
 
@@ -40,12 +40,12 @@ class VideoDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What was found.
+    """The live inputs of this machine.
 
     Attributes
     ----------
     devices : frame grabbers and cameras
-    display : there is a display, and the screen can be read
+    display : there is a display whose screen can be read
     protocols : whether this build can read from each
     """
 
@@ -59,9 +59,9 @@ class Inputs:
 
 
 def find_inputs(folder: Path = Path("/dev")) -> Inputs:
-    """Look at everything; what cannot be opened is listed with the reason."""
+    """Search for live inputs; those that cannot be opened are listed with the reason."""
     nodes = [node for node in folder.glob("video*") if re.fullmatch(r"video\d+", node.name)]
-    found = [_look(node) for node in sorted(nodes, key=lambda node: int(node.name[5:]))]
+    found = [_query(node) for node in sorted(nodes, key=lambda node: int(node.name[5:]))]
     return Inputs(
         devices=tuple(device for device in found if device is not None),
         display=has_display(),
@@ -69,8 +69,8 @@ def find_inputs(folder: Path = Path("/dev")) -> Inputs:
     )
 
 
-def _look(node: Path) -> VideoDevice | None:
-    """One device; None for those that hold no pictures, such as the second node of a camera for its metadata."""
+def _query(node: Path) -> VideoDevice | None:
+    """One device; None for nodes that capture no frames, such as the metadata node of a camera."""
     address = f"v4l2:{node}"
     driver = card = ""
     try:

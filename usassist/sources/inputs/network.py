@@ -6,12 +6,7 @@ import socket
 from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
-
+from usassist.common.pyav import av
 from usassist.errors import SourceError, UsageError
 from usassist.sources.inputs.address import GrabOptions
 from usassist.sources.inputs.opening import STREAM_FORMATS, open_container
@@ -25,13 +20,13 @@ _EXAMPLES = {
     "tcp": "tcp://HOST:PORT, or tcp://0.0.0.0:PORT?listen=1",
     "udp": "udp://0.0.0.0:PORT",
 }
-# What FFmpeg may open for each: nothing that a stream names may lead it elsewhere.
+# Protocols that FFmpeg may open for each scheme, so that a stream cannot redirect it.
 _PROTOCOLS = {"rtsp": "rtp,tcp,udp", "srt": "srt", "tcp": "tcp", "udp": "udp"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Peer:
-    """An address, taken apart."""
+    """A parsed address."""
 
     scheme: str
     url: str
@@ -45,8 +40,8 @@ def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
 
     Parameters
     ----------
-    address : with ``?listen=1`` (rtsp and tcp) the sender connects to us; ``?hw=none`` decodes on the processor. What
-        else stands behind the question mark goes to FFmpeg
+    address : with ``?listen=1`` (rtsp and tcp) the sender connects to usassist; ``?hw=none`` decodes on the CPU. Other
+        parameters after the question mark are passed to FFmpeg
     options : timeouts and decoding
 
     Raises
@@ -54,13 +49,13 @@ def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
     UsageError
         If the address is malformed.
     SourceError
-        If nobody sends, or no video comes.
+        If there is no sender, or no video arrives.
     """
-    peer, options = _take_apart(address, options)
+    peer, options = _parse(address, options)
     scheme = peer.scheme
     if scheme != "rtsp" and not has_protocol(scheme):
         raise SourceError(
-            f"{scheme}: this build of PyAV lacks the protocol; send by rtsp, udp or tcp, or give a program to pipe:"
+            f"{scheme}: this build of PyAV lacks the protocol; send by rtsp, udp or tcp, or use a program with pipe:"
         )
     if not peer.listen and scheme != "udp":
         _check_host(peer)
@@ -89,7 +84,7 @@ def has_protocol(scheme: str) -> bool:
     if scheme == "rtsp":
         return "rtsp" in av.formats_available
     try:
-        # No host: whatever the protocol, it is refused at once, or it is not known.
+        # Without a host every protocol fails at once, an unknown one with an error of its own.
         av.open(f"{scheme}://?listen=1&listen_timeout=1", "r", format="mpegts", timeout=0.01).close()
     except av.error.ProtocolNotFoundError:
         return False
@@ -98,9 +93,9 @@ def has_protocol(scheme: str) -> bool:
     return True
 
 
-def _take_apart(address: str, options: GrabOptions) -> tuple[_Peer, GrabOptions]:
+def _parse(address: str, options: GrabOptions) -> tuple[_Peer, GrabOptions]:
     scheme = address.partition(":")[0]
-    # The address is not shown: it may hold a password.
+    # The message does not show the address: it may hold a password.
     malformed = UsageError(f"{scheme}: the address is malformed; write {_EXAMPLES[scheme]}")
     try:
         parts = urlsplit(address)
@@ -110,7 +105,7 @@ def _take_apart(address: str, options: GrabOptions) -> tuple[_Peer, GrabOptions]
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     listen, hw = query.pop("listen", "0"), query.pop("hw", options.hw)
     if listen not in {"0", "1"} or (listen == "1" and scheme not in {"rtsp", "tcp"}):
-        raise UsageError(f"{scheme}: listen={listen} does not fit; write {_EXAMPLES[scheme]}")
+        raise UsageError(f"{scheme}: listen={listen} is not supported; write {_EXAMPLES[scheme]}")
     if hw not in {"auto", "none"}:
         raise UsageError(f"{scheme}: hw={hw} is unknown; write hw=none or hw=auto")
     needs_host = scheme != "udp" and listen == "0"
@@ -124,10 +119,10 @@ def _take_apart(address: str, options: GrabOptions) -> tuple[_Peer, GrabOptions]
 
 
 def _check_host(peer: _Peer) -> None:
-    """FFmpeg says no more than that it cannot connect."""
+    """Resolve the host here, because FFmpeg reports only that it cannot connect."""
     try:
         socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_STREAM)
     except OSError:
         raise SourceError(
-            f"{peer.scheme}: the name of the host cannot be resolved; check its spelling, or write its number"
+            f"{peer.scheme}: the host name cannot be resolved; check its spelling, or give its IP address"
         ) from None

@@ -1,4 +1,4 @@
-"""A program that writes video to its standard output, or a FIFO: the way in for grabbers that FFmpeg does not know."""
+"""A program that writes video to its standard output, or a FIFO: for grabbers that FFmpeg does not support."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from usassist.sources.inputs.stream import StreamGrabber, StreamHooks
 
 __all__ = ["open_grabber", "open_program"]
 
-_BUFFER_BYTES = 1 << 20  # a picture of a raw stream is large, and each read goes through Python
-_GRACE_S = 0.5  # between the polite and the other signal
-_MAX_WORDS = 200
+_BUFFER_BYTES = 1 << 20  # a raw frame is large, and each read goes through Python
+_GRACE_S = 0.5  # between SIGTERM and SIGKILL
+_MAX_QUOTED = 200  # characters of a program's error message
 
 
 def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
@@ -29,7 +29,7 @@ def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
 
     Parameters
     ----------
-    address : the command is run without a shell. NUT, MPEG-TS, Matroska or YUV4MPEG has to come
+    address : the command is run without a shell and must write NUT, MPEG-TS, Matroska or YUV4MPEG
     options : timeouts and decoding
 
     Raises
@@ -41,25 +41,25 @@ def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
     """
     rest = address.partition(":")[2].strip()
     if not rest:
-        raise UsageError("pipe: neither a command nor a FIFO is named; write pipe:COMMAND or pipe:/path/of/fifo")
+        raise UsageError("pipe: there is no command and no FIFO; write pipe:COMMAND or pipe:/path/of/fifo")
     if _is_fifo(rest):
         reader = PolledReader(_open_fifo(rest), timeout_s=options.open_timeout_s)
         return _open(reader, None, options)
     try:
-        words = shlex.split(rest)
+        argv = shlex.split(rest)
     except ValueError as error:
-        raise UsageError(f"pipe: the command cannot be taken apart ({error}); check its quotes") from None
-    return open_program(words, options)
+        raise UsageError(f"pipe: the command cannot be parsed ({error}); check its quotes") from None
+    return open_program(argv, options)
 
 
 def open_program(
-    words: list[str], options: GrabOptions, *, scheme: str = "pipe", mode: str = "", rate_hz: float | None = None
+    argv: list[str], options: GrabOptions, *, scheme: str = "pipe", mode: str = "", rate_hz: float | None = None
 ) -> StreamGrabber:
-    """Run a program and read what it writes to its standard output.
+    """Run a program and read the video that it writes to its standard output.
 
     Parameters
     ----------
-    words : program and arguments
+    argv : program and arguments
     options : timeouts and decoding
     scheme, mode, rate_hz : see :class:`usassist.sources.inputs.stream.StreamGrabber`
 
@@ -68,10 +68,10 @@ def open_program(
     SourceError
         If it cannot be run, ends with an error, is silent, or writes no video.
     """
-    child = _Child(words, scheme)
+    child = _Child(argv, scheme)
     reader = PolledReader(
         child.data_fd,
-        words_fd=child.words_fd,
+        stderr_fd=child.stderr_fd,
         timeout_s=options.open_timeout_s,
         scheme=scheme,
         on_end=child.check,
@@ -115,17 +115,17 @@ def _open(
 
 
 class _Child:
-    """The program, in a process group of its own, so that what it starts ends with it.
+    """The program, in a process group of its own, so that its children end with it.
 
-    It stays in the session of this process: who kills this finds it by that.
+    It stays in the session of the capture process, by which that process's parent finds and kills it.
     """
 
-    def __init__(self, words: list[str], scheme: str) -> None:
+    def __init__(self, argv: list[str], scheme: str) -> None:
         self._scheme = scheme
-        name = Path(words[0]).name
+        name = Path(argv[0]).name
         try:
             self._process = subprocess.Popen(
-                words,
+                argv,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -139,33 +139,31 @@ class _Child:
         except (OSError, ValueError) as error:
             raise SourceError(
                 f"{scheme}: {name} cannot be run ({getattr(error, 'strerror', None) or error}); "
-                "name a program that writes video to its standard output"
+                "give a program that writes video to its standard output"
             ) from None
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        # Copies, so that only one side closes them.
-        self.data_fd, self.words_fd = os.dup(self._process.stdout.fileno()), os.dup(self._process.stderr.fileno())
+        # Duplicates, so that only one side closes them.
+        self.data_fd, self.stderr_fd = os.dup(self._process.stdout.fileno()), os.dup(self._process.stderr.fileno())
         self._process.stdout.close()
         self._process.stderr.close()
         self._lock = threading.Lock()
         self._ended = False
 
     def check(self, reader: PolledReader) -> None:
-        """Raise with the last words of a program that ended with an error."""
+        """Raise with the last error message of a program that ended with an error."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_S)
         code = self._process.returncode
         if code:
             how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-            said = reader.last_words()[:_MAX_WORDS]
+            line = reader.last_stderr_line()[:_MAX_QUOTED]
             raise SourceError(
-                f"{self._scheme}: the program {how}"
-                + (f" and said {said!r}" if said else "")
-                + "; run it alone to see why"
+                f"{self._scheme}: the program {how}" + (f" ({line!r})" if line else "") + "; run it alone to see why"
             )
 
     def end(self) -> None:
-        """End the whole group."""
+        """Terminate the process group."""
         with self._lock:
             if self._ended:
                 return
@@ -192,7 +190,7 @@ def _is_fifo(text: str) -> bool:
 
 def _open_fifo(text: str) -> int:
     try:
-        # Otherwise it waits in open() until somebody writes.
+        # A blocking open() would wait for a writer.
         return os.open(Path(text).expanduser(), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except PermissionError:
         raise SourceError("pipe: this user may not read the FIFO; change its permissions") from None

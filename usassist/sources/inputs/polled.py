@@ -1,4 +1,4 @@
-"""A pipe or FIFO read with a time limit: FFmpeg itself would wait for ever in such a read."""
+"""A pipe or FIFO that is read with a timeout: FFmpeg's own read would block without limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from usassist.errors import SourceError
 
 __all__ = ["PolledReader"]
 
-_LAST_BYTES = 4096  # of what a program says on its standard error
+_MAX_STDERR_BYTES = 4096  # of a program's standard error
 
 
 class PolledReader:
@@ -20,16 +20,16 @@ class PolledReader:
 
     Parameters
     ----------
-    data_fd : descriptor to read from; it belongs to this object
-    timeout_s : how long a read may wait before data have come, s; ``timeout_s`` can be set later
+    data_fd : descriptor to read from; owned by this object
+    timeout_s : how long a read may wait for data, s; ``timeout_s`` can be set later
     scheme : the kind of input, for messages
-    words_fd : descriptor of the standard error of the program that writes; it belongs to this object
-    on_end : called once when the data end; raises ``SourceError`` where that was no proper end
+    stderr_fd : descriptor of the standard error of the program that writes; owned by this object
+    on_end : called once at the end of the data; raises ``SourceError`` where they ended with an error
 
     Attributes
     ----------
-    failure : why the data ended; None while they come, and after a proper end. ``read`` does not raise it, since FFmpeg
-        would read on
+    failure : why the data ended; None before the end, and after an end without error. ``read`` does not raise it,
+        because FFmpeg would continue to read
     """
 
     def __init__(
@@ -38,26 +38,26 @@ class PolledReader:
         *,
         timeout_s: float,
         scheme: str = "pipe",
-        words_fd: int | None = None,
+        stderr_fd: int | None = None,
         on_end: Callable[[PolledReader], None] | None = None,
     ) -> None:
         self.timeout_s = timeout_s
         self.failure: SourceError | None = None
         self._scheme = scheme
         self._data_fd = data_fd
-        self._words_fd = words_fd
+        self._stderr_fd = stderr_fd
         self._on_end = on_end
         self._wake_read_fd, self._wake_write_fd = os.pipe()
         self._lock = threading.Lock()
         self._closed = False
-        self._words = b""
+        self._stderr = b""
         self._poll = select.poll()
-        for fd in (data_fd, self._wake_read_fd, *([] if words_fd is None else [words_fd])):
+        for fd in (data_fd, self._wake_read_fd, *([] if stderr_fd is None else [stderr_fd])):
             os.set_blocking(fd, False)
             self._poll.register(fd, select.POLLIN)
 
     def read(self, size: int) -> bytes:
-        """Give what is there, at least one byte and at most `size`; nothing at the end."""
+        """Read what is available, between one byte and `size`; nothing at the end."""
         if self.failure is not None:
             return b""
         try:
@@ -67,7 +67,7 @@ class PolledReader:
             return b""
 
     def raise_failure(self) -> None:
-        """Raise what ended the data, if that was no proper end."""
+        """Raise the error that ended the data, if there was one."""
         if self.failure is not None:
             raise self.failure
 
@@ -78,8 +78,8 @@ class PolledReader:
             ready = {fd for fd, _ in self._poll.poll(left_ms)}
             if self._wake_read_fd in ready:
                 raise SourceError(f"{self._scheme}: closed; open it again")
-            if self._words_fd in ready:
-                self._listen()
+            if self._stderr_fd in ready:
+                self._read_stderr()
             if self._data_fd in ready:
                 try:
                     data = os.read(self._data_fd, size)
@@ -91,13 +91,13 @@ class PolledReader:
                 return data
             if time.monotonic() >= deadline_s:
                 raise SourceError(
-                    f"{self._scheme}: nothing comes; check that the program at its other end runs and writes"
+                    f"{self._scheme}: no data arrive; check that the program at the other end runs and writes"
                 )
 
-    def last_words(self) -> str:
+    def last_stderr_line(self) -> str:
         """Last line that the program wrote to its standard error; empty when it wrote none."""
-        self._listen()
-        lines = self._words.decode("utf-8", "replace").split("\n")
+        self._read_stderr()
+        lines = self._stderr.decode("utf-8", "replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def interrupt(self) -> None:
@@ -107,25 +107,25 @@ class PolledReader:
                 os.write(self._wake_write_fd, b"x")
 
     def release(self) -> None:
-        """Close the descriptors. Only when nobody reads any more."""
+        """Close the descriptors. Only after the last read."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
         for fd in (self._data_fd, self._wake_read_fd, self._wake_write_fd):
             os.close(fd)
-        if self._words_fd is not None:
-            os.close(self._words_fd)
+        if self._stderr_fd is not None:
+            os.close(self._stderr_fd)
 
-    def _listen(self) -> None:
-        if self._words_fd is None:
+    def _read_stderr(self) -> None:
+        if self._stderr_fd is None:
             return
         try:
-            words = os.read(self._words_fd, 65536)
+            data = os.read(self._stderr_fd, 65536)
         except BlockingIOError:
             return
-        if not words:
-            self._poll.unregister(self._words_fd)
-            os.close(self._words_fd)
-            self._words_fd = None
-        self._words = (self._words + words)[-_LAST_BYTES:]
+        if not data:
+            self._poll.unregister(self._stderr_fd)
+            os.close(self._stderr_fd)
+            self._stderr_fd = None
+        self._stderr = (self._stderr + data)[-_MAX_STDERR_BYTES:]

@@ -5,11 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-
+from usassist.common.pyav import av
 from usassist.config import has_display
 from usassist.errors import SourceError, UsageError
 from usassist.sources.address import parse_settings
@@ -27,7 +23,7 @@ _MAX_RATE_HZ = 240
 
 
 def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
-    """Open ``screen:X,Y,W,H``, with ``,rate=30`` and ``,display=:0`` behind it.
+    """Open ``screen:X,Y,W,H``, optionally with ``,rate=30`` and ``,display=:0``.
 
     Raises
     ------
@@ -36,15 +32,15 @@ def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
     SourceError
         If there is no X11 display, or the part does not lie on it.
     """
-    left, top, width, height, settings = _take_apart(address.partition(":")[2])
+    left, top, width, height, settings = _parse(address.partition(":")[2])
     rate = settings.get("rate", _KNOWN["rate"])
     if not rate.isdigit() or not 1 <= int(rate) <= _MAX_RATE_HZ:
         raise UsageError(f"screen: rate={rate} is not between 1 and {_MAX_RATE_HZ}; {_REMEDY}")
     display = settings.get("display", "")
     if display and not _DISPLAY.fullmatch(display):
-        raise UsageError(f"screen: display={display} is no X11 display; write display=:0")
+        raise UsageError(f"screen: display={display} is not an X11 display; write display=:0")
     if "x11grab" not in av.formats_available:
-        raise SourceError("screen: this build of PyAV cannot read the screen; give a program that does to pipe:")
+        raise SourceError("screen: this build of PyAV cannot read the screen; use a program that does with pipe:")
     if not display and not has_display():
         raise SourceError("screen: there is no X11 display here; set DISPLAY, or add display=:0")
     try:
@@ -59,16 +55,16 @@ def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
         cause = str(error).partition(": ")[2].split(";")[0]
         raise SourceError(
             f"screen: {width} x {height} px at {left}, {top} cannot be read ({cause}); check that an X11 display runs, "
-            "that this user may use it, and that the part lies on it"
+            "that this user has access to it, and that the area lies on it"
         ) from None
 
 
-def _take_apart(rest: str) -> tuple[int, int, int, int, dict[str, str]]:
+def _parse(rest: str) -> tuple[int, int, int, int, dict[str, str]]:
     pieces = rest.split(",", 4)
     try:
         left, top, width, height = (int(piece) for piece in pieces[:4])
     except ValueError:
         raise UsageError(f"screen: four whole numbers are needed; {_REMEDY}") from None
     if left < 0 or top < 0 or width < 1 or height < 1:
-        raise UsageError(f"screen: {rest!r} is no part of a screen; {_REMEDY}")
+        raise UsageError(f"screen: {rest!r} is not an area of a screen; {_REMEDY}")
     return left, top, width, height, parse_settings(pieces[4] if len(pieces) > 4 else "", _KNOWN, source="screen")

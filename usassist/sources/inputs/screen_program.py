@@ -1,7 +1,7 @@
 """Run as a program: reads a part of the X11 screen and writes it to standard output as NUT.
 
-It is a process of its own, and imports nothing but PyAV, since x11grab crashes in a process that has imported cv2: each
-of the two wheels brings its own libxcb.
+It is a separate process and imports PyAV alone, not through ``usassist.common.pyav``: x11grab crashes in a process that
+has imported cv2, because each of the two wheels brings its own libxcb.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["main"]
 
 
 def main(display: str, left: str, top: str, width: str, height: str, rate: str) -> None:
-    """Copy until the display or the reader is gone."""
+    """Copy packets until the display or the reader is gone."""
     import av
 
     options = {

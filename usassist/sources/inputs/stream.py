@@ -1,4 +1,4 @@
-"""Reading of an open stream or device: what all live inputs share, from the packet to the screen."""
+"""Read an open stream or device, from the packet to the screen: the code that all live inputs share."""
 
 from __future__ import annotations
 
@@ -10,47 +10,43 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import cv2  # noqa: F401  # before av: in the other order cv2.imshow hangs in this process
-
-# isort: split
-import av
-import av.error
-from av.container import InputContainer
-from av.video.stream import VideoStream
-
 from usassist.common.closeable import Closeable
+from usassist.common.fresh_queue import FRESH_QUEUE_SIZE, STALL_REST_NS
+from usassist.common.pyav import av
 from usassist.errors import SourceError
-from usassist.sources.aspect import aspect_words, make_square
+from usassist.sources.aspect import describe_aspect, make_square
 from usassist.sources.damage import FrameDecoder, set_threads
 from usassist.sources.grab import Grab
-from usassist.sources.inputs.backlog import Backlog
 from usassist.sources.interlacing import DEINTERLACED, INTERLACED, Deinterlacer, is_interlaced
 from usassist.sources.screen import Screen
 
-__all__ = ["StreamGrabber", "StreamHooks", "plain"]
+__all__ = ["Backlog", "StreamGrabber", "StreamHooks", "describe_error"]
 
 _log = logging.getLogger(__name__)
 
-_MIN_RATE_HZ, _MAX_RATE_HZ = 1.0, 240.0  # what a short look at a stream takes for its rate may be nonsense
-_TRIES_AT_START = 600  # packets without a picture: a stream that is joined has none before its next key picture
-_TRIES = 60  # packets without a picture, after the first picture
-_ARRIVALS_KEPT = 64  # packets that a decoder may hold back
-_UNPACKED = ("rawvideo", "bitpacked", "v210")  # a picture may lie in a buffer of the driver, which goes with the device
-_MAX_AGE_NS = 2_000_000_000  # a stamp of a driver that is older, or in the future, is on another clock
+_MIN_RATE_HZ, _MAX_RATE_HZ = 1.0, 240.0  # a rate estimated from a short probe of the stream may be nonsense
+# Packets in a row without a frame before an input is given up; a stream that is joined has none before a keyframe.
+_MAX_WITHOUT_FRAME_AT_START = 600
+_MAX_WITHOUT_FRAME = 60
+_MAX_ARRIVALS = 64  # packets that a decoder may hold back
+_UNCOMPRESSED = ("rawvideo", "bitpacked", "v210")  # a frame may lie in a driver's buffer, which goes with the device
+_WAITED_NS = 1_000_000  # a read that takes longer had to wait for its data, so the buffer was empty
+_DEFAULT_RATE_HZ = 30.0
+_MAX_AGE_NS = 2_000_000_000  # a driver's timestamp that is older, or in the future, is from another clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamHooks:
-    """What one kind of input adds.
+    """Callbacks and settings of one kind of input.
 
     Attributes
     ----------
-    before_read : waits until data are there, and raises ``SourceError`` when none come; it is given a function that
-        says whether to give up at once
+    before_read : waits for data, and raises ``SourceError`` when none arrive; its argument is a function that returns
+        True when the wait must be abandoned
     interrupt : makes a read that waits in another thread return
     release : runs once, after the container was closed; may be called in any thread
-    ended : called at the end of the stream; raises ``SourceError`` where that was no proper end
-    driver_stamps : the stamps of the stream are ns of the monotonic clock times its time base, if they are plausible
+    ended : called at the end of the stream; raises ``SourceError`` where the stream ended with an error
+    driver_stamps : timestamps of the stream, times its time base, are on the monotonic clock where they are plausible
     """
 
     before_read: Callable[[Callable[[], bool]], None] | None = None
@@ -61,17 +57,17 @@ class StreamHooks:
 
 
 class StreamGrabber(Closeable):
-    """The first video stream of an open container, screen by screen. See :class:`usassist.sources.grab.Grabber`.
+    """Screens of the first video stream of an open container. See :class:`usassist.sources.grab.Grabber`.
 
     Parameters
     ----------
-    container : open; it is closed with the grabber
+    container : open; closed with the grabber
     scheme : the kind of input, for messages
-    mode : what stands behind scheme and codec in the description
-    warnings : what is wrong with the mode
-    rate_hz : nominal rate where it is known better than from the stream
-    hooks : what this kind of input adds
-    deinterlace : give every picture deinterlaced, one period later
+    mode : follows scheme and codec in the description
+    warnings : problems of the mode
+    rate_hz : nominal rate where a better one than the stream's is known
+    hooks : callbacks and settings of this kind of input
+    deinterlace : deinterlace every frame, which delays it by one period
 
     Raises
     ------
@@ -81,7 +77,7 @@ class StreamGrabber(Closeable):
 
     def __init__(
         self,
-        container: InputContainer,
+        container: av.container.InputContainer,
         *,
         scheme: str,
         mode: str = "",
@@ -93,22 +89,22 @@ class StreamGrabber(Closeable):
         self._container = container
         self._scheme = scheme
         self._hooks = hooks or StreamHooks()
-        self._lock = threading.Lock()  # held while FFmpeg runs: the container must not be closed under its feet
+        self._lock = threading.Lock()  # held while FFmpeg runs: the container must not be closed meanwhile
         self._closing = threading.Event()
         self._released = False
         self._number = 0
         self._damaged = False
-        self._without_picture = 0
+        self._without_frame = 0
         self._left_ns: int | None = None
         self._silence_ns = 1e9 * float(container.read_timeout or float("inf"))
         self._arrivals: dict[int | None, int] = {}
         try:
             self._stream = self._pick_stream()
             set_threads(self._stream, low_latency=True)
-            self._pictures = FrameDecoder(self._stream, hold=False)
+            self._decoder = FrameDecoder(self._stream, hold=False)
             self._deinterlacer = Deinterlacer() if deinterlace else None
             codec = self._stream.codec_context.name
-            self._borrows = codec in _UNPACKED
+            self._borrows_memory = codec in _UNCOMPRESSED
         except BaseException:
             self.close()
             raise
@@ -117,18 +113,18 @@ class StreamGrabber(Closeable):
         self.warnings = warnings
         self._size_px: tuple[int, int] | None = None
         self._aspect: Fraction | None = None
-        self._tell_interlaced = not deinterlace
+        self._warn_if_interlaced = not deinterlace
         if deinterlace:
             self.warnings += (DEINTERLACED,)
         elif is_interlaced(self._stream):
             self._warn_interlaced()
-        self._look_at_size(self._stream.width, self._stream.height)
+        self._check_size(self._stream.width, self._stream.height)
 
     def grabs(self) -> Iterator[Grab]:
-        """Give the screens as they come.
+        """Yield the screens as they arrive.
 
-        A caller that was away for longer than a period is given the newest of what waits (see :class:`Backlog`);
-        ``number`` goes on as if it had seen the others.
+        A caller that comes back after more than a period gets only the newest queued one (see :class:`Backlog`);
+        ``number`` counts the skipped ones.
 
         Raises
         ------
@@ -157,7 +153,7 @@ class StreamGrabber(Closeable):
                 return
 
     def close(self) -> None:
-        """Release the device or connection: at once, or when a read that goes on in another thread returns."""
+        """Release the device or connection: at once, or when a read in another thread returns."""
         self._closing.set()
         if self._hooks.interrupt is not None:
             self._hooks.interrupt()
@@ -176,7 +172,7 @@ class StreamGrabber(Closeable):
             self._hooks.release()
 
     def _read(self, packets: Iterator[Any], backlog: Backlog) -> tuple[list[Grab], bool]:
-        """Read one packet and make what it holds into grabs; the second value says that the stream is at its end."""
+        """Read one packet and decode it into grabs; the second value is True at the end of the stream."""
         started_ns = time.monotonic_ns()
         if self._left_ns is not None:
             backlog.away(started_ns - self._left_ns, started_ns)
@@ -187,81 +183,83 @@ class StreamGrabber(Closeable):
         except av.error.ExitError:
             raise self._silent() from None
         except av.error.FFmpegError as error:
-            raise SourceError(f"{self._scheme} broke off: {plain(error)}; check the device and its cable") from None
+            raise SourceError(
+                f"{self._scheme} broke off: {describe_error(error)}; check the device and its cable"
+            ) from None
         if packet is None:
             return [], True
         self._left_ns = arrived_ns = time.monotonic_ns()
         if arrived_ns - started_ns > self._silence_ns:
-            raise self._silent()  # what the demuxer hands out when it is interrupted came long ago, not now
+            raise self._silent()  # a packet that the demuxer returns when it is interrupted is old
         if packet.size == 0 and packet.pts is not None:
-            self._damaged = True  # the driver gives a buffer without data for one that it could not fill
-            self._pictures.lost()
+            self._damaged = True  # an empty buffer: the driver could not fill it
+            self._decoder.lost()
             return [], False
         self._arrivals[packet.pts] = arrived_ns
-        if len(self._arrivals) > _ARRIVALS_KEPT:
+        if len(self._arrivals) > _MAX_ARRIVALS:
             del self._arrivals[next(iter(self._arrivals))]
         self._damaged |= bool(packet.is_corrupt)
         frames = self._decode(packet)
         old = backlog.is_old(arrived_ns - started_ns) if frames else False
         self._number += len(frames)
-        shown = [] if old else frames
-        first = self._number - len(shown)
-        return [self._grab(*picture, first + place, arrived_ns) for place, picture in enumerate(shown)], False
+        kept = [] if old else frames
+        first = self._number - len(kept)
+        return [self._grab(*decoded, first + index, arrived_ns) for index, decoded in enumerate(kept)], False
 
     def _silent(self) -> SourceError:
-        return SourceError(f"{self._scheme}: nothing comes any more; check that the sender runs")
+        return SourceError(f"{self._scheme}: no more data arrive; check that the sender runs")
 
     def _decode(self, packet: Any) -> list[tuple[av.VideoFrame, str]]:
-        """The pictures that a packet gives, each with why it is not whole."""
+        """The frames of a packet, each with the reason why it is damaged."""
         try:
-            frames = self._pictures.decode(packet)
+            frames = self._decoder.decode(packet)
         except av.error.FFmpegError as error:
             self._damaged = True
-            self._count_without_picture(plain(error))
+            self._count_without_frame(describe_error(error))
             return []
         if frames:
-            self._without_picture = 0
+            self._without_frame = 0
         else:
-            self._count_without_picture("no picture in it")
+            self._count_without_frame("no frame in it")
         if self._deinterlacer is not None:
-            frames = [ready for picture in frames for ready in self._deinterlacer.feed(*picture)]
+            frames = [ready for decoded in frames for ready in self._deinterlacer.feed(*decoded)]
         return frames
 
-    def _look_at_size(self, width_px: int, height_px: int) -> None:
-        """Where the size of the picture is another, its pixels may be as well."""
+    def _check_size(self, width_px: int, height_px: int) -> None:
+        """Read the pixel aspect again when the frame size changes."""
         if (width_px, height_px) == self._size_px:
             return
         self._size_px = width_px, height_px
         self._aspect = self._stream.sample_aspect_ratio
-        words = aspect_words(width_px, height_px, self._aspect)
-        if words and words not in self.warnings:
-            self._warn(words)
+        warning = describe_aspect(width_px, height_px, self._aspect)
+        if warning and warning not in self.warnings:
+            self._warn(warning)
 
     def _warn_interlaced(self) -> None:
-        self._tell_interlaced = False
+        self._warn_if_interlaced = False
         self._warn(INTERLACED)
 
-    def _warn(self, words: str) -> None:
-        self.warnings += (words,)
-        _log.warning("%s: %s", self._scheme, words)
+    def _warn(self, warning: str) -> None:
+        self.warnings += (warning,)
+        _log.warning("%s: %s", self._scheme, warning)
 
-    def _count_without_picture(self, why: str) -> None:
-        self._without_picture += 1
-        if self._without_picture >= (_TRIES if self._number else _TRIES_AT_START):
+    def _count_without_frame(self, why: str) -> None:
+        self._without_frame += 1
+        if self._without_frame >= (_MAX_WITHOUT_FRAME if self._number else _MAX_WITHOUT_FRAME_AT_START):
             raise SourceError(
-                f"{self._scheme}: {self._without_picture} packets one after the other could not be decoded ({why}); "
+                f"{self._scheme}: {self._without_frame} packets in a row could not be decoded ({why}); "
                 "the sender may have changed its codec: check its settings"
             )
 
-    def _grab(self, frame: av.VideoFrame, not_whole: str, number: int, arrived_ns: int) -> Grab:
-        if self._tell_interlaced and frame.interlaced_frame:
+    def _grab(self, frame: av.VideoFrame, damage_reason: str, number: int, arrived_ns: int) -> Grab:
+        if self._warn_if_interlaced and frame.interlaced_frame:
             self._warn_interlaced()
-        self._look_at_size(frame.width, frame.height)
+        self._check_size(frame.width, frame.height)
         try:
-            screen = Screen.of(make_square(frame, self._aspect), borrowed=self._borrows)
+            screen = Screen.of(make_square(frame, self._aspect), borrowed=self._borrows_memory)
         except (av.error.FFmpegError, ValueError, MemoryError) as error:
             raise SourceError(
-                f"{self._scheme}: pixels of the format {frame.format.name} cannot be converted ({plain(error)}); "
+                f"{self._scheme}: pixel format {frame.format.name} cannot be converted ({describe_error(error)}); "
                 "choose another format at the sender"
             ) from None
         damaged, self._damaged = self._damaged or frame.is_corrupt, False
@@ -275,21 +273,21 @@ class StreamGrabber(Closeable):
             pts=frame.pts,
             time_base=frame.time_base if frame.pts is not None else None,
             damaged=damaged,
-            not_whole=not_whole,
+            damage_reason=damage_reason,
         )
 
     def _driver_ns(self, frame: av.VideoFrame, arrived_ns: int) -> int | None:
-        """The driver's stamp, where it is on the monotonic clock."""
+        """The driver's timestamp, where it is on the monotonic clock."""
         if not self._hooks.driver_stamps or frame.pts is None or frame.time_base is None:
             return None
         stamp_ns = int(frame.pts * frame.time_base * 1_000_000_000)
         return stamp_ns if 0 <= arrived_ns - stamp_ns < _MAX_AGE_NS else None
 
-    def _pick_stream(self) -> VideoStream:
+    def _pick_stream(self) -> av.VideoStream:
         for stream in self._container.streams.video:
             if stream.codec_context is not None:
                 return stream
-        raise SourceError(f"{self._scheme}: no video that can be decoded comes; check what the sender sends")
+        raise SourceError(f"{self._scheme}: no video that can be decoded arrives; check what the sender sends")
 
     def _stated_rate_hz(self) -> float | None:
         for rate in (self._stream.average_rate, self._stream.guessed_rate):
@@ -298,6 +296,50 @@ class StreamGrabber(Closeable):
         return None
 
 
-def plain(error: BaseException) -> str:
-    """The error of FFmpeg in a few words, without address or path."""
+class Backlog:
+    """Decides for each frame whether newer ones were already queued when it was read.
+
+    A caller that did not read for n periods has about n frames queued in a buffer: all but the last of them are old, as
+    long as they can be read without waiting. A short stall of the machine should skip none, though: while no more
+    frames are queued than :class:`usassist.common.fresh_queue.FreshQueue` would hold, and there was no other stall in
+    the two seconds before, none is old.
+
+    Parameters
+    ----------
+    rate_hz : nominal rate; None where it is unknown
+    """
+
+    def __init__(self, rate_hz: float | None) -> None:
+        self._period_ns = 1e9 / (rate_hz or _DEFAULT_RATE_HZ)
+        self._old = 0
+        self._away_ns: int | None = None
+
+    def away(self, duration_ns: int, now_ns: int) -> None:
+        """Record that nothing was read for this long until now, ns."""
+        periods = int(duration_ns / self._period_ns)
+        if periods <= 1:
+            return
+        is_new = self._away_ns is None or now_ns - self._away_ns > STALL_REST_NS
+        self._away_ns = now_ns
+        if not is_new or periods > FRESH_QUEUE_SIZE:
+            self._old += periods - 1
+
+    def is_old(self, waited_ns: int) -> bool:
+        """True when newer frames were queued behind this one, so that it is to be skipped.
+
+        Parameters
+        ----------
+        waited_ns : how long the read took
+        """
+        if not self._old:
+            return False
+        if waited_ns > _WAITED_NS:
+            self._old = 0
+            return False
+        self._old -= 1
+        return True
+
+
+def describe_error(error: BaseException) -> str:
+    """FFmpeg's error message without address or path."""
     return str(getattr(error, "strerror", None) or error).split(":")[0].split("'")[0].strip()

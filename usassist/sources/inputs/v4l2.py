@@ -1,4 +1,4 @@
-"""A frame grabber or camera of Linux."""
+"""A frame grabber or camera under Linux (Video4Linux2)."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ __all__ = ["open_device", "open_grabber", "users_of"]
 _log = logging.getLogger(__name__)
 
 _POLL_MS = 50
-_VIDEO_CODECS = frozenset({"h264", "hevc"})  # what a graphics processor decodes well
+_VIDEO_CODECS = frozenset({"h264", "hevc"})  # formats for which GPU decoding pays
 
 
 def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
-    """Open ``v4l2:/dev/video0``, with ``,size=1920x1080,rate=60,format=mjpeg`` behind it.
+    """Open ``v4l2:/dev/video0``, optionally with ``,size=1920x1080,rate=60,format=mjpeg``.
 
-    The best mode is chosen where none is asked for: the largest picture at 30 Hz or more, uncompressed where that is as
-    large. After opening, the device is asked whether it does what it was told.
+    Without settings the best mode is chosen: the largest frame at 30 Hz or more, uncompressed where that is as large.
+    After opening, the mode that the device is actually in is checked.
 
     Raises
     ------
     UsageError
         If the address is malformed.
     SourceError
-        If the device is missing, busy, not permitted, no grabber, or lacks the mode.
+        If the device is missing, busy, not permitted, no frame grabber, or lacks the mode.
     """
     name, _, rest = address.partition(":")[2].partition(",")
     if not name:
-        raise UsageError("v4l2: no device is named; write v4l2:/dev/video0, and see usassist sources list")
+        raise UsageError("v4l2: no device is given; write v4l2:/dev/video0, and see usassist sources list")
     wanted = parse_wanted(rest)
     fd = open_device(name)
     try:
         if not query_device(fd).captures:
-            raise SourceError("v4l2: the device does not capture pictures; see usassist sources list")
+            raise SourceError("v4l2: the device does not capture video; see usassist sources list")
         choice = choose(list_modes(fd, wanted_wh_px=wanted.wh_px), wanted)
         settings = {
             "input_format": choice.format,
             "video_size": f"{choice.width_px}x{choice.height_px}",
-            "timestamps": "default",  # the driver's own, on the monotonic clock with nearly all drivers
+            "timestamps": "default",  # the driver's, on the monotonic clock with nearly all drivers
         }
         if choice.rate_hz is not None:
             settings["framerate"] = str(choice.rate_hz)
@@ -103,16 +103,16 @@ def open_grabber(address: str, options: GrabOptions) -> StreamGrabber:
 
 
 def open_device(name: str) -> int:
-    """Open a device to ask it questions; that does not disturb a program that reads from it.
+    """Open a device to query it, which does not disturb a program that reads from it.
 
     Raises
     ------
     SourceError
-        If it is missing, no device, or not permitted.
+        If it is missing, not a device, or not permitted.
     """
     try:
         if not stat.S_ISCHR(Path(name).stat().st_mode):
-            raise SourceError("v4l2: this is no device; see usassist sources list")
+            raise SourceError("v4l2: this is not a device; see usassist sources list")
         return os.open(name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except SourceError:
         raise
@@ -121,7 +121,7 @@ def open_device(name: str) -> int:
 
 
 def users_of(name: str) -> str:
-    """Other programs that have a device open, as far as this user may see them; empty where none is seen."""
+    """Other programs that have a device open, as far as this user may see them; empty if none."""
     try:
         target = Path(name).resolve()
     except (OSError, RuntimeError):
@@ -146,12 +146,12 @@ def _why(error: BaseException, name: str) -> str:
             users = users_of(name)
             return f"the device is in use{f' by {users}' if users else ''}; end the other program"
         case errno.ENOTTY | errno.EINVAL:
-            return "this is no Video4Linux device; see usassist sources list"
+            return "this is not a Video4Linux device; see usassist sources list"
     return f"the device does not answer ({getattr(error, 'strerror', None) or error}); plug it in again"
 
 
 def _descriptors(name: str) -> set[int]:
-    """Descriptors of this process that are open on the device: FFmpeg does not tell which is its own."""
+    """Descriptors of this process that are open on the device; FFmpeg does not expose its own."""
     target = os.path.realpath(name)
     found = set()
     for link in Path("/proc/self/fd").iterdir():
@@ -162,7 +162,7 @@ def _descriptors(name: str) -> set[int]:
 
 
 def _waiter(fd: int, timeout_s: float) -> Callable[[Callable[[], bool]], None]:
-    """Wait for a picture in steps, since FFmpeg would wait in the kernel for as long as the driver likes."""
+    """Make a function that waits for a frame with a timeout; FFmpeg would wait in the kernel without limit."""
     poll = select.poll()
     poll.register(fd, select.POLLIN)
 
@@ -176,7 +176,7 @@ def _waiter(fd: int, timeout_s: float) -> Callable[[Callable[[], bool]], None]:
             if give_up():
                 raise SourceError("v4l2: closed; open it again")
             if time.monotonic() >= deadline_s:
-                raise SourceError("v4l2: no picture comes; check the cable and that the scanner is on")
+                raise SourceError("v4l2: no frame arrives; check the cable and that the scanner is on")
 
     return wait
 

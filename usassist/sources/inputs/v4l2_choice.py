@@ -1,4 +1,4 @@
-"""Which mode of a Video4Linux device is taken, and what is wrong with the one that it is in."""
+"""Choose a mode of a Video4Linux device, and check the mode that the device is in."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Choice", "Wanted", "check_current", "choose", "parse_wanted"]
 
 _KNOWN = {"size": "1920x1080", "rate": "60", "format": "yuyv422", "hw": "none"}
 _GOOD_RATE_HZ = Fraction(30)
-_MAX_RATE_HZ = Fraction(60)  # no ultrasound scanner draws its screen more often
+_MAX_RATE_HZ = Fraction(60)  # no ultrasound scanner refreshes its screen faster
 _TOLERANCE = Fraction(1, 100)  # 59.94 Hz is 60 Hz
 _LISTED = 12  # modes in a message
-_COST = {"mjpeg": 1, "h264": 2, "hevc": 3}  # uncompressed first: no time for decoding, and no artefacts
+_COST = {"mjpeg": 1, "h264": 2, "hevc": 3}  # uncompressed first: no decoding time, no artefacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the user asks for; None where the device may choose."""
+    """The requested mode; None where any value will do."""
 
     wh_px: tuple[int, int] | None = None
     rate_hz: Fraction | None = None
@@ -54,7 +54,7 @@ def parse_wanted(text: str) -> Wanted:
     if "size" in settings:
         width, _, height = settings["size"].partition("x")
         if not width.isdigit() or not height.isdigit() or not int(width) or not int(height):
-            raise UsageError(f"v4l2: size={settings['size']} is no size; write size=1920x1080")
+            raise UsageError(f"v4l2: size={settings['size']} is not a size; write size=1920x1080")
         wh_px = int(width), int(height)
     if "rate" in settings:
         try:
@@ -62,7 +62,7 @@ def parse_wanted(text: str) -> Wanted:
         except (ValueError, ZeroDivisionError):
             rate_hz = Fraction(0)
         if not 1 <= rate_hz <= 1000:
-            raise UsageError(f"v4l2: rate={settings['rate']} is no rate in Hz; write rate=60")
+            raise UsageError(f"v4l2: rate={settings['rate']} is not a rate in Hz; write rate=60")
     wanted_format = settings.get("format")
     if wanted_format is not None and wanted_format not in FORMATS.values():
         raise UsageError(
@@ -80,11 +80,11 @@ def parse_wanted(text: str) -> Wanted:
 
 
 def choose(modes: Sequence[Mode], wanted: Wanted) -> Choice:
-    """Choose the largest picture at 30 Hz or more; of these the format that is the least compressed; then the rate.
+    """Choose the largest frame at 30 Hz or more; of these the least compressed format; then the rate.
 
     Parameters
     ----------
-    modes : what the device has
+    modes : of the device
     wanted : what must be met
 
     Raises
@@ -93,7 +93,7 @@ def choose(modes: Sequence[Mode], wanted: Wanted) -> Choice:
         If the device has no such mode; the message lists those that it has.
     """
     if not modes:
-        raise SourceError("v4l2: the device lists no mode that is known here; read it with its own program by pipe:")
+        raise SourceError("v4l2: the device lists no mode that is supported; read it by pipe: with its own program")
     fitting = [
         Choice(format=mode.format, width_px=mode.width_px, height_px=mode.height_px, rate_hz=rate)
         for mode in modes
@@ -108,22 +108,22 @@ def choose(modes: Sequence[Mode], wanted: Wanted) -> Choice:
 
 
 def check_current(choice: Choice, current: Current, wanted: Wanted) -> tuple[str, ...]:
-    """Compare what the device does with what it was told to do.
+    """Compare the mode that the device is in with the one that was set.
 
     Returns
     -------
-    warnings : one line each; empty when all is as it should be
+    warnings : one line each; empty when the mode is as requested
 
     Raises
     ------
     SourceError
-        If the size or the format is another.
+        If the size or the format differs.
     """
     if (current.width_px, current.height_px) != (choice.width_px, choice.height_px) or (
         current.format is not None and current.format != choice.format
     ):
         raise SourceError(
-            f"v4l2: the device gives {current.format or 'another format'} {current.width_px}x{current.height_px} "
+            f"v4l2: the device delivers {current.format or 'another format'} {current.width_px}x{current.height_px} "
             f"instead of {choice.format} {choice.width_px}x{choice.height_px}; end other programs that use it, or ask "
             "for another size"
         )
@@ -133,14 +133,14 @@ def check_current(choice: Choice, current: Current, wanted: Wanted) -> tuple[str
     if current.signal_wh_px not in (None, (choice.width_px, choice.height_px)):
         width_px, height_px = current.signal_wh_px or (0, 0)
         warnings.append(
-            f"the device scales the signal of {width_px}x{height_px} px to {choice.width_px}x{choice.height_px} px: "
+            f"the device scales the signal from {width_px}x{height_px} px to {choice.width_px}x{choice.height_px} px: "
             f"fine detail is lost; add size={width_px}x{height_px}"
         )
     asked_hz = wanted.rate_hz or choice.rate_hz
     if current.rate_hz is not None and asked_hz is not None and current.rate_hz < asked_hz * (1 - _TOLERANCE):
         warnings.append(
-            f"the device gives {float(current.rate_hz):.4g} Hz instead of {float(asked_hz):.4g} Hz; use a faster port "
-            "or a smaller size"
+            f"the device delivers {float(current.rate_hz):.4g} Hz instead of {float(asked_hz):.4g} Hz; use a faster "
+            "port or a smaller size"
         )
     elif asked_hz is not None and asked_hz < _GOOD_RATE_HZ * (1 - _TOLERANCE):
         warnings.append(f"{float(asked_hz):.4g} Hz is slow for live work; a smaller size may be faster")
@@ -155,6 +155,6 @@ def _rank(choice: Choice) -> tuple[bool, int, int, Fraction]:
     rate_hz = choice.rate_hz or Fraction(0)
     fast = rate_hz >= _GOOD_RATE_HZ * (1 - _TOLERANCE)
     cost = _COST.get(choice.format, 0)
-    # Above what a scanner draws a faster rate is no better.
+    # Faster than a scanner refreshes its screen is no better.
     useful_hz = rate_hz if rate_hz <= _MAX_RATE_HZ else 2 * _MAX_RATE_HZ - rate_hz
     return fast, choice.width_px * choice.height_px, -cost, useful_hz

@@ -1,4 +1,4 @@
-"""What a Video4Linux device says about itself: its name, its modes, and what it does now.
+"""Query a Video4Linux device: its name, its modes, and the mode that it is in.
 
 The numbers and structures are those of the kernel's ``linux/videodev2.h`` on 64-bit machines.
 """
@@ -21,8 +21,8 @@ _CAPTURE = 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE; also the flag for it in the capabil
 _HAS_DEVICE_CAPS = 0x80000000
 _DISCRETE = 1
 _PROGRESSIVE_FIELDS = frozenset({0, 1})  # any, none: no interlacing
-_MAX_ENTRIES = 256  # a driver that never says that its list is at its end
-# What is tried where a device takes any size or rate in a range.
+_MAX_ENTRIES = 256  # for drivers that never report the end of a list
+# Tried where a device accepts any size or rate in a range.
 _COMMON_SIZES = (
     (3840, 2160),
     (1920, 1200),
@@ -34,7 +34,7 @@ _COMMON_SIZES = (
     (640, 480),
 )
 _COMMON_RATES_HZ = (60, 50, 30, 25)
-# The kernel's code to the name that FFmpeg gives the format.
+# The kernel's code of a format → FFmpeg's name.
 FORMATS = {
     "BGR3": "bgr24", "GREY": "gray", "H264": "h264", "HEVC": "hevc", "JPEG": "mjpeg", "MJPG": "mjpeg", "NV12": "nv12",
     "RGB3": "rgb24", "UYVY": "uyvy422", "YU12": "yuv420p", "YUYV": "yuyv422",
@@ -72,7 +72,7 @@ class _Interval(Structure):
 
 
 class _CurrentFormat(Structure):
-    # the union behind the type holds pointers elsewhere, hence its place; field 3 says how lines are interlaced
+    # the padding aligns the union after the type, which holds pointers in other uses; `field` states interlacing
     _fields_ = (
         ("type", c_uint32), ("padding", c_uint32), ("width", c_uint32), ("height", c_uint32), ("pixelformat", c_uint32),
         ("field", c_uint32), ("rest", c_uint32 * 46),
@@ -95,7 +95,7 @@ class _Timings(Structure):
 
 
 def _number(nr: int, kind: type[Structure], *, write: bool) -> int:
-    """The number of an ioctl: direction, size, the letter V, and its own number."""
+    """Request code of an ioctl: direction, size, the letter V, and its own number."""
     return ((3 if write else 2) << 30) | (sizeof(kind) << 16) | (ord("V") << 8) | nr
 
 
@@ -110,7 +110,7 @@ QUERY_DV_TIMINGS = _number(99, _Timings, write=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """Name of a device, and whether it captures pictures at all."""
+    """Name of a device, and whether it captures video."""
 
     driver: str
     card: str
@@ -119,7 +119,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mode:
-    """One pixel format (FFmpeg's name) at one size, with the rates that go with it, Hz, highest first."""
+    """One pixel format (FFmpeg's name) at one size, with its rates, Hz, highest first."""
 
     format: str
     width_px: int
@@ -133,14 +133,14 @@ class Mode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Current:
-    """What the device does now.
+    """The mode that the device is in.
 
     Attributes
     ----------
-    format : None where the kernel's code is unknown here
-    rate_hz : None where the driver does not say
-    interlaced : the two fields of a picture come woven together or one by one
-    signal_wh_px : size of the signal at the input, where the driver can tell
+    format : None where the kernel's code is not supported
+    rate_hz : None where the driver does not report it
+    interlaced : the two fields of a frame arrive interleaved or one by one
+    signal_wh_px : size of the signal at the input, where the driver reports it
     """
 
     format: str | None
@@ -152,12 +152,12 @@ class Current:
 
 
 def query_device(fd: int, ioctl: Ioctl = fcntl.ioctl) -> Device:
-    """Ask for the name.
+    """Query the name.
 
     Raises
     ------
     OSError
-        If it is no Video4Linux device.
+        If it is not a Video4Linux device.
     """
     caps = _Capability()
     ioctl(fd, QUERYCAP, caps)
@@ -170,12 +170,12 @@ def query_device(fd: int, ioctl: Ioctl = fcntl.ioctl) -> Device:
 
 
 def list_modes(fd: int, ioctl: Ioctl = fcntl.ioctl, wanted_wh_px: tuple[int, int] | None = None) -> list[Mode]:
-    """List the modes whose format is known here.
+    """List the modes whose format is supported.
 
     Parameters
     ----------
     fd, ioctl : the device
-    wanted_wh_px : also listed where the device takes any size in a range that holds it
+    wanted_wh_px : also listed where the device accepts a range of sizes that includes it
     """
     modes = []
     for item in _entries(fd, ioctl, ENUM_FMT, _Format, type=_CAPTURE):
@@ -200,12 +200,12 @@ def list_modes(fd: int, ioctl: Ioctl = fcntl.ioctl, wanted_wh_px: tuple[int, int
 
 
 def query_current(fd: int, ioctl: Ioctl = fcntl.ioctl) -> Current:
-    """Ask what the device does now.
+    """Query the mode that the device is in.
 
     Raises
     ------
     OSError
-        If it does not say.
+        If it does not answer.
     """
     now = _CurrentFormat(type=_CAPTURE)
     ioctl(fd, G_FMT, now)
@@ -226,7 +226,7 @@ def query_current(fd: int, ioctl: Ioctl = fcntl.ioctl) -> Current:
 
 
 def _entries(fd: int, ioctl: Ioctl, number: int, kind: type[Structure], **fields: int) -> Iterator[Any]:
-    """The entries of a list; EINVAL is its end."""
+    """The entries of a list, which ends with EINVAL."""
     for index in range(_MAX_ENTRIES):
         entry = kind(index=index, **fields)
         try:
@@ -239,7 +239,7 @@ def _entries(fd: int, ioctl: Ioctl, number: int, kind: type[Structure], **fields
 
 
 def _answers(fd: int, ioctl: Ioctl, number: int, record: Structure) -> bool:
-    """Whether the driver answers a question that it need not know; an input without a signal does not either."""
+    """True when the driver answers an optional query; it may not, also for an input without a signal."""
     try:
         ioctl(fd, number, record)
     except OSError:

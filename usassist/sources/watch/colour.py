@@ -1,11 +1,11 @@
-"""Is there colour in the picture that is not the tint of its grey levels?
+"""Detect colour in the image that is not the tint of its grey levels.
 
-A tinted B-mode picture (sepia, blue) gives every grey level one colour. So the colour of each level is learnt, and what
-differs from it by much, in thick spots, is colour Doppler, power Doppler or elastography. Calipers, guide lines and
-logos are thin or small. When most of the picture takes another colour at once, its levels are learnt anew first: the
-user chose another tint.
+A tinted B-mode image (sepia, blue) gives every grey level one colour. So the colour of each level is learnt, and what
+differs strongly from it, in thick spots, is colour Doppler, power Doppler or elastography. Calipers, guide lines and
+logos are thin or small. When most of the image changes colour at once, its levels are learnt again first: the user has
+chosen another tint.
 
-What cannot be told: colour mode while nothing flows and no colour is shown; colour on a grabber that gives grey.
+Not detected: colour mode while nothing flows and no colour is shown; colour on a grabber that delivers grey.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["Colour"]
 UInt8Array = npt.NDArray[np.uint8]
 
 _LEVELS = 32  # steps of luma for which a tint is kept
-_FAR = 44  # levels between a colour and that of its luma
+_FAR = 44  # levels between a colour and the tint of its luma
 _STRONG = 40  # and at least so much between the strongest and the weakest channel
-_MOST = 0.5  # of the lit samples: the tint itself was changed
-_THICK = 3  # samples on a side of the least spot
+_TINT_SHARE = 0.5  # of the lit samples: the tint itself was changed
+_THICK = 3  # samples on a side of the smallest spot
 
 
 class Colour:
-    """Colour in the scan area, seen on samples of it."""
+    """Detects colour in samples of the scan area."""
 
     def __init__(self) -> None:
         self._tint: npt.NDArray[np.int16] | None = None
@@ -47,7 +47,7 @@ class Colour:
         if np.count_nonzero(spread > _STRONG) < 0.002 * spread.size:
             return 0.0
         spots, lit = self._spots(samples, spread, self._tint)
-        if np.count_nonzero(spots) > _MOST * max(lit, 1):
+        if np.count_nonzero(spots) > _TINT_SHARE * max(lit, 1):
             other = _tint_of(samples)
             again, _ = self._spots(samples, spread, other)
             if np.count_nonzero(again) < 0.1 * np.count_nonzero(spots):
@@ -66,14 +66,14 @@ class Colour:
 
 
 def _range(samples: UInt8Array) -> UInt8Array:
-    """Strongest less weakest channel."""
+    """Strongest minus weakest channel."""
     red, green, blue = cv2.split(samples)
     most, least = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
     return np.asarray(cv2.subtract(most, least), np.uint8)
 
 
 def _tint_of(samples: UInt8Array) -> npt.NDArray[np.int16]:
-    """Median of each channel less the luma, for every step of luma; int16 (steps, 3)."""
+    """Median of each channel minus the luma, for every step of luma; int16 (steps, 3)."""
     pixels = samples.reshape(-1, 3)
     luma = np.asarray(cv2.cvtColor(samples, cv2.COLOR_RGB2GRAY), np.uint8).ravel()
     away = pixels.astype(np.int16) - luma[:, None]

@@ -1,19 +1,19 @@
-"""Does the picture stand still? Told from its change from grab to grab, over time and not over counts.
+"""Detect a frozen image by its change from grab to grab, over time and not over counts.
 
 Each change from one grab to the next is *active* or not; what counts is the share of active ones in the last
-`still_s`, against the share while the picture was live. So a scanner of 5 pictures a second on a screen of 60 Hz is
-not frozen, and a video codec that codes a frozen picture anew at each key frame does not make it live.
+`still_s`, compared with the share while the image was live. So a scanner of 5 frames a second on a screen of 60 Hz is
+not frozen, and a video codec that re-encodes a frozen image at each keyframe does not make it live.
 
-What counts as active is set by three levels:
+Three levels decide what is active:
 
-* the noise of the path: an analogue grabber changes the bare screen beside the picture as much as a frozen picture;
-* the change while live: a codec's after-work on a picture that stopped is small against it, and soon over;
-* a small change all over the picture: that is a still probe, whose electronic noise is everywhere. A codec leaves
-  whole blocks untouched.
+* the noise of the path: an analogue grabber changes the bare screen beside the image as much as a frozen image;
+* the change while live: a codec's refinement of an image that has stopped is small against it, and soon over;
+* a small change all over the image: that is a still probe, whose electronic noise is everywhere. A codec leaves
+  whole blocks unchanged.
 
-What cannot be told: a still probe whose noise is below that of an analogue path, or which a codec has smoothed away
-(it is called frozen); a frozen picture that went through an analogue path and then a codec that codes its noise, where
-nothing bare lies in or beside the picture; a recorded cine loop that the scanner plays (it is called live).
+Not detected: a still probe whose noise is below that of an analogue path, or was smoothed away by a codec (it is
+reported as frozen); a frozen image that went through an analogue path and then a codec that encodes its noise, with no
+bare screen in or beside the image; a recorded cine loop that the scanner plays (it is reported as live).
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ BoolArray = npt.NDArray[np.bool_]
 Movement = Literal["moving", "still", "unknown"]
 
 _CELL = 8  # samples on a side of the cells in which change is averaged
-_LIT = 12  # grey levels above the background that belong to the picture
-_MIN_SPREAD = 0.06  # of the picture's cells; less is a cursor
-_STILL_SHARE = 0.35  # of the active share while live: below it stands still
-_MOVING_SHARE = 0.55  # above it moves again
-_UNLEARNT = 0.2  # active share that is asked for as long as none is known
-_NOISY_LEVELS = 0.3  # on a path with noise, or a codec, no smaller change is looked at
-_MARKS_SHARE = 0.8  # a codec changes a noisy frozen picture by less than this share of what it changes text
-_GLITCH_LEVELS = 12.0  # marks do not change by more while they stand where they were
-_CALM = 0.2  # weight of the newest change of the marks
+_LIT = 12  # grey levels above the background that belong to the image
+_MIN_SPREAD = 0.06  # of the image's cells; less is a cursor
+_STILL_SHARE = 0.35  # of the active share while live: below it, the image is frozen
+_MOVING_SHARE = 0.55  # above it, the image moves again
+_UNLEARNT = 0.2  # active share that is required while none is learnt
+_NOISY_LEVELS = 0.3  # on a path with noise, or a codec, smaller changes are ignored
+_MARKS_SHARE = 0.8  # a codec changes a noisy frozen image by less than this share of its change of text
+_GLITCH_LEVELS = 12.0  # marks that stay in place do not change by more
+_SMOOTHING = 0.2  # weight of the newest change of the marks
 _STRONG = 0.4  # of the change while live
 _UPDATES = 2  # so many strong changes within `still_s`, with rest between them, are a slow scanner
-_ANOTHER = 2.0  # levels between two pictures that are not the same, averaged over small squares
-_LEARN = 0.05  # weight of the newest window in what is known while live
+_ANOTHER = 2.0  # levels between two images that differ, averaged over small squares
+_LEARN = 0.05  # weight of the newest window in what is learnt while live
 
 
 class Motion:
@@ -57,7 +57,7 @@ class Motion:
     Parameters
     ----------
     profile : thresholds
-    inside : bool (rows, columns) of the samples that are looked at, True inside the scan area
+    inside : bool (rows, columns) of the samples, True inside the scan area
     background : grey level of the bare screen
     """
 
@@ -68,8 +68,8 @@ class Motion:
         self._lit = np.zeros(inside.shape, np.uint8)
         self._size = (max(1, inside.shape[1] // _CELL), max(1, inside.shape[0] // _CELL))
         self._last: UInt8Array | None = None
-        self._picture: BoolArray | None = None
-        self._bare: BoolArray | None = None
+        self._image_cells: BoolArray | None = None
+        self._bare_cells: BoolArray | None = None
         self._steps: deque[tuple[int, bool, bool]] = deque()
         self._reference: UInt8Array | None = None
         self._other = 0
@@ -82,7 +82,7 @@ class Motion:
         self._since_ns: int | None = None
 
     def restart(self) -> None:
-        """Forget the last grabs: there was a gap. What was learnt of the live picture stays."""
+        """Discard the last grabs after a gap; what was learnt of the live image stays."""
         self._steps.clear()
         self._last = None
         self._still = False
@@ -99,7 +99,7 @@ class Motion:
         return self._since_ns
 
     def add(self, samples: UInt8Array, restless: float, t_ns: int) -> Movement:
-        """Take the samples of one grab and say what the last `still_s` show.
+        """Add the samples of one grab and judge the last `still_s`.
 
         Parameters
         ----------
@@ -134,13 +134,13 @@ class Motion:
             self.noise = 0.0
             return False, False
         cells = self._means(change)
-        picture, bare = self._cells()
+        image, bare = self._cells()
         noise = self.noise = _percentile(cells[bare], 0.3)
-        inside = cells[picture]
+        inside = cells[image]
         level = float(inside.mean())
         if restless > _GLITCH_LEVELS:  # a torn or foreign screen, not noise
             restless = self._restless
-        self._restless += _CALM * (restless - self._restless)
+        self._restless += _SMOOTHING * (restless - self._restless)
         marks = max(restless, self._restless)
         noisy = _NOISY_LEVELS if noise > 0.0 or marks > 0.01 else 0.0
         least = max(self._profile.motion_levels, noisy, self._profile.noise_factor * noise, _MARKS_SHARE * marks)
@@ -153,15 +153,15 @@ class Motion:
         return active, active and live is not None and level >= _STRONG * live
 
     def _cells(self) -> tuple[BoolArray, BoolArray]:
-        """Cells of the picture, and bare ones beside it."""
-        if self._picture is None or self._bare is None:
+        """Cells of the image, and bare ones beside it."""
+        if self._image_cells is None or self._bare_cells is None:
             inside, lit = self._means(self._inside), self._means(self._lit)
-            picture = (inside > 0.99) & (lit > 0.3)
-            if not picture.any():
-                picture = inside >= inside.max()
+            image = (inside > 0.99) & (lit > 0.3)
+            if not image.any():
+                image = inside >= inside.max()
             bare = (inside < 0.01) & (lit < 0.3)
-            self._picture, self._bare = picture, bare if np.count_nonzero(bare) >= 4 else lit < 0.005
-        return self._picture, self._bare
+            self._image_cells, self._bare_cells = image, bare if np.count_nonzero(bare) >= 4 else lit < 0.005
+        return self._image_cells, self._bare_cells
 
     def _means(self, samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Mean of each cell, float32 (rows, columns); samples at the end that fill no cell are left out."""
@@ -173,7 +173,7 @@ class Motion:
         lit = np.asarray(cv2.threshold(samples, self._lit_level, 1, cv2.THRESH_BINARY)[1], np.uint8)
         if cv2.countNonZero(cv2.subtract(lit, self._lit)):
             self._lit |= lit
-            self._picture = None
+            self._image_cells = None
 
     def _judge(self, covered: bool, samples: UInt8Array) -> Movement:
         steps, known = self._steps, self._live_share or _UNLEARNT
@@ -194,12 +194,12 @@ class Motion:
         return "moving"
 
     def _updates(self) -> int:
-        """How often a picture that stood began to move by as much as while live: a scanner that has become slow."""
+        """How often a still image began to move by as much as while live: a scanner that has become slow."""
         strong = [strong for _, _, strong in self._steps]
         return sum(now and not before for before, now in pairwise([False, *strong]))
 
     def _is_another(self, samples: UInt8Array) -> bool:
-        """True when the picture is another one than that which stood still, for two grabs that differ."""
+        """True when the image differs from the frozen one, for two grabs that differ from each other."""
         assert self._reference is not None
         if not self._steps[-1][1]:
             return False
@@ -211,13 +211,13 @@ class Motion:
 
     @staticmethod
     def _coarse(samples: UInt8Array) -> UInt8Array:
-        """Means over small squares: the noise of a codec goes, structure stays."""
+        """Means over small squares: codec noise is averaged out, structure stays."""
         size = (max(1, samples.shape[1] // 4), max(1, samples.shape[0] // 4))
         return np.asarray(cv2.resize(samples, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _percentile(values: npt.NDArray[Any], share: float) -> float:
-    """The value below which a share of all lies, as ``numpy.percentile`` gives it but in a tenth of its time."""
+    """The quantile `share`, equal to ``numpy.percentile`` but in a tenth of its time."""
     if not values.size:
         return 0.0
     place = share * (values.size - 1)

@@ -1,4 +1,4 @@
-"""What the watch on a live picture holds for normal: times and thresholds, one record."""
+"""Times and thresholds of the signal watch, in one record."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ __all__ = ["WatchProfile"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchProfile:
-    """Times and thresholds of a watch. The defaults hold for every scanner that was tried.
+    """Times and thresholds of a watch. The defaults work for every scanner that was tried.
 
     Attributes
     ----------
-    views : ``single`` or ``dual``: how many pictures lie side by side in the scan area
-    rate_hz : nominal rate of the grabs; None takes the median of those that came
-    still_s : no motion for this long is a frozen picture
-    confirm_s : every other fault must last this long, and over two looks, before it is told
-    clear_s : a fault must be gone for this long before it is taken back
-    colour_clear_s : the same for colour in the picture, which comes and goes with the pulse
-    silence_s : the least time without a grab that counts as a lost picture
-    silence_most_s : the most time, however slow the grabs are
-    learn_s : how long the screen around the picture is watched for parts that move by themselves (clock, cursor)
-    slow_s : each check but that of motion is made at least this often, one of them for each grab
+    views : ``single`` or ``dual``: number of images side by side in the scan area
+    rate_hz : nominal rate of the grabs; None takes the median of those received
+    still_s : no motion for this long is a frozen signal
+    confirm_s : every other fault must last this long, and over two checks, before it is reported
+    clear_s : a fault must be gone for this long before it is cleared
+    colour_clear_s : the same for colour, which comes and goes with the pulse
+    silence_s : shortest time without a grab that counts as a lost signal
+    silence_most_s : longest such time, however slow the grabs are
+    learn_s : how long the screen around the image is observed for parts that move on their own (clock, cursor)
+    slow_s : each check but that of motion runs at least this often, one of them per grab
     motion_levels : mean change from grab to grab, in grey levels, below which nothing moved, on a path without noise
-    noise_factor : change in the picture over that beside it from which on something moved in the picture
-    motion_share : change over that while live from which on something moved, wherever it is in the picture
-    noise_spread : share of the picture in which a smaller change must show to count as the scanner's noise
-    colour_share : share of the scan area in colour from which on the picture is not B-mode
+    noise_factor : ratio of the change in the image to that beside it from which on something moved in the image
+    motion_share : ratio of the change to that while live from which on something moved, anywhere in the image
+    noise_spread : share of the image in which a smaller change must occur to count as the scanner's noise
+    colour_share : share of the scan area in colour from which on the image is not B-mode
     menu_share : share of the scan area that one flat rectangle must cover
     layout_share : share of the screen's own marks that must be gone for another layout
-    ruler_share : share of the ruler's marks that may stand elsewhere
+    ruler_share : share of the ruler's marks that may be in other positions
 
     Raises
     ------
@@ -71,7 +71,7 @@ class WatchProfile:
 
     @classmethod
     def from_table(cls, table: dict[str, Any]) -> WatchProfile:
-        """Make a profile of the table of a settings file; what it leaves out keeps its default.
+        """Make a profile from a table of a settings file; missing keys keep their defaults.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class WatchProfile:
         """
         known = {field.name for field in fields(cls)}
         if unknown := sorted(table.keys() - known):
-            raise UsageError(f"watch: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+            raise UsageError(f"watch: unknown keys {', '.join(unknown)}; use {', '.join(sorted(known))}")
         for name, value in table.items():
             wanted = str if name == "views" else (int, float)
             if not isinstance(value, wanted) or isinstance(value, bool):

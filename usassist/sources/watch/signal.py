@@ -1,4 +1,4 @@
-"""Is there a picture at all? Black, one flat colour, and snow are not."""
+"""Detect a screen without a signal: black, one flat colour, or snow."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _ONE_COLOUR = 0.97  # share of the screen in one colour
 _OTHER_COLOUR = 0.85  # the same where the colour is not that of the bare screen
 _DARK = 40  # a dark screen with a few bright echoes may be all that a probe in water shows
 _NEAR = 10  # levels within which colours are one
-_SNOW_LEVELS = 14.0  # least standard deviation of snow in every part of the screen
-_SNOW_ROUGH = 0.5  # snow changes from pixel to pixel by this share of what unrelated pixels differ by
+_SNOW_LEVELS = 14.0  # minimum standard deviation of snow in every part of the screen
+_SNOW_ROUGH = 0.5  # snow changes from pixel to pixel by this share of the difference between unrelated pixels
 
 
 def why_no_signal(screen: Screen, background: int, marks_stand: bool) -> str | None:
-    """Why a screen shows no picture; None when it may show one.
+    """Why a screen shows no signal; None when it may show one.
 
     Parameters
     ----------
-    screen : to be looked at
-    background : grey level of the bare screen when it was settled
-    marks_stand : True when the screen's own marks are where they were: then it is no foreign screen
+    screen : to check
+    background : grey level of the bare screen of the reference
+    marks_stand : True when the screen's own marks are where they were: then it is the scanner's screen
     """
     step = max(1, screen.hw_px[0] // 80)
     window = np.s_[step // 2 :: step, step // 2 :: step]
     grey = screen.grey(window)
     level = max(_BLACK, background + _BLACK // 2 if background < 64 else 0)
     colours = None
-    if _bright_share(grey, level) <= 3 * _BRIGHT_SHARE:  # else one channel of three at least is as bright there
+    if _bright_share(grey, level) <= 3 * _BRIGHT_SHARE:  # else at least one of three channels is as bright there
         colours = screen.colours(window)
         if _bright_share(grey if colours is None else colours, level) <= _BRIGHT_SHARE:
             return "the screen is black"
@@ -67,14 +67,14 @@ def _is_tinted(small: UInt8Array, grey: UInt8Array, level: int) -> bool:
 
 
 def _is_snow(screen: Screen) -> bool:
-    """True when neighbouring pixels have nothing to do with each other, all over the screen."""
+    """True when neighbouring pixels are unrelated, all over the screen."""
     for part in (0.07, 0.3, 0.5, 0.7, 0.93):
         row = round(screen.hw_px[0] * part)
         for piece in np.array_split(screen.grey(np.s_[row : row + 4, :]).astype(np.float32), 4, axis=1):
             spread = float(piece.std())
             if spread < _SNOW_LEVELS:
                 return False
-            # what comes through a cable is smooth along its lines, but not from line to line
+            # an analogue signal is smooth along its lines, but not from line to line
             step = max(float(np.mean(np.abs(np.diff(piece, axis=axis)))) for axis in (0, 1))
             if step < _SNOW_ROUGH * 1.128 * spread:
                 return False

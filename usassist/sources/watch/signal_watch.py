@@ -1,8 +1,8 @@
-"""Whether the picture of a live source can be trusted: live, frozen, lost, changed, or not B-mode.
+"""Watch a live signal and judge its state: live, frozen, lost, changed, or not B-mode.
 
-The watch is fed with whole grabbed screens and their times. It has no clock, no thread and no input of its own, so the
-same grabs always give the same verdicts. What each check cannot tell stands in its module: `motion` (frozen),
-`surround` and `view` (changed, menus, two views), `colour`, `signal` (black, flat, snow).
+The watch gets whole grabbed screens and their times. It has no clock, no thread and no input of its own, so the same
+grabs always give the same verdicts. The limits of each check are stated in its module: `motion` (frozen), `surround`
+and `view` (changed, menus, two views), `colour`, `signal` (black, flat, snow).
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from usassist.errors import UsageError
 from usassist.records import SignalState
 from usassist.sources.grab import Grab
 from usassist.sources.screen import Screen
-from usassist.sources.watch.alarm import Alarm, Verdict
 from usassist.sources.watch.colour import Colour
 from usassist.sources.watch.motion import Motion, Movement
 from usassist.sources.watch.profile import WatchProfile
 from usassist.sources.watch.signal import why_no_signal
 from usassist.sources.watch.surround import Surround
+from usassist.sources.watch.verdict import DebouncedFault, SignalVerdict
 from usassist.sources.watch.view import View, has_menu
 
-__all__ = ["SignalWatch", "Verdict", "WatchProfile"]
+__all__ = ["SignalVerdict", "SignalWatch", "WatchProfile"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
 
 _SAMPLES = 168  # samples along the longer side of the scan area, about
-_MARGIN = 0.1  # of the scan area's width that is looked at beside it
-_MAX_NOISE = 3.0  # levels; a menu is not looked for in more
-_INTERVALS = 15  # over which the rate is taken
+_MARGIN = 0.1  # of the scan area's width that is sampled beside it
+_MAX_NOISE = 3.0  # levels; a limit for the search for menus
+_INTERVALS = 15  # over which the rate is estimated
 # The first of these that is raised is the verdict.
 _ORDER = ("damaged", "resolution", "signal", "menu", "views", "colour", "layout", "shape")
 _STATES = {
@@ -52,10 +52,11 @@ _STATES = {
 class SignalWatch:
     """Judges every grab of one live source.
 
-    Until `settle` was called, and again from the moment the picture is lost until it is seen to move, the verdict is
-    ``lost``. After `settle` it is ``live`` at once; a black or frozen start is told after at most 0.5 s. For `learn_s`
-    after `settle` the screen's own moving parts (clock, cursor) and the outline of the picture are learnt; meanwhile
-    a change of resolution, a lost or frozen picture, a menu and colour are told, but no change of layout or depth.
+    The verdict is ``lost`` until `set_reference` is called, and after a loss of signal until the image moves again.
+    After `set_reference` it is ``live`` at once; a black or frozen start is reported after at most 0.5 s. For `learn_s`
+    after `set_reference` the screen's own moving parts (clock, cursor) and the outline of the image are learnt;
+    meanwhile a change of resolution, a lost or frozen signal, a menu and colour are reported, but no change of layout
+    or depth.
 
     Parameters
     ----------
@@ -64,13 +65,13 @@ class SignalWatch:
 
     def __init__(self, profile: WatchProfile | None = None) -> None:
         self._profile = profile or WatchProfile()
-        self._verdict = Verdict(state=SignalState.LOST, reason="no scan area has been settled yet", since_ns=0)
+        self._verdict = SignalVerdict(state=SignalState.LOST, reason="no scan area has been found yet", since_ns=0)
         self._shape: tuple[int, ...] | None = None
         self._last_ns: int | None = None
         self._intervals: deque[int] = deque(maxlen=_INTERVALS)
 
-    def settle(self, screen: Screen, roi_xyxy_px: Roi, t_ns: int) -> None:
-        """Take the picture as normal from here: at the start, and after a change was accepted.
+    def set_reference(self, screen: Screen, roi_xyxy_px: Roi, t_ns: int) -> None:
+        """Take a screen as the reference: at the start, and after a change was accepted.
 
         Parameters
         ----------
@@ -87,7 +88,7 @@ class SignalWatch:
         x1, y1, x2, y2 = roi_xyxy_px
         if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
             raise UsageError(
-                f"watch: the scan area {roi_xyxy_px} does not lie on a screen of {width} x {height} px; find it anew"
+                f"watch: the scan area {roi_xyxy_px} does not lie on a screen of {width} x {height} px; search it again"
             )
         profile = self._profile
         self._shape = screen.hw_px
@@ -107,48 +108,48 @@ class SignalWatch:
         self._view = View(profile, self._box, self._background)
         self._surround = Surround(profile, screen, roi_xyxy_px)
         self._colour = Colour()
-        self._alarms = {name: Alarm(profile.confirm_s, profile.clear_s) for name in _ORDER}
-        self._alarms["colour"] = Alarm(profile.confirm_s, profile.colour_clear_s)
+        self._faults = {name: DebouncedFault(profile.confirm_s, profile.clear_s) for name in _ORDER}
+        self._faults["colour"] = DebouncedFault(profile.confirm_s, profile.colour_clear_s)
         self._had_menu = has_menu(samples[self._in_box()], None, self._background, profile.menu_share)
         self._until_ns = t_ns + round(profile.learn_s * 1e9)
         self._learning = True
-        self._turns: dict[Callable[[Screen, UInt8Array, int], None], int] = {
-            check: t_ns for check in (self._look_around, self._look_at_shape, self._look_over)
+        self._last_run_ns: dict[Callable[[Screen, UInt8Array, int], None], int] = {
+            check: t_ns for check in (self._check_surround, self._check_view, self._check_content)
         }
         self._blank: str | None = None
         self._before: UInt8Array | None = None
         self._sum: int | None = None
         self._settled_ns = t_ns
-        self._verdict = Verdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
+        self._verdict = SignalVerdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
 
-    def look(self, grab: Grab) -> Verdict:
-        """Judge a grab; the verdict holds for this grab."""
+    def judge(self, grab: Grab) -> SignalVerdict:
+        """Judge a grab; the verdict is valid for this grab."""
         t_ns = grab.t_capture_ns
         self._note_time(grab)
         if self._shape is None:
             return self._verdict
-        alarms = self._alarms
-        alarms["damaged"].feed("the pictures come damaged" if grab.damaged else None, t_ns)
+        faults = self._faults
+        faults["damaged"].update("the frames arrive damaged" if grab.damaged else None, t_ns)
         screen = grab.screen
         same_size = screen.hw_px == self._shape
         height, width = screen.hw_px
-        alarms["resolution"].feed(None if same_size else f"the screen has now {width} x {height} px", t_ns)
+        faults["resolution"].update(None if same_size else f"the screen now has {width} x {height} px", t_ns)
         movement: Movement = "unknown"
         if same_size and not grab.damaged:
             samples = screen.grey(self._window)
             movement = self._motion.add(samples, self._surround.restlessness(screen), t_ns)
-            self._look_in_turn(screen, samples, t_ns)
+            self._run_checks(screen, samples, t_ns)
         elif not same_size:
             self._motion.restart()
         self._verdict = self._conclude(movement, screen, t_ns)
         return self._verdict
 
-    def silence(self, now_ns: int) -> Verdict:
-        """Judge that no grab has come; call it about every 50 ms while none comes."""
+    def judge_silence(self, now_ns: int) -> SignalVerdict:
+        """Judge that no grab has arrived; call it about every 50 ms while none arrives."""
         if self._last_ns is None or self._shape is None:
             return self._verdict
-        if now_ns - self._last_ns > self._patience_ns() and self._verdict.reason != _SILENT:
-            self._verdict = Verdict(state=SignalState.LOST, reason=_SILENT, since_ns=self._last_ns)
+        if now_ns - self._last_ns > self._silence_timeout_ns() and self._verdict.reason != _SILENT:
+            self._verdict = SignalVerdict(state=SignalState.LOST, reason=_SILENT, since_ns=self._last_ns)
             self._motion.restart()
             self._intervals.clear()
         return self._verdict
@@ -156,12 +157,12 @@ class SignalWatch:
     def _note_time(self, grab: Grab) -> None:
         now_ns = max(grab.t_capture_ns, grab.t_decoded_ns)
         if self._last_ns is not None and self._shape is not None:
-            self.silence(now_ns)
+            self.judge_silence(now_ns)
             if self._verdict.reason != _SILENT:
                 self._intervals.append(max(1, now_ns - self._last_ns))
         self._last_ns = now_ns
 
-    def _patience_ns(self) -> int:
+    def _silence_timeout_ns(self) -> int:
         profile = self._profile
         period_s = 1.0 / profile.rate_hz if profile.rate_hz else 0.0
         if not period_s and self._intervals:
@@ -172,22 +173,22 @@ class SignalWatch:
         top, bottom, left, right = self._box
         return slice(top, bottom), slice(left, right)
 
-    def _look_in_turn(self, screen: Screen, samples: UInt8Array, t_ns: int) -> None:
-        """All checks but that of motion: the one that is due for longest, and every one that is overdue."""
+    def _run_checks(self, screen: Screen, samples: UInt8Array, t_ns: int) -> None:
+        """Run the checks other than motion: the one that has waited longest, and every one that is overdue."""
         done = False
-        for check in sorted(self._turns, key=self._turns.__getitem__):
-            if done and t_ns - self._turns[check] < round(self._profile.slow_s * 1e9):
+        for check in sorted(self._last_run_ns, key=self._last_run_ns.__getitem__):
+            if done and t_ns - self._last_run_ns[check] < round(self._profile.slow_s * 1e9):
                 break
-            self._turns[check] = t_ns
+            self._last_run_ns[check] = t_ns
             check(screen, samples, t_ns)
             done = True
         self._before = samples
 
-    def _look_around(self, screen: Screen, samples: UInt8Array, t_ns: int) -> None:
-        alarms = self._alarms
+    def _check_surround(self, screen: Screen, samples: UInt8Array, t_ns: int) -> None:
+        faults = self._faults
         lost = self._surround.lost_share(screen)
         self._blank = why_no_signal(screen, self._background, lost is not None and lost < 0.5)
-        alarms["signal"].feed(self._blank, t_ns)
+        faults["signal"].update(self._blank, t_ns)
         if self._blank is not None:
             return
         if self._learning:
@@ -197,19 +198,19 @@ class SignalWatch:
                 self._surround.end_learning()
                 self._learning = False
         else:
-            alarms["layout"].feed(self._surround.problem(screen, lost), t_ns)
+            faults["layout"].update(self._surround.problem(screen, lost), t_ns)
 
-    def _look_at_shape(self, screen: Screen, samples: UInt8Array, t_ns: int) -> None:
+    def _check_view(self, screen: Screen, samples: UInt8Array, t_ns: int) -> None:
         if self._blank is not None:
             return
         if self._learning:
             self._view.learn(samples)
         else:
-            wrong, shape = self._view.look(samples)
-            self._alarms["views"].feed(wrong, t_ns)
-            self._alarms["shape"].feed(shape, t_ns)
+            wrong, shape = self._view.check(samples)
+            self._faults["views"].update(wrong, t_ns)
+            self._faults["shape"].update(shape, t_ns)
 
-    def _look_over(self, screen: Screen, samples: UInt8Array, t_ns: int) -> None:
+    def _check_content(self, screen: Screen, samples: UInt8Array, t_ns: int) -> None:
         profile = self._profile
         inner = np.ascontiguousarray(samples[self._in_box()])
         before, noise = self._before, min(self._motion.noise, _MAX_NOISE)
@@ -219,38 +220,38 @@ class SignalWatch:
             else cv2.absdiff(inner, np.ascontiguousarray(before[self._in_box()])) <= 2 + 3 * noise
         )
         menu = not self._had_menu and has_menu(inner, still, self._background, profile.menu_share, noise)
-        self._alarms["menu"].feed("a menu or a dialog lies over the picture" if menu else None, t_ns)
+        self._faults["menu"].update("a menu or a dialog covers the image" if menu else None, t_ns)
         if not screen.is_grey:
             colours = screen.colours(self._colour_window)
             share = self._colour.share(inner if colours is None else colours)
             coloured = share >= profile.colour_share and not menu
-            reason = "the picture shows colour: colour Doppler or another mode"
-            self._alarms["colour"].feed(reason if coloured else None, t_ns)
+            reason = "the image shows colour: colour Doppler or another mode"
+            self._faults["colour"].update(reason if coloured else None, t_ns)
 
-    def _conclude(self, movement: Movement, screen: Screen, t_ns: int) -> Verdict:
+    def _conclude(self, movement: Movement, screen: Screen, t_ns: int) -> SignalVerdict:
         old = self._verdict
         for name in _ORDER:
-            alarm = self._alarms[name]
-            if alarm.raised:
+            fault = self._faults[name]
+            if fault.raised:
                 self._sum = None
                 state = _STATES[name]
-                since_ns = old.since_ns if old.state is state else alarm.since_ns
-                return Verdict(state=state, reason=alarm.reason, since_ns=since_ns)
+                since_ns = old.since_ns if old.state is state else fault.since_ns
+                return SignalVerdict(state=state, reason=fault.reason, since_ns=since_ns)
         if movement == "still":
             begun_ns = self._motion.still_since_ns
             if old.state is SignalState.FROZEN:
                 begun_ns = old.since_ns
             since_ns = t_ns if begun_ns is None else begun_ns
-            return Verdict(state=SignalState.FROZEN, reason=self._still_reason(screen), since_ns=since_ns)
+            return SignalVerdict(state=SignalState.FROZEN, reason=self._still_reason(screen), since_ns=since_ns)
         self._sum = None
         if movement == "moving" and old.state is not SignalState.LIVE:
-            return Verdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
+            return SignalVerdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
         if movement == "unknown" and old.state in (SignalState.CHANGED, SignalState.NOT_B_MODE):
-            return Verdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
+            return SignalVerdict(state=SignalState.LIVE, reason="", since_ns=t_ns)
         return old
 
     def _still_reason(self, screen: Screen) -> str:
-        """Tell a grabber that repeats a frame from a scanner that is frozen, as far as the last two grabs show it."""
+        """Distinguish a grabber that repeats a frame from a frozen scanner, as far as the last two grabs show it."""
         if not self._motion.is_exact:
             self._sum = None
             return _FROZEN
@@ -261,13 +262,13 @@ class SignalWatch:
         return _REPEATED if repeats and self._verdict.reason != _FROZEN else _FROZEN
 
 
-_SILENT = "no picture comes"
-_FROZEN = "the picture stands still: the scanner is frozen"
-_REPEATED = "the same screen comes again and again, bit for bit: the grabber repeats it, or scanner and clock stand"
+_SILENT = "no frames arrive"
+_FROZEN = "the image does not move: the scanner is frozen"
+_REPEATED = "the same screen is repeated bit for bit: the grabber repeats it, or the scanner and its clock are frozen"
 
 
 def _background(screen: Screen, roi_xyxy_px: Roi) -> int:
-    """The commonest grey level of the screen outside the scan area, or its darkest where nothing lies outside."""
+    """The most frequent grey level outside the scan area, or the darkest level where nothing lies outside."""
     x1, y1, x2, y2 = roi_xyxy_px
     grey = screen.grey()
     outside = np.ones(grey.shape, np.bool_)

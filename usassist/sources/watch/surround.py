@@ -1,12 +1,12 @@
-"""The screen around the picture: does it still show the marks that it showed when the scan area was settled?
+"""Check whether the screen around the image still shows the marks of the reference.
 
-Two things are kept of it: *ink*, points on the strokes of text, rulers and frames, each with the ground beside it; and
-the *ruler*, lines of pixels beside the picture along which many short marks lie. Ink that moves by itself while it is
-learnt (a clock, a cursor) is dropped. A focus mark, the number of the gain or a cursor touches a few places; another
-layout takes a third of all the places with ink, another depth or zoom moves nearly all marks of the ruler.
+Two things are stored of it: *ink*, points on the strokes of text, rulers and frames, each with the ground level beside
+it; and the *ruler*, lines of pixels beside the image along which many short marks lie. Ink that moves while it is
+learnt (a clock, a cursor) is discarded. A focus mark, the gain value or a cursor affects a few cells; another layout
+changes a third of all cells with ink, another depth or zoom moves nearly all marks of the ruler.
 
-What cannot be told: a change on a screen that shows nothing but the picture; another depth where no ruler stands beside
-the picture and the rest of the screen stays.
+Not detected: a change on a screen that shows only the image; another depth where there is no ruler beside the image and
+the rest of the screen stays the same.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
 
 _INK_LEVELS = 36  # between a stroke and the ground beside it
-_CELLS = 26  # places over the height of the screen
-_PER_CELL = 20  # points that are kept of one place
-_MIN_POINTS = 4  # a place with fewer tells nothing
-_MIN_CELLS = 6  # a screen with fewer places tells nothing
-_CELL_LOST = 0.5  # of a place's points
-_UNSTEADY = 0.15  # points that are gone in a larger share of the looks move by themselves
-_REACH = 0.12  # the ruler lies within this share of the screen's width beside the picture
+_CELLS = 26  # over the height of the screen
+_PER_CELL = 20  # points that are kept of one cell
+_MIN_POINTS = 4  # a cell with fewer is not used
+_MIN_CELLS = 6  # a screen with fewer is not judged
+_CELL_LOST = 0.5  # of a cell's points
+_UNSTEADY = 0.15  # points that are gone in a larger share of the checks move on their own
+_REACH = 0.12  # the ruler lies within this share of the screen's width beside the image
 _FAINT = 0.4  # of half the contrast: marks that a codec has blurred
-_STRANGE = 0.25  # marks in new places, as a share of all: fewer, and the ruler has only become faint
+_STRANGE = 0.25  # marks in new positions, as a share of all: with fewer, the ruler has only become faint
 _NOISE_POINTS = 1200  # marks that are followed from grab to grab
 _MARKS = 5  # a ruler has at least so many
-_SLACK_PX = 1  # a mark may lie this far from its place
+_SLACK_PX = 1  # a mark may lie this far from its position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +53,12 @@ class _Line:
 
 
 class Surround:
-    """The marks around the picture.
+    """The marks around the image.
 
     Parameters
     ----------
     profile : thresholds
-    screen : as it is when all is well
+    screen : the reference
     roi_xyxy_px : the scan area
     """
 
@@ -79,32 +79,32 @@ class Surround:
             for lines in (_rulers(strokes, ground, span, y1, y2) for span in _spans(x1, x2, width))
             for line in lines
         ]
-        self._looks = 0
+        self._learn_count = 0
         self._gone = np.zeros(self._points.size, np.int64)
         self._learnt = False
         self._values: UInt8Array | None = None
 
     @property
     def marks(self) -> int:
-        """How many points of ink are watched."""
+        """Number of ink points."""
         return int(self._points.size)
 
     @property
     def has_ruler(self) -> bool:
-        """True when a ruler was found beside the picture."""
+        """True when a ruler was found beside the image."""
         return bool(self._lines)
 
     def learn(self, screen: Screen) -> None:
-        """Count which points are steady, on a screen that is as it was settled."""
-        self._looks += 1
+        """Count which points are steady, on a screen that has not changed since the reference."""
+        self._learn_count += 1
         self._gone += ~self._present(screen)
 
     def end_learning(self) -> None:
-        """Drop the points that were not steady."""
-        if self._learnt or not self._looks:
+        """Discard the points that were not steady."""
+        if self._learnt or not self._learn_count:
             return
         self._learnt = True
-        steady = self._gone <= max(1.0, _UNSTEADY * self._looks)
+        steady = self._gone <= max(1.0, _UNSTEADY * self._learn_count)
         self._points, self._cell = self._points[steady], self._cell[steady]
         self._ground, self._half = self._ground[steady], self._half[steady]
 
@@ -117,21 +117,21 @@ class Surround:
         return float(cv2.norm(values, last, cv2.NORM_L1)) / values.size
 
     def problem(self, screen: Screen, lost: float | None) -> str | None:
-        """What is not as it was, in words; None when all is.
+        """How the screen differs from the reference, for a message; None when it does not.
 
         Parameters
         ----------
-        screen : to be looked at
-        lost : what :meth:`lost_share` says of it
+        screen : to check
+        lost : of :meth:`lost_share` for it
         """
         if any(self._moved(line, screen) for line in self._lines):
-            return "the ruler beside the picture is another one: depth or zoom was changed"
+            return "the ruler beside the image has changed: other depth or zoom"
         if lost is not None and lost >= self._profile.layout_share:
-            return f"{100 * lost:.0f} % of the marks around the picture are not where they were: another layout"
+            return f"{100 * lost:.0f} % of the marks around the image are gone: another layout"
         return None
 
     def lost_share(self, screen: Screen) -> float | None:
-        """Share of the places with ink where it is gone; None where the screen has too few."""
+        """Share of the cells with ink in which it is gone; None where the screen has too few."""
         if not self._points.size:
             return None
         size = int(self._cell.max()) + 1
@@ -161,7 +161,7 @@ class Surround:
 def _ink(
     mask: npt.NDArray[np.bool_], grey: UInt8Array, ground: UInt8Array, cell_px: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Points of ink, at most `_PER_CELL` in each place: index into the screen, place, ground, half the contrast."""
+    """Points of ink, at most `_PER_CELL` in each cell: index into the screen, cell, ground, half the contrast."""
     ys, xs = np.nonzero(mask)
     across = -(-mask.shape[1] // cell_px)
     cell = (ys // cell_px) * across + xs // cell_px
@@ -179,13 +179,13 @@ def _ink(
 
 
 def _spans(x1: int, x2: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The columns to the left and to the right of the picture where a ruler may stand."""
+    """The columns to the left and to the right of the image where a ruler may be."""
     reach = round(_REACH * width)
     return (max(0, x1 - reach), max(0, x1 - 1)), (min(width, x2 + 1), min(width, x2 + reach))
 
 
 def _rulers(strokes: UInt8Array, ground: UInt8Array, span: tuple[int, int], y1: int, y2: int) -> list[_Line]:
-    """The column of the span with the most marks, where these are short and spread over the height of the picture."""
+    """The column of the span with the most marks, where these are short and spread over the height of the image."""
     if span[1] - span[0] < 2 or y2 - y1 < 32:
         return []
     ink = strokes[y1:y2, span[0] : span[1]] >= _INK_LEVELS

@@ -10,8 +10,8 @@ import pytest
 from tests.in_thread import InThread
 from usassist.common.clock import FakeClock
 from usassist.errors import SourceError
-from usassist.sources.feed import Feed
 from usassist.sources.grab import Grab, Grabber, Input
+from usassist.sources.grab_supervisor import GrabSupervisor
 from usassist.sources.screen import Screen
 
 
@@ -45,12 +45,12 @@ class FakeGrabber:
         self.closed.set()
 
 
-def _until(condition: Callable[[], bool], feed: Feed | None = None) -> None:
+def _until(condition: Callable[[], bool], supervisor: GrabSupervisor | None = None) -> None:
     end_s = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < end_s
-        if feed is not None:
-            feed.look_after()
+        if supervisor is not None:
+            supervisor.supervise()
         time.sleep(0.001)
 
 
@@ -59,7 +59,7 @@ def clock() -> FakeClock:
     return FakeClock(1_000_000_000)
 
 
-def _feed(clock: FakeClock, *grabbers: FakeGrabber | SourceError) -> tuple[Feed, list[FakeGrabber]]:
+def _supervisor(clock: FakeClock, *grabbers: FakeGrabber | SourceError) -> tuple[GrabSupervisor, list[FakeGrabber]]:
     left, opened = list(grabbers), []
 
     def opener() -> Grabber:
@@ -71,7 +71,7 @@ def _feed(clock: FakeClock, *grabbers: FakeGrabber | SourceError) -> tuple[Feed,
         opened.append(following)
         return following
 
-    return Feed(InThread(opener), clock), opened
+    return GrabSupervisor(InThread(opener), clock), opened
 
 
 @pytest.mark.parametrize(
@@ -81,46 +81,46 @@ def test_the_newest_screens_are_kept_while_they_are_fresh_and_the_others_are_cou
     clock: FakeClock, waited_ms: float, taken: list[tuple[int, int]]
 ) -> None:
     grabber = FakeGrabber(lambda: iter([*map(_grab, range(5)), None]))
-    feed, _ = _feed(clock, grabber)
-    feed.look_after()
+    supervisor, _ = _supervisor(clock, grabber)
+    supervisor.supervise()
     assert grabber.hanging.wait(20)
     clock.advance_ms(waited_ms)
     for expected in taken:
-        grab, skipped = feed.take(5)
+        grab, skipped = supervisor.take(5)
         assert grab is not None
         assert (grab.number, skipped) == expected
-    assert feed.take(0) == (None, 0)
+    assert supervisor.take(0) == (None, 0)
     grabber.let_go.set()
-    feed.close()
+    supervisor.close()
 
 
 def test_an_input_that_ends_is_opened_again_after_a_pause(clock: FakeClock) -> None:
     first, second = (FakeGrabber(lambda: iter([_grab(7)])), FakeGrabber(lambda: iter([_grab(8), None])))
-    feed, opened = _feed(clock, first, second)
-    feed.look_after()
-    assert feed.take(20)[0] is not None
+    supervisor, opened = _supervisor(clock, first, second)
+    supervisor.supervise()
+    assert supervisor.take(20)[0] is not None
     assert first.closed.wait(20)
-    _until(lambda: feed.problem != "", feed)
-    assert "ended" in feed.problem
-    feed.look_after()
+    _until(lambda: supervisor.problem != "", supervisor)
+    assert "ended" in supervisor.problem
+    supervisor.supervise()
     assert opened == [first]
     clock.advance_ms(101)
-    feed.look_after()
-    grab, _ = feed.take(20)
+    supervisor.supervise()
+    grab, _ = supervisor.take(20)
     assert grab is not None
     assert grab.number == 8
-    assert (feed.problem, feed.reconnects) == ("", 1)
+    assert (supervisor.problem, supervisor.reconnects) == ("", 1)
     second.let_go.set()
-    feed.close()
+    supervisor.close()
 
 
-def test_what_cannot_be_opened_is_tried_for_ever_and_says_why(clock: FakeClock) -> None:
-    feed, _ = _feed(clock, *[SourceError(f"refused {i}; start the sender") for i in range(20)])
+def test_input_that_cannot_be_opened_is_retried_and_the_reason_reported(clock: FakeClock) -> None:
+    supervisor, _ = _supervisor(clock, *[SourceError(f"refused {i}; start the sender") for i in range(20)])
     for i in range(20):
-        _until(lambda i=i: feed.problem == f"refused {i}; start the sender", feed)  # type: ignore[misc]
+        _until(lambda i=i: supervisor.problem == f"refused {i}; start the sender", supervisor)  # type: ignore[misc]
         clock.advance_ms(501)  # the longest pause
-    assert feed.reconnects >= 19
-    feed.close()
+    assert supervisor.reconnects >= 19
+    supervisor.close()
 
 
 def test_a_thread_that_hangs_while_reading_is_abandoned_and_its_late_screens_are_ignored(clock: FakeClock) -> None:
@@ -132,30 +132,30 @@ def test_a_thread_that_hangs_while_reading_is_abandoned_and_its_late_screens_are
 
     stuck = FakeGrabber(late)
     fresh = FakeGrabber(lambda: iter([_grab(2), None]))
-    feed, _ = _feed(clock, stuck, fresh)
-    feed.look_after()
-    assert feed.take(20)[0] is not None
+    supervisor, _ = _supervisor(clock, stuck, fresh)
+    supervisor.supervise()
+    assert supervisor.take(20)[0] is not None
     assert stuck.hanging.wait(20)
     clock.advance_ms(1_499)
-    feed.look_after()
-    assert feed.problem == ""
+    supervisor.supervise()
+    assert supervisor.problem == ""
     clock.advance_ms(2)
-    feed.look_after()
-    assert "does not answer" in feed.problem
+    supervisor.supervise()
+    assert "does not respond" in supervisor.problem
     assert stuck.closed.wait(20)
     clock.advance_ms(101)
-    feed.look_after()
-    grab, _ = feed.take(20)
+    supervisor.supervise()
+    grab, _ = supervisor.take(20)
     assert grab is not None
     assert grab.number == 2
     stuck.let_go.set()
     time.sleep(0.05)
-    assert feed.take(0)[0] is None
+    assert supervisor.take(0)[0] is None
     fresh.let_go.set()
-    feed.close()
+    supervisor.close()
 
 
-def test_an_opening_that_hangs_is_killed_and_does_not_hold_up_who_asks(clock: FakeClock) -> None:
+def test_an_input_that_hangs_while_opening_is_killed_and_does_not_block_the_caller(clock: FakeClock) -> None:
     let_go = threading.Event()
 
     def hang() -> Grabber:
@@ -163,25 +163,25 @@ def test_an_opening_that_hangs_is_killed_and_does_not_hold_up_who_asks(clock: Fa
         raise SourceError("too late")
 
     opener = InThread(hang)
-    feed = Feed(opener, clock)
+    supervisor = GrabSupervisor(opener, clock)
     for number in range(3):
-        feed.look_after()
+        supervisor.supervise()
         clock.advance_ms(2_999)
-        feed.look_after()
+        supervisor.supervise()
         assert (opener.prepared, opener.killed) == (number, number)
         clock.advance_ms(2)
-        feed.look_after()  # three quarters of its time are over: another is got ready
+        supervisor.supervise()  # three quarters of its time are over: a standby is started
         assert (opener.prepared, opener.killed) == (number + 1, number)
         clock.advance_ms(1_000)
-        feed.look_after()
+        supervisor.supervise()
         assert (opener.prepared, opener.killed) == (number + 1, number + 1)
         clock.advance_ms(501)
-    assert "does not answer" in feed.problem
+    assert "does not respond" in supervisor.problem
     let_go.set()
-    feed.close()
+    supervisor.close()
 
 
-def test_what_does_not_even_end_when_it_is_killed_is_not_added_to_without_bound(clock: FakeClock) -> None:
+def test_the_number_of_inputs_that_cannot_be_killed_is_limited(clock: FakeClock) -> None:
     let_go, tries = threading.Event(), []
 
     def hang() -> Grabber:
@@ -189,20 +189,20 @@ def test_what_does_not_even_end_when_it_is_killed_is_not_added_to_without_bound(
         let_go.wait(30)
         raise SourceError("too late")
 
-    feed = Feed(InThread(hang), clock)
+    supervisor = GrabSupervisor(InThread(hang), clock)
     for _ in range(40):
-        feed.look_after()
+        supervisor.supervise()
         clock.advance_ms(4_001)
-        feed.look_after()
+        supervisor.supervise()
         clock.advance_ms(501)
     assert len(tries) == 4
-    assert "4 processes hang in the input and cannot be killed" in feed.problem
+    assert "4 processes hang in the input and cannot be killed" in supervisor.problem
     let_go.set()
     for thread in tries:
         thread.join(20)
-    feed.look_after()
-    _until(lambda: len(tries) == 5)  # the driver has let go of them: it is tried again
-    feed.close()
+    supervisor.supervise()
+    _until(lambda: len(tries) == 5)  # the driver has released them: it is retried
+    supervisor.close()
 
 
 def test_a_process_may_take_longer_to_start_than_a_device_to_open(
@@ -216,20 +216,20 @@ def test_a_process_may_take_longer_to_start_than_a_device_to_open(
         raise SourceError("too late")
 
     opener = InThread(slow)
-    feed = Feed(opener, clock)
-    feed.look_after()
+    supervisor = GrabSupervisor(opener, clock)
+    supervisor.supervise()
     clock.advance_ms(29_000)
-    feed.look_after()
+    supervisor.supervise()
     monkeypatch.setattr("tests.in_thread._Input.started", True)
-    feed.look_after()
+    supervisor.supervise()
     clock.advance_ms(3_999)
-    feed.look_after()
+    supervisor.supervise()
     assert opener.killed == 0
     clock.advance_ms(2)
-    feed.look_after()
+    supervisor.supervise()
     assert opener.killed == 1
     let_go.set()
-    feed.close()
+    supervisor.close()
 
 
 def test_where_not_even_a_process_can_be_started_it_is_tried_again(clock: FakeClock) -> None:
@@ -243,27 +243,27 @@ def test_where_not_even_a_process_can_be_started_it_is_tried_again(clock: FakeCl
         return begin()
 
     opener.open = open_input  # type: ignore[method-assign,assignment]
-    feed = Feed(opener, clock)
+    supervisor = GrabSupervisor(opener, clock)
     for _ in range(2):
-        feed.look_after()
-        assert "no process can be started" in feed.problem
+        supervisor.supervise()
+        assert "no process can be started" in supervisor.problem
         clock.advance_ms(501)
-    feed.look_after()
-    assert feed.take(20)[0] is not None
-    assert feed.problem == ""
+    supervisor.supervise()
+    assert supervisor.take(20)[0] is not None
+    assert supervisor.problem == ""
     grabber.let_go.set()
-    feed.close()
+    supervisor.close()
 
 
-def test_a_fault_in_a_grabber_is_told_and_does_not_end_the_feed(clock: FakeClock) -> None:
+def test_a_fault_in_a_grabber_is_reported_and_does_not_end_the_supervisor(clock: FakeClock) -> None:
     def broken() -> Iterator[Grab | None]:
         raise ZeroDivisionError("oops")
         yield None
 
-    feed, _ = _feed(clock, FakeGrabber(broken), FakeGrabber(lambda: iter([_grab(1), None])))
-    _until(lambda: feed.problem != "", feed)
-    assert "fault of usassist" in feed.problem
+    supervisor, _ = _supervisor(clock, FakeGrabber(broken), FakeGrabber(lambda: iter([_grab(1), None])))
+    _until(lambda: supervisor.problem != "", supervisor)
+    assert "fault of usassist" in supervisor.problem
     clock.advance_ms(101)
-    feed.look_after()
-    assert feed.take(20)[0] is not None
-    feed.close()
+    supervisor.supervise()
+    assert supervisor.take(20)[0] is not None
+    supervisor.close()

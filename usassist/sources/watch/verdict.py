@@ -1,4 +1,4 @@
-"""What a watch tells, and with which delay."""
+"""The verdict of a signal watch, and faults that are reported and cleared with a delay."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from usassist.records import SignalState
 
-__all__ = ["Alarm", "Verdict"]
+__all__ = ["DebouncedFault", "SignalVerdict"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What can be said of the picture.
+class SignalVerdict:
+    """State of the signal.
 
     Attributes
     ----------
     state : see ``SignalState``
-    reason : one line in plain words, without any text from the screen; empty while live
+    reason : one line, without any text from the screen; empty while live
     since_ns : monotonic ns of the first sign of this state
     """
 
@@ -25,19 +25,19 @@ class Verdict:
     since_ns: int
 
 
-class Alarm:
-    """One fault with its delays: raised when it lasts, taken back when it is gone for long enough.
+class DebouncedFault:
+    """One fault, debounced: raised when it has lasted long enough, cleared when it is gone for long enough.
 
     Parameters
     ----------
-    confirm_s : how long it must last, over two looks at least
+    confirm_s : how long it must last, over two checks at least
     clear_s : how long it must be gone
 
     Attributes
     ----------
-    raised : whether it is told
+    raised : whether it is reported
     reason : its newest reason
-    since_ns : of the first look that showed it
+    since_ns : time of the first check that showed it
     """
 
     def __init__(self, confirm_s: float, clear_s: float) -> None:
@@ -48,8 +48,8 @@ class Alarm:
         self.reason = ""
         self.since_ns = 0
 
-    def feed(self, reason: str | None, t_ns: int) -> None:
-        """Take what one look showed: why there is a fault, or None."""
+    def update(self, reason: str | None, t_ns: int) -> None:
+        """Add the result of one check: why there is a fault, or None."""
         if reason is None:
             if self._absent_ns is None:
                 self._absent_ns = t_ns
