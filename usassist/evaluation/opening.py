@@ -114,7 +114,7 @@ def _threshold(choice: EngineChoice, spec: EngineSpec, calibration: ScoreCalibra
         return choice.threshold, "--threshold"
     if calibration is not None:
         point = calibration.point(choice.point or DEFAULT_POINT)
-        return float(point.least_score), f"point {point.name}"
+        return float(point.min_score), f"point {point.name}"
     if choice.point is not None:
         raise UsageError(
             f"{spec.engine_id} has no calibration of scores, so there is no point {choice.point}; "
