@@ -95,9 +95,7 @@ def load_score_calibration(engine_id: str, folder: Path | None = None) -> ScoreC
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise CalibrationError(
-                f"score calibration {path.name} cannot be read: {error}; correct the file"
-            ) from error
+            raise CalibrationError(f"score calibration {path.name} cannot be read: {error}; fix the file") from error
         if not isinstance(document.get("engine_id"), str):
             raise CalibrationError(
                 f"score calibration {path.name}: engine_id is missing or not a string; make it again"
