@@ -136,8 +136,8 @@ class FaultPlan:
         for a, b in combinations(self.faults, 2):
             if _exclude_each_other(a, b):
                 raise UsageError(
-                    f"fault {a.kind} at {a.at_s:g} s and fault {b.kind} at {b.at_s:g} s overlap; these exclude each other, "
-                    f"so start the second after {a.until_s:g} s"
+                    f"fault {a.kind} at {a.at_s:g} s and fault {b.kind} at {b.at_s:g} s exclude each other; "
+                    f"start the second after {a.until_s:g} s"
                 )
 
     @property

@@ -36,7 +36,7 @@ def bright_ellipse_engine(score):
 
 
 def frame(name, ellipses, marked=None):
-    """A scanner screen with a textured picture on black; `marked` of the ellipses are labelled."""
+    """A scanner screen with a textured image on black; `marked` of the ellipses are labelled."""
     rng = np.random.default_rng(len(name))
     image = np.zeros((360, 560), np.uint8)
     image[20:320, 80:480] = rng.integers(40, 110, (300, 400))

@@ -70,7 +70,7 @@ def test_sparse_noise_of_the_depth_belongs_to_the_image() -> None:
 def test_the_whole_frame_is_never_returned_for_a_live_screen() -> None:
     image = np.clip(60 + 30 * np.random.default_rng(0).standard_normal((300, 400)), 2, 255).astype(np.uint8)
     assert find_scan_area([image]).is_whole
-    with pytest.raises(ScanAreaError, match=r"cannot be told.*crop"):
+    with pytest.raises(ScanAreaError, match=r"cannot be separated.*crop"):
         find_scan_area([image], may_be_whole=False)
 
 

@@ -102,7 +102,7 @@ def test_name_in_the_corner_of_such_a_sector_is_refused() -> None:
     for frame in frames:
         words(frame, "DOE JANE 1970", (8, 24))
     for may_be_whole in (True, False):
-        with pytest.raises(ScanAreaError, match="cannot be told"):
+        with pytest.raises(ScanAreaError, match="cannot be separated"):
             find_scan_area(frames, may_be_whole=may_be_whole)
 
 
@@ -131,14 +131,14 @@ def test_short_label_at_the_edge_of_a_cropped_still_is_cut_off_and_a_name_is_ref
     assert overlap(found.xyxy_px, (0, 0, 384, 267)) > 0.9
     assert found.xyxy_px[1] >= 10 or found.xyxy_px[2] <= 333
     words(named, "DOE JANE 1970", (8, 14))
-    with pytest.raises(ScanAreaError, match="cannot be told"):
+    with pytest.raises(ScanAreaError, match="cannot be separated"):
         find_scan_area([named])
 
 
 def test_label_is_not_cut_off_on_a_live_screen() -> None:
     labelled = soft_tissue(6, (267, 384))
     words(labelled, "1 L 2.84", (333, 11))
-    with pytest.raises(ScanAreaError, match="cannot be told"):
+    with pytest.raises(ScanAreaError, match="cannot be separated"):
         find_scan_area([labelled], may_be_whole=False)
 
 

@@ -326,9 +326,9 @@ def test_what_is_not_a_volume_is_refused(volume: Any, message: str) -> None:
 def test_a_volume_that_is_not_finite_is_refused_with_its_plane(value: float) -> None:
     volume = noise(2, 20, 5, 5)
     volume[1, 17, 2, 3] = value
-    with pytest.raises(RecordError, match="not finite in plane 17; mend"):
+    with pytest.raises(RecordError, match="not finite in plane 17; fix"):
         whole(blend_windows(volume, identity().infer, window_zyx=(4, 4, 4), outputs=["same"], batch=3))
-    with pytest.raises(RecordError, match="not finite in plane 17; mend"):
+    with pytest.raises(RecordError, match="not finite in plane 17; fix"):
         whole(infer_slices(volume, identity().infer, outputs=["same"], context=1))
 
 

@@ -126,7 +126,7 @@ def test_missing_fault_file_is_a_usage_error(tmp_path: Path) -> None:
     ],
 )
 def test_faults_that_exclude_each_other_are_refused(first: str, second: str) -> None:
-    with pytest.raises(UsageError, match=f"{first} at 1 s and fault {second} at 2 s overlap"):
+    with pytest.raises(UsageError, match=f"{first} at 1 s and fault {second} at 2 s exclude each other"):
         FaultPlan(faults=(fault(second, 2.0), fault(first, 1.0)))
     assert len(FaultPlan(faults=(fault(second, 3.0), fault(first, 1.0))).faults) == 2
 

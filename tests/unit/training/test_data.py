@@ -8,18 +8,18 @@ import pytest
 
 from usassist.config import data_dir
 from usassist.errors import ConfigError
-from usassist.training.appearance import Appearance, low_spectrum
+from usassist.training.appearance import Appearance, compute_low_spectrum
 from usassist.training.augment import Augmenter
-from usassist.training.compose import dual_view, paste_nodule
+from usassist.training.compose import compose_dual_view, paste_nodule
 from usassist.training.datasets import (
     DUPLICATE_GROUPS,
     Sample,
-    cached,
+    compute_fingerprint,
     cumulative_histogram,
-    fingerprint,
+    list_nodule_frames,
+    load_cached,
     load_gland,
     load_nodule,
-    nodule_names,
 )
 from usassist.training.recipe import AugmentConfig
 
@@ -44,7 +44,7 @@ PLAIN = AugmentConfig(
 
 def augmenter(config, *donors):
     histograms = np.stack([cumulative_histogram(d.image) for d in donors]) if donors else np.empty((0, 256), np.float32)
-    spectra = np.stack([low_spectrum(d.image) for d in donors]) if donors else np.empty((0, 9, 5), np.float32)
+    spectra = np.stack([compute_low_spectrum(d.image) for d in donors]) if donors else np.empty((0, 9, 5), np.float32)
     return Augmenter(config, Appearance(config, histograms, spectra))
 
 
@@ -127,7 +127,7 @@ def test_a_borrowed_spectrum_keeps_the_mean_brightness():
 
 def test_a_dual_view_shows_both_frames_with_their_nodules_and_a_gap():
     left, right = sample("a"), sample("b", nodule=False)
-    both = dual_view(left, right)
+    both = compose_dual_view(left, right)
     assert both.image.shape[0] == 200
     assert both.image.shape[1] > 600
     assert np.array_equal(both.image[:, :300], left.image)
@@ -138,14 +138,14 @@ def test_a_dual_view_shows_both_frames_with_their_nodules_and_a_gap():
 def test_a_pasted_nodule_lies_over_the_gland_and_leaves_the_originals_alone():
     rng = np.random.default_rng(1)
     gland, donor = sample("g", nodule=False, gland=True), sample("d")
-    before = fingerprint([gland, donor])
+    before = compute_fingerprint([gland, donor])
     pasted = [paste_nodule(gland, donor, rng) for _ in range(10)]
     changed = [item for item in pasted if item is not gland]
     assert changed
     for item in changed:
         assert (item.nodule & item.gland).any()
         assert not np.array_equal(item.image, gland.image)
-    assert fingerprint([gland, donor]) == before
+    assert compute_fingerprint([gland, donor]) == before
 
 
 def test_pasting_needs_a_gland():
@@ -156,14 +156,14 @@ def test_pasting_needs_a_gland():
 def test_pictures_that_also_stand_in_val_are_kept_out_of_train(tmp_path):
     (tmp_path / "train.txt").write_text("349_1\n349_2\n150_1\n353_2\n396_1\n7_1\n5_1\n", encoding="utf-8")
     (tmp_path / "val.txt").write_text("326_1\n7_2\n", encoding="utf-8")
-    assert nodule_names(tmp_path, "train") == ["353_2", "5_1"]
-    assert nodule_names(tmp_path, "val") == ["326_1", "7_2"]
+    assert list_nodule_frames(tmp_path, "train") == ["353_2", "5_1"]
+    assert list_nodule_frames(tmp_path, "val") == ["326_1", "7_2"]
 
 
 def test_the_cache_gives_back_what_was_made(tmp_path):
-    made = cached(tmp_path, "key", lambda: [sample("a"), sample("b", gland=True)])
-    again = cached(tmp_path, "key", lambda: pytest.fail("made twice"))
-    assert fingerprint(again) == fingerprint(made)
+    made = load_cached(tmp_path, "key", lambda: [sample("a"), sample("b", gland=True)])
+    again = load_cached(tmp_path, "key", lambda: pytest.fail("made twice"))
+    assert compute_fingerprint(again) == compute_fingerprint(made)
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def ddti():
 
 
 def test_ddti_parts_share_no_case_and_no_picture(ddti):
-    train, val = (nodule_names(ddti, part) for part in ("train", "val"))
+    train, val = (list_nodule_frames(ddti, part) for part in ("train", "val"))
     assert not {name.split("_")[0] for name in train} & {name.split("_")[0] for name in val}
     for group in DUPLICATE_GROUPS:
         assert not (group & set(train) and group & set(val))

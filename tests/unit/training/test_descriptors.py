@@ -11,12 +11,20 @@ import pytest
 
 from tools import fit_descriptors as command
 from usassist.errors import ConfigError
-from usassist.evaluation.descriptors import Judged, agreement, confusion, found_outlines
+from usassist.evaluation.descriptors import RatedNodule, agreement, confusion, found_outlines
 from usassist.evaluation.metrics import Figure
 from usassist.modalities.ultrasound.descriptors import FEATURES, FILE_NAME, DescriptorModel
 from usassist.records import LabelSpec
 from usassist.training.datasets import Sample
-from usassist.training.descriptors import TARGETS, Example, cross_validate, examples_of, fit, outline_of, read_labels
+from usassist.training.descriptors import (
+    TARGETS,
+    Example,
+    cross_validate,
+    fit,
+    make_examples,
+    read_labels,
+    trace_outline,
+)
 
 
 def annotate(folder, case, **words):
@@ -42,7 +50,7 @@ def examples(count, *, signal, seed=0, per_case=2):
 
 def judged(truths, probabilities, cases=None):
     cases = [str(index) for index in range(len(truths))] if cases is None else cases
-    return [Judged(case=c, truth=t, probability=p) for c, t, p in zip(cases, truths, probabilities, strict=True)]
+    return [RatedNodule(case=c, truth=t, probability=p) for c, t, p in zip(cases, truths, probabilities, strict=True)]
 
 
 def test_words_of_the_data_set_become_few_classes(tmp_path):
@@ -97,7 +105,7 @@ def test_nodules_of_frames_that_are_the_same_picture_are_one_case(tmp_path):
     for name in ("349_1", "150_1", "349_2", "8_1"):
         annotate(tmp_path, name.split("_")[0], margins="spiculated")
         sample = Sample(name=name, image=image, nodule=mask, gland=np.zeros_like(mask))
-        (example,) = examples_of(sample, [outline_of(mask > 0)], tmp_path)
+        (example,) = make_examples(sample, [trace_outline(mask > 0)], tmp_path)
         assert example.features.shape == (len(FEATURES),)
         assert example.labels == {"margins": "ill defined or irregular"}
         cases.append(example.case)
@@ -123,7 +131,7 @@ def test_cross_validation_finds_a_signal_and_finds_none_in_noise():
     for signal, least, most in ((2.5, 0.85, 1.0), (0.0, 0.3, 0.65)):
         found = cross_validate(examples(90, signal=signal), "echogenicity")
         assert len(found) == 180
-        figures = agreement([Judged(case=case, truth=truth, probability=p) for case, truth, p in found])
+        figures = agreement([RatedNodule(case=case, truth=truth, probability=p) for case, truth, p in found])
         assert least <= figures["auroc"].value <= most
 
 
@@ -132,7 +140,9 @@ def test_cases_are_never_split_so_that_twins_do_not_help():
     noise = examples(90, signal=0.0, per_case=1)
     twins = [dataclasses.replace(item) for item in noise for _ in range(3)]
     single = {case: p for case, _, p in cross_validate(noise, "echogenicity")}
-    figures = agreement([Judged(case=c, truth=t, probability=p) for c, t, p in cross_validate(twins, "echogenicity")])
+    figures = agreement(
+        [RatedNodule(case=c, truth=t, probability=p) for c, t, p in cross_validate(twins, "echogenicity")]
+    )
     assert len(single) == 90
     assert figures["auroc"].value < 0.65
 

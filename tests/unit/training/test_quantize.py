@@ -24,7 +24,14 @@ from usassist.engine import find_engine, open_engine
 from usassist.engine.int8 import load_calibration
 from usassist.engine.qdq import lint_qdq
 from usassist.errors import ConfigError, EngineError, EngineSpecError, UsageError
-from usassist.training.quantize import CalibrationSet, float_tail, need_quantiser, quantise, spread, thyroid_sets
+from usassist.training.quantize import (
+    CalibrationSet,
+    find_float_tail,
+    import_quantiser,
+    load_thyroid_sets,
+    quantise,
+    spread_evenly,
+)
 
 LAYERS = 11  # the last stays in float
 
@@ -120,7 +127,7 @@ def test_the_same_frames_give_the_same_bytes(parent: Path, quantised: bytes) -> 
 
 
 def test_the_last_convolution_and_what_follows_stay_in_float(parent: Path, quantised: bytes) -> None:
-    assert float_tail(onnx.load(parent)) == [f"conv{LAYERS - 1}", "sigmoid"]
+    assert find_float_tail(onnx.load(parent)) == [f"conv{LAYERS - 1}", "sigmoid"]
     graph = onnx.load_from_string(quantised).graph
     maker = {name: node.op_type for node in graph.node for name in node.output}
     made = {node.name: maker.get(node.input[1]) for node in graph.node if node.op_type == "Conv"}
@@ -321,16 +328,16 @@ def test_an_engine_that_cannot_be_quantised_is_refused(engines: Path, old: str, 
 
 
 def test_places_are_evenly_spaced_and_never_more_than_there_are() -> None:
-    assert spread(10, 4) == [0, 2, 5, 7]
-    assert spread(3, 4) == [0, 1, 2]
+    assert spread_evenly(10, 4) == [0, 2, 5, 7]
+    assert spread_evenly(3, 4) == [0, 1, 2]
 
 
 def test_without_nncf_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
     with pytest.raises(ConfigError, match=r"pip install 'usassist\[train\]'"):
-        need_quantiser()
+        import_quantiser()
 
 
 def test_the_command_for_a_missing_data_set_says_which(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="thyroid_ddti is missing"):
-        thyroid_sets(tmp_path)
+        load_thyroid_sets(tmp_path)

@@ -14,14 +14,14 @@ pytest.importorskip("onnxscript", reason="training needs the extra `train`: pip 
 from usassist.config import data_dir  # noqa: E402
 from usassist.engine import find_engine, open_engine  # noqa: E402
 from usassist.errors import ConfigError, EngineSpecError  # noqa: E402
-from usassist.training.appearance import Appearance, low_spectrum  # noqa: E402
+from usassist.training.appearance import Appearance, compute_low_spectrum  # noqa: E402
 from usassist.training.augment import Augmenter  # noqa: E402
 from usassist.training.checkpoint import load_trained  # noqa: E402
 from usassist.training.datasets import Sample, cumulative_histogram  # noqa: E402
 from usassist.training.export import export_onnx, output_shapes, run_onnx  # noqa: E402
 from usassist.training.loss import Batch, detect_segment_loss, make_targets  # noqa: E402
-from usassist.training.model import DetectSegmentNet, Exportable, RawOutputs, fold_norms, mix_style  # noqa: E402
-from usassist.training.package import package  # noqa: E402
+from usassist.training.model import DetectSegmentNet, ExportModule, RawOutputs, fold_norms, mix_style  # noqa: E402
+from usassist.training.package import write_engine_folder  # noqa: E402
 from usassist.training.recipe import AugmentConfig, DataConfig, ModelConfig, OptimConfig, Recipe  # noqa: E402
 from usassist.training.run import ENCODER_FILE, run_recipe  # noqa: E402
 from usassist.training.train import TrainData, train  # noqa: E402
@@ -69,7 +69,7 @@ def tiny_data(encoder_npz=None):
     looks = Appearance(
         AugmentConfig(spectrum_p=1.0),
         histograms=np.stack([cumulative_histogram(item.image) for item in nodule]),
-        spectra=np.stack([low_spectrum(item.image) for item in nodule]),
+        spectra=np.stack([compute_low_spectrum(item.image) for item in nodule]),
     )
     return TrainData(
         nodule=nodule,
@@ -186,7 +186,7 @@ def test_rounded_values_differ_from_the_exact_ones_by_what_int8_allows():
     image = torch.rand(1, layer.conv.in_channels, 6, 8)
     with torch.no_grad():
         exact = layer(image)
-        layer.rounding = True
+        layer.fake_quantised = True
         rounded = layer(image)
     assert 0 < float((rounded - exact).abs().max()) < 0.02 * float(exact.abs().max())
     weight = layer.conv.weight.detach()
@@ -195,7 +195,7 @@ def test_rounded_values_differ_from_the_exact_ones_by_what_int8_allows():
     assert float(layer.conv.weight.data.min()) == -64 or float(layer.conv.weight.data.max()) == 63
     with torch.no_grad():  # whole numbers of steps, 7 bits of them, are not rounded any more
         again = layer(torch.round(image / image.max() * 127) / 127 * image.max())
-        layer.rounding = False
+        layer.fake_quantised = False
         exact = layer(torch.round(image / image.max() * 127) / 127 * image.max())
     torch.testing.assert_close(again, exact, atol=1e-3, rtol=1e-3)
 
@@ -256,7 +256,7 @@ def test_leaving_out_the_gland_changes_nothing_else(separable):
     image = torch.rand(1, 1, *SIZE_HW_PX)
     with torch.no_grad():
         before = net(image)
-        net.leave_out_gland()
+        net.remove_gland_head()
         after = net(image)
     assert after.gland_logit is None
     for name in ("mask_logit", "center_logit", "box_raw"):
@@ -307,7 +307,7 @@ def test_suppressed_cells_are_zero_and_peaks_keep_their_score():
     net = DetectSegmentNet().eval()
     with torch.no_grad():
         image = torch.rand(1, 1, *SIZE_HW_PX)
-        _, score, _ = Exportable(net)(image)
+        _, score, _ = ExportModule(net)(image)
         full = torch.sigmoid(net(image).center_logit)
     highest = torch.nn.functional.max_pool2d(full, 3, stride=1, padding=1)
     assert torch.equal(score > 0, full >= highest)
@@ -330,7 +330,7 @@ def test_a_run_can_be_packaged_and_opened_and_says_what_it_was_made_from(tmp_pat
     outputs = run_onnx(outcome.onnx_path, image)
     assert {name: array.shape for name, array in outputs.items()} == output_shapes(SIZE_HW_PX)
 
-    package(recipe, tmp_path / "run", tmp_path / "engines", None, golden=image)
+    write_engine_folder(recipe, tmp_path / "run", tmp_path / "engines", None, golden=image)
     spec = find_engine("thyroid_nodule", tmp_path / "engines")
     assert spec.diameter_rel_sd is None
     with open_engine(spec, "onnxruntime", threads=2) as engine:
@@ -342,13 +342,15 @@ def test_a_run_can_be_packaged_and_opened_and_says_what_it_was_made_from(tmp_pat
         "command": "python -m usassist.evaluation",
         "sets": {"DDTI val": {"diameter_rel_sd": {"value": 0.3}, "diameter_rel_bias": {"value": -0.4}}},
     }
-    package(recipe, tmp_path / "run", tmp_path / "engines", report, golden=image)
+    write_engine_folder(recipe, tmp_path / "run", tmp_path / "engines", report, golden=image)
     spec = find_engine("thyroid_nodule", tmp_path / "engines")
     assert spec.labels[0].score_threshold == 0.35
     assert spec.diameter_rel_sd == 0.5
 
     with pytest.raises(ConfigError, match="report is about"):
-        package(recipe, tmp_path / "run", tmp_path / "engines", {**report, "engine": "other@1.0.0+0"}, golden=image)
+        write_engine_folder(
+            recipe, tmp_path / "run", tmp_path / "engines", {**report, "engine": "other@1.0.0+0"}, golden=image
+        )
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
@@ -363,8 +365,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
         raise Stop
 
     with pytest.raises(Stop):
-        train(recipe, tiny_data(), tmp_path, watch=stop_after_one)
-    train(recipe, tiny_data(), tmp_path, watch=lambda progress: seen.append(progress.step))
+        train(recipe, tiny_data(), tmp_path, on_step=stop_after_one)
+    train(recipe, tiny_data(), tmp_path, on_step=lambda progress: seen.append(progress.step))
     assert seen == [1, 2, 2]
     net, progress = load_trained(tmp_path)
     assert progress.step == 2

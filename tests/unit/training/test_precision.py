@@ -9,9 +9,9 @@ torch = pytest.importorskip("torch", reason="training needs the extra `train`: p
 
 from tests.unit.training.test_train import tiny_data, tiny_recipe  # noqa: E402
 from usassist.errors import ConfigError  # noqa: E402
-from usassist.training.arithmetic import StepTimes, choose_arithmetic, time_steps  # noqa: E402
 from usassist.training.checkpoint import load_trained  # noqa: E402
 from usassist.training.loss import detect_segment_loss  # noqa: E402
+from usassist.training.precision import StepTimes, choose_precision, time_steps  # noqa: E402
 from usassist.training.train import train  # noqa: E402
 
 EMULATED = StepTimes(fp32_ms=5.0, bf16_ms=75.0)
@@ -33,7 +33,7 @@ def test_bfloat16_is_taken_where_it_is_faster_or_asked_for(
     wanted: str, times: StepTimes, used: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        chosen = choose_arithmetic(wanted, 2, lambda: times)
+        chosen = choose_precision(wanted, 2, lambda: times)
     assert (chosen.used, chosen.is_bf16, chosen.times) == (used, used == "bf16", times)
     (record,) = caplog.records
     warned = wanted == "bf16" and times is EMULATED
@@ -45,10 +45,10 @@ def test_float32_that_is_asked_for_is_not_measured() -> None:
     def never() -> StepTimes:
         raise AssertionError
 
-    chosen = choose_arithmetic("fp32", 2, never)
+    chosen = choose_precision("fp32", 2, never)
     assert (chosen.used, chosen.times) == ("fp32", None)
     with pytest.raises(ConfigError, match="must be one of auto, bf16, fp32, got 'fp16'"):
-        choose_arithmetic("fp16", 2)
+        choose_precision("fp16", 2)
 
 
 def test_both_are_timed_and_the_random_numbers_of_the_run_stay_as_they_are() -> None:
@@ -63,7 +63,7 @@ def test_both_are_timed_and_the_random_numbers_of_the_run_stay_as_they_are() -> 
 
 @pytest.mark.parametrize("times", [EMULATED, FAST])
 def test_a_run_trains_in_what_was_chosen_and_says_so(times: StepTimes, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("usassist.training.arithmetic.time_steps", lambda: times)
+    monkeypatch.setattr("usassist.training.precision.time_steps", lambda: times)
     seen = []
 
     def watched(raw, *rest):
