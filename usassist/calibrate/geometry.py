@@ -119,9 +119,9 @@ def _geometry_from(document: dict[str, Any], file_name: str) -> Geometry:
     if unknown or missing:
         raise CalibrationError(f"geometry calibration {file_name}: unknown keys {unknown}, missing keys {missing}")
     for key, value in document.items():
-        wanted = _KEYS[key]
-        if not isinstance(value, wanted) and not (wanted is float and isinstance(value, int)):
-            raise CalibrationError(f"geometry calibration {file_name}: {key} must be {wanted.__name__}, got {value!r}")
+        kind = _KEYS[key]
+        if not isinstance(value, kind) and not (kind is float and isinstance(value, int)):
+            raise CalibrationError(f"geometry calibration {file_name}: {key} must be {kind.__name__}, got {value!r}")
     if document["schema"] != 1:
         raise CalibrationError(
             f"geometry calibration {file_name} has schema {document['schema']}, this usassist reads 1; update usassist"

@@ -161,10 +161,10 @@ def _check_keys(table: Any, keys: dict[str, type], where: str) -> None:
     if unknown or missing:
         raise CalibrationError(f"{where}: unknown keys {unknown}, missing keys {missing}; make the file again")
     for key, value in table.items():
-        wanted = keys[key]
-        fits = type(value) is wanted or (wanted is float and type(value) is int)
-        if not fits or (wanted is float and not math.isfinite(value)):
-            raise CalibrationError(f"{where}: {key} must be {wanted.__name__}, got {value!r}; make the file again")
+        expected = keys[key]
+        fits = type(value) is expected or (expected is float and type(value) is int)
+        if not fits or (expected is float and not math.isfinite(value)):
+            raise CalibrationError(f"{where}: {key} must be {expected.__name__}, got {value!r}; make the file again")
 
 
 def _check_range(table: dict[str, Any], key: str, high: float, where: str) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import RecordError
+from usassist.frames.geometry import to_grey
 
 __all__ = ["Box", "count_suspected_text", "find_burnt_text", "find_text_boxes", "mask_text"]
 
@@ -63,7 +64,7 @@ def find_burnt_text(frames: Sequence[_UInt8Array]) -> _BoolArray:
     if not frames or any(frame.shape != frames[0].shape for frame in frames):
         raise RecordError("the search for burnt-in text needs frames, all of one size; give one or more such frames")
     chosen = frames[:: -(-len(frames) // _MAX_FRAMES)]
-    greys = [_grey(frame) for frame in chosen]
+    greys = [to_grey(frame) for frame in chosen]
     stack = np.stack(greys)
     darkest = np.asarray(stack.min(axis=0), np.uint8)
     stroke_px = max(2, round(darkest.shape[0] / _ROWS_PER_STROKE_PX))
@@ -190,10 +191,6 @@ def _count_suspected(group: list[_UInt8Array]) -> int:
     return sum(bool(find_burnt_text([frame]).any()) for frame in group)
 
 
-def _grey(frame: _UInt8Array) -> _UInt8Array:
-    return frame if frame.ndim == 2 else np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
-
-
 def _top_hat(grey: _UInt8Array, size_wh_px: tuple[int, int]) -> _UInt8Array:
     """Contrast of bright structures that are smaller than the box: uint8 (H, W)."""
     return np.asarray(cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, np.ones(size_wh_px[::-1], np.uint8)), np.uint8)
@@ -204,12 +201,12 @@ def _coloured(frames: Sequence[_UInt8Array]) -> _Float32Array:
     shape = frames[0].shape[:2]
     if frames[0].ndim == 2:
         return np.zeros(shape, np.float32)
-    least = np.full(shape, 255, np.uint8)
+    min_spread = np.full(shape, 255, np.uint8)
     for frame in frames:
         red, green, blue = cv2.split(frame)
         spread = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
-        least = np.minimum(least, np.asarray(spread, np.uint8))
-    coloured = least >= _COLOUR_LEVELS
+        min_spread = np.minimum(min_spread, np.asarray(spread, np.uint8))
+    coloured = min_spread >= _COLOUR_LEVELS
     if coloured.mean() > _COLOURED_SHARE:
         return np.zeros(shape, np.float32)
     return np.asarray(np.where(coloured, 2.0 * _LONE_CONTRAST, 0.0), np.float32)

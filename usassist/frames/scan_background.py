@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import ScanAreaError
+from usassist.frames.geometry import to_grey
 
 __all__ = [
     "LIT_LEVELS",
@@ -92,8 +93,7 @@ def reduce_screens(frames: Sequence[_UInt8Array]) -> tuple[_UInt8Array, _BoolArr
         if step_px > 1:
             whole_steps = frame[: rows * step_px, : columns * step_px]
             small = np.asarray(cv2.resize(whole_steps, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
-        if small.ndim == 3:
-            small = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+        small = to_grey(small)
         high = _insert(high, small, kept, np.maximum, np.minimum)
         low = _insert(low, small, kept, np.minimum, np.maximum)
     has_outlier = kept == 2 and (cv2.subtract(high[0], high[1]) > _OUTLIER_LEVELS).mean() > _OUTLIER_SHARE

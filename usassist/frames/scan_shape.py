@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import ScanAreaError
+from usassist.frames.geometry import to_grey
 
 __all__ = ["ScanShape", "find_scan_shape"]
 
@@ -60,7 +61,7 @@ def find_scan_shape(frames: Sequence[_UInt8Array]) -> ScanShape:
     """
     if not frames or any(frame.shape != frames[0].shape for frame in frames):
         raise ScanAreaError("the shape of the image needs one or more frames of one size; give such frames")
-    greys = [f if f.ndim == 2 else np.asarray(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), np.uint8) for f in frames[:8]]
+    greys = [to_grey(frame) for frame in frames[:8]]
     height_px, width_px = greys[0].shape
     scale = min(1.0, _SIDE_PX / width_px)
     size = (max(16, round(scale * width_px)), max(16, round(scale * height_px)))

@@ -62,8 +62,8 @@ def fill_volumes(slabs: Iterable[Slab], volumes: Mapping[str, npt.NDArray[Any]])
             if name not in slab.outputs:
                 raise UsageError(f"the slabs hold {', '.join(slab.outputs)}, not {name}; request it as an output")
             planes = slab.outputs[name]
-            wanted = (planes.shape[0], depths[name], *planes.shape[2:])
-            if volume.shape != wanted or slab.z_stop > depths[name]:
+            expected = (planes.shape[0], depths[name], *planes.shape[2:])
+            if volume.shape != expected or slab.z_stop > depths[name]:
                 raise UsageError(
                     f"volume {name} must be {_sides((planes.shape[0], '?', *planes.shape[2:]))} with at least "
                     f"{slab.z_stop} planes, got {_sides(volume.shape)}; make it as deep and wide as the input"
@@ -202,10 +202,10 @@ def call_engine(
         array = arrays[name]
         channels = output_channels.setdefault(name, array.shape[1] if array.ndim == batch.ndim else -1)
         if array.shape != (batch.shape[0], channels, *batch.shape[2:]):
-            wanted = (batch.shape[0], "?" if channels < 0 else channels, *batch.shape[2:])
+            expected = (batch.shape[0], "?" if channels < 0 else channels, *batch.shape[2:])
             raise EngineError(
-                f"output {name} must be {_sides(wanted)}, on the grid of the input, got {_sides(array.shape)}; use an "
-                "engine whose outputs are on its input's grid"
+                f"output {name} must be {_sides(expected)}, on the grid of the input, got {_sides(array.shape)}; "
+                "use an engine whose outputs are on its input's grid"
             )
         if not np.issubdtype(array.dtype, np.floating):
             raise EngineError(

@@ -115,7 +115,7 @@ def make_targets(nodule: UInt8Array, gland: UInt8Array) -> Targets:
     )
 
 
-def detect_segment_loss(raw: RawOutputs, want: Batch, gland_weight: float = 0.0) -> LossParts:
+def detect_segment_loss(raw: RawOutputs, targets: Batch, gland_weight: float = 0.0) -> LossParts:
     """Sum of the mask, centre and box losses, and of the gland loss where the gland is known.
 
     Mask: binary cross entropy plus 1 - soft Dice (Milletari et al., V-Net, 3DV 2016) over the images with a nodule.
@@ -125,18 +125,18 @@ def detect_segment_loss(raw: RawOutputs, want: Batch, gland_weight: float = 0.0)
     Parameters
     ----------
     raw : outputs of the network
-    want : targets
+    targets : targets
     gland_weight : weight of the gland's cross entropy and soft Dice
     """
     mask_logit, center_logit = raw.mask_logit.float(), raw.center_logit.float()
-    heat, weight, ltrb_px = want.heat, want.weight, want.ltrb_px
-    present = (want.mask.sum((1, 2, 3)) > 0).float()
-    entropy = functional.binary_cross_entropy_with_logits(mask_logit, want.mask)
-    mask_loss = 2.0 * entropy + _mean_where(1 - _soft_dice(mask_logit, want.mask), present)
+    heat, weight, ltrb_px = targets.heat, targets.weight, targets.ltrb_px
+    present = (targets.mask.sum((1, 2, 3)) > 0).float()
+    entropy = functional.binary_cross_entropy_with_logits(mask_logit, targets.mask)
+    mask_loss = 2.0 * entropy + _mean_where(1 - _soft_dice(mask_logit, targets.mask), present)
     assert raw.gland_logit is not None  # always present in training
     gland_logit = raw.gland_logit.float()
-    apart = functional.binary_cross_entropy_with_logits(gland_logit, want.gland, reduction="none").mean((1, 2, 3))
-    gland_loss = _mean_where(apart + 1 - _soft_dice(gland_logit, want.gland), want.gland_known)
+    apart = functional.binary_cross_entropy_with_logits(gland_logit, targets.gland, reduction="none").mean((1, 2, 3))
+    gland_loss = _mean_where(apart + 1 - _soft_dice(gland_logit, targets.gland), targets.gland_known)
 
     score = torch.sigmoid(center_logit)
     at_center = (heat >= 0.999).float()
@@ -152,10 +152,10 @@ def detect_segment_loss(raw: RawOutputs, want: Batch, gland_weight: float = 0.0)
     return LossParts(total, mask_loss, gland_loss, center_loss, box_loss)
 
 
-def _soft_dice(logit: Tensor, want: Tensor) -> Tensor:
+def _soft_dice(logit: Tensor, targets: Tensor) -> Tensor:
     """Soft Dice per image: (B, 1, H, W) twice to (B,)."""
     prob = torch.sigmoid(logit)
-    return (2 * (prob * want).sum((1, 2, 3)) + 1.0) / (prob.sum((1, 2, 3)) + want.sum((1, 2, 3)) + 1.0)
+    return (2 * (prob * targets).sum((1, 2, 3)) + 1.0) / (prob.sum((1, 2, 3)) + targets.sum((1, 2, 3)) + 1.0)
 
 
 def _mean_where(values: Tensor, counted: Tensor) -> Tensor:

@@ -123,11 +123,11 @@ class ConvNorm(nn.Module):
         return functional.relu6(y) if self.act else y
 
     def _fake_quantised_conv(self, x: Tensor) -> Tensor:
-        conv, most = self.conv, _INPUT_MAX_CODE
+        conv, max_code = self.conv, _INPUT_MAX_CODE
         now = x.detach().abs().amax().float()
         self.input_max.copy_(torch.where(self.input_max > 0, torch.lerp(self.input_max, now, _INPUT_MAX_RATE), now))
-        scale = self.input_max.clamp_min(1e-6) / most
-        x = torch.fake_quantize_per_tensor_affine(x, scale, torch.zeros((), dtype=torch.int32), -most, most)
+        scale = self.input_max.clamp_min(1e-6) / max_code
+        x = torch.fake_quantize_per_tensor_affine(x, scale, torch.zeros((), dtype=torch.int32), -max_code, max_code)
         weights = conv.weight.detach()
         scales = torch.maximum(weights.amax((1, 2, 3)) / MAX_CODE, weights.amin((1, 2, 3)) / MIN_CODE).clamp_min(1e-9)
         zeros = torch.zeros(len(scales), dtype=torch.int32)

@@ -1,4 +1,4 @@
-"""Frames, tallies and a stand-in engine for the tests of the evaluation."""
+"""Frames, tallies and a fake engine for the tests of the evaluation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LABELS = (
 
 
 def bright_ellipse_engine(score):
-    """A stand-in for an engine: what is bright is a nodule."""
+    """A fake engine: bright pixels are a nodule."""
 
     def infer(inputs):
         image = inputs["image"][0, 0]

@@ -23,7 +23,7 @@ def drawn(count, slope, intercept, seed=0):
 
 
 def scattered(cases, seed=0):
-    """Frames with one detection each, right as often as its scaled score says."""
+    """Frames with one detection each, correct as often as its calibrated score."""
     score, is_hit = drawn(cases, 2.0, 0.5, seed)
     return [
         counted(f"{index}_1", [value], [[0.8 if hit else 0.0]])

@@ -39,7 +39,7 @@ def test_no_mark_of_a_phantom_screen_passes(layout: str, geometry: str) -> None:
     outside = screens[0].copy()
     outside[y1:y2, x1:x2] = outside[-1, -1]
     passed = outside[found[1] : found[3], found[0] : found[2]].astype(int) - outside[-1, -1]
-    assert np.abs(passed).max(initial=0) <= 40, "nothing but the shade of the ground may lie inside"
+    assert np.abs(passed).max(initial=0) <= 40, "only the shading of the background may be inside"
 
 
 def test_black_corners_of_a_fan_on_a_shaded_screen_do_not_hide_its_edges() -> None:

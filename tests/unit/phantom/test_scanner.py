@@ -14,7 +14,7 @@ from usassist.phantom.planning import pose_at
 
 
 def still(*plans: NodulePlan, e_mm: float = 0.0, **settings: object) -> PhantomScanner:
-    """A scanner whose plane stands at one elevation over tissue that does not move."""
+    """A scanner with a fixed plane over tissue that does not move."""
     values: dict[str, object] = {"sweep_mm": (e_mm, e_mm), "breathing_mm": 0.0, "pulse_hz": 0.0, "nodules": plans}
     return PhantomScanner(PhantomConfig(**(values | settings)))  # type: ignore[arg-type]
 

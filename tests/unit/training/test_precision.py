@@ -29,7 +29,7 @@ HARDLY = StepTimes(fp32_ms=5.0, bf16_ms=4.8)
         ("bf16", FAST, "bf16"),
     ],
 )
-def test_bfloat16_is_taken_where_it_is_faster_or_asked_for(
+def test_bfloat16_is_used_where_it_is_faster_or_requested(
     wanted: str, times: StepTimes, used: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -41,7 +41,7 @@ def test_bfloat16_is_taken_where_it_is_faster_or_asked_for(
     assert f"{times.bf16_ms:.1f} ms in bf16 and 5.0 ms in fp32" in record.getMessage()
 
 
-def test_float32_that_is_asked_for_is_not_measured() -> None:
+def test_requested_float32_is_not_timed() -> None:
     def never() -> StepTimes:
         raise AssertionError
 
@@ -51,7 +51,7 @@ def test_float32_that_is_asked_for_is_not_measured() -> None:
         choose_precision("fp16", 2)
 
 
-def test_both_are_timed_and_the_random_numbers_of_the_run_stay_as_they_are() -> None:
+def test_both_are_timed_without_changing_the_random_state() -> None:
     torch.manual_seed(3)
     wanted = torch.rand(1)
     torch.manual_seed(3)
@@ -62,7 +62,7 @@ def test_both_are_timed_and_the_random_numbers_of_the_run_stay_as_they_are() -> 
 
 
 @pytest.mark.parametrize("times", [EMULATED, FAST])
-def test_a_run_trains_in_what_was_chosen_and_says_so(times: StepTimes, tmp_path, monkeypatch) -> None:
+def test_a_run_uses_and_records_the_chosen_precision(times: StepTimes, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("usassist.training.precision.time_steps", lambda: times)
     seen = []
 
@@ -80,7 +80,7 @@ def test_a_run_trains_in_what_was_chosen_and_says_so(times: StepTimes, tmp_path,
     json.dumps(entry)
 
 
-def test_a_run_goes_on_in_another_precision_and_keeps_both(tmp_path) -> None:
+def test_a_run_resumes_in_another_precision_and_records_both(tmp_path) -> None:
     train(tiny_recipe(steps=4, stop_at_step=2), tiny_data(), tmp_path)
     recipe = tiny_recipe(steps=4, stop_at_step=2, precision="bf16")
     train(recipe, tiny_data(), tmp_path)

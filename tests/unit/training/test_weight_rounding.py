@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from usassist.training.weight_rounding import compute_weight_scales, round_weights
 
 
-def test_a_scale_uses_both_ends_of_the_range_and_cuts_off_what_costs_less_than_it_gains() -> None:
+def test_a_scale_uses_both_ends_of_the_range_and_clips_if_that_reduces_the_error() -> None:
     rows = np.array([[63.0, -1.0, 0.0], [-64.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
     scales = compute_weight_scales(rows)
     np.testing.assert_allclose(scales[:2], 1.0)
@@ -65,7 +65,7 @@ def _graphs(groups: int) -> tuple[onnx.ModelProto, onnx.ModelProto]:
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_the_mean_output_stays_that_of_the_parent_although_weights_have_seven_bits(groups: int) -> None:
+def test_the_mean_output_of_the_parent_is_kept_with_7_bit_weights(groups: int) -> None:
     import onnxruntime
 
     parent, quantised = _graphs(groups)
@@ -92,7 +92,7 @@ def test_the_mean_output_stays_that_of_the_parent_although_weights_have_seven_bi
     assert np.abs(mean(without) - mean(parent)).max() > 1e-4
 
 
-def test_a_weight_that_the_parent_does_not_have_is_left_as_it_is() -> None:
+def test_a_weight_without_a_counterpart_in_the_parent_is_not_changed() -> None:
     parent, quantised = _graphs(1)
     parent.graph.node[1].output[0] = parent.graph.output[0].name = "elsewhere"
 

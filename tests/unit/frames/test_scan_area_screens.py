@@ -1,4 +1,4 @@
-"""Looks of real scanners, drawn: each of them was once cut wrongly or refused."""
+"""Drawn screens of real scanners: each of them was once cropped wrongly or refused."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def words(image: UInt8Array, text: str, at: tuple[int, int], scale: float = 0.4)
 
 
 def sector_with_ruler(seed: int = 0, logo: str = "GE", top_px: int = 70) -> UInt8Array:
-    """A sector that fills the width, a bare strip below; logo, rulers and grey bar stand in the sector's corners."""
+    """A sector that fills the width, a bare strip below; logo, rulers and grey bar are in the sector's corners."""
     inside = np.zeros((394, 512), np.uint8)
     corners = [(top_px, 0), (512 - top_px, 0), (511, 300), (511, 318), (256, 326), (0, 318), (0, 300)]
     cv2.fillPoly(inside, [np.array(corners, np.int32)], 1)
@@ -73,7 +73,7 @@ def body_mark(image: UInt8Array, at: tuple[int, int]) -> None:
 
 
 def cropped_still(margin_px: int = 0, depth_level: float = 36.0) -> UInt8Array:
-    """An image cut to 384 x 267 by others: noise instead of tissue in its depth, a body mark in the corner."""
+    """An image cropped to 384 x 267: noise instead of tissue in its depth, a body mark in the corner."""
     image = tissue(4, (267, 384 - margin_px), 90)
     fade = np.clip((175 - np.arange(267, dtype=np.float32)) / 60, 0, 1)[:, None]
     depth = depth_level + (9 if depth_level > 20 else 14) * smooth(5, image.shape, 0.7)
