@@ -18,7 +18,7 @@ from rich.console import Console
 from usassist.config import data_dir
 from usassist.errors import ConfigError, UsAssistError
 from usassist.evaluation.__main__ import main as evaluate
-from usassist.training.package import package
+from usassist.training.package import write_engine_folder
 from usassist.training.recipe import Recipe, load_recipe
 from usassist.training.run import prepare, run_recipe
 
@@ -78,7 +78,7 @@ def _measured(recipe: Recipe, out_dir: Path, name: str) -> dict[str, Any]:
     if not (run_dir / "model.onnx").is_file():
         run_recipe(recipe, run_dir, data=prepare(recipe, out_dir / "cache"))
     if not report_path.is_file():
-        package(recipe, run_dir, out_dir / "engines", None)
+        write_engine_folder(recipe, run_dir, out_dir / "engines", None)
         options = ["--engine", recipe.engine, "--engines", str(out_dir / "engines"), "--backend", "onnxruntime"]
         options += ["--choose-threshold", "--phantom", "100", "--json", str(report_path)]
         if evaluate(options):

@@ -26,7 +26,7 @@ from usassist.app.quantization.gate import input_size
 from usassist.config import data_dir
 from usassist.engine import EngineSpec, find_engine, open_engine
 from usassist.errors import UsAssistError
-from usassist.evaluation.descriptors import Judged, agreement, confusion, found_outlines
+from usassist.evaluation.descriptors import RatedNodule, agreement, confusion, found_outlines
 from usassist.evaluation.metrics import Figure, regions
 from usassist.modalities.ultrasound.descriptors import LogisticTable
 from usassist.training.datasets import Sample, load_nodule
@@ -35,9 +35,9 @@ from usassist.training.descriptors import (
     TARGETS,
     Example,
     cross_validate,
-    examples_of,
     fit,
-    outline_of,
+    make_examples,
+    trace_outline,
 )
 
 __all__ = ["Outcome", "document", "main", "measure"]
@@ -62,7 +62,7 @@ class Outcome:
 
     table: LogisticTable
     strength: float
-    judged: dict[str, list[Judged]]
+    judged: dict[str, list[RatedNodule]]
     figures: dict[str, dict[str, Figure]]
 
     @property
@@ -93,7 +93,7 @@ def measure(train: Sequence[Example], marked: Sequence[Example], engine: Sequenc
     outcomes = []
     for name in TARGETS:
         table, strength = fit(train, name)
-        folds = [Judged(case=case, truth=truth, probability=p) for case, truth, p in cross_validate(train, name)]
+        folds = [RatedNodule(case=case, truth=truth, probability=p) for case, truth, p in cross_validate(train, name)]
         judged = {_FOLDS: folds, _MARKED: _judge(table, marked), _ENGINE: _judge(table, engine)}
         figures = {what: agreement(items) for what, items in judged.items()}
         outcomes.append(Outcome(table=table, strength=strength, judged=judged, figures=figures))
@@ -146,10 +146,10 @@ def _run(spec: EngineSpec, options: argparse.Namespace) -> list[Outcome]:
     cv2.setNumThreads(1)
 
     def examples(samples: Sequence[Sample], outlines: Outlines) -> list[Example]:
-        return [item for sample in samples for item in examples_of(sample, outlines(sample), folder / "annotations")]
+        return [item for sample in samples for item in make_examples(sample, outlines(sample), folder / "annotations")]
 
     def marked(sample: Sample) -> list[npt.NDArray[np.float32]]:
-        return [outline_of(region) for region in regions(sample.nodule > 0, MIN_NODULE_PX)]
+        return [trace_outline(region) for region in regions(sample.nodule > 0, MIN_NODULE_PX)]
 
     size_hw_px = input_size(spec)
     train, val = load_nodule(folder, "train"), load_nodule(folder, "val")
@@ -163,9 +163,9 @@ def _run(spec: EngineSpec, options: argparse.Namespace) -> list[Outcome]:
     return measure(examples(train, marked), examples(val, marked), of_engine)
 
 
-def _judge(table: LogisticTable, examples: Sequence[Example]) -> list[Judged]:
+def _judge(table: LogisticTable, examples: Sequence[Example]) -> list[RatedNodule]:
     return [
-        Judged(
+        RatedNodule(
             case=example.case,
             truth=table.classes.index(example.labels[table.name]),
             probability=table.probability(example.features),

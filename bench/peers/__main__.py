@@ -20,7 +20,7 @@ from bench.peers.environment import HERE, peers_python
 from bench.peers.model import derive
 from bench.peers.report import Row, dice, print_report, ratios
 from bench.peers.turns import Worker, read_masks, take_turns
-from usassist.common.process_tuning import processors
+from usassist.common.process_tuning import usable_cpus
 from usassist.engine import find_engine
 from usassist.errors import SourceError, UsAssistError
 
@@ -120,7 +120,7 @@ def _measure(options: argparse.Namespace, console: Console) -> int:
     comparable = print_report(rows, tables, console)
     busy = f"{before:.1f} before the rounds and {os.getloadavg()[0]:.1f} after them"
     console.print(
-        f"load of the machine: {busy}, on {processors()} processors; the ways keep about as many busy themselves"
+        f"load of the machine: {busy}, on {usable_cpus()} processors; the ways keep about as many busy themselves"
     )
     if options.json:
         times = {f"{ours} / {other}": spread.median for (ours, other), spread in ratios(rows).items()}

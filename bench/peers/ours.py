@@ -15,7 +15,7 @@ import numpy.typing as npt
 import openvino
 
 from usassist.calibrate import load_score_calibration
-from usassist.common.process_tuning import processors
+from usassist.common.process_tuning import usable_cpus
 from usassist.engine import Engine, EngineSpec, find_engine, open_engine
 from usassist.engine.opening import open_artifact
 from usassist.frames import fill_labelmap, find_scan_area
@@ -55,7 +55,7 @@ def open_way(model: Path, folder: Path) -> tuple[str, Loop]:
 
 def open_lanes(model: Path, folder: Path) -> tuple[str, Loop]:
     """The same file, several frames at a time: what ``usassist replay --fast`` does."""
-    return _same_file(model, folder, min(processors(), _MAX_LANES))
+    return _same_file(model, folder, min(usable_cpus(), _MAX_LANES))
 
 
 def open_shipped(model: Path, folder: Path) -> tuple[str, Loop]:
@@ -64,7 +64,7 @@ def open_shipped(model: Path, folder: Path) -> tuple[str, Loop]:
     `model` is not read: the engine opens its own.
     """
     spec = find_engine(ENGINE)
-    lanes = min(processors(), _MAX_LANES)
+    lanes = min(usable_cpus(), _MAX_LANES)
     engines = [open_engine(spec, threads=_threads(lanes)) for _ in range(lanes)]
     frames = _frames(folder)
     scores, descriptors = load_score_calibration(spec.engine_id), DescriptorModel.load(spec.folder, spec.engine_id)
@@ -217,7 +217,7 @@ def _size(spec: EngineSpec) -> tuple[int, int]:
 
 
 def _threads(lanes: int) -> int:
-    return 0 if lanes == 1 else max(1, processors() // lanes)
+    return 0 if lanes == 1 else max(1, usable_cpus() // lanes)
 
 
 def _versions(engines: list[Engine]) -> str:

@@ -1,4 +1,4 @@
-"""Load and check calibration files; the files themselves lie in ``calibration/``."""
+"""Load and validate calibration files; the files themselves are in ``calibration/``."""
 
 from usassist.calibrate.geometry import Geometry, load_geometry
 from usassist.calibrate.score import (

@@ -1,6 +1,6 @@
-"""Geometry files: where the picture lies on a scanner's screen, and how many millimetres a pixel is.
+"""Geometry files: the position of the image on a scanner's screen, and the pixel spacing in millimetres.
 
-A file is TOML and is never edited: a new measurement is a new file. Its keys::
+A file is TOML and is never edited; a new measurement is a new file. Its keys::
 
     schema = 1
     calibration_id = "phantom_l12_40mm_20261121"
@@ -12,7 +12,7 @@ A file is TOML and is never edited: a new measurement is a new file. Its keys::
     crop_xyxy_px = [320, 40, 960, 680]  # scan area on that screen; leave out to find it automatically
     spacing_rc_mm = [0.0625, 0.0625]    # mm per px, row step first; leave both out for a scan area alone
     spacing_rel_sd = 0.002              # relative standard uncertainty of the spacing
-    residual = "what was left over, in words and numbers"
+    residual = "the remaining error, in words and numbers"
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _OPTIONAL = {"crop_xyxy_px", "grab_hw_px", "spacing_rc_mm", "spacing_rel_sd"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
-    """What one geometry file says.
+    """The contents of one geometry file.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def load_geometry(name_or_path: str) -> Geometry:
     Raises
     ------
     CalibrationError
-        If there is no such file, or if a key is missing, unknown or of the wrong type.
+        If there is no such file, or a key is missing, unknown or of the wrong type.
     """
     path = Path(name_or_path)
     folder = resource_dir("calibration") / "geometry"
@@ -109,7 +109,7 @@ def load_geometry(name_or_path: str) -> Geometry:
         known = ", ".join(sorted(file.stem for file in folder.glob("*.toml"))) or "none"
         raise CalibrationError(f"no geometry calibration {name_or_path}; known: {known}; or give a path") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CalibrationError(f"geometry calibration {path.name} cannot be read: {error}; mend the file") from error
+        raise CalibrationError(f"geometry calibration {path.name} cannot be read: {error}; fix the file") from error
     return _geometry_from(document, path.name)
 
 
@@ -119,9 +119,9 @@ def _geometry_from(document: dict[str, Any], file_name: str) -> Geometry:
     if unknown or missing:
         raise CalibrationError(f"geometry calibration {file_name}: unknown keys {unknown}, missing keys {missing}")
     for key, value in document.items():
-        wanted = _KEYS[key]
-        if not isinstance(value, wanted) and not (wanted is float and isinstance(value, int)):
-            raise CalibrationError(f"geometry calibration {file_name}: {key} must be {wanted.__name__}, got {value!r}")
+        kind = _KEYS[key]
+        if not isinstance(value, kind) and not (kind is float and isinstance(value, int)):
+            raise CalibrationError(f"geometry calibration {file_name}: {key} must be {kind.__name__}, got {value!r}")
     if document["schema"] != 1:
         raise CalibrationError(
             f"geometry calibration {file_name} has schema {document['schema']}, this usassist reads 1; update usassist"

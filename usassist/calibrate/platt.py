@@ -1,7 +1,7 @@
-"""What a calibrated score is: Platt scaling per label, and the operating points of an engine.
+"""Score calibration: Platt scaling per label, and the operating points of an engine.
 
-The raw score of a detection becomes the share of such detections that are right, by a logistic regression on its logit
-(Platt 1999, "Probabilistic outputs for support vector machines", there on the raw output)::
+The raw score of a detection is mapped to the share of such detections that are correct, by a logistic regression on its
+logit (Platt 1999, "Probabilistic outputs for support vector machines", there on the raw output)::
 
     calibrated = sigmoid(slope * logit(raw) + intercept)
 """
@@ -25,14 +25,14 @@ Float64Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatingPoint:
-    """One place at which an engine may be cut, and what was measured there.
+    """A named threshold, and the performance measured at it.
 
     Attributes
     ----------
-    name : ``sensitive``, ``balanced`` or ``quiet``, or another that the file gives
+    name : ``sensitive``, ``balanced`` or ``quiet``, or another name in the file
     score : threshold on the calibrated score, 0 to 1
     sensitivity : share of the nodules that are found, 0 to 1
-    false_positives_per_frame : detections that meet no nodule, per frame
+    false_positives_per_frame : detections that match no nodule, per frame
     alarms_per_negative_frame : the same on frames without a nodule; None = not measured
     """
 
@@ -43,7 +43,7 @@ class OperatingPoint:
     alarms_per_negative_frame: float | None = None
 
     @property
-    def least_score(self) -> np.float32:
+    def min_score(self) -> np.float32:
         """The smallest float32 that is not below `score`: a score of 0.08 as float32 lies a little below 0.08."""
         nearest = np.float32(self.score)
         return nearest if float(nearest) >= self.score else np.nextafter(nearest, np.float32(2.0))
@@ -51,14 +51,14 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelScale:
-    """How raw scores of one label become calibrated ones.
+    """The Platt scaling of one label.
 
     Attributes
     ----------
     name : of the label
-    slope, intercept : of the line on the logit; the slope is positive
-    ece, ece_cross_validated : expected calibration error, on the frames of the fit and on frames it did not see
-    detections, nodules : how many of each the fit saw
+    slope, intercept : of the logistic regression on the logit; the slope is positive
+    ece, ece_cross_validated : expected calibration error, on the frames of the fit and on held-out frames
+    detections, nodules : number of each in the fit
     """
 
     name: str
@@ -72,17 +72,17 @@ class LabelScale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreCalibration:
-    """What one score file says.
+    """The contents of one score file.
 
     Attributes
     ----------
     calibration_id : name of the measurement
     engine_id : the engine that it belongs to, weights included
     labels : one per label of the engine, in the order of its label ids
-    points : name → operating point, in the order of the file; ``balanced`` is always there
-    measured_on, measured_by : date, and the role of who measured
-    method, command : how it was fitted, and what printed it
-    valid_for : on which pictures the figures hold
+    points : name → operating point, in the order of the file; always contains ``balanced``
+    measured_on, measured_by : date, and the role of the person
+    method, command : how it was fitted, and the command that printed it
+    valid_for : images for which the figures are valid
     """
 
     calibration_id: str
@@ -101,14 +101,14 @@ class ScoreCalibration:
         Raises
         ------
         UsageError
-            If there is none; the message lists those that there are.
+            If there is none; the message lists the known ones.
         """
         if name not in self.points:
             raise UsageError(f"no operating point {name} for {self.engine_id}; known: {', '.join(self.points)}")
         return self.points[name]
 
     def calibrated(self, score: npt.ArrayLike, label_id: int) -> Float32Array:
-        """Raw scores as calibrated ones. Rises with the score; 0 stays 0 (a suppressed cell), and 1 stays 1.
+        """Convert raw scores to calibrated ones. Increasing; 0 stays 0 (a suppressed cell), and 1 stays 1.
 
         Parameters
         ----------
@@ -126,33 +126,33 @@ class ScoreCalibration:
         """
         raw = np.asarray(score, np.float64)
         if not ((raw >= 0.0) & (raw <= 1.0)).all():
-            raise CalibrationError("a raw score must lie in 0 to 1; mend the engine")
+            raise CalibrationError("a raw score must lie in 0 to 1; fix the engine")
         scale = self.labels[label_id]
         return _sigmoid(scale.slope * _logit(raw) + scale.intercept).astype(np.float32)
 
     def raw_threshold(self, point_name: str, label_id: int) -> float:
-        """The least raw score whose calibrated score reaches an operating point: the inverse of `calibrated`.
+        """The lowest raw score whose calibrated score reaches an operating point: the inverse of `calibrated`.
 
-        It is a float32, found by bisection and not by the formula, so that a cut at it leaves exactly the scores that
-        a cut of the calibrated scores leaves, to the last bit.
+        It is a float32, found by bisection instead of the formula, so that thresholding raw scores selects exactly the
+        same detections as thresholding calibrated scores.
 
         Raises
         ------
         UsageError
             If there is no such point.
         """
-        least = self.point(point_name).least_score
-        low, high = 0, int(np.float32(1.0).view(np.int32))  # the bits of a positive float32 rise with its value
+        min_score = self.point(point_name).min_score
+        low, high = 0, int(np.float32(1.0).view(np.int32))  # the bits of a positive float32 increase with its value
         while low < high:
             middle = (low + high) // 2
-            if self.calibrated(np.int32(middle).view(np.float32), label_id) >= least:
+            if self.calibrated(np.int32(middle).view(np.float32), label_id) >= min_score:
                 high = middle
             else:
                 low = middle + 1
         return float(np.int32(low).view(np.float32))
 
     def check_labels(self, names: Sequence[str]) -> None:
-        """See that the file has the engine's labels.
+        """Check that the file has the engine's labels, in the same order.
 
         Parameters
         ----------
@@ -161,13 +161,13 @@ class ScoreCalibration:
         Raises
         ------
         CalibrationError
-            If it has others, or another order.
+            If it has not.
         """
-        ours = [label.name for label in self.labels]
-        if ours != list(names):
+        own_names = [label.name for label in self.labels]
+        if own_names != list(names):
             raise CalibrationError(
-                f"score calibration {self.calibration_id} has the labels {ours}, {self.engine_id} has {list(names)}; "
-                "calibrate the engine again"
+                f"score calibration {self.calibration_id} has the labels {own_names}, {self.engine_id} has "
+                f"{list(names)}; calibrate the engine again"
             )
 
 

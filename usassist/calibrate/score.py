@@ -1,8 +1,8 @@
-"""Score files: what an engine's raw score means, and at which scores it may be cut.
+"""Score files: the score calibration of an engine, and its operating points.
 
-A file gives, per label, slope and intercept of the scaling that ``platt`` describes, and it names operating points:
-thresholds on the calibrated score, with what was measured there. It is TOML, belongs to one engine, weights included,
-and is never edited: a new measurement is a new file. Its keys::
+A file holds, per label, slope and intercept of the scaling in ``platt``, and operating points: named thresholds on the
+calibrated score, with the performance measured there. It is TOML, belongs to one engine, weights included, and is never
+edited; a new measurement is a new file. Its keys::
 
     schema = 1
     calibration_id = "thyroid_nodule_0.2.0_ddti_val"
@@ -10,16 +10,16 @@ and is never edited: a new measurement is a new file. Its keys::
     measured_on = 2026-11-21            # date
     measured_by = "engineer"            # a role, never a name
     method = "how it was fitted"
-    command = "what printed it"
-    valid_for = "which pictures"
+    command = "the command that printed it"
+    valid_for = "which images"
 
     [[labels]]                          # one per label of the engine, in its order
     name = "nodule"
-    slope = 1.23                        # above 0, so that the order of scores stays
+    slope = 1.23                        # above 0, so that the order of scores is kept
     intercept = -0.4
     [labels.residual]
     ece = 0.02                          # expected calibration error on the frames of the fit
-    ece_cross_validated = 0.04          # the same on frames that the fit did not see
+    ece_cross_validated = 0.04          # the same on held-out frames
     detections = 130
     nodules = 96
 
@@ -28,7 +28,7 @@ and is never edited: a new measurement is a new file. Its keys::
     score = 0.31                        # threshold on the calibrated score
     sensitivity = 0.97                  # share of the nodules that are found
     false_positives_per_frame = 0.2
-    alarms_per_negative_frame = 0.03    # on frames without a nodule; may be left out
+    alarms_per_negative_frame = 0.03    # on frames without a nodule; optional
 """
 
 from __future__ import annotations
@@ -77,17 +77,17 @@ def load_score_calibration(engine_id: str, folder: Path | None = None) -> ScoreC
     Parameters
     ----------
     engine_id : weights included, as ``EngineSpec.engine_id`` gives it
-    folder : of score files; None = the one that ships, ``calibration/score``
+    folder : of score files; None = the shipped ``calibration/score``
 
     Returns
     -------
-    calibration : of several the one measured last; None when there is none for this engine
+    calibration : the latest by date of measurement; None when there is none for this engine
 
     Raises
     ------
     CalibrationError
-        If a file cannot be read, or if the engine's has a key that is missing, unknown, of the wrong type or out of
-        range; also if two files for this engine were measured on the same day.
+        If a file cannot be read, or the engine's has a key that is missing, unknown, of the wrong type or out of range;
+        also if two files for this engine were measured on the same day.
     """
     folder = resource_dir("calibration") / "score" if folder is None else folder
     found: list[tuple[ScoreCalibration, str]] = []
@@ -95,9 +95,11 @@ def load_score_calibration(engine_id: str, folder: Path | None = None) -> ScoreC
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise CalibrationError(f"score calibration {path.name} cannot be read: {error}; mend the file") from error
+            raise CalibrationError(f"score calibration {path.name} cannot be read: {error}; fix the file") from error
         if not isinstance(document.get("engine_id"), str):
-            raise CalibrationError(f"score calibration {path.name}: engine_id is missing or no text; make it again")
+            raise CalibrationError(
+                f"score calibration {path.name}: engine_id is missing or not a string; make it again"
+            )
         if document["engine_id"] == engine_id:
             found.append((_calibration_from(document, f"score calibration {path.name}"), path.name))
     if not found:
@@ -152,17 +154,17 @@ def _point_from(table: Any, where: str) -> OperatingPoint:
 
 
 def _check_keys(table: Any, keys: dict[str, type], where: str) -> None:
-    """See that a table has all the keys, no unknown one, and values of the right type that are finite."""
+    """Check that a table has all keys, no unknown one, and finite values of the right type."""
     if not isinstance(table, dict):
         raise CalibrationError(f"{where} must be a table, got {table!r}; make the file again")
     unknown, missing = sorted(table.keys() - keys.keys()), sorted(keys.keys() - _OPTIONAL - table.keys())
     if unknown or missing:
         raise CalibrationError(f"{where}: unknown keys {unknown}, missing keys {missing}; make the file again")
     for key, value in table.items():
-        wanted = keys[key]
-        fits = type(value) is wanted or (wanted is float and type(value) is int)
-        if not fits or (wanted is float and not math.isfinite(value)):
-            raise CalibrationError(f"{where}: {key} must be {wanted.__name__}, got {value!r}; make the file again")
+        expected = keys[key]
+        fits = type(value) is expected or (expected is float and type(value) is int)
+        if not fits or (expected is float and not math.isfinite(value)):
+            raise CalibrationError(f"{where}: {key} must be {expected.__name__}, got {value!r}; make the file again")
 
 
 def _check_range(table: dict[str, Any], key: str, high: float, where: str) -> None:

@@ -1,1 +1,1 @@
-"""Small things that every layer may use. Nothing here knows ultrasound or imports the rest of usassist."""
+"""Utilities for every layer. Nothing here is about ultrasound or imports the rest of usassist."""

@@ -1,4 +1,4 @@
-"""A file that only grows, by whole pieces: what was appended is there, what failed is not there in part."""
+"""An append-only file of whole records: an append that fails leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ __all__ = ["AppendFile"]
 
 
 class AppendFile(Closeable):
-    """A new file, private to the user, that is appended to piece by piece.
+    """A new append-only file with mode 0600.
 
-    Every piece is handed to the operating system at once. A disk that is full may take a part of one; then that part
-    is cut off again, so that the file ends with the last whole piece.
+    Every record is written to the operating system at once, without a buffer. If the disk is full after a part of it,
+    the file is truncated to the last whole record.
 
     Parameters
     ----------
-    path : a new file
+    path : must not exist
 
     Attributes
     ----------
-    size : bytes of the whole pieces
+    size : bytes written, whole records only
 
     Raises
     ------
     OSError
-        If it exists, or cannot be made.
+        If the file exists or cannot be created.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = create_private(path, append=True, buffering=0)
         self.size = 0
 
-    def append(self, piece: bytes | bytearray | memoryview) -> None:
-        """Add one piece.
+    def append(self, record: bytes | bytearray | memoryview) -> None:
+        """Append one record.
 
         Raises
         ------
         OSError
-            If it cannot be written whole.
+            If it cannot be written in full.
         """
-        left = memoryview(piece)
+        left = memoryview(record)
         try:
             while left:
                 left = left[self._file.write(left) :]
         except OSError:
             os.ftruncate(self._file.fileno(), self.size)
             raise
-        self.size += len(piece)
+        self.size += len(record)
 
     def close(self) -> None:
         """Close the file. May be called twice."""

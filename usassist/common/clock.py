@@ -1,8 +1,8 @@
 """Time: monotonic nanoseconds everywhere, wall-clock time once per session.
 
-Every stamp in usassist is an integer of ``time.monotonic_ns()``. It is taken once, at the source, and copied to
-every product of that frame. The wall clock appears only in :func:`clock_pair`, which a recording stores so that
-its monotonic stamps can be placed in time afterwards.
+Every timestamp in usassist is an integer of ``time.monotonic_ns()``. It is taken once, at the source, and copied to
+everything made from that frame. The wall clock appears only in :func:`clock_pair`, which a recording stores so that
+its monotonic timestamps can be converted to wall-clock time afterwards.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Clock", "ClockPair", "FakeClock", "MonotonicClock", "clock_pair"]
 
 
 class Clock(Protocol):
-    """What the rest of the program may ask about time."""
+    """A clock that the rest of the program reads and sleeps on."""
 
     def now_ns(self) -> int:
         """Monotonic time, ns."""
@@ -42,7 +42,7 @@ class MonotonicClock:
 
 
 class FakeClock:
-    """A clock for tests: it moves only when it is told to, or when somebody sleeps."""
+    """A clock for tests: it advances only by :meth:`advance_ms` and :meth:`sleep_until`."""
 
     def __init__(self, t_ns: int = 0) -> None:
         self._t_ns = t_ns
@@ -52,7 +52,7 @@ class FakeClock:
         return self._t_ns
 
     def advance_ms(self, duration_ms: float) -> None:
-        """Move on by ``duration_ms``."""
+        """Advance by ``duration_ms``."""
         self._t_ns += int(duration_ms * 1e6)
 
     def sleep_until(self, t_ns: int) -> None:
@@ -69,7 +69,7 @@ class ClockPair:
 
 
 def clock_pair() -> ClockPair:
-    """Read both clocks as close together as Python can."""
+    """Read both clocks as nearly at the same instant as Python can."""
     before_ns = time.monotonic_ns()
     utc = datetime.now(UTC)
     after_ns = time.monotonic_ns()

@@ -1,4 +1,4 @@
-"""What everything here shares that must be closed: it can be used in a ``with`` statement."""
+"""The base class of objects that must be closed: it makes them context managers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["Closeable"]
 
 
 class Closeable(ABC):
-    """Closes itself at the end of a ``with`` statement."""
+    """A context manager that calls :meth:`close` on exit."""
 
     @abstractmethod
     def close(self) -> None:
-        """Release what it holds. May be called twice."""
+        """Release all resources. May be called twice."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""What waits in real time: the newest is taken, and what came before it only while that is still fresh."""
+"""A bounded newest-first queue: it rides out a short stall, and drops its backlog under sustained overload."""
 
 from __future__ import annotations
 
@@ -7,86 +7,86 @@ from typing import Generic, TypeVar
 
 from usassist.common.clock import Clock
 
-__all__ = ["FRESH_QUEUE_SIZE", "STALL_REST_NS", "FreshQueue"]
+__all__ = ["FRESH_QUEUE_SIZE", "STALL_COOLDOWN_NS", "FreshQueue"]
 
 FRESH_QUEUE_SIZE = 3
-"""So many may wait; more would be a queue, and a queue makes everything late."""
+"""Capacity. Every further item would add its waiting time to the latency of all that follow."""
 
-STALL_REST_NS = 2_000_000_000
-"""After a moment in which the machine was held up, before another one is believed, ns."""
+STALL_COOLDOWN_NS = 2_000_000_000
+"""Time after a stall before a long wait counts as a new stall and not as overload, ns."""
 
-_PATIENCE_NS = 25_000_000
-_STALL_PATIENCE_NS = 90_000_000  # while the machine is held up for a moment
-_STALL_NS = 200_000_000  # such a moment, with the time to make up for it
+_MAX_WAIT_NS = 25_000_000
+_STALL_MAX_WAIT_NS = 90_000_000  # during a stall
+_STALL_NS = 200_000_000  # duration of a stall, with the time to catch up after it
 
 T = TypeVar("T")
 
 
 class FreshQueue(Generic[T]):
-    """Holds the newest of what came. It has no lock of its own.
+    """A queue that prefers the newest item. Not thread-safe: the owner holds a lock.
 
-    In real time the newest counts. Yet a moment in which the machine was busy with something else should cost nothing:
-    up to three wait, and are taken in order, as long as the oldest of them has waited no more than 25 ms, and 90 ms
-    where that was not exceeded for two seconds. Who is slower than what comes exceeds it every time, and then sees the
-    newest alone.
+    It holds up to three items, which are taken in order while the oldest has waited no more than 25 ms. A short stall
+    (the machine was busy with something else) drops nothing: for up to 200 ms the limit is 90 ms, if 25 ms were not
+    exceeded in the two seconds before. A consumer that is slower than the input exceeds 25 ms all the time, so that
+    the backlog is dropped and only the newest item is left.
 
     Parameters
     ----------
-    clock : for the wait
+    clock : measures the wait
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._items: deque[tuple[int, T]] = deque()
-        self._stalled_ns: int | None = None  # when the last moment began in which something had to wait
+        self._stalled_ns: int | None = None  # start of the last stall
 
     def __len__(self) -> int:
         return len(self._items)
 
     def put(self, item: T, since_ns: int | None = None) -> T | None:
-        """Let it wait; gives the one that must go for it, if there is one.
+        """Append an item; returns the oldest if that had to be dropped for it.
 
         Parameters
         ----------
-        since_ns : since when it has waited elsewhere, ns of the clock; None = from now on
+        since_ns : since when the item has waited elsewhere, ns of the clock; None = from now on
         """
         self._items.append((self._clock.now_ns() if since_ns is None else since_ns, item))
         return self._items.popleft()[1] if len(self._items) > FRESH_QUEUE_SIZE else None
 
-    def pass_over(self) -> list[T]:
-        """Take out those that have waited too long, oldest first; never the newest."""
+    def drop_stale(self) -> list[T]:
+        """Remove items that have waited too long, and return them, oldest first; never the newest."""
         if len(self._items) < 2:
             return []
         now_ns = self._clock.now_ns()
-        oldest_ns = now_ns - self._patience_ns(now_ns)
-        passed_over = []
+        oldest_ns = now_ns - self._max_wait_ns(now_ns)
+        dropped = []
         while len(self._items) > 1 and self._items[0][0] < oldest_ns:
-            passed_over.append(self._items.popleft()[1])
-        return passed_over
+            dropped.append(self._items.popleft()[1])
+        return dropped
 
     def take(self) -> T:
-        """Take out the oldest.
+        """Remove and return the oldest item.
 
         Raises
         ------
         IndexError
-            If nothing waits.
+            If the queue is empty.
         """
         return self._items.popleft()[1]
 
     def clear(self) -> list[T]:
-        """Take out everything, oldest first."""
+        """Remove and return all items, oldest first."""
         items = [item for _, item in self._items]
         self._items.clear()
         return items
 
-    def _patience_ns(self, now_ns: int) -> int:
-        """How long the oldest may have waited."""
-        if now_ns - self._items[0][0] <= _PATIENCE_NS:
-            return _PATIENCE_NS
-        if self._stalled_ns is None or now_ns - self._stalled_ns > STALL_REST_NS:
+    def _max_wait_ns(self, now_ns: int) -> int:
+        """How long the oldest item may have waited."""
+        if now_ns - self._items[0][0] <= _MAX_WAIT_NS:
+            return _MAX_WAIT_NS
+        if self._stalled_ns is None or now_ns - self._stalled_ns > STALL_COOLDOWN_NS:
             self._stalled_ns = now_ns
-        is_new = now_ns - self._stalled_ns <= _STALL_NS
-        if not is_new:
-            self._stalled_ns = now_ns - _STALL_NS - 1  # it goes on: this is no moment
-        return _STALL_PATIENCE_NS if is_new else _PATIENCE_NS
+        in_stall = now_ns - self._stalled_ns <= _STALL_NS
+        if not in_stall:
+            self._stalled_ns = now_ns - _STALL_NS - 1  # sustained overload: restart the cooldown
+        return _STALL_MAX_WAIT_NS if in_stall else _MAX_WAIT_NS

@@ -1,4 +1,4 @@
-"""Progress of the work of a process, as whoever supervises it sees it."""
+"""The heartbeat of a process, by which its supervisor sees that it makes progress."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ __all__ = ["Heartbeat"]
 
 
 class Heartbeat:
-    """Counts how often the main loop of a process has come round.
+    """Counts the iterations of a process's main loop.
 
-    Only that loop beats: a thread beside it that ticked by itself would go on while the work hangs. What counts here is
-    sent on by ``usassist.app.runtime.worker``.
+    Only that loop calls :meth:`beat`: a timer thread would go on while the loop hangs.
+    ``usassist.app.runtime.worker`` sends the count to the supervisor.
 
     Attributes
     ----------
-    count : turns so far
-    allowed_s : for how long the loop may stand still from now on, s; None = as usual for this process
+    count : iterations so far
+    allowed_s : for how long the loop may stall from now on, s; None = the usual limit of this process
     """
 
     __slots__ = ("allowed_s", "count")
@@ -24,10 +24,10 @@ class Heartbeat:
         self.allowed_s: float | None = None
 
     def beat(self) -> None:
-        """The loop has come round."""
+        """Count one iteration."""
         self.count += 1
 
     def allow(self, seconds: float | None) -> None:
-        """What comes now may take so long, such as closing files on a slow disk; None = as usual again."""
+        """Announce a step that may take this long, such as closing files on a slow disk; None = the usual limit."""
         self.allowed_s = seconds
         self.count += 1

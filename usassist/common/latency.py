@@ -1,26 +1,26 @@
-"""Latencies of a stream, counted in a histogram that never grows, and the stages that they are made of.
+"""The latency stages of a stream, and a fixed-size histogram that counts them.
 
-A frame passes these stages in order; each is the time between two stamps of that frame, so that the stages of a frame
-that was answered add up to its ``total``.
+A frame passes these stages in order; each is the time between two timestamps of that frame, so that the stages of a
+frame with a result add up to its ``total``.
 
 ============== ==================================================== ===================================================
 stage          from                                                 to
 ============== ==================================================== ===================================================
-``decode``     capture: the driver or the network gave the data     its pixels are ready
-``crop``       pixels ready                                         the scan area is looked at, cut out, and a frame
-``wait``       frame made                                           the loop has taken it out of the slot
-``preprocess`` taken                                                the engine's own call begins
-``infer``      engine's call begins                                 engine's call ends
-``postprocess`` engine's call ends                                  the answer is complete: outlines, sizes, descriptors
-``publish``    answer complete                                      the result goes out
-``total``      capture                                              the result goes out
+``decode``     capture: the driver or the network delivered data    the pixels are ready
+``crop``       pixels ready                                         the scan area is checked and cropped to a frame
+``wait``       frame ready                                          the loop has taken it out of the slot
+``preprocess`` taken                                                the engine call begins
+``infer``      engine call begins                                   the engine call ends
+``postprocess`` engine call ends                                    the result is complete: outlines, sizes, descriptors
+``publish``    result complete                                      the result is sent
+``total``      capture                                              the result is sent
 ``overhead``   ``total`` without ``infer``
-``draw``       result and frame are here                            the overlay is drawn (of sinks)
-``browser``    capture                                              a browser has drawn the frame, and said so
+``draw``       result and frame received                            the overlay is drawn (in sinks)
+``browser``    capture                                              a browser has drawn the frame and reported it
 ============== ==================================================== ===================================================
 
-A source that plays a file stamps the capture when the frame is due, and has decoded and cut it before: there the first
-two stages are left out.
+A source that plays a file stamps the capture when the frame is due, having decoded and cropped it before: there the
+first two stages are left out.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ __all__ = ["STAGES", "STREAM_STAGES", "LatencyHistogram"]
 STREAM_STAGES = ("decode", "crop", "wait", "preprocess", "infer", "postprocess", "publish", "total", "overhead")
 STAGES = (*STREAM_STAGES, "draw", "browser")
 
-_SUB_BITS = 6  # buckets of one power of two: 64, so a value is known to within 1.6 %
+_SUB_BITS = 6  # 64 buckets per power of two, so a value is known to within 1.6 %
 _SUB = 1 << _SUB_BITS
 _MIN_SHIFT = 10  # the finest bucket is about a microsecond wide
-_MAX_BITS = 40  # 1100 s; longer ones count as that
+_MAX_BITS = 40  # 1100 s; longer durations are counted in the last bucket
 _BUCKETS = (_MAX_BITS - _MIN_SHIFT - _SUB_BITS + 1) * _SUB
 
 
 class LatencyHistogram:
-    """Counts of durations in buckets whose width grows with the value, as in HdrHistogram (hdrhistogram.org).
+    """Counts durations in buckets whose width grows with the value, as HdrHistogram does (hdrhistogram.org).
 
     Attributes
     ----------
-    count : how many were recorded
-    max_ns : the longest, exactly
+    count : durations recorded
+    max_ns : the longest, exact
     """
 
     __slots__ = ("_counts", "count", "max_ns")
@@ -60,7 +60,7 @@ class LatencyHistogram:
         self.max_ns = 0
 
     def record(self, duration_ns: int) -> None:
-        """Count one. A negative one counts as 0: two clocks of one machine may differ by a little."""
+        """Count one duration. A negative one counts as 0: two clocks of one machine may differ a little."""
         value = duration_ns >> _MIN_SHIFT if duration_ns > 0 else 0
         shift = value.bit_length() - _SUB_BITS - 1
         index = value if shift <= 0 else (shift << _SUB_BITS) + (value >> shift)
@@ -70,7 +70,7 @@ class LatencyHistogram:
             self.max_ns = duration_ns
 
     def percentiles_ms(self, percents: Sequence[float]) -> list[float]:
-        """Percentiles (nearest rank), in ms, each the middle of its bucket and never above the longest.
+        """Percentiles (nearest rank) in ms: the middle of the bucket, limited to the longest duration.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""When a library of the system is missing: its name, and the package that has it."""
+"""Explain an import that failed: which system library is missing, and which package has it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _PACKAGES = {
 
 
 def explain_import_error(error: ImportError) -> str:
-    """One line that says what is missing and what to install.
+    """One line with what is missing and what to install.
 
     Parameters
     ----------
-    error : raised while a module was imported
+    error : raised by the import of a module
     """
     missing = re.search(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object", str(error))
     if missing is None:
@@ -46,7 +46,7 @@ def explain_import_error(error: ImportError) -> str:
 
 
 def main() -> int:
-    """Try what the main job imports; say what is missing. Returns an exit code."""
+    """Import the libraries that need the system's; print what is missing. Returns an exit code."""
     try:
         for name in ("cv2", "av", "zmq", "numpy"):
             importlib.import_module(name)

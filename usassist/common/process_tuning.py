@@ -1,4 +1,4 @@
-"""What this process uses of the machine."""
+"""Processor time, memory and priority of this process: reading them, and setting them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 
 __all__ = [
     "cpu_s",
-    "die_with_parent",
-    "give_back_memory",
-    "keep_memory",
+    "keep_freed_memory",
     "lower_priority",
-    "lower_priority_of_all",
-    "processors",
+    "lower_process_priority",
+    "release_freed_memory",
     "rss_bytes",
+    "set_parent_death_signal",
+    "usable_cpus",
 ]
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_ARENA_MAX = -3, -1, -8  # of malloc.h
@@ -34,31 +34,24 @@ def cpu_s() -> float:
     return time.process_time()
 
 
-def die_with_parent() -> None:
-    """Let the kernel kill this process when the thread that started it ends (Linux; elsewhere nothing is done).
-
-    Who calls this looks afterwards whether its parent is still the one that it should be.
-    """
-    prctl = getattr(_C, "prctl", None)
-    if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+def rss_bytes() -> int | None:
+    """Resident memory now; None where the system does not report it."""
+    try:
+        return int(_STATM.read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
+    except (OSError, IndexError, ValueError):
+        return None
 
 
-def give_back_memory() -> None:
-    """Give the system what a busy moment has left free, also in the midst of what is in use (glibc; elsewhere nothing).
-
-    All of the memory is looked through: for now and then.
-    """
-    trim = getattr(_C, "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+def usable_cpus() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def keep_memory() -> None:
-    """Let this process keep the memory of a frame for the next one (glibc; elsewhere nothing is done).
+def keep_freed_memory() -> None:
+    """Let malloc keep freed blocks for reuse instead of returning them to the system (glibc; no effect elsewhere).
 
-    Else every picture is given back to the system and asked for again, page by page: to fetch the pages of a megabyte
-    takes longer than to fill them. Threads that come and go share two stores of memory, or each would keep its own.
+    By default the memory of every frame is returned and requested again: faulting in the pages of a megabyte takes
+    longer than writing to them. Arenas are limited to two, or every short-lived thread would keep its own.
     """
     mallopt = getattr(_C, "mallopt", None)
     if mallopt is not None:
@@ -66,40 +59,47 @@ def keep_memory() -> None:
             mallopt(option, value)
 
 
+def release_freed_memory() -> None:
+    """Return freed memory to the system, also from the middle of the heap (glibc; no effect elsewhere).
+
+    It walks the whole heap: for after a peak, not for every frame.
+    """
+    trim = getattr(_C, "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def lower_priority(by: int = 10) -> None:
-    """Let the calling thread, and those that it starts, give way to others, where the system can do that (Linux).
+    """Lower the priority of the calling thread and of threads that it starts (Linux; no effect elsewhere).
 
     Parameters
     ----------
-    by : how far, as with nice(1)
+    by : increment, as of nice(1)
     """
     if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # it is a wish
+        with contextlib.suppress(OSError):  # best effort
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + by)
 
 
-def lower_priority_of_all(by: int) -> None:
-    """Let every thread of this process, and those that they start, give way to others (Linux; elsewhere nothing).
+def lower_process_priority(by: int) -> None:
+    """Lower the priority of all threads of this process and of those that they start (Linux; no effect elsewhere).
 
     Parameters
     ----------
-    by : how far, as with nice(1)
+    by : increment, as of nice(1)
     """
     if sys.platform != "linux":
         return
     for thread in os.listdir("/proc/self/task"):
-        with contextlib.suppress(OSError):  # it is a wish, and the thread may have ended
+        with contextlib.suppress(OSError):  # best effort, and the thread may have ended
             os.setpriority(os.PRIO_PROCESS, int(thread), os.getpriority(os.PRIO_PROCESS, int(thread)) + by)
 
 
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def set_parent_death_signal() -> None:
+    """Have the kernel send SIGKILL to this process when the thread that started it ends (Linux; no effect elsewhere).
 
-
-def rss_bytes() -> int | None:
-    """Resident memory now; None where the system does not say."""
-    try:
-        return int(_STATM.read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
-    except (OSError, IndexError, ValueError):
-        return None
+    The parent may have ended before: check afterwards that it is still the expected one.
+    """
+    prctl = getattr(_C, "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)

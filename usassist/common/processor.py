@@ -1,6 +1,6 @@
-"""The kind of processor that runs this: what it is called, what it can do, and what it was told not to do.
+"""The processor that this runs on: its name, its instruction sets, and which of them the environment disables.
 
-Two processors of one kind round alike, so the same program gives the same bits on both; those of two kinds need not.
+Two processors of one kind round alike, so that the same program gives the same bits on both; two kinds need not.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 __all__ = ["FEATURES", "LIMITS", "Processor", "read_processor"]
 
-# What decides which code the runtimes pick, as the kernel calls it: on x86, then on 64-bit ARM.
+# Flags by which runtimes select their kernels, as Linux names them: x86, then 64-bit ARM.
 FEATURES = (
     "avx",
     "fma",
@@ -39,7 +39,7 @@ FEATURES = (
     "sve2",
 )
 
-# Variables of the environment by which oneDNN (in OpenVINO and PyTorch), NumPy and OpenCV do without a part of it.
+# Environment variables that limit the instruction sets of oneDNN (in OpenVINO and PyTorch), NumPy and OpenCV.
 LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "NPY_DISABLE_CPU_FEATURES", "OPENCV_CPU_DISABLE")
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -52,11 +52,11 @@ class Processor:
 
     Attributes
     ----------
-    vendor, name : as the system calls them: ``AuthenticAMD``, ``AMD EPYC``; virtual machines often leave out the model
-    generation : what tells processors of one name apart, ``family 25 model 1``; empty where the system does not say
-    features : those of :data:`FEATURES` that all its cores have, in that order
+    vendor, name : as the system names them: ``AuthenticAMD``, ``AMD EPYC``; virtual machines often leave out the model
+    generation : distinguishes processors of one name, ``family 25 model 1``; empty where the system does not give it
+    features : those of :data:`FEATURES` that all cores have, in that order
     limits : ``NAME=VALUE`` of those of :data:`LIMITS` that are set, in that order
-    count : of cores that the system runs on; no part of the kind, because results do not depend on it
+    count : of cores that the system runs on; not part of the kind, because results do not depend on it
     """
 
     vendor: str
@@ -70,21 +70,21 @@ class Processor:
     def kind(self) -> str:
         """What INT8 runs on: ``vnni`` (a dot product of four bytes is one instruction), ``avx2``, ``avx`` or ``other``.
 
-        The limits count: a runtime that was told to keep to AVX2 has no such instruction.
+        Limits are respected: a runtime that is limited to AVX2 does not use VNNI.
         """
-        told = next((limit.partition("=")[2].upper() for limit in self.limits if "MAX_CPU_ISA" in limit), "")
-        if told in _BELOW_VNNI:
-            return next((name for name in _BELOW_VNNI[told] if name in self.features), "other")
+        limit_isa = next((limit.partition("=")[2].upper() for limit in self.limits if "MAX_CPU_ISA" in limit), "")
+        if limit_isa in _BELOW_VNNI:
+            return next((name for name in _BELOW_VNNI[limit_isa] if name in self.features), "other")
         vnni = any(feature in self.features for feature in ("avx512_vnni", "avx_vnni", "amx_int8"))
         return "vnni" if vnni else next((name for name in _BELOW_VNNI["AVX2"] if name in self.features), "other")
 
 
 def read_processor(cpuinfo: Path = _CPUINFO, environment: Mapping[str, str] = os.environ) -> Processor:
-    """The processor of this machine, as the kernel tells it.
+    """Read the processor of this machine from the kernel.
 
     Parameters
     ----------
-    cpuinfo : what Linux says of it; where it cannot be read, features are unknown and so none
+    cpuinfo : ``/proc/cpuinfo`` of Linux; where it cannot be read, features are unknown and left empty
     environment : where :data:`LIMITS` are looked up
     """
     limits = tuple(f"{name}={environment[name]}" for name in LIMITS if environment.get(name))
@@ -111,6 +111,6 @@ def read_processor(cpuinfo: Path = _CPUINFO, environment: Mapping[str, str] = os
 
 
 def _fields(block: str) -> dict[str, str]:
-    """What one block of the kernel's text says: key → value."""
+    """Key → value of one block of the kernel's text."""
     pairs = (line.partition(":") for line in block.splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}

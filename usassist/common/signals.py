@@ -1,8 +1,8 @@
-"""SIGINT and SIGTERM: each kind of process takes them in one way, and all three ways stand here.
+"""Handling of SIGINT and SIGTERM, one function per kind of process.
 
-A command ends what it runs and gives way to a second Ctrl-C (:func:`stop_on_signal`). A server that runs inside a
-process leaves its signals as they were afterwards (:func:`set_on_signal`). A child process takes them for its whole
-life, also where whoever started it had them ignored or blocked (:func:`call_on_signal`).
+A command stops what it runs, and a second Ctrl-C ends it at once (:func:`stop_on_signal`). A server inside another
+program restores the previous handlers (:func:`set_on_signal`). A child process handles them for its whole life, also
+where its parent had them ignored or blocked (:func:`call_on_signal`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from types import FrameType
 
 __all__ = ["call_on_signal", "set_on_signal", "stop_on_signal"]
 
-_ENDING = (signal.SIGINT, signal.SIGTERM)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C ends the program at once. For the main thread."""
+    """Yield an event that SIGINT or SIGTERM sets; a second Ctrl-C ends the program at once. For the main thread."""
     stop = threading.Event()
 
     def request() -> None:
@@ -33,7 +33,7 @@ def stop_on_signal() -> Iterator[threading.Event]:
 
 @contextlib.contextmanager
 def set_on_signal(stop: threading.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM set `stop`, however often they come. In another thread than the main one nothing is done."""
+    """Have SIGINT and SIGTERM set `stop`, however often they are sent. No effect outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -41,19 +41,19 @@ def set_on_signal(stop: threading.Event) -> Iterator[None]:
         yield
 
 
-def call_on_signal(work: Callable[[], None]) -> None:
-    """SIGINT and SIGTERM call `work` from now on, also where they were ignored or blocked at the start."""
-    for number in _ENDING:
-        signal.signal(number, lambda *_: work())
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, set(_ENDING))
+def call_on_signal(callback: Callable[[], None]) -> None:
+    """Have SIGINT and SIGTERM call `callback` from now on, also where they were ignored or blocked at the start."""
+    for number in _STOP_SIGNALS:
+        signal.signal(number, lambda *_: callback())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, set(_STOP_SIGNALS))
 
 
 @contextlib.contextmanager
-def _handled(work: Callable[[], None]) -> Iterator[None]:
+def _handled(callback: Callable[[], None]) -> Iterator[None]:
     def handle(_number: int, _frame: FrameType | None) -> None:
-        work()
+        callback()
 
-    before = {number: signal.signal(number, handle) for number in _ENDING}
+    before = {number: signal.signal(number, handle) for number in _STOP_SIGNALS}
     try:
         yield
     finally:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from usassist.common.process_tuning import processors
+from usassist.common.process_tuning import usable_cpus
 from usassist.common.processor import read_processor
 from usassist.engine.cache import open_cache
 from usassist.engine.entry import file_sha256
@@ -181,8 +181,8 @@ def _key(spec: EngineSpec, threads: int) -> Mapping[str, Any]:
         "engine_id": spec.engine_id,
         "engine_toml": file_sha256(spec.folder / "engine.toml"),  # with it all artefacts and bounds
         "pairs": [" ".join(pair) for pair in pairs],
-        "threads": threads or processors(),
-        "usable": processors(),
+        "threads": threads or usable_cpus(),
+        "usable": usable_cpus(),
         "runtime": {
             "libraries": {name: _version(name) for name in modules},
             "processor": [processor.vendor, processor.name, processor.generation, *processor.features],
@@ -215,7 +215,7 @@ def _from_report(report: TimingReport, pairs: list[Pair], threads: int) -> Speed
     ]
     return Speeds(
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
-        threads=threads or processors(),
+        threads=threads or usable_cpus(),
         steady=all(item.ratio_spread <= _STEADY for item in report.variants if item.rejected is None),
         rows=(*_in_order(rows, pairs), *(row for row in rows if row.rejected is not None)),
     )

@@ -1,6 +1,6 @@
 """Measure engines on labelled frames, with confidence intervals."""
 
-from usassist.evaluation.evaluate import choose_threshold, evaluate, evaluate_negatives
+from usassist.evaluation.figures import choose_threshold, compute_false_alarms, compute_figures
 from usassist.evaluation.folders import LabelledFrame, read_clips, read_labelled, read_negatives, render_phantom
 from usassist.evaluation.metrics import Figure, bootstrap_by_case
 from usassist.evaluation.run import FrameOutcome, run_frames
@@ -13,8 +13,8 @@ __all__ = [
     "LabelledFrame",
     "bootstrap_by_case",
     "choose_threshold",
-    "evaluate",
-    "evaluate_negatives",
+    "compute_false_alarms",
+    "compute_figures",
     "read_clips",
     "read_labelled",
     "read_negatives",

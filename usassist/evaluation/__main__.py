@@ -1,6 +1,6 @@
-"""``python -m usassist.evaluation``: measure an engine on the labelled data sets, as a table and as JSON.
+"""``python -m usassist.evaluation``: evaluate an engine on the labelled data sets, as a table and as JSON.
 
-Every frame goes through the live path: crop to the scan area, preprocess, engine, decode, back to the whole frame.
+Every frame goes through the live path: crop to the scan area, preprocess, engine, decode, map back to the whole frame.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from rich.console import Console
 
 from usassist.config import data_dir
 from usassist.errors import ConfigError, UsAssistError
-from usassist.evaluation.evaluate import choose_threshold, evaluate, evaluate_negatives
+from usassist.evaluation.console_tables import print_figures
+from usassist.evaluation.engine_under_test import EngineOptions, open_engine_under_test
+from usassist.evaluation.figures import choose_threshold, compute_false_alarms, compute_figures
 from usassist.evaluation.folders import (
     LabelledFrame,
     list_negatives,
@@ -27,9 +29,7 @@ from usassist.evaluation.folders import (
 )
 from usassist.evaluation.images import Skipped
 from usassist.evaluation.metrics import Figure
-from usassist.evaluation.opening import EngineChoice, open_measured
-from usassist.evaluation.report import write_json
-from usassist.evaluation.tables import show_figures
+from usassist.evaluation.report_files import write_json
 from usassist.evaluation.tally import FrameTally, tally
 
 _CANDIDATES = tuple(round(0.10 + 0.05 * index, 2) for index in range(15))
@@ -39,19 +39,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m usassist.evaluation", description=__doc__.split("\n")[0])
     parser.add_argument("--engine", default="thyroid_nodule", help="name, or name@version")
-    parser.add_argument("--engines", type=Path, help="folder of engines (default: those that ship)")
+    parser.add_argument("--engines", type=Path, help="folder of engines (default: the shipped ones)")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--precision", default="auto", help="fp32, int8, or auto")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 = all")
     parser.add_argument("--threshold", type=float, help="score threshold (default: of the engine)")
     parser.add_argument(
-        "--choose-threshold", action="store_true", help="take the threshold with the best F1 on the DDTI val part"
+        "--choose-threshold", action="store_true", help="use the threshold with the best F1 on the DDTI val part"
     )
     parser.add_argument(
         "--negatives-from", type=int, default=2440, metavar="N", help="TG3K val frames from this file number on"
     )
     parser.add_argument("--phantom", type=int, default=0, metavar="COUNT", help="simulated scenes, seeds 1 to COUNT")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     options = parser.parse_args(arguments)
     console = Console()
     try:
@@ -68,44 +68,44 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _measure(options: argparse.Namespace) -> dict[str, Any]:
     root = data_dir()
-    choice = EngineChoice(
+    engine_options = EngineOptions(
         name=options.engine,
         engines=options.engines,
         backend=options.backend,
         threads=options.threads,
         precision=options.precision,
         threshold=options.threshold,
-        raw=True,  # the threshold found here becomes that of engine.toml
+        raw=True,  # the threshold chosen here becomes that of engine.toml
     )
-    with open_measured(choice) as measured:
+    with open_engine_under_test(engine_options) as tested:
 
         def run(frames: Iterator[LabelledFrame]) -> list[FrameTally]:
-            return [tally(outcome) for outcome in measured.run(frames)]
+            return [tally(outcome) for outcome in tested.run(frames)]
 
         names = (root / "thyroid_ddti" / "val.txt").read_text(encoding="utf-8").split()
         nodules = run(read_labelled(root / "thyroid_ddti", names))
         gland = run(_gland(root / "thyroid_gland_tg3k" / "val" / "images"))
         clips = run(read_clips(root / "ultrasound_clips_lung"))
         phantom = run(render_phantom(options.phantom)) if options.phantom else []
-    report: dict[str, Any] = {"engine": measured.spec.engine_id, "backend": measured.backend, "sets": {}}
-    threshold = measured.threshold
+    report: dict[str, Any] = {"engine": tested.spec.engine_id, "backend": tested.backend, "sets": {}}
+    threshold = tested.threshold
     if options.choose_threshold:
         threshold, report["f1_by_threshold"] = choose_threshold(nodules, _CANDIDATES)
     report["threshold"] = threshold
     sets: dict[str, dict[str, Figure]] = report["sets"]
-    sets["DDTI val"] = evaluate(nodules, threshold)
-    sets["TG3K val, all sweeps"] = evaluate_negatives(gland, threshold)
+    sets["DDTI val"] = compute_figures(nodules, threshold)
+    sets["TG3K val, all sweeps"] = compute_false_alarms(gland, threshold)
     unseen = [frame for frame in gland if int(frame.name) >= options.negatives_from]
-    sets[f"TG3K val, file numbers from {options.negatives_from}"] = evaluate_negatives(unseen, threshold)
+    sets[f"TG3K val, file numbers from {options.negatives_from}"] = compute_false_alarms(unseen, threshold)
     order = list(dict.fromkeys(frame.case for frame in clips))
-    lent = set(order[::2])  # as training takes them
-    sets["lung clips, no frame trained on"] = evaluate_negatives(
-        [frame for frame in clips if frame.case not in lent], threshold
+    trained_on = set(order[::2])  # the split of training
+    sets["lung clips, no frame trained on"] = compute_false_alarms(
+        [frame for frame in clips if frame.case not in trained_on], threshold
     )
     if phantom:
-        sets["phantom, with nodule"] = evaluate([frame for frame in phantom if frame.truth_px], threshold)
+        sets["phantom, with nodule"] = compute_figures([frame for frame in phantom if frame.truth_px], threshold)
         empty = [frame for frame in phantom if not frame.truth_px]
-        sets["phantom, without nodule"] = evaluate_negatives(empty, threshold)
+        sets["phantom, without nodule"] = compute_false_alarms(empty, threshold)
     report["elapsed_ms_median"] = float(np.median([frame.elapsed_ms for frame in nodules]))
     report["frames_not_cropped"] = sum(not frame.cropped for frame in (*nodules, *gland, *clips, *phantom))
     return report
@@ -120,7 +120,7 @@ def _gland(folder: Path) -> Iterator[LabelledFrame]:
 
 def _show(console: Console, report: dict[str, Any]) -> None:
     title = f"{report['engine']} on {report['backend']}, threshold {report['threshold']:.2f}"
-    show_figures(console, title, report["sets"])
+    print_figures(console, title, report["sets"])
     console.print(
         f"median of preprocess, engine and decode: {report['elapsed_ms_median']:.1f} ms per frame; "
         f"{report['frames_not_cropped']} frames without a scan area"

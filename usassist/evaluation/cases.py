@@ -1,4 +1,4 @@
-"""Which frames belong together, and what is known about their cases."""
+"""Cases: which frames belong together, and the TI-RADS category of a case."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _SWEEP_NUMBERS = 225  # TG3K file numbers per sweep, on average: 3585 frames of 
 
 
 class Cases:
-    """Gives every frame its case.
+    """Assigns every frame to a case.
 
-    A case is what the file of cases says, else the name up to its first underscore. Frames that are the same picture
-    pixel by pixel are put into one case whatever they are called.
+    The case is that of the case file, or the name up to its first underscore. Frames with identical pixels are
+    assigned to one case, whatever their names.
 
     Parameters
     ----------
-    listed : name → case; None = by the names
+    listed : name → case; None = derived from the names
     """
 
     def __init__(self, listed: Mapping[str, str] | None = None) -> None:
         self._listed = listed
-        self._of_picture: dict[str, str] = {}
+        self._case_by_digest: dict[str, str] = {}
 
     def of(self, name: str, image: npt.NDArray[np.uint8]) -> str:
         """The case of a frame.
@@ -41,13 +41,13 @@ class Cases:
         Raises
         ------
         ConfigError
-            If there is a file of cases and it does not name the frame.
+            If there is a case file that does not list the frame.
         """
         if self._listed is not None and name not in self._listed:
-            raise ConfigError(f"the file of cases has no line for {name}; add it")
+            raise ConfigError(f"the case file has no line for {name}; add it")
         case = case_of(name) if self._listed is None else self._listed[name]
         digest = hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()
-        return self._of_picture.setdefault(digest, case)
+        return self._case_by_digest.setdefault(digest, case)
 
 
 def case_of(name: str) -> str:
@@ -56,15 +56,15 @@ def case_of(name: str) -> str:
 
 
 def block_of(number: int) -> str:
-    """The case of a frame named by a running number that follows the sweeps.
+    """The case of a frame that is named by a running number in the order of the sweeps.
 
-    The borders of the sweeps are not known; a block of file numbers as long as an average sweep counts as a case.
+    The boundaries of the sweeps are unknown; a block of file numbers as long as an average sweep counts as a case.
     """
     return f"block{number // _SWEEP_NUMBERS}"
 
 
 def read_names(path: Path) -> list[str]:
-    """Names of frames from a text file, split at white space, each once.
+    """Names of frames from a text file, separated by white space, without duplicates.
 
     Raises
     ------
@@ -73,12 +73,12 @@ def read_names(path: Path) -> list[str]:
     """
     names = list(dict.fromkeys(_read_text(path).split()))
     if not names:
-        raise SourceError(f"{path.name} names no frames; write one name a line")
+        raise SourceError(f"{path.name} names no frames; write one name per line")
     return names
 
 
 def read_cases(path: Path) -> dict[str, str]:
-    """Name → case from a text file with two words a line: name and case, with a comma or white space between.
+    """Name → case from a text file with two words per line, name and case, separated by a comma or white space.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def read_tirads(folder: Path, case: str) -> str:
 
     Returns
     -------
-    category : one of :data:`TIRADS`, or ``unknown`` when there is no file, it is damaged, or it does not say
+    category : one of :data:`TIRADS`, or ``unknown`` when the file is missing or damaged or has no category
     """
     try:
         root = ET.parse(folder / f"{case}.xml").getroot()

@@ -1,4 +1,4 @@
-"""Libraries of the extra ``eval``, imported when they are needed."""
+"""Late import of the libraries of the extra ``eval``."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from types import ModuleType
 
 from usassist.errors import UsageError
 
-__all__ = ["need"]
+__all__ = ["import_extra"]
 
 
-def need(module: str) -> ModuleType:
+def import_extra(module: str) -> ModuleType:
     """Import a module of the extra ``eval``.
 
     Raises
     ------
     UsageError
-        If it is not installed; says what to install.
+        If it is not installed; the message says what to install.
     """
     try:
         return importlib.import_module(module)

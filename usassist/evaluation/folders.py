@@ -1,4 +1,4 @@
-"""Labelled frames: from folders of pictures, masks and clips, or from the phantom."""
+"""Labelled frames, from folders of images, masks and clips, or from the phantom."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CLIP_FRAMES, _CLIP_STRIDE = 100, 20
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LabelledFrame:
-    """One frame as the scanner showed it, not cropped.
+    """One frame of a scanner's screen, not cropped.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class LabelledFrame:
     case : frames of one case belong together
     image : uint8 (H, W), grey
     truth : bool (H, W), True = nodule
-    converted : what was changed to get there: ``16 bit``, ``colour``, both, or nothing
+    converted : conversions of the original: ``16 bit``, ``colour``, both, or empty
     """
 
     name: str
@@ -58,7 +58,7 @@ class LabelledFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """A picture and its mask on disk."""
+    """An image and its mask on disk."""
 
     name: str
     image: Path
@@ -66,13 +66,13 @@ class Pair:
 
 
 def list_pairs(images: Path, masks: Path, names: Sequence[str] | None, skipped: list[Skipped]) -> list[Pair]:
-    """Pictures and masks of the same name.
+    """Pair images and masks of the same name.
 
     Parameters
     ----------
     images, masks : folders
-    names : only these, in this order; None = all, and then files that belong to nothing are named in `skipped`
-    skipped : what is left out is added here
+    names : only these, in this order; None = all, and files that cannot be used are added to `skipped`
+    skipped : skipped files and frames are added here
 
     Raises
     ------
@@ -80,22 +80,22 @@ def list_pairs(images: Path, masks: Path, names: Sequence[str] | None, skipped: 
         If a folder is missing.
     """
     strays: list[Skipped] = []
-    pictures = list_images(list_files(images), strays)
-    labels = list_images(list_files(masks), strays)
+    image_by_name = list_images(list_files(images), strays)
+    mask_by_name = list_images(list_files(masks), strays)
     pairs = []
-    for name in list(dict.fromkeys([*pictures, *labels])) if names is None else names:
-        if name not in pictures:
-            skipped.append(Skipped(name=name, reason="no image" if name in labels else "neither image nor mask"))
-        elif name not in labels:
+    for name in list(dict.fromkeys([*image_by_name, *mask_by_name])) if names is None else names:
+        if name not in image_by_name:
+            skipped.append(Skipped(name=name, reason="no image" if name in mask_by_name else "neither image nor mask"))
+        elif name not in mask_by_name:
             skipped.append(Skipped(name=name, reason="no mask"))
         else:
-            pairs.append(Pair(name=name, image=pictures[name], mask=labels[name]))
+            pairs.append(Pair(name=name, image=image_by_name[name], mask=mask_by_name[name]))
     skipped.extend(stray for stray in strays if names is None or Path(stray.name).stem in names)
     return pairs
 
 
 def read_pairs(pairs: Iterable[Pair], cases: Cases, skipped: list[Skipped]) -> Iterator[LabelledFrame]:
-    """The frames of :func:`list_pairs`; those that cannot be used go to `skipped`."""
+    """Read the frames of :func:`list_pairs`; those that cannot be used are added to `skipped`."""
     for pair in pairs:
         try:
             image, converted = read_grey(pair.image)
@@ -113,7 +113,7 @@ def read_pairs(pairs: Iterable[Pair], cases: Cases, skipped: list[Skipped]) -> I
 
 
 def read_labelled(folder: Path, names: list[str]) -> Iterator[LabelledFrame]:
-    """Frames of ``images/`` with those of ``masks/``, in the order of ``names``; every one must be there.
+    """Frames of ``images/`` with their ``masks/``, in the order of ``names``; none may be missing.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def read_labelled(folder: Path, names: list[str]) -> Iterator[LabelledFrame]:
 
 
 def list_negatives(folder: Path, names: Sequence[str] | None, skipped: list[Skipped]) -> list[Path]:
-    """Pictures in a folder, and clips in it and in the folders in it.
+    """Images in a folder, and clips in it and in its subfolders.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def list_negatives(folder: Path, names: Sequence[str] | None, skipped: list[Skip
             if path.suffix.lower() in CLIP_SUFFIXES:
                 clips.append(path)
             else:
-                reason = "only clips are read from a folder in the folder"
+                reason = "only clips are read from a subfolder"
                 strays.append(Skipped(name=f"{inner.name}/{path.name}", reason=reason))
     rest = [path for path in entries if not path.is_dir() and path not in clips]
     found = [*list_images(rest, strays).values(), *clips]
@@ -154,19 +154,19 @@ def list_negatives(folder: Path, names: Sequence[str] | None, skipped: list[Skip
 
 
 def read_negatives(paths: Sequence[Path], cases: Cases | None, skipped: list[Skipped]) -> Iterator[LabelledFrame]:
-    """Frames of :func:`list_negatives`, on which no nodule is marked.
+    """Read the frames of :func:`list_negatives`, without marked nodules.
 
-    Of a clip every 20th of the first 100 frames is taken, and the clip is a case. Pictures that are all named by
-    numbers are taken for frames of sweeps in their order (:func:`usassist.evaluation.cases.block_of`).
+    Of a clip every 20th of the first 100 frames is read, and the clip is a case. If all images are named by numbers,
+    they are taken for frames of sweeps in that order (:func:`usassist.evaluation.cases.block_of`).
 
     Parameters
     ----------
-    paths : pictures and clips
-    cases : None = by blocks of numbers where all pictures are named so, else by their names
-    skipped : what cannot be read is added here
+    paths : images and clips
+    cases : None = blocks of numbers if all images are named by numbers, else derived from the names
+    skipped : frames that cannot be read are added here
     """
-    pictures = [path for path in paths if path.suffix.lower() not in CLIP_SUFFIXES]
-    numbered = cases is None and all(re.fullmatch(r"\d+", path.stem) for path in pictures)
+    images = [path for path in paths if path.suffix.lower() not in CLIP_SUFFIXES]
+    numbered = cases is None and all(re.fullmatch(r"\d+", path.stem) for path in images)
     cases = cases or Cases()
     for path in paths:
         if path.suffix.lower() in CLIP_SUFFIXES:
@@ -183,16 +183,16 @@ def read_negatives(paths: Sequence[Path], cases: Cases | None, skipped: list[Ski
 
 
 def read_clips(folder: Path) -> Iterator[LabelledFrame]:
-    """Frames of the clips in the folders of a folder, see :func:`read_negatives`; every clip must be readable."""
+    """Frames of the clips in the subfolders of a folder, see :func:`read_negatives`; every clip must be readable."""
     skipped: list[Skipped] = []
     yield from _strict(read_negatives(list_negatives(folder, None, []), None, skipped), skipped)
 
 
 def render_phantom(count: int) -> Iterator[LabelledFrame]:
-    """Whole screens of simulated scanners: one scene and one moment for each seed from 1 to ``count``."""
+    """Whole screens of simulated scanners: one scene at one time for each seed from 1 to ``count``."""
     for seed in range(1, count + 1):
-        moment_s = float(np.random.default_rng(seed).uniform(0.0, 10.0))
-        shown = PhantomScanner(PhantomConfig.random(seed)).render(moment_s)
+        t_s = float(np.random.default_rng(seed).uniform(0.0, 10.0))
+        shown = PhantomScanner(PhantomConfig.random(seed)).render(t_s)
         image = to_grey(shown.screen)
         x1, y1, x2, y2 = shown.scan_xyxy_px
         truth = np.zeros(image.shape, np.bool_)
@@ -207,7 +207,7 @@ def _frames_of_clip(path: Path, skipped: list[Skipped]) -> Iterator[LabelledFram
             ok, frame = clip.read()
             if not ok:
                 if index == 0:
-                    skipped.append(Skipped(name=path.stem, reason=f"{path.name} is no clip that can be read"))
+                    skipped.append(Skipped(name=path.stem, reason=f"{path.name} is not a readable clip"))
                 break
             if index % _CLIP_STRIDE == 0:
                 image = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), np.uint8)
@@ -223,4 +223,4 @@ def _strict(frames: Iterator[LabelledFrame], skipped: list[Skipped]) -> Iterator
             break
         yield frame
     if skipped:
-        raise ConfigError(f"frame {skipped[0].name}: {skipped[0].reason}; mend the data set")
+        raise ConfigError(f"frame {skipped[0].name}: {skipped[0].reason}; fix the data set")

@@ -1,4 +1,4 @@
-"""Pictures and masks in a folder: every file is either read or named with the reason why not."""
+"""Images and masks in a folder: every file is either read or reported with the reason why not."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _DEEP_SUFFIXES = (".png", ".tif", ".tiff")  # the others hold 8 bits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """A file or frame that was left out.
+    """A file or frame that was skipped.
 
     Attributes
     ----------
     name : of the frame, or of the file
-    reason : why, in words
+    reason : in words
     """
 
     name: str
@@ -39,7 +39,7 @@ class Skipped:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """Files and folders in a folder, hidden ones left out, frame 9 before frame 10.
+    """Files and subfolders of a folder without hidden ones, in natural order (frame 9 before frame 10).
 
     Raises
     ------
@@ -56,22 +56,22 @@ def list_files(folder: Path) -> list[Path]:
 
 
 def list_images(entries: Iterable[Path], skipped: list[Skipped]) -> dict[str, Path]:
-    """Pictures by their name without suffix; what is no picture, or has the name of another, goes to `skipped`."""
-    pictures: dict[str, Path] = {}
+    """Images by name without suffix; other files, and images with the name of another, are added to `skipped`."""
+    images: dict[str, Path] = {}
     for path in entries:
         if path.is_dir():
-            skipped.append(Skipped(name=path.name, reason="a folder; pictures in it are not looked at"))
+            skipped.append(Skipped(name=path.name, reason="a folder; images in it are not read"))
         elif path.suffix.lower() not in IMAGE_SUFFIXES:
-            skipped.append(Skipped(name=path.name, reason="no picture: only png, jpg, jpeg, bmp and tif are read"))
-        elif path.stem in pictures:
-            skipped.append(Skipped(name=path.name, reason=f"same name as {pictures[path.stem].name}"))
+            skipped.append(Skipped(name=path.name, reason="not an image: only png, jpg, jpeg, bmp and tif are read"))
+        elif path.stem in images:
+            skipped.append(Skipped(name=path.name, reason=f"same name as {images[path.stem].name}"))
         else:
-            pictures[path.stem] = path
-    return pictures
+            images[path.stem] = path
+    return images
 
 
 def read_grey(path: Path) -> tuple[UInt8Array, str]:
-    """Read a picture as the live path does, and make it grey.
+    """Read an image as the live path does, and convert it to grey.
 
     16-bit samples are scaled over the whole range of the type (0 to 65535 becomes 0 to 255, rounded), colour becomes
     luma (:func:`usassist.frames.to_grey`).
@@ -84,7 +84,7 @@ def read_grey(path: Path) -> tuple[UInt8Array, str]:
     Raises
     ------
     SourceError
-        If it cannot be read; the message begins with the file's name.
+        If it cannot be read; the message starts with the file's name.
     """
     image = read_image(path)
     converted = ["16 bit"] if _is_deep(path) else []
@@ -94,7 +94,7 @@ def read_grey(path: Path) -> tuple[UInt8Array, str]:
 
 
 def read_mask(path: Path) -> BoolArray:
-    """Read a mask: white on black (cut at half, because of JPEG), or 1 on 0.
+    """Read a mask: white on black (thresholded at half, because of JPEG), or 1 on 0.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def read_mask(path: Path) -> BoolArray:
     Raises
     ------
     SourceError
-        If it cannot be read, or if its values are neither black and white nor 0 and 1.
+        If it cannot be read, or its values are neither black and white nor 0 and 1.
     """
     mask, _ = read_grey(path)
     if _is_deep(path):  # a 16-bit label map of 0 and 1 would be all 0 in 8 bits
@@ -115,7 +115,7 @@ def read_mask(path: Path) -> BoolArray:
         return mask > 0
     if brightest <= 127:
         raise SourceFormatError(
-            f"{path.name} is neither black and white nor 0 and 1: its brightest value is {brightest}; save it anew"
+            f"{path.name} is neither black and white nor 0 and 1: its brightest value is {brightest}; save it again"
         )
     return mask > 127
 
@@ -128,6 +128,6 @@ def _is_deep(path: Path) -> bool:
 
 
 def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:
-    """Sort key that puts frame 9 before frame 10."""
+    """Sort key of natural order: frame 9 before frame 10."""
     parts = re.split(r"(\d+)", path.name.lower())
     return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts], path.name

@@ -1,7 +1,8 @@
-"""Agreement of detections with labelled masks, and confidence intervals by case."""
+"""Agreement of masks and detections, and bootstrap confidence intervals by case."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,11 +11,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from usassist.evaluation.extras import import_extra
 from usassist.frames import measure
 from usassist.records import Segmentation
 
 __all__ = [
+    "SURFACE_TOLERANCE_PX",
     "Figure",
+    "SurfaceDistance",
     "bootstrap_by_case",
     "case_weights",
     "dice",
@@ -24,10 +28,13 @@ __all__ = [
     "match_overlaps",
     "percentile_interval",
     "regions",
+    "surface_distance",
 ]
 
 BoolArray = npt.NDArray[np.bool_]
 T = TypeVar("T")
+
+SURFACE_TOLERANCE_PX = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +43,29 @@ class Figure:
 
     Attributes
     ----------
-    value : the estimate; NaN where there is nothing to estimate it from
+    value : the estimate; NaN without data
     low, high : 95 % confidence interval
-    count : how many frames or nodules it rests on
+    count : number of frames or nodules
     """
 
     value: float
     low: float
     high: float
     count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurfaceDistance:
+    """Surface distances between the outlines in one frame.
+
+    Attributes
+    ----------
+    nsd : normalised surface distance, the share of both outlines that is within 2 px of the other, 0 to 1
+    hd95_px : 95th percentile of the distances from each outline to the other, the larger of both directions, px
+    """
+
+    nsd: float
+    hd95_px: float
 
 
 def dice(found: BoolArray, truth: BoolArray) -> float:
@@ -59,37 +80,37 @@ def iou(found: BoolArray, truth: BoolArray) -> float:
     return 1.0 if union == 0 else int((found & truth).sum()) / union
 
 
-def regions(mask: BoolArray, least_px: int) -> list[BoolArray]:
-    """The connected regions (8 neighbours) of a mask with at least ``least_px`` pixels, each bool (H, W)."""
+def regions(mask: BoolArray, min_px: int) -> list[BoolArray]:
+    """Connected regions (8 neighbours) of a mask with at least ``min_px`` pixels, each bool (H, W)."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    return [labels == index for index in range(1, count) if stats[index, cv2.CC_STAT_AREA] >= least_px]
+    return [labels == index for index in range(1, count) if stats[index, cv2.CC_STAT_AREA] >= min_px]
 
 
-def match(found: Sequence[BoolArray], truth: Sequence[BoolArray], least_iou: float) -> list[tuple[int, int]]:
+def match(found: Sequence[BoolArray], truth: Sequence[BoolArray], min_iou: float) -> list[tuple[int, int]]:
     """Pair regions one to one, the best overlap first.
 
     Returns
     -------
-    pairs : (index in ``found``, index in ``truth``) with an IoU of at least ``least_iou``
+    pairs : (index in ``found``, index in ``truth``) with an IoU of at least ``min_iou``
     """
     overlap = np.array([[iou(first, second) for second in truth] for first in found], np.float64)
-    return match_overlaps(overlap.reshape(len(found), len(truth)), least_iou)
+    return match_overlaps(overlap.reshape(len(found), len(truth)), min_iou)
 
 
-def match_overlaps(overlap: npt.NDArray[Any], least_iou: float) -> list[tuple[int, int]]:
+def match_overlaps(overlap: npt.NDArray[Any], min_iou: float) -> list[tuple[int, int]]:
     """Pair detections and nodules one to one, the best overlap first.
 
     Parameters
     ----------
     overlap : float (N, T), IoU of every detection with every nodule
-    least_iou : pairs need at least this
+    min_iou : minimum IoU of a pair
 
     Returns
     -------
-    pairs : (detection, nodule), by falling overlap
+    pairs : (detection, nodule), by descending overlap
     """
     pairs: list[tuple[int, int]] = []
-    for found, nodule in zip(*np.nonzero(overlap >= least_iou), strict=True):
+    for found, nodule in zip(*np.nonzero(overlap >= min_iou), strict=True):
         pairs.append((int(found), int(nodule)))
     pairs.sort(key=lambda pair: (-overlap[pair], pair))
     chosen: list[tuple[int, int]] = []
@@ -100,10 +121,40 @@ def match_overlaps(overlap: npt.NDArray[Any], least_iou: float) -> list[tuple[in
 
 
 def longest_diameter_px(region: BoolArray) -> float:
-    """Longest diameter of one connected region, measured exactly as the live path measures outlines, px."""
+    """Longest diameter of one connected region, measured as the live path measures outlines, px."""
     outlines, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = max(outlines, key=len)[:, 0, :].astype(np.float32) + np.float32(0.5)
     return float(measure(Segmentation.of([outline])).major_px[0])
+
+
+def surface_distance(found: BoolArray, truth: BoolArray) -> SurfaceDistance:
+    """NSD at 2 px and HD95 of all detections against all marked nodules, computed by MONAI.
+
+    Nikolov et al. 2021 (doi 10.2196/26151) for the NSD; Maier-Hein et al. 2024 (doi 10.1038/s41592-023-02151-z) for a
+    missing prediction: the worst value, which is 0 for the NSD and the diagonal of the frame for the HD95.
+
+    Parameters
+    ----------
+    found, truth : bool (H, W); `truth` not empty
+
+    Raises
+    ------
+    UsageError
+        If MONAI is not installed.
+    ValueError
+        If nothing is marked, so that there is no outline to compare with.
+    """
+    if not truth.any():
+        raise ValueError("there is no outline to compare with; skip the frame")
+    if not found.any():
+        return SurfaceDistance(nsd=0.0, hd95_px=float(np.hypot(*truth.shape)))
+    torch, metrics = import_extra("torch"), import_extra("monai.metrics")
+    pair = [torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (found, truth)]
+    with warnings.catch_warnings():  # MONAI 1.6 itself uses an argument that it has deprecated
+        warnings.filterwarnings("ignore", message=".*always_return_as_numpy", category=FutureWarning)
+        nsd = metrics.compute_surface_dice(*pair, class_thresholds=[SURFACE_TOLERANCE_PX], include_background=True)
+        hd95 = metrics.compute_hausdorff_distance(*pair, percentile=95, include_background=True)
+    return SurfaceDistance(nsd=float(nsd), hd95_px=float(hd95))
 
 
 def bootstrap_by_case(
@@ -114,16 +165,16 @@ def bootstrap_by_case(
     rounds: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Estimate and 95 % percentile interval, drawing whole cases with replacement (Efron and Tibshirani 1993, 13.3).
+    """Estimate and 95 % percentile interval from resampling whole cases (Efron and Tibshirani 1993, 13.3).
 
-    Frames of one case resemble each other; drawing single frames would make the interval too narrow.
+    Frames of one case are correlated; resampling single frames would make the interval too narrow.
 
     Parameters
     ----------
     items : frames or nodules
-    case_of : which case an item belongs to
-    statistic : of a row of items; may be NaN, and such rounds are left out
-    rounds : how many times to draw
+    case_of : the case of an item
+    statistic : of a sequence of items; rounds with NaN are ignored
+    rounds : number of bootstrap rounds
     seed : of the draws
 
     Returns
@@ -152,7 +203,7 @@ def case_weights(case_count: int, *, rounds: int = 2000, seed: int = 0) -> npt.N
 
     Returns
     -------
-    weights : float64 (rounds, case_count), every row sums up to the number of cases
+    weights : float64 (rounds, case_count), every row sums to the number of cases
     """
     drawn = np.random.default_rng(seed).integers(case_count, size=(rounds, case_count))
     weights = np.zeros((rounds, case_count))
@@ -161,7 +212,7 @@ def case_weights(case_count: int, *, rounds: int = 2000, seed: int = 0) -> npt.N
 
 
 def percentile_interval(drawn: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """The middle 95 % of what the rounds gave; those that are not finite are left out, NaN when none is left."""
+    """The central 95 % of the results of all rounds; results that are not finite are ignored, NaN if none is left."""
     finite = drawn[np.isfinite(drawn)]
     if not len(finite):
         return float("nan"), float("nan")

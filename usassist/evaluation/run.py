@@ -1,4 +1,4 @@
-"""Run frames through the whole live path: crop, preprocess, engine, decode, and back to the whole frame."""
+"""Run frames through the live path: crop, preprocess, engine, decode, map back to the whole frame."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FrameOutcome:
-    """What the engine found in one frame, in pixels of the whole frame.
+    """The engine's detections in one frame, in pixels of the whole frame.
 
     Attributes
     ----------
-    frame : with picture and truth
-    labelmap : uint8 (H, W), 0 = nothing, k = detection k - 1
-    score : float64 (N,), falling
-    diameter_px : float64 (N,), longest diameter as the live path gives it
-    scan_xyxy_px : the scan area that was used
-    cropped : False when no scan area was found and the frame was used whole
-    elapsed_ms : preprocess, engine and decode; the crop is found once per stream and not counted
+    frame : with image and truth
+    labelmap : uint8 (H, W), 0 = background, k = detection k - 1
+    score : float64 (N,), descending
+    diameter_px : float64 (N,), longest diameter as in the live path
+    scan_xyxy_px : the scan area
+    cropped : False when no scan area was found and the whole frame was used
+    elapsed_ms : of preprocess, engine and decode; the scan area is found once per stream and not included
     """
 
     frame: LabelledFrame
@@ -48,13 +48,13 @@ class FrameOutcome:
     elapsed_ms: float
 
     def found(self, threshold: float) -> BoolArray:
-        """Where any detection with at least this score is: bool (H, W)."""
+        """Mask of all detections with at least this score: bool (H, W)."""
         kept = int((self.score >= threshold).sum())
         return (self.labelmap > 0) & (self.labelmap <= kept)
 
     @property
     def scan(self) -> npt.NDArray[np.uint8]:
-        """The picture, cut to the scan area: uint8 (h, w)."""
+        """The image, cropped to the scan area: uint8 (h, w)."""
         x1, y1, x2, y2 = self.scan_xyxy_px
         return self.frame.image[y1:y2, x1:x2]
 
@@ -66,15 +66,15 @@ def run_frames(
     frames: Iterable[LabelledFrame],
     calibration: ScoreCalibration | None = None,
 ) -> Iterator[FrameOutcome]:
-    """Put frames through the live path, one after the other.
+    """Run frames through the live path, one after the other.
 
-    Detections below a higher threshold can be left out afterwards with the same result, because a detection never
-    depends on one with a lower score.
+    A higher threshold can be applied afterwards with the same result, because a detection never depends on one with a
+    lower score.
 
     Parameters
     ----------
     infer : the engine: named tensors to named tensors
-    size_hw_px : its input
+    size_hw_px : size of its input
     labels : one, with the lowest threshold of interest, on the raw score
     frames : not cropped
     calibration : of the scores; None = they stay raw
@@ -82,10 +82,10 @@ def run_frames(
     Raises
     ------
     UsageError
-        If the engine has more than one label: nodules are all that is measured here.
+        If the engine does not have exactly one label: only nodules are evaluated.
     """
     if len(labels) != 1:
-        raise UsageError(f"only engines with one label can be measured, this one has {len(labels)}; choose another")
+        raise UsageError(f"only engines with one label can be evaluated, this one has {len(labels)}; choose another")
     for frame in frames:
         height_px, width_px = frame.image.shape
         cropped = True

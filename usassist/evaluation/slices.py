@@ -1,4 +1,4 @@
-"""The same few figures for parts of the frames: by size of the nodule, by TI-RADS, by dual or single view."""
+"""Figures of subsets of the frames: by size of the nodule, by TI-RADS category, by dual or single view."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from usassist.evaluation.cases import TIRADS, case_of
-from usassist.evaluation.evaluate import mean_by_case
+from usassist.evaluation.figures import mean_by_case
 from usassist.evaluation.metrics import Figure
 from usassist.evaluation.tally import FrameScore, FrameTally
 
 __all__ = ["SIZES", "Slice", "slices_by_size", "slices_by_tirads", "slices_by_view"]
 
 SIZES = {"< 1 %": (0.0, 0.01), "1-5 %": (0.01, 0.05), "5-15 %": (0.05, 0.15), "> 15 %": (0.15, np.inf)}
-"""Name → from and below which share of the scan area."""
+"""Name → range [low, high) of the share of the scan area."""
 
-Judged = tuple[FrameTally, FrameScore]
+ScoredFrame = tuple[FrameTally, FrameScore]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """Figures of a part of the frames.
+    """Figures of a subset of the frames.
 
     Attributes
     ----------
-    frames, nodules : how many
+    frames, nodules : number of each
     dice_mean, sensitivity, false_positives_per_frame : as for all frames
     """
 
@@ -37,10 +37,10 @@ class Slice:
     false_positives_per_frame: Figure
 
 
-def slices_by_size(judged: Sequence[Judged]) -> dict[str, Slice]:
+def slices_by_size(scored: Sequence[ScoredFrame]) -> dict[str, Slice]:
     """By the share of the scan area that a nodule covers.
 
-    A frame belongs where its largest nodule does (Dice, false positives), each nodule where itself does (sensitivity).
+    A frame belongs to the slice of its largest nodule (Dice, false positives), a nodule to its own slice (sensitivity).
     Frames without a nodule are in no slice.
     """
     slices = {}
@@ -50,11 +50,11 @@ def slices_by_size(judged: Sequence[Judged]) -> dict[str, Slice]:
             return low <= px / frame.scan_px < below
 
         chosen = [
-            (frame, score) for frame, score in judged if len(frame.nodule_px) and inside(frame, frame.nodule_px.max())
+            (frame, score) for frame, score in scored if len(frame.nodule_px) and inside(frame, frame.nodule_px.max())
         ]
         hits = [
             (frame.case, hit)
-            for frame, score in judged
+            for frame, score in scored
             for px, hit in zip(frame.nodule_px, score.hits, strict=True)
             if inside(frame, px)
         ]
@@ -62,30 +62,30 @@ def slices_by_size(judged: Sequence[Judged]) -> dict[str, Slice]:
     return slices
 
 
-def slices_by_tirads(judged: Sequence[Judged], tirads: Mapping[str, str]) -> dict[str, Slice]:
+def slices_by_tirads(scored: Sequence[ScoredFrame], tirads: Mapping[str, str]) -> dict[str, Slice]:
     """By the TI-RADS category of the case.
 
     Parameters
     ----------
-    judged : frames
-    tirads : case, the name of a frame up to its first underscore → category or ``unknown``
+    scored : frames with their scores
+    tirads : case (the name of a frame up to its first underscore) → category or ``unknown``
     """
     return {
-        category: _slice([item for item in judged if tirads[case_of(item[0].name)] == category])
+        category: _slice([item for item in scored if tirads[case_of(item[0].name)] == category])
         for category in (*TIRADS, "unknown")
     }
 
 
-def slices_by_view(judged: Sequence[Judged]) -> dict[str, Slice]:
-    """Two pictures side by side, or one; see :func:`usassist.evaluation.dual_view.is_dual_view`."""
+def slices_by_view(scored: Sequence[ScoredFrame]) -> dict[str, Slice]:
+    """By single or dual view, see :func:`usassist.evaluation.tally.is_dual_view`."""
     return {
-        "single": _slice([item for item in judged if not item[0].is_dual]),
-        "dual": _slice([item for item in judged if item[0].is_dual]),
+        "single": _slice([item for item in scored if not item[0].is_dual]),
+        "dual": _slice([item for item in scored if item[0].is_dual]),
     }
 
 
-def _slice(chosen: Sequence[Judged], hits: Sequence[tuple[str, bool]] | None = None) -> Slice:
-    """Figures of the chosen frames; of their nodules, if not of others."""
+def _slice(chosen: Sequence[ScoredFrame], hits: Sequence[tuple[str, bool]] | None = None) -> Slice:
+    """Figures of the chosen frames; sensitivity over `hits`, or over the nodules of these frames."""
     if hits is None:
         hits = [(frame.case, hit) for frame, score in chosen for hit in score.hits]
     marked = [(frame.case, score.dice) for frame, score in chosen if frame.truth_px]

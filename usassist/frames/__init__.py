@@ -1,4 +1,4 @@
-"""Pure functions on pixels, voxels and coordinates: no state, no runtime, no modality."""
+"""Pure functions on pixels, voxels and coordinates, without state and independent of runtime and modality."""
 
 from usassist.frames.geometry import fill_labelmap, letterbox, letterbox_affine, to_grey
 from usassist.frames.measure import measure

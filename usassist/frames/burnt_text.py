@@ -1,10 +1,10 @@
-"""Text and measuring marks that a scanner burnt into the picture: find them, cover them, and check what is left.
+"""Burnt-in text and measuring marks: find them, mask them, and check what is left.
 
-Letters and calipers are thin and much brighter than the speckle around them, and every one of them is thin *across*
-the screen somewhere: speckle and fascia lie along it. A single frame is judged strictly: the contrast is compared with
-that of the neighbourhood, and a spot counts only with others in a line (text), or where it stands out by far (a mark).
-On several frames the marks are what stands still while the speckle moves, and fainter ones are found. On a picture
-that is grey, colour is a mark.
+Letters and calipers are thin and much brighter than the speckle around them, and each has a part that is thin
+*horizontally*; speckle and fascia are elongated horizontally. So a horizontal top-hat filter finds candidate spots. On
+a single frame the criterion is strict: the contrast must exceed that of the neighbourhood, and a spot counts only in a
+line with others (text) or with a very high contrast (a mark). On several frames fainter marks are found too: marks are
+static while speckle moves. On a grey image, any colour is a mark.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import RecordError
+from usassist.frames.geometry import to_grey
 
 __all__ = ["Box", "count_suspected_text", "find_burnt_text", "find_text_boxes", "mask_text"]
 
@@ -26,34 +27,34 @@ _BoolArray = npt.NDArray[np.bool_]
 _Float32Array = npt.NDArray[np.float32]
 _IntArray = npt.NDArray[np.int64]
 
-_ROWS_PER_STROKE_PX = 220  # a stroke is at most this part of the picture's height wide, and 2 px at least
-_MIN_CONTRAST = 58.0  # grey levels above what is left when thin things are taken away
-_TIMES_TEXTURE = 3.2  # and so many times the mean contrast of the neighbourhood
-_STILL_CONTRAST = 38.0  # enough where the picture moves and the mark does not
-_STILL_LEVELS = 24  # a mark changes by no more than this from frame to frame, compression included
-_MOVING_LEVELS = 10.0  # mean range in time of a neighbourhood that moves
-_COLOUR_LEVELS = 24  # difference between the channels that is a colour, and not a tint
-_COLOURED_SHARE = 0.03  # more colour than this is flow or a tinted map, and says nothing of marks
-_LOW = 0.6  # a mark reaches this far down from its threshold
-_LONE_CONTRAST = 1.75  # a spot without neighbours must stand out this many times more
-_CAP_SHARE = 0.085  # letters are at most this part of the picture's height
-_WIDE_LOW = 0.9  # where a mark is strong, also its strokes along the screen
-_WIDEST = 5  # letters that touch are at most this many times wider than high, fascia is more
+_ROWS_PER_STROKE_PX = 220  # image rows per px of stroke width; a stroke is at most this wide, and at least 2 px
+_MIN_CONTRAST = 58.0  # of the top-hat, grey levels
+_TIMES_TEXTURE = 3.2  # and this many times the mean contrast of the neighbourhood
+_STILL_CONTRAST = 38.0  # sufficient for a static mark in a moving neighbourhood
+_STILL_LEVELS = 24  # maximum change of a static mark between frames, compression included
+_MOVING_LEVELS = 10.0  # mean range in time of a moving neighbourhood
+_COLOUR_LEVELS = 24  # difference between channels above which a pixel is coloured and not tinted
+_COLOURED_SHARE = 0.03  # more colour than this is flow or a tinted map, and no evidence of marks
+_LOW = 0.6  # hysteresis: a mark extends down to this part of its threshold
+_LONE_CONTRAST = 1.75  # factor on the threshold for a spot without neighbours
+_CAP_SHARE = 0.085  # maximum height of a letter, part of the image height
+_WIDE_LOW = 0.9  # hysteresis for the horizontal strokes of a strong mark
+_WIDEST = 5  # maximum width of touching letters, times their height; fascia is wider
 _MAX_SPOTS = 4000
 _MAX_FRAMES = 8
 _PASSES = 3
 
 
 def find_burnt_text(frames: Sequence[_UInt8Array]) -> _BoolArray:
-    """Find text and measuring marks in a picture that is already cropped to the scan area.
+    """Find text and measuring marks in an image that is cropped to the scan area.
 
     Parameters
     ----------
-    frames : uint8 (H, W) grey or (H, W, 3) RGB, all of one size; one frame, or several that belong together
+    frames : uint8 (H, W) grey or (H, W, 3) RGB, all of one size; one frame, or several of one clip
 
     Returns
     -------
-    bool (H, W), the boxes around every line of text and every mark, with a rim of 2 px
+    bool (H, W), set in the boxes around every line of text and every mark, with a margin of 2 px
 
     Raises
     ------
@@ -61,9 +62,9 @@ def find_burnt_text(frames: Sequence[_UInt8Array]) -> _BoolArray:
         If there are no frames or their sizes differ.
     """
     if not frames or any(frame.shape != frames[0].shape for frame in frames):
-        raise RecordError("text is looked for on one or more frames of one size; give such frames")
+        raise RecordError("the search for burnt-in text needs frames, all of one size; give one or more such frames")
     chosen = frames[:: -(-len(frames) // _MAX_FRAMES)]
-    greys = [_grey(frame) for frame in chosen]
+    greys = [to_grey(frame) for frame in chosen]
     stack = np.stack(greys)
     darkest = np.asarray(stack.min(axis=0), np.uint8)
     stroke_px = max(2, round(darkest.shape[0] / _ROWS_PER_STROKE_PX))
@@ -75,14 +76,14 @@ def find_burnt_text(frames: Sequence[_UInt8Array]) -> _BoolArray:
         still, gone = moving & (ranged <= _STILL_LEVELS), moving & (ranged > _STILL_LEVELS)
     coloured = _coloured(chosen)
     marks = np.zeros(darkest.shape, np.bool_)
-    for _ in range(_PASSES):  # again without what was found: what is left of a letter at the edge of a box stands alone
+    for _ in range(_PASSES):  # again on the masked image: parts of letters may be left at the edge of a box
         across = _top_hat(darkest, (side_px, 1))
         texture = cv2.blur(np.minimum(across, 48), (31, 31)).astype(np.float32)
         needed = np.maximum(np.float32(_MIN_CONTRAST), np.float32(_TIMES_TEXTURE) * texture)
         needed[still] = _STILL_CONTRAST
         needed[gone] = 255.0
         if not (across >= needed).any() and not coloured.any():
-            break  # a mark begins where one is strong: most pictures without marks have no such place
+            break  # no seed for a mark: the fast path of most images without marks
         wide = _top_hat(darkest, (side_px, side_px))
         strength, reach = (np.maximum(np.asarray(hat / needed, np.float32), coloured) for hat in (across, wide))
         more = _marks(strength, reach)
@@ -94,7 +95,7 @@ def find_burnt_text(frames: Sequence[_UInt8Array]) -> _BoolArray:
 
 
 def find_text_boxes(frames: Sequence[_UInt8Array]) -> tuple[Box, ...]:
-    """As :func:`find_burnt_text`, for frames of one size of which some may be grey and others RGB.
+    """Find text and marks as boxes; as :func:`find_burnt_text`, but grey and RGB frames may be mixed.
 
     Returns
     -------
@@ -115,9 +116,9 @@ def find_text_boxes(frames: Sequence[_UInt8Array]) -> tuple[Box, ...]:
 
 
 def mask_text(image: _UInt8Array, marks: _BoolArray) -> _UInt8Array:
-    """Cover marks with the mean of their surroundings.
+    """Fill marks with the mean of their surroundings.
 
-    Whole boxes are covered and not strokes, so that the shape of what was there cannot be read from the fill.
+    Whole boxes are filled instead of strokes, so that the text cannot be read from the shape of the fill.
 
     Parameters
     ----------
@@ -150,7 +151,7 @@ def mask_text(image: _UInt8Array, marks: _BoolArray) -> _UInt8Array:
             target = out if out.ndim == 2 else out[:, :, plane]
             target[ready] = np.rint(total[ready] / weight[ready]).clip(0, 255).astype(np.uint8)
         missing = missing & ~ready
-        if side_px >= 2 * max(image.shape[:2]):  # nothing but marks
+        if side_px >= 2 * max(image.shape[:2]):  # the whole image is marked
             out[missing] = 0
             break
         side_px = 2 * side_px + 1
@@ -158,18 +159,18 @@ def mask_text(image: _UInt8Array, marks: _BoolArray) -> _UInt8Array:
 
 
 def count_suspected_text(frames: Iterable[_UInt8Array], *, together: int = _MAX_FRAMES) -> tuple[int, int]:
-    """Count recorded frames in which there may be text left.
+    """Count recorded frames that may still contain text.
 
-    Every frame is judged on its own and together with its neighbours, which shows fainter marks.
+    Every frame is checked alone and together with its neighbours, which reveals fainter marks.
 
     Parameters
     ----------
     frames : uint8 (H, W) or (H, W, 3), of one size, in order
-    together : how many neighbouring frames are judged together
+    together : size of a group of neighbouring frames
 
     Returns
     -------
-    suspected, checked : number of frames with a suspicion, and of frames in all
+    suspected, checked : number of frames with suspected text, and of all frames
     """
     suspected = checked = 0
     group: list[_UInt8Array] = []
@@ -177,12 +178,12 @@ def count_suspected_text(frames: Iterable[_UInt8Array], *, together: int = _MAX_
         group.append(frame)
         checked += 1
         if len(group) == together:
-            suspected += _suspected(group)
+            suspected += _count_suspected(group)
             group = []
-    return suspected + _suspected(group), checked
+    return suspected + _count_suspected(group), checked
 
 
-def _suspected(group: list[_UInt8Array]) -> int:
+def _count_suspected(group: list[_UInt8Array]) -> int:
     if not group:
         return 0
     if len(group) > 1 and find_burnt_text(group).any():
@@ -190,36 +191,32 @@ def _suspected(group: list[_UInt8Array]) -> int:
     return sum(bool(find_burnt_text([frame]).any()) for frame in group)
 
 
-def _grey(frame: _UInt8Array) -> _UInt8Array:
-    return frame if frame.ndim == 2 else np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
-
-
 def _top_hat(grey: _UInt8Array, size_wh_px: tuple[int, int]) -> _UInt8Array:
-    """How far bright things stand out that are smaller than the box: uint8 (H, W)."""
+    """Contrast of bright structures that are smaller than the box: uint8 (H, W)."""
     return np.asarray(cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, np.ones(size_wh_px[::-1], np.uint8)), np.uint8)
 
 
 def _coloured(frames: Sequence[_UInt8Array]) -> _Float32Array:
-    """Strength of what has a colour in all the frames; zero where colour is common, and on grey frames."""
+    """Strength of pixels that are coloured in all frames; zero if colour is common, and on grey frames."""
     shape = frames[0].shape[:2]
     if frames[0].ndim == 2:
         return np.zeros(shape, np.float32)
-    least = np.full(shape, 255, np.uint8)
+    min_spread = np.full(shape, 255, np.uint8)
     for frame in frames:
         red, green, blue = cv2.split(frame)
         spread = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
-        least = np.minimum(least, np.asarray(spread, np.uint8))
-    coloured = least >= _COLOUR_LEVELS
+        min_spread = np.minimum(min_spread, np.asarray(spread, np.uint8))
+    coloured = min_spread >= _COLOUR_LEVELS
     if coloured.mean() > _COLOURED_SHARE:
         return np.zeros(shape, np.float32)
     return np.asarray(np.where(coloured, 2.0 * _LONE_CONTRAST, 0.0), np.float32)
 
 
 def _marks(strength: _Float32Array, reach: _Float32Array) -> _BoolArray:
-    """Boxes around the lines of text and lone marks.
+    """Boxes around lines of text and lone marks.
 
-    `strength` is the contrast across the screen against what is needed, `reach` that in both directions: a mark begins
-    where the first is strong and extends as far as the second does.
+    `strength` is the horizontal contrast relative to the threshold, `reach` that in both directions: a mark is seeded
+    where the first is strong and extends as far as the second.
     """
     found = np.zeros(strength.shape, np.bool_)
     low = ((strength >= _LOW) | (reach >= _WIDE_LOW) & (cv2.dilate(strength, np.ones((5, 5), np.uint8)) >= 1.0)).astype(
@@ -243,13 +240,13 @@ def _marks(strength: _Float32Array, reach: _Float32Array) -> _BoolArray:
     ) & (area[spots] >= 5)
     for left, top, wide, high, _ in stats[spots[kept]]:
         found[max(0, top - 2) : top + high + 2, max(0, left - 2) : left + wide + 2] = True
-    # Letters of one line grow together, so that the gaps between them tell nothing.
+    # Letters of one line are joined, so that the text cannot be inferred from the gaps between them.
     bridge = np.ones((3, max(3, round(0.02 * strength.shape[0])) | 1), np.uint8)
     return np.asarray(cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_CLOSE, bridge), np.uint8) > 0
 
 
 def _in_lines(spots: _IntArray, stats: npt.NDArray[np.int32], centres: npt.NDArray[np.float64]) -> _BoolArray:
-    """Which spots have two others of about their height beside them, as letters do."""
+    """Which spots have a neighbour of about their height on the same line, as letters have."""
     if not len(spots):
         return np.zeros(0, np.bool_)
     high = stats[spots, cv2.CC_STAT_HEIGHT].astype(np.float64)

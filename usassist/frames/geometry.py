@@ -1,4 +1,4 @@
-"""Grey, letterbox, and from outlines back to pixels."""
+"""Conversion to grey, letterboxing, and rasterising outlines."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def to_grey(image: UInt8Array) -> UInt8Array:
 
 
 def letterbox_affine(image_hw_px: tuple[int, int], size_hw_px: tuple[int, int]) -> Float64Array:
-    """The map from image coordinates to the coordinates of a letterboxed picture.
+    """The affine map from image coordinates to the coordinates of the letterboxed image.
 
     Parameters
     ----------
     image_hw_px : height and width of the image, px
-    size_hw_px : height and width of the letterboxed picture, px
+    size_hw_px : height and width of the letterboxed image, px
 
     Returns
     -------
@@ -61,8 +61,8 @@ def letterbox(
 ) -> tuple[UInt8Array, Float64Array]:
     """Fit an image into a fixed size without changing its aspect ratio (to within half a pixel of a side).
 
-    It is halved, by means over squares of four pixels, as long as it is twice as large or more, and then interpolated
-    linearly: that is much faster than averaging over areas of any size.
+    The image is halved by 2 x 2 averaging while it is at least twice as large as the output, and then interpolated
+    linearly. This is much faster than area averaging with an arbitrary factor.
 
     Parameters
     ----------
@@ -92,12 +92,12 @@ def letterbox(
     left, top = int(image_to_input[0, 2]), int(image_to_input[1, 2])
     inner_h = round(image_to_input[1, 1] * image_hw_px[0])
     inner_w = round(image_to_input[0, 0] * image_hw_px[1])
-    out[top : top + inner_h, left : left + inner_w] = _fitted(image, (inner_h, inner_w))
+    out[top : top + inner_h, left : left + inner_w] = _resize(image, (inner_h, inner_w))
     return out, image_to_input
 
 
-def _fitted(image: UInt8Array, inner_hw_px: tuple[int, int]) -> UInt8Array:
-    """The image in another size, halved as often as that goes; sides that are odd lose their last pixel to that."""
+def _resize(image: UInt8Array, inner_hw_px: tuple[int, int]) -> UInt8Array:
+    """Resize by repeated halving and one linear interpolation; halving drops the last pixel of an odd side."""
     (height, width), (inner_h, inner_w) = image.shape[:2], inner_hw_px
     across, down = inner_w / width, inner_h / height
     while 2 * inner_h <= height and 2 * inner_w <= width:
@@ -114,7 +114,7 @@ def _fitted(image: UInt8Array, inner_hw_px: tuple[int, int]) -> UInt8Array:
 
 
 def fill_labelmap(segmentation: Segmentation, image_hw_px: tuple[int, int]) -> UInt8Array:
-    """Give the outlines back as regions.
+    """Rasterise outlines to a label map.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def fill_labelmap(segmentation: Segmentation, image_hw_px: tuple[int, int]) -> U
 
     Returns
     -------
-    labelmap : uint8 (H, W), 0 = background, k = outline k - 1; where two overlap, the later one
+    labelmap : uint8 (H, W), 0 = background, k = outline k - 1; where two overlap, the later one wins
 
     Raises
     ------

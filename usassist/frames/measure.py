@@ -1,4 +1,4 @@
-"""Sizes of outlines, in pixels and, on a calibrated picture, in millimetres with their uncertainty."""
+"""Sizes of outlines, in pixels and, on a calibrated image, in millimetres with their uncertainty."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ def measure(
     """Measure every outline.
 
     The longest diameter is the greatest distance between two points of the outline's convex hull; the width is the
-    extent at right angles to it (as a caliper would be placed on the picture). Both include the half pixel on either
-    side of the outermost pixel centres. The area is that of the filled outline, in pixels counted.
+    extent at right angles to it, as a caliper is placed on the image. Both include the half pixel on either side of
+    the outermost pixel centres. The area is the pixel count of the filled outline.
 
-    The standard uncertainty of a length is the root of the sum of squares of three parts: the scale
+    The standard uncertainty of a length is the root of the sum of squares of three components: the scale
     (`spacing_rel_sd`), the engine's outline (`diameter_rel_sd`, measured on labelled frames), and the pixel grid at
-    both ends. The relative uncertainty of an area is the sum of those of the two
-    diameters, as both come from one outline and one scale. The expanded uncertainty has coverage factor 2
-    (JCGM 100:2008, 5.1.2 and 6.2).
+    both ends. The relative uncertainty of an area is the sum of those of the two diameters, as both derive from one
+    outline and one scale. The expanded uncertainty has coverage factor 2 (JCGM 100:2008, 5.1.2 and 6.2).
 
     Parameters
     ----------
@@ -44,8 +43,7 @@ def measure(
 
     Returns
     -------
-    measurements : one row per outline; millimetres are given only if all three of spacing, its uncertainty and the
-        engine's are known
+    measurements : one row per outline; millimetres only if the spacing, its uncertainty and the engine's are all known
     """
     count = len(segmentation)
     if count == 0:
@@ -96,7 +94,7 @@ def _diameters(contour: Float32Array, spacing_rc: tuple[float, float]) -> tuple[
 
 
 def _area_px2(contour: Float32Array) -> float:
-    """Pixels inside and on an outline through pixel centres (Pick's theorem: A + B / 2 + 1)."""
+    """Count of pixels inside and on an outline through pixel centres (Pick's theorem: A + B / 2 + 1)."""
     inner = float(cv2.contourArea(contour))
     steps = np.abs(np.diff(contour, axis=0, append=contour[:1]))
     boundary = float(np.maximum(steps[:, 0], steps[:, 1]).sum())

@@ -1,4 +1,4 @@
-"""The shape of the picture inside the scan area: how many views it holds, and whether they are a fan."""
+"""The shape of the image inside the scan area: its outline, and whether it is a dual view."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import ScanAreaError
+from usassist.frames.geometry import to_grey
 
 __all__ = ["ScanShape", "find_scan_shape"]
 
@@ -19,26 +20,26 @@ _Float64Array = npt.NDArray[np.float64]
 
 Outline = Literal["rectangle", "trapezoid", "fan"]
 
-_SIDE_PX = 320  # the picture is looked at this wide
-_SEAM_AT = (0.35, 0.65)  # two views meet in this part of the width
-_SEAM_TIMES = 2.2  # the step at the seam is so many times the steps beside it
-_SEAM_ROWS = 0.5  # and stands out in this share of the rows that are lit
-_SEAM_AT_SKIN = 0.55  # of the rows of the upper quarter
-_SEAM_ALONG = 0.2  # of the rows of every other quarter
+_SIDE_PX = 320  # maximum width of the reduced copy
+_SEAM_AT = (0.35, 0.65)  # range of the seam, part of the width
+_SEAM_TIMES = 2.2  # minimum step at the seam, times the steps beside it
+_SEAM_ROWS = 0.5  # minimum share of lit rows with a distinct step
+_SEAM_AT_SKIN = 0.55  # the same in the upper quarter
+_SEAM_ALONG = 0.2  # the same in every quarter
 _LIT_LEVELS = 10
-_SLOPE = 0.06  # an edge that moves sideways by less than this part of the width stands upright
-_BOW = 0.035  # the upper edge of a fan sags by this part of the width in its middle
+_SLOPE = 0.06  # minimum lateral shift of a slanted edge, part of the width
+_BOW = 0.035  # minimum sag of a fan's upper edge in its middle, part of the width
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanShape:
-    """What the picture looks like.
+    """The shape of an ultrasound image.
 
     Attributes
     ----------
-    outline : ``rectangle``, ``trapezoid`` or ``fan``; of a dual view that of the whole
-    views : 1, or 2 where two pictures stand side by side
-    seam_px : column where the two meet, px of the picture; None for one view
+    outline : ``rectangle``, ``trapezoid`` or ``fan``; of a dual view, that of both together
+    views : 1, or 2 for two views side by side
+    seam_px : column where the two views meet, px of the image; None for one view
     """
 
     outline: Outline
@@ -47,7 +48,7 @@ class ScanShape:
 
 
 def find_scan_shape(frames: Sequence[_UInt8Array]) -> ScanShape:
-    """Tell the shape of the picture.
+    """Find the shape of the image.
 
     Parameters
     ----------
@@ -56,11 +57,11 @@ def find_scan_shape(frames: Sequence[_UInt8Array]) -> ScanShape:
     Raises
     ------
     ScanAreaError
-        If there are no frames, their sizes differ, or they are dark.
+        If there are no frames, their sizes differ, or they are too dark.
     """
     if not frames or any(frame.shape != frames[0].shape for frame in frames):
-        raise ScanAreaError("the shape of the picture needs one or more frames of one size; give such frames")
-    greys = [f if f.ndim == 2 else np.asarray(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), np.uint8) for f in frames[:8]]
+        raise ScanAreaError("the shape of the image needs one or more frames of one size; give such frames")
+    greys = [to_grey(frame) for frame in frames[:8]]
     height_px, width_px = greys[0].shape
     scale = min(1.0, _SIDE_PX / width_px)
     size = (max(16, round(scale * width_px)), max(16, round(scale * height_px)))
@@ -68,34 +69,34 @@ def find_scan_shape(frames: Sequence[_UInt8Array]) -> ScanShape:
     brightest = np.asarray(np.stack(small).max(axis=0), np.uint8)
     lit = np.asarray(cv2.blur(brightest, (5, 5))) > _LIT_LEVELS
     if lit.mean() < 0.1:
-        raise ScanAreaError("the picture is too dark to tell its shape; put the probe on and look again")
-    seam = _seam(np.stack(small).astype(np.float64).mean(axis=0), lit)
+        raise ScanAreaError("the image is too dark to find its shape; put the probe on and try again")
+    seam = _find_seam(np.stack(small).astype(np.float64).mean(axis=0), lit)
     seam_px = None if seam is None else round((seam + 0.5) * width_px / size[0])
-    return ScanShape(outline=_outline(lit), views=1 if seam is None else 2, seam_px=seam_px)
+    return ScanShape(outline=_find_outline(lit), views=1 if seam is None else 2, seam_px=seam_px)
 
 
-def _seam(mean: _Float64Array, lit: npt.NDArray[np.bool_]) -> int | None:
-    """Column of an upright line across the whole picture, where what is left and right of it does not fit together."""
+def _find_seam(mean: _Float64Array, lit: npt.NDArray[np.bool_]) -> int | None:
+    """Column of a discontinuity over the whole height of the image; None when there is none."""
     width_px = mean.shape[1]
     rows = lit[:, width_px // 4 : 3 * width_px // 4].mean(axis=1) > 0.3
     if rows.sum() < 0.3 * mean.shape[0]:
         return None
     soft = np.asarray(cv2.blur(mean, (1, 5)), np.float64)[rows]
-    step = np.abs(soft[:, 3:] - soft[:, :-3])  # over three columns: a thin dark line lies between
+    step = np.abs(soft[:, 3:] - soft[:, :-3])  # over three columns: there may be a thin dark line between the views
     first, last = (round(share * width_px) - 1 for share in _SEAM_AT)
     strength = step.mean(axis=0)
     at = first + int(np.argmax(strength[first:last]))
     beside = np.r_[max(0, at - 24) : max(0, at - 5), at + 6 : min(step.shape[1], at + 25)]
     stands_out = step[:, max(0, at - 2) : at + 3].max(axis=1) > 1.5 * np.median(step[:, beside], axis=1) + 2
     quarters = np.array([part.mean() for part in np.array_split(stands_out, 4)])
-    whole_height = quarters[0] >= _SEAM_AT_SKIN and quarters.min() >= _SEAM_ALONG  # a shadow begins below the skin
+    whole_height = quarters[0] >= _SEAM_AT_SKIN and quarters.min() >= _SEAM_ALONG  # a shadow starts below the skin
     if strength[at] < _SEAM_TIMES * np.median(strength[beside]) or stands_out.mean() < _SEAM_ROWS or not whole_height:
         return None
     return int(at + 1)
 
 
-def _outline(lit: npt.NDArray[np.bool_]) -> Outline:
-    """From how the left and right edge run in the upper part, and whether the upper edge sags."""
+def _find_outline(lit: npt.NDArray[np.bool_]) -> Outline:
+    """Classify by the slope of the left and right edges in the upper half and the sag of the upper edge."""
     height_px, width_px = lit.shape
     some = lit.any(axis=0)
     top = np.where(some, lit.argmax(axis=0), height_px)

@@ -1,6 +1,6 @@
-"""Sliding windows over a volume: an engine that takes a window, asked everywhere, its answers blended.
+"""Sliding-window inference: an engine is run on overlapping windows of a volume, and its outputs are blended.
 
-Memory does not grow with the depth of the volume: planes are given away as soon as no further window touches them.
+Memory does not grow with the depth of the volume: planes are yielded as soon as no further window overlaps them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import UsageError
-from usassist.frames.slabs import Float32Array, Infer, Slab, ask, check_call, check_planes, check_volume
+from usassist.frames.slabs import Float32Array, Infer, Slab, call_engine, check_call, check_planes, check_volume
 
 __all__ = ["WEIGHTS", "blend_windows", "window_starts", "window_weights"]
 
@@ -25,20 +25,20 @@ _MIN_WEIGHT = 1e-3
 
 
 def window_starts(size: int, window: int, overlap: float) -> list[int]:
-    """Where windows start along one axis, so that together they cover all of it.
+    """Start positions of windows along one axis, so that together they cover it.
 
-    They follow each other at ``floor(window · (1 - overlap))``, at least 1; the last is moved back to end flush with
-    the axis. An axis shorter than the window has one start, 0: see `pad_value` of :func:`blend_windows`.
+    The step is ``floor(window · (1 - overlap))``, at least 1; the last window is moved back to end flush with the axis.
+    An axis shorter than the window has one start, 0: see `pad_value` of :func:`blend_windows`.
 
     Parameters
     ----------
-    size : of the axis, from 1
-    window : of the window along it, from 1
+    size : length of the axis, at least 1
+    window : length of the window, at least 1
     overlap : share of a window that the next one covers too, 0 to below 1
 
     Returns
     -------
-    starts : from 0, increasing; the last is ``max(size - window, 0)``
+    starts : increasing from 0; the last is ``max(size - window, 0)``
 
     Raises
     ------
@@ -57,12 +57,12 @@ def window_starts(size: int, window: int, overlap: float) -> list[int]:
 
 
 def window_weights(window_zyx: tuple[int, int, int], kind: str = "gaussian") -> Float32Array:
-    """How much each voxel of a window counts where windows overlap.
+    """Weight of each voxel of a window where windows overlap.
 
-    ``gaussian``: answers near the border of a window, where it lacks context, count less. The product of one Gaussian
-    per axis about the middle of the window, with a standard deviation of an eighth of the axis, and nowhere less than
-    0.001. It was proposed with nnU-Net (Isensee et al. 2021, doi:10.1038/s41592-020-01008-z); deviation and least
-    weight are the defaults of ``monai.data.utils.compute_importance_map``. ``constant``: 1 everywhere.
+    ``gaussian``: outputs near the border of a window, where context is missing, count less. The product of one Gaussian
+    per axis about the middle of the window, with a standard deviation of an eighth of the axis, and at least 0.001. It
+    was proposed with nnU-Net (Isensee et al. 2021, doi:10.1038/s41592-020-01008-z); the deviation and the minimum are
+    the defaults of ``monai.data.utils.compute_importance_map``. ``constant``: 1 everywhere.
 
     Parameters
     ----------
@@ -104,46 +104,45 @@ def blend_windows(
     pad_value: float = 0.0,
     fixed_batch: bool = False,
 ) -> Iterator[Slab]:
-    """Ask a 3-D engine window by window, and give the blended answer from the first plane to the last.
+    """Run a 3-D engine on overlapping windows, and yield the blended outputs from the first plane to the last.
 
     Along an axis that is shorter than the window, the volume is padded to the window with `pad_value` on both sides,
-    the odd voxel at the end, and what is answered there is left out.
+    the odd voxel at the end, and the outputs of the padding are discarded.
 
     Memory, beside the engine's own, in bytes::
 
         4 · [(K + 1)·D·Y·X  +  (B·C + 1)·Wz·Wy·Wx  +  B·K·D·Dy·Dx]  +  C·Y·X
 
     with B = `batch`, C channels of the volume, K channels of all outputs together, W the window, and D the part of it
-    that lies in the volume, ``D = min(Wz, Z)``: the sums of one window's depth, the windows that are sent and their
-    weights, the weighted answers, and the check for values that are not finite; NumPy takes some 64 kB for itself. None
-    of it grows with Z. With many channels the first term is nearly all of it: make the window less deep.
+    that lies in the volume, ``D = min(Wz, Z)``: the sums of one window's depth, the input windows and their weights,
+    the weighted outputs, and the check for values that are not finite; NumPy itself takes some 64 kB. None of it grows
+    with Z. With many channels the first term dominates: make the window less deep.
 
     Parameters
     ----------
-    volume : float32 (C, Z, Y, X), ready for the engine; may be a file (``numpy.memmap``), each part is read when its
-        turn comes
-    infer : asked with `input_name` → float32 (n, C, Wz, Wy, Wx), must answer with (n, K, Wz, Wy, Wx)
+    volume : float32 (C, Z, Y, X), preprocessed; may be a file (``numpy.memmap``), each part is read when it is needed
+    infer : called with `input_name` → float32 (n, C, Wz, Wy, Wx), must return (n, K, Wz, Wy, Wx)
     window_zyx : sides of the window, voxels
-    outputs : names of the engine's outputs that are wanted; all on the grid of the input
+    outputs : names of the requested outputs, all on the grid of the input
     input_name : name of the engine's input
     overlap : share of a window that the next one covers too, 0 to below 1, for all axes or for z, y and x
-    batch : windows in one call. The last call has fewer.
+    batch : windows per call. The last call may have fewer.
     weights : one of :data:`WEIGHTS`, see :func:`window_weights`
-    pad_value : what stands beside a volume that is smaller than the window
-    fixed_batch : the engine's batch axis is not free. The last call is filled up to `batch`, and what is answered there
-        is left out.
+    pad_value : value around a volume that is smaller than the window
+    fixed_batch : the engine's batch axis has a fixed size. The last call is filled up to `batch`, and the outputs of
+        the filling are discarded.
 
     Yields
     ------
-    slab : float32 planes that are finished, the first slabs a step of the windows deep, the last a whole window; valid
-        until the next is asked for
+    slab : complete float32 planes, the first slabs one window step deep, the last a whole window; valid until the next
+        slab is requested
 
     Raises
     ------
     UsageError
-        If an argument makes no sense.
+        If an argument is invalid.
     RecordError
-        If the volume is not float32 (C, Z, Y, X), is empty, or is not finite in a part that was reached.
+        If the volume is not float32 (C, Z, Y, X), is empty, or is not finite in a part that was read.
     EngineError
         If an output is missing, or not floats on the grid of the window.
     """
@@ -153,12 +152,12 @@ def blend_windows(
     if not isinstance(window_zyx, Sequence) or len(window_zyx) != 3 or len(overlaps) != 3:
         raise UsageError(f"window and overlap go along z, y and x, got {window_zyx!r} and {overlap!r}; give three each")
     if not math.isfinite(pad_value):
-        raise UsageError(f"pad_value must be finite, got {pad_value}; take what stands for air")
+        raise UsageError(f"pad_value must be finite, got {pad_value}; use the value of air")
     starts = [window_starts(*axis) for axis in zip(volume.shape[1:], window_zyx, overlaps, strict=True)]
-    places = itertools.product(*starts)
+    positions = itertools.product(*starts)
     importance = window_weights(window_zyx, weights)
     buffer = np.full((batch, volume.shape[0], *window_zyx), pad_value, np.float32)
-    return _blend(volume, infer, tuple(outputs), input_name, places, importance, buffer, fixed_batch)
+    return _blend(volume, infer, tuple(outputs), input_name, positions, importance, buffer, fixed_batch)
 
 
 def _blend(
@@ -166,49 +165,50 @@ def _blend(
     infer: Infer,
     outputs: tuple[str, ...],
     input_name: str,
-    places: Iterator[tuple[int, ...]],
+    positions: Iterator[tuple[int, ...]],
     importance: Float32Array,
     buffer: Float32Array,
     fixed_batch: bool,
 ) -> Iterator[Slab]:
     sides = volume.shape[1:]
     covered = [min(side, window) for side, window in zip(sides, importance.shape, strict=True)]
-    # Where the volume lies in a window. A window that is larger than the volume stands still on that axis.
+    # The part of a window that the volume fills. A window that is larger than the volume has one position on that axis.
     margins = [(window - part) // 2 for window, part in zip(importance.shape, covered, strict=True)]
     inside = tuple(slice(margin, margin + part) for margin, part in zip(margins, covered, strict=True))
     sums: _Sums | None = None
-    known: dict[str, int] = {}
-    seen = 0
-    while group := list(itertools.islice(places, len(buffer))):
+    output_channels: dict[str, int] = {}
+    checked = 0
+    while group := list(itertools.islice(positions, len(buffer))):
         needed = group[-1][0] + covered[0]
-        check_planes(volume, seen, needed)
-        seen = needed
+        check_planes(volume, checked, needed)
+        checked = needed
         for window, (z, y, x) in zip(buffer, group, strict=False):
             part = volume[:, z : z + covered[0], y : y + covered[1], x : x + covered[2]]
             window[(slice(None), *inside)] = part
-        answers = ask(infer, input_name, buffer if fixed_batch else buffer[: len(group)], outputs, known)
+        inputs = buffer if fixed_batch else buffer[: len(group)]
+        arrays = call_engine(infer, input_name, inputs, outputs, output_channels)
         if sums is None:
-            sums = _Sums(known, importance[inside], sides, len(buffer))
-        # The answers are used up here: whoever takes a slab may use the engine before asking for the next.
-        sums.weigh({name: array[(slice(len(group)), slice(None), *inside)] for name, array in answers.items()})
+            sums = _Sums(output_channels, importance[inside], sides, len(buffer))
+        # The outputs are consumed before a slab is yielded: the caller may use the engine between two slabs.
+        sums.weigh({name: array[(slice(len(group)), slice(None), *inside)] for name, array in arrays.items()})
         for index, (z, y, x) in enumerate(group):
             if z > sums.z_start:
                 yield sums.finish(z)
                 sums.move(z)
             sums.add(index, y, x)
-    if sums is not None:  # there is always a window
+    if sums is not None:  # there is always at least one window
         yield sums.finish(sides[0])
 
 
 class _Sums:
-    """Weighted answers and weights, summed over the planes that one row of windows covers.
+    """Sums of weighted outputs and of weights, for the planes that one layer of windows covers.
 
     Parameters
     ----------
     channels : output → K
-    weights : of a window, as far as it lies in the volume
+    weights : of the part of a window that lies in the volume
     sides : of the volume, z, y, x
-    batch : windows in one call
+    batch : windows per call
     """
 
     def __init__(self, channels: Mapping[str, int], weights: Float32Array, sides: tuple[int, ...], batch: int) -> None:
@@ -222,20 +222,20 @@ class _Sums:
             name: np.empty((batch, count, *weights.shape), np.float32) for name, count in channels.items()
         }
 
-    def weigh(self, answers: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take the answers (n, K, …) of one call."""
-        for name, array in answers.items():
+    def weigh(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Multiply the outputs (n, K, …) of one call by the weights."""
+        for name, array in arrays.items():
             np.multiply(array, self._weights, out=self._weighted[name][: len(array)], casting="same_kind")
 
     def add(self, index: int, y: int, x: int) -> None:
-        """Add one of them, that starts at plane `z_start`, row `y` and column `x`."""
-        there = (..., slice(y, y + self._rows), slice(x, x + self._columns))
-        self._weight_sum[there] += self._weights
+        """Add the weighted outputs of window `index`, which starts at plane `z_start`, row `y` and column `x`."""
+        part = (..., slice(y, y + self._rows), slice(x, x + self._columns))
+        self._weight_sum[part] += self._weights
         for name, total in self._sums.items():
-            total[there] += self._weighted[name][index]
+            total[part] += self._weighted[name][index]
 
     def finish(self, z_stop: int) -> Slab:
-        """The planes up to `z_stop`, which nothing may be added to any more."""
+        """Normalise and return the planes before `z_stop`; nothing may be added to them afterwards."""
         count = z_stop - self.z_start
         outputs = {name: total[:, :count] for name, total in self._sums.items()}
         for planes in outputs.values():
@@ -243,11 +243,11 @@ class _Sums:
         return Slab(z_start=self.z_start, z_stop=z_stop, outputs=outputs)
 
     def move(self, z_start: int) -> None:
-        """Forget the planes before `z_start`."""
+        """Discard the planes before `z_start`."""
         step = z_start - self.z_start
         self.z_start = z_start
         for total in (self._weight_sum, *itertools.chain.from_iterable(self._sums.values())):
-            for start in range(0, self._depth - step, step):  # in pieces that do not overlap: numpy would copy them
+            for start in range(0, self._depth - step, step):  # in pieces that do not overlap: NumPy would copy them
                 rest = total[start + step : start + 2 * step]
                 total[start : start + len(rest)] = rest
             total[self._depth - step :] = 0.0

@@ -1,10 +1,10 @@
-"""The neck around the thyroid, as a parametric scene in three dimensions.
+"""The neck around the thyroid, as a parametric 3-D scene.
 
-Coordinates of the neck: u is the distance from the midline of the trachea (the neck is symmetric in u but for wavy
-borders), z the depth below the skin, y the position from head to foot; mm. A view maps lateral x and elevation e of
-the probe to u and y.
+Neck coordinates, in mm: u is the distance from the midline of the trachea (the neck is symmetric in u except for wavy
+borders), z the depth below the skin, y the position from head to foot. A view maps lateral position x and elevation e
+of the probe to u and y.
 
-Echo levels are against normal gland; attenuation in dB/cm/MHz follows common tables of tissue values.
+Echo levels are relative to normal gland; attenuation in dB/cm/MHz follows common tables of tissue values.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MUSCLE_DB, _FAT_DB, _FIBROUS_DB, _LUMEN_DB = -10.5, -6.0, -6.5, -44.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neck:
-    """The sizes of one neck, mm (drawn by `draw`)."""
+    """The dimensions of one neck, mm; see :meth:`draw`."""
 
     skin: float
     fat: float
@@ -48,7 +48,7 @@ class Neck:
 
     @classmethod
     def draw(cls, config: PhantomConfig) -> Neck:
-        """Draw a neck for a configuration."""
+        """Draw random dimensions for a configuration."""
         rng = rng_of(config.seed, 0xA7A)
         skin = rng.uniform(1.2, 2.0)
         fat = skin + rng.uniform(1.6, 6.0) * min(1.0, config.depth_mm / 40.0)
@@ -85,7 +85,7 @@ class Anatomy:
     Parameters
     ----------
     config : view and seed
-    extent_xzxz_mm : the part of the plane that will be asked for
+    extent_xzxz_mm : the part of the plane that will be sampled
     """
 
     def __init__(self, config: PhantomConfig, extent_xzxz_mm: tuple[float, float, float, float]) -> None:
@@ -119,30 +119,30 @@ class Anatomy:
         return y, u - center
 
     def trachea_reach_mm(self, z_mm: float, half_height_mm: float) -> float:
-        """Half-width of the trachea and its wall over the depths from `z_mm` less to more `half_height_mm`."""
+        """Half-width of the trachea and its wall over the depths `z_mm` ± `half_height_mm`."""
         n = self.neck
         nearest = max(abs(z_mm - n.trachea_z) - half_height_mm, 0.0)
         radius = n.trachea_radius + 1.6
         return math.sqrt(max(radius**2 - nearest**2, 0.0))
 
     def make_room(self, plans: tuple[NodulePlan, ...]) -> None:
-        """Move the great vessels sideways where a nodule needs their place."""
+        """Move the great vessels sideways where a nodule would overlap them."""
         for plan in plans:
             x, _, e = plan.center_xze_mm
             u, _ = self.to_neck(x if self.view != "longitudinal" else 0.0, e)
             half = 0.5 * (plan.axes_xze_mm[2] if self.view == "longitudinal" else max(plan.axes_xze_mm[:2]))
-            least = abs(u) + half + 1.8 + self.neck.carotid_radius
-            self.neck = replace(self.neck, carotid_u=max(self.neck.carotid_u, least))
+            min_u = abs(u) + half + 1.8 + self.neck.carotid_radius
+            self.neck = replace(self.neck, carotid_u=max(self.neck.carotid_u, min_u))
 
     def maps(
         self, x: FloatArray, z: FloatArray, z_probe: FloatArray, e_mm: float, pulse: float, nodules: tuple[Nodule, ...]
     ) -> tuple[TissueMaps, FloatArray]:
-        """Tissue of one plane, without what lies inside the nodules.
+        """Tissue of one plane, without the inside of the nodules.
 
         Parameters
         ----------
         x, z : float32 (rows, lines), lateral position and depth in body coordinates, mm
-        z_probe : float32 (rows, lines), depth below the probe, mm; skin does not move against the probe
+        z_probe : float32 (rows, lines), depth below the probe, mm; the skin does not move relative to the probe
         e_mm : elevation of the plane
         pulse : -1 to 1, phase of the heart beat
         nodules : they push the capsule of the gland outwards
@@ -150,7 +150,7 @@ class Anatomy:
         Returns
         -------
         maps : tissue
-        reverberation : float32 (rows, lines), amplitude of echoes that are not attenuated by what lies before them
+        reverberation : float32 (rows, lines), amplitude of echoes that are not attenuated by overlying tissue
         """
         n = self.neck
         tex = {name: self.texture.at(name, e_mm, x, z) for name in TEXTURES}
@@ -176,7 +176,7 @@ class Anatomy:
         canvas.mirror += np.float32(0.7) * np.exp(-((spine / 0.3) ** 2)) * np.clip(0.4 + 0.7 * tex["warp_z"], 0, 1.3)
         _fill(canvas, spine, np.float32(-14.0) + tex["blob"], 3.0)
 
-        # neck vessels' bed, then the gland
+        # the gland
         lobe = _ellipsoid(u - n.lobe_u, z - n.lobe_z, y, n.lobe_half_uzy)
         wall = np.hypot(u, z - n.trachea_z) - n.trachea_radius
         narrow = np.clip(1.0 - (y / 11.0) ** 2, -1.0, 1.0)
@@ -189,7 +189,7 @@ class Anatomy:
         _fill(canvas, d, gland, 0.5)
         capsule = d
 
-        # strap muscles and the sternocleidomastoid lie over it
+        # strap muscles and the sternocleidomastoid in front of it
         top = np.float32(n.fat) + np.float32(self._tilt) * x
         taper = np.clip((27.0 - u) / 9.0, 0.0, 1.0) * np.clip((u + 2.0) / 5.0, 0.25, 1.0)
         strap = np.maximum(np.maximum(z - (top + n.strap * taper), top - z), -capsule - 0.3)
@@ -214,7 +214,7 @@ class Anatomy:
 
         reverberation = self._trachea(canvas, as_float32(u), z, as_float32(wall), tex)
         self._skin_and_fat(canvas, z_probe, tex, top)
-        # no interface reflects evenly: connective tissue thins out and turns away
+        # no interface reflects uniformly: connective tissue varies in thickness and orientation
         canvas.mirror *= np.clip(0.55 + 0.4 * tex["stria"] + 0.35 * tex["septa"] + 0.25 * tex["grain"], 0.06, 1.5)
         return canvas, reverberation
 
@@ -224,7 +224,7 @@ class Anatomy:
         _fill(canvas, d, np.float32(_LUMEN_DB), 0.16)
         canvas.mirror *= d > 0
         canvas.mirror += np.float32(0.75) * np.exp(-((d / 0.13) ** 2)) * upright
-        # edge shadow: the beam is bent where it meets the flank of a round wall
+        # edge shadow: the beam is refracted at the flank of a round wall
         canvas.alpha += np.float32(1.2) * np.exp(-((d / 0.35) ** 2)) * np.exp(-((dz / (0.3 * radius)) ** 2))
 
     def _trachea(
@@ -238,7 +238,7 @@ class Anatomy:
         canvas.mirror += np.float32(1.6) * np.exp(-((wall / 0.2) ** 2)) * facing**1.2
         canvas.alpha += air * np.float32(14.0)
         canvas.echo_db += air * (np.float32(-20.0) - canvas.echo_db)
-        # air throws everything back: the echo bounces between probe and air and seems to come from below
+        # reverberation: air reflects everything, and multiple reflections appear at greater depth
         steep = np.sqrt(np.clip(1.0 - (u / n.trachea_radius) ** 2, 0.0, 1.0))
         below = np.clip(z - n.trachea_z + n.trachea_radius * steep, 0.0, None)
         rings = np.cos(2.0 * np.pi * np.clip(-wall, 0.0, None) / n.reverberation_mm) ** 8 * np.sqrt(facing)
@@ -263,7 +263,7 @@ class Anatomy:
 
 
 def _ellipsoid(du: Any, dz: Any, dy: Any, half: tuple[float, float, float]) -> FloatArray:
-    """First-order distance to an ellipsoid (a cylinder along y when `dy` is None), mm, negative inside."""
+    """First-order signed distance to an ellipsoid (to a cylinder along y when `dy` is None), mm, negative inside."""
     a, b, c = half
     rho2 = (du / a) ** 2 + (dz / b) ** 2 + 1e-4
     slope2 = (du / a**2) ** 2 + (dz / b**2) ** 2 + 1e-6
@@ -275,20 +275,20 @@ def _ellipsoid(du: Any, dz: Any, dy: Any, half: tuple[float, float, float]) -> F
 
 
 def _smooth_min(a: FloatArray, b: FloatArray, width: float) -> FloatArray:
-    """The lesser of two distances with a rounded crease."""
+    """Smooth minimum of two distances: the crease is rounded."""
     h = np.clip(width - np.abs(a - b), 0.0, None)
     return as_float32(np.minimum(a, b) - h * h * (0.25 / width))
 
 
 def _fill(canvas: TissueMaps, d: FloatArray, echo_db: Any, alpha: float) -> None:
-    """Replace the tissue where d < 0, with a border 0.3 mm wide."""
+    """Replace the tissue where d < 0, with a transition 0.3 mm wide."""
     m = np.clip(0.5 - d / np.float32(0.3), 0.0, 1.0)
     canvas.echo_db += m * (echo_db - canvas.echo_db)
     canvas.alpha += m * (np.float32(alpha) - canvas.alpha)
 
 
 def _border(canvas: TissueMaps, d: FloatArray, gain: float) -> None:
-    """A reflecting line at d = 0, brightest where it lies across the beam."""
+    """Add a reflecting line at d = 0, brightest where it is perpendicular to the beam."""
     slope_z = np.gradient(d, axis=0)
     slope_x = np.gradient(d, axis=1)
     upright = slope_z**2 / (slope_z**2 + slope_x**2 * np.float32(0.12) + np.float32(1e-9))

@@ -1,4 +1,4 @@
-"""Where the beams of a probe lie, and how their samples become a picture.
+"""Beam geometry of a probe, and scan conversion from beam samples to pixels.
 
 A sample has a row (range along the beam) and a column (beam). ``linear``: parallel beams. ``trapezoid``: beams from a
 flat face that all pass through one point behind it. ``convex``: beams from a curved face, through its centre.
@@ -19,22 +19,22 @@ _CONVEX_HALF_ANGLE_DEG = 24.0
 
 
 class BeamGrid:
-    """Sample positions of one probe, and the maps from the picture to the samples.
+    """Sample positions of one probe, and the maps from pixels to samples.
 
     Parameters
     ----------
     config : geometry, depth, width
-    box_hw_px : the box that the picture is fitted into, keeping its aspect ratio
+    box_hw_px : the box that the image is fitted into, keeping its aspect ratio
 
     Attributes
     ----------
-    rows, lines : samples per beam, beams
-    range_step_mm : distance of two samples on a beam
-    line_step_mm : float32 (rows,), distance of two beams at each range
+    rows, lines : samples per beam, number of beams
+    range_step_mm : spacing of samples along a beam
+    line_step_mm : float32 (rows,), spacing of beams at each range
     x_mm, z_mm : float32 (rows, lines), position of each sample
-    image_hw_px : height and width of the picture
-    mm_per_px : size of a pixel, both ways
-    map_line, map_row : float32 (H, W), sample indices under each pixel centre, for ``cv2.remap``
+    image_hw_px : height and width of the image
+    mm_per_px : pixel size, in both directions
+    map_line, map_row : float32 (H, W), sample indices at each pixel centre, for ``cv2.remap``
     inside : bool (H, W), pixels that a beam reaches
     """
 
@@ -98,12 +98,12 @@ class BeamGrid:
         height, width = self.image_hw_px
         x = left + (np.arange(width, dtype=np.float32) + 0.5) * np.float32(self.mm_per_px)
         z = top + (np.arange(height, dtype=np.float32) + 0.5) * np.float32(self.mm_per_px)
-        if self.kind == "linear":  # the grid is cut to whole pixels; keep it centred
+        if self.kind == "linear":  # the grid is truncated to whole pixels; keep it centred
             x += np.float32(0.5 * (-2.0 * left - width * self.mm_per_px))
         return x.astype(np.float32), z.astype(np.float32)
 
     def _samples_at(self, x: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Row and line index (continuous, 0 at the first sample) of points in mm."""
+        """Row and line indices (continuous, 0 at the first sample) of points in mm."""
         if self.kind == "linear":
             along, across = z, x / np.float32(-self.extent_xzxz_mm[0])
         elif self.kind == "trapezoid":

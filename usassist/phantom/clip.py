@@ -1,4 +1,4 @@
-"""Writes a sweep of the phantom scanner to a video file, with the truth beside it."""
+"""Writes a sweep of the phantom scanner to a video file, and its ground truth to a second file."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from usassist.phantom.truth import PhantomFrame, truth_lines
 
 __all__ = ["render_clip"]
 
-# codec, pixel format, options. The two free encoders in PyAV's wheels do about equally well on 3 s of a 1280 x 720
+# codec, pixel format, options. The two free encoders in PyAV's wheels perform about equally on 3 s of a 1280 x 720
 # sweep: VP9 at crf 36 38.3 dB with 4.8 MB per 10 s, SVT-AV1 at crf 24 38.2 dB with 5.5 MB (MPEG-4 33.6 dB with 5.1 MB).
-# VP9 is taken because one core decodes the finished clip faster (3 ms a frame against 6 ms) and because its encoder
-# writes nothing to the terminal.
-_SHOWN = ("libvpx-vp9", "yuv420p", {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "crf": "38", "b": "0"})
+# VP9 was chosen because one core decodes the clip faster (3 ms per frame instead of 6 ms) and its encoder does not
+# write to the terminal.
+_LOSSY = ("libvpx-vp9", "yuv420p", {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "crf": "38", "b": "0"})
 _LOSSLESS = ("ffv1", "bgr0", {"level": "3", "slices": "4"})
 
 
@@ -35,16 +35,16 @@ def render_clip(
 ) -> None:
     """Write ``OUT.mkv`` and ``OUT.truth.jsonl`` for one sweep.
 
-    Both files are written under temporary names and renamed at the end, so that a clip is there whole or not at all.
+    Both files are written under temporary names and renamed at the end, so that a clip is complete or not there.
 
     Parameters
     ----------
     path : the video file; its suffix must be ``.mkv``
-    seconds : how long the clip is
-    seed : seed of the phantom; ignored where `config` is given
-    config : what to show; None takes the default scanner with `seed`
-    progress : called after each frame with the frames done and the frames in all
-    lossless : FFV1 in RGB, the very pixels of the scanner, for tests; otherwise VP9, small and good to look at
+    seconds : duration of the clip
+    seed : seed of the phantom; ignored if `config` is given
+    config : of the scanner; None = the default scanner with `seed`
+    progress : called after each frame with the number of frames done and of all frames
+    lossless : FFV1 in RGB, the exact pixels of the scanner, for tests; otherwise VP9, which is smaller
 
     Raises
     ------
@@ -78,7 +78,7 @@ def _write(
     lossless: bool,
 ) -> None:
     config = scanner.config
-    codec, pixel_format, options = _LOSSLESS if lossless else _SHOWN
+    codec, pixel_format, options = _LOSSLESS if lossless else _LOSSY
     rate = Fraction(config.rate_hz).limit_denominator(1001)
     with truth_part.open("w", encoding="utf-8") as truth, av.open(str(part), "w", format="matroska") as container:
         stream = cast("av.VideoStream", container.add_stream(codec, rate=rate, options=dict(options)))

@@ -1,10 +1,10 @@
-"""What a phantom is made of: one frozen record for the scene, the scanner settings and the screen.
+"""The configuration of a phantom: one frozen record for the scene, the scanner settings and the screen.
 
 Axes
 ----
 The *lateral* axis x points to the marked side of the probe with 0 at the middle of the aperture, the *depth* axis z
 points away from the probe with 0 at the skin, the *elevation* axis e is the direction in which a sweep moves the
-scan plane. All three are in mm and fixed to the body, so that a nodule keeps its place while the plane moves.
+scan plane. All three are in mm and fixed to the body, so that a nodule does not move with the plane.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ VIEWS: tuple[str, ...] = get_args(View)
 GEOMETRIES: tuple[str, ...] = get_args(Geometry)
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 
-# Percentiles 5, 25, 50, 75, 95 of 690 outlines in the 614 test masks of the public set TN3K, with the ends drawn out.
+# Percentiles 5, 25, 50, 75, 95 of 690 outlines in the 614 test masks of the public set TN3K, extrapolated to 0 and 100.
 _PRIOR_P = np.array([0.0, 0.05, 0.25, 0.50, 0.75, 0.95, 1.0])
 _PRIOR_AREA_FRACTION = np.array([0.003, 0.006, 0.020, 0.054, 0.158, 0.300, 0.36])
 _PRIOR_HEIGHT_OVER_WIDTH = np.array([0.42, 0.479, 0.626, 0.744, 0.904, 1.154, 1.35])
@@ -40,19 +40,19 @@ _PRIOR_HEIGHT_OVER_WIDTH = np.array([0.42, 0.479, 0.626, 0.744, 0.904, 1.154, 1.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodulePlan:
-    """One nodule: an ellipsoid with a wavy surface, its tissue and what lies in it.
+    """One nodule: an ellipsoid with a wavy surface, its tissue and its contents.
 
     Attributes
     ----------
     kind : ``hypo``, ``iso``, ``hyper`` (solid), ``cystic``, ``mixed`` or ``spongiform``
     center_xze_mm : centre, lateral, depth and elevation, mm
     axes_xze_mm : the three full diameters of the ellipsoid, mm, before the tilt
-    tilt_deg : turn of the ellipsoid in the plane of lateral and depth, degrees, clockwise on the screen
-    lobulation : standard deviation of the radius over directions, as a part of the radius; 0 is a plain ellipsoid
-    margin_mm : width over which the tissue changes at the surface
-    echo_db : mean echo against normal gland, dB; None takes the value of the kind
+    tilt_deg : rotation of the ellipsoid in the lateral-depth plane, degrees, clockwise on the screen
+    lobulation : standard deviation of the radius over directions, relative to the radius; 0 is a plain ellipsoid
+    margin_mm : width of the tissue transition at the surface
+    echo_db : mean echo relative to normal gland, dB; None = the value of the kind
     halo : whether a thin dark rim surrounds it
-    micro_calcifications : how many punctate echogenic foci lie in it
+    micro_calcifications : number of punctate echogenic foci
     macro_calcification_mm : diameter of one shadowing calcification, 0 for none
     """
 
@@ -78,33 +78,33 @@ class NodulePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhantomConfig:
-    """Everything that decides what a phantom scanner shows. The same values always give the same pixels.
+    """All parameters of a phantom scanner. The same values always give the same pixels.
 
     Attributes
     ----------
-    seed : decides the anatomy, the scatterers, the noise and what is written on the screen
+    seed : of the anatomy, the scatterers, the noise and the text on the screen
     screen_hw_px : height and width of the whole screen
-    scan_hw_px : the box that the scan picture is fitted into; None takes what the layout leaves free
+    scan_hw_px : the box that the scan image is fitted into; None = the free area of the layout
     rate_hz : frame rate of the sweep
     view : ``right_lobe``, ``left_lobe``, ``midline`` (transverse planes) or ``longitudinal``
     geometry : ``linear``, ``trapezoid`` or ``convex``
-    depth_mm, width_mm : reach and width of the picture; the width is that of the aperture
+    depth_mm, width_mm : depth and width of the image; the width is that of the aperture
     frequency_mhz : centre frequency
     focus_mm : depth of the transmit focus
-    gain_db, dynamic_range_db : receive gain against a good picture; range of the log compression
-    tgc_error_db : how far the time-gain compensation is off at its worst slider
-    noise_db : level of the electronic noise near the skin against gland
-    looks : how many sub-apertures are compounded; 1 gives fully developed speckle
-    smoothing_px : standard deviation of the scanner's smoothing filter, px of the scan picture
+    gain_db, dynamic_range_db : receive gain relative to a good image; range of the log compression
+    tgc_error_db : maximum error of a slider of the time-gain compensation
+    noise_db : electronic noise near the skin, relative to gland
+    looks : number of compounded sub-apertures; 1 gives fully developed speckle
+    smoothing_px : standard deviation of the scanner's smoothing filter, px of the scan image
     gamma : exponent of the grey curve
     sweep_mm : first and last elevation of the plane
     sweep_s : time from the first to the last elevation; then the sweep returns
     breathing_mm : amplitude of the slow movement of the tissue
     pulse_hz : heart rate
-    nodules : what to put in, or None to draw `nodule_count` of them from the shape prior
+    nodules : the nodules, or None to draw `nodule_count` of them from the shape prior
     nodule_count : number of nodules to draw, or None for a random number
     layout : ``wide``, ``left_panel``, ``compact`` or ``bare``
-    calipers : whether measuring marks are burnt into the picture
+    calipers : whether measuring marks are burnt into the image
     """
 
     seed: int = 7
@@ -156,7 +156,7 @@ class PhantomConfig:
 
     @classmethod
     def demo(cls) -> PhantomConfig:
-        """The scene of the bundled clip: a right lobe with a solid, a cystic and a mixed nodule, and gaps between."""
+        """The scene of the bundled clip: a right lobe with a solid, a cystic and a mixed nodule, with gaps between."""
         solid = NodulePlan(
             kind="hypo",
             center_xze_mm=(0.0, 14.6, -10.5),
@@ -182,12 +182,12 @@ class PhantomConfig:
 
     @classmethod
     def random(cls, seed: int, *, scan_hw_px: tuple[int, int] | None = None) -> PhantomConfig:
-        """Draw a scene, scanner settings and a screen: a wide variety of looks for training.
+        """Draw a random scene, scanner settings and screen, with a wide variety of appearance for training.
 
         Parameters
         ----------
-        seed : decides everything
-        scan_hw_px : the box that the scan picture is fitted into; None takes what the random layout leaves free
+        seed : of all random draws
+        scan_hw_px : the box that the scan image is fitted into; None = the free area of the random layout
         """
         rng = np.random.default_rng([seed, 0xC0F])
         view = str(rng.choice(VIEWS, p=[0.36, 0.36, 0.08, 0.20]))
@@ -253,7 +253,7 @@ def sample_prior(rng: np.random.Generator, frame_area_mm2: float) -> tuple[float
     Parameters
     ----------
     rng : source of randomness
-    frame_area_mm2 : area of the picture; the prior gives areas as parts of it
+    frame_area_mm2 : area of the image; the prior gives nodule areas relative to it
 
     Returns
     -------
@@ -267,7 +267,7 @@ def sample_prior(rng: np.random.Generator, frame_area_mm2: float) -> tuple[float
 
 
 def rng_of(*key: int) -> np.random.Generator:
-    """A generator that depends on nothing but the whole numbers given (negative ones are allowed)."""
+    """A generator seeded by the given integers alone (negative ones are allowed)."""
     return np.random.default_rng([k & 0xFFFF_FFFF for k in key])
 
 

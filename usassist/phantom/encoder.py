@@ -1,7 +1,7 @@
-"""Screens to bytes of a stream: MPEG-TS for networks, NUT for FIFOs. Only codecs of FFmpeg itself, none under the GPL.
+"""Encodes screens to a byte stream: MPEG-TS for networks, NUT for FIFOs. Only FFmpeg's own codecs, none under the GPL.
 
-On 1280 x 720 the free codecs of MPEG-TS do alike (38.5 dB at 20 Mbit/s); MPEG-2 is taken because all its decoders
-follow a change of the picture size. FFV1 is lossless, and takes three times as long as MJPEG.
+At 1280 x 720 the free codecs of MPEG-TS perform alike (38.5 dB at 20 Mbit/s); MPEG-2 is the default because all its
+decoders follow a change of the frame size. FFV1 is lossless and takes three times as long as MJPEG.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class ScreenEncoder:
     Parameters
     ----------
     container : ``mpegts`` or ``nut``
-    codec : see ``CODECS``; None takes the default of the container
+    codec : see ``CODECS``; None = the default of the container
     hw_px : height and width of the screens, even
-    rate_hz : how many of them make a second
+    rate_hz : frame rate
 
     Raises
     ------
     UsageError
-        If the container cannot hold the codec, or the codec cannot do this size or rate.
+        If the container cannot hold the codec, or the codec does not support this size or rate.
     """
 
     def __init__(self, container: str, codec: str | None, hw_px: tuple[int, int], rate_hz: float) -> None:
@@ -71,20 +71,20 @@ class ScreenEncoder:
                 stream.gop_size = max(1, round(rate_hz * _KEY_S))
                 stream.max_b_frames = 0
             elif codec == "ffv1":
-                stream.gop_size = 1  # a reader may begin at any frame
+                stream.gop_size = 1  # a reader may join at any frame
             self._container.start_encoding()
         except (av.error.FFmpegError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(
-                f"the codec {codec} cannot do {hw_px[1]}x{hw_px[0]} at {rate_hz:g} Hz: {reason}; "
+                f"the codec {codec} does not support {hw_px[1]}x{hw_px[0]} at {rate_hz:g} Hz: {reason}; "
                 "choose another --codec, --size or --rate"
             ) from error
         self._stream = stream
 
     def encode(self, screen: UInt8Array, number: int) -> bytes:
-        """The bytes that carry one screen, uint8 (H, W, 3), RGB; its stamp is `number` frame periods."""
+        """Encode one screen, uint8 (H, W, 3), RGB; its timestamp is `number` frame periods."""
         if self._pixels == "yuv420p":
-            planes = cv2.cvtColor(screen, cv2.COLOR_RGB2YUV_I420)  # BT.601, as it is understood where nothing is said
+            planes = cv2.cvtColor(screen, cv2.COLOR_RGB2YUV_I420)  # BT.601, the default of an untagged stream
             frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
         else:
             frame = av.VideoFrame.from_ndarray(screen, format="rgb24")
@@ -100,7 +100,7 @@ class ScreenEncoder:
 
 
 def damage(data: bytes, share: float, rng: np.random.Generator) -> bytes:
-    """Overwrite a few bytes in a share of the packets of 188 bytes, behind their headers."""
+    """Overwrite a few payload bytes in a share of the 188-byte packets."""
     damaged = bytearray(data)
     starts = np.arange(0, max(len(data) - _PACKET + 1, 0), _PACKET)
     for start in starts[rng.random(len(starts)) < share]:
@@ -110,7 +110,7 @@ def damage(data: bytes, share: float, rng: np.random.Generator) -> bytes:
 
 
 class _Collector:
-    """Takes what a muxer writes."""
+    """A file object that collects the output of a muxer."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []

@@ -1,4 +1,4 @@
-"""The pictures of the fault player: layouts of the screen, and what may cover it."""
+"""Screens of the fault player: layouts, overlays, and screens without a signal."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from usassist.phantom.config import PhantomConfig, as_float32, rng_of
 from usassist.phantom.screen import ScreenPainter, scan_box
 
 __all__ = [
-    "Look",
+    "ScreenLayout",
     "draw_colour_box",
     "draw_menu",
-    "dual_look",
-    "no_signal",
-    "plain_look",
-    "snow_pool",
-    "torn",
-    "zoom_look",
+    "draw_no_signal",
+    "make_dual_layout",
+    "make_layout",
+    "make_snow",
+    "make_zoom_layout",
+    "tear",
 ]
 
 UInt8Array = npt.NDArray[np.uint8]
 _TOWARDS, _AWAY = (235, 60, 20), (30, 80, 235)
 
 
-class Look:
+class ScreenLayout:
     """One layout of the screen.
 
     Parameters
     ----------
-    painter : draws what is around the picture
-    place : scan picture as rendered, uint8 (h, w) → picture as this layout shows it, of the size of the box
+    painter : draws the screen around the image
+    place : rendered scan image, uint8 (h, w) → image in this layout, of the size of the box
 
     Attributes
     ----------
-    box_xyxy_px : where the picture lies on the screen
+    box_xyxy_px : position of the image on the screen
     """
 
     def __init__(self, painter: ScreenPainter, place: Callable[[UInt8Array], UInt8Array]) -> None:
@@ -49,7 +49,7 @@ class Look:
     def paint(self, scan: UInt8Array, t_s: float) -> UInt8Array:
         """The whole screen with the clock at `t_s`, uint8 (H, W, 3), RGB."""
         x1, y1, x2, y2 = self.box_xyxy_px
-        if int(t_s) != self._second:  # what is around the picture changes once a second
+        if int(t_s) != self._second:  # the screen around the image changes once a second
             self._second = int(t_s)
             self._empty = self._painter.paint(np.zeros((y2 - y1, x2 - x1), np.uint8), float(self._second))
         screen = self._empty.copy()
@@ -57,15 +57,15 @@ class Look:
         return screen
 
 
-def plain_look(config: PhantomConfig) -> Look:
-    """The layout and screen size of a config, the picture scaled to fit."""
+def make_layout(config: PhantomConfig) -> ScreenLayout:
+    """The layout and screen size of a config, the image scaled to fit."""
     grid = _grid(config)
     painter = ScreenPainter(config, grid.image_hw_px, grid.mm_per_px, grid.extent_xzxz_mm[1])
-    return Look(painter, lambda scan: _fit(scan, grid.image_hw_px))
+    return ScreenLayout(painter, lambda scan: _fit(scan, grid.image_hw_px))
 
 
-def zoom_look(config: PhantomConfig, factor: float) -> Look:
-    """The middle of the picture from the skin downwards, magnified, with the ruler that belongs to it."""
+def make_zoom_layout(config: PhantomConfig, factor: float) -> ScreenLayout:
+    """The middle of the image from the skin downwards, magnified, with a matching ruler."""
     grid = _grid(config)
     painter = ScreenPainter(config, grid.image_hw_px, grid.mm_per_px / factor, grid.extent_xzxz_mm[1])
 
@@ -74,11 +74,11 @@ def zoom_look(config: PhantomConfig, factor: float) -> Look:
         left = (scan.shape[1] - width) // 2
         return _fit(scan[:height, left : left + width], grid.image_hw_px)
 
-    return Look(painter, place)
+    return ScreenLayout(painter, place)
 
 
-def dual_look(config: PhantomConfig, other: UInt8Array) -> Look:
-    """Two views side by side: on the left the live one, on the right `other`, which stands still."""
+def make_dual_layout(config: PhantomConfig, other: UInt8Array) -> ScreenLayout:
+    """Two views side by side: the live one on the left, and `other`, which is static, on the right."""
     x1, y1, x2, y2 = scan_box(config)
     gap = 8
     half = (x2 - x1 - gap) // 2
@@ -95,11 +95,11 @@ def dual_look(config: PhantomConfig, other: UInt8Array) -> Look:
         between[:, gap // 2] = 90
         return np.hstack([_fit(scan, size), between, right])
 
-    return Look(painter, place)
+    return ScreenLayout(painter, place)
 
 
 def draw_colour_box(screen: UInt8Array, box_xyxy_px: tuple[int, int, int, int], t_s: float) -> None:
-    """Colour Doppler over the picture, in place: a frame, colour where it is dark inside, and a colour scale."""
+    """Draw colour Doppler over the image, in place: a box, colour on dark pixels inside it, and a colour scale."""
     x1, y1, x2, y2 = box_xyxy_px
     left, right = x1 + (x2 - x1) // 5, x2 - (x2 - x1) // 4
     top, bottom = y1 + (y2 - y1) // 6, y1 + 2 * (y2 - y1) // 3
@@ -118,7 +118,7 @@ def draw_colour_box(screen: UInt8Array, box_xyxy_px: tuple[int, int, int, int], 
 
 
 def draw_menu(screen: UInt8Array, box_xyxy_px: tuple[int, int, int, int]) -> None:
-    """A dialog over the middle of the picture, in place."""
+    """Draw a dialog over the middle of the image, in place."""
     x1, y1, x2, y2 = box_xyxy_px
     left, right = x1 + (x2 - x1) // 6, x2 - (x2 - x1) // 6
     top, bottom = y1 + (y2 - y1) // 5, y2 - (y2 - y1) // 4
@@ -133,8 +133,8 @@ def draw_menu(screen: UInt8Array, box_xyxy_px: tuple[int, int, int, int]) -> Non
             cv2.putText(screen, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.55 * unit, (228, 230, 234), 1, cv2.LINE_AA)
 
 
-def no_signal(hw_px: tuple[int, int], text: str) -> UInt8Array:
-    """The blue screen that a grabber makes itself when its input has no signal, uint8 (H, W, 3), RGB."""
+def draw_no_signal(hw_px: tuple[int, int], text: str) -> UInt8Array:
+    """The blue screen that a grabber outputs when its input has no signal, uint8 (H, W, 3), RGB."""
     height, width = hw_px
     screen: UInt8Array = np.empty((height, width, 3), np.uint8)
     screen[:] = (16, 24, 168)
@@ -145,16 +145,16 @@ def no_signal(hw_px: tuple[int, int], text: str) -> UInt8Array:
     return screen
 
 
-def torn(screen: UInt8Array) -> UInt8Array:
-    """A screen of which the lower part has slipped sideways."""
+def tear(screen: UInt8Array) -> UInt8Array:
+    """A torn screen: its lower part is shifted sideways."""
     out = screen.copy()
     row = round(screen.shape[0] * 0.45)
     out[row:] = np.roll(screen[row:], screen.shape[1] // 3, axis=1)
     return out
 
 
-def snow_pool(seed: int, hw_px: tuple[int, int]) -> UInt8Array:
-    """Analogue snow in grey, a little wider than it is high, uint8 (H + 64, W + 64)."""
+def make_snow(seed: int, hw_px: tuple[int, int]) -> UInt8Array:
+    """Analogue snow in grey, smoothed horizontally, uint8 (H + 64, W + 64)."""
     rng = rng_of(seed, 0x5A0)
     white = rng.normal(size=(hw_px[0] + 64, hw_px[1] + 64)).astype(np.float32)
     wide = as_float32(cv2.GaussianBlur(white, (0, 0), sigmaX=1.1, sigmaY=0.1))

@@ -1,10 +1,10 @@
-"""What goes wrong and when: the script of the fault player.
+"""The fault plan: which faults the fault player shows, and when.
 
-A script is a TOML file: ``schema = 1`` and one table ``[[fault]]`` for each fault, with ``kind``, ``at_s``, ``for_s``
-and the settings of that kind. Which settings a kind has, with their defaults, is in ``SETTINGS``.
+A fault file is TOML: ``schema = 1`` and one table ``[[fault]]`` per fault, with ``kind``, ``at_s``, ``for_s`` and the
+settings of that kind. ``SETTINGS`` has the settings of each kind, with their defaults.
 
-Faults may overlap where both can be true at once: a menu over a frozen picture, damaged packets while the frame rate
-is low. Two of the same group cannot, and nothing can be seen through a signal that is gone.
+Faults may overlap if both can be true at once: a menu over a frozen image, damaged packets while the frame rate is
+low. Two faults of one group exclude each other, and a lost signal excludes all faults of the screen.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ _MAX_S = 7 * 86400.0
 
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "motion": ("freeze", "paused_probe"),  # what the scan picture does
-        "look": ("depth", "zoom", "layout", "dual", "resolution"),  # how the screen is laid out
-        "cover": ("colour_box", "menu"),  # what is drawn over the picture
+        "motion": ("freeze", "paused_probe"),  # motion of the scan image
+        "layout": ("depth", "zoom", "layout", "dual", "resolution"),  # layout of the screen
+        "cover": ("colour_box", "menu"),  # drawn over the image
         "signal": ("unplug", "black", "noise", "no_signal", "repeat"),  # the screen as a whole
-        "stream": ("frame_rate", "corrupt"),  # how it is sent
-        "moment": ("glitch",),  # one frame
+        "stream": ("frame_rate", "corrupt"),  # transmission
+        "frame": ("glitch",),  # one frame
     }
 )
 _GROUP_OF = {kind: group for group, kinds in GROUPS.items() for kind in kinds}
 KINDS: tuple[str, ...] = tuple(_GROUP_OF)
 
-# kind → setting → default; a string with choices is given as a tuple whose first is the default
+# kind → setting → default; a tuple lists the choices of a string, the default first
 SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "freeze": {"grabber_noise": True},  # False: a digital grabber, the frozen picture is the same bit for bit
+        "freeze": {"grabber_noise": True},  # False: a digital grabber, frozen frames are identical
         "paused_probe": {},
         "depth": {"depth_mm": 60.0},
         "zoom": {"factor": 1.6},
@@ -51,14 +51,14 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "resolution": {"size_hw_px": [576, 720]},
         "colour_box": {},
         "menu": {},
-        "unplug": {"how": ("silent", "closed")},  # closed: connections too; UDP has none and is silent
+        "unplug": {"how": ("silent", "closed")},  # closed: connections are closed too; UDP has none
         "black": {},
         "noise": {},
         "no_signal": {"text": "NO SIGNAL"},
         "repeat": {},
-        # fewer: fewer frames are sent; repeated: the scanner draws fewer, and the grabber sends each several times
+        # fewer: fewer frames are sent; repeated: the scanner draws fewer, and the grabber repeats each
         "frame_rate": {"rate_hz": 8.0, "how": ("fewer", "repeated")},
-        "corrupt": {"share": 0.02},  # of the packets of the encoded stream; without sockets there are none to damage
+        "corrupt": {"share": 0.02},  # of the packets of the encoded stream; no effect without sockets
         "glitch": {"shows": ("torn", "black", "noise")},
     }
 )
@@ -67,14 +67,14 @@ _RANGES = {"depth_mm": (15.0, 120.0), "factor": (1.05, 4.0), "rate_hz": (1.0, 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong.
+    """One fault.
 
     Attributes
     ----------
     kind : one of ``KINDS``
-    at_s : when it begins, s from the first frame
-    for_s : how long it lasts, s; None for ``glitch``, which is one frame
-    settings : of this kind; missing ones take their defaults
+    at_s : start, s from the first frame
+    for_s : duration, s; None for ``glitch``, which is one frame
+    settings : of this kind; defaults are filled in
     """
 
     kind: str
@@ -93,20 +93,20 @@ class Fault:
                 raise UsageError("fault glitch is one frame long; leave out for_s")
         elif not _is_number(self.for_s) or not 0 < self.for_s <= _MAX_S:  # type: ignore[operator]
             raise UsageError(f"fault {self.kind}: for_s must be a number of seconds above 0, got {self.for_s!r}")
-        object.__setattr__(self, "settings", MappingProxyType(_settled(self.kind, self.settings)))
+        object.__setattr__(self, "settings", MappingProxyType(_fill_defaults(self.kind, self.settings)))
 
     @property
     def group(self) -> str:
-        """What it touches, a key of ``GROUPS``."""
+        """Its group, a key of ``GROUPS``."""
         return _GROUP_OF[self.kind]
 
     @property
     def until_s(self) -> float:
-        """When it is over, s; for a glitch the same as `at_s`."""
+        """End, s; equal to `at_s` for a glitch."""
         return self.at_s + (self.for_s or 0.0)
 
     def numbers(self, rate_hz: float) -> range:
-        """The frame numbers that it touches at a frame rate."""
+        """The numbers of the affected frames at a frame rate."""
         first = math.ceil(self.at_s * rate_hz - 1e-6)
         if self.for_s is None:
             return range(first, first + 1)
@@ -120,36 +120,36 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultPlan:
-    """The faults of one run, in order of their beginning.
+    """The faults of one run, in order of their start.
 
     Raises
     ------
     UsageError
-        If two of them overlap that cannot both be true at once.
+        If two faults overlap that exclude each other.
     """
 
     faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
-        """Sort, and refuse what makes no sense."""
+        """Sort, and check for overlaps."""
         object.__setattr__(self, "faults", tuple(sorted(self.faults, key=lambda fault: fault.at_s)))
         for a, b in combinations(self.faults, 2):
-            if _collide(a, b):
+            if _exclude_each_other(a, b):
                 raise UsageError(
-                    f"fault {a.kind} at {a.at_s:g} s and fault {b.kind} at {b.at_s:g} s overlap, which makes no sense; "
-                    f"let the second begin after {a.until_s:g} s"
+                    f"fault {a.kind} at {a.at_s:g} s and fault {b.kind} at {b.at_s:g} s exclude each other; "
+                    f"start the second after {a.until_s:g} s"
                 )
 
     @property
     def end_s(self) -> float:
-        """When the last fault is over, s."""
+        """End of the last fault, s."""
         return max((fault.until_s for fault in self.faults), default=0.0)
 
     @classmethod
     def all_kinds(cls, *, for_s: float = 3.0, gap_s: float = 4.0) -> FaultPlan:
-        """Each kind in turn, with normal scanning before, between and after them.
+        """Every kind in turn, with normal scanning before, between and after them.
 
-        ``freeze``, ``unplug`` and ``frame_rate`` come in both of their ways.
+        ``freeze``, ``unplug`` and ``frame_rate`` occur in both of their variants.
         """
         steps: list[tuple[str, dict[str, Any]]] = [(kind, {}) for kind in KINDS]
         steps += [
@@ -167,12 +167,12 @@ class FaultPlan:
 
 
 def load_faults(path: str | Path) -> FaultPlan:
-    """Read a script of faults (see the module).
+    """Read a fault file (see the module).
 
     Raises
     ------
     UsageError
-        If the file cannot be read, has an unknown key or kind, a value out of range, or faults that cannot overlap.
+        If the file cannot be read, has an unknown key or kind, a value out of range, or faults that exclude each other.
     """
     path = Path(path)
     try:
@@ -182,7 +182,7 @@ def load_faults(path: str | Path) -> FaultPlan:
         raise UsageError(f"the fault file {path.name} cannot be read: {reason}; check the path and the file") from error
     if document.get("schema") != _SCHEMA:
         raise UsageError(
-            f"fault file {path.name}: schema is {document.get('schema')!r}; write schema = {_SCHEMA} above all"
+            f"fault file {path.name}: schema is {document.get('schema')!r}; write schema = {_SCHEMA} at the top"
         )
     unknown = sorted(document.keys() - {"schema", "fault"})
     if unknown:
@@ -191,12 +191,12 @@ def load_faults(path: str | Path) -> FaultPlan:
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise UsageError(f"fault file {path.name}: faults are tables; write [[fault]] above each of them")
     try:
-        return FaultPlan(faults=tuple(_fault(table) for table in tables))
+        return FaultPlan(faults=tuple(_parse_fault(table) for table in tables))
     except UsageError as error:
         raise UsageError(f"fault file {path.name}: {error}") from error
 
 
-def _fault(table: dict[str, Any]) -> Fault:
+def _parse_fault(table: dict[str, Any]) -> Fault:
     own = {key: value for key, value in table.items() if key not in ("kind", "at_s", "for_s")}
     missing = [key for key in ("kind", "at_s") if key not in table]
     if missing:
@@ -204,10 +204,10 @@ def _fault(table: dict[str, Any]) -> Fault:
     return Fault(kind=table["kind"], at_s=table["at_s"], for_s=table.get("for_s"), settings=own)
 
 
-def _settled(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of one kind with the defaults filled in, checked."""
+def _fill_defaults(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the settings of one kind and fill in the defaults."""
     known = SETTINGS[kind]
-    settled = {name: value[0] if isinstance(value, tuple) else value for name, value in known.items()}
+    settings = {name: value[0] if isinstance(value, tuple) else value for name, value in known.items()}
     for name, value in given.items():
         if name not in known:
             raise UsageError(f"fault {kind}: unknown key {name}; known: {', '.join(('kind', 'at_s', 'for_s', *known))}")
@@ -226,11 +226,11 @@ def _settled(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
                 raise UsageError(f"{where} must lie in {low:g} to {high:g}, got {value!r}")
         elif type(value) is not type(default):
             raise UsageError(f"{where} must be {type(default).__name__}, got {value!r}")
-        settled[name] = value
-    return settled
+        settings[name] = value
+    return settings
 
 
-def _collide(a: Fault, b: Fault) -> bool:
+def _exclude_each_other(a: Fault, b: Fault) -> bool:
     if not (a.at_s <= b.at_s < a.until_s or a.at_s == b.at_s):
         return False
     signal = "signal" in (a.group, b.group) and {a.group, b.group} != {"signal", "stream"}

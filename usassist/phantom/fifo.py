@@ -1,4 +1,4 @@
-"""The fault player's way into a FIFO."""
+"""The fault player's transport over a FIFO."""
 
 from __future__ import annotations
 
@@ -12,53 +12,53 @@ import time
 from pathlib import Path
 
 from usassist.errors import SourceError, UsageError
-from usassist.phantom.wire import PATIENCE_S
+from usassist.phantom.transport import READER_TIMEOUT_S
 
-__all__ = ["FifoWire"]
+__all__ = ["FifoTransport"]
 
 _PAUSE_S = 0.2
 _PIPE_BYTES = 1 << 20
 
 
-class FifoWire:
-    """Writes NUT into a FIFO, whenever somebody reads it."""
+class FifoTransport:
+    """Writes NUT to a FIFO while it has a reader."""
 
     container = "nut"
 
     def __init__(self, path: Path) -> None:
-        self.generation = self.left = 0
+        self.generation = self.readers_lost = 0
         self._path = path
         self._fd: int | None = None
-        self._hung_up = False
+        self._disconnected = False
         self._not_before_s = 0.0
         try:
             is_fifo = stat.S_ISFIFO(path.stat().st_mode)
         except OSError as error:
             raise UsageError(f"there is no FIFO {path.name}: {error.strerror}; make it with mkfifo") from error
         if not is_fifo:
-            raise UsageError(f"{path.name} is no FIFO; make one with mkfifo under another name")
+            raise UsageError(f"{path.name} is not a FIFO; make one with mkfifo under another name")
 
     @property
     def has_reader(self) -> bool:
-        """Whether it is open on the other side."""
+        """Whether a reader has opened it."""
         return self._fd is not None
 
     def poll(self) -> None:
-        """Open the FIFO if somebody reads it."""
-        if self._fd is not None or self._hung_up or time.monotonic() < self._not_before_s:
+        """Open the FIFO if it has a reader."""
+        if self._fd is not None or self._disconnected or time.monotonic() < self._not_before_s:
             return
         try:
             self._fd = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
         except OSError as error:
-            if error.errno == errno.ENXIO:  # nobody reads
+            if error.errno == errno.ENXIO:  # no reader
                 return
             raise SourceError(f"cannot write to the FIFO {self._path.name}: {error.strerror}; check it") from error
-        with contextlib.suppress(OSError):  # a user may be at the limit of pipe memory
+        with contextlib.suppress(OSError):  # the user's pipe memory may be exhausted
             fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self.generation += 1
 
     def send(self, data: bytes, t_s: float) -> None:
-        """Write; a reader that has gone, or takes nothing for two seconds, is let go."""
+        """Write; a reader that has gone or does not read for two seconds is disconnected."""
         rest = memoryview(data)
         last_s = time.monotonic()
         while rest and self._fd is not None:
@@ -66,26 +66,26 @@ class FifoWire:
                 rest = rest[os.write(self._fd, rest) :]
                 last_s = time.monotonic()
             except BlockingIOError:
-                if time.monotonic() - last_s > PATIENCE_S:
+                if time.monotonic() - last_s > READER_TIMEOUT_S:
                     self._end()
-                    self.left += 1
+                    self.readers_lost += 1
                 else:
                     select.select([], [self._fd], [], 0.05)
             except BrokenPipeError:
                 self._end()
-                self.left += 1
+                self.readers_lost += 1
 
-    def hang_up(self) -> None:
-        """Close it: the reader sees the end of the file."""
+    def disconnect(self) -> None:
+        """Close it: the reader sees end of file."""
         self._end()
-        self._hung_up = True
+        self._disconnected = True
 
-    def come_back(self) -> None:
-        """Open it again with the next reader."""
-        self._hung_up = False
+    def accept_again(self) -> None:
+        """Open it again for the next reader."""
+        self._disconnected = False
 
-    def restart(self) -> None:
-        """NUT begins only once: close it for long enough that the reader sees the end of the file."""
+    def restart_stream(self) -> None:
+        """NUT has one header per file: close it long enough for the reader to see end of file."""
         self._end()
         self._not_before_s = time.monotonic() + _PAUSE_S
 

@@ -1,8 +1,7 @@
-"""The nodules: their surface, the section that a plane cuts, and their tissue.
+"""The nodules: their surface, their section with a plane, and their tissue.
 
 A nodule is an ellipsoid whose radius is multiplied by a smooth function of direction g (a few plane waves on the unit
-sphere). A point with normalised coordinates q (each axis divided by its half-diameter) lies inside where
-|q| < g(q / |q|).
+sphere). A point with normalised coordinates q (each axis divided by its half-diameter) is inside if |q| < g(q / |q|).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ __all__ = ["Nodule", "Section", "TissueMaps"]
 
 _WAVES = 7
 _ANGLES = 160
-# mean echo in dB against gland, spread of that value, attenuation in dB/cm/MHz
+# mean echo in dB relative to gland, spread of that value, attenuation in dB/cm/MHz
 _TISSUE: dict[str, tuple[float, float, float]] = {
     "hypo": (-10.0, 1.6, 0.60),
     "iso": (-0.5, 1.0, 0.50),
@@ -34,13 +33,13 @@ _CALCIFICATION_ALPHA = 22.0
 
 @dataclass(slots=True)
 class TissueMaps:
-    """What the scanner will hear of each sample, all float32 (rows, lines).
+    """Acoustic properties of each sample, all float32 (rows, lines).
 
     Attributes
     ----------
-    echo_db : mean backscatter against gland, dB
+    echo_db : mean backscatter relative to gland, dB
     alpha : attenuation, dB/cm/MHz
-    mirror : amplitude of smooth reflectors, which add in phase, against gland = 1
+    mirror : amplitude of specular reflectors, which add in phase, relative to gland = 1
     """
 
     echo_db: FloatArray
@@ -50,7 +49,7 @@ class TissueMaps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """What a plane cuts out of a nodule.
+    """The section of a nodule with a plane.
 
     Attributes
     ----------
@@ -73,9 +72,9 @@ class Nodule:
 
     Parameters
     ----------
-    plan : what it is and where
+    plan : its kind, size and position
     identity : 1 to 255, its value in label maps
-    seed : decides the wavy surface and the inner structure
+    seed : of the wavy surface and the inner structure
     """
 
     def __init__(self, plan: NodulePlan, identity: int, seed: int) -> None:
@@ -101,7 +100,7 @@ class Nodule:
         self.reach_mm = float(self._half.max() * (1.0 + 3.0 * plan.lobulation) + 2.0)
 
     def level(self, x_mm: FloatArray, z_mm: FloatArray, e_mm: float) -> tuple[FloatArray, tuple[FloatArray, ...]]:
-        """Distance to the surface along the line to the centre, mm, negative inside; and the normalised coordinates."""
+        """Signed distance to the surface along the line to the centre, mm, and the normalised coordinates."""
         dx = x_mm - np.float32(self.plan.center_xze_mm[0])
         dz = z_mm - np.float32(self.plan.center_xze_mm[1])
         de = np.float32(e_mm - self.plan.center_xze_mm[2])
@@ -122,10 +121,10 @@ class Nodule:
         return result
 
     def section(self, e_mm: float) -> Section | None:
-        """What the plane at elevation `e_mm` cuts out, or None where it misses the nodule.
+        """The section with the plane at elevation `e_mm`, or None where it misses the nodule.
 
-        The longest diameter is that of the outline's vertices; across it the widest extent is taken (the pair that a
-        sonographer measures).
+        The longest diameter is that of the outline's vertices; the other is the widest extent across it (the pair that
+        a sonographer measures).
         """
         q3 = (e_mm - self.plan.center_xze_mm[2]) / self._half[2]
         if abs(q3) >= 1.0 + 3.5 * self.plan.lobulation:
@@ -191,7 +190,7 @@ class Nodule:
             echo -= np.float32(8.0) * np.exp(-(((d + 0.25) / 0.45) ** 2))
         if self.plan.margin_mm < 0.5:  # a smooth border refracts the beam at its flanks
             alpha += np.float32(1.6) * np.exp(-((d / 0.4) ** 2)) * np.exp(-((q[1] / 0.22) ** 2))
-        if self.plan.kind == "cystic":  # thin wall, seen where it lies across the beam
+        if self.plan.kind == "cystic":  # thin wall, visible where it is perpendicular to the beam
             mirror += np.float32(0.5) * np.exp(-((d / 0.14) ** 2)) * np.abs(np.clip(q[1], -1, 1)) ** 6
         self._paint_calcium(echo, alpha, mirror, x, z, e_mm)
 
@@ -206,7 +205,7 @@ class Nodule:
             fluid *= np.clip((-d - 0.5) / 0.4, 0.0, 1.0)
             return fluid
         if self.plan.kind == "spongiform":
-            # a gyroid with bent axes: cavities of about 1.3 mm that run through the whole nodule
+            # a gyroid with bent axes: cavities of about 1.3 mm throughout the nodule
             bend = (0.7 * ripple, 0.8 * blob, 0.5 * (ripple - blob))
             a, b, c = (
                 (v * np.float32(h) + k) * np.float32(2.7) + np.float32(p)
@@ -245,7 +244,7 @@ class Nodule:
 
 
 def _in_ball(rng: np.random.Generator, count: int, radius: float) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Points spread evenly over a ball."""
+    """Points uniformly distributed in a ball."""
     p = rng.standard_normal((count, 3))
     p /= np.linalg.norm(p, axis=1, keepdims=True) + 1e-9
     scaled: np.ndarray[Any, np.dtype[np.float64]] = p * radius * rng.random((count, 1)) ** (1.0 / 3.0)

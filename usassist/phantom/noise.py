@@ -1,8 +1,8 @@
 """Random fields in body coordinates that change smoothly along the elevation axis.
 
-White scatterers and smooth textures are cut out of two pools that are drawn once per process. A field at elevation e
-is a weighted sum of slabs, so that two planes close to each other share most of their scatterers: the speckle
-decorrelates as the plane moves, and comes back when the plane comes back.
+White scatterers and smooth textures are cropped from two pools that are drawn once per process. A field at elevation e
+is a weighted sum of slabs, so that two nearby planes share most of their scatterers: the speckle decorrelates as the
+plane moves, and is the same again when the plane returns.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class ScattererField:
 
     Parameters
     ----------
-    seed : decides where in the pool each slab is cut out
+    seed : of the position of each slab in the pool
     shape : rows (depth) and columns (lateral) of the grid
-    margin : how many samples the body may move on the grid to each side
+    margin : by how many samples the body may move on the grid to each side
     """
 
     def __init__(self, seed: int, shape: tuple[int, int], margin: int) -> None:
@@ -84,8 +84,8 @@ class ScattererField:
 
         Parameters
         ----------
-        elevation_mm : where the plane lies
-        shift_rc : how far the body has moved on the grid, whole samples, within the margin
+        elevation_mm : of the plane
+        shift_rc : movement of the body on the grid, whole samples, within the margin
 
         Returns
         -------
@@ -120,8 +120,8 @@ class TextureField:
 
     Parameters
     ----------
-    seed : decides the fields
-    extent_mm : x0, z0, x1, z1, the part of the plane that will be asked for
+    seed : of the fields
+    extent_mm : x0, z0, x1, z1, the part of the plane that will be sampled
     """
 
     def __init__(self, seed: int, extent_mm: tuple[float, float, float, float]) -> None:

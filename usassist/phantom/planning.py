@@ -1,4 +1,4 @@
-"""Where the probe is at a time, and which nodules a random scene holds."""
+"""The pose of the probe over time, and the nodules of a random scene."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _KIND_P = (0.42, 0.16, 0.08, 0.12, 0.14, 0.08)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pose:
-    """Where the plane and the tissue are at one moment.
+    """The position of the plane and the tissue at one time.
 
     Attributes
     ----------
     e_mm : elevation of the plane
-    shift_xz_mm : how far the tissue has moved in the plane, lateral and depth
+    shift_xz_mm : movement of the tissue in the plane, lateral and depth
     pulse : phase of the heart beat, -1 to 1
     """
 
@@ -34,7 +34,7 @@ class Pose:
 
 
 def pose_at(config: PhantomConfig, t_s: float) -> Pose:
-    """Pose at time `t_s`: a sweep there and back that slows down at its ends, with breathing and a heart beat."""
+    """Pose at time `t_s`: a sweep back and forth that slows down at its ends, with breathing and a heart beat."""
     position = math.fmod(abs(t_s) / config.sweep_s, 2.0)
     part = position if position <= 1.0 else 2.0 - position
     part = 0.6 * part + 0.4 * (0.5 - 0.5 * math.cos(math.pi * part))
@@ -55,7 +55,7 @@ def pose_at(config: PhantomConfig, t_s: float) -> Pose:
 
 
 def sample_nodules(config: PhantomConfig, anatomy: Anatomy) -> tuple[NodulePlan, ...]:
-    """Draw nodules inside the gland: sizes and shapes from the prior, kinds and features by their frequency."""
+    """Draw nodules inside the gland: sizes and shapes from the prior, kinds and features by frequency."""
     rng = rng_of(config.seed, 0x10D)
     count = config.nodule_count
     if count is None:
@@ -94,7 +94,7 @@ def _draw(rng: np.random.Generator, config: PhantomConfig, anatomy: Anatomy, shr
     echo_db = None
     if kind == "iso":
         echo_db = float(rng.choice([-1.0, 1.0]) * rng.uniform(1.5, 3.0))
-    elif kind == "mixed":  # its solid part must differ from gland, or nobody could tell where it ends
+    elif kind == "mixed":  # its solid part must differ from gland, or its border would be invisible
         echo_db = float(rng.choice([-1.0, 1.0], p=[0.7, 0.3]) * rng.uniform(2.5, 6.0))
     elif kind == "hypo":
         echo_db = float(-rng.uniform(5.0, 13.0))
@@ -113,7 +113,7 @@ def _draw(rng: np.random.Generator, config: PhantomConfig, anatomy: Anatomy, shr
 
 
 def _apart(a: NodulePlan, b: NodulePlan) -> bool:
-    """True when two ellipsoids surely do not touch."""
+    """True when two ellipsoids certainly do not touch."""
     gap = np.array(a.center_xze_mm) - np.array(b.center_xze_mm)
     reach = 0.5 * (np.array(a.axes_xze_mm) + np.array(b.axes_xze_mm)) * 1.1 + 0.6
     return bool(np.sum((gap / reach) ** 2) > 1.15)

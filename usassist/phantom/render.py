@@ -1,4 +1,4 @@
-"""From tissue to grey values: attenuation along the beam, gain compensation, log compression, scan conversion."""
+"""The receive chain, from tissue to grey values: attenuation, gain compensation, log compression, scan conversion."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from usassist.phantom.nodule import TissueMaps
 __all__ = ["Receiver"]
 
 _MEAN_ALPHA = 0.55  # dB/cm/MHz that the scanner compensates for
-_EFFECTIVE = 0.5  # the echo's centre frequency sinks on the way, and the attenuation with it
-_GLAND_LEVEL = 0.52  # grey of normal gland at 0 dB gain, as part of the range
+_EFFECTIVE = 0.5  # the echo's centre frequency decreases with depth, and the attenuation with it
+_GLAND_LEVEL = 0.52  # grey level of normal gland at 0 dB gain, relative to the range
 _LN10_20 = float(np.log(10.0) / 20.0)
 
 
@@ -23,7 +23,7 @@ class Receiver:
 
     Parameters
     ----------
-    grid : where the samples lie
+    grid : positions of the samples
     config : gain, compression, frequency, noise
     """
 
@@ -35,7 +35,7 @@ class Receiver:
         error_db = np.interp(depth_mm, np.linspace(0.0, config.depth_mm, 8), sliders)
         error_db = cv2.GaussianBlur(error_db.astype(np.float32), (1, 0), sigmaX=0.1, sigmaY=grid.rows / 16).ravel()
         self._alpha_to_db = 2.0 * _EFFECTIVE * config.frequency_mhz * grid.range_step_mm / 10.0
-        # the amplifier runs out of gain where the mean loss exceeds what it can give
+        # the amplifier's gain is limited
         loss_db = _MEAN_ALPHA * self._alpha_to_db / grid.range_step_mm * depth_mm
         limit_db = 34.0 + rng.uniform(0.0, 12.0)
         short_db = np.clip(loss_db - limit_db, 0.0, None)
@@ -49,22 +49,22 @@ class Receiver:
 
     def _curve(self) -> npt.NDArray[np.uint8]:
         level = np.linspace(0.0, 1.0, 256) ** self._config.gamma
-        shaped = level + 0.06 * np.sin(2.0 * np.pi * (level - 0.5))  # a gentle S, as scanners have
+        shaped = level + 0.06 * np.sin(2.0 * np.pi * (level - 0.5))  # a slightly S-shaped grey curve, as on scanners
         return np.round(np.clip(shaped, 0.0, 1.0) * 255.0).astype(np.uint8)
 
     def attenuate(self, maps: TissueMaps, reverberation: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Amplitude of the scatterers and of the smooth reflectors as they arrive after gain compensation.
+        """Amplitude of the scatterers and of the specular reflectors after gain compensation.
 
-        Shadow and enhancement come from the line integral of the attenuation along each beam, there and back.
+        Shadow and enhancement result from the two-way line integral of the attenuation along each beam.
         """
         loss_db = np.cumsum(maps.alpha, axis=0, dtype=np.float32)
         loss_db *= np.float32(self._alpha_to_db)
-        # the aperture sees around small absorbers: blur across the beams
+        # the aperture is wider than small absorbers: blur across the beams
         loss_db = as_float32(cv2.GaussianBlur(loss_db, (0, 0), sigmaX=1.2, sigmaY=0.6))
         level_db = self._tgc_db + self._edge_db - loss_db
         reach = as_float32(cv2.exp(level_db * np.float32(_LN10_20)))
         amplitude = as_float32(cv2.exp((maps.echo_db + level_db) * np.float32(_LN10_20))) + reverberation
-        # haze: side lobes and echoes that bounce twice bring a weak, late and blurred copy of everything
+        # haze: side lobes and multiple reflections add a weak, delayed and blurred copy of the image
         mirror = maps.mirror * reach
         haze = cv2.blur(cv2.resize(amplitude + mirror, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA), (15, 9))
         haze = cv2.resize(haze, (amplitude.shape[1], amplitude.shape[0]), interpolation=cv2.INTER_LINEAR)
@@ -79,7 +79,7 @@ class Receiver:
         row, column = int(rng.integers(pool.shape[0] - rows)), int(rng.integers(pool.shape[1] - lines))
         return as_float32(pool[row : row + rows, column : column + lines] * self._noise_gain)
 
-    def picture(self, envelope: FloatArray) -> npt.NDArray[np.uint8]:
+    def to_image(self, envelope: FloatArray) -> npt.NDArray[np.uint8]:
         """Log compression and scan conversion; uint8 (H, W), 0 where no beam reaches."""
         config, grid = self._config, self._grid
         log_db = cv2.log(np.maximum(envelope, np.float32(1e-6)))

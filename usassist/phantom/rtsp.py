@@ -1,7 +1,6 @@
-"""A small RTSP server for the fault player: MPEG-TS in RTP, inside the RTSP connection (RFC 2326, RFC 2250).
+"""A minimal RTSP server for the fault player: MPEG-TS in RTP, interleaved in the RTSP connection (RFC 2326, RFC 2250).
 
-It knows what a player needs and no more. RTP in datagrams of its own is refused with status 461, upon which players
-ask for the connection.
+RTP over UDP is refused with status 461, upon which clients request interleaved transport.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ import contextlib
 import socket
 import struct
 
-from usassist.phantom.wire import PATIENCE_S, host_and_port, listen
+from usassist.phantom.transport import READER_TIMEOUT_S, host_and_port, listen
 
-__all__ = ["RtspWire"]
+__all__ = ["RtspTransport"]
 
 _TS_IN_RTP = 7 * 188
 _PAYLOAD_TYPE = 33  # MPEG-TS, RFC 3551
@@ -20,41 +19,41 @@ _CLOCK_HZ = 90_000
 _SESSION = "1"
 
 
-class RtspWire:
-    """Listens for players and sends the same to everybody who plays."""
+class RtspTransport:
+    """Listens for clients and sends the stream to all that are playing."""
 
     container = "mpegts"
 
     def __init__(self, to: str) -> None:
-        self.generation = self.left = 0
+        self.generation = self.readers_lost = 0
         self._where = host_and_port(to)
         self._listener: socket.socket | None = listen(*self._where)
-        self._players: list[_Player] = []
+        self._clients: list[_Client] = []
         self._sequence = 0
 
     @property
     def has_reader(self) -> bool:
-        """Whether somebody plays."""
-        return any(player.plays for player in self._players)
+        """Whether a client is playing."""
+        return any(client.is_playing for client in self._clients)
 
     def poll(self) -> None:
-        """Accept players and answer what they ask."""
+        """Accept clients and answer their requests."""
         if self._listener is None:
             return
         with contextlib.suppress(BlockingIOError):
             while True:
-                self._players.append(_Player(self._listener.accept()[0]))
-        for player in tuple(self._players):
-            began = player.plays
+                self._clients.append(_Client(self._listener.accept()[0]))
+        for client in tuple(self._clients):
+            began = client.is_playing
             try:
-                player.answer()
+                client.answer()
             except OSError:
-                self._drop(player)
+                self._drop(client)
                 continue
-            self.generation += int(player.plays and not began)
+            self.generation += int(client.is_playing and not began)
 
     def send(self, data: bytes, t_s: float) -> None:
-        """Send to all who play; who has gone, or takes nothing for two seconds, is let go."""
+        """Send to all playing clients; one that has gone or does not read for two seconds is disconnected."""
         packets = []
         stamp = round(t_s * _CLOCK_HZ) & 0xFFFF_FFFF
         for start in range(0, len(data), _TS_IN_RTP):
@@ -63,60 +62,60 @@ class RtspWire:
             header = struct.pack(">BBHII", 0x80, _PAYLOAD_TYPE | (0x80 if last else 0), self._sequence, stamp, 1)
             self._sequence = (self._sequence + 1) & 0xFFFF
             packets.append(header + part)
-        for player in tuple(self._players):
-            if player.plays:
+        for client in tuple(self._clients):
+            if client.is_playing:
                 try:
-                    player.send(packets)
+                    client.send(packets)
                 except OSError:
-                    self._drop(player)
+                    self._drop(client)
 
-    def hang_up(self) -> None:
-        """Close all connections, and the port."""
-        for player in self._players:
-            player.close()
-        self._players.clear()
+    def disconnect(self) -> None:
+        """Close all connections and the listening socket."""
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
         if self._listener is not None:
             self._listener.close()
         self._listener = None
 
-    def come_back(self) -> None:
+    def accept_again(self) -> None:
         """Listen again."""
         if self._listener is None:
             self._listener = listen(*self._where)
 
-    def restart(self) -> None:
-        """MPEG-TS may change on its way."""
+    def restart_stream(self) -> None:
+        """Nothing to do: MPEG-TS allows a change of the stream."""
 
     def close(self) -> None:
         """Close everything."""
-        self.hang_up()
+        self.disconnect()
 
-    def _drop(self, player: _Player) -> None:
-        player.close()
-        self._players.remove(player)
-        self.left += int(player.plays)
+    def _drop(self, client: _Client) -> None:
+        client.close()
+        self._clients.remove(client)
+        self.readers_lost += int(client.is_playing)
 
 
-class _Player:
-    """One connection."""
+class _Client:
+    """One RTSP connection."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._waiting = b""
         self._channel = 0
-        self.plays = False
+        self.is_playing = False
 
     def close(self) -> None:
         self._socket.close()
 
     def send(self, packets: list[bytes]) -> None:
-        self._socket.settimeout(PATIENCE_S)
+        self._socket.settimeout(READER_TIMEOUT_S)
         framed = (struct.pack(">cBH", b"$", self._channel, len(packet)) + packet for packet in packets)
         self._socket.sendall(b"".join(framed))
 
     def answer(self) -> None:
-        """Answer all requests that have come; raises ``OSError`` when the player has gone."""
+        """Answer all pending requests; raises ``OSError`` when the client has disconnected."""
         self._socket.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -125,7 +124,7 @@ class _Player:
                     raise ConnectionResetError
                 self._waiting += data
         while self._waiting:
-            if self._waiting[:1] == b"$":  # a report of the player about what it received
+            if self._waiting[:1] == b"$":  # interleaved data from the client: an RTCP receiver report
                 if len(self._waiting) < 4:
                     return
                 end = 4 + int.from_bytes(self._waiting[2:4], "big")
@@ -177,9 +176,9 @@ class _Player:
             status = "405 Method Not Allowed"
         if body:
             more.append(f"Content-Length: {len(body)}")
-        self._socket.settimeout(PATIENCE_S)
+        self._socket.settimeout(READER_TIMEOUT_S)
         self._socket.sendall("\r\n".join([f"RTSP/1.0 {status}", *more, "", body]).encode("ascii"))
         self._socket.setblocking(False)
         if method == "TEARDOWN":
             raise ConnectionResetError
-        self.plays |= method == "PLAY"
+        self.is_playing |= method == "PLAY"

@@ -1,4 +1,4 @@
-"""The simulated scanner: anatomy, speckle, receive chain and screen in one object."""
+"""The simulated scanner: anatomy, speckle, receive chain and screen combined."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _MARGIN = 28
 
 
 class PhantomScanner:
-    """A scanner that looks at a simulated neck. The same config and time always give the same pixels.
+    """A scanner of a simulated neck. The same config and time always give the same pixels.
 
     Parameters
     ----------
-    config : what to show; default values give a right lobe with nodules from the shape prior
+    config : the defaults give a right lobe with nodules from the shape prior
 
     Attributes
     ----------
     config : as given
     nodules : the nodules in the body, by identity from 1
-    image_hw_px : height and width of the scan picture
+    image_hw_px : height and width of the scan image
     spacing_rc_mm : mm per px, rows then columns
-    scan_xyxy_px : where the scan picture lies on the screen
+    scan_xyxy_px : position of the scan image on the screen
     """
 
     def __init__(self, config: PhantomConfig | None = None) -> None:
@@ -69,11 +69,11 @@ class PhantomScanner:
 
     @property
     def scan_xyxy_px(self) -> tuple[int, int, int, int]:
-        """Where the scan picture lies on the screen."""
+        """Position of the scan image on the screen."""
         return self._screen().scan_xyxy_px
 
     def render(self, t_s: float) -> PhantomFrame:
-        """The whole screen at time `t_s`.
+        """Render the whole screen at time `t_s`.
 
         Raises
         ------
@@ -92,11 +92,11 @@ class PhantomScanner:
         )
 
     def render_scan(self, t_s: float) -> PhantomScan:
-        """The scan picture and the truth about it at time `t_s`, without the screen around it."""
+        """Render the scan image and its ground truth at time `t_s`, without the screen around it."""
         if not math.isfinite(t_s):
             raise UsageError(f"phantom: the time of a frame must be a finite number of seconds, got {t_s}; correct it")
         pose = self._pose(t_s)
-        scan = self._receiver.picture(self._envelope(pose, round(t_s * 1e6)))
+        scan = self._receiver.to_image(self._envelope(pose, round(t_s * 1e6)))
         labelmap, nodules, sections = self._truth(pose)
         if self.config.calipers:
             self._burn_calipers(scan, sections, pose)
@@ -105,9 +105,9 @@ class PhantomScanner:
         return PhantomScan(scan=scan, labelmap=labelmap, nodules=nodules, spacing_rc_mm=self.spacing_rc_mm, t_s=t_s)
 
     def crossing_s(self, identity: int) -> float:
-        """Time within the first sweep at which the plane is nearest to the middle of a nodule, s.
+        """Time within the first sweep at which the plane is closest to the middle of a nodule, s.
 
-        For training: frames at random times show no nodule more often than not.
+        For training: most frames at random times show no nodule.
 
         Raises
         ------
@@ -123,26 +123,26 @@ class PhantomScanner:
     def _screen(self) -> ScreenPainter:
         if self._painter is None:
             raise UsageError(
-                f"phantom: a scan picture of {self.config.scan_hw_px} does not fit on a screen of "
+                f"phantom: a scan image of {self.config.scan_hw_px} does not fit on a screen of "
                 f"{self.config.screen_hw_px} with layout {self.config.layout}; make scan_hw_px smaller"
             )
         return self._painter
 
     def _pose(self, t_s: float) -> Pose:
         pose = pose_at(self.config, t_s)
-        if self._grid.kind != "linear":  # beams of a fan do not move onto each other
+        if self._grid.kind != "linear":  # shifting by whole beams works on parallel beams only
             return Pose(e_mm=pose.e_mm, shift_xz_mm=(0.0, 0.0), pulse=pose.pulse)
         return pose
 
     def _shift(self, pose: Pose) -> tuple[tuple[int, int], tuple[float, float]]:
-        """How far the body has moved on the grid: whole samples down and across, and what remains of a sample."""
+        """Movement of the body on the grid: whole samples (row, column), and the remaining fractions."""
         row = pose.shift_xz_mm[1] / self._grid.range_step_mm
         column = pose.shift_xz_mm[0] / float(self._grid.line_step_mm[0])
         whole = (math.floor(row), math.floor(column))
         return whole, (row - whole[0], column - whole[1])
 
     def _tissue(self, pose: Pose) -> tuple[TissueMaps, FloatArray]:
-        """Tissue of one plane at the scatterers' places, with the nodules; and the reverberation."""
+        """Tissue of one plane at the scatterers' positions, with the nodules; and the reverberation."""
         grid = self._grid
         whole, rest = self._shift(pose)
         moved_x = np.float32(whole[1] * float(grid.line_step_mm[0]))
@@ -165,8 +165,9 @@ class PhantomScanner:
     def _envelope(self, pose: Pose, key: int) -> FloatArray:
         """Received amplitude in beam coordinates, float32 (rows, lines).
 
-        The scatterers sit on a grid that moves with the body: whole samples by cutting another part out of the field,
-        the rest by moving the point-spread function, so that speckle moves with the tissue and does not flicker.
+        The scatterers are on a grid that moves with the body: by whole samples through cropping another part of the
+        field, by the rest through shifting the point-spread function, so that speckle moves with the tissue and does
+        not flicker.
         """
         whole, rest = self._shift(pose)
         amplitude, mirror = self._receiver.attenuate(*self._tissue(pose))
@@ -220,7 +221,7 @@ class PhantomScanner:
         return labelmap, tuple(nodules), sections
 
     def _burn_calipers(self, scan: UInt8Array, sections: list[Section], pose: Pose) -> None:
-        """Marks at the ends of the diameters of one nodule, a little beside them; or somewhere, where there is none."""
+        """Draw marks close to the ends of the diameters of one nodule, or at random positions if there is none."""
         rng = rng_of(self.config.seed, 0xCA1)
         origin = np.array([self._grid.pixel_x_mm[0] - 0.5 * self._grid.mm_per_px, self._grid.pixel_z_mm[0]])
         origin[1] -= 0.5 * self._grid.mm_per_px

@@ -1,4 +1,4 @@
-"""The scanner's screen around the scan picture: ruler, grey bar, settings, and an invented patient banner."""
+"""The scanner's screen around the scan image: ruler, grey bar, settings, and a fictitious patient banner."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UInt8Array = npt.NDArray[np.uint8]
 
 _WHITE, _GREY, _DIM = (225, 228, 232), (150, 156, 165), (95, 100, 110)
 _ACCENTS = ((235, 200, 90), (120, 200, 235), (150, 220, 160), (225, 228, 232))
-# free area for the scan picture: left, top, right, bottom as parts of the screen
+# free area for the scan image: left, top, right, bottom relative to the screen
 _AREAS = {
     "wide": (0.17, 0.105, 0.83, 0.955),
     "left_panel": (0.25, 0.09, 0.93, 0.96),
@@ -27,7 +27,7 @@ _AREAS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pen:
-    """Text of one height on one canvas."""
+    """Draws text of one height on one canvas."""
 
     canvas: UInt8Array
     scale: float
@@ -44,21 +44,21 @@ class _Pen:
 
 
 def scan_box(config: PhantomConfig) -> tuple[int, int, int, int]:
-    """The part of the screen that the layout leaves for the scan picture, xyxy, px."""
+    """The area of the screen that the layout leaves free for the scan image, xyxy, px."""
     height, width = config.screen_hw_px
     left, top, right, bottom = _AREAS[config.layout]
     return round(left * width), round(top * height), round(right * width), round(bottom * height)
 
 
 class ScreenPainter:
-    """Draws one scanner's screen; all but the picture and the clock is drawn once.
+    """Draws one scanner's screen; everything except the image and the clock is drawn once.
 
     Parameters
     ----------
-    config : layout, seed, settings that are shown
-    image_hw_px : height and width of the scan picture
-    mm_per_px : its scale
-    top_mm : depth of the picture's upper edge
+    config : layout, seed, displayed settings
+    image_hw_px : height and width of the scan image
+    mm_per_px : scale of the scan image
+    top_mm : depth of the image's upper edge
     """
 
     def __init__(self, config: PhantomConfig, image_hw_px: tuple[int, int], mm_per_px: float, top_mm: float) -> None:
@@ -161,7 +161,7 @@ class ScreenPainter:
                 [[x + 12 * unit, focus], [x + 18 * unit, focus - 5 * unit], [x + 18 * unit, focus + 5 * unit]]
             )
             cv2.fillPoly(self._base, [at.astype(np.int32)], self._accent, cv2.LINE_AA)
-        # mark of the probe's marked side
+        # the probe's orientation marker
         cv2.circle(self._base, (x2 + 14 * unit, y1 - 8 * unit), 4 * unit, self._accent, -1, cv2.LINE_AA)
         for tick in range(0, int(self._config.width_mm / 2) + 1, 10):
             for sign in (-1, 1):
@@ -180,13 +180,13 @@ class ScreenPainter:
 
 
 def draw_calipers(scan: UInt8Array, ends_xy_px: npt.NDArray[np.float64], kind: int) -> None:
-    """Burn measuring marks into a scan picture, in place.
+    """Burn measuring marks into a scan image, in place.
 
     Parameters
     ----------
     scan : uint8 (H, W)
-    ends_xy_px : float64 (N, 2), where the marks stand
-    kind : 0 crosses, 1 slanted crosses with a dotted line between each pair, 2 small rings
+    ends_xy_px : float64 (N, 2), positions of the marks
+    kind : 0 crosses, 1 tilted crosses with a dotted line between each pair, 2 small rings
     """
     size = max(3, round(scan.shape[0] / 110))
     points = [tuple(int(v) for v in p) for p in np.round(ends_xy_px)]

@@ -1,9 +1,9 @@
-"""The fault player: plays the simulated scanner over a real socket in real time, and logs what went out when.
+"""The fault player: plays the simulated scanner over a real socket in real time, and logs the faults as sent.
 
-Every line of the log is one JSON object with ``event`` and ``t_ns``, the machine's monotonic clock, which all its
-processes share. ``begin`` and ``end`` of a fault carry the moment after the first frame with it, or without it, was
-handed to the socket, and that frame's number; where nothing is sent, the moment at which the first missing frame
-would have been. The stamp of frame n in the stream is n frame periods, whatever was left out before it.
+Every line of the log is a JSON object with ``event`` and ``t_ns``, from the machine's monotonic clock, which all
+processes share. ``begin`` and ``end`` of a fault have the time after the first frame with it, or without it, was
+written to the socket, and that frame's number; where nothing is sent, the time of the first missing frame. The
+timestamp of frame n in the stream is n frame periods, independent of skipped frames.
 """
 
 from __future__ import annotations
@@ -16,64 +16,64 @@ from pathlib import Path
 
 from usassist.errors import SourceError, UsageError, UsAssistError
 from usassist.phantom.encoder import CODECS
+from usassist.phantom.fault_player import EventSink, FaultPlayer, PlayerReport
 from usassist.phantom.fault_scanner import FaultScanner
 from usassist.phantom.faults import FaultPlan
-from usassist.phantom.fifo import FifoWire
-from usassist.phantom.player import Log, Player, Served
-from usassist.phantom.rtsp import RtspWire
-from usassist.phantom.wire import TcpWire, UdpWire, Wire
+from usassist.phantom.fifo import FifoTransport
+from usassist.phantom.rtsp import RtspTransport
+from usassist.phantom.transport import TcpTransport, Transport, UdpTransport
 
-__all__ = ["Served", "open_wire", "serve"]
+__all__ = ["PlayerReport", "open_transport", "serve"]
 
 
 def serve(
     plan: FaultPlan | FaultScanner,
-    to: str | Wire,
+    to: str | Transport,
     stop: threading.Event,
-    log: Path | Log | None = None,
+    log: Path | EventSink | None = None,
     *,
     seconds: float | None = None,
     codec: str | None = None,
     once: bool = False,
-    say: Callable[[str], None] | None = None,
-) -> Served:
+    report: Callable[[str], None] | None = None,
+) -> PlayerReport:
     """Play until `stop`, or for `seconds`.
 
-    The plan's time begins with the first reader; over UDP, where readers cannot be seen, at once.
+    The plan's time starts with the first reader; over UDP, where readers are not known, at once.
 
     Parameters
     ----------
-    plan : what goes wrong; or a scanner that has it and is rendered already
+    plan : the faults, or a scanner with such a plan that is already rendered
     to : ``udp://HOST:PORT``, ``tcp://HOST:PORT`` and ``rtsp://HOST:PORT/NAME`` (both listen), ``fifo:PATH`` or a path;
-        or what `open_wire` gave, which is closed at the end
-    stop : ends it after the frame that is being sent
-    log : file for the truth, one JSON object per line, or a function that is given each of them
-    seconds : how long; None = until `stop`
-    codec : see ``CODECS``; None takes the default of the container
-    once : a reader that goes away is an error
-    say : is given one line for a person when the player waits, or a reader goes
+        or a transport from `open_transport`, which is closed at the end
+    stop : ends the run after the current frame
+    log : file for the events, one JSON object per line, or a function that is called with each
+    seconds : duration; None = until `stop`
+    codec : see ``CODECS``; None = the default of the container
+    once : a reader that disconnects is an error
+    report : called with a line of text when the player waits or a reader disconnects
 
     Raises
     ------
     UsageError
-        If the address or the codec is not understood.
+        If the address or the codec is invalid.
     SourceError
-        If the port is taken, the address cannot be sent to, or with `once` when the reader has gone.
+        If the port is taken, the address is not reachable, or with `once` when the reader has disconnected.
     """
     with contextlib.ExitStack() as stack:
-        wire = open_wire(to) if isinstance(to, str) else to
-        stack.callback(wire.close)
-        if codec is not None and codec not in CODECS[wire.container]:
-            known = ", ".join(CODECS[wire.container])
-            raise UsageError(f"the codec {codec} is not known for {wire.container}; choose one of {known}")
+        transport = open_transport(to) if isinstance(to, str) else to
+        stack.callback(transport.close)
+        if codec is not None and codec not in CODECS[transport.container]:
+            known = ", ".join(CODECS[transport.container])
+            raise UsageError(f"the codec {codec} is not known for {transport.container}; choose one of {known}")
         write = stack.enter_context(_log_to(log))
         scanner = plan if isinstance(plan, FaultScanner) else FaultScanner(plan)
-        player = Player(scanner, wire, codec, write, once=once, say=say or (lambda line: None))
+        player = FaultPlayer(scanner, transport, codec, write, once=once, report=report or (lambda line: None))
         return player.play(stop, seconds)
 
 
-def open_wire(to: str) -> Wire:
-    """The way out that an address names.
+def open_transport(to: str) -> Transport:
+    """Open the transport for an address.
 
     Raises
     ------
@@ -82,22 +82,22 @@ def open_wire(to: str) -> Wire:
     """
     scheme, found, _ = to.partition("://")
     if found and scheme == "udp":
-        return UdpWire(to)
+        return UdpTransport(to)
     if found and scheme == "tcp":
-        return TcpWire(to)
+        return TcpTransport(to)
     if found and scheme == "rtsp":
-        return RtspWire(to)
+        return RtspTransport(to)
     path = to.removeprefix("fifo:")
     if found or not path:
         raise UsageError(
             f"{scheme or 'an empty address'}: the player cannot send there; write udp://HOST:PORT, tcp://HOST:PORT, "
             "rtsp://HOST:PORT/NAME or fifo:PATH"
         )
-    return FifoWire(Path(path))
+    return FifoTransport(Path(path))
 
 
 @contextlib.contextmanager
-def _log_to(log: Path | Log | None) -> Iterator[Log]:
+def _log_to(log: Path | EventSink | None) -> Iterator[EventSink]:
     if log is None:
         yield lambda entry: None
     elif isinstance(log, Path):

@@ -1,12 +1,12 @@
-"""From scatterers to the envelope: a point-spread function that changes with depth.
+"""From scatterers to the envelope: a depth-dependent point-spread function.
 
 In complex baseband the received field is the scatterers (circular complex Gaussian, times the local amplitude)
-convolved with the pulse along the beam and the two-way beam pattern across it. Where many scatterers share one
-resolution cell the envelope is Rayleigh distributed, mean / standard deviation = sqrt(pi / (4 - pi)) = 1.91
-(Goodman 1975; Wagner et al., IEEE Trans. Sonics Ultrason. 30:156, 1983).
+convolved with the pulse along the beam and the two-way beam pattern across it. With many scatterers per resolution
+cell the envelope is Rayleigh distributed, mean / standard deviation = sqrt(pi / (4 - pi)) = 1.91 (Goodman 1975; Wagner
+et al., IEEE Trans. Sonics Ultrason. 30:156, 1983).
 
-The kernels are separable and only a dozen samples long, so direct convolution in a few depth zones that are blended
-into each other gives the same field as a Fourier transform, in a tenth of the time.
+The kernels are separable and only a dozen samples long, so direct convolution in a few blended depth zones gives the
+same field as a Fourier transform, in a tenth of the time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PointSpread:
 
     Parameters
     ----------
-    grid : where the samples lie
+    grid : positions of the samples
     config : frequency, focus, number of compounded looks
     """
 
@@ -77,7 +77,7 @@ class PointSpread:
         Parameters
         ----------
         scatterers : float32 (rows, lines, 2), real and imaginary part
-        offset_rc : how far the scatterers lie behind their samples, in samples, 0 to 1
+        offset_rc : offset of the scatterers from their samples, in samples, 0 to 1
 
         Returns
         -------
@@ -117,13 +117,13 @@ class PointSpread:
         noise: FloatArray | None = None,
         offset_rc: tuple[float, float] = (0.0, 0.0),
     ) -> FloatArray:
-        """Amplitude of the received signal, the mean over the compounded looks.
+        """Amplitude of the received signal, averaged over the compounded looks.
 
         Parameters
         ----------
         scatterers : float32 (rows, lines, 2), unit power
-        amplitude : float32 (rows, lines), root of the echogenicity times what attenuation leaves
-        mirror : float32 (rows, lines) or None, amplitude of smooth reflectors, which add in phase
+        amplitude : float32 (rows, lines), root of the echogenicity times the transmission
+        mirror : float32 (rows, lines) or None, amplitude of specular reflectors, which add in phase
         noise : float32 (rows, lines, 2) or None, electronic noise, added after the receive filter
         offset_rc : see `field`
 
@@ -165,7 +165,7 @@ def _lateral_kernel(sigma: float, offset: float) -> FloatArray:
 
 
 def _overlap(a: FloatArray, b: FloatArray) -> float:
-    """Inner product of two kernels about their middles."""
+    """Inner product of two kernels, aligned at their centres."""
     half = min(len(a), len(b)) // 2
     ca, cb = len(a) // 2, len(b) // 2
     return float(np.dot(a[ca - half : ca + half + 1], b[cb - half : cb + half + 1]))

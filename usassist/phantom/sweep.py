@@ -1,4 +1,4 @@
-"""A sweep of the phantom that is rendered once and then played there and back, with fresh noise in every frame."""
+"""A sweep of the phantom that is rendered once and then played back and forth, with new noise in every frame."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ UInt8Array = npt.NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 
 _OTHER_DEPTH_S = 1.5
-_FIELDS, _SPARE_PX = 8, 512  # fields of noise, and how much wider than the picture they are
+_FIELDS, _SPARE_PX = 8, 512  # number of noise fields, and their additional width
 
 
 class Sweep:
-    """The ultrasound picture at any time.
+    """The ultrasound images of a sweep, with noise.
 
     Parameters
     ----------
     scans : uint8 (h, w) each, at least two
-    noise_sd : float32 (h, 1), standard deviation of the electronic noise in each row, grey levels
+    noise_sd : float32 (h, 1), standard deviation of the electronic noise per row, grey levels
     seed : of the noise
 
     Attributes
     ----------
-    last : the picture at the far end of the sweep
+    last : the image at the far end of the sweep
     """
 
     def __init__(self, scans: Sequence[UInt8Array], noise_sd: npt.NDArray[np.float32], seed: int) -> None:
@@ -48,9 +48,9 @@ class Sweep:
             self._fields.append(np.clip(np.round(soft), -100, 100).astype(np.int8))
 
     def at(self, place: int, *, noise_key: int) -> UInt8Array:
-        """The picture `place` frames after the beginning, uint8 (h, w), with the noise that belongs to `noise_key`.
+        """The image `place` frames after the start, uint8 (h, w), with the noise of `noise_key`.
 
-        The frame at an end is shown once, so that no two frames in a row are alike there.
+        The frame at an end is shown once, so that consecutive frames always differ.
         """
         last = len(self._scans) - 1
         place %= 2 * last
@@ -65,14 +65,14 @@ class Sweep:
 def render_sweeps(
     config: PhantomConfig, other_depths_mm: Sequence[float], loop_s: float, progress: Progress | None = None
 ) -> dict[float, Sweep]:
-    """The sweep at the scanner's own depth, and a shorter one of the same neck at every other depth.
+    """Render the sweep at the scanner's own depth, and a shorter one of the same neck at every other depth.
 
     Parameters
     ----------
     config : of the scanner
-    other_depths_mm : at which it is to be rendered too
-    loop_s : length of the sweep one way, s
-    progress : called after each frame with the frames done and the frames in all
+    other_depths_mm : further depths
+    loop_s : one-way duration of the sweep, s
+    progress : called after each frame with the number of frames done and of all frames
 
     Returns
     -------
@@ -102,9 +102,9 @@ def render_sweeps(
 
 
 def _noise_sd(scanner: PhantomScanner) -> npt.NDArray[np.float32]:
-    """Electronic noise of the phantom in each row of its picture, float32 (h, 1), grey levels.
+    """Electronic noise of the phantom per image row, float32 (h, 1), grey levels.
 
-    The phantom draws new noise for every time, so frames that are a microsecond apart differ in nothing else.
+    The phantom draws new noise for every time, so frames one microsecond apart differ in their noise only.
     """
     middle_s = 0.5 * scanner.config.sweep_s
     same = np.stack([scanner.render_scan(middle_s + k * 1e-6).scan for k in range(4)]).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Ground truth of a phantom frame, and its file: one JSON object per line.
+"""Ground truth of a phantom frame, and its file format: one JSON object per line.
 
-The first line describes the clip, each further line one frame. Label maps are stored as run lengths over the pixels
-in row order, ``[skip, length, label, skip, length, label, …]``, where ``skip`` counts background since the last run.
+The first line describes the clip, each further line one frame. Label maps are run-length encoded in row-major order,
+``[skip, length, label, skip, length, label, …]``, where ``skip`` counts background since the last run.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ UInt8Array = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoduleTruth:
-    """One nodule as the plane cuts it.
+    """The section of one nodule in a frame.
 
     Attributes
     ----------
-    identity : 1 to 255, the same all through a sweep; its value in the label map
+    identity : 1 to 255, constant during a sweep; its value in the label map
     kind : see ``NodulePlan.kind``
-    xyxy_px : box around its pixels in the scan picture, continuous image coordinates
-    major_mm, minor_mm : longest diameter of the section and the widest extent across it, of the whole section even
-        where the picture ends before it
+    xyxy_px : bounding box of its pixels in the scan image, continuous image coordinates
+    major_mm, minor_mm : longest diameter of the section and the widest extent across it, of the whole section, also
+        if it extends beyond the image
     area_mm2 : area of the section
     axes_xze_mm : full diameters of the ellipsoid in the body
-    cropped : True when the picture ends before the nodule does
+    cropped : True when the section extends beyond the image
     """
 
     identity: int
@@ -52,7 +52,7 @@ class NoduleTruth:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PhantomScan:
-    """The scan picture alone, for training.
+    """The scan image alone, for training.
 
     Attributes
     ----------
@@ -72,13 +72,13 @@ class PhantomScan:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PhantomFrame:
-    """A whole screen with the truth about the scan picture on it.
+    """A whole screen with the ground truth of its scan image.
 
     Attributes
     ----------
     screen : uint8 (H, W, 3), RGB
-    scan_xyxy_px : where the scan picture lies on the screen
-    labelmap : uint8 (h, w) of the scan picture, 0 is background, otherwise the identity of a nodule
+    scan_xyxy_px : position of the scan image on the screen
+    labelmap : uint8 (h, w) of the scan image, 0 is background, otherwise the identity of a nodule
     nodules : those with at least one pixel, by identity
     spacing_rc_mm : mm per px, rows then columns
     t_s : time of the frame
@@ -94,15 +94,15 @@ class PhantomFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TruthFrame:
-    """Truth about one frame of a clip, as read from its file.
+    """Ground truth of one frame of a clip, as read from its file.
 
     Attributes
     ----------
-    frame_id : from 0, the order in the clip
+    frame_id : from 0, in the order of the clip
     t_s : time of the frame
     nodules : visible nodules
     runs : run lengths of the label map
-    scan_hw_px : height and width of the scan picture
+    scan_hw_px : height and width of the scan image
     """
 
     frame_id: int
@@ -112,7 +112,7 @@ class TruthFrame:
     scan_hw_px: tuple[int, int]
 
     def labelmap(self) -> UInt8Array:
-        """Label map of the scan picture, uint8 (h, w)."""
+        """Label map of the scan image, uint8 (h, w)."""
         flat = np.zeros(self.scan_hw_px[0] * self.scan_hw_px[1], np.uint8)
         at = 0
         for skip, length, label in zip(self.runs[0::3], self.runs[1::3], self.runs[2::3], strict=True):
@@ -124,14 +124,14 @@ class TruthFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipTruth:
-    """Truth about a clip.
+    """Ground truth of a clip.
 
     Attributes
     ----------
     seed : of the phantom
     rate_hz : frames per second
     screen_hw_px : height and width of the screen
-    scan_xyxy_px : where the scan picture lies on it
+    scan_xyxy_px : position of the scan image on it
     spacing_rc_mm : mm per px, rows then columns
     frames : one entry per frame, in order
     """
@@ -145,7 +145,7 @@ class ClipTruth:
 
 
 def truth_lines(frames: Iterable[PhantomFrame], *, seed: int, rate_hz: float) -> Iterable[str]:
-    """The lines of a truth file, one as soon as each frame is there; the header comes with the first frame."""
+    """The lines of a truth file, generated frame by frame; the header comes with the first frame."""
     for frame_id, frame in enumerate(frames):
         if frame_id == 0:
             header = {
@@ -165,7 +165,7 @@ def truth_lines(frames: Iterable[PhantomFrame], *, seed: int, rate_hz: float) ->
 
 
 def encode_runs(labelmap: UInt8Array) -> list[int]:
-    """Run lengths of a label map (see the module)."""
+    """Run-length encode a label map (see the module)."""
     flat = labelmap.ravel()
     edges = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1, [flat.size]]).tolist()
     runs: list[int] = []
@@ -183,7 +183,7 @@ def read_truth(path: str | Path) -> ClipTruth:
     Raises
     ------
     SessionError
-        If the file cannot be read, is no truth file, or is of another major version.
+        If the file cannot be read, is not a truth file, or has another major version.
     """
     path = Path(path)
     try:

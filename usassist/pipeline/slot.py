@@ -98,7 +98,7 @@ class Slot:
             if not self._frames:
                 return None, overwritten, not self._closed
             if not self._lossless:
-                overwritten += map(PassedOver.of, self._frames.pass_over())
+                overwritten += map(PassedOver.of, self._frames.drop_stale())
             frame = self._frames.take()
             self._changed.notify_all()
             return frame, overwritten, True

@@ -25,7 +25,7 @@ from usassist.bus import MarkBody, Publisher, SessionBody, SessionState, SignalB
 from usassist.calibrate import DEFAULT_POINT, ScoreCalibration
 from usassist.common.clock import Clock
 from usassist.common.heartbeat import Heartbeat
-from usassist.common.process_tuning import give_back_memory
+from usassist.common.process_tuning import release_freed_memory
 from usassist.engine import FailoverEngine
 from usassist.errors import BackendHungError, UsAssistError
 from usassist.modalities.ultrasound import DescriptorModel
@@ -407,7 +407,7 @@ class Stream:
             self.publisher.event("health", self.summary.health(self._last_error))
         if now_ns >= self._next_memory_ns:
             self._next_memory_ns = now_ns + _MEMORY_PERIOD_NS
-            give_back_memory()
+            release_freed_memory()
         for topic, body in self.publisher.received():
             if isinstance(body, MarkBody) and body.session_id != self.summary.session_id:
                 continue  # of a page that still shows the session before

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from usassist.common.clock import ClockPair, clock_pair
 from usassist.common.private_files import write_atomic
-from usassist.common.process_tuning import give_back_memory
+from usassist.common.process_tuning import release_freed_memory
 from usassist.errors import SessionError, UsAssistError
 from usassist.sinks.files import explain
 
@@ -204,7 +204,7 @@ class DiskSync(threading.Thread):
         self._clock = now
         self._looks += 1
         if self._looks % _MEMORY_LOOKS == 0:  # a stall of the disk has filled it with frames
-            give_back_memory()
+            release_freed_memory()
         if self._on_look is not None:
             self._on_look()
 

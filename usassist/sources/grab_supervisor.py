@@ -115,7 +115,7 @@ class GrabSupervisor:
         """
         with self._changed:
             self._changed.wait_for(lambda: self._grabs or self._closed, timeout_s)
-            skipped, self._skipped = self._skipped + len(self._grabs.pass_over()), 0
+            skipped, self._skipped = self._skipped + len(self._grabs.drop_stale()), 0
             return self._grabs.take() if self._grabs else None, skipped
 
     def supervise(self) -> None:

@@ -1,4 +1,4 @@
-"""Training of the project's own engines. Needs the extra ``train``; only some of the modules import torch."""
+"""Training of the project's own engines. Needs the extra ``train``; only some modules import torch."""
 
 from usassist.training.recipe import Recipe, load_recipe
 

@@ -1,7 +1,7 @@
-"""Random changes of a frame's look: what a scanner, its settings or its makers could have made of the same anatomy.
+"""Appearance augmentation: how another scanner or other settings could have shown the same anatomy.
 
-Everything works on a frame that already has the network's input size. Changes of grey levels are joined into one table
-of 256 entries.
+All changes are applied to a frame at the network's input size. Changes of grey levels are combined in one table of 256
+entries.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import numpy.typing as npt
 
 from usassist.training.recipe import AugmentConfig
 
-__all__ = ["SPECTRUM_REACH", "Appearance", "draw_marks", "low_spectrum"]
+__all__ = ["SPECTRUM_REACH", "Appearance", "compute_low_spectrum", "draw_marks"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 
 SPECTRUM_REACH = 4
-"""Highest spatial frequency that counts as a frame's look and not as its content, cycles per frame."""
+"""Highest spatial frequency that belongs to a frame's appearance and not to its content, cycles per frame."""
 
-_BLACK_KEPT_SHARE = 0.8  # of the frames keep black as black whatever happens to the other grey levels
-_WORDS = ("LT", "RT", "TRV", "SAG", "ISTHMUS", "THYROID", "1 D 12.4mm", "2 D 8.1mm", "MI 0.9", "Gn 52", "12 cm", "2D")
+_BLACK_KEPT_SHARE = 0.8  # share of frames in which black stays black
+_LABELS = ("LT", "RT", "TRV", "SAG", "ISTHMUS", "THYROID", "1 D 12.4mm", "2 D 8.1mm", "MI 0.9", "Gn 52", "12 cm", "2D")
 
 
-def low_spectrum(image: UInt8Array) -> Float32Array:
-    """Strength of the lowest spatial frequencies of a frame, whatever its size.
+def compute_low_spectrum(image: UInt8Array) -> Float32Array:
+    """Amplitude of the lowest spatial frequencies of a frame, independent of its size.
 
     Parameters
     ----------
@@ -45,13 +45,13 @@ def low_spectrum(image: UInt8Array) -> Float32Array:
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """Changes the look of a frame and leaves its shapes.
+    """Changes the appearance of a frame but not its shapes.
 
     Attributes
     ----------
-    config : how far
-    histograms : float32 (N, 256), cumulative histograms to draw grey levels towards
-    spectra : float32 (M, 2 R + 1, R + 1), of :func:`low_spectrum`
+    config : ranges of the changes
+    histograms : float32 (N, 256), cumulative histograms for histogram matching
+    spectra : float32 (M, 2 R + 1, R + 1), of :func:`compute_low_spectrum`
     """
 
     config: AugmentConfig
@@ -59,12 +59,12 @@ class Appearance:
     spectra: Float32Array
 
     def __call__(self, image: UInt8Array, before: Float32Array, rng: np.random.Generator) -> UInt8Array:
-        """One changed frame.
+        """Augment one frame.
 
         Parameters
         ----------
         image : uint8 (H, W)
-        before : float32 (256,), cumulative histogram of the frame before it was warped
+        before : float32 (256,), cumulative histogram of the frame before warping
         rng : source of randomness
         """
         config = self.config
@@ -75,7 +75,7 @@ class Appearance:
             out = np.asarray(contrast.apply(out), np.uint8)
         grey = out.astype(np.float32)
         if len(self.spectra) and rng.random() < config.spectrum_p:
-            grey = self._borrow_spectrum(grey, rng)
+            grey = self._transfer_spectrum(grey, rng)
         grey = self._texture(grey, rng)
         grey *= self._gain_field(image.shape, rng)
         if rng.random() < _BLACK_KEPT_SHARE:
@@ -91,7 +91,7 @@ class Appearance:
         return out
 
     def _grey_table(self, before: Float32Array, rng: np.random.Generator) -> UInt8Array:
-        """One table for borrowed histogram, gamma, gain and offset."""
+        """One table for histogram matching, gamma, gain and offset."""
         config = self.config
         levels = np.arange(256, dtype=np.float64)
         value = levels.copy()
@@ -104,8 +104,8 @@ class Appearance:
         value = value * np.exp(rng.uniform(-1, 1) * np.log(config.gain_most)) + rng.uniform(-15.0, 15.0)
         return np.asarray(np.clip(value, 0.0, 255.0), np.uint8)
 
-    def _borrow_spectrum(self, grey: Float32Array, rng: np.random.Generator) -> Float32Array:
-        """Low frequencies with the strength of another frame's (Yang and Soatto, FDA, CVPR 2020); brightness stays."""
+    def _transfer_spectrum(self, grey: Float32Array, rng: np.random.Generator) -> Float32Array:
+        """Low frequencies with the amplitude of another frame (Yang and Soatto, FDA, CVPR 2020); brightness is kept."""
         donor = self.spectra[rng.integers(len(self.spectra))] * grey.size
         spectrum = np.fft.rfft2(grey)
         rows = np.r_[-SPECTRUM_REACH : SPECTRUM_REACH + 1]
@@ -118,9 +118,9 @@ class Appearance:
         return np.asarray(np.fft.irfft2(spectrum, s=grey.shape), np.float32)
 
     def _texture(self, grey: Float32Array, rng: np.random.Generator) -> Float32Array:
-        """Other speckle, or blur, or sharpening; then correlated multiplicative noise."""
+        """Change the speckle, blur or sharpen; then add correlated multiplicative noise."""
         config = self.config
-        most = config.speckle_most
+        max_amplitude = config.speckle_most
         draw = rng.random()
         if draw < config.blur_p:
             grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.4, 1.6)), np.float32)
@@ -130,8 +130,8 @@ class Appearance:
             grey = np.asarray(cv2.addWeighted(grey, 1.0 + gain, soft, -gain, 0.0), np.float32)
         elif draw < config.blur_p + config.sharpen_p + config.speckle_swap_p:
             median = cv2.medianBlur(np.clip(grey, 0, 255).astype(np.uint8), 2 * int(rng.integers(1, 4)) + 1)
-            grey, most = median.astype(np.float32), 1.3 * most
-        amplitude = rng.uniform(-0.5, 1.0) * most
+            grey, max_amplitude = median.astype(np.float32), 1.3 * max_amplitude
+        amplitude = rng.uniform(-0.5, 1.0) * max_amplitude
         if amplitude > 0:
             height_px, width_px = grey.shape
             coarse = int(rng.integers(1, 4))
@@ -142,7 +142,7 @@ class Appearance:
         return grey
 
     def _gain_field(self, size_hw_px: tuple[int, ...], rng: np.random.Generator) -> Float32Array:
-        """Gain over depth, and stripes of shadow below bone or bad contact: float32, size_hw_px."""
+        """Depth-dependent gain, and shadow stripes as below bone or bad contact: float32, size_hw_px."""
         config = self.config
         rows, columns = 32, 48
         depth = np.linspace(-0.5, 0.5, rows)[:, None]
@@ -163,7 +163,7 @@ class Appearance:
 
 
 def draw_marks(image: UInt8Array, rng: np.random.Generator) -> None:
-    """Calipers and text at random places: they stand beside nodules in real frames, and must not stand for them."""
+    """Draw calipers and text at random positions: on real frames they mark nodules, and must not become a cue."""
     height_px, width_px = image.shape
     level = int(rng.integers(150, 256))
     for _ in range(int(rng.integers(0, 3))):
@@ -176,13 +176,13 @@ def draw_marks(image: UInt8Array, rng: np.random.Generator) -> None:
             dots = np.round((1 - steps) * ends[0] + steps * ends[1]).astype(np.int64)
             image[dots[:, 1], dots[:, 0]] = level
     for _ in range(int(rng.integers(0, 3))):
-        word = _WORDS[rng.integers(len(_WORDS))]
-        place = (int(rng.integers(width_px)), int(rng.integers(height_px)))
-        cv2.putText(image, word, place, cv2.FONT_HERSHEY_SIMPLEX, float(rng.uniform(0.25, 0.5)), level, 1)
+        text = _LABELS[rng.integers(len(_LABELS))]
+        position = (int(rng.integers(width_px)), int(rng.integers(height_px)))
+        cv2.putText(image, text, position, cv2.FONT_HERSHEY_SIMPLEX, float(rng.uniform(0.25, 0.5)), level, 1)
 
 
 def _cut_corners(image: UInt8Array, rng: np.random.Generator) -> None:
-    """Black triangles in the upper corners, as beside a trapezoid, or in all four, as around a fan."""
+    """Draw black triangles in the upper corners, as beside a trapezoid, or in all four, as around a fan."""
     height_px, width_px = image.shape
     side, drop = rng.uniform(0.05, 0.25) * width_px, rng.uniform(0.3, 1.0) * height_px
     corners = [[(0, 0), (side, 0), (0, drop)], [(width_px, 0), (width_px - side, 0), (width_px, drop)]]

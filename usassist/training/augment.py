@@ -1,7 +1,7 @@
-"""Random changes that a scanner, its settings or its operator could have made to a frame.
+"""Augmentation of training frames: geometry here, appearance in :mod:`usassist.training.appearance`.
 
-A training frame is warped once, straight to the network's input size, together with its masks; its look is changed
-after that, by :mod:`usassist.training.appearance`.
+A frame is warped once, directly to the network's input size, together with its masks; its appearance is changed
+afterwards.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ __all__ = ["Augmenter"]
 UInt8Array = npt.NDArray[np.uint8]
 Float64Array = npt.NDArray[np.float64]
 
-_NODULE_CENTRED_SHARE = 0.6  # of the enlarged frames, so that nodules are cut off no more often than seen whole
-_REFLECT_SHARE = 0.3  # of the shrunk frames are filled up with their mirror image instead of black
-_PLAIN_SHARE = 0.3  # of the frames keep their size: the plain letterboxed frame is what the engine will see
+_NODULE_CENTRED_SHARE = 0.6  # of enlarged frames, so that nodules are cropped no more often than shown whole
+_REFLECT_SHARE = 0.3  # of shrunk frames, which are padded with their mirror image instead of black
+_PLAIN_SHARE = 0.3  # of frames, which keep their size: the engine gets plain letterboxed frames
 _BEND_NODES_HW = (5, 7)
 
 
 @dataclass(frozen=True, slots=True)
 class Augmenter:
-    """Makes training images.
+    """Augments training frames.
 
     Attributes
     ----------
-    config : how far a frame may be changed
-    appearance : changes the look
+    config : ranges of the changes
+    appearance : changes the appearance
     """
 
     config: AugmentConfig
@@ -44,7 +44,7 @@ class Augmenter:
     def __call__(
         self, sample: Sample, size_hw_px: tuple[int, int], rng: np.random.Generator
     ) -> tuple[UInt8Array, UInt8Array, UInt8Array]:
-        """One changed frame.
+        """Augment one frame.
 
         Returns
         -------
@@ -69,7 +69,7 @@ class Augmenter:
         return self.appearance(image, cumulative_histogram(sample.image), rng), nodule, gland
 
     def _warp(self, sample: Sample, size_hw_px: tuple[int, int], rng: np.random.Generator) -> tuple[Float64Array, int]:
-        """Map from pixel indices of the frame to those of the output, and how to fill what lies outside."""
+        """The affine map from pixel indices of the frame to those of the output, and the border mode."""
         config = self.config
         height_px, width_px = sample.image.shape
         base = letterbox_affine((height_px, width_px), size_hw_px)
@@ -105,7 +105,7 @@ def _bent_grid(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Pixel coordinates x and y, each float32 size_hw_px, smoothly displaced by about ``bend_px``.
 
-    Random displacements on a coarse grid, joined by cubic interpolation (Ronneberger et al., U-Net, MICCAI 2015).
+    Random displacements on a coarse grid with cubic interpolation (Ronneberger et al., U-Net, MICCAI 2015).
     """
     height_px, width_px = size_hw_px
     nodes = rng.standard_normal((2, *_BEND_NODES_HW)).astype(np.float32) * np.float32(bend_px / 2)

@@ -1,7 +1,7 @@
-"""Batches, made in one background thread while the network trains.
+"""Batches, prefetched in one background thread while the network trains.
 
-Batch number ``n`` depends on the recipe's seed and ``n`` alone, so a resumed run goes on with the batches that the
-interrupted one would have seen.
+Batch number ``n`` depends on the recipe's seed and ``n`` alone, so a resumed run gets the same batches as an
+uninterrupted one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from usassist.training.augment import Augmenter
-from usassist.training.compose import dual_view, paste_nodule
+from usassist.training.compose import compose_dual_view, paste_nodule
 from usassist.training.datasets import Sample
 from usassist.training.loss import Batch, Targets, make_targets
 from usassist.training.recipe import Recipe
@@ -28,12 +28,12 @@ __all__ = ["BatchMaker", "Prefetcher"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchMaker:
-    """Draws, changes and stacks frames.
+    """Draws, augments and stacks frames.
 
     Attributes
     ----------
-    recipe : how many of each kind
-    augmenter : the random changes
+    recipe : number of frames of each kind
+    augmenter : random changes
     nodule, gland, phantom, other : the frames
     """
 
@@ -45,10 +45,12 @@ class BatchMaker:
     other: Sequence[Sample]
 
     def make(self, step: int, size_hw_px: tuple[int, int]) -> Batch:
-        """Batch number ``step`` at a size."""
+        """Make batch number ``step`` at an input size."""
         recipe, data = self.recipe, self.recipe.data
         rng = np.random.default_rng((recipe.seed, step))
-        chosen = [self._shown(sample, rng) for sample in self._draw(self.nodule, 1, step, data.nodule_per_batch)]
+        chosen = [
+            self._with_dual_view(sample, rng) for sample in self._draw(self.nodule, 1, step, data.nodule_per_batch)
+        ]
         for sample in self._draw(self.gland, 2, step, data.gland_per_batch):
             if rng.random() < data.paste_share:
                 sample = paste_nodule(sample, self.nodule[int(rng.integers(len(self.nodule)))], rng)
@@ -71,32 +73,32 @@ class BatchMaker:
             ltrb_px=torch.from_numpy(np.stack([target.ltrb_px for target in targets])),
         )
 
-    def _shown(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """The frame, or a dual view of it and another one."""
+    def _with_dual_view(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """The frame, or a dual view of it and another frame."""
         if rng.random() >= self.recipe.data.dual_share:
             return sample
         others = self.nodule if rng.random() < 0.5 or not self.gland else self.gland
         pair = [sample, others[int(rng.integers(len(others)))]]
-        return dual_view(*(pair if rng.random() < 0.5 else pair[::-1]))
+        return compose_dual_view(*(pair if rng.random() < 0.5 else pair[::-1]))
 
     def _draw(self, samples: Sequence[Sample], kind: int, step: int, count: int) -> list[Sample]:
-        """The next ``count`` samples of an endless row of shuffled passes through all of them."""
+        """The next ``count`` samples of an endless sequence of shuffled epochs."""
         drawn: list[Sample] = []
         for position in range(step * count, (step + 1) * count if samples else step * count):
-            turn, place = divmod(position, len(samples))
-            order = np.random.default_rng((self.recipe.seed, kind, turn)).permutation(len(samples))
+            epoch, place = divmod(position, len(samples))
+            order = np.random.default_rng((self.recipe.seed, kind, epoch)).permutation(len(samples))
             drawn.append(samples[order[place]])
         return drawn
 
 
 class Prefetcher:
-    """Calls ``make`` for one step after another in a thread, a few steps ahead.
+    """Makes batches in a thread, a few steps ahead.
 
     Parameters
     ----------
-    make : gives the batch of a step
-    first_step : the first one
-    ahead : batches kept ready
+    make : returns the batch of a step
+    first_step : number of the first batch
+    ahead : number of prefetched batches
     """
 
     def __init__(self, make: Callable[[int], Batch], first_step: int, ahead: int = 3):
@@ -122,7 +124,7 @@ class Prefetcher:
         self._thread.join()
 
     def get(self) -> Batch:
-        """The next batch; raises what the thread raised."""
+        """The next batch; re-raises an exception of the thread."""
         item = self._ready.get()
         if isinstance(item, BaseException):
             raise item
@@ -132,7 +134,7 @@ class Prefetcher:
         while not self._stop.is_set():
             try:
                 item: Batch | BaseException = self._make(self._next)
-            except Exception as error:  # noqa: BLE001 - handed to the training loop, which raises it
+            except Exception as error:  # noqa: BLE001 - re-raised in the training loop
                 item = error
             self._next += 1
             while not self._stop.is_set():

@@ -1,4 +1,4 @@
-"""What is kept of a run: its progress, the running mean of its weights, the checkpoint and the manifest."""
+"""The state of a run: progress, averaged weights, checkpoint and manifest."""
 
 from __future__ import annotations
 
@@ -17,26 +17,35 @@ from usassist.errors import ConfigError
 from usassist.training.model import DetectSegmentNet
 from usassist.training.recipe import ModelConfig, Recipe
 
-__all__ = ["MANIFEST", "Progress", "WeightAverage", "describe", "load_trained", "resume", "save", "write_manifest"]
+__all__ = [
+    "MANIFEST",
+    "Progress",
+    "WeightAverage",
+    "describe_run",
+    "load_trained",
+    "resume",
+    "save_checkpoint",
+    "write_manifest",
+]
 
 MANIFEST = "manifest.json"
-"""Name of the file that says what a run was made from and what came out."""
+"""Name of the file with the inputs and results of a run."""
 
 _CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a run is; kept in the checkpoint and told to whoever watches.
+    """Progress of a run; stored in the checkpoint and reported after every step.
 
     Attributes
     ----------
     step : batches done
-    elapsed_s : time spent training, over all resumptions
+    elapsed_s : training time, over all resumptions
     share : of the budget, 0 to 1
-    loss : running mean of the loss's parts
+    loss : running mean of the loss terms
     history : one entry per epoch with the losses, and one per validation
-    arithmetic : one entry per start of the run: from which step on, in which precision, and what was measured
+    arithmetic : one entry per start of the run: first step, precision, and measured step times
     """
 
     step: int = 0
@@ -48,7 +57,7 @@ class Progress:
 
 
 class WeightAverage:
-    """Exponential running mean of the weights and of the batch norms' statistics."""
+    """Exponential moving average of the weights and of the batch-norm statistics."""
 
     def __init__(self, net: DetectSegmentNet, decay: float):
         self.net = copy.deepcopy(net)
@@ -57,7 +66,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, net: DetectSegmentNet, step: int) -> None:
-        """Take the weights after batch number ``step`` into the mean; early batches are forgotten faster."""
+        """Update the average with the weights after batch number ``step``; the decay is smaller at the start."""
         decay = min(self._decay, (1 + step) / (10 + step))
         current = net.state_dict()
         for name, mean in self.net.state_dict().items():
@@ -68,7 +77,7 @@ class WeightAverage:
 
 
 def load_trained(out_dir: Path) -> tuple[DetectSegmentNet, Progress]:
-    """The averaged network of a run's checkpoint, and how far the run came.
+    """Load the averaged network of a run's checkpoint, and the progress of the run.
 
     Raises
     ------
@@ -85,13 +94,13 @@ def load_trained(out_dir: Path) -> tuple[DetectSegmentNet, Progress]:
     return net.eval(), Progress(**state["progress"])
 
 
-def describe(out_dir: Path) -> dict[str, Any]:
-    """What a run's checkpoint is, for the manifest of a run that starts from it.
+def describe_run(out_dir: Path) -> dict[str, Any]:
+    """Describe a run's checkpoint, for the manifest of a run that starts from it.
 
     Returns
     -------
-    ``recipe``, ``steps``, ``elapsed_s``, ``history``, ``checkpoint_sha256``, and ``started_from``: the same about the
-    run that it started from itself, as far as its manifest is there
+    ``recipe``, ``steps``, ``elapsed_s``, ``history``, ``checkpoint_sha256``, and ``started_from``: the same for the run
+    that it started from itself, if its manifest exists
     """
     path, manifest = out_dir / _CHECKPOINT, out_dir / MANIFEST
     before = json.loads(manifest.read_text(encoding="utf-8"))["started_from"] if manifest.is_file() else None
@@ -107,14 +116,14 @@ def describe(out_dir: Path) -> dict[str, Any]:
 
 
 def write_manifest(path: Path, recipe: Recipe, progress: Progress, facts: dict[str, Any]) -> None:
-    """Write what was run on what, and what came out, as JSON.
+    """Write the manifest of a run as JSON.
 
     Parameters
     ----------
     path : the file
-    recipe : the run
+    recipe : of the run
     progress : at its end
-    facts : data fingerprints, commit and the like
+    facts : data fingerprints, commit etc.
     """
     document = {
         "schema": 1,
@@ -133,7 +142,7 @@ def write_manifest(path: Path, recipe: Recipe, progress: Progress, facts: dict[s
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def save(
+def save_checkpoint(
     out_dir: Path,
     recipe: Recipe,
     net: DetectSegmentNet,
@@ -141,7 +150,7 @@ def save(
     optimizer: torch.optim.Optimizer,
     progress: Progress,
 ) -> None:
-    """Write the checkpoint so that an interruption leaves the previous one whole."""
+    """Write the checkpoint atomically: an interruption leaves the previous one intact."""
     out_dir.mkdir(parents=True, exist_ok=True)
     state = {
         "recipe": recipe.as_dict(),
@@ -157,7 +166,7 @@ def save(
 def resume(
     out_dir: Path, recipe: Recipe, net: DetectSegmentNet, mean: WeightAverage, optimizer: torch.optim.Optimizer
 ) -> Progress:
-    """Put a run back to where its checkpoint left it; without one, it starts at 0.
+    """Restore a run from its checkpoint; without one, it starts at step 0.
 
     Raises
     ------
@@ -168,7 +177,7 @@ def resume(
     if not path.is_file():
         return Progress()
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    if _lasting(state["recipe"]) != _lasting(recipe.as_dict()):
+    if _without_precision(state["recipe"]) != _without_precision(recipe.as_dict()):
         raise ConfigError(f"the checkpoint in {out_dir} was made with another recipe; choose another --out")
     net.load_state_dict(state["net"])
     mean.net.load_state_dict(state["mean"])
@@ -176,7 +185,7 @@ def resume(
     return Progress(**state["progress"])
 
 
-def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe without the precision, which may change from one start of a run to the next."""
+def _without_precision(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe without the precision, which may change when a run is resumed."""
     optim = {name: value for name, value in recipe["optim"].items() if name not in ("precision", "bf16")}
     return {**recipe, "optim": optim}

@@ -1,4 +1,4 @@
-"""New frames out of two: a nodule in another gland, and two frames side by side."""
+"""Frames composed of two others: a nodule pasted into another gland, and dual views."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy.typing as npt
 
 from usassist.training.datasets import Sample
 
-__all__ = ["dual_view", "paste_nodule"]
+__all__ = ["compose_dual_view", "paste_nodule"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
 _GAP_SHARE = 0.02  # width of the dark gap of a dual view
 
 
-def dual_view(left: Sample, right: Sample) -> Sample:
-    """Two frames side by side at the height of the lower one, with a dark gap, as scanners show two planes at once."""
+def compose_dual_view(left: Sample, right: Sample) -> Sample:
+    """Two frames side by side at the height of the lower one, with a dark gap, like a scanner's dual view."""
     height_px = min(left.image.shape[0], right.image.shape[0])
     gap_px = max(2, round(_GAP_SHARE * (left.image.shape[1] + right.image.shape[1])))
     planes: list[UInt8Array] = []
@@ -33,10 +33,10 @@ def dual_view(left: Sample, right: Sample) -> Sample:
 
 
 def paste_nodule(gland: Sample, donor: Sample, rng: np.random.Generator) -> Sample:
-    """Put the nodule of one frame into the gland of another, so that a scanner's look does not give the answer away.
+    """Paste the nodule of one frame into the gland of another, so that the scanner's appearance is not a cue.
 
-    The pasted patch keeps its own texture; its brightness is scaled by the ratio of the gland around the new place to
-    the tissue around the old one, and its rim fades out over the width of the margin.
+    The pasted patch keeps its texture; its brightness is scaled by the ratio of the gland's level to that of the tissue
+    around the original nodule, and its rim is blended over the width of the margin.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def paste_nodule(gland: Sample, donor: Sample, rng: np.random.Generator) -> Samp
 
     Returns
     -------
-    the changed frame, or ``gland`` itself when one of the masks is too small
+    the new frame, or ``gland`` itself when one of the masks is too small
     """
     count, labels, stats, _ = cv2.connectedComponentsWithStats(donor.nodule, connectivity=8)
     places = np.argwhere(gland.gland)

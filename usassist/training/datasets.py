@@ -1,7 +1,7 @@
-"""The frames that engines are trained on, cropped to the scan area exactly as the live path does it.
+"""The training frames, cropped to the scan area as in the live path.
 
-The data is read in place from the folder that :func:`usassist.config.data_dir` names. Frames are decoded and cropped
-once; a cache folder keeps the result between runs.
+The data is read in place from the folder :func:`usassist.config.data_dir`. Frames are decoded and cropped once; a cache
+folder keeps the result between runs.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from usassist.frames import find_scan_area
 __all__ = [
     "DUPLICATE_GROUPS",
     "Sample",
-    "cached",
+    "compute_fingerprint",
     "cumulative_histogram",
-    "fingerprint",
+    "list_nodule_frames",
+    "load_cached",
     "load_clip_frames",
     "load_gland",
     "load_nodule",
     "load_phantom",
-    "nodule_names",
 ]
 
 logger = logging.getLogger(__name__)
@@ -45,23 +45,23 @@ DUPLICATE_GROUPS: tuple[frozenset[str], ...] = (
     frozenset({"230_1", "230_2"}),
     frozenset({"92_3", "92_4"}),
 )
-"""DDTI frames that are the same picture, pixel by pixel, though some stand under different cases."""
+"""DDTI frames with identical pixels, some of them listed under different cases."""
 
 _CACHE_SCHEMA = 3
-_PHANTOM_MOST_HW_PX = (400, 600)  # larger pictures are reduced once, as the later warp does not average
-_MIN_SIDE_PX = 96  # a smaller crop of a training frame is a mistake; the frame is used whole
+_PHANTOM_MAX_HW_PX = (400, 600)  # larger images are reduced once, because the later warp does not average
+_MIN_SIDE_PX = 96  # a smaller crop is taken for an error, and the whole frame is used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sample:
-    """One cropped frame with what is known about it.
+    """One cropped frame with its labels.
 
     Attributes
     ----------
     name : within its data set
     image : uint8 (H, W), grey
     nodule : uint8 (H, W), 1 = nodule
-    gland : uint8 (H, W), 1 = thyroid gland; all 0 where it is not known
+    gland : uint8 (H, W), 1 = thyroid gland; all 0 if unknown
     """
 
     name: str
@@ -70,11 +70,11 @@ class Sample:
     gland: UInt8Array
 
 
-def nodule_names(folder: Path, part: str) -> list[str]:
+def list_nodule_frames(folder: Path, part: str) -> list[str]:
     """Names of the DDTI frames of a part, without leaks from ``val`` into ``train``.
 
-    From ``train``, every case is left out that shares a picture with a case of ``val``; of pictures that occur more
-    than once in ``train``, one is kept. ``val`` stays as it is.
+    From ``train``, every case is excluded that shares an image with a case of ``val``; of images that occur more than
+    once in ``train``, one is kept. ``val`` is unchanged.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def nodule_names(folder: Path, part: str) -> list[str]:
 def load_nodule(folder: Path, part: str) -> list[Sample]:
     """DDTI frames of a part with their nodule masks, cropped to the scan area."""
     samples = []
-    for name in nodule_names(folder, part):
+    for name in list_nodule_frames(folder, part):
         image, mask = _read_pair(folder / "images" / f"{name}.jpg", folder / "masks" / f"{name}.png")
         if mask.any():
             samples.append(_crop(name, image, nodule=mask, gland=np.zeros_like(mask)))
@@ -106,12 +106,12 @@ def load_nodule(folder: Path, part: str) -> list[Sample]:
 
 
 def load_gland(folder: Path, last_number: int) -> list[Sample]:
-    """TG3K frames (part ``train``) with their gland masks; no nodule is marked in any of them.
+    """TG3K frames (part ``train``) with their gland masks, without marked nodules.
 
     Parameters
     ----------
     folder : the data set
-    last_number : frames with a higher file number are left out
+    last_number : frames with a higher file number are excluded
     """
     samples = []
     for path in sorted((folder / "train" / "images").glob("*.jpg")):
@@ -123,14 +123,14 @@ def load_gland(folder: Path, last_number: int) -> list[Sample]:
 
 
 def load_phantom(count: int, first_seed: int, crossing_share: float) -> list[Sample]:
-    """Simulated frames with exact masks: one scene per seed, one moment of it each.
+    """Simulated frames with exact masks: one scene per seed, at one time each.
 
     Parameters
     ----------
     count : scenes
     first_seed : of the first scene; the others follow it
-    crossing_share : share of the scenes seen when the plane crosses one of their nodules; the others are seen at any
-        moment, which often shows none
+    crossing_share : share of the scenes that are rendered when the plane crosses one of their nodules; the others are
+        rendered at a random time, often without a nodule
     """
     from usassist.phantom import PhantomConfig, PhantomScanner
 
@@ -139,12 +139,12 @@ def load_phantom(count: int, first_seed: int, crossing_share: float) -> list[Sam
         rng = np.random.default_rng(seed)
         scanner = PhantomScanner(PhantomConfig.random(seed))
         if scanner.nodules and rng.random() < crossing_share:
-            moment_s = scanner.crossing_s(1 + int(rng.integers(len(scanner.nodules)))) + float(rng.normal(0.0, 0.15))
+            t_s = scanner.crossing_s(1 + int(rng.integers(len(scanner.nodules)))) + float(rng.normal(0.0, 0.15))
         else:
-            moment_s = float(rng.uniform(0.0, 10.0))
-        scan = scanner.render_scan(moment_s)
+            t_s = float(rng.uniform(0.0, 10.0))
+        scan = scanner.render_scan(t_s)
         image, nodule = np.asarray(scan.scan, np.uint8), (scan.labelmap > 0).astype(np.uint8)
-        scale = min(1.0, _PHANTOM_MOST_HW_PX[0] / image.shape[0], _PHANTOM_MOST_HW_PX[1] / image.shape[1])
+        scale = min(1.0, _PHANTOM_MAX_HW_PX[0] / image.shape[0], _PHANTOM_MAX_HW_PX[1] / image.shape[1])
         if scale < 1.0:
             size_wh = (round(image.shape[1] * scale), round(image.shape[0] * scale))
             image = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
@@ -154,7 +154,7 @@ def load_phantom(count: int, first_seed: int, crossing_share: float) -> list[Sam
 
 
 def load_clip_frames(folder: Path) -> list[Sample]:
-    """Three frames of each clip of other anatomy, without nodules; every second clip, the others stay unseen.
+    """Three frames of every second clip of other anatomy, without nodules; the other clips are held out.
 
     Parameters
     ----------
@@ -177,14 +177,14 @@ def load_clip_frames(folder: Path) -> list[Sample]:
 
 
 def cumulative_histogram(image: UInt8Array) -> Float32Array:
-    """Share of the pixels that are not black at or below each grey level: float32 (256,)."""
+    """Cumulative histogram of the pixels that are not black: float32 (256,)."""
     count = np.bincount(image.ravel(), minlength=256).astype(np.float64)
     count[0] = 0.0
     return np.asarray(np.cumsum(count) / max(1.0, count.sum()), np.float32)
 
 
-def cached(cache_dir: Path, key: str, make: Callable[[], list[Sample]]) -> list[Sample]:
-    """Give the samples kept under ``key``, or make and keep them. ``key`` must name everything they depend on."""
+def load_cached(cache_dir: Path, key: str, make: Callable[[], list[Sample]]) -> list[Sample]:
+    """Load the samples cached under ``key``, or make and cache them. ``key`` must encode all that they depend on."""
     path = cache_dir / f"{key}-{_CACHE_SCHEMA}.npz"
     if path.is_file():
         with np.load(path) as arrays:
@@ -200,7 +200,7 @@ def cached(cache_dir: Path, key: str, make: Callable[[], list[Sample]]) -> list[
     return samples
 
 
-def fingerprint(samples: Sequence[Sample]) -> str:
+def compute_fingerprint(samples: Sequence[Sample]) -> str:
     """SHA-256 over names, sizes, pixels and masks, in order."""
     digest = hashlib.sha256()
     for sample in samples:
@@ -214,7 +214,7 @@ def _crop(name: str, image: UInt8Array, *, nodule: UInt8Array, gland: UInt8Array
     try:
         x1, y1, x2, y2 = find_scan_area([image]).xyxy_px
     except ScanAreaError as error:
-        logger.warning("frame %s is used whole: %s", name, error)
+        logger.warning("frame %s is used without cropping: %s", name, error)
         x1, y1, x2, y2 = 0, 0, image.shape[1], image.shape[0]
     if min(x2 - x1, y2 - y1) < _MIN_SIDE_PX:
         x1, y1, x2, y2 = 0, 0, image.shape[1], image.shape[0]

@@ -1,9 +1,9 @@
 """Fitting of nodule descriptors: labels of the data set, features of its nodules, and regularised logistic regressions.
 
-The data set describes a case, not a nodule. Most cases show one nodule in one or two planes, so every marked region
-takes over the labels of its case, and the regions of a case share the weight of one: a case counts once, however often
-it was photographed. Where a case does show two different nodules, one of them is labelled wrongly; that lowers the
-agreement that is measured and cannot be mended from the data.
+The data set labels cases, not nodules. Most cases show one nodule in one or two planes, so every marked region gets the
+labels of its case, and the regions of a case share a weight of one: a case counts once, however many images it has. If
+a case shows two different nodules, one of them is labelled wrongly; that lowers the measured agreement and cannot be
+corrected from the data.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ __all__ = [
     "Example",
     "Target",
     "cross_validate",
-    "examples_of",
     "fit",
-    "outline_of",
+    "make_examples",
     "read_labels",
+    "trace_outline",
 ]
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -41,23 +41,23 @@ Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
 MIN_NODULE_PX = 50
-"""A marked region with fewer pixels is a slip of the pen, not a nodule."""
+"""A marked region with fewer pixels is a drawing error, not a nodule."""
 
 STRENGTHS = tuple(float(value) for value in 10.0 ** np.arange(-3.0, 1.01, 0.5))
-"""Candidates for the inverse strength of the regularisation, the strongest first."""
+"""Candidates for the inverse regularisation strength, the strongest regularisation first."""
 
 OUTER_FOLDS, INNER_FOLDS = 10, 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One descriptor as it is learnt.
+    """The learning target of one descriptor.
 
     Attributes
     ----------
-    classes : two, the one that raises suspicion last
-    features : what it is told from; only what says something about it, so that one descriptor does not echo another
-    words : word of the data set → class; a word that is not here leaves the case unlabelled
+    classes : two, the more suspicious one last
+    features : inputs of the regression; only those related to the descriptor, so that it does not copy another one
+    words : word of the data set → class; a case with another word is unlabelled
     """
 
     classes: tuple[str, str]
@@ -77,7 +77,7 @@ _EDGE = ("edge_step", "edge_strength", "edge_spread", "edge_weak")
 _OUTLINE = ("solidity", "compactness", "wobble_slow", "wobble_fast")
 
 
-# "dense" (composition) is in no lexicon and may mean solid or calcified: such cases are left out, like empty entries.
+# "dense" (composition) is in no lexicon and may mean solid or calcified: such cases are excluded, like empty entries.
 TARGETS: dict[str, Target] = {
     "composition": _target(
         (*_ECHO, *_TEXTURE),
@@ -100,7 +100,7 @@ TARGETS: dict[str, Target] = {
         ("present", ["microcalcification", "microcalcifications", "macrocalcification", "macrocalcifications"]),
     ),
 }
-"""What is learnt, by name."""
+"""Learning targets by name of the descriptor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,10 +109,10 @@ class Example:
 
     Attributes
     ----------
-    case : nodules of one case, and of frames that are the same picture, belong together
+    case : nodules of one case, and of frames with identical pixels, belong together
     frame : name of the frame
     features : float64 (len(FEATURES),)
-    labels : descriptor → class, as far as the case has one
+    labels : descriptor → class, for the labelled descriptors of the case
     """
 
     case: str
@@ -122,12 +122,12 @@ class Example:
 
 
 def read_labels(annotations: Path, case: str) -> dict[str, str]:
-    """Classes of a case, by descriptor; what is empty or not in :data:`TARGETS` is left out.
+    """Classes of a case, by descriptor; entries that are empty or not in :data:`TARGETS` are ignored.
 
     Raises
     ------
     ConfigError
-        If the case has no annotation that can be read.
+        If the case has no readable annotation.
     """
     path = annotations / f"{case}.xml"
     try:
@@ -142,14 +142,14 @@ def read_labels(annotations: Path, case: str) -> dict[str, str]:
     return found
 
 
-def outline_of(region: BoolArray) -> Float32Array:
-    """Outline of one connected region as the live path gives it: float32 (K, 2), image coordinates, px."""
+def trace_outline(region: BoolArray) -> Float32Array:
+    """Outline of one connected region as in the live path: float32 (K, 2), image coordinates, px."""
     outlines, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     return np.asarray(max(outlines, key=cv2.contourArea)[:, 0, :] + 0.5, np.float32)
 
 
-def examples_of(sample: Sample, outlines: Sequence[Float32Array], annotations: Path) -> list[Example]:
-    """One example for each outline in a frame; what :func:`nodule_features` cannot describe is left out.
+def make_examples(sample: Sample, outlines: Sequence[Float32Array], annotations: Path) -> list[Example]:
+    """Make one example per outline in a frame; outlines without :func:`nodule_features` are skipped.
 
     Parameters
     ----------
@@ -167,19 +167,19 @@ def examples_of(sample: Sample, outlines: Sequence[Float32Array], annotations: P
 
 
 def fit(examples: Sequence[Example], name: str) -> tuple[LogisticTable, float]:
-    """Fit one descriptor; the strength of the regularisation is chosen by cross-validation grouped by case.
+    """Fit one descriptor; the regularisation strength is chosen by cross-validation grouped by case.
 
-    Features are standardised; the two classes weigh the same, and so do all cases of a class. The strength with
-    the least mean log loss is taken.
+    Features are standardised; the two classes have equal weight, and so have all cases of a class. The strength with
+    the smallest mean log loss is chosen.
 
     Parameters
     ----------
-    examples : of the part that is trained on; those without a label for the descriptor are left out
+    examples : of the training part; those without a label for the descriptor are ignored
     name : of :data:`TARGETS`
 
     Returns
     -------
-    table, inverse strength of the regularisation that was chosen
+    table, chosen inverse regularisation strength
 
     Raises
     ------
@@ -192,20 +192,19 @@ def fit(examples: Sequence[Example], name: str) -> tuple[LogisticTable, float]:
 
 
 def cross_validate(examples: Sequence[Example], name: str) -> list[tuple[str, int, float]]:
-    """Grouped cross-validation, the regularisation chosen anew inside each fold.
+    """Nested cross-validation grouped by case: the regularisation is chosen separately inside each fold.
 
     Returns
     -------
-    case, class index and probability of the second class, for each labelled example; no case is judged by a fit that
-    has seen it
+    case, class index and probability of the second class, for each labelled example, from fits on other cases
     """
     data = _Data.of(examples, name)
-    judged: list[tuple[str, int, float]] = []
+    predicted: list[tuple[str, int, float]] = []
     for train, test in _folds(data, OUTER_FOLDS):
         inner = data.take(train)
         table = _fit(inner, _choose_strength(inner))
-        judged += [(data.cases[row], int(data.classes[row]), table.probability(data.features[row])) for row in test]
-    return judged
+        predicted += [(data.cases[row], int(data.classes[row]), table.probability(data.features[row])) for row in test]
+    return predicted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -242,7 +241,7 @@ class _Data:
 
 
 def _weights(classes: npt.NDArray[np.int64], cases: list[str]) -> Float64Array:
-    """Each case weighs the same within its class, each class the same in all; the mean is 1."""
+    """Equal weight for all cases of a class and for both classes; the mean is 1."""
     in_case = Counter(zip(cases, classes.tolist(), strict=True))
     weights = np.array([1.0 / in_case[case, found] for case, found in zip(cases, classes.tolist(), strict=True)])
     for found in (0, 1):
@@ -274,7 +273,7 @@ def _fit(data: _Data, strength: float) -> LogisticTable:
 
 
 def _rounded(values: Float64Array) -> tuple[float, ...]:
-    """Six digits, as they are written: what is measured is what ships."""
+    """Six digits, as in the shipped file: the measured table is the shipped one."""
     return tuple(float(f"{value:.6g}") for value in values)
 
 
@@ -295,12 +294,12 @@ def _folds(data: _Data, count: int) -> list[tuple[npt.NDArray[np.int64], npt.NDA
 
     splitter = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a class that has few cases in one fold
+        warnings.simplefilter("ignore", UserWarning)  # a class with few cases in a fold
         return list(splitter.split(data.features, data.classes, data.cases))
 
 
 def _case(name: str) -> str:
-    """Case of a frame; cases that share a picture are one."""
+    """Case of a frame; cases that share an image are one."""
     for group in DUPLICATE_GROUPS:
         if name in group:
             return min(group).split("_")[0]

@@ -1,7 +1,7 @@
-"""From a trained network to an engine folder: ONNX, ``engine.toml`` and the golden sample.
+"""Export of a trained network to an engine folder: ONNX, ``engine.toml`` and the golden sample.
 
-The ONNX is written by the dynamo exporter of PyTorch with operator set 20 and is compared with PyTorch in ONNX
-Runtime before anything refers to it.
+The ONNX file is written by PyTorch's dynamo exporter with opset 20, and compared with PyTorch in ONNX Runtime before
+it is used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from usassist.errors import EngineSpecError
-from usassist.training.model import CELL_PX, MASK_STRIDE_PX, DetectSegmentNet, Exportable, fold_norms
+from usassist.training.model import CELL_PX, MASK_STRIDE_PX, DetectSegmentNet, ExportModule, fold_norms
 
 __all__ = ["OUTPUT_NAMES", "EngineText", "export_onnx", "output_shapes", "run_onnx", "write_engine", "write_golden"]
 
@@ -37,7 +37,7 @@ _PARITY_ABS = {"mask_prob": 2e-3, "center_score": 2e-3, "box_ltrb_px": 0.1}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineText:
-    """What ``engine.toml`` says in words and measured numbers.
+    """Texts and measured numbers of ``engine.toml``.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class EngineText:
     licence, intended_use : one paragraph each
     score_threshold : the operating point, 0 to 1
     diameter_rel_sd : relative standard uncertainty of the longest diameter; None = not measured
-    measured_by : the command that printed what these two rest on
+    measured_by : the command that printed these two
     golden_max_abs_diff : tolerance of the golden sample
     """
 
@@ -75,7 +75,7 @@ def export_onnx(net: DetectSegmentNet, size_hw_px: tuple[int, int], path: Path, 
 
     Parameters
     ----------
-    net : the trained network; it is copied, so it may go on training
+    net : the trained network; it is copied, so training may continue
     size_hw_px : fixed input size
     path : the file to write
     probe : float32 (1, 1, H, W), the input of the comparison
@@ -87,20 +87,20 @@ def export_onnx(net: DetectSegmentNet, size_hw_px: tuple[int, int], path: Path, 
     Raises
     ------
     EngineSpecError
-        When the file disagrees with PyTorch, has another opset or is larger than 8 MB.
+        When its outputs differ from PyTorch's, or it has another opset or is larger than 8 MB.
     """
     import onnx
 
     frozen = copy.deepcopy(net).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     fold_norms(frozen)
-    frozen.leave_out_gland()
-    module = Exportable(frozen).eval()
+    frozen.remove_gland_head()
+    module = ExportModule(frozen).eval()
     image = torch.from_numpy(np.ascontiguousarray(probe, np.float32))
     with torch.no_grad():
         expected = [tensor.numpy() for tensor in module(image)]
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
-        # The exporter itself uses names that newer Python and PyTorch announce to remove.
+        # The exporter itself uses names that are deprecated in newer Python and PyTorch.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
@@ -117,7 +117,7 @@ def export_onnx(net: DetectSegmentNet, size_hw_px: tuple[int, int], path: Path, 
             verbose=False,
         )
     model = onnx.load(str(path))
-    for node in model.graph.node:  # the exporter notes source lines and module names of the training machine
+    for node in model.graph.node:  # the exporter stores source lines and module names of the training machine
         del node.metadata_props[:]
         node.doc_string = ""
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
@@ -128,16 +128,16 @@ def export_onnx(net: DetectSegmentNet, size_hw_px: tuple[int, int], path: Path, 
     onnx.save(model, str(path))
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     if opsets.get("", 0) != OPSET:
-        raise EngineSpecError(f"the exporter wrote opset {opsets}, wanted {OPSET}: use a newer PyTorch")
+        raise EngineSpecError(f"the exporter wrote opset {opsets}, expected {OPSET}: use a newer PyTorch")
     if path.stat().st_size > MAX_ONNX_BYTES:
         raise EngineSpecError(f"{path.name} has {path.stat().st_size} bytes, more than 8 MB: use a smaller network")
     outputs = run_onnx(path, image.numpy())
     differences: dict[str, float] = {}
-    for name, want in zip(OUTPUT_NAMES, expected, strict=True):
+    for name, reference in zip(OUTPUT_NAMES, expected, strict=True):
         got = outputs[name]
-        if got.shape != want.shape or got.shape != output_shapes(size_hw_px)[name]:
-            raise EngineSpecError(f"output {name} is {got.shape}, wanted {want.shape}: the export is wrong")
-        differences[name] = float(np.abs(got - want).max())
+        if got.shape != reference.shape or got.shape != output_shapes(size_hw_px)[name]:
+            raise EngineSpecError(f"output {name} is {got.shape}, expected {reference.shape}: the export is wrong")
+        differences[name] = float(np.abs(got - reference).max())
         if not differences[name] <= _PARITY_ABS[name]:
             raise EngineSpecError(
                 f"output {name} differs by {differences[name]:.3g} between PyTorch and ONNX Runtime, "
@@ -158,11 +158,11 @@ def run_onnx(path: Path, image: Array) -> dict[str, Array]:
 
 
 def write_golden(onnx_path: Path, image: Array, path: Path) -> None:
-    """Write the input and the expected outputs of a sample.
+    """Write the input and the expected outputs of the golden sample.
 
-    The input is rounded to float16 before the expected outputs are computed from it by ONNX Runtime in FP32, so that
-    the file holds exactly what was fed. ``mask_prob`` and ``center_score`` are kept as float16 (rounding 2.4e-4 at
-    most), the box distances as float32.
+    The input is rounded to float16 before ONNX Runtime computes the expected outputs in FP32, so that the file has the
+    exact input. ``mask_prob`` and ``center_score`` are stored as float16 (rounding error at most 2.4e-4), the box
+    distances as float32.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def write_golden(onnx_path: Path, image: Array, path: Path) -> None:
 
 
 def write_engine(folder: Path, text: EngineText, size_hw_px: tuple[int, int]) -> None:
-    """Write ``engine.toml`` beside a ``model.onnx`` that is already there."""
+    """Write ``engine.toml`` next to an existing ``model.onnx``."""
     measurement: list[str] = []
     if text.diameter_rel_sd is not None:
         values = {"diameter_rel_sd": text.diameter_rel_sd, "source": text.measured_by}
@@ -228,7 +228,7 @@ def write_engine(folder: Path, text: EngineText, size_hw_px: tuple[int, int]) ->
 
 
 def _pairs(values: Mapping[str, Any]) -> list[str]:
-    """TOML lines; JSON strings, numbers and flat lists are TOML too."""
+    """TOML lines; JSON strings, numbers and flat lists are valid TOML."""
     return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
 
 

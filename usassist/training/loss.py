@@ -1,4 +1,4 @@
-"""Training targets, made from masks, and the loss between them and the network's raw outputs."""
+"""Training targets made from masks, and the loss between them and the network's raw outputs."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["Batch", "LossParts", "Targets", "detect_segment_loss", "make_targets
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 
-_MIN_AREA_PX = 40  # smaller remains of a nodule are neither wanted nor forbidden as a detection
-_HEAT_SD_SHARE = 0.10  # standard deviation of the centre's bell, as a share of the box side
-_BOX_HEAT = 0.3  # cells with at least this heat learn the box
+_MIN_AREA_PX = 40  # smaller parts of a nodule are ignored: neither targets nor false positives
+_HEAT_SD_SHARE = 0.10  # standard deviation of the centre's Gaussian, as a share of the box side
+_BOX_HEAT = 0.3  # cells with at least this heat are trained on the box
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Targets:
-    """What the network should have said about one image.
+    """The training targets of one image.
 
     Attributes
     ----------
     mask, gland : float32 (H/2, W/2), share of nodule and of gland in each cell of 2 x 2 px
-    heat : float32 (H/8, W/8), 1 in the cell of each nodule's box centre, falling off around it
-    weight : float32 (H/8, W/8), 0 where the centre map is not judged
+    heat : float32 (H/8, W/8), 1 in the cell of each nodule's box centre, decreasing around it
+    weight : float32 (H/8, W/8), 0 where the centre map is ignored
     ltrb_px : float32 (4, H/8, W/8)
     """
 
@@ -66,7 +66,7 @@ class Batch:
 
 
 class LossParts(NamedTuple):
-    """The loss and what it is made of."""
+    """The loss and its terms."""
 
     total: Tensor
     mask: Tensor
@@ -76,7 +76,7 @@ class LossParts(NamedTuple):
 
 
 def make_targets(nodule: UInt8Array, gland: UInt8Array) -> Targets:
-    """Targets of one image; every connected region counts as one nodule.
+    """Make the targets of one image; every connected region counts as one nodule.
 
     Parameters
     ----------
@@ -115,8 +115,8 @@ def make_targets(nodule: UInt8Array, gland: UInt8Array) -> Targets:
     )
 
 
-def detect_segment_loss(raw: RawOutputs, want: Batch, gland_weight: float = 0.0) -> LossParts:
-    """Sum of the mask, centre and box losses, and of the gland's where it is known.
+def detect_segment_loss(raw: RawOutputs, targets: Batch, gland_weight: float = 0.0) -> LossParts:
+    """Sum of the mask, centre and box losses, and of the gland loss where the gland is known.
 
     Mask: binary cross entropy plus 1 - soft Dice (Milletari et al., V-Net, 3DV 2016) over the images with a nodule.
     Centre: penalty-reduced focal loss (Zhou et al., Objects as Points, 2019, equation 1, alpha 2, beta 4).
@@ -124,19 +124,19 @@ def detect_segment_loss(raw: RawOutputs, want: Batch, gland_weight: float = 0.0)
 
     Parameters
     ----------
-    raw : of the network
-    want : the targets
-    gland_weight : of the gland's cross entropy and soft Dice
+    raw : outputs of the network
+    targets : targets
+    gland_weight : weight of the gland's cross entropy and soft Dice
     """
     mask_logit, center_logit = raw.mask_logit.float(), raw.center_logit.float()
-    heat, weight, ltrb_px = want.heat, want.weight, want.ltrb_px
-    present = (want.mask.sum((1, 2, 3)) > 0).float()
-    entropy = functional.binary_cross_entropy_with_logits(mask_logit, want.mask)
-    mask_loss = 2.0 * entropy + _mean_where(1 - _soft_dice(mask_logit, want.mask), present)
-    assert raw.gland_logit is not None  # while training it is always there
+    heat, weight, ltrb_px = targets.heat, targets.weight, targets.ltrb_px
+    present = (targets.mask.sum((1, 2, 3)) > 0).float()
+    entropy = functional.binary_cross_entropy_with_logits(mask_logit, targets.mask)
+    mask_loss = 2.0 * entropy + _mean_where(1 - _soft_dice(mask_logit, targets.mask), present)
+    assert raw.gland_logit is not None  # always present in training
     gland_logit = raw.gland_logit.float()
-    apart = functional.binary_cross_entropy_with_logits(gland_logit, want.gland, reduction="none").mean((1, 2, 3))
-    gland_loss = _mean_where(apart + 1 - _soft_dice(gland_logit, want.gland), want.gland_known)
+    apart = functional.binary_cross_entropy_with_logits(gland_logit, targets.gland, reduction="none").mean((1, 2, 3))
+    gland_loss = _mean_where(apart + 1 - _soft_dice(gland_logit, targets.gland), targets.gland_known)
 
     score = torch.sigmoid(center_logit)
     at_center = (heat >= 0.999).float()
@@ -152,14 +152,14 @@ def detect_segment_loss(raw: RawOutputs, want: Batch, gland_weight: float = 0.0)
     return LossParts(total, mask_loss, gland_loss, center_loss, box_loss)
 
 
-def _soft_dice(logit: Tensor, want: Tensor) -> Tensor:
-    """One value per image: (B, 1, H, W) twice to (B,)."""
+def _soft_dice(logit: Tensor, targets: Tensor) -> Tensor:
+    """Soft Dice per image: (B, 1, H, W) twice to (B,)."""
     prob = torch.sigmoid(logit)
-    return (2 * (prob * want).sum((1, 2, 3)) + 1.0) / (prob.sum((1, 2, 3)) + want.sum((1, 2, 3)) + 1.0)
+    return (2 * (prob * targets).sum((1, 2, 3)) + 1.0) / (prob.sum((1, 2, 3)) + targets.sum((1, 2, 3)) + 1.0)
 
 
 def _mean_where(values: Tensor, counted: Tensor) -> Tensor:
-    """Mean of the values whose ``counted`` is 1, and 0 when none is; both (B,)."""
+    """Mean of the values with ``counted`` = 1, or 0 if there are none; both (B,)."""
     return (values * counted).sum() / counted.sum().clamp_min(1.0)
 
 

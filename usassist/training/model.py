@@ -1,15 +1,15 @@
 """The network of the detect-and-segment engines: a MobileNetV2 encoder, a small feature pyramid and three heads.
 
-The encoder is MobileNetV2 with width 1.0 (Sandler et al., CVPR 2018), cut off after its 160-channel stage. The pyramid
-adds coarse features to fine ones from stride 32 down to stride 4 (Lin et al., CVPR 2017). At stride 8 every cell gives
-a centre score and the distances to the four sides of the box (Tian et al., FCOS, ICCV 2019; peaks as in Zhou et al.,
-Objects as Points, 2019); at stride 4 every cell gives the mask of the nodules and, while training, that of the gland.
-The masks are enlarged to stride 2 by linear interpolation.
+The encoder is MobileNetV2 with width 1.0 (Sandler et al., CVPR 2018), truncated after its 160-channel stage. The
+pyramid adds coarse features to fine ones from stride 32 down to stride 4 (Lin et al., CVPR 2017). At stride 8 every
+cell predicts a centre score and the distances to the four sides of the box (Tian et al., FCOS, ICCV 2019; peaks as in
+Zhou et al., Objects as Points, 2019); at stride 4 every cell predicts the mask of the nodules and, in training, that of
+the gland. The masks are upsampled to stride 2 by linear interpolation.
 
-The stem and the first blocks can be frozen: they are general filters, 329 labelled frames are no reason to change
-them, and half of the time of a training step would go into them.
+The stem and the first blocks can be frozen: they are general filters, 329 labelled frames are too few to improve them,
+and they would take half of the time of a training step.
 
-Only plain operators with fixed shapes: the exported graph has no top-k, no loops and no suppression of boxes.
+Only plain operators with fixed shapes: the exported graph has no top-k, no loops and no box suppression.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
     "MASK_STRIDE_PX",
     "ConvNorm",
     "DetectSegmentNet",
-    "Exportable",
+    "ExportModule",
     "RawOutputs",
     "fold_norms",
     "mix_style",
@@ -45,12 +45,12 @@ MASK_STRIDE_PX = 2
 """Stride of the mask, input px."""
 
 BOX_UNIT_PX = 32.0
-"""The box distance that a raw output of 0 stands for, input px."""
+"""Box distance of a raw output of 0, input px."""
 
 _BOX_RAW_LIMIT = 3.5  # distances from 1 px to 1060 px
 _CENTER_PRIOR = 0.02  # the score of every cell at the start of training (Lin et al., focal loss, ICCV 2017)
 
-# expansion, output channels, stride of inverted residual blocks 1 to 16; block 17 (320 channels) is left out
+# expansion, output channels, stride of inverted residual blocks 1 to 16; block 17 (320 channels) is omitted
 _BLOCKS: tuple[tuple[int, int, int], ...] = (
     (1, 16, 1),
     (6, 24, 2),
@@ -71,19 +71,19 @@ _BLOCKS: tuple[tuple[int, int, int], ...] = (
 )
 _TAPS = (3, 6, 13, 16)  # the blocks whose outputs feed the pyramid: strides 4, 8, 16, 32
 _STEM_CHANNELS = 32
-_INPUT_MOST = 127  # symmetric: -128 is not used
-_REACH_RATE = 0.05  # how fast the running largest size of an input follows
+_INPUT_MAX_CODE = 127  # symmetric: -128 is not used
+_INPUT_MAX_RATE = 0.05  # update rate of the running maximum of an input
 _MIX_STYLE_AFTER = (3, 6)  # blocks
 _MIX_STYLE_BETA = 0.1
 
 
 class RawOutputs(NamedTuple):
-    """What the network gives before any squashing; the losses work on these.
+    """The network's outputs before any activation; the losses are computed on these.
 
     Attributes
     ----------
     mask_logit : float32 (B, 1, H/2, W/2)
-    gland_logit : float32 (B, 1, H/2, W/2); None where it is left out, as in what is exported
+    gland_logit : float32 (B, 1, H/2, W/2); None without the gland head, as in the exported graph
     center_logit : float32 (B, 1, H/8, W/8)
     box_raw : float32 (B, 4, H/8, W/8), natural logarithm of the distances in units of ``BOX_UNIT_PX``
     """
@@ -101,33 +101,33 @@ class RawOutputs(NamedTuple):
 class ConvNorm(nn.Module):
     """Convolution, batch norm, and an activation (ReLU6 or none).
 
-    With ``rounding`` set, input and weights are rounded as INT8 will round them: the input by one scale from a running
-    largest size, the weights to 7 bits by one scale per output channel, as ``usassist.engine.qdq`` asks; the gradient
-    goes through as if nothing had been rounded (Jacob et al., CVPR 2018). A scale per output channel makes folding
-    the norm later change nothing about it.
+    With ``fake_quantised`` set, input and weights are rounded as in INT8: the input with one scale from a running
+    maximum, the weights to 7 bits with one scale per output channel, as ``usassist.engine.qdq`` requires; the gradient
+    is passed straight through (Jacob et al., CVPR 2018). With a scale per output channel, folding the norm later does
+    not change the rounding.
     """
 
-    reach: Tensor
+    input_max: Tensor
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, act: bool = True):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.norm: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(outputs)
         self.act = act
-        self.rounding = False
-        self.register_buffer("reach", torch.zeros(()), persistent=False)
+        self.fake_quantised = False
+        self.register_buffer("input_max", torch.zeros(()), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Float32 (B, C_in, H, W) to (B, C_out, H/stride, W/stride)."""
-        y: Tensor = self.norm(self._rounded(x) if self.rounding else self.conv(x))
+        y: Tensor = self.norm(self._fake_quantised_conv(x) if self.fake_quantised else self.conv(x))
         return functional.relu6(y) if self.act else y
 
-    def _rounded(self, x: Tensor) -> Tensor:
-        conv, most = self.conv, _INPUT_MOST
+    def _fake_quantised_conv(self, x: Tensor) -> Tensor:
+        conv, max_code = self.conv, _INPUT_MAX_CODE
         now = x.detach().abs().amax().float()
-        self.reach.copy_(torch.where(self.reach > 0, torch.lerp(self.reach, now, _REACH_RATE), now))
-        scale = self.reach.clamp_min(1e-6) / most
-        x = torch.fake_quantize_per_tensor_affine(x, scale, torch.zeros((), dtype=torch.int32), -most, most)
+        self.input_max.copy_(torch.where(self.input_max > 0, torch.lerp(self.input_max, now, _INPUT_MAX_RATE), now))
+        scale = self.input_max.clamp_min(1e-6) / max_code
+        x = torch.fake_quantize_per_tensor_affine(x, scale, torch.zeros((), dtype=torch.int32), -max_code, max_code)
         weights = conv.weight.detach()
         scales = torch.maximum(weights.amax((1, 2, 3)) / MAX_CODE, weights.amin((1, 2, 3)) / MIN_CODE).clamp_min(1e-9)
         zeros = torch.zeros(len(scales), dtype=torch.int32)
@@ -138,7 +138,7 @@ class ConvNorm(nn.Module):
 class _Residual(nn.Module):
     """Inverted residual block: expand 1x1, depthwise 3x3, project 1x1.
 
-    ``drop`` is the share of the training images that skip the block (Huang et al., stochastic depth, ECCV 2016).
+    ``drop`` is the share of training images that skip the block (Huang et al., stochastic depth, ECCV 2016).
     """
 
     def __init__(self, inputs: int, outputs: int, *, expansion: int, stride: int, drop: float):
@@ -163,14 +163,14 @@ class _Residual(nn.Module):
 
 
 class _Separable(nn.Sequential):
-    """Depthwise 3x3, then 1x1, in place of a full 3x3 convolution (Howard et al., MobileNets, 2017)."""
+    """Depthwise 3x3, then 1x1, instead of a full 3x3 convolution (Howard et al., MobileNets, 2017)."""
 
     def __init__(self, channels: int):
         super().__init__(ConvNorm(channels, channels, 3, groups=channels), ConvNorm(channels, channels, 1))
 
 
 class _Fuse(nn.Module):
-    """Add the coarser level, doubled in size, to a finer one, and smooth (depthwise 3x3, then 1x1)."""
+    """Add the coarser level, upsampled by 2, to a finer one, and smooth (depthwise 3x3, then 1x1)."""
 
     def __init__(self, fine: int, coarse: int, outputs: int):
         super().__init__()
@@ -191,7 +191,7 @@ class _Fuse(nn.Module):
 def mix_style(x: Tensor) -> Tensor:
     """Mix the mean and spread of each channel with those of another image (Zhou et al., MixStyle, ICLR 2021).
 
-    The look of a scanner lies in them; what is where in the frame does not. Float (B, C, H, W) to the same.
+    They carry a scanner's appearance, but not the layout of the frame. Float (B, C, H, W) to the same.
     """
     values = x.detach().float()
     mean = values.mean((2, 3), keepdim=True)
@@ -205,11 +205,11 @@ def mix_style(x: Tensor) -> Tensor:
 
 
 class DetectSegmentNet(nn.Module):
-    """One grey image in, masks and boxes out. Input values lie in 0 to 1.
+    """One grey image in, masks and boxes out. Input values are in 0 to 1.
 
     Parameters
     ----------
-    config : widths and what is done against overfitting; None = the default values
+    config : widths and regularisation; None = the default values
     """
 
     def __init__(self, config: ModelConfig | None = None):
@@ -265,8 +265,8 @@ class DetectSegmentNet(nn.Module):
         mask, gland = (masks, None) if masks.shape[1] == 1 else (masks[:, :1], masks[:, 1:])
         return RawOutputs(mask, gland, det[:, :1], det[:, 1:])
 
-    def leave_out_gland(self) -> None:
-        """Give no gland mask any more, and spend nothing on it: for use, not for training."""
+    def remove_gland_head(self) -> None:
+        """Remove the gland mask from the outputs and the computation: for inference, not for training."""
         full = self.mask_head
         self.mask_head = nn.Conv2d(full.in_channels, 1, 1)
         self.mask_head.weight = nn.Parameter(full.weight[:1].detach().clone())
@@ -274,9 +274,9 @@ class DetectSegmentNet(nn.Module):
         self.mask_head.bias = nn.Parameter(full.bias[:1].detach().clone())
 
     def freeze(self, blocks: int) -> None:
-        """Leave the stem and the first ``blocks`` blocks as they are; 0 = train everything.
+        """Freeze the stem and the first ``blocks`` blocks; 0 = train everything.
 
-        Their norms are folded into the convolutions, so that they cost nothing more than these.
+        Their norms are folded into the convolutions, so that they take no extra time.
         """
         self.frozen_blocks = blocks
         if not blocks:
@@ -285,29 +285,30 @@ class DetectSegmentNet(nn.Module):
             fold_norms(module.eval())
             module.requires_grad_(False)
 
-    def round_values(self) -> None:
-        """From now on, round inputs and weights of the convolutions as INT8 will; for training only."""
+    def enable_fake_quantisation(self) -> None:
+        """Enable INT8 fake quantisation of inputs and weights of the convolutions; for training only."""
         for module in self.modules():
             if isinstance(module, ConvNorm):
-                module.rounding = True
+                module.fake_quantised = True
 
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and use; frozen blocks stay in use."""
+        """Switch between training and evaluation mode; frozen blocks stay in evaluation mode."""
         super().train(mode)
         for module in self.blocks[: self.frozen_blocks]:
             module.eval()
         return self
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters that can start from ImageNet weights, without the frozen ones."""
+        """The trainable parameters of the encoder, which can start from ImageNet weights."""
         for module in (self.stem, self.blocks):
             yield from (parameter for parameter in module.parameters() if parameter.requires_grad)
 
     def load_encoder(self, npz_path: Path, images: Tensor) -> None:
-        """Start the encoder from folded ImageNet weights.
+        """Initialise the encoder from folded ImageNet weights.
 
-        The file has its batch norms folded away. Each norm here is set so that it first acts as the identity plus the
-        folded bias: scale and running variance, shift and running mean are taken from the activations of ``images``.
+        In the file the batch norms are folded into the convolutions. Each norm here is set to act as the identity plus
+        the folded bias: scale and running variance, shift and running mean are computed from the activations of
+        ``images``.
 
         Parameters
         ----------
@@ -321,10 +322,10 @@ class DetectSegmentNet(nn.Module):
         """
         arrays = np.load(npz_path)
 
-        def put(layer: ConvNorm, name: str, x: Tensor) -> Tensor:
+        def load_layer(layer: ConvNorm, name: str, x: Tensor) -> Tensor:
             weight = torch.from_numpy(arrays[f"{name}.weight"].astype(np.float32))
             if layer.conv.in_channels == 1 and weight.shape[1] == 3:
-                weight = weight.sum(1, keepdim=True)  # a grey image is three equal channels
+                weight = weight.sum(1, keepdim=True)  # a grey image has three equal channels
             if weight.shape != layer.conv.weight.shape:
                 raise ConfigError("ImageNet weights fit an encoder of full width only; set model.encoder_width to 1.0")
             layer.conv.weight.copy_(weight)
@@ -344,18 +345,18 @@ class DetectSegmentNet(nn.Module):
             return functional.relu6(y) if layer.act else y
 
         with torch.no_grad():
-            x = put(self.stem, "Conv2d_0_0", images * 2.0 - 1.0)
+            x = load_layer(self.stem, "Conv2d_0_0", images * 2.0 - 1.0)
             for number, block in enumerate(self.blocks, start=1):
                 assert isinstance(block, _Residual)
                 name = f"expanded_conv_{number}"
-                y = x if block.expand is None else put(block.expand, f"{name}.expand", x)
-                y = put(block.depthwise, f"{name}.depthwise", y)
-                y = put(block.project, f"{name}.project", y)
+                y = x if block.expand is None else load_layer(block.expand, f"{name}.expand", x)
+                y = load_layer(block.depthwise, f"{name}.depthwise", y)
+                y = load_layer(block.project, f"{name}.project", y)
                 x = x + y if block.skip else y
 
 
-class Exportable(nn.Module):
-    """The network with everything that the engine's tensor contract asks for inside the graph."""
+class ExportModule(nn.Module):
+    """The network with all operations of the engine's tensor contract in the graph."""
 
     def __init__(self, net: DetectSegmentNet):
         super().__init__()
@@ -378,7 +379,7 @@ class Exportable(nn.Module):
 
 
 def fold_norms(module: nn.Module) -> None:
-    """Fold every batch norm below ``module`` into the convolution before it, in place. The module must be in eval."""
+    """Fold every batch norm in ``module`` into the preceding convolution, in place. Requires evaluation mode."""
     for layer in list(module.modules()):
         if isinstance(layer, ConvNorm) and isinstance(layer.norm, nn.BatchNorm2d):
             layer.conv = torch.nn.utils.fuse_conv_bn_eval(layer.conv, layer.norm)

@@ -1,7 +1,7 @@
-"""``python -m usassist.training.package RECIPE --run DIR --engines DIR``: a trained ONNX becomes an engine folder.
+"""``python -m usassist.training.package RECIPE --run DIR --engines DIR``: make an engine folder from a trained ONNX.
 
-The score threshold and the spread of the diameters come from a report of ``python -m usassist.evaluation``. Without
-one, the engine is provisional: it has a threshold of 0.5 and gives no millimetres.
+The score threshold and the uncertainty of diameters come from a report of ``python -m usassist.evaluation``. Without
+one, the engine is provisional: its threshold is 0.5, and it reports no millimetres.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from usassist.modalities.ultrasound import preprocess
 from usassist.training.export import EngineText, write_engine, write_golden
 from usassist.training.recipe import Recipe, load_recipe
 
-__all__ = ["golden_input", "main", "package"]
+__all__ = ["main", "make_golden_input", "write_engine_folder"]
 
 GOLDEN_SEED = 7
-_GOLDEN_S = 3.5  # a nodule is in the plane
+_GOLDEN_S = 3.5  # the plane shows a nodule
 _NODULE_SET = "DDTI val"
 
 
-def golden_input(size_hw_px: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Input tensor of the golden sample: a simulated frame, so that no patient's picture ships with the engine."""
+def make_golden_input(size_hw_px: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Input tensor of the golden sample: a simulated frame, so that no patient data ships with the engine."""
     from usassist.phantom import PhantomConfig, PhantomScanner
 
     scan = PhantomScanner(PhantomConfig(seed=GOLDEN_SEED)).render_scan(_GOLDEN_S)
@@ -38,7 +38,7 @@ def golden_input(size_hw_px: tuple[int, int]) -> npt.NDArray[np.float32]:
     return tensor
 
 
-def package(
+def write_engine_folder(
     recipe: Recipe,
     run_dir: Path,
     engines_dir: Path,
@@ -49,8 +49,8 @@ def package(
 
     Parameters
     ----------
-    recipe : names the engine
-    run_dir : holds ``model.onnx``
+    recipe : with name and version of the engine
+    run_dir : contains ``model.onnx``
     engines_dir : the folder of engines
     report : of the evaluation, or None for a provisional engine
     golden : float32 (1, 1, H, W); None = a simulated frame
@@ -62,7 +62,7 @@ def package(
     Raises
     ------
     ConfigError
-        When the model is missing or the report is of another engine.
+        When the model is missing or the report is about another engine.
     """
     model = run_dir / "model.onnx"
     if not model.is_file():
@@ -74,7 +74,7 @@ def package(
     shutil.copyfile(model, folder / "model.onnx")
     write_golden(
         folder / "model.onnx",
-        golden_input(recipe.size_hw_px) if golden is None else golden,
+        make_golden_input(recipe.size_hw_px) if golden is None else golden,
         folder / "golden" / "golden.npz",
     )
     text = EngineText(
@@ -92,9 +92,9 @@ def package(
 
 
 def _diameter_rel_sd(report: dict[str, Any]) -> float:
-    """Upper end of what a diameter may be off: spread and bias of the relative error together (JCGM 100:2008, F.2.4.5).
+    """Relative standard uncertainty of a diameter: spread and bias of the relative error (JCGM 100:2008, F.2.4.5).
 
-    The bias is not corrected for, so it is added to the variance instead.
+    The bias is not corrected, so it is included in the variance.
     """
     figures = report["sets"][_NODULE_SET]
     spread, bias = figures["diameter_rel_sd"]["value"], figures["diameter_rel_bias"]["value"]
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(stderr=True)
     try:
         report = None if options.evaluation is None else json.loads(options.evaluation.read_text(encoding="utf-8"))
-        folder = package(load_recipe(options.recipe), options.run, options.engines, report)
+        folder = write_engine_folder(load_recipe(options.recipe), options.run, options.engines, report)
     except UsAssistError as error:
         console.print(f"error: {error}", style="red", markup=False)
         return error.exit_code

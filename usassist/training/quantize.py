@@ -1,9 +1,9 @@
-"""From an FP32 ONNX to a symmetric QDQ ONNX that every back end reads.
+"""Quantisation of an FP32 ONNX to a symmetric QDQ ONNX that every back end reads.
 
-NNCF sets the ranges from calibration frames. What comes out holds pairs of ``QuantizeLinear`` and ``DequantizeLinear``
-with int8 values and zero points of 0, which is the form that both OpenVINO and TensorRT run in INT8, and weights in 7
-bits, with which every processor answers alike. This module knows nothing about how good the result is:
-``usassist.app.quantization.quantize`` measures that, and nothing is written before.
+NNCF determines the ranges from calibration frames. The result has pairs of ``QuantizeLinear`` and ``DequantizeLinear``
+with int8 values and zero points of 0, the form that both OpenVINO and TensorRT run in INT8, and 7-bit weights, with
+which all processors give the same results. This module does not measure accuracy:
+``usassist.app.quantization.quantize`` does, before anything is written.
 """
 
 from __future__ import annotations
@@ -25,27 +25,35 @@ import numpy.typing as npt
 from usassist.engine.qdq import MAX_CODE, MIN_CODE, check_qdq
 from usassist.errors import ConfigError, EngineSpecError
 from usassist.training.datasets import load_gland, load_nodule, load_phantom
-from usassist.training.rounding import narrow_weights
+from usassist.training.weight_rounding import round_weights
 
-__all__ = ["CalibrationSet", "float_tail", "need_quantiser", "quantise", "settings", "spread", "thyroid_sets"]
+__all__ = [
+    "CalibrationSet",
+    "describe_settings",
+    "find_float_tail",
+    "import_quantiser",
+    "load_thyroid_sets",
+    "quantise",
+    "spread_evenly",
+]
 
 Array = npt.NDArray[Any]
 UInt8Array = npt.NDArray[np.uint8]
 
 _NODULE_FRAMES, _GLAND_FRAMES, _PHANTOM_FRAMES = 200, 50, 50
-_GLAND_LAST_NUMBER = 2400  # as the recipes: later sweeps stay unseen
-_PHANTOM_SEED = 1000  # as the recipes; the evaluation counts from 1
+_GLAND_LAST_NUMBER = 2400  # as in the recipes: later sweeps are held out
+_PHANTOM_SEED = 1000  # as in the recipes; the evaluation starts at 1
 _PHANTOM_CROSSING_SHARE = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CalibrationSet:
-    """Frames that set the ranges, cropped as live.
+    """Frames that determine the ranges, cropped as in the live path.
 
     Attributes
     ----------
     name : data set and part
-    chosen : by which rule
+    chosen : rule of the selection, in words
     images : uint8 (H, W) each, grey
     """
 
@@ -54,16 +62,16 @@ class CalibrationSet:
     images: tuple[UInt8Array, ...]
 
     def digests(self) -> tuple[str, ...]:
-        """SHA-256 of each frame's pixels, row by row, in hexadecimal digits."""
+        """SHA-256 of each frame's pixels in row-major order, hexadecimal."""
         return tuple(hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in self.images)
 
 
-def thyroid_sets(root: Path) -> list[CalibrationSet]:
-    """300 frames for a thyroid engine: 200 with nodules, 50 of the gland, 50 simulated. None is a validation frame.
+def load_thyroid_sets(root: Path) -> list[CalibrationSet]:
+    """Load 300 frames for a thyroid engine: 200 with nodules, 50 of the gland, 50 simulated; no validation frames.
 
     Parameters
     ----------
-    root : the folder that :func:`usassist.config.data_dir` names
+    root : the folder :func:`usassist.config.data_dir`
 
     Raises
     ------
@@ -78,8 +86,8 @@ def thyroid_sets(root: Path) -> list[CalibrationSet]:
     gland = [sample.image for sample in load_gland(folders["thyroid_gland_tg3k"], _GLAND_LAST_NUMBER)]
     phantom = [sample.image for sample in load_phantom(_PHANTOM_FRAMES, _PHANTOM_SEED, _PHANTOM_CROSSING_SHARE)]
     return [
-        _evenly("DDTI train", nodule, _NODULE_FRAMES),
-        _evenly(f"TG3K train, file numbers up to {_GLAND_LAST_NUMBER}", gland, _GLAND_FRAMES),
+        _choose_evenly("DDTI train", nodule, _NODULE_FRAMES),
+        _choose_evenly(f"TG3K train, file numbers up to {_GLAND_LAST_NUMBER}", gland, _GLAND_FRAMES),
         CalibrationSet(
             name="phantom",
             chosen=f"one moment of each scene with the seeds {_PHANTOM_SEED} to {_PHANTOM_SEED + _PHANTOM_FRAMES - 1}",
@@ -88,14 +96,16 @@ def thyroid_sets(root: Path) -> list[CalibrationSet]:
     ]
 
 
-def _evenly(name: str, images: list[UInt8Array], count: int) -> CalibrationSet:
+def _choose_evenly(name: str, images: list[UInt8Array], count: int) -> CalibrationSet:
     count = min(count, len(images))
     chosen = f"{count} of {len(images)}, evenly spaced in the order of their names"
-    return CalibrationSet(name=name, chosen=chosen, images=tuple(images[index] for index in spread(len(images), count)))
+    return CalibrationSet(
+        name=name, chosen=chosen, images=tuple(images[index] for index in spread_evenly(len(images), count))
+    )
 
 
-def spread(total: int, count: int) -> list[int]:
-    """At most `count` places among `total`, evenly spaced."""
+def spread_evenly(total: int, count: int) -> list[int]:
+    """At most `count` indices below `total`, evenly spaced."""
     count = min(count, total)
     return [index * total // count for index in range(count)]
 
@@ -105,8 +115,8 @@ def quantise(parent: Path, inputs: Sequence[Mapping[str, Array]]) -> bytes:
 
     Parameters
     ----------
-    parent : the FP32 ONNX, operator set 19 or later
-    inputs : named tensors as the engine gets them, one row per calibration frame
+    parent : the FP32 ONNX, opset 19 or later
+    inputs : named input tensors, one item per calibration frame
 
     Returns
     -------
@@ -117,13 +127,13 @@ def quantise(parent: Path, inputs: Sequence[Mapping[str, Array]]) -> bytes:
     ConfigError
         If NNCF is not installed.
     EngineSpecError
-        If what comes out is not the symmetric QDQ form; see :func:`usassist.engine.qdq.lint_qdq`.
+        If the result is not in the symmetric QDQ form; see :func:`usassist.engine.qdq.lint_qdq`.
     """
-    nncf, onnx = need_quantiser()
+    nncf, onnx = import_quantiser()
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, QuantizationParameters
 
     model = onnx.load(str(parent))
-    scope = nncf.IgnoredScope(names=float_tail(model)) if FLOAT_TAIL else None
+    scope = nncf.IgnoredScope(names=find_float_tail(model)) if FLOAT_TAIL else None
     with contextlib.redirect_stdout(sys.stderr):  # its progress bars
         quantised = nncf.quantize(
             model,
@@ -131,13 +141,13 @@ def quantise(parent: Path, inputs: Sequence[Mapping[str, Array]]) -> bytes:
             preset=nncf.QuantizationPreset.PERFORMANCE,
             subset_size=len(inputs),
             ignored_scope=scope,
-            # Its overflow fix leaves depthwise convolutions out, and its bias correction would be for other weights.
+            # NNCF's overflow fix excludes depthwise convolutions, and its bias correction is for other weights.
             advanced_parameters=AdvancedQuantizationParameters(
                 activations_quantization_params=QuantizationParameters(per_channel=False),
                 disable_bias_correction=True,
             ),
         )
-        narrow_weights(model, quantised, inputs)
+        round_weights(model, quantised, inputs)
     _make_signed(quantised)
     for node in quantised.graph.node:
         node.doc_string = ""
@@ -150,7 +160,7 @@ def quantise(parent: Path, inputs: Sequence[Mapping[str, Array]]) -> bytes:
 
 
 def _make_signed(model: Any) -> None:
-    """Turn uint8 pairs, which NNCF makes where nothing is negative, into int8 pairs that reach as far."""
+    """Convert uint8 pairs, which NNCF uses for tensors without negative values, to int8 pairs with the same maximum."""
     from onnx import numpy_helper
 
     places = {item.name: index for index, item in enumerate(model.graph.initializer)}
@@ -166,20 +176,20 @@ def _make_signed(model: Any) -> None:
                 model.graph.initializer[places[name]].CopyFrom(numpy_helper.from_array(array, name))
             changed.add(zero)
     for value in model.graph.value_info:
-        if value.type.tensor_type.elem_type == 2:  # uint8, said of what is int8 now
+        if value.type.tensor_type.elem_type == 2:  # uint8, of tensors that are int8 now
             value.type.tensor_type.elem_type = 3
 
 
 FLOAT_TAIL = True
-"""Leave the last convolutions, and everything after them, in float.
+"""Keep the last convolutions, and everything after them, in float.
 
-Peaks are found by comparing neighbours, and distances are exponentials: rounding before either makes equal neighbours
-and coarse boxes. It is 2 of 67 convolutions of the thyroid network; what it costs in time cannot be measured.
+Peaks are found by comparing neighbours, and distances are exponentials: rounding before either gives equal neighbours
+and coarse boxes. These are 2 of 67 convolutions of the thyroid network; the extra time is not measurable.
 """
 
 
-def settings(frames: int) -> dict[str, str]:
-    """How :func:`quantise` works, for the calibration file."""
+def describe_settings(frames: int) -> dict[str, str]:
+    """The settings of :func:`quantise`, for the calibration file."""
     return {
         "tool": f"nncf {metadata.version('nncf')}",
         "preset": "performance: symmetric, weights per output channel, activations per tensor",
@@ -191,8 +201,8 @@ def settings(frames: int) -> dict[str, str]:
     }
 
 
-def float_tail(model: Any) -> list[str]:
-    """Names of the convolutions that no convolution follows, and of every node after them.
+def find_float_tail(model: Any) -> list[str]:
+    """Find the convolutions that no convolution follows, and all nodes after them; returns their names.
 
     Raises
     ------
@@ -220,20 +230,20 @@ def float_tail(model: Any) -> list[str]:
     return sorted(tail)
 
 
-def need_quantiser() -> tuple[ModuleType, ModuleType]:
-    """The modules ``nncf`` and ``onnx``.
+def import_quantiser() -> tuple[ModuleType, ModuleType]:
+    """Import ``nncf`` and ``onnx``.
 
     Raises
     ------
     ConfigError
         If one of them is not installed.
     """
-    # Like OpenVINO, NNCF would report its use to its maker; without that module it falls back to a stub.
+    # Like OpenVINO, NNCF would send telemetry; without this module it falls back to a stub.
     sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
     try:
         import nncf
         import onnx
     except ImportError as error:
         raise ConfigError(f"INT8 needs nncf and onnx ({error}); run: pip install 'usassist[train]'") from error
-    logging.getLogger("nncf").setLevel(logging.ERROR)  # nncf.set_log_level would hush everybody
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # nncf.set_log_level would affect other loggers
     return nncf, onnx

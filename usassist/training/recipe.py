@@ -1,4 +1,4 @@
-"""Recipes: everything that fixes a training run, read from one TOML file."""
+"""Recipes: all settings of a training run, read from one TOML file."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ["AugmentConfig", "DataConfig", "ModelConfig", "OptimConfig", "Recipe"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
-    """Table ``[data]``: which frames, and how many of each kind in a batch.
+    """Table ``[data]``: the frames, and the number of each kind in a batch.
 
     Attributes
     ----------
     nodule_per_batch : labelled frames with nodules (DDTI, part ``train``)
     gland_per_batch : frames without nodules (TG3K, part ``train``)
     phantom_per_batch : simulated frames with exact masks
-    gland_last_number : only TG3K frames with a file number up to this one are used, so that later sweeps stay unseen
-    phantom_frames : simulated frames in all, 0 = none
+    gland_last_number : only TG3K frames with a file number up to this one are used, so that later sweeps are held out
+    phantom_frames : total number of simulated frames, 0 = none
     phantom_seed : seed of the first simulated scene
-    phantom_crossing_share : share of the scenes that are seen while the plane crosses a nodule
-    paste_share : share of gland frames that get a nodule from another frame pasted into the gland
+    phantom_crossing_share : share of the scenes that are rendered while the plane crosses a nodule
+    paste_share : share of gland frames with a nodule of another frame pasted into the gland
     other_per_batch : frames of other anatomy without nodules (every second lung clip)
-    dual_share : share of labelled frames that are shown beside another one, as in a dual view
+    dual_share : share of labelled frames that are combined with another one to a dual view
     """
 
     nodule_per_batch: int = 10
@@ -46,10 +46,10 @@ class DataConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         counts = (self.gland_per_batch, self.phantom_per_batch, self.other_per_batch, self.phantom_frames)
-        _need(self.nodule_per_batch >= 1, "data.nodule_per_batch must be at least 1")
-        _need(min(counts) >= 0, "data counts are 0 or more")
+        _require(self.nodule_per_batch >= 1, "data.nodule_per_batch must be at least 1")
+        _require(min(counts) >= 0, "data counts are 0 or more")
         for name in ("paste_share", "dual_share", "phantom_crossing_share"):
-            _need(0.0 <= getattr(self, name) <= 1.0, f"data.{name} must lie in 0 to 1")
+            _require(0.0 <= getattr(self, name) <= 1.0, f"data.{name} must lie in 0 to 1")
 
     @property
     def batch_size(self) -> int:
@@ -60,23 +60,23 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentConfig:
-    """Table ``[augment]``: how far a frame may be changed. ``*_p`` is the chance that a change happens at all.
+    """Table ``[augment]``: ranges of the random changes. ``*_p`` is the probability of a change.
 
     Attributes
     ----------
-    zoom_least, zoom_most : scale against the letterboxed frame
-    aspect_most : the width changes by up to this factor either way
-    rotate_most_deg : rotation either way
-    histogram_p : the grey levels are drawn towards those of a frame of another scanner
+    zoom_least, zoom_most : scale relative to the letterboxed frame
+    aspect_most : maximum factor of the width, either way
+    rotate_most_deg : maximum rotation, either way
+    histogram_p : histogram matching with a frame of another scanner
     gamma_sd : standard deviation of the logarithm of gamma
-    gain_most : brightness changes by up to this factor either way
-    tgc_most : the logarithm of the gain changes by up to this over the depth
+    gain_most : maximum factor of the brightness, either way
+    tgc_most : maximum change of the logarithm of the gain over the depth
     speckle_most : amplitude of the correlated multiplicative noise
     shadow_p, blur_p, sharpen_p, jpeg_p, marks_p : shadow stripes, blur, sharpening, JPEG, drawn calipers and text
-    elastic_most : the frame is bent by up to this share of its height
-    spectrum_p : the lowest spatial frequencies take their strength from a frame of another scanner
-    speckle_swap_p : the speckle is smoothed away and drawn again with another grain
-    equalise_p : adaptive contrast, as newer scanners have it
+    elastic_most : maximum elastic displacement, share of the height
+    spectrum_p : the lowest spatial frequencies get the amplitude of a frame of another scanner
+    speckle_swap_p : the speckle is smoothed out and replaced by one with another grain
+    equalise_p : adaptive contrast (CLAHE), as on newer scanners
     corners_p : black corners, as beside a trapezoid or a fan
     """
 
@@ -103,20 +103,20 @@ class AugmentConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """Table ``[model]``: the network, and what is done in it against overfitting.
+    """Table ``[model]``: the network and its regularisation.
 
     Attributes
     ----------
-    encoder_width : share of MobileNetV2's channels; ImageNet weights fit 1.0 only
+    encoder_width : factor on MobileNetV2's channels; ImageNet weights need 1.0
     pyramid_channels : of the pyramid at strides 32 to 8
     mask_channels : of the pyramid at stride 4
-    frozen_blocks : the stem and so many blocks of the encoder are not trained, 0 = all are; 1 to 16
+    frozen_blocks : number of encoder blocks, 1 to 16, that are frozen together with the stem; 0 = all are trained
     drop_path : share of training images that skip the last block; earlier blocks are skipped less often
-    dropout : share of the pyramid's channels that are left out of a training image, at strides 32 and 8
-    mix_style_p : how often the channels' mean and spread are mixed between training images
+    dropout : share of the pyramid's channels that are dropped in a training image, at strides 32 and 8
+    mix_style_p : probability that the channels' mean and spread are mixed between training images
     gland_weight : weight of the gland mask in the loss; 0 = the gland is not learnt
     separable_heads : the heads have depthwise 3x3 and 1x1 convolutions instead of full 3x3 ones
-    fresh : parts of the network, by name, that a run with ``--start`` does not take over
+    fresh : parts of the network, by name, that a run with ``--start`` initialises anew
     """
 
     encoder_width: float = 1.0
@@ -132,15 +132,15 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _need(0.1 <= self.encoder_width <= 2.0, "model.encoder_width must lie in 0.1 to 2")
-        _need(min(self.pyramid_channels, self.mask_channels) >= 8, "model channels must be 8 or more")
-        _need(0 <= self.frozen_blocks <= 16, "model.frozen_blocks must lie in 0 to 16")
-        _need(
+        _require(0.1 <= self.encoder_width <= 2.0, "model.encoder_width must lie in 0.1 to 2")
+        _require(min(self.pyramid_channels, self.mask_channels) >= 8, "model channels must be 8 or more")
+        _require(0 <= self.frozen_blocks <= 16, "model.frozen_blocks must lie in 0 to 16")
+        _require(
             all(0.0 <= share < 1.0 for share in (self.drop_path, self.dropout)),
             "model.drop_path and dropout must lie in 0 to 1",
         )
-        _need(0.0 <= self.mix_style_p <= 1.0, "model.mix_style_p must lie in 0 to 1")
-        _need(self.gland_weight >= 0.0, "model.gland_weight must not be negative")
+        _require(0.0 <= self.mix_style_p <= 1.0, "model.mix_style_p must lie in 0 to 1")
+        _require(self.gland_weight >= 0.0, "model.gland_weight must not be negative")
 
     def channels(self, full: int) -> int:
         """Channels of a layer that has ``full`` of them at full width; a multiple of 8."""
@@ -149,23 +149,23 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimConfig:
-    """Table ``[optim]``: AdamW with a cosine schedule over the budget, whichever of steps and time ends first.
+    """Table ``[optim]``: AdamW with a cosine schedule over the budget, which ends with the steps or the time.
 
     Attributes
     ----------
-    steps : largest number of batches
-    wall_clock_min : largest time, without the preparation of the data
-    stop_at_step : end there though the schedule is longer, for a run that another one starts from; 0 = go on
+    steps : maximum number of batches
+    wall_clock_min : maximum time, without the preparation of the data
+    stop_at_step : stop there, before the end of the schedule, for a run that another one starts from; 0 = do not
     learning_rate, encoder_learning_rate : at the peak, for new layers and for the encoder
     weight_decay : of AdamW
-    warmup_share : share of the budget over which the rate rises from 0
-    average_decay : decay of the running mean of the weights, which is what is exported
+    warmup_share : share of the budget in which the rate rises from 0
+    average_decay : decay of the moving average of the weights, which is exported
     coarse_share : share of the budget that is trained at ``coarse_size_hw_px``
     coarse_height_px, coarse_width_px : that smaller size, multiples of 32
-    rounding_share : share of the budget, at its end, in which values are rounded as INT8 will round them
-    clip_norm : largest norm of the gradient
-    precision : of the network's forward and backward pass: ``bf16`` (where PyTorch thinks that safe), ``fp32``, or
-        ``auto`` for bfloat16 where it is measured to be faster
+    rounding_share : share of the budget, at its end, with INT8 fake quantisation
+    clip_norm : maximum norm of the gradient
+    precision : of the network's forward and backward pass: ``bf16`` (autocast), ``fp32``, or ``auto`` for bfloat16
+        where it is measured to be faster
     threads : of PyTorch
     checkpoint_every_steps, validate_every_steps : 0 = only at the end
     """
@@ -190,11 +190,11 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _need(self.steps >= 1 and self.wall_clock_min > 0, "optim.steps and optim.wall_clock_min must be positive")
-        _need(0.0 <= self.coarse_share <= 1.0, "optim.coarse_share must lie in 0 to 1")
-        _need(0.0 <= self.rounding_share <= 1.0, "optim.rounding_share must lie in 0 to 1")
-        _need(self.precision in ("auto", "bf16", "fp32"), "optim.precision must be auto, bf16 or fp32")
-        _need(
+        _require(self.steps >= 1 and self.wall_clock_min > 0, "optim.steps and optim.wall_clock_min must be positive")
+        _require(0.0 <= self.coarse_share <= 1.0, "optim.coarse_share must lie in 0 to 1")
+        _require(0.0 <= self.rounding_share <= 1.0, "optim.rounding_share must lie in 0 to 1")
+        _require(self.precision in ("auto", "bf16", "fp32"), "optim.precision must be auto, bf16 or fp32")
+        _require(
             self.coarse_height_px % 32 == 0 and self.coarse_width_px % 32 == 0,
             "optim.coarse_height_px and coarse_width_px must be multiples of 32",
         )
@@ -206,11 +206,11 @@ class Recipe:
 
     Attributes
     ----------
-    engine, version : of the engine folder that is written
+    engine, version : of the engine folder
     seed : of weights, batches and augmentation
     height_px, width_px : input size of the engine, multiples of 32
     pretrained : start the encoder from ImageNet weights
-    licence, intended_use : as ``engine.toml`` shall say
+    licence, intended_use : for ``engine.toml``
     """
 
     engine: str = "thyroid_nodule"
@@ -228,8 +228,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _need(self.height_px % 32 == 0 and self.width_px % 32 == 0, "height_px and width_px must be multiples of 32")
-        _need(self.pretrained or not self.model.frozen_blocks, "model.frozen_blocks needs pretrained = true")
+        _require(self.height_px % 32 == 0 and self.width_px % 32 == 0, "height_px and width_px must be multiples of 32")
+        _require(self.pretrained or not self.model.frozen_blocks, "model.frozen_blocks needs pretrained = true")
 
     @property
     def size_hw_px(self) -> tuple[int, int]:
@@ -250,14 +250,14 @@ class Recipe:
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
-    A recipe may name another one, ``base = "../other.toml"``, and then says only what differs from it.
+    A recipe may be based on another one, ``base = "../other.toml"``, and then contains only the differences.
 
     Raises
     ------
     ConfigError
         If the file cannot be read, has an unknown table or key, or a value of the wrong type or out of range.
     """
-    document = _document(path)
+    document = _read_document(path)
     kinds: dict[str, type[Any]] = {
         "data": DataConfig,
         "augment": AugmentConfig,
@@ -277,25 +277,25 @@ def load_recipe(path: Path) -> Recipe:
     return Recipe(**document, **tables)
 
 
-def _document(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The keys and tables of a recipe, laid over those of the recipes that it is based on."""
+def _read_document(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read the keys and tables of a recipe, merged over those of the recipes that it is based on."""
     try:
         own = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"recipe {path} cannot be read: {error}; mend the file") from error
+        raise ConfigError(f"recipe {path} cannot be read: {error}; fix the file") from error
     base = own.pop("base", None)
     if base is None:
         return own
     seen = (*seen, path.resolve())
     if not isinstance(base, str) or (path.parent / base).resolve() in seen:
         raise ConfigError(f"recipe {path.name}: base must name another recipe, relative to this one, got {base!r}")
-    merged = _document(path.parent / base, seen)
+    merged = _read_document(path.parent / base, seen)
     for key, value in own.items():
         below = merged.get(key)
         merged[key] = {**below, **value} if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
 
 
-def _need(condition: bool, message: str) -> None:
+def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ConfigError(message)

@@ -1,4 +1,4 @@
-"""From a recipe to a trained ONNX with its manifest."""
+"""A training run: from a recipe to a trained ONNX with its manifest."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import numpy as np
 from usassist.config import data_dir
 from usassist.errors import ConfigError
 from usassist.frames import letterbox
-from usassist.training.appearance import Appearance, low_spectrum
+from usassist.training.appearance import Appearance, compute_low_spectrum
 from usassist.training.augment import Augmenter
-from usassist.training.checkpoint import MANIFEST, Progress, describe, write_manifest
+from usassist.training.checkpoint import MANIFEST, Progress, describe_run, write_manifest
 from usassist.training.datasets import (
     Sample,
-    cached,
+    compute_fingerprint,
     cumulative_histogram,
-    fingerprint,
+    load_cached,
     load_clip_frames,
     load_gland,
     load_nodule,
@@ -31,23 +31,23 @@ from usassist.training.export import export_onnx
 from usassist.training.recipe import Recipe
 from usassist.training.train import TrainData, train
 
-__all__ = ["ENCODER_FILE", "Outcome", "prepare", "run_recipe"]
+__all__ = ["ENCODER_FILE", "RunResult", "prepare", "run_recipe"]
 
 logger = logging.getLogger(__name__)
 
 ENCODER_FILE = Path("weights_mobilenet_v2", "mobilenet_v2_1.0_224_imagenet_folded.npz")
-_LOOK_STRIDE = 10  # every 10th gland frame lends its histogram and its low frequencies
+_APPEARANCE_STRIDE = 10  # every 10th gland frame is a donor of histogram and low frequencies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a run leaves behind.
+class RunResult:
+    """The results of a run.
 
     Attributes
     ----------
     onnx_path : the model
-    manifest_path : what it was made from
-    parity : largest difference between PyTorch and ONNX Runtime for each output
+    manifest_path : its inputs and results
+    parity : maximum difference between PyTorch and ONNX Runtime for each output
     """
 
     onnx_path: Path
@@ -61,12 +61,12 @@ def prepare(recipe: Recipe, cache_dir: Path) -> TrainData:
     Parameters
     ----------
     recipe : the run
-    cache_dir : keeps decoded and simulated frames between runs
+    cache_dir : cache of decoded and simulated frames
 
     Raises
     ------
     ConfigError
-        When the folder of data is not named or a set in it is missing.
+        When the data folder is not set or a data set is missing from it.
     """
     root = data_dir()
     nodule_dir, gland_dir, clip_dir = (
@@ -74,25 +74,23 @@ def prepare(recipe: Recipe, cache_dir: Path) -> TrainData:
     )
     for folder in (nodule_dir, gland_dir, clip_dir):
         if not folder.is_dir():
-            raise ConfigError(
-                f"the data set {folder.name} is missing from the folder that USASSIST_DATA names; fetch it"
-            )
+            raise ConfigError(f"the data set {folder.name} is missing from the folder in USASSIST_DATA; fetch it")
     data = recipe.data
-    nodule = cached(cache_dir, "ddti-train", lambda: load_nodule(nodule_dir, "train"))
-    validation = cached(cache_dir, "ddti-val", lambda: load_nodule(nodule_dir, "val"))
+    nodule = load_cached(cache_dir, "ddti-train", lambda: load_nodule(nodule_dir, "train"))
+    validation = load_cached(cache_dir, "ddti-val", lambda: load_nodule(nodule_dir, "val"))
     last = data.gland_last_number
-    gland = cached(cache_dir, f"tg3k-train-{last}", lambda: load_gland(gland_dir, last))
+    gland = load_cached(cache_dir, f"tg3k-train-{last}", lambda: load_gland(gland_dir, last))
     phantom: list[Sample] = []
     if data.phantom_frames:
         share = data.phantom_crossing_share
         key = f"phantom-{data.phantom_seed}-{data.phantom_frames}-{share:g}"
-        phantom = cached(cache_dir, key, lambda: load_phantom(data.phantom_frames, data.phantom_seed, share))
-    clips = cached(cache_dir, "clips", lambda: load_clip_frames(clip_dir))
-    looks = [sample.image for sample in (*gland[::_LOOK_STRIDE], *clips)]
+        phantom = load_cached(cache_dir, key, lambda: load_phantom(data.phantom_frames, data.phantom_seed, share))
+    clips = load_cached(cache_dir, "clips", lambda: load_clip_frames(clip_dir))
+    donors = [sample.image for sample in (*gland[::_APPEARANCE_STRIDE], *clips)]
     appearance = Appearance(
         recipe.augment,
-        histograms=np.stack([cumulative_histogram(image) for image in looks]),
-        spectra=np.stack([low_spectrum(image) for image in looks]),
+        histograms=np.stack([cumulative_histogram(image) for image in donors]),
+        spectra=np.stack([compute_low_spectrum(image) for image in donors]),
     )
     other = clips if data.other_per_batch else []
     counts = [len(samples) for samples in (nodule, gland, phantom, other, validation)]
@@ -114,34 +112,34 @@ def run_recipe(
     *,
     data: TrainData,
     start_dirs: Sequence[Path] = (),
-    watch: Callable[[Progress], None] = lambda progress: None,
-) -> Outcome:
-    """Train, export and write the manifest. Goes on from a checkpoint in ``out_dir``.
+    on_step: Callable[[Progress], None] = lambda progress: None,
+) -> RunResult:
+    """Train, export and write the manifest. Resumes from a checkpoint in ``out_dir``.
 
     Parameters
     ----------
     recipe : the run
     out_dir : gets ``checkpoint.pt``, ``model.onnx`` and ``manifest.json``
-    data : the frames, of :func:`prepare`
-    start_dirs : folders of other runs, from the mean of whose averaged weights this one starts
-    watch : called after every step
+    data : the frames, from :func:`prepare`
+    start_dirs : folders of other runs; this one starts from the mean of their averaged weights
+    on_step : called after every step
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    last, commit = Progress(), _commit()  # of the code that runs, not of what is there when it ends
+    last, commit = Progress(), _find_commit()  # before training: the checkout may change meanwhile
 
-    def note(progress: Progress) -> None:
+    def keep_last(progress: Progress) -> None:
         nonlocal last
         last = progress
-        watch(progress)
+        on_step(progress)
 
-    net = train(recipe, data, out_dir, start_dirs=start_dirs, watch=note)
-    probe = _probe(data.validation or data.nodule, recipe.size_hw_px)
+    net = train(recipe, data, out_dir, start_dirs=start_dirs, on_step=keep_last)
+    probe = _make_probe(data.validation or data.nodule, recipe.size_hw_px)
     parity = export_onnx(net, recipe.size_hw_px, out_dir / "model.onnx", probe)
     facts: dict[str, Any] = {
         "commit": commit,
-        "started_from": [describe(start_dir) for start_dir in start_dirs],
+        "started_from": [describe_run(start_dir) for start_dir in start_dirs],
         "data_sha256": {
-            name: {"frames": len(samples), "sha256": fingerprint(samples)}
+            name: {"frames": len(samples), "sha256": compute_fingerprint(samples)}
             for name, samples in (
                 ("nodule", data.nodule),
                 ("gland", data.gland),
@@ -153,16 +151,16 @@ def run_recipe(
         "onnx_parity_max_abs": parity,
     }
     write_manifest(out_dir / MANIFEST, recipe, last, facts)
-    return Outcome(onnx_path=out_dir / "model.onnx", manifest_path=out_dir / MANIFEST, parity=parity)
+    return RunResult(onnx_path=out_dir / "model.onnx", manifest_path=out_dir / MANIFEST, parity=parity)
 
 
-def _probe(samples: Sequence[Sample], size_hw_px: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _make_probe(samples: Sequence[Sample], size_hw_px: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.float32]]:
     padded, _ = letterbox(samples[0].image, size_hw_px)
     return (padded.astype(np.float32) / np.float32(255.0))[None, None]
 
 
-def _commit() -> str | None:
-    """The commit that the code stands at, with ``+`` when files differ from it; None outside a checkout."""
+def _find_commit() -> str | None:
+    """The commit of the checkout, with ``+`` if files differ from it; None outside a checkout."""
     here = Path(__file__).resolve().parent
     command = ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
     try:

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from usassist.errors import ConfigError
 from usassist.frames import letterbox
-from usassist.training.arithmetic import Arithmetic, choose_arithmetic
 from usassist.training.augment import Augmenter
 from usassist.training.batches import BatchMaker, Prefetcher
-from usassist.training.checkpoint import Progress, WeightAverage, load_trained, resume, save
+from usassist.training.checkpoint import Progress, WeightAverage, load_trained, resume, save_checkpoint
 from usassist.training.datasets import Sample
 from usassist.training.loss import Batch, LossParts, detect_segment_loss
-from usassist.training.model import DetectSegmentNet, Exportable
+from usassist.training.model import DetectSegmentNet, ExportModule
+from usassist.training.precision import PrecisionChoice, choose_precision
 from usassist.training.recipe import Recipe
 
 __all__ = ["TrainData", "train", "validate"]
@@ -37,9 +37,9 @@ class TrainData:
     Attributes
     ----------
     nodule, gland, phantom, other : training frames of the four kinds
-    validation : labelled frames that are only measured on
-    augmenter : the random changes
-    encoder_npz : ImageNet weights, or None to start from random ones
+    validation : labelled frames that are not trained on
+    augmenter : random changes
+    encoder_npz : ImageNet weights, or None for random initialisation
     """
 
     nodule: Sequence[Sample]
@@ -57,36 +57,36 @@ def train(
     out_dir: Path,
     *,
     start_dirs: Sequence[Path] = (),
-    watch: Callable[[Progress], None] = lambda progress: None,
+    on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> DetectSegmentNet:
-    """Train until the budget is used up, and give the averaged network. Goes on from a checkpoint in ``out_dir``.
+    """Train until the budget is used up, and return the averaged network. Resumes from a checkpoint in ``out_dir``.
 
     Parameters
     ----------
     recipe : the run
     data : the frames
     out_dir : for the checkpoint
-    start_dirs : folders of other runs, from the mean of whose averaged weights this one starts; none = from those of
-        the encoder
-    watch : called after every step
+    start_dirs : folders of other runs; this one starts from the mean of their averaged weights, or, without any, from
+        the encoder's weights
+    on_step : called after every step
 
     Raises
     ------
     ConfigError
-        When the checkpoint belongs to another recipe, or the network of one of ``start_dirs`` is another one.
+        When the checkpoint belongs to another recipe, or a run in ``start_dirs`` has another network.
     """
     optim = recipe.optim
     torch.set_num_threads(optim.threads)
     cv2.setNumThreads(1)
-    arithmetic = choose_arithmetic(optim.precision, optim.threads)
+    precision = choose_precision(optim.precision, optim.threads)
     torch.manual_seed(recipe.seed)
     maker = BatchMaker(recipe, data.augmenter, data.nodule, data.gland, data.phantom, data.other)
-    net = _started(recipe, start_dirs) if start_dirs else _fresh(recipe, data, maker)
+    net = _average_networks(recipe, start_dirs) if start_dirs else _init_network(recipe, data, maker)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = WeightAverage(net, optim.average_decay)
     optimizer = _optimizer(net, recipe)
     progress = resume(out_dir, recipe, net, mean, optimizer)
-    progress.arithmetic.append({"from_step": progress.step, **arithmetic.as_dict()})
+    progress.arithmetic.append({"from_step": progress.step, **precision.as_dict()})
     started_s = time.monotonic() - progress.elapsed_s
 
     def share_now() -> float:
@@ -96,33 +96,33 @@ def train(
     with Prefetcher(lambda step: maker.make(step, recipe.size_hw_px_at(share_now())), progress.step) as batches:
         while (share := share_now()) < 1.0 and progress.step != (optim.stop_at_step or -1):
             if share >= 1.0 - optim.rounding_share:
-                net.round_values()
+                net.enable_fake_quantisation()
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * _schedule(share, optim.warmup_share)
             try:
-                parts = _step(net, batches.get(), optimizer, recipe, arithmetic)
+                parts = _step(net, batches.get(), optimizer, recipe, precision)
             except KeyboardInterrupt:
-                save(out_dir, recipe, net, mean, optimizer, progress)
-                logger.info("stopped after %d steps; the same command goes on from there", progress.step)
+                save_checkpoint(out_dir, recipe, net, mean, optimizer, progress)
+                logger.info("stopped after %d steps; the same command resumes from there", progress.step)
                 raise
             mean.update(net, progress.step)
             progress.step += 1
             progress.elapsed_s, progress.share = time.monotonic() - started_s, min(1.0, share_now())
-            _note_loss(progress, parts)
+            _update_loss(progress, parts)
             if optim.validate_every_steps and progress.step % optim.validate_every_steps == 0:
-                _note(progress, data, recipe, validate(mean.net, data.validation, recipe.size_hw_px))
+                _record(progress, data, recipe, validate(mean.net, data.validation, recipe.size_hw_px))
             elif _epoch(progress.step, data, recipe) > _epoch(progress.step - 1, data, recipe):
-                _note(progress, data, recipe, {})
+                _record(progress, data, recipe, {})
             if optim.checkpoint_every_steps and progress.step % optim.checkpoint_every_steps == 0:
-                save(out_dir, recipe, net, mean, optimizer, progress)
-            watch(progress)
-    _note(progress, data, recipe, validate(mean.net, data.validation, recipe.size_hw_px))
-    save(out_dir, recipe, net, mean, optimizer, progress)
-    watch(progress)
+                save_checkpoint(out_dir, recipe, net, mean, optimizer, progress)
+            on_step(progress)
+    _record(progress, data, recipe, validate(mean.net, data.validation, recipe.size_hw_px))
+    save_checkpoint(out_dir, recipe, net, mean, optimizer, progress)
+    on_step(progress)
     return mean.net
 
 
-def _fresh(recipe: Recipe, data: TrainData, maker: BatchMaker) -> DetectSegmentNet:
+def _init_network(recipe: Recipe, data: TrainData, maker: BatchMaker) -> DetectSegmentNet:
     net = DetectSegmentNet(recipe.model)
     if data.encoder_npz is not None:
         net.load_encoder(data.encoder_npz, maker.make(0, recipe.size_hw_px).image)
@@ -130,7 +130,7 @@ def _fresh(recipe: Recipe, data: TrainData, maker: BatchMaker) -> DetectSegmentN
     return net
 
 
-def _started(recipe: Recipe, start_dirs: Sequence[Path]) -> DetectSegmentNet:
+def _average_networks(recipe: Recipe, start_dirs: Sequence[Path]) -> DetectSegmentNet:
     """The mean of the networks of other runs (Wortsman et al., Model soups, ICML 2022)."""
     net = DetectSegmentNet(recipe.model)
     net.freeze(recipe.model.frozen_blocks)
@@ -152,11 +152,11 @@ def _started(recipe: Recipe, start_dirs: Sequence[Path]) -> DetectSegmentNet:
 
 @torch.no_grad()
 def validate(net: DetectSegmentNet, samples: Sequence[Sample], size_hw_px: tuple[int, int]) -> dict[str, float]:
-    """Watch a run: mean Dice at the mask's resolution, and the mean score inside and outside the nodules.
+    """Monitor a run: mean Dice at the mask's resolution, and the mean score inside and outside the nodules.
 
-    This is not the engine's evaluation, which goes through the whole live path; see :mod:`usassist.evaluation`.
+    This is not the evaluation of the engine, which uses the whole live path; see :mod:`usassist.evaluation`.
     """
-    module = Exportable(net).eval()
+    module = ExportModule(net).eval()
     dice: list[float] = []
     inside: list[float] = []
     outside: list[float] = []
@@ -179,7 +179,7 @@ def validate(net: DetectSegmentNet, samples: Sequence[Sample], size_hw_px: tuple
 
 
 def _optimizer(net: DetectSegmentNet, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW; norms and biases are not decayed, and the encoder has its own rate."""
+    """AdamW without weight decay of norms and biases, and with a separate learning rate of the encoder."""
     encoder = {id(parameter) for parameter in net.encoder_parameters()}
     groups: dict[tuple[bool, bool], list[Tensor]] = {}
     for parameter in (parameter for parameter in net.parameters() if parameter.requires_grad):
@@ -199,17 +199,17 @@ def _optimizer(net: DetectSegmentNet, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def _schedule(share: float, warmup_share: float) -> float:
-    """Rises from 0 to 1 over the warm-up, then falls to 0 along half a cosine."""
+    """Learning-rate factor: linear warm-up from 0 to 1, then half a cosine down to 0."""
     if share < warmup_share:
         return (share + 1e-3) / (warmup_share + 1e-3)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (share - warmup_share) / max(1e-9, 1 - warmup_share))))
 
 
 def _step(
-    net: DetectSegmentNet, batch: Batch, optimizer: torch.optim.Optimizer, recipe: Recipe, arithmetic: Arithmetic
+    net: DetectSegmentNet, batch: Batch, optimizer: torch.optim.Optimizer, recipe: Recipe, precision: PrecisionChoice
 ) -> LossParts:
     image = batch.image.contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16, enabled=arithmetic.is_bf16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision.is_bf16):
         raw = net(image)
     parts = detect_segment_loss(raw, batch, recipe.model.gland_weight)
     optimizer.zero_grad(set_to_none=True)
@@ -218,23 +218,23 @@ def _step(
     if bool(torch.isfinite(norm)):
         optimizer.step()
     else:
-        logger.warning("a batch gave a gradient that is not finite and was left out")
+        logger.warning("skipped a batch whose gradient is not finite")
     return parts
 
 
-def _note_loss(progress: Progress, parts: LossParts) -> None:
+def _update_loss(progress: Progress, parts: LossParts) -> None:
     for name, value in zip(parts._fields, parts, strict=True):
         now = float(value.detach())
         progress.loss[name] = now if name not in progress.loss else 0.97 * progress.loss[name] + 0.03 * now
 
 
 def _epoch(step: int, data: TrainData, recipe: Recipe) -> int:
-    """How often all frames with nodules have been seen after so many batches."""
+    """Number of complete epochs over the frames with nodules after this many batches."""
     return step * recipe.data.nodule_per_batch // max(1, len(data.nodule))
 
 
-def _note(progress: Progress, data: TrainData, recipe: Recipe, figures: dict[str, float]) -> None:
-    """Take the losses, and what was measured, into the history; a later entry of the same step replaces the earlier."""
+def _record(progress: Progress, data: TrainData, recipe: Recipe, figures: dict[str, float]) -> None:
+    """Append losses and validation figures to the history; a later entry of the same step replaces the earlier."""
     losses = {f"loss_{name}": round(value, 4) for name, value in progress.loss.items()}
     rounded = {name: round(value, 4) for name, value in figures.items()}
     where = {"step": progress.step, "epoch": _epoch(progress.step, data, recipe)}

@@ -54,7 +54,7 @@ def test_a_malformed_file_is_refused_in_one_line(tmp_path: Path, before: str, af
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(CalibrationError, match=r"known: .*phantom_demo"):
         load_geometry("nosuch")
 

@@ -39,7 +39,7 @@ def test_an_engine_without_a_file_has_no_calibration(tmp_path: Path) -> None:
     assert load_score_calibration(ENGINE_ID, tmp_path / "there is none") is None
 
 
-def test_of_two_files_for_one_engine_the_one_measured_last_counts(tmp_path: Path) -> None:
+def test_the_latest_of_two_files_for_one_engine_is_used(tmp_path: Path) -> None:
     text = score_file(ENGINE_ID)
     (tmp_path / "a.toml").write_text(text.replace("2026-01-02", "2026-03-01").replace("tiny_test", "newer"))
     (tmp_path / "b.toml").write_text(text)
@@ -63,8 +63,8 @@ def test_two_files_of_one_day_for_one_engine_are_refused(tmp_path: Path) -> None
         ("schema = 1", "schema = ", "cannot be read"),
         ('method = "fitted"', "", "missing keys \\['method'\\]"),
         ('method = "fitted"', 'method = "fitted"\nextra = 1', "unknown keys \\['extra'\\]"),
-        (f'engine_id = "{ENGINE_ID}"', "engine_id = 3", "engine_id is missing or no text"),
-        (f'engine_id = "{ENGINE_ID}"', "", "engine_id is missing or no text"),
+        (f'engine_id = "{ENGINE_ID}"', "engine_id = 3", "engine_id is missing or not a string"),
+        (f'engine_id = "{ENGINE_ID}"', "", "engine_id is missing or not a string"),
         ("measured_on = 2026-01-02", 'measured_on = "2026-01-02"', "measured_on must be date"),
         ("measured_on = 2026-01-02", "measured_on = 2026-01-02T10:00:00", "measured_on must be date"),
         ("slope = 1.5", "slope = 0.0", "labels\\[0\\]: slope must be above 0"),
@@ -101,14 +101,14 @@ def test_a_malformed_file_is_refused_in_one_line(tmp_path: Path, before: str, af
     assert "\n" not in str(caught.value)
 
 
-def test_tables_in_place_of_lists_are_refused(tmp_path: Path) -> None:
+def test_tables_instead_of_lists_are_refused(tmp_path: Path) -> None:
     top = score_file(ENGINE_ID).partition("[[labels]]")[0]
     (tmp_path / "x.toml").write_text(f"{top}labels = [3]\npoints = []\n")
     with pytest.raises(CalibrationError, match="labels\\[0\\] must be a table, got 3"):
         load_score_calibration(ENGINE_ID, tmp_path)
 
 
-def test_a_point_that_is_not_there_is_answered_with_those_that_are() -> None:
+def test_an_unknown_point_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"no operating point loud .*; known: sensitive, balanced, quiet") as caught:
         make_scores().point("loud")
     assert caught.value.exit_code == 2
@@ -141,7 +141,7 @@ def test_no_scores_give_no_scores() -> None:
 
 
 @given(slopes, intercepts)
-def test_the_ends_stay_where_they_are(slope: float, intercept: float) -> None:
+def test_zero_and_one_are_fixed_points(slope: float, intercept: float) -> None:
     ends = np.array([0.0, 1.0], np.float32)
     np.testing.assert_array_equal(make_scores(slope, intercept).calibrated(ends, 0), ends)
     assert make_scores(slope, intercept, 0.0).raw_threshold("balanced", 0) == 0.0
@@ -149,7 +149,7 @@ def test_the_ends_stay_where_they_are(slope: float, intercept: float) -> None:
 
 
 @given(slopes, intercepts, st.lists(st.floats(0.0, 1.0, width=32), min_size=2, max_size=40))
-def test_the_order_of_scores_stays(slope: float, intercept: float, scores: list[float]) -> None:
+def test_the_order_of_scores_is_kept(slope: float, intercept: float, scores: list[float]) -> None:
     calibrated = make_scores(slope, intercept).calibrated(np.sort(np.array(scores, np.float32)), 0)
     assert (np.diff(calibrated) >= 0).all()
     assert ((calibrated >= 0) & (calibrated <= 1)).all()
@@ -163,7 +163,7 @@ def test_the_threshold_is_the_inverse_of_the_calibration(slope: float, intercept
 
 
 @given(slopes, intercepts, raw_scores, raw_scores, st.integers(-3, 3))
-def test_cutting_raw_scores_is_cutting_calibrated_ones_to_the_last_bit(
+def test_raw_and_calibrated_thresholds_select_the_same_scores(
     slope: float, intercept: float, score: float, elsewhere: float, steps: int
 ) -> None:
     calibration = make_scores(slope, intercept, score)
@@ -177,12 +177,12 @@ def test_cutting_raw_scores_is_cutting_calibrated_ones_to_the_last_bit(
 
 
 @given(st.floats(0.0, 1.0))
-def test_the_least_score_is_the_smallest_float32_that_is_not_below_the_threshold(score: float) -> None:
+def test_min_score_is_the_smallest_float32_that_is_not_below_the_threshold(score: float) -> None:
     point = OperatingPoint(name="balanced", score=score, sensitivity=0.9, false_positives_per_frame=0.1)
-    least = point.least_score
-    assert least.dtype == np.float32
-    assert float(least) >= score
-    assert score == 0.0 or float(np.nextafter(least, np.float32(-1.0))) < score
+    min_score = point.min_score
+    assert min_score.dtype == np.float32
+    assert float(min_score) >= score
+    assert score == 0.0 or float(np.nextafter(min_score, np.float32(-1.0))) < score
 
 
 def test_every_calibration_that_ships_can_be_read_and_belongs_to_an_engine_that_ships() -> None:

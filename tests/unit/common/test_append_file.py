@@ -9,7 +9,7 @@ import pytest
 from usassist.common.append_file import AppendFile
 
 
-def test_pieces_are_there_at_once_and_private(tmp_path: Path) -> None:
+def test_records_are_written_at_once_and_private(tmp_path: Path) -> None:
     with AppendFile(tmp_path / "lines") as file:
         file.append(b"one\n")
         file.append(memoryview(b"two\n"))
@@ -18,16 +18,16 @@ def test_pieces_are_there_at_once_and_private(tmp_path: Path) -> None:
     assert (tmp_path / "lines").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
+def test_an_existing_file_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "lines").write_bytes(b"mine")
     with pytest.raises(FileExistsError):
         AppendFile(tmp_path / "lines")
     assert (tmp_path / "lines").read_bytes() == b"mine"
 
 
-def test_a_piece_that_the_disk_takes_in_part_is_taken_back(tmp_path: Path) -> None:
+def test_a_record_that_is_written_in_part_is_removed(tmp_path: Path) -> None:
     class Full:
-        """Takes five bytes, and then no more, as a disk does that fills up in the middle of a piece."""
+        """Takes five bytes and no more, as a disk that fills up in the middle of a record."""
 
         def __init__(self, file: Any) -> None:
             self.file, self.left = file, 5

@@ -6,56 +6,56 @@ from usassist.common.clock import FakeClock
 from usassist.common.fresh_queue import FRESH_QUEUE_SIZE, FreshQueue
 
 
-def _waiting(clock: FakeClock, *items: int) -> FreshQueue[int]:
-    waiting: FreshQueue[int] = FreshQueue(clock)
+def _queue(clock: FakeClock, *items: int) -> FreshQueue[int]:
+    queue: FreshQueue[int] = FreshQueue(clock)
     for item in items:
-        waiting.put(item)
-    return waiting
+        queue.put(item)
+    return queue
 
 
-def test_one_too_many_pushes_the_oldest_out() -> None:
-    waiting = _waiting(FakeClock(), *range(FRESH_QUEUE_SIZE))
-    assert waiting.put(FRESH_QUEUE_SIZE) == 0
-    assert len(waiting) == FRESH_QUEUE_SIZE
-    assert waiting.clear() == [1, 2, 3]
-    assert not waiting
+def test_a_full_queue_drops_the_oldest() -> None:
+    queue = _queue(FakeClock(), *range(FRESH_QUEUE_SIZE))
+    assert queue.put(FRESH_QUEUE_SIZE) == 0
+    assert len(queue) == FRESH_QUEUE_SIZE
+    assert queue.clear() == [1, 2, 3]
+    assert not queue
 
 
-def test_what_waits_alone_is_never_passed_over() -> None:
+def test_a_lone_item_is_never_stale() -> None:
     clock = FakeClock()
-    waiting = _waiting(clock, 7)
+    queue = _queue(clock, 7)
     clock.advance_ms(1e6)
-    assert waiting.pass_over() == []
-    assert waiting.take() == 7
+    assert queue.drop_stale() == []
+    assert queue.take() == 7
     with pytest.raises(IndexError):
-        waiting.take()
+        queue.take()
 
 
-@pytest.mark.parametrize(("waited_ms", "passed"), [(20, []), (60, []), (89, []), (91, [1, 2])])
-def test_a_first_moment_is_waited_for(waited_ms: float, passed: list[int]) -> None:
+@pytest.mark.parametrize(("waited_ms", "dropped"), [(20, []), (60, []), (89, []), (91, [1, 2])])
+def test_a_first_stall_drops_nothing(waited_ms: float, dropped: list[int]) -> None:
     clock = FakeClock(10**12)
-    waiting = _waiting(clock, 1, 2, 3)
+    queue = _queue(clock, 1, 2, 3)
     clock.advance_ms(waited_ms)
-    assert waiting.pass_over() == passed
+    assert queue.drop_stale() == dropped
 
 
-def test_a_moment_soon_after_another_is_none() -> None:
+def test_a_stall_within_the_cooldown_drops_the_backlog() -> None:
     clock = FakeClock(10**12)
-    waiting, passed = _waiting(clock), []
+    queue, dropped = _queue(clock), []
     for pause_ms in (0, 1000, 1000, 3000):
         clock.advance_ms(pause_ms)
-        waiting.put(1)
-        waiting.put(2)
+        queue.put(1)
+        queue.put(2)
         clock.advance_ms(60)
-        passed.append(waiting.pass_over())
-        waiting.clear()
-    assert passed == [[], [1], [1], []]
+        dropped.append(queue.drop_stale())
+        queue.clear()
+    assert dropped == [[], [1], [1], []]
 
 
-def test_what_has_waited_elsewhere_counts_as_waiting() -> None:
+def test_time_waited_elsewhere_counts() -> None:
     clock = FakeClock(10**9)
-    waiting: FreshQueue[int] = FreshQueue(clock)
+    queue: FreshQueue[int] = FreshQueue(clock)
     for item, age_ms in enumerate((200, 100, 5)):
-        waiting.put(item, clock.now_ns() - age_ms * 1_000_000)
-    assert waiting.pass_over() == [0, 1]
-    assert waiting.take() == 2
+        queue.put(item, clock.now_ns() - age_ms * 1_000_000)
+    assert queue.drop_stale() == [0, 1]
+    assert queue.take() == 2

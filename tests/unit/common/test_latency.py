@@ -1,4 +1,4 @@
-"""Tests of the histogram of latencies."""
+"""Tests of the latency histogram."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_percentiles_are_within_two_per_cent_of_those_of_all_values(sigma: float
     assert histogram.count == len(values)
 
 
-def test_every_value_of_the_scale_lies_in_a_bucket_near_it() -> None:
+def test_every_bucket_lies_near_its_values() -> None:
     for exponent in range(11, 40):
         for value in (1 << exponent, (1 << exponent) + (1 << (exponent - 1)), (1 << (exponent + 1)) - 1):
             (middle_ms,) = _filled([value, 1 << 50]).percentiles_ms((50.0,))
@@ -41,7 +41,7 @@ def test_no_percentile_is_above_the_longest() -> None:
     assert summary["p99_ms"] <= summary["max_ms"] == 5.0
 
 
-def test_negative_values_count_as_none_and_endless_ones_as_the_longest_bucket() -> None:
+def test_values_outside_the_range_count_in_the_first_and_last_bucket() -> None:
     histogram = _filled([-5, 1 << 60])
     assert histogram.count == 2
     assert histogram.percentiles_ms((50.0,)) == [pytest.approx(0.0, abs=0.001)]
@@ -54,7 +54,7 @@ def test_an_empty_histogram_has_no_figures() -> None:
         histogram.percentiles_ms((50.0,))
 
 
-def test_recording_keeps_no_memory() -> None:
+def test_recording_allocates_no_memory() -> None:
     histogram = _filled([1_000])
     tracemalloc.start()
     try:

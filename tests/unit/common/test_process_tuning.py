@@ -1,4 +1,4 @@
-"""Tests of what a process knows of itself."""
+"""Tests of the processor time, memory and priority of a process."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import pytest
 from usassist.common import process_tuning
 
 
-def test_memory_and_processor_time_of_this_process_are_told() -> None:
+def test_memory_and_processor_time_are_read() -> None:
     before_s, memory = process_tuning.cpu_s(), process_tuning.rss_bytes()
     sum(range(200_000))
     assert process_tuning.cpu_s() > before_s
-    assert process_tuning.processors() >= 1
+    assert process_tuning.usable_cpus() >= 1
     if sys.platform == "linux":
         assert memory is not None
         assert memory > 2**20
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
-def test_a_thread_gives_way_and_the_others_stay_as_they_are() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+def test_only_the_calling_thread_lowers_its_priority() -> None:
     seen: list[int] = []
 
     def work() -> None:
@@ -37,20 +37,20 @@ def test_a_thread_gives_way_and_the_others_stay_as_they_are() -> None:
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
-def test_keeping_memory_may_be_asked_for_again_and_again() -> None:
-    process_tuning.keep_memory()
-    process_tuning.keep_memory()
+def test_keep_freed_memory_may_be_called_twice() -> None:
+    process_tuning.keep_freed_memory()
+    process_tuning.keep_freed_memory()
     assert len(bytearray(2**21)) == 2**21
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is done")
-def test_memory_that_lies_free_below_what_is_in_use_is_given_back() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="no effect elsewhere")
+def test_freed_memory_in_the_middle_of_the_heap_is_released() -> None:
     blocks = [bytearray(20_000) for _ in range(3_000)]
     full = process_tuning.rss_bytes()
     assert full is not None
     kept = blocks[::50]
     del blocks
-    process_tuning.give_back_memory()
+    process_tuning.release_freed_memory()
     left = process_tuning.rss_bytes()
     assert left is not None
     assert full - left > 40e6

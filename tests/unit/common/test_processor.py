@@ -30,32 +30,32 @@ def _read(tmp_path: Path, text: str, environment: dict[str, str] | None = None):
     return read_processor(tmp_path / "cpuinfo", environment or {})
 
 
-def test_an_x86_processor_is_told_with_its_features_in_one_order(tmp_path: Path) -> None:
+def test_an_x86_processor_has_its_features_in_one_order(tmp_path: Path) -> None:
     found = _read(tmp_path, "".join(X86.format(number=number, more="avx512_vnni amx_int8 ") for number in range(4)))
     assert (found.vendor, found.name, found.count) == ("GenuineIntel", "Intel(R) Xeon(R) Platinum 8480+", 4)
     assert found.generation == "family 6 model 143"
     assert found.features == ("avx", "fma", "avx2", "avx512_vnni", "amx_int8")
 
 
-def test_a_feature_that_not_every_core_has_is_none(tmp_path: Path) -> None:
+def test_a_feature_that_not_every_core_has_is_left_out(tmp_path: Path) -> None:
     found = _read(tmp_path, X86.format(number=0, more="avx_vnni ") + X86.format(number=1, more=""))
     assert found.features == ("avx", "fma", "avx2")
 
 
-def test_an_arm_processor_is_told_by_its_part(tmp_path: Path) -> None:
+def test_an_arm_processor_is_identified_by_its_part(tmp_path: Path) -> None:
     found = _read(tmp_path, ARM)
     assert (found.vendor, found.generation) == ("0x41", "architecture 8 part 0xd40")
     assert found.features == ("asimd", "asimddp", "asimdhp", "bf16", "i8mm")
 
 
-def test_what_the_environment_takes_away_is_told_apart(tmp_path: Path) -> None:
+def test_limits_of_the_environment_are_kept_apart_from_features(tmp_path: Path) -> None:
     text = X86.format(number=0, more="avx512f ")
     found = _read(tmp_path, text, {"ONEDNN_MAX_CPU_ISA": "AVX2", "OPENCV_CPU_DISABLE": "", "PATH": "/bin"})
     assert found.limits == ("ONEDNN_MAX_CPU_ISA=AVX2",)
-    assert "avx512f" in found.features  # it has it, and is kept from using it
+    assert "avx512f" in found.features  # present, but disabled
 
 
-def test_without_word_from_the_kernel_nothing_is_claimed(tmp_path: Path) -> None:
+def test_without_cpuinfo_no_feature_is_claimed(tmp_path: Path) -> None:
     found = read_processor(tmp_path / "nothing", {})
     assert found.features == ()
     assert found.name
@@ -83,5 +83,5 @@ def test_this_machine_has_a_name_and_features() -> None:
         ("", "SSE41", "other"),
     ],
 )
-def test_what_int8_runs_on_follows_from_features_and_limits(tmp_path: Path, more: str, limit: str, kind: str) -> None:
+def test_the_int8_kind_follows_from_features_and_limits(tmp_path: Path, more: str, limit: str, kind: str) -> None:
     assert _read(tmp_path, X86.format(number=0, more=more), {"ONEDNN_MAX_CPU_ISA": limit}).kind == kind

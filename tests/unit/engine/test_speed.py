@@ -120,7 +120,7 @@ def test_the_faster_one_is_taken_and_a_wrong_one_that_is_faster_still_is_not(
 def test_what_was_measured_is_kept_and_the_same_for_all_threads_and_as_many(
     spec: EngineSpec, backends: dict[str, Timed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speed_module, "processors", lambda: 2)
+    monkeypatch.setattr(speed_module, "usable_cpus", lambda: 2)
     speeds = _measure(spec, 2)
     assert load_speeds(spec) == load_speeds(spec, 2) == speeds
     assert load_speeds(spec, 1) is None
@@ -139,7 +139,7 @@ def test_another_processor_library_engine_or_limit_is_measured_anew(
     other = Processor(vendor="V", name="N", generation="", features=("avx2",), limits=())
     for name, value in (
         ("read_processor", lambda: other),
-        ("processors", lambda: 64),
+        ("usable_cpus", lambda: 64),
         ("_version", lambda _package: "0.1"),
         ("speed_pairs", lambda _spec: STATIC[:2]),
     ):

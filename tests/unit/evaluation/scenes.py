@@ -1,4 +1,4 @@
-"""Frames, tallies and a stand-in engine for the tests of the evaluation."""
+"""Frames, tallies and a fake engine for the tests of the evaluation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LABELS = (
 
 
 def bright_ellipse_engine(score):
-    """A stand-in for an engine: what is bright is a nodule."""
+    """A fake engine: bright pixels are a nodule."""
 
     def infer(inputs):
         image = inputs["image"][0, 0]
@@ -36,7 +36,7 @@ def bright_ellipse_engine(score):
 
 
 def frame(name, ellipses, marked=None):
-    """A scanner screen with a textured picture on black; `marked` of the ellipses are labelled."""
+    """A scanner screen with a textured image on black; `marked` of the ellipses are labelled."""
     rng = np.random.default_rng(len(name))
     image = np.zeros((360, 560), np.uint8)
     image[20:320, 80:480] = rng.integers(40, 110, (300, 400))

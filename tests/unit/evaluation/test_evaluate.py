@@ -8,8 +8,8 @@ from tests.unit.evaluation.scenes import LABELS, SIZE_HW_PX, bright_ellipse_engi
 from usassist.errors import ConfigError, UsageError
 from usassist.evaluation import (
     choose_threshold,
-    evaluate,
-    evaluate_negatives,
+    compute_false_alarms,
+    compute_figures,
     read_clips,
     read_labelled,
     read_negatives,
@@ -27,7 +27,7 @@ def tallies(score, frames):
 def test_a_perfect_engine_is_near_perfect_in_whole_frame_pixels():
     frames = [frame(f"{i}_1", [(200 + 20 * i, 150, 50, 30)]) for i in range(4)]
     outcomes = tallies(0.9, frames)
-    figures = evaluate(outcomes, 0.5)
+    figures = compute_figures(outcomes, 0.5)
     assert all(item.cropped for item in outcomes)
     assert not any(item.is_dual for item in outcomes)
     assert figures["dice_mean"].value > 0.96
@@ -41,8 +41,8 @@ def test_a_perfect_engine_is_near_perfect_in_whole_frame_pixels():
 def test_misses_and_false_positives_are_counted():
     frames = [frame("1_1", [(180, 120, 40, 25), (380, 220, 40, 25)], marked=[0]), frame("2_1", [(250, 150, 50, 30)])]
     outcomes = tallies(0.4, frames)
-    assert evaluate(outcomes, 0.3)["false_positives_per_frame"].value == 0.5
-    above = evaluate(outcomes, 0.5)
+    assert compute_figures(outcomes, 0.3)["false_positives_per_frame"].value == 0.5
+    above = compute_figures(outcomes, 0.5)
     assert above["sensitivity"].value == 0.0
     assert above["dice_mean"].value == 0.0
     assert np.isnan(above["diameter_rel_sd"].value)
@@ -51,19 +51,19 @@ def test_misses_and_false_positives_are_counted():
 def test_false_alarms_on_frames_without_nodules():
     frames = [frame("1", [(250, 150, 50, 30)], marked=[]), frame("22", [], marked=[])]
     outcomes = tallies(0.9, frames)
-    figures = evaluate_negatives(outcomes, 0.5)
+    figures = compute_false_alarms(outcomes, 0.5)
     assert figures["false_alarms_per_frame"].value == 0.5
     assert figures["frames_with_false_alarm"].value == 0.5
 
 
-def test_of_equally_good_thresholds_the_highest_is_chosen():
+def test_the_highest_of_equally_good_thresholds_is_chosen():
     outcomes = tallies(0.62, [frame("1_1", [(250, 150, 50, 30)])])
     threshold, f1 = choose_threshold(outcomes, [0.2, 0.4, 0.6, 0.8])
     assert threshold == 0.6
     assert f1 == {0.2: 1.0, 0.4: 1.0, 0.6: 1.0, 0.8: 0.0}
 
 
-def test_equal_pictures_are_one_case_whatever_they_are_called(tmp_path):
+def test_identical_images_are_one_case_whatever_their_names(tmp_path):
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
     for name, level in (("3_1", 90), ("8_2", 90), ("9_1", 10)):
@@ -73,7 +73,7 @@ def test_equal_pictures_are_one_case_whatever_they_are_called(tmp_path):
     assert cases == ["3", "3", "9"]
 
 
-def test_negatives_have_nothing_marked_and_follow_their_sweeps(tmp_path):
+def test_negatives_have_no_marked_nodule_and_follow_their_sweeps(tmp_path):
     for name in ("0001", "0300", "0301"):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((20, 30), np.uint8))
     found = list(read_negatives(list_negatives(tmp_path, None, []), None, []))
@@ -114,7 +114,7 @@ def test_every_20th_frame_of_a_clip_is_read(tmp_path):
 
 def test_frames_with_nothing_marked_count_for_false_positives_and_not_for_dice():
     frames = [frame("1_1", [(250, 150, 50, 30)]), frame("2_1", [(250, 150, 50, 30)], marked=[]), frame("3_1", [])]
-    figures = evaluate(tallies(0.9, frames), 0.5)
+    figures = compute_figures(tallies(0.9, frames), 0.5)
     assert figures["dice_mean"].count == 1
     assert figures["dice_mean"].value > 0.96
     assert figures["false_positives_per_frame"].count == 3
@@ -122,12 +122,12 @@ def test_frames_with_nothing_marked_count_for_false_positives_and_not_for_dice()
     assert figures["sensitivity"].count == 1
 
 
-def test_figures_at_a_threshold_are_those_of_an_engine_that_gives_nothing_below_it():
+def test_figures_at_a_threshold_are_those_of_an_engine_without_lower_scores():
     frames = [frame("1_1", [(180, 120, 40, 25), (380, 220, 40, 25)], marked=[0])]
     weak = tallies(0.4, frames)
-    assert evaluate(weak, 0.5)["dice_mean"].value == 0.0
-    assert evaluate(weak, 0.5)["false_positives_per_frame"].value == 0.0
-    assert 0.6 < evaluate(weak, 0.3)["dice_mean"].value < 0.72
+    assert compute_figures(weak, 0.5)["dice_mean"].value == 0.0
+    assert compute_figures(weak, 0.5)["false_positives_per_frame"].value == 0.0
+    assert 0.6 < compute_figures(weak, 0.3)["dice_mean"].value < 0.72
 
 
 def test_an_engine_with_two_labels_is_refused():

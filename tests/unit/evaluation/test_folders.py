@@ -18,9 +18,9 @@ def folders(tmp_path):
 
 
 def save(path, level, shape=(20, 30), dtype=np.uint8):
-    picture = np.full(shape, level, dtype)
-    picture[0, 0] = len(path.stem)  # no two names give the same picture
-    cv2.imwrite(str(path), picture)
+    image = np.full(shape, level, dtype)
+    image[0, 0] = len(path.stem)  # no two names give the same image
+    cv2.imwrite(str(path), image)
 
 
 def read(folders, names=None, cases=None):
@@ -30,7 +30,7 @@ def read(folders, names=None, cases=None):
     return frames, {item.name: item.reason for item in skipped}
 
 
-def test_every_file_is_used_or_named_with_the_reason(folders):
+def test_every_file_is_used_or_reported_with_the_reason(folders):
     images, masks = folders
     for name in ("1_1", "lonely", "small", "broken", "grey"):
         save(images / f"{name}.png", 90)
@@ -38,7 +38,7 @@ def test_every_file_is_used_or_named_with_the_reason(folders):
         save(masks / f"{name}.png", 255)
     save(masks / "small.png", 255, (20, 29))
     save(masks / "grey.png", 60)
-    (images / "broken.png").write_bytes(b"no picture")
+    (images / "broken.png").write_bytes(b"no image")
     (images / "notes.txt").write_text("x")
     save(images / "1_1.bmp", 90)
     frames, skipped = read(folders)
@@ -48,12 +48,12 @@ def test_every_file_is_used_or_named_with_the_reason(folders):
     assert skipped["small"] == "image 30 x 20 px, mask 29 x 20 px"
     assert "broken.png" in skipped["broken"]
     assert "brightest value is 60" in skipped["grey"]
-    assert "no picture" in skipped["notes.txt"]
+    assert "not an image" in skipped["notes.txt"]
     assert "same name as 1_1.bmp" in skipped["1_1.png"]
     assert len(skipped) == 7
 
 
-def test_only_the_names_asked_for_are_read_in_their_order(folders):
+def test_only_the_requested_names_are_read_in_their_order(folders):
     for name in ("1_1", "2_1", "10_1"):
         save(folders[0] / f"{name}.png", 90)
         save(folders[1] / f"{name}.png", 255)
@@ -63,7 +63,7 @@ def test_only_the_names_asked_for_are_read_in_their_order(folders):
     assert [item.name for item in read(folders)[0]] == ["1_1", "2_1", "10_1"]
 
 
-def test_a_file_of_cases_is_followed_and_must_name_every_frame(folders, tmp_path):
+def test_a_case_file_is_used_and_must_list_every_frame(folders, tmp_path):
     for name in ("a", "bb"):
         save(folders[0] / f"{name}.png", 90)
         save(folders[1] / f"{name}.png", 255)
@@ -94,7 +94,7 @@ def test_masks_of_0_and_1_are_masks_too(tmp_path, dtype):
     assert read_mask(tmp_path / "mask.png").tolist() == [[False, True, True]]
 
 
-def test_negatives_named_by_numbers_are_put_into_blocks_and_others_by_name(tmp_path):
+def test_negatives_named_by_numbers_are_grouped_in_blocks_and_others_by_name(tmp_path):
     for name in ("0224", "0225"):
         save(tmp_path / f"{name}.png", 40)
     paths = list_negatives(tmp_path, None, [])
@@ -104,9 +104,9 @@ def test_negatives_named_by_numbers_are_put_into_blocks_and_others_by_name(tmp_p
     assert [item.case for item in read_negatives(paths, None, [])] == ["7", "0225"]
 
 
-def test_negatives_that_cannot_be_read_are_named(tmp_path):
+def test_negatives_that_cannot_be_read_are_reported(tmp_path):
     (tmp_path / "clip.mp4").write_bytes(b"no clip")
-    (tmp_path / "0001.png").write_bytes(b"no picture")
+    (tmp_path / "0001.png").write_bytes(b"no image")
     (tmp_path / "deeper").mkdir()
     save(tmp_path / "deeper" / "x.png", 40)
     skipped = []

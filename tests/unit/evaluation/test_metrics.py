@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usassist.evaluation.evaluate import figure_by_case, mean_by_case
+from usassist.evaluation.figures import figure_by_case, mean_by_case
 from usassist.evaluation.metrics import bootstrap_by_case, dice, iou, longest_diameter_px, match, regions
 
 
@@ -19,13 +19,13 @@ def test_dice_and_iou_of_half_overlapping_blocks():
     assert iou(first, second) == pytest.approx(1 / 3)
 
 
-def test_nothing_against_nothing_agrees_and_nothing_against_something_does_not():
+def test_two_empty_masks_agree_and_an_empty_and_a_filled_one_do_not():
     nothing = np.zeros((5, 5), np.bool_)
     assert dice(nothing, nothing) == iou(nothing, nothing) == 1.0
     assert dice(nothing, ~nothing) == iou(nothing, ~nothing) == 0.0
 
 
-def test_regions_leaves_out_specks():
+def test_regions_ignores_specks():
     mask = block(0, 0, 10, 10) | block(30, 30, 33, 33)
     assert [int(region.sum()) for region in regions(mask, 50)] == [100]
 
@@ -64,7 +64,7 @@ def test_equal_seeds_give_equal_intervals():
     assert first == second
 
 
-def test_sums_of_weighted_cases_are_the_same_draws():
+def test_case_weights_are_the_same_draws():
     items = [(case, float(value)) for case in "abcde" for value in range(ord(case) % 4 + 1)]
     by_list = figure_by_case(items, lambda drawn: float(np.mean(drawn)))
     by_sums = mean_by_case(items)

@@ -23,7 +23,7 @@ def drawn(count, slope, intercept, seed=0):
 
 
 def scattered(cases, seed=0):
-    """Frames with one detection each, right as often as its scaled score says."""
+    """Frames with one detection each, correct as often as its calibrated score."""
     score, is_hit = drawn(cases, 2.0, 0.5, seed)
     return [
         counted(f"{index}_1", [value], [[0.8 if hit else 0.0]])
@@ -31,19 +31,19 @@ def scattered(cases, seed=0):
     ]
 
 
-def test_the_scale_that_made_the_hits_is_found_again():
+def test_the_scale_that_generated_the_hits_is_recovered():
     scale = fit_scale(*drawn(20000, 2.0, 0.5))
     assert scale.slope == pytest.approx(2.0, rel=0.05)
     assert scale.intercept == pytest.approx(0.5, abs=0.06)
 
 
-def test_scores_that_part_hits_and_misses_perfectly_give_a_finite_slope():
+def test_perfectly_separating_scores_give_a_finite_slope():
     scale = fit_scale(np.array([0.2, 0.3, 0.7, 0.8]), np.array([False, False, True, True]))
     assert 0 < scale.slope < 50
     assert scale.of(np.array([0.8]))[0] < 1.0
 
 
-def test_a_fit_mends_the_error_of_scores_and_the_cross_validated_error_is_given_too():
+def test_a_fit_reduces_the_calibration_error_and_reports_the_cross_validated_one():
     label = fit_label(scattered(400), "nodule")
     assert label.slope == pytest.approx(2.0, rel=0.3)
     assert label.ece < 0.08
@@ -58,7 +58,7 @@ def test_only_hits_or_only_misses_cannot_be_fitted(is_hit):
 
 
 def test_scores_that_fall_with_hits_are_refused():
-    with pytest.raises(CalibrationError, match="not more often right"):
+    with pytest.raises(CalibrationError, match="not more often correct"):
         fit_scale(np.array([0.2, 0.3, 0.7, 0.8]), np.array([True, True, False, False]))
 
 
@@ -84,12 +84,12 @@ def test_points_are_chosen_within_their_limits_and_as_high_as_possible():
     assert alone[2].alarms_per_negative_frame is None
 
 
-def test_sensitive_is_the_most_there_is_where_97_percent_are_never_found():
+def test_sensitive_finds_as_many_as_possible_where_97_percent_cannot_be_found():
     frames = [counted("1_1", [0.9], [[0.8]]), counted("2_1", [0.8], [[0.8]]), counted("3_1", [0.2], [[0.0]])]
     assert choose_points(frames, None)[0].score == 0.8
 
 
-def test_no_threshold_that_is_quiet_enough_is_an_error_that_names_the_point():
+def test_no_threshold_within_the_limits_is_an_error_that_names_the_point():
     frames = [counted("1_1", [0.9, 0.8], [[0.0], [0.8]])]
     with pytest.raises(CalibrationError, match="balanced"):
         choose_points(frames, None)
@@ -101,7 +101,7 @@ def test_a_threshold_is_rounded_down_but_never_below_the_next_detection():
     assert choose_points(frames[:1], None)[1].score == 0.8
 
 
-def test_the_file_that_is_written_can_be_loaded(tmp_path):
+def test_the_written_file_can_be_loaded(tmp_path):
     label = fit_label(scattered(60), "nodule")
     points = [
         OperatingPoint(name="balanced", score=0.4, sensitivity=0.9, false_positives_per_frame=0.1),

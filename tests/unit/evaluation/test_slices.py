@@ -9,9 +9,8 @@ import pytest
 
 from tests.unit.evaluation.scenes import counted
 from usassist.evaluation import read_labelled
-from usassist.evaluation.dual_view import is_dual_view
 from usassist.evaluation.slices import slices_by_size, slices_by_tirads, slices_by_view
-from usassist.evaluation.tally import judge
+from usassist.evaluation.tally import is_dual_view, score_frame
 from usassist.frames import find_scan_area
 
 DUAL = """
@@ -21,7 +20,7 @@ DUAL = """
 
 
 def judged(*frames):
-    return [(item, judge(item, 0.5)) for item in frames]
+    return [(item, score_frame(item, 0.5)) for item in frames]
 
 
 def speckle(seed, width=220):
@@ -38,7 +37,7 @@ def test_nodules_are_sliced_by_their_own_size_and_frames_by_their_largest():
     assert (slices["5-15 %"].frames, slices["5-15 %"].nodules) == (0, 0)
 
 
-def test_slices_by_tirads_go_by_the_name_and_add_up():
+def test_slices_by_tirads_use_the_name_and_add_up():
     frames = judged(counted("1_1", [0.9], [[0.8]]), counted("2_1", [0.9], [[0.1]]), counted("3_1", [], []))
     slices = slices_by_tirads(frames, {"1": "4a", "2": "4a", "3": "unknown"})
     assert slices["4a"].sensitivity.value == 0.5
@@ -55,26 +54,26 @@ def test_slices_by_view():
 
 
 @pytest.mark.parametrize("gap_px", [0, 3, 12])
-def test_two_pictures_side_by_side_are_a_dual_view(gap_px):
+def test_two_images_side_by_side_are_a_dual_view(gap_px):
     gap = np.zeros((200, gap_px), np.uint8)
     assert is_dual_view(np.hstack([speckle(1), gap, speckle(2)]))
 
 
-def test_one_picture_is_no_dual_view_not_even_with_a_shadow_or_compression_blocks():
-    picture = speckle(3, 440)
-    assert not is_dual_view(picture)
+def test_a_single_image_is_not_a_dual_view_even_with_a_shadow_or_compression_blocks():
+    image = speckle(3, 440)
+    assert not is_dual_view(image)
     shadow = np.clip(1.0 - 0.8 * np.exp(-(((np.arange(440) - 220) / 25.0) ** 2)), 0, 1)
-    assert not is_dual_view((picture * shadow).astype(np.uint8))
-    packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 4])[1]
+    assert not is_dual_view((image * shadow).astype(np.uint8))
+    packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 4])[1]
     assert not is_dual_view(np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), np.uint8))
 
 
-def test_a_narrow_or_black_picture_is_no_dual_view():
+def test_a_narrow_or_black_image_is_not_a_dual_view():
     assert not is_dual_view(np.hstack([speckle(1, 30), speckle(2, 30)]))
     assert not is_dual_view(np.zeros((100, 300), np.uint8))
 
 
-def test_the_dual_views_of_the_val_part_are_those_that_a_person_sees():
+def test_the_dual_views_of_the_val_part_are_those_found_by_inspection():
     root = os.environ.get("USASSIST_DATA")
     if not root or not (Path(root) / "thyroid_ddti").is_dir():
         pytest.skip("USASSIST_DATA names no folder with thyroid_ddti")

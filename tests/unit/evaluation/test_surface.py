@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from usassist.errors import UsageError
-from usassist.evaluation.surface import surface_distance
+from usassist.evaluation.metrics import surface_distance
 
 
 def square(x, y, side=40):
@@ -24,7 +24,7 @@ def test_a_square_moved_by_5_px_counted_by_hand():
     assert distance.hd95_px == pytest.approx(5.0)
 
 
-def test_the_same_outline_is_at_no_distance():
+def test_identical_outlines_have_no_distance():
     pytest.importorskip("monai", reason="needs the extra `eval`")
     distance = surface_distance(square(30, 30), square(30, 30))
     assert (distance.nsd, distance.hd95_px) == (1.0, 0.0)

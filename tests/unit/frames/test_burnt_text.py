@@ -39,7 +39,7 @@ def test_text_is_found_on_one_frame_and_little_else(clip: list[UInt8Array]) -> N
     assert marks.mean() < 0.04
 
 
-def test_fainter_text_is_found_where_the_picture_moves(clip: list[UInt8Array]) -> None:
+def test_fainter_text_is_found_in_a_moving_image(clip: list[UInt8Array]) -> None:
     after = [written(frame, ink=170) for frame in clip]
     assert recall(find_burnt_text(after), clip[0], after[0]) > 0.95
 
@@ -56,13 +56,13 @@ def test_calipers_are_found() -> None:
     assert recall(find_burnt_text([marked]), plain, marked) > 0.7
 
 
-def test_colour_on_a_grey_picture_is_a_mark(clip: list[UInt8Array]) -> None:
+def test_colour_on_a_grey_image_is_a_mark(clip: list[UInt8Array]) -> None:
     colour = np.repeat(clip[0][:, :, None], 3, axis=2)
     cv2.drawMarker(colour, (240, 200), (90, 170, 170), cv2.MARKER_CROSS, 11, 1)
     assert find_burnt_text([colour])[196:205, 236:245].mean() > 0.8
 
 
-def test_covered_text_leaves_nothing_to_find_and_the_rest_as_it_was(clip: list[UInt8Array]) -> None:
+def test_masked_text_is_not_found_again_and_the_rest_is_unchanged(clip: list[UInt8Array]) -> None:
     after = written(clip[0])
     marks = find_burnt_text([after])
     covered = mask_text(after, marks)
@@ -79,7 +79,7 @@ def test_fill_has_the_brightness_of_the_surroundings_in_every_channel() -> None:
     assert np.array_equal(mask_text(image, marks), np.full((120, 160, 3), (40, 80, 120), np.uint8))
 
 
-def test_picture_that_is_all_mark_becomes_black() -> None:
+def test_an_image_that_is_all_mark_becomes_black() -> None:
     assert not mask_text(np.full((40, 50), 200, np.uint8), np.ones((40, 50), np.bool_)).any()
 
 

@@ -68,5 +68,5 @@ def test_uncertainty_adds_up_scale_outline_and_pixel_grid() -> None:
     assert both.major_u95_mm[0] == pytest.approx(expected, rel=1e-5)
 
 
-def test_nothing_found_is_nothing_to_measure() -> None:
+def test_no_outlines_give_no_measurements() -> None:
     assert len(measure(Segmentation.empty(), (0.1, 0.1), 0.1, 0.1)) == 0

@@ -21,11 +21,11 @@ def speckle(seed: int, hw_px: tuple[int, int], level: float = 60.0) -> UInt8Arra
     return np.clip(level + 100 * noise, 2, 255).astype(np.uint8)
 
 
-def screen_with(picture: UInt8Array, box: Box, *, hw_px: tuple[int, int] = (480, 640), level: int = 0) -> UInt8Array:
-    """A scanner's screen: banner, text column, ruler and grey bar around the picture."""
+def screen_with(image: UInt8Array, box: Box, *, hw_px: tuple[int, int] = (480, 640), level: int = 0) -> UInt8Array:
+    """A scanner's screen: banner, text column, ruler and grey bar around the image."""
     screen = np.full(hw_px, level, np.uint8)
     x1, y1, x2, y2 = box
-    screen[y1:y2, x1:x2] = picture
+    screen[y1:y2, x1:x2] = image
     cv2.putText(screen, "DOE JANE 1970-01-01 THYROID", (20, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255, 1)
     for line in range(12):
         cv2.putText(screen, f"FR{line} 12.0", (4, 70 + 12 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.3, 220, 1)
@@ -41,7 +41,7 @@ def assert_near(area: ScanArea, box: Box, slack_px: int = 6) -> None:
 
 @pytest.mark.parametrize("level", [0, 20])
 @pytest.mark.parametrize("count", [1, 6])
-def test_linear_picture_is_cut_from_banner_text_ruler_and_bar(level: int, count: int) -> None:
+def test_linear_image_is_separated_from_banner_text_ruler_and_bar(level: int, count: int) -> None:
     box = (180, 60, 500, 440)
     frames = [screen_with(speckle(seed, (380, 320)), box, level=level) for seed in range(count)]
     assert_near(find_scan_area(frames), box)
@@ -49,10 +49,10 @@ def test_linear_picture_is_cut_from_banner_text_ruler_and_bar(level: int, count:
 
 def test_dark_deep_field_stays_in_the_rectangle() -> None:
     box = (180, 60, 500, 440)
-    picture = speckle(0, (380, 320))
+    image = speckle(0, (380, 320))
     faint = np.random.default_rng(1).integers(0, 6, (190, 320), dtype=np.uint8)
-    picture[190:] = faint
-    assert_near(find_scan_area([screen_with(picture, box)]), box)
+    image[190:] = faint
+    assert_near(find_scan_area([screen_with(image, box)]), box)
 
 
 def test_fan_with_black_corners_is_found_whole() -> None:
@@ -62,9 +62,9 @@ def test_fan_with_black_corners_is_found_whole() -> None:
     cv2.ellipse(fan, (330, -60), (150, 150), 0, 0, 180, 0, -1)
     ys, xs = np.nonzero(fan)
     box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
-    picture = np.where(fan > 0, speckle(2, (480, 640)), 0).astype(np.uint8)
+    image = np.where(fan > 0, speckle(2, (480, 640)), 0).astype(np.uint8)
     x1, y1, x2, y2 = box
-    assert_near(find_scan_area([screen_with(picture[y1:y2, x1:x2], box)]), box, slack_px=14)
+    assert_near(find_scan_area([screen_with(image[y1:y2, x1:x2], box)]), box, slack_px=14)
 
 
 def test_dual_view_gives_the_rectangle_of_both() -> None:
@@ -73,11 +73,11 @@ def test_dual_view_gives_the_rectangle_of_both() -> None:
     assert_near(find_scan_area([screen]), (140, 80, 560, 380))
 
 
-def test_picture_parted_by_fluid_keeps_its_near_field() -> None:
-    picture = speckle(0, (380, 320))
-    picture[30:200] = 0
+def test_image_split_by_fluid_keeps_its_near_field() -> None:
+    image = speckle(0, (380, 320))
+    image[30:200] = 0
     box = (180, 60, 500, 440)
-    assert_near(find_scan_area([screen_with(picture, box)]), box)
+    assert_near(find_scan_area([screen_with(image, box)]), box)
 
 
 def test_coloured_side_panel_is_left_out() -> None:
@@ -87,11 +87,11 @@ def test_coloured_side_panel_is_left_out() -> None:
     assert_near(find_scan_area([screen]), box)
 
 
-def test_moving_picture_wins_over_a_larger_still_graphic() -> None:
+def test_moving_image_wins_over_a_larger_static_graphic() -> None:
     frames = []
     for seed in range(5):
         screen = np.zeros((480, 640), np.uint8)
-        screen[40:440, 20:320] = speckle(99, (400, 300))  # a frozen reference picture
+        screen[40:440, 20:320] = speckle(99, (400, 300))  # a frozen reference image
         screen[100:380, 380:620] = speckle(seed, (280, 240))
         frames.append(screen)
     x1, _, x2, _ = find_scan_area(frames).xyxy_px
@@ -99,7 +99,7 @@ def test_moving_picture_wins_over_a_larger_still_graphic() -> None:
     assert x2 >= 614
 
 
-def test_frame_that_is_all_picture_is_returned_whole() -> None:
+def test_frame_that_is_all_image_is_returned_whole() -> None:
     area = find_scan_area([speckle(0, (300, 400))])
     assert area.is_whole
     assert area.fraction == 1.0
@@ -136,8 +136,8 @@ def test_result_is_the_same_every_time() -> None:
 
 
 @pytest.mark.parametrize("screen", [np.zeros((480, 640), np.uint8), np.full((480, 640, 3), 90, np.uint8)])
-def test_screen_without_a_picture_is_an_error_with_a_remedy(screen: UInt8Array) -> None:
-    with pytest.raises(ScanAreaError, match=r"no ultrasound picture.*640 x 480.*crop"):
+def test_screen_without_an_image_is_an_error_with_a_remedy(screen: UInt8Array) -> None:
+    with pytest.raises(ScanAreaError, match=r"no ultrasound image.*640 x 480.*crop"):
         find_scan_area([screen])
 
 
@@ -178,7 +178,7 @@ def test_nodules_of_the_public_set_lie_inside_the_area() -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 5])
-def test_a_thin_banner_over_a_picture_that_fills_the_rest_is_cut_off(frames: int) -> None:
+def test_a_thin_banner_above_an_image_that_fills_the_rest_is_cut_off(frames: int) -> None:
     rng = np.random.default_rng(2)
     shown = []
     for _ in range(frames):
@@ -188,5 +188,5 @@ def test_a_thin_banner_over_a_picture_that_fills_the_rest_is_cut_off(frames: int
         cv2.putText(screen, "PHANTOM^DEMO  ID SIM-1", (12, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, 255, 1, cv2.LINE_AA)
         shown.append(screen)
     x1, y1, x2, y2 = find_scan_area(shown).xyxy_px
-    assert 26 <= y1 <= 40, "no letter of the banner passes, and the picture stays"
+    assert 26 <= y1 <= 40, "no letter of the banner passes, and the image stays"
     assert (x1, x2, y2) == (0, 800, 600)

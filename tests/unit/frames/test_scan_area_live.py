@@ -39,7 +39,7 @@ def test_no_mark_of_a_phantom_screen_passes(layout: str, geometry: str) -> None:
     outside = screens[0].copy()
     outside[y1:y2, x1:x2] = outside[-1, -1]
     passed = outside[found[1] : found[3], found[0] : found[2]].astype(int) - outside[-1, -1]
-    assert np.abs(passed).max(initial=0) <= 40, "nothing but the shade of the ground may lie inside"
+    assert np.abs(passed).max(initial=0) <= 40, "only the shading of the background may be inside"
 
 
 def test_black_corners_of_a_fan_on_a_shaded_screen_do_not_hide_its_edges() -> None:
@@ -58,7 +58,7 @@ def test_black_corners_of_a_fan_on_a_shaded_screen_do_not_hide_its_edges() -> No
     assert found[1] > 20
 
 
-def test_sparse_noise_of_the_depth_belongs_to_the_picture() -> None:
+def test_sparse_noise_of_the_depth_belongs_to_the_image() -> None:
     rng = np.random.default_rng(5)
     screen = np.zeros((480, 640), np.uint8)
     screen[60:250, 160:480] = np.clip(60 + 30 * rng.standard_normal((190, 320)), 3, 255)
@@ -67,14 +67,14 @@ def test_sparse_noise_of_the_depth_belongs_to_the_picture() -> None:
     assert abs(find_scan_area([screen]).xyxy_px[3] - 430) <= 10
 
 
-def test_a_live_screen_is_never_answered_with_the_whole_frame() -> None:
-    picture = np.clip(60 + 30 * np.random.default_rng(0).standard_normal((300, 400)), 2, 255).astype(np.uint8)
-    assert find_scan_area([picture]).is_whole
-    with pytest.raises(ScanAreaError, match=r"cannot be told.*crop"):
-        find_scan_area([picture], may_be_whole=False)
+def test_the_whole_frame_is_never_returned_for_a_live_screen() -> None:
+    image = np.clip(60 + 30 * np.random.default_rng(0).standard_normal((300, 400)), 2, 255).astype(np.uint8)
+    assert find_scan_area([image]).is_whole
+    with pytest.raises(ScanAreaError, match=r"cannot be separated.*crop"):
+        find_scan_area([image], may_be_whole=False)
 
 
-def test_name_over_a_picture_that_fills_the_frame_is_an_error() -> None:
+def test_name_above_an_image_that_fills_the_frame_is_an_error() -> None:
     noise = np.random.default_rng(3).rayleigh(40, (480, 640)).clip(8, 255)
     screen = np.asarray(cv2.GaussianBlur(noise, (0, 0), 1.2), np.uint8)
     cv2.putText(screen, "DOE JANE 1970", (14, 26), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255, 1, cv2.LINE_AA)
@@ -83,8 +83,8 @@ def test_name_over_a_picture_that_fills_the_frame_is_an_error() -> None:
 
 
 def test_short_name_beside_a_cropped_fan_is_cut_off() -> None:
-    picture = np.zeros((370, 370), np.uint8)
+    image = np.zeros((370, 370), np.uint8)
     noise = cv2.GaussianBlur(np.random.default_rng(1).standard_normal((340, 370)).astype(np.float32), (0, 0), 1.2)
-    picture[30:] = np.clip(60 + 100 * noise, 2, 255)
-    cv2.putText(picture, "DOE", (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 220, 1, cv2.LINE_AA)
-    assert find_scan_area([picture]).xyxy_px[1] >= 20
+    image[30:] = np.clip(60 + 100 * noise, 2, 255)
+    cv2.putText(image, "DOE", (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 220, 1, cv2.LINE_AA)
+    assert find_scan_area([image]).xyxy_px[1] >= 20

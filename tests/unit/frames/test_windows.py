@@ -73,7 +73,7 @@ def test_windows_step_by_whole_voxels_of_the_share_that_does_not_overlap() -> No
     assert window_starts(24, 20, 0.9) == [0, 2, 4]
 
 
-def test_the_middle_of_a_window_counts_most_and_nothing_counts_nothing() -> None:
+def test_weights_are_highest_in_the_middle_and_never_zero() -> None:
     weights = window_weights((9, 8, 40))
     assert weights.dtype == np.float32
     assert np.unravel_index(weights.argmax(), weights.shape)[0] == 4
@@ -92,7 +92,7 @@ def test_the_middle_of_a_window_counts_most_and_nothing_counts_nothing() -> None
     fixed_batch=st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
-def test_an_engine_that_changes_nothing_gives_the_volume_back(
+def test_an_identity_engine_returns_the_volume(
     size: tuple[int, int, int],
     window: tuple[int, int, int],
     overlap: tuple[float, float, float],
@@ -131,7 +131,7 @@ def test_weights_add_up_to_one_everywhere(weights: str) -> None:
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
 @pytest.mark.parametrize("size", [(20, 18, 16), (5, 30, 9), (7, 6, 5)])
 @pytest.mark.parametrize("weights", WEIGHTS)
-def test_it_is_the_sliding_window_of_monai(size: tuple[int, int, int], overlap: float, weights: str) -> None:
+def test_it_agrees_with_the_sliding_window_of_monai(size: tuple[int, int, int], overlap: float, weights: str) -> None:
     torch = pytest.importorskip("torch", reason="the oracle needs the extra `eval`")
     inferers = pytest.importorskip("monai.inferers", reason="the oracle needs the extra `eval`")
     torch.manual_seed(0)
@@ -165,7 +165,7 @@ def test_it_is_the_sliding_window_of_monai(size: tuple[int, int, int], overlap: 
     np.testing.assert_allclose(whole(slabs), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_several_outputs_of_several_channels_come_together() -> None:
+def test_several_outputs_of_several_channels_are_blended() -> None:
     engine = Engine(
         lambda image: {
             "both": np.concatenate([image, 2 * image], axis=1),
@@ -180,7 +180,7 @@ def test_several_outputs_of_several_channels_come_together() -> None:
     np.testing.assert_allclose(stored["half"], volume / 2, rtol=2e-3, atol=1e-6)
 
 
-def test_a_volume_smaller_than_the_window_is_padded_with_the_value_that_was_given() -> None:
+def test_a_volume_smaller_than_the_window_is_padded_with_pad_value() -> None:
     seen: list[np.ndarray] = []
 
     def answer(image: np.ndarray) -> Arrays:
@@ -197,7 +197,7 @@ def test_a_volume_smaller_than_the_window_is_padded_with_the_value_that_was_give
         assert (image[~outside] != -1.5).all()
 
 
-def test_the_engine_may_be_used_for_something_else_between_two_slabs() -> None:
+def test_the_engine_may_be_called_between_two_slabs() -> None:
     engine = identity()
     volume = noise(1, 30, 4, 4)
     parts = []
@@ -207,7 +207,7 @@ def test_the_engine_may_be_used_for_something_else_between_two_slabs() -> None:
     np.testing.assert_allclose(np.concatenate(parts, axis=1), volume, rtol=3e-6, atol=1e-6)
 
 
-def test_planes_come_as_soon_as_no_further_window_touches_them() -> None:
+def test_planes_are_yielded_as_soon_as_no_further_window_overlaps_them() -> None:
     engine = identity()
     slabs = blend_windows(noise(1, 40, 4, 4), engine.infer, window_zyx=(8, 4, 4), outputs=["same"])
     for index, slab in enumerate(slabs):
@@ -252,7 +252,7 @@ def test_memory_of_slices_does_not_grow_with_the_depth() -> None:
     assert deep < 4 * 8 * 3 * 64 * 48 + 64 * 48 + 16e3
 
 
-def test_answers_may_go_into_a_file(tmp_path: Path) -> None:
+def test_outputs_may_be_written_to_a_file(tmp_path: Path) -> None:
     volume = noise(1, 21, 6, 5)
     stored = np.memmap(tmp_path / "same.raw", np.float16, "w+", shape=(1, 21, 6, 5))
     fill_volumes(blend_windows(volume, identity().infer, window_zyx=(6, 4, 4), outputs=["same"]), {"same": stored})
@@ -263,7 +263,7 @@ def test_answers_may_go_into_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fixed_batch", [False, True])
 @pytest.mark.parametrize("channels", [None, 2])
-def test_slices_are_asked_in_batches_and_come_back_in_order(channels: int | None, fixed_batch: bool) -> None:
+def test_slices_are_batched_and_kept_in_order(channels: int | None, fixed_batch: bool) -> None:
     volume = noise(11, 6, 5) if channels is None else noise(channels, 11, 6, 5)
     engine = identity()
     slabs = infer_slices(volume, engine.infer, outputs=["same"], batch=4, fixed_batch=fixed_batch)
@@ -299,7 +299,7 @@ def test_a_slice_engine_sees_its_neighbours_and_the_last_plane_beyond_the_ends()
         ({"pad_value": float("nan")}, "pad_value must be finite"),
     ],
 )
-def test_nonsense_is_refused_before_the_engine_is_asked(change: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused_before_the_engine_is_called(change: dict[str, Any], message: str) -> None:
     engine = identity()
     values: dict[str, Any] = {"window_zyx": (4, 4, 4), "outputs": ["same"]} | change
     with pytest.raises(UsageError, match=message) as caught:
@@ -317,7 +317,7 @@ def test_nonsense_is_refused_before_the_engine_is_asked(change: dict[str, Any], 
         (np.zeros((1, 8, 8, 8), np.int16), "float32, got int16"),
     ],
 )
-def test_what_is_no_volume_is_refused(volume: Any, message: str) -> None:
+def test_what_is_not_a_volume_is_refused(volume: Any, message: str) -> None:
     with pytest.raises(RecordError, match=message):
         blend_windows(volume, identity().infer, window_zyx=(4, 4, 4), outputs=["same"])
 
@@ -326,22 +326,22 @@ def test_what_is_no_volume_is_refused(volume: Any, message: str) -> None:
 def test_a_volume_that_is_not_finite_is_refused_with_its_plane(value: float) -> None:
     volume = noise(2, 20, 5, 5)
     volume[1, 17, 2, 3] = value
-    with pytest.raises(RecordError, match="not finite in plane 17; mend"):
+    with pytest.raises(RecordError, match="not finite in plane 17; fix"):
         whole(blend_windows(volume, identity().infer, window_zyx=(4, 4, 4), outputs=["same"], batch=3))
-    with pytest.raises(RecordError, match="not finite in plane 17; mend"):
+    with pytest.raises(RecordError, match="not finite in plane 17; fix"):
         whole(infer_slices(volume, identity().infer, outputs=["same"], context=1))
 
 
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda image: {"other": image}, "the engine gives other, not same; name one"),
+        (lambda image: {"other": image}, "the engine has the outputs other, not same; request one"),
         (lambda image: {"same": image[..., ::2]}, r"\[2, 1, 4, 4, 4\].*got \[2, 1, 4, 4, 2\]; use an engine"),
         (lambda image: {"same": image[:, 0]}, r"must be \[2, \?, 4, 4, 4\].*got \[2, 4, 4, 4\]"),
         (lambda image: {"same": (image > 0).astype(np.int64)}, "must be floats, got int64"),
     ],
 )
-def test_an_answer_that_cannot_be_blended_is_refused(answer: Callable[[np.ndarray], Arrays], message: str) -> None:
+def test_an_output_that_cannot_be_blended_is_refused(answer: Callable[[np.ndarray], Arrays], message: str) -> None:
     with pytest.raises(EngineError, match=message):
         whole(blend_windows(noise(1, 8, 8, 8), Engine(answer).infer, window_zyx=(4, 4, 4), outputs=["same"], batch=2))
 
@@ -370,13 +370,13 @@ def test_an_engine_that_changes_its_channels_is_refused() -> None:
         ({"score": np.empty((1, 9, 4, 4), np.float32)}, "the slabs hold same, not score"),
     ],
 )
-def test_a_volume_that_the_answer_does_not_fit_is_refused(stored: dict[str, np.ndarray], message: str) -> None:
+def test_a_volume_that_does_not_match_the_outputs_is_refused(stored: dict[str, np.ndarray], message: str) -> None:
     slabs = blend_windows(noise(1, 9, 4, 4), identity().infer, window_zyx=(4, 4, 4), outputs=["same"])
     with pytest.raises(UsageError, match=message):
         fill_volumes(slabs, stored)
 
 
 @pytest.mark.parametrize("context", [-1, 1.0])
-def test_a_context_that_is_no_number_of_planes_is_refused(context: Any) -> None:
+def test_a_context_that_is_not_a_count_is_refused(context: Any) -> None:
     with pytest.raises(UsageError, match="context must be a number of planes"):
         infer_slices(noise(4, 3, 3), identity().infer, outputs=["same"], context=context)

@@ -19,7 +19,7 @@ def decode(path: Path) -> list[av.VideoFrame]:
         return list(container.decode(video=0))
 
 
-def test_lossless_clip_holds_the_very_pixels_and_the_truth(tmp_path: Path) -> None:
+def test_lossless_clip_has_the_exact_pixels_and_the_truth(tmp_path: Path) -> None:
     path = tmp_path / "sweep.mkv"
     calls: list[tuple[int, int]] = []
     render_clip(
@@ -33,19 +33,19 @@ def test_lossless_clip_holds_the_very_pixels_and_the_truth(tmp_path: Path) -> No
     assert truth.scan_xyxy_px == scanner.scan_xyxy_px
     assert truth.screen_hw_px == (360, 640)
     assert truth.spacing_rc_mm == pytest.approx(scanner.spacing_rc_mm, abs=1e-4)
-    for frame, told in zip(frames, truth.frames, strict=True):
-        shown = scanner.render(told.t_s)
+    for frame, stored in zip(frames, truth.frames, strict=True):
+        shown = scanner.render(stored.t_s)
         np.testing.assert_array_equal(frame.to_ndarray(format="rgb24"), shown.screen)
-        np.testing.assert_array_equal(told.labelmap(), shown.labelmap)
-        assert [n.identity for n in told.nodules] == [n.identity for n in shown.nodules]
-        for a, b in zip(told.nodules, shown.nodules, strict=True):
+        np.testing.assert_array_equal(stored.labelmap(), shown.labelmap)
+        assert [n.identity for n in stored.nodules] == [n.identity for n in shown.nodules]
+        for a, b in zip(stored.nodules, shown.nodules, strict=True):
             assert a.major_mm == pytest.approx(b.major_mm, abs=1e-3)
             assert a.xyxy_px == b.xyxy_px
             assert (a.kind, a.cropped, a.axes_xze_mm) == (b.kind, b.cropped, b.axes_xze_mm)
     assert {len(f.nodules) for f in truth.frames} == {0, 1}
 
 
-def test_small_clip_keeps_the_speckle_and_says_its_range(tmp_path: Path) -> None:
+def test_small_clip_keeps_the_speckle_and_its_colour_range(tmp_path: Path) -> None:
     path = tmp_path / "sweep.mkv"
     render_clip(path, seconds=1.0, config=CONFIG)
     frames = decode(path)
@@ -89,7 +89,7 @@ def test_wrong_name_or_length_is_a_usage_error(tmp_path: Path, name: str, second
 @pytest.mark.parametrize(
     "text", ["", "hello\n", "{}\n", json.dumps({"schema": "usassist.phantom.truth", "version": [2, 0]}) + "\n"]
 )
-def test_file_that_is_no_truth_is_refused(tmp_path: Path, text: str) -> None:
+def test_file_that_is_not_a_truth_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.truth.jsonl"
     path.write_text(text)
     with pytest.raises(SessionError, match="truth file"):

@@ -29,14 +29,14 @@ def pixels(frame: FaultFrame) -> npt.NDArray[np.int16]:
     return frame.screen.astype(np.int16)
 
 
-def picture(frame: FaultFrame) -> npt.NDArray[np.int16]:
+def image(frame: FaultFrame) -> npt.NDArray[np.int16]:
     assert frame.scan_xyxy_px is not None
     x1, y1, x2, y2 = frame.scan_xyxy_px
     return pixels(frame)[y1:y2, x1:x2]
 
 
 def change(a: FaultFrame, b: FaultFrame) -> float:
-    return float(np.abs(picture(a) - picture(b)).mean())
+    return float(np.abs(image(a) - image(b)).mean())
 
 
 def write(folder: Path, text: str) -> Path:
@@ -45,10 +45,10 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-# ---- the script ----
+# ---- the fault file ----
 
 
-def test_script_is_read_with_its_settings_and_defaults(tmp_path: Path) -> None:
+def test_fault_file_is_read_with_its_settings_and_defaults(tmp_path: Path) -> None:
     text = """
     schema = 1
     [[fault]]
@@ -76,7 +76,7 @@ def test_script_is_read_with_its_settings_and_defaults(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("schema = 2", "schema is 2"),
         ("[[fault]]\nkind = 'black'", "schema is None"),
@@ -100,14 +100,14 @@ def test_script_is_read_with_its_settings_and_defaults(tmp_path: Path) -> None:
         ("schema = ", "cannot be read"),
     ],
 )
-def test_wrong_script_is_one_clear_line(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(UsageError, match=told) as caught:
+def test_an_invalid_fault_file_is_one_clear_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
         load_faults(write(tmp_path, text))
     assert "faults.toml" in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_missing_script_is_a_usage_error(tmp_path: Path) -> None:
+def test_missing_fault_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.toml cannot be read"):
         load_faults(tmp_path / "none.toml")
 
@@ -125,8 +125,8 @@ def test_missing_script_is_a_usage_error(tmp_path: Path) -> None:
         ("repeat", "freeze"),
     ],
 )
-def test_faults_that_cannot_both_be_true_are_refused(first: str, second: str) -> None:
-    with pytest.raises(UsageError, match=f"{first} at 1 s and fault {second} at 2 s overlap"):
+def test_faults_that_exclude_each_other_are_refused(first: str, second: str) -> None:
+    with pytest.raises(UsageError, match=f"{first} at 1 s and fault {second} at 2 s exclude each other"):
         FaultPlan(faults=(fault(second, 2.0), fault(first, 1.0)))
     assert len(FaultPlan(faults=(fault(second, 3.0), fault(first, 1.0))).faults) == 2
 
@@ -135,11 +135,11 @@ def test_faults_that_cannot_both_be_true_are_refused(first: str, second: str) ->
     ("first", "second"),
     [("freeze", "menu"), ("depth", "colour_box"), ("black", "corrupt"), ("corrupt", "frame_rate"), ("zoom", "glitch")],
 )
-def test_faults_that_can_both_be_true_may_overlap(first: str, second: str) -> None:
+def test_compatible_faults_may_overlap(first: str, second: str) -> None:
     assert len(FaultPlan(faults=(fault(first, 1.0), fault(second, 2.0))).faults) == 2
 
 
-def test_script_of_all_kinds_has_every_kind_with_normal_scanning_around_each() -> None:
+def test_plan_of_all_kinds_has_every_kind_with_normal_scanning_around_each() -> None:
     plan = FaultPlan.all_kinds(for_s=2.0, gap_s=3.0)
     assert {item.kind for item in plan.faults} == set(KINDS)
     assert plan.faults[0].at_s == 3.0
@@ -147,7 +147,7 @@ def test_script_of_all_kinds_has_every_kind_with_normal_scanning_around_each() -
     assert gaps == pytest.approx([3.0] * len(gaps))
 
 
-# ---- the pictures ----
+# ---- the frames ----
 
 
 def test_same_seed_gives_the_same_pixels_and_no_two_frames_are_alike() -> None:
@@ -160,7 +160,7 @@ def test_same_seed_gives_the_same_pixels_and_no_two_frames_are_alike() -> None:
     assert not np.array_equal(pixels(frames[0]), pixels(scanner(seed=6).at(0)))
 
 
-def test_picture_moves_in_every_frame_also_where_the_sweep_turns() -> None:
+def test_image_changes_in_every_frame_also_where_the_sweep_reverses() -> None:
     moving = scanner(fault("paused_probe", at_s=4.0, for_s=1.0))
     frames = list(moving.frames(3.2))
     still = change(moving.at(43), moving.at(44))
@@ -168,20 +168,20 @@ def test_picture_moves_in_every_frame_also_where_the_sweep_turns() -> None:
     assert min(steps) > 2.0 * still
 
 
-def test_frozen_picture_stands_still_while_the_clock_and_the_grabber_go_on() -> None:
+def test_frozen_image_is_static_while_clock_and_grabber_noise_continue() -> None:
     frozen = scanner(fault("freeze", for_s=3.0), fault("freeze", at_s=6.0, for_s=3.0, grabber_noise=False))
     before, first, last, after = (frozen.at(k) for k in (9, 10, 39, 40))
-    assert np.abs(picture(first) - picture(before)).max() <= 2
-    assert np.abs(picture(last) - picture(before)).max() <= 2
-    assert not np.array_equal(picture(first), picture(last))
+    assert np.abs(image(first) - image(before)).max() <= 2
+    assert np.abs(image(last) - image(before)).max() <= 2
+    assert not np.array_equal(image(first), image(last))
     banner = np.s_[: before.scan_xyxy_px[1] if before.scan_xyxy_px else 0]
     assert np.abs(pixels(last)[banner] - pixels(first)[banner]).max() > 50
     assert change(last, after) > 2.0
-    np.testing.assert_array_equal(picture(frozen.at(60)), picture(frozen.at(89)))
+    np.testing.assert_array_equal(image(frozen.at(60)), image(frozen.at(89)))
     assert not np.array_equal(pixels(frozen.at(60)), pixels(frozen.at(89)))
 
 
-def test_repeated_frame_is_the_same_bit_for_bit_with_its_clock() -> None:
+def test_repeated_frame_is_identical_clock_included() -> None:
     repeated = scanner(fault("repeat", for_s=3.0), fault("repeat", at_s=9.0))
     for number in (10, 25, 39):
         np.testing.assert_array_equal(pixels(repeated.at(number)), pixels(repeated.at(9)))
@@ -189,7 +189,7 @@ def test_repeated_frame_is_the_same_bit_for_bit_with_its_clock() -> None:
     np.testing.assert_array_equal(pixels(scanner(fault("repeat", at_s=0.0)).at(5)), pixels(scanner().at(0)))
 
 
-def test_paused_probe_keeps_its_noise_and_the_sweep_goes_on_where_it_was() -> None:
+def test_paused_probe_keeps_its_noise_and_the_sweep_continues_where_it_stopped() -> None:
     paused, plain = scanner(fault("paused_probe")), scanner()
     frames = [paused.at(k) for k in range(9, 30)]
     steps = [change(a, b) for a, b in itertools.pairwise(frames)]
@@ -199,7 +199,7 @@ def test_paused_probe_keeps_its_noise_and_the_sweep_goes_on_where_it_was() -> No
 
 
 @pytest.mark.parametrize("kind", ["black", "noise", "no_signal", "unplug"])
-def test_without_a_signal_there_is_no_ultrasound_picture(kind: str) -> None:
+def test_without_a_signal_there_is_no_ultrasound_image(kind: str) -> None:
     gone = scanner(fault(kind))
     frames = [gone.at(k) for k in range(10, 30)]
     assert {frame.scan_xyxy_px for frame in frames} == {None}
@@ -219,12 +219,12 @@ def test_without_a_signal_there_is_no_ultrasound_picture(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["depth", "layout", "dual", "resolution"])
-def test_other_look_puts_the_picture_elsewhere_and_comes_back(kind: str) -> None:
+def test_another_layout_moves_the_image_and_is_reverted(kind: str) -> None:
     changed = scanner(fault(kind))
     assert changed.at(9).scan_xyxy_px == changed.at(30).scan_xyxy_px == changed.scan_xyxy_px
     assert changed.at(10).scan_xyxy_px == changed.at(29).scan_xyxy_px != changed.scan_xyxy_px
     assert pixels(changed.at(15)).shape == ((576, 720, 3) if kind == "resolution" else (360, 640, 3))
-    assert picture(changed.at(15)).std() > 20
+    assert image(changed.at(15)).std() > 20
     assert change(changed.at(15), changed.at(16)) > 1.0
 
 
@@ -233,8 +233,8 @@ def test_zoom_shows_the_upper_middle_larger_with_another_ruler() -> None:
     assert zoomed.at(15).scan_xyxy_px == plain.scan_xyxy_px
     x1, y1, x2, y2 = plain.scan_xyxy_px
     height, width = (y2 - y1) // 2, (x2 - x1) // 2
-    cut = picture(plain.at(15))[:height, width // 2 : width // 2 + width, 0]
-    seen = picture(zoomed.at(15))[::2, ::2, 0][: cut.shape[0], : cut.shape[1]]
+    cut = image(plain.at(15))[:height, width // 2 : width // 2 + width, 0]
+    seen = image(zoomed.at(15))[::2, ::2, 0][: cut.shape[0], : cut.shape[1]]
     assert np.corrcoef(cut[: seen.shape[0]].ravel(), seen.ravel())[0, 1] > 0.8
     ruler = np.s_[y1:y2, x2 + 2 : x2 + 20]
     assert np.abs(pixels(zoomed.at(15))[ruler] - pixels(plain.at(15))[ruler]).max() > 50
@@ -242,24 +242,24 @@ def test_zoom_shows_the_upper_middle_larger_with_another_ruler() -> None:
 
 def test_colour_box_brings_colour_and_a_menu_covers_the_middle() -> None:
     def colour(frame: FaultFrame) -> int:
-        return int((np.ptp(picture(frame), axis=2) > 60).sum())
+        return int((np.ptp(image(frame), axis=2) > 60).sum())
 
     coloured, covered = scanner(fault("colour_box")), scanner(fault("menu"))
     assert colour(coloured.at(9)) == 0
     assert colour(coloured.at(15)) > 1000
-    middle = picture(covered.at(15))[80:100, 100:140]
-    assert middle.std() < 0.5 * picture(covered.at(9))[80:100, 100:140].std()
+    middle = image(covered.at(15))[80:100, 100:140]
+    assert middle.std() < 0.5 * image(covered.at(9))[80:100, 100:140].std()
     assert change(covered.at(15), covered.at(9)) > 10
 
 
-def test_lower_frame_rate_sends_fewer_frames_or_each_several_times() -> None:
+def test_lower_frame_rate_sends_fewer_frames_or_repeats_each() -> None:
     fewer = scanner(fault("frame_rate", rate_hz=4.0))
     sent = [k for k in range(10, 30) if fewer.at(k).screen is not None]
     assert sent[0] == 10
     assert len(sent) == 8
     repeated = scanner(fault("frame_rate", rate_hz=5.0, how="repeated"))
     frames = [repeated.at(k) for k in range(10, 30)]
-    steps = [int(np.abs(picture(a) - picture(b)).max()) for a, b in itertools.pairwise(frames)]
+    steps = [int(np.abs(image(a) - image(b)).max()) for a, b in itertools.pairwise(frames)]
     assert all(step <= 2 for step in steps[::2])
     assert all(step > 10 for step in steps[1::2])
 
@@ -272,15 +272,15 @@ def test_glitch_is_one_single_frame() -> None:
         assert np.abs(pixels(glitched.at(10)) - pixels(plain.at(10))).mean() > 3
 
 
-def test_stream_faults_are_told_and_leave_the_pixels_alone() -> None:
-    wired = scanner(fault("corrupt", share=0.3), fault("unplug", at_s=4.0, for_s=1.0, how="closed"))
-    assert wired.at(15).corrupt_share == 0.3
-    np.testing.assert_array_equal(pixels(wired.at(15)), pixels(scanner().at(15)))
-    assert [wired.at(k).closed for k in (39, 40, 49, 50)] == [False, True, True, False]
-    assert [wired.at(k).active for k in (9, 10, 30, 40)] == [(), (0,), (), (1,)]
+def test_stream_faults_are_reported_and_do_not_change_pixels() -> None:
+    streamed = scanner(fault("corrupt", share=0.3), fault("unplug", at_s=4.0, for_s=1.0, how="closed"))
+    assert streamed.at(15).corrupt_share == 0.3
+    np.testing.assert_array_equal(pixels(streamed.at(15)), pixels(scanner().at(15)))
+    assert [streamed.at(k).closed for k in (39, 40, 49, 50)] == [False, True, True, False]
+    assert [streamed.at(k).active for k in (9, 10, 30, 40)] == [(), (0,), (), (1,)]
 
 
-def test_frozen_picture_can_have_a_menu_over_it_and_glitch_at_another_size() -> None:
+def test_frozen_image_can_have_a_menu_over_it_and_glitch_at_another_size() -> None:
     both = scanner(fault("freeze", for_s=4.0), fault("menu", at_s=2.0, for_s=1.0))
     assert both.at(25).active == (0, 1)
     assert np.abs(pixels(both.at(22)) - pixels(both.at(28))).max() <= 2  # within one second of the clock

@@ -14,7 +14,7 @@ from usassist.phantom.planning import pose_at
 
 
 def still(*plans: NodulePlan, e_mm: float = 0.0, **settings: object) -> PhantomScanner:
-    """A scanner whose plane stands at one elevation over tissue that does not move."""
+    """A scanner with a fixed plane over tissue that does not move."""
     values: dict[str, object] = {"sweep_mm": (e_mm, e_mm), "breathing_mm": 0.0, "pulse_hz": 0.0, "nodules": plans}
     return PhantomScanner(PhantomConfig(**(values | settings)))  # type: ignore[arg-type]
 
@@ -118,7 +118,7 @@ def test_plane_meets_each_nodule_at_its_crossing_time() -> None:
         scanner.crossing_s(4)
 
 
-def test_nodule_that_leaves_the_picture_is_marked_cropped() -> None:
+def test_nodule_that_leaves_the_image_is_marked_cropped() -> None:
     inside, outside = plan(), plan(center_xze_mm=(19.0, 18.0, 0.0))
     scan = still(inside, outside).render_scan(0.0)
     assert [n.cropped for n in scan.nodules] == [False, True]
@@ -160,7 +160,7 @@ def test_cyst_is_dark_with_enhancement_behind_and_calcium_shadows() -> None:
     assert level(stone, x_mm, 26.0) < 0.5 * level(bare, x_mm, 26.0)
 
 
-def test_screen_holds_the_scan_picture_and_a_ruler_true_to_scale() -> None:
+def test_screen_has_the_scan_image_and_a_ruler_true_to_scale() -> None:
     scanner = still(plan(), screen_hw_px=(720, 1280))
     frame = scanner.render(1.0)
     x1, y1, x2, y2 = frame.scan_xyxy_px
@@ -234,7 +234,7 @@ def test_bad_nodule_is_refused() -> None:
         plan(axes_xze_mm=(0.0, 1.0, 1.0))
 
 
-def test_scan_picture_larger_than_the_screen_can_be_trained_on_but_not_shown() -> None:
+def test_scan_image_larger_than_the_screen_can_be_trained_on_but_not_shown() -> None:
     scanner = still(scan_hw_px=(400, 700), screen_hw_px=(240, 320))
     assert scanner.render_scan(0.0).scan.shape[0] <= 400
     with pytest.raises(UsageError, match="scan_hw_px"):

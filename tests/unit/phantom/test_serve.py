@@ -18,10 +18,10 @@ import pytest
 from usassist.common.pyav import av
 from usassist.errors import SourceError, UsageError
 from usassist.phantom.encoder import CODECS, ScreenEncoder, damage
+from usassist.phantom.fault_player import PlayerReport
 from usassist.phantom.fault_scanner import FaultScanner
 from usassist.phantom.faults import Fault, FaultPlan
-from usassist.phantom.player import Served
-from usassist.phantom.serve import open_wire, serve
+from usassist.phantom.serve import open_transport, serve
 
 RATE_HZ, HW_PX = 20.0, (240, 320)
 WAIT_S = 20.0
@@ -42,14 +42,14 @@ class Playing:
     """A player in a thread of its own."""
 
     def __init__(self, source: FaultScanner, to: str, **options: Any) -> None:
-        self.stop, self.log, self.said = threading.Event(), list[dict[str, Any]](), list[str]()
-        self.served: Served | None = None
+        self.stop, self.log, self.lines = threading.Event(), list[dict[str, Any]](), list[str]()
+        self.served: PlayerReport | None = None
         self.error: Exception | None = None
-        wire = open_wire(to)
+        transport = open_transport(to)
 
         def run() -> None:
             try:
-                self.served = serve(source, wire, self.stop, self.log.append, say=self.said.append, **options)
+                self.served = serve(source, transport, self.stop, self.log.append, report=self.lines.append, **options)
             except (SourceError, UsageError) as error:
                 self.error = error
 
@@ -59,7 +59,7 @@ class Playing:
     def events(self, *names: str) -> list[dict[str, Any]]:
         return [entry for entry in self.log if entry["event"] in names]
 
-    def end(self) -> Served:
+    def end(self) -> PlayerReport:
         self.thread.join(WAIT_S)
         assert not self.thread.is_alive()
         assert self.error is None
@@ -80,7 +80,7 @@ def playing(source: FaultScanner, to: str, **options: Any) -> Iterator[Playing]:
 def until(condition: Callable[[], bool]) -> None:
     end_s = time.monotonic() + WAIT_S
     while not condition():
-        assert time.monotonic() < end_s, "it never happened"
+        assert time.monotonic() < end_s, "condition not met in time"
         time.sleep(0.01)
 
 
@@ -107,12 +107,12 @@ def read(to: str, *, enough: int | None = None, **options: str) -> list[tuple[in
     return frames
 
 
-def numbers_rise(frames: list[tuple[int, av.VideoFrame]]) -> bool:
+def numbers_increase(frames: list[tuple[int, av.VideoFrame]]) -> bool:
     numbers = [number for number, _ in frames]
     return numbers == sorted(set(numbers))
 
 
-def like(frame: av.VideoFrame, screen: np.ndarray[Any, Any]) -> float:
+def psnr_db(frame: av.VideoFrame, screen: np.ndarray[Any, Any]) -> float:
     """Peak signal to noise ratio, dB."""
     error = frame.to_ndarray(format="rgb24").astype(float) - screen
     return float(10 * np.log10(255**2 / max(np.mean(error**2), 1e-9)))
@@ -127,13 +127,13 @@ def test_udp_frames_carry_their_number_and_faults_are_logged_as_sent() -> None:
         served = player.end()
     assert served.frames + served.skipped == 70
     assert len(frames) >= 20
-    assert numbers_rise(frames)
+    assert numbers_increase(frames)
     for number, frame in frames[-3:]:
         screen = source.at(number).screen
         assert screen is not None
-        assert like(frame, screen) > 28
-    told = [(entry["event"], entry["kind"]) for entry in player.events("begin", "end")]
-    assert told == [("begin", "black"), ("end", "black"), ("begin", "glitch"), ("end", "glitch")]
+        assert psnr_db(frame, screen) > 28
+    logged = [(entry["event"], entry["kind"]) for entry in player.events("begin", "end")]
+    assert logged == [("begin", "black"), ("end", "black"), ("begin", "glitch"), ("end", "glitch")]
     stamps = [entry["t_ns"] for entry in player.log]
     assert stamps == sorted(stamps)
     assert served.faults == tuple(player.events("begin", "end"))
@@ -141,16 +141,16 @@ def test_udp_frames_carry_their_number_and_faults_are_logged_as_sent() -> None:
         assert [entry["frame"] for entry in served.faults] == [40, 50, 60, 61]
 
 
-def test_tcp_player_waits_for_its_reader_and_begins_with_it() -> None:
+def test_tcp_player_waits_for_its_reader_and_starts_with_it() -> None:
     source = scanner(Fault(kind="resolution", at_s=0.6, for_s=0.6, settings={"size_hw_px": [360, 480]}))
     to = f"tcp://127.0.0.1:{free_port()}"
     with playing(source, to, seconds=2.0) as player:
-        until(lambda: bool(player.said))
+        until(lambda: bool(player.lines))
         assert not player.events("start")
         frames = read(to)
         player.end()
-    assert player.said == ["waiting for a reader; the time of the faults begins with it"]
-    assert numbers_rise(frames)
+    assert player.lines == ["waiting for a reader; the time of the faults starts when it connects"]
+    assert numbers_increase(frames)
     assert frames[0][0] <= 10
     sizes = [(frame.height, frame.width) for _, frame in frames]
     assert {(240, 320), (360, 480)} == set(sizes)
@@ -166,17 +166,17 @@ def test_rtsp_player_answers_an_ordinary_reader() -> None:
         again = read(to, enough=5, rtsp_transport="tcp")
         player.stop.set()
         served = player.end()
-    assert numbers_rise(frames)
-    assert numbers_rise(again)
+    assert numbers_increase(frames)
+    assert numbers_increase(again)
     assert again[0][0] > frames[-1][0]
     screen = source.at(again[-1][0]).screen
     assert screen is not None
-    assert like(again[-1][1], screen) > 28
+    assert psnr_db(again[-1][1], screen) > 28
     assert served.readers_lost >= 1
 
 
 @pytest.mark.parametrize("codec", ["rawvideo", "ffv1"])
-def test_lossless_codec_in_a_fifo_brings_the_very_pixels(tmp_path: Path, codec: str) -> None:
+def test_lossless_codec_in_a_fifo_delivers_the_exact_pixels(tmp_path: Path, codec: str) -> None:
     fifo = tmp_path / "us"
     os.mkfifo(fifo)
     source = scanner(Fault(kind="freeze", at_s=0.5, for_s=0.5))
@@ -188,7 +188,7 @@ def test_lossless_codec_in_a_fifo_brings_the_very_pixels(tmp_path: Path, codec: 
         np.testing.assert_array_equal(frame.to_ndarray(format="rgb24"), source.at(number).screen)
 
 
-def test_fifo_serves_the_next_reader_when_one_goes(tmp_path: Path) -> None:
+def test_fifo_accepts_the_next_reader_after_one_disconnects(tmp_path: Path) -> None:
     fifo = tmp_path / "us"
     os.mkfifo(fifo)
     with playing(scanner(), str(fifo)) as player:
@@ -198,10 +198,10 @@ def test_fifo_serves_the_next_reader_when_one_goes(tmp_path: Path) -> None:
         player.stop.set()
         player.end()
     assert second[0][0] > first[-1][0]
-    assert "a reader has gone; the next one is served when it comes" in player.said
+    assert "a reader disconnected; waiting for the next one" in player.lines
 
 
-def test_reader_that_goes_is_an_error_with_once() -> None:
+def test_a_reader_that_disconnects_is_an_error_with_once() -> None:
     to = f"tcp://127.0.0.1:{free_port()}"
     with playing(scanner(), to, once=True) as player:
         read(to, enough=2)
@@ -210,7 +210,7 @@ def test_reader_that_goes_is_an_error_with_once() -> None:
         assert "--once" in str(player.error)
 
 
-def test_closed_unplug_ends_the_connection_and_lets_nobody_in_until_it_is_over() -> None:
+def test_closed_unplug_closes_the_connection_and_refuses_new_ones_until_it_ends() -> None:
     source = scanner(Fault(kind="unplug", at_s=0.5, for_s=1.5, settings={"how": "closed"}))
     port = free_port()
     to = f"tcp://127.0.0.1:{port}"
@@ -240,7 +240,7 @@ def test_silent_unplug_keeps_the_connection() -> None:
     assert len(player.events("reader")) <= 1
 
 
-def test_damage_touches_the_share_that_was_asked_for_and_no_headers() -> None:
+def test_damage_hits_the_requested_share_and_no_headers() -> None:
     data = bytes(188 * 1000)
     rng = np.random.default_rng(1)
     assert damage(data, 0.0, rng) == data
@@ -249,7 +249,7 @@ def test_damage_touches_the_share_that_was_asked_for_and_no_headers() -> None:
     assert not packets[:, :4].any()
 
 
-def test_damaged_stream_gives_other_pictures() -> None:
+def test_a_damaged_stream_gives_different_frames() -> None:
     source = scanner(Fault(kind="corrupt", at_s=1.0, for_s=1.0, settings={"share": 0.2}))
     to = f"tcp://127.0.0.1:{free_port()}"
     with playing(source, to, seconds=2.5) as player:
@@ -259,7 +259,7 @@ def test_damaged_stream_gives_other_pictures() -> None:
     for number, frame in frames:
         screen = source.at(number).screen
         assert screen is not None
-        quality[20 <= number < 40].append(like(frame, screen))
+        quality[20 <= number < 40].append(psnr_db(frame, screen))
     assert min(quality[True]) < 24 < np.median(quality[False])
 
 
@@ -272,11 +272,11 @@ def test_every_codec_gives_a_stream_that_can_be_read(tmp_path: Path, container: 
     path.write_bytes(b"".join(encoder.encode(screen, k) for k, screen in enumerate(screens) if screen is not None))
     frames = read(str(path))
     assert [number for number, _ in frames] == list(range(10))
-    assert min(like(frame, screens[number]) for number, frame in frames if screens[number] is not None) > 27
+    assert min(psnr_db(frame, screens[number]) for number, frame in frames if screens[number] is not None) > 27
 
 
 @pytest.mark.parametrize(
-    ("to", "told"),
+    ("to", "message"),
     [
         ("udp://127.0.0.1", "no host and port"),
         ("tcp://:5000", "no host and port"),
@@ -285,24 +285,24 @@ def test_every_codec_gives_a_stream_that_can_be_read(tmp_path: Path, container: 
         ("", "cannot send there"),
         ("fifo:", "cannot send there"),
         ("fifo:{folder}/none", "no FIFO none"),
-        ("{folder}/file", "file is no FIFO"),
+        ("{folder}/file", "file is not a FIFO"),
     ],
 )
-def test_address_that_is_not_understood_is_one_clear_line(tmp_path: Path, to: str, told: str) -> None:
+def test_an_invalid_address_is_one_clear_line(tmp_path: Path, to: str, message: str) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UsageError, match=told) as caught:
-        open_wire(to.format(folder=tmp_path))
+    with pytest.raises(UsageError, match=message) as caught:
+        open_transport(to.format(folder=tmp_path))
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_port_that_is_taken_is_said() -> None:
+def test_a_taken_port_is_reported() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         for scheme in ("tcp", "rtsp"):
             with pytest.raises(SourceError, match=f"port {port}.*choose another port"):
-                open_wire(f"{scheme}://127.0.0.1:{port}")
+                open_transport(f"{scheme}://127.0.0.1:{port}")
 
 
 def test_codec_that_the_container_cannot_hold_is_refused() -> None:
@@ -312,7 +312,7 @@ def test_codec_that_the_container_cannot_hold_is_refused() -> None:
             serve(scanner(), to, threading.Event(), codec=codec, seconds=0.1)
 
 
-def test_log_is_a_file_of_lines_and_one_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_log_is_a_file_of_lines_and_one_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     to = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
     source = scanner(Fault(kind="depth", at_s=0.2, for_s=0.2))
     before_ns = time.monotonic_ns()

@@ -413,7 +413,7 @@ def test_scan_area_is_looked_for_further_on_when_the_clip_begins_dark(tmp_path: 
 
 def test_clip_without_an_ultrasound_image_is_an_error(tmp_path: Path, write_clip: WriteClip) -> None:
     path = write_clip(tmp_path / "a.mkv", screens(5, first=99))
-    with pytest.raises(ScanAreaError, match="no ultrasound picture"):
+    with pytest.raises(ScanAreaError, match="no ultrasound image"):
         play(path, crop="auto")
     assert len(play(path, crop="none")) == 5
 

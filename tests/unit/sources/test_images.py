@@ -117,7 +117,7 @@ def test_crop_that_does_not_fit_a_later_image_is_an_error(tmp_path: Path, make_i
 
 def test_black_image_is_named(tmp_path: Path) -> None:
     save(tmp_path / "black.png", np.zeros((240, 320), np.uint8))
-    with pytest.raises(ScanAreaError, match=r"black\.png: no ultrasound picture"):
+    with pytest.raises(ScanAreaError, match=r"black\.png: no ultrasound image"):
         open_source(str(tmp_path), session_id="s")
 
 

@@ -267,7 +267,7 @@ def test_a_screen_without_an_ultrasound_image_gives_no_frame(play: Play) -> None
     frames, source, _ = play([empty] * 30)
     assert frames == []
     assert source.signal.state is SignalState.NOT_B_MODE
-    assert "no ultrasound picture" in source.signal.reason
+    assert "no ultrasound image" in source.signal.reason
 
 
 def test_a_check_that_fails_twice_is_a_change(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,8 +71,8 @@ def screens(scanner: FaultScanner, monkeypatch: pytest.MonkeyPatch) -> Callable[
         monkeypatch.setattr(scanner, "plan", plan)
         monkeypatch.setattr(scanner, "config", replace(scanner.config, rate_hz=rate_hz))
         monkeypatch.setattr(scanner, "_numbers", [fault.numbers(rate_hz) for fault in faults])
-        looks = {i: scanner._look(fault) for i, fault in enumerate(faults) if fault.group == "look"}
-        monkeypatch.setattr(scanner, "_looks", looks)
+        layouts = {i: scanner._make_layout(fault) for i, fault in enumerate(faults) if fault.group == "layout"}
+        monkeypatch.setattr(scanner, "_layouts", layouts)
         return [scanner.at(number).screen for number in range(round(seconds * rate_hz))]
 
     return make

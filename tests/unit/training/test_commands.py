@@ -18,7 +18,7 @@ def test_training_with_a_wrong_recipe_names_the_key_and_writes_nothing(tmp_path)
     assert not (tmp_path / "out").exists()
 
 
-def test_training_without_data_says_which_folder_to_name(tmp_path, monkeypatch):
+def test_training_without_data_names_the_setting(tmp_path, monkeypatch):
     monkeypatch.setenv("USASSIST_DATA", str(tmp_path / "nowhere"))
     recipe = tmp_path / "recipe.toml"
     recipe.write_text("seed = 1\n", encoding="utf-8")
@@ -32,7 +32,7 @@ def test_epochs_are_counted_in_frames_with_nodules():
     assert recipe.optim.wall_clock_min > 60 * 24
 
 
-def test_packaging_before_training_ends_with_code_2(tmp_path, capsys):
+def test_packaging_before_training_exits_with_code_2(tmp_path, capsys):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text("seed = 1\n", encoding="utf-8")
     assert package_command.main([str(recipe), "--run", str(tmp_path), "--engines", str(tmp_path / "engines")]) == 2

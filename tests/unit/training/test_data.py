@@ -8,18 +8,18 @@ import pytest
 
 from usassist.config import data_dir
 from usassist.errors import ConfigError
-from usassist.training.appearance import Appearance, low_spectrum
+from usassist.training.appearance import Appearance, compute_low_spectrum
 from usassist.training.augment import Augmenter
-from usassist.training.compose import dual_view, paste_nodule
+from usassist.training.compose import compose_dual_view, paste_nodule
 from usassist.training.datasets import (
     DUPLICATE_GROUPS,
     Sample,
-    cached,
+    compute_fingerprint,
     cumulative_histogram,
-    fingerprint,
+    list_nodule_frames,
+    load_cached,
     load_gland,
     load_nodule,
-    nodule_names,
 )
 from usassist.training.recipe import AugmentConfig
 
@@ -44,7 +44,7 @@ PLAIN = AugmentConfig(
 
 def augmenter(config, *donors):
     histograms = np.stack([cumulative_histogram(d.image) for d in donors]) if donors else np.empty((0, 256), np.float32)
-    spectra = np.stack([low_spectrum(d.image) for d in donors]) if donors else np.empty((0, 9, 5), np.float32)
+    spectra = np.stack([compute_low_spectrum(d.image) for d in donors]) if donors else np.empty((0, 9, 5), np.float32)
     return Augmenter(config, Appearance(config, histograms, spectra))
 
 
@@ -60,7 +60,7 @@ def sample(name="1_1", *, nodule=True, gland=False):
     return Sample(name=name, image=image, nodule=mask, gland=tissue)
 
 
-def test_mask_and_image_are_moved_together():
+def test_mask_and_image_are_warped_together():
     rng = np.random.default_rng(0)
     bright = sample()
     moved = AugmentConfig(
@@ -77,7 +77,7 @@ def test_mask_and_image_are_moved_together():
     assert np.median(overlaps) > 0.95
 
 
-def test_without_changes_the_frame_is_only_letterboxed_and_perhaps_mirrored():
+def test_without_augmentation_the_frame_is_only_letterboxed_and_possibly_mirrored():
     rng = np.random.default_rng(0)
     for _ in range(4):
         image, nodule, gland = augmenter(PLAIN)(sample(gland=True), SIZE_HW_PX, rng)
@@ -99,7 +99,7 @@ def test_equal_seeds_give_equal_frames():
 
 
 @pytest.mark.parametrize("change", ["spectrum_p", "speckle_swap_p", "equalise_p", "corners_p"])
-def test_each_change_of_look_changes_the_frame_and_not_its_masks(change):
+def test_each_appearance_change_changes_the_frame_and_not_its_masks(change):
     plain = dataclasses.replace(PLAIN, speckle_most=0.2 if change == "speckle_swap_p" else 0.0)
     donor = sample("d")
     donor.image[:, :60] //= 4
@@ -112,7 +112,7 @@ def test_each_change_of_look_changes_the_frame_and_not_its_masks(change):
         assert np.array_equal(look[1], other[1])
 
 
-def test_a_borrowed_spectrum_keeps_the_mean_brightness():
+def test_spectrum_transfer_keeps_the_mean_brightness():
     config = dataclasses.replace(PLAIN, spectrum_p=1.0)
     donor = sample("d")
     donor.image[:, :60] //= 4
@@ -127,7 +127,7 @@ def test_a_borrowed_spectrum_keeps_the_mean_brightness():
 
 def test_a_dual_view_shows_both_frames_with_their_nodules_and_a_gap():
     left, right = sample("a"), sample("b", nodule=False)
-    both = dual_view(left, right)
+    both = compose_dual_view(left, right)
     assert both.image.shape[0] == 200
     assert both.image.shape[1] > 600
     assert np.array_equal(both.image[:, :300], left.image)
@@ -135,17 +135,17 @@ def test_a_dual_view_shows_both_frames_with_their_nodules_and_a_gap():
     assert not both.image[:, 301:310].any()
 
 
-def test_a_pasted_nodule_lies_over_the_gland_and_leaves_the_originals_alone():
+def test_a_pasted_nodule_overlaps_the_gland_and_does_not_change_the_originals():
     rng = np.random.default_rng(1)
     gland, donor = sample("g", nodule=False, gland=True), sample("d")
-    before = fingerprint([gland, donor])
+    before = compute_fingerprint([gland, donor])
     pasted = [paste_nodule(gland, donor, rng) for _ in range(10)]
     changed = [item for item in pasted if item is not gland]
     assert changed
     for item in changed:
         assert (item.nodule & item.gland).any()
         assert not np.array_equal(item.image, gland.image)
-    assert fingerprint([gland, donor]) == before
+    assert compute_fingerprint([gland, donor]) == before
 
 
 def test_pasting_needs_a_gland():
@@ -153,17 +153,17 @@ def test_pasting_needs_a_gland():
     assert paste_nodule(empty, sample("d"), np.random.default_rng(0)) is empty
 
 
-def test_pictures_that_also_stand_in_val_are_kept_out_of_train(tmp_path):
+def test_images_that_also_occur_in_val_are_excluded_from_train(tmp_path):
     (tmp_path / "train.txt").write_text("349_1\n349_2\n150_1\n353_2\n396_1\n7_1\n5_1\n", encoding="utf-8")
     (tmp_path / "val.txt").write_text("326_1\n7_2\n", encoding="utf-8")
-    assert nodule_names(tmp_path, "train") == ["353_2", "5_1"]
-    assert nodule_names(tmp_path, "val") == ["326_1", "7_2"]
+    assert list_nodule_frames(tmp_path, "train") == ["353_2", "5_1"]
+    assert list_nodule_frames(tmp_path, "val") == ["326_1", "7_2"]
 
 
-def test_the_cache_gives_back_what_was_made(tmp_path):
-    made = cached(tmp_path, "key", lambda: [sample("a"), sample("b", gland=True)])
-    again = cached(tmp_path, "key", lambda: pytest.fail("made twice"))
-    assert fingerprint(again) == fingerprint(made)
+def test_the_cache_returns_the_made_samples(tmp_path):
+    made = load_cached(tmp_path, "key", lambda: [sample("a"), sample("b", gland=True)])
+    again = load_cached(tmp_path, "key", lambda: pytest.fail("made twice"))
+    assert compute_fingerprint(again) == compute_fingerprint(made)
 
 
 @pytest.fixture
@@ -177,8 +177,8 @@ def ddti():
     return folder
 
 
-def test_ddti_parts_share_no_case_and_no_picture(ddti):
-    train, val = (nodule_names(ddti, part) for part in ("train", "val"))
+def test_ddti_parts_share_no_case_and_no_image(ddti):
+    train, val = (list_nodule_frames(ddti, part) for part in ("train", "val"))
     assert not {name.split("_")[0] for name in train} & {name.split("_")[0] for name in val}
     for group in DUPLICATE_GROUPS:
         assert not (group & set(train) and group & set(val))
@@ -194,7 +194,7 @@ def test_ddti_frames_are_cropped_with_their_masks(ddti):
         assert item.image.size < 0.9 * 360 * 560  # ruler and text are gone
 
 
-def test_gland_frames_after_the_last_number_are_left_out(ddti):
+def test_gland_frames_after_the_last_number_are_excluded(ddti):
     folder = ddti.parent / "thyroid_gland_tg3k"
     if not folder.is_dir():
         pytest.skip("the data set thyroid_gland_tg3k is missing")

@@ -11,12 +11,20 @@ import pytest
 
 from tools import fit_descriptors as command
 from usassist.errors import ConfigError
-from usassist.evaluation.descriptors import Judged, agreement, confusion, found_outlines
+from usassist.evaluation.descriptors import RatedNodule, agreement, confusion, found_outlines
 from usassist.evaluation.metrics import Figure
 from usassist.modalities.ultrasound.descriptors import FEATURES, FILE_NAME, DescriptorModel
 from usassist.records import LabelSpec
 from usassist.training.datasets import Sample
-from usassist.training.descriptors import TARGETS, Example, cross_validate, examples_of, fit, outline_of, read_labels
+from usassist.training.descriptors import (
+    TARGETS,
+    Example,
+    cross_validate,
+    fit,
+    make_examples,
+    read_labels,
+    trace_outline,
+)
 
 
 def annotate(folder, case, **words):
@@ -25,7 +33,7 @@ def annotate(folder, case, **words):
 
 
 def examples(count, *, signal, seed=0, per_case=2):
-    """Cases of which every third is hypoechoic; the label shows in one feature as far as `signal` says."""
+    """Cases of which every third is hypoechoic; the label is visible in one feature with strength `signal`."""
     rng = np.random.default_rng(seed)
     made = []
     for number in range(count):
@@ -42,10 +50,10 @@ def examples(count, *, signal, seed=0, per_case=2):
 
 def judged(truths, probabilities, cases=None):
     cases = [str(index) for index in range(len(truths))] if cases is None else cases
-    return [Judged(case=c, truth=t, probability=p) for c, t, p in zip(cases, truths, probabilities, strict=True)]
+    return [RatedNodule(case=c, truth=t, probability=p) for c, t, p in zip(cases, truths, probabilities, strict=True)]
 
 
-def test_words_of_the_data_set_become_few_classes(tmp_path):
+def test_words_of_the_data_set_are_mapped_to_few_classes(tmp_path):
     annotate(
         tmp_path,
         "7",
@@ -68,14 +76,14 @@ def test_empty_missing_and_unclear_words_leave_a_case_unlabelled(tmp_path):
 
 
 @pytest.mark.parametrize("text", [None, "<case><composition>"])
-def test_an_annotation_that_cannot_be_read_is_an_error_that_names_it(tmp_path, text):
+def test_an_unreadable_annotation_is_an_error_that_names_it(tmp_path, text):
     if text is not None:
         (tmp_path / "7.xml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"7\.xml"):
         read_labels(tmp_path, "7")
 
 
-def test_every_word_in_the_data_set_is_known_or_left_out_on_purpose():
+def test_every_word_in_the_data_set_is_known_or_deliberately_excluded():
     folder = Path(os.environ.get("USASSIST_DATA", "")) / "thyroid_ddti" / "annotations"
     if "USASSIST_DATA" not in os.environ or not folder.is_dir():
         pytest.skip("USASSIST_DATA does not name a folder with thyroid_ddti")
@@ -89,7 +97,7 @@ def test_every_word_in_the_data_set_is_known_or_left_out_on_purpose():
             assert (name in labels) == (word not in ("", "dense")), (case, name, word)
 
 
-def test_nodules_of_frames_that_are_the_same_picture_are_one_case(tmp_path):
+def test_nodules_of_identical_images_are_one_case(tmp_path):
     image = np.random.default_rng(0).integers(30, 120, (200, 300)).astype(np.uint8)
     mask = np.zeros(image.shape, np.uint8)
     cv2.ellipse(mask, (150, 100), (50, 30), 0, 0, 360, 1, -1)
@@ -97,7 +105,7 @@ def test_nodules_of_frames_that_are_the_same_picture_are_one_case(tmp_path):
     for name in ("349_1", "150_1", "349_2", "8_1"):
         annotate(tmp_path, name.split("_")[0], margins="spiculated")
         sample = Sample(name=name, image=image, nodule=mask, gland=np.zeros_like(mask))
-        (example,) = examples_of(sample, [outline_of(mask > 0)], tmp_path)
+        (example,) = make_examples(sample, [trace_outline(mask > 0)], tmp_path)
         assert example.features.shape == (len(FEATURES),)
         assert example.labels == {"margins": "ill defined or irregular"}
         cases.append(example.case)
@@ -110,7 +118,7 @@ def test_every_target_names_features_that_exist_and_two_classes():
         assert set(target.words.values()) == set(target.classes)
 
 
-def test_what_shows_in_a_feature_is_learnt_and_weighted_towards_the_right_class():
+def test_a_signal_in_a_feature_is_learnt_with_the_right_sign():
     pytest.importorskip("sklearn", reason="needs the extra train")
     table, strength = fit(examples(90, signal=2.0), "echogenicity")
     assert strength > 0
@@ -120,11 +128,11 @@ def test_what_shows_in_a_feature_is_learnt_and_weighted_towards_the_right_class(
 
 def test_cross_validation_finds_a_signal_and_finds_none_in_noise():
     pytest.importorskip("sklearn", reason="needs the extra train")
-    for signal, least, most in ((2.5, 0.85, 1.0), (0.0, 0.3, 0.65)):
+    for signal, low, high in ((2.5, 0.85, 1.0), (0.0, 0.3, 0.65)):
         found = cross_validate(examples(90, signal=signal), "echogenicity")
         assert len(found) == 180
-        figures = agreement([Judged(case=case, truth=truth, probability=p) for case, truth, p in found])
-        assert least <= figures["auroc"].value <= most
+        figures = agreement([RatedNodule(case=case, truth=truth, probability=p) for case, truth, p in found])
+        assert low <= figures["auroc"].value <= high
 
 
 def test_cases_are_never_split_so_that_twins_do_not_help():
@@ -132,12 +140,14 @@ def test_cases_are_never_split_so_that_twins_do_not_help():
     noise = examples(90, signal=0.0, per_case=1)
     twins = [dataclasses.replace(item) for item in noise for _ in range(3)]
     single = {case: p for case, _, p in cross_validate(noise, "echogenicity")}
-    figures = agreement([Judged(case=c, truth=t, probability=p) for c, t, p in cross_validate(twins, "echogenicity")])
+    figures = agreement(
+        [RatedNodule(case=c, truth=t, probability=p) for c, t, p in cross_validate(twins, "echogenicity")]
+    )
     assert len(single) == 90
     assert figures["auroc"].value < 0.65
 
 
-def test_a_case_that_was_photographed_often_counts_once():
+def test_a_case_with_many_images_counts_once():
     pytest.importorskip("sklearn", reason="needs the extra train")
     once = examples(60, signal=1.0, per_case=1)
     often = once + [once[0]] * 5 + [once[1]] * 7
@@ -161,7 +171,7 @@ def test_agreement_of_known_tables():
     assert agreement(judged([0, 1], [0.5, 0.5]))["auroc"].value == 0.5
 
 
-def test_without_one_of_the_classes_there_is_no_figure():
+def test_figures_are_undefined_without_one_of_the_classes():
     for figure in agreement(judged([1, 1], [0.9, 0.8])).values():
         assert np.isnan(figure.value)
 
@@ -219,7 +229,7 @@ def outcome(name, **accuracies):
 GOOD, WIDE, BAD = (0.7, 0.6, 0.8), (0.6, 0.45, 0.75), (0.48, 0.3, 0.6)
 
 
-def test_a_descriptor_is_kept_when_it_surely_beats_chance_on_train_and_on_val_as_live():
+def test_a_descriptor_is_kept_if_it_beats_chance_on_train_and_on_val_in_the_live_path():
     assert outcome("margins", folds=GOOD, marked=BAD, engine=GOOD).why_not == ""
     assert "cross-validated" in outcome("margins", folds=WIDE, marked=GOOD, engine=GOOD).why_not
     assert "engine's outlines" in outcome("margins", folds=GOOD, marked=GOOD, engine=WIDE).why_not
@@ -228,7 +238,7 @@ def test_a_descriptor_is_kept_when_it_surely_beats_chance_on_train_and_on_val_as
     assert outcome("margins", folds=GOOD, marked=GOOD, engine=(0.7, 0.5, 0.8)).why_not
 
 
-def test_the_agreement_shown_is_that_of_the_engines_outlines():
+def test_the_reported_agreement_is_that_of_the_engines_outlines():
     kept = outcome("margins", folds=GOOD, marked=WIDE, engine=GOOD)
     assert kept.agreement == "kappa 0.31 (0.12 to 0.49), 3 nodules of 2 cases"
     live = {"balanced_accuracy": kept.figures["val, engine's outlines"]["balanced_accuracy"]}
@@ -237,7 +247,7 @@ def test_the_agreement_shown_is_that_of_the_engines_outlines():
     assert dataclasses.replace(kept, figures=figures).agreement.startswith("kappa 0.22 (0.02 to 0.40)")
 
 
-def test_what_is_written_is_read_back_as_it_was(tmp_path):
+def test_a_written_table_is_read_back_unchanged(tmp_path):
     kept = outcome("echogenicity", folds=GOOD, marked=GOOD, engine=GOOD)
     dropped = outcome("margins", folds=WIDE, marked=GOOD, engine=GOOD)
     for outcomes, tables in (([kept, dropped], 1), ([dropped], 0)):
@@ -247,7 +257,7 @@ def test_what_is_written_is_read_back_as_it_was(tmp_path):
         assert all(table == dataclasses.replace(kept.table, agreement=kept.agreement) for table in model.tables)
 
 
-def test_without_data_the_command_ends_with_code_2_and_says_what_to_set(monkeypatch, capsys, tmp_path):
+def test_without_data_the_command_exits_with_code_2_and_names_the_setting(monkeypatch, capsys, tmp_path):
     monkeypatch.delenv("USASSIST_DATA", raising=False)
     assert command.main(["--out", str(tmp_path / FILE_NAME)]) == 2
     assert "USASSIST_DATA" in capsys.readouterr().err

@@ -24,7 +24,14 @@ from usassist.engine import find_engine, open_engine
 from usassist.engine.int8 import load_calibration
 from usassist.engine.qdq import lint_qdq
 from usassist.errors import ConfigError, EngineError, EngineSpecError, UsageError
-from usassist.training.quantize import CalibrationSet, float_tail, need_quantiser, quantise, spread, thyroid_sets
+from usassist.training.quantize import (
+    CalibrationSet,
+    find_float_tail,
+    import_quantiser,
+    load_thyroid_sets,
+    quantise,
+    spread_evenly,
+)
 
 LAYERS = 11  # the last stays in float
 
@@ -119,8 +126,8 @@ def test_the_same_frames_give_the_same_bytes(parent: Path, quantised: bytes) -> 
     assert quantise(parent, _inputs()) == quantised
 
 
-def test_the_last_convolution_and_what_follows_stay_in_float(parent: Path, quantised: bytes) -> None:
-    assert float_tail(onnx.load(parent)) == [f"conv{LAYERS - 1}", "sigmoid"]
+def test_the_last_convolution_and_all_after_it_stay_in_float(parent: Path, quantised: bytes) -> None:
+    assert find_float_tail(onnx.load(parent)) == [f"conv{LAYERS - 1}", "sigmoid"]
     graph = onnx.load_from_string(quantised).graph
     maker = {name: node.op_type for node in graph.node for name in node.output}
     made = {node.name: maker.get(node.input[1]) for node in graph.node if node.op_type == "Conv"}
@@ -146,7 +153,7 @@ def test_openvino_runs_at_least_nine_of_ten_convolutions_in_int8_and_none_of_the
     assert in_int8 >= MIN_INT8_SHARE * layers
 
 
-def test_the_answer_stays_close_to_the_parents(parent: Path, quantised: bytes) -> None:
+def test_the_outputs_stay_close_to_the_parents(parent: Path, quantised: bytes) -> None:
     import onnxruntime
 
     providers = ["CPUExecutionProvider"]
@@ -156,7 +163,7 @@ def test_the_answer_stays_close_to_the_parents(parent: Path, quantised: bytes) -
     assert 0.0 < float(np.abs(found - expected).mean()) < 0.05
 
 
-def test_what_comes_out_is_symmetric_qdq(quantised: bytes) -> None:
+def test_the_result_is_symmetric_qdq(quantised: bytes) -> None:
     assert lint_qdq(quantised) == []
 
 
@@ -229,14 +236,14 @@ def test_an_engine_that_passes_the_gate_gets_its_int8_and_opens_with_it(engines:
     assert after.index("[artifacts.onnx]") < after.index("[artifacts.onnx_int8]") < after.index("[[inputs]]")
 
 
-def test_one_that_fails_the_gate_is_refused_with_the_figures_and_nothing_is_written(engines: Path) -> None:
+def test_an_engine_that_fails_the_gate_is_refused_with_the_figures_and_nothing_is_written(engines: Path) -> None:
     before = _tree(engines.parent)
     with pytest.raises(EngineError, match=r"dice 0.8000 in FP32 and 0.7899 in INT8; none may fall by more than 0.01"):
         quantise_engine(find_engine("net", engines), _sets(), _gate(0.0101), threads=1)
     assert _tree(engines.parent) == before
 
 
-def test_int8_is_made_again_only_when_that_is_asked_for_and_comes_out_the_same(engines: Path) -> None:
+def test_int8_is_made_again_only_on_request_and_is_identical(engines: Path) -> None:
     quantise_engine(find_engine("net", engines), _sets(), _gate(0.0), threads=1)
     before = _tree(engines.parent)
     with pytest.raises(UsageError, match="use --replace"):
@@ -256,7 +263,7 @@ def test_a_golden_tolerance_that_zeros_would_meet_everywhere_is_refused(engines:
         quantise_engine(find_engine("net", engines), _sets(), _gate(0.0), threads=1)
 
 
-def test_a_copy_with_its_int8_leaves_the_engine_as_it_was(engines: Path, tmp_path: Path) -> None:
+def test_a_copy_with_its_int8_does_not_change_the_engine(engines: Path, tmp_path: Path) -> None:
     before = _tree(engines)
     done = quantise_engine(find_engine("net", engines), _sets(), _gate(0.0), threads=1, out=tmp_path / "copy")
     assert _tree(engines) == before
@@ -270,7 +277,7 @@ def test_a_copy_with_its_int8_leaves_the_engine_as_it_was(engines: Path, tmp_pat
 
 
 @pytest.mark.parametrize("place", [None, "copy"])
-def test_a_full_disk_is_one_line_and_leaves_everything_as_it_was(
+def test_a_full_disk_is_one_line_and_changes_nothing(
     engines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str | None
 ) -> None:
     out = None if place is None else tmp_path / place
@@ -291,7 +298,7 @@ def test_a_full_disk_is_one_line_and_leaves_everything_as_it_was(
     assert not (tmp_path / "calibration").exists()
 
 
-def test_a_folder_that_may_not_be_written_is_refused_before_anything_is_done(
+def test_a_read_only_folder_is_refused_before_any_work(
     engines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = find_engine("net", engines)
@@ -320,17 +327,17 @@ def test_an_engine_that_cannot_be_quantised_is_refused(engines: Path, old: str, 
         check_can_quantise(find_engine("net", engines))
 
 
-def test_places_are_evenly_spaced_and_never_more_than_there_are() -> None:
-    assert spread(10, 4) == [0, 2, 5, 7]
-    assert spread(3, 4) == [0, 1, 2]
+def test_indices_are_evenly_spaced_and_no_more_than_available() -> None:
+    assert spread_evenly(10, 4) == [0, 2, 5, 7]
+    assert spread_evenly(3, 4) == [0, 1, 2]
 
 
-def test_without_nncf_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_nncf_the_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
     with pytest.raises(ConfigError, match=r"pip install 'usassist\[train\]'"):
-        need_quantiser()
+        import_quantiser()
 
 
-def test_the_command_for_a_missing_data_set_says_which(tmp_path: Path) -> None:
+def test_a_missing_data_set_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="thyroid_ddti is missing"):
-        thyroid_sets(tmp_path)
+        load_thyroid_sets(tmp_path)

@@ -11,7 +11,7 @@ RECIPES = sorted(Path(__file__).parents[3].joinpath("recipes").rglob("*.toml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_that_ships_can_be_read(path):
+def test_every_shipped_recipe_can_be_read(path):
     recipe = load_recipe(path)
     assert recipe.licence != "not stated"
     assert "not a medical device" in recipe.intended_use
@@ -32,14 +32,14 @@ def test_every_recipe_that_ships_can_be_read(path):
         ("seed = \n", "cannot be read"),
     ],
 )
-def test_a_mistake_in_a_recipe_is_named(tmp_path, text, names):
+def test_an_error_in_a_recipe_is_named(tmp_path, text, names):
     path = tmp_path / "recipe.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=names):
         load_recipe(path)
 
 
-def test_a_recipe_says_only_what_differs_from_its_base(tmp_path):
+def test_a_recipe_contains_only_the_differences_from_its_base(tmp_path):
     (tmp_path / "all.toml").write_text("seed = 7\n[data]\npaste_share = 0.1\ndual_share = 0.2\n", encoding="utf-8")
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "less.toml").write_text('base = "../all.toml"\n[data]\npaste_share = 0.0\n', encoding="utf-8")

@@ -14,14 +14,14 @@ pytest.importorskip("onnxscript", reason="training needs the extra `train`: pip 
 from usassist.config import data_dir  # noqa: E402
 from usassist.engine import find_engine, open_engine  # noqa: E402
 from usassist.errors import ConfigError, EngineSpecError  # noqa: E402
-from usassist.training.appearance import Appearance, low_spectrum  # noqa: E402
+from usassist.training.appearance import Appearance, compute_low_spectrum  # noqa: E402
 from usassist.training.augment import Augmenter  # noqa: E402
 from usassist.training.checkpoint import load_trained  # noqa: E402
 from usassist.training.datasets import Sample, cumulative_histogram  # noqa: E402
 from usassist.training.export import export_onnx, output_shapes, run_onnx  # noqa: E402
 from usassist.training.loss import Batch, detect_segment_loss, make_targets  # noqa: E402
-from usassist.training.model import DetectSegmentNet, Exportable, RawOutputs, fold_norms, mix_style  # noqa: E402
-from usassist.training.package import package  # noqa: E402
+from usassist.training.model import DetectSegmentNet, ExportModule, RawOutputs, fold_norms, mix_style  # noqa: E402
+from usassist.training.package import write_engine_folder  # noqa: E402
 from usassist.training.recipe import AugmentConfig, DataConfig, ModelConfig, OptimConfig, Recipe  # noqa: E402
 from usassist.training.run import ENCODER_FILE, run_recipe  # noqa: E402
 from usassist.training.train import TrainData, train  # noqa: E402
@@ -39,7 +39,7 @@ def two_threads():
 
 
 def tiny_recipe(**optim):
-    wanted = {"steps": 2, "wall_clock_min": 5.0, "coarse_share": 0.0, "precision": "fp32", **optim}
+    settings = {"steps": 2, "wall_clock_min": 5.0, "coarse_share": 0.0, "precision": "fp32", **optim}
     return Recipe(
         version="0.0.1",
         height_px=SIZE_HW_PX[0],
@@ -49,7 +49,7 @@ def tiny_recipe(**optim):
             nodule_per_batch=2, gland_per_batch=1, phantom_per_batch=1, other_per_batch=1, phantom_frames=1
         ),
         model=ModelConfig(encoder_width=0.25, pyramid_channels=16, mask_channels=16, drop_path=0.1, gland_weight=0.5),
-        optim=OptimConfig(**wanted),
+        optim=OptimConfig(**settings),
     )
 
 
@@ -69,7 +69,7 @@ def tiny_data(encoder_npz=None):
     looks = Appearance(
         AugmentConfig(spectrum_p=1.0),
         histograms=np.stack([cumulative_histogram(item.image) for item in nodule]),
-        spectra=np.stack([low_spectrum(item.image) for item in nodule]),
+        spectra=np.stack([compute_low_spectrum(item.image) for item in nodule]),
     )
     return TrainData(
         nodule=nodule,
@@ -108,7 +108,7 @@ def test_targets_put_centre_and_box_where_the_nodule_is():
     assert targets.mask.sum() * 4 == nodule.sum()
 
 
-def test_specks_are_neither_wanted_nor_forbidden():
+def test_specks_are_ignored():
     nodule = np.zeros((64, 96), np.uint8)
     nodule[33:37, 41:45] = 1
     targets = make_targets(nodule, NOTHING)
@@ -117,7 +117,7 @@ def test_specks_are_neither_wanted_nor_forbidden():
     assert targets.weight.sum() == targets.weight.size - 1
 
 
-def test_the_loss_is_small_exactly_when_the_answer_is_right():
+def test_the_loss_is_small_exactly_for_correct_outputs():
     nodule = np.zeros((64, 96), np.uint8)
     nodule[16:48, 24:72] = 1
     targets = make_targets(nodule, NOTHING)
@@ -168,7 +168,7 @@ def test_mixed_styles_keep_the_pattern_and_change_mean_and_spread():
         torch.testing.assert_close(before, after, atol=1e-3, rtol=1e-3)
 
 
-def test_frozen_blocks_stay_as_they_were_and_the_rest_learns(tmp_path):
+def test_frozen_blocks_do_not_change_and_the_rest_learns(tmp_path):
     net = DetectSegmentNet(ModelConfig(encoder_width=0.25, pyramid_channels=16, mask_channels=16, frozen_blocks=2))
     net.freeze(2)
     net.train()
@@ -180,13 +180,13 @@ def test_frozen_blocks_stay_as_they_were_and_the_rest_learns(tmp_path):
     assert all(parameter.requires_grad for parameter in net.encoder_parameters())
 
 
-def test_rounded_values_differ_from_the_exact_ones_by_what_int8_allows():
+def test_fake_quantised_values_differ_from_the_exact_ones_within_int8():
     torch.manual_seed(0)
     layer = DetectSegmentNet().top.eval()
     image = torch.rand(1, layer.conv.in_channels, 6, 8)
     with torch.no_grad():
         exact = layer(image)
-        layer.rounding = True
+        layer.fake_quantised = True
         rounded = layer(image)
     assert 0 < float((rounded - exact).abs().max()) < 0.02 * float(exact.abs().max())
     weight = layer.conv.weight.detach()
@@ -195,12 +195,12 @@ def test_rounded_values_differ_from_the_exact_ones_by_what_int8_allows():
     assert float(layer.conv.weight.data.min()) == -64 or float(layer.conv.weight.data.max()) == 63
     with torch.no_grad():  # whole numbers of steps, 7 bits of them, are not rounded any more
         again = layer(torch.round(image / image.max() * 127) / 127 * image.max())
-        layer.rounding = False
+        layer.fake_quantised = False
         exact = layer(torch.round(image / image.max() * 127) / 127 * image.max())
     torch.testing.assert_close(again, exact, atol=1e-3, rtol=1e-3)
 
 
-def test_a_run_that_rounds_at_its_end_learns_and_averages_unrounded(tmp_path):
+def test_a_run_with_fake_quantisation_learns_and_averages_unrounded_weights(tmp_path):
     net = train(tiny_recipe(steps=3, rounding_share=0.5), tiny_data(), tmp_path)
     image = torch.rand(1, 1, *SIZE_HW_PX)
     with torch.no_grad():
@@ -209,7 +209,7 @@ def test_a_run_that_rounds_at_its_end_learns_and_averages_unrounded(tmp_path):
     assert not any(getattr(module, "rounding", False) for module in net.modules())
 
 
-def test_a_run_goes_on_from_the_weights_of_another_one(tmp_path):
+def test_a_run_starts_from_the_weights_of_another_one(tmp_path):
     first = train(tiny_recipe(), tiny_data(), tmp_path / "first")
     recipe = tiny_recipe(steps=1, learning_rate=1e-12, encoder_learning_rate=1e-12, weight_decay=0.0)
     outcome = run_recipe(recipe, tmp_path / "second", data=tiny_data(), start_dirs=[tmp_path / "first"])
@@ -229,7 +229,7 @@ def test_a_run_goes_on_from_the_weights_of_another_one(tmp_path):
         train(other, tiny_data(), tmp_path / "third", start_dirs=[tmp_path / "first"])
 
 
-def test_a_run_can_take_over_all_but_parts_that_are_built_in_another_way(tmp_path):
+def test_a_run_can_start_from_all_but_the_changed_parts(tmp_path):
     recipe = tiny_recipe()
     first = train(recipe, tiny_data(), tmp_path / "first")
     lighter = dataclasses.replace(recipe.model, separable_heads=True, fresh=("mask_body", "det_body"))
@@ -250,20 +250,20 @@ def test_a_run_can_take_over_all_but_parts_that_are_built_in_another_way(tmp_pat
 
 
 @pytest.mark.parametrize("separable", [False, True])
-def test_leaving_out_the_gland_changes_nothing_else(separable):
+def test_removing_the_gland_head_changes_nothing_else(separable):
     torch.manual_seed(0)
     net = DetectSegmentNet(ModelConfig(separable_heads=separable)).eval()
     image = torch.rand(1, 1, *SIZE_HW_PX)
     with torch.no_grad():
         before = net(image)
-        net.leave_out_gland()
+        net.remove_gland_head()
         after = net(image)
     assert after.gland_logit is None
     for name in ("mask_logit", "center_logit", "box_raw"):
         torch.testing.assert_close(getattr(after, name), getattr(before, name), atol=1e-5, rtol=1e-5)
 
 
-def test_freezing_needs_weights_that_are_worth_keeping():
+def test_freezing_needs_pretrained_weights():
     with pytest.raises(ConfigError, match="pretrained"):
         Recipe(pretrained=False, model=ModelConfig(frozen_blocks=3))
 
@@ -283,7 +283,7 @@ def test_folding_the_norms_changes_nothing():
     assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in net.modules())
 
 
-def test_the_encoder_starts_as_the_folded_network_says():
+def test_the_encoder_starts_equal_to_the_folded_network():
     try:
         path = data_dir() / ENCODER_FILE
     except ConfigError as error:
@@ -307,14 +307,14 @@ def test_suppressed_cells_are_zero_and_peaks_keep_their_score():
     net = DetectSegmentNet().eval()
     with torch.no_grad():
         image = torch.rand(1, 1, *SIZE_HW_PX)
-        _, score, _ = Exportable(net)(image)
+        _, score, _ = ExportModule(net)(image)
         full = torch.sigmoid(net(image).center_logit)
     highest = torch.nn.functional.max_pool2d(full, 3, stride=1, padding=1)
     assert torch.equal(score > 0, full >= highest)
     torch.testing.assert_close(score[score > 0], full[score > 0])
 
 
-def test_a_run_can_be_packaged_and_opened_and_says_what_it_was_made_from(tmp_path):
+def test_a_run_can_be_packaged_and_opened_and_has_a_manifest(tmp_path):
     recipe = tiny_recipe()
     outcome = run_recipe(recipe, tmp_path / "run", data=tiny_data())
     manifest = json.loads(outcome.manifest_path.read_text(encoding="utf-8"))
@@ -330,7 +330,7 @@ def test_a_run_can_be_packaged_and_opened_and_says_what_it_was_made_from(tmp_pat
     outputs = run_onnx(outcome.onnx_path, image)
     assert {name: array.shape for name, array in outputs.items()} == output_shapes(SIZE_HW_PX)
 
-    package(recipe, tmp_path / "run", tmp_path / "engines", None, golden=image)
+    write_engine_folder(recipe, tmp_path / "run", tmp_path / "engines", None, golden=image)
     spec = find_engine("thyroid_nodule", tmp_path / "engines")
     assert spec.diameter_rel_sd is None
     with open_engine(spec, "onnxruntime", threads=2) as engine:
@@ -342,16 +342,18 @@ def test_a_run_can_be_packaged_and_opened_and_says_what_it_was_made_from(tmp_pat
         "command": "python -m usassist.evaluation",
         "sets": {"DDTI val": {"diameter_rel_sd": {"value": 0.3}, "diameter_rel_bias": {"value": -0.4}}},
     }
-    package(recipe, tmp_path / "run", tmp_path / "engines", report, golden=image)
+    write_engine_folder(recipe, tmp_path / "run", tmp_path / "engines", report, golden=image)
     spec = find_engine("thyroid_nodule", tmp_path / "engines")
     assert spec.labels[0].score_threshold == 0.35
     assert spec.diameter_rel_sd == 0.5
 
     with pytest.raises(ConfigError, match="report is about"):
-        package(recipe, tmp_path / "run", tmp_path / "engines", {**report, "engine": "other@1.0.0+0"}, golden=image)
+        write_engine_folder(
+            recipe, tmp_path / "run", tmp_path / "engines", {**report, "engine": "other@1.0.0+0"}, golden=image
+        )
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
+def test_an_interrupted_run_resumes_where_it_stopped(tmp_path):
     recipe = tiny_recipe(checkpoint_every_steps=1)
     seen = []
 
@@ -363,8 +365,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
         raise Stop
 
     with pytest.raises(Stop):
-        train(recipe, tiny_data(), tmp_path, watch=stop_after_one)
-    train(recipe, tiny_data(), tmp_path, watch=lambda progress: seen.append(progress.step))
+        train(recipe, tiny_data(), tmp_path, on_step=stop_after_one)
+    train(recipe, tiny_data(), tmp_path, on_step=lambda progress: seen.append(progress.step))
     assert seen == [1, 2, 2]
     net, progress = load_trained(tmp_path)
     assert progress.step == 2
@@ -375,7 +377,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
         train(other, tiny_data(), tmp_path)
 
 
-def test_what_was_learnt_before_an_interruption_is_kept(tmp_path, monkeypatch):
+def test_the_state_before_an_interruption_is_kept(tmp_path, monkeypatch):
     from usassist.training import train as module
 
     real, calls = module._step, []

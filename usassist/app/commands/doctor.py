@@ -19,7 +19,7 @@ from rich.table import Table
 from usassist.app.commands.speed_report import processor_words, speed_words
 from usassist.calibrate import load_score_calibration
 from usassist.common.missing_library import explain_import_error
-from usassist.common.process_tuning import processors
+from usassist.common.process_tuning import usable_cpus
 from usassist.config import has_display, resource_dir, runtime_dir
 from usassist.engine import EngineSpec
 from usassist.errors import UsAssistError
@@ -129,7 +129,7 @@ def _free_disk() -> tuple[bool, str]:
 
 
 def _processor() -> tuple[bool, str]:
-    usable = processors()
+    usable = usable_cpus()
     return usable >= 2, f"{usable} usable of {processor_words()}; at least 2 are needed for 30 frames a second"
 
 

@@ -86,12 +86,12 @@ def quantize(
     from usassist.app.quantization.choose_frames import FrameFolders, choose_frames
     from usassist.app.quantization.quantize import check_can_quantise, quantise_engine
     from usassist.engine import find_engine
-    from usassist.training.quantize import need_quantiser
+    from usassist.training.quantize import import_quantiser
 
     wanted = FrameFolders(images=images, gate_images=gate_images, gate_masks=gate_masks, count=count, data=data)
     spec = find_engine(name, engines)
     check_can_quantise(spec, replace=replace, out=out)
-    need_quantiser()
+    import_quantiser()
     console = Console(stderr=True, quiet=as_json)
     console.print("reading the frames")
     sets, gate = choose_frames(spec, wanted)

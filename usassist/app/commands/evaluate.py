@@ -12,9 +12,9 @@ import typer
 from usassist.errors import SessionError, SourceError, UsageError
 
 if TYPE_CHECKING:
+    from usassist.evaluation.contact_sheet import Tile
+    from usassist.evaluation.engine_under_test import EngineUnderTest
     from usassist.evaluation.images import Skipped
-    from usassist.evaluation.opening import Measured
-    from usassist.evaluation.sheet import Tile
 
 __all__ = ["evaluate_app"]
 
@@ -56,20 +56,20 @@ def nodule(
 ) -> None:
     """Frames with marked nodules: outlines, nodules found, false positives, calibration of the scores."""
     from usassist.evaluation.cases import Cases, read_cases, read_names
+    from usassist.evaluation.console_tables import print_slices
+    from usassist.evaluation.engine_under_test import EngineOptions, open_engine_under_test
     from usassist.evaluation.folders import list_pairs, read_pairs
+    from usassist.evaluation.frame_reports import collect_nodule_frames, nodule_report, nodule_rows, require_libraries
     from usassist.evaluation.images import list_files
-    from usassist.evaluation.nodule import need_libraries, nodule_report, nodule_rows, take_nodule_frames
-    from usassist.evaluation.opening import EngineChoice, open_measured
-    from usassist.evaluation.tables import show_slices
 
     outputs = _outputs(json_path, csv_path, sheet)
-    need_libraries()
+    require_libraries()
     if annotations is not None:
         list_files(annotations)  # a missing folder is an error, not a row of unknown
     skipped: list[Skipped] = []
     pairs = list_pairs(images, masks, None if names is None else read_names(names), skipped)
     groups = Cases(None if cases is None else read_cases(cases))
-    choice = EngineChoice(
+    engine_options = EngineOptions(
         name=engine,
         engines=engines,
         backend=backend,
@@ -78,16 +78,16 @@ def nodule(
         point=point,
         threshold=threshold,
     )
-    with open_measured(choice) as measured:
-        outcomes = measured.run(_counted(read_pairs(pairs, groups, skipped), len(pairs)))
-        taken = take_nodule_frames(outcomes, measured.threshold)
-    _need_frames(len(taken.frames), images, skipped)
-    report = nodule_report(taken, annotations)
-    console = _show(measured, report, skipped, extra=report["froc"]["at"])
-    show_slices(console, report["slices"])
-    _write(measured, report, nodule_rows(taken, skipped), skipped, outputs)
-    title = f"lowest Dice of {len(taken.surfaces)} frames at {measured.threshold:.2f}"
-    _write_sheet(outputs[2], taken.tiles, title, with_truth=True)
+    with open_engine_under_test(engine_options) as tested:
+        outcomes = tested.run(_counted(read_pairs(pairs, groups, skipped), len(pairs)))
+        collected = collect_nodule_frames(outcomes, tested.threshold)
+    _need_frames(len(collected.frames), images, skipped)
+    report = nodule_report(collected, annotations)
+    console = _show(tested, report, skipped, extra=report["froc"]["at"])
+    print_slices(console, report["slices"])
+    _write(tested, report, nodule_rows(collected, skipped), skipped, outputs)
+    title = f"lowest Dice of {len(collected.surfaces)} frames at {tested.threshold:.2f}"
+    _write_sheet(outputs[2], collected.tiles, title, with_truth=True)
 
 
 @evaluate_app.command()
@@ -108,15 +108,15 @@ def negatives(
 ) -> None:
     """Frames without nodules: false alarms. Of a clip every 20th of the first 100 frames is taken."""
     from usassist.evaluation.cases import Cases, read_cases, read_names
+    from usassist.evaluation.engine_under_test import EngineOptions, open_engine_under_test
     from usassist.evaluation.folders import list_negatives, read_negatives
-    from usassist.evaluation.negative import negative_report, negative_rows, take_negative_frames
-    from usassist.evaluation.opening import EngineChoice, open_measured
+    from usassist.evaluation.frame_reports import collect_negative_frames, negative_report, negative_rows
 
     outputs = _outputs(json_path, csv_path, sheet)
     skipped: list[Skipped] = []
     paths = list_negatives(images, None if names is None else read_names(names), skipped)
     groups = None if cases is None else Cases(read_cases(cases))
-    choice = EngineChoice(
+    engine_options = EngineOptions(
         name=engine,
         engines=engines,
         backend=backend,
@@ -125,15 +125,15 @@ def negatives(
         point=point,
         threshold=threshold,
     )
-    with open_measured(choice) as measured:
-        outcomes = measured.run(_counted(read_negatives(paths, groups, skipped), len(paths)))
-        taken = take_negative_frames(outcomes, measured.threshold)
-    _need_frames(len(taken.frames), images, skipped)
-    report = negative_report(taken)
-    _show(measured, report, skipped)
-    _write(measured, report, negative_rows(taken, skipped), skipped, outputs)
-    title = f"false alarms with the highest scores, of {len(taken.frames)} frames at {measured.threshold:.2f}"
-    _write_sheet(outputs[2], taken.tiles, title, with_truth=False)
+    with open_engine_under_test(engine_options) as tested:
+        outcomes = tested.run(_counted(read_negatives(paths, groups, skipped), len(paths)))
+        collected = collect_negative_frames(outcomes, tested.threshold)
+    _need_frames(len(collected.frames), images, skipped)
+    report = negative_report(collected)
+    _show(tested, report, skipped)
+    _write(tested, report, negative_rows(collected, skipped), skipped, outputs)
+    title = f"false alarms with the highest scores, of {len(collected.frames)} frames at {tested.threshold:.2f}"
+    _write_sheet(outputs[2], collected.tiles, title, with_truth=False)
 
 
 @evaluate_app.command()
@@ -151,42 +151,44 @@ def calibrate(
     names: NamesOption = None,
 ) -> None:
     """Fit what the engine's raw score means, and choose its operating points."""
-    from usassist.evaluation.calibrating import calibrate_scores
     from usassist.evaluation.cases import Cases, read_cases, read_names
-    from usassist.evaluation.extras import need
+    from usassist.evaluation.console_tables import print_calibration, print_skipped
+    from usassist.evaluation.engine_under_test import EngineOptions, open_engine_under_test
+    from usassist.evaluation.extras import import_extra
     from usassist.evaluation.folders import list_negatives, list_pairs, read_negatives, read_pairs
-    from usassist.evaluation.opening import EngineChoice, open_measured
-    from usassist.evaluation.report import tell_command, write_text
-    from usassist.evaluation.tables import show_calibration, show_skipped
+    from usassist.evaluation.report_files import describe_command, write_text
+    from usassist.evaluation.score_calibration import calibrate_scores
     from usassist.evaluation.tally import tally
 
-    need("sklearn.linear_model")
+    import_extra("sklearn.linear_model")
     if out.exists() or out.suffix != ".toml":
         raise UsageError(f"{out} must be a new file that ends in .toml; files of calibration are never changed")
     skipped: list[Skipped] = []
     pairs = list_pairs(images, masks, None if names is None else read_names(names), skipped)
     paths = None if negatives is None else list_negatives(negatives, None, skipped)
     groups = Cases(None if cases is None else read_cases(cases))
-    choice = EngineChoice(name=engine, engines=engines, backend=backend, threads=threads, precision=precision, raw=True)
-    with open_measured(choice) as measured:
-        frames = [tally(item) for item in measured.run(_counted(read_pairs(pairs, groups, skipped), len(pairs)))]
+    engine_options = EngineOptions(
+        name=engine, engines=engines, backend=backend, threads=threads, precision=precision, raw=True
+    )
+    with open_engine_under_test(engine_options) as tested:
+        frames = [tally(item) for item in tested.run(_counted(read_pairs(pairs, groups, skipped), len(pairs)))]
         _need_frames(len(frames), images, skipped)
         without = None
         if paths is not None:
             read = _counted(read_negatives(paths, None, skipped), len(paths))
-            without = [tally(item) for item in measured.run(read)]
+            without = [tally(item) for item in tested.run(read)]
             _need_frames(len(without), paths[0].parent if paths else images, skipped)
     fitted = calibrate_scores(
         frames,
         without,
         calibration_id=out.stem,
-        spec=measured.spec,
-        command=tell_command("usassist", sys.argv[1:]),
+        spec=tested.spec,
+        command=describe_command("usassist", sys.argv[1:]),
     )
     write_text(out, fitted.text)
     console = _console()
-    show_calibration(console, fitted.label, fitted.points)
-    show_skipped(console, skipped)
+    print_calibration(console, fitted.label, fitted.points)
+    print_skipped(console, skipped)
     console.print(f"wrote {out}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -221,41 +223,44 @@ def _need_frames(count: int, folder: Path, skipped: Sequence[Skipped]) -> None:
 
 
 def _show(
-    measured: Measured, report: Mapping[str, Any], skipped: Sequence[Skipped], extra: Mapping[str, Any] | None = None
+    tested: EngineUnderTest,
+    report: Mapping[str, Any],
+    skipped: Sequence[Skipped],
+    extra: Mapping[str, Any] | None = None,
 ) -> Any:
-    from usassist.evaluation.tables import count_lines, show_figures, show_skipped
+    from usassist.evaluation.console_tables import format_counts, print_figures, print_skipped
 
     console = _console()
     figures = dict(report["figures"])
     figures |= {f"nodules found at {rate} false pos. per frame": item for rate, item in (extra or {}).items()}
     title = (
-        f"{measured.spec.engine_id} on {measured.backend}\n"
-        f"threshold {measured.threshold:.3f} ({measured.threshold_from}), scores {measured.scores}"
+        f"{tested.spec.engine_id} on {tested.backend}\n"
+        f"threshold {tested.threshold:.3f} ({tested.threshold_from}), scores {tested.scores}"
     )
-    show_figures(console, title, {"": figures})
-    console.print(count_lines(report["counts"]), highlight=False, soft_wrap=True)
-    show_skipped(console, skipped)
+    print_figures(console, title, {"": figures})
+    console.print(format_counts(report["counts"]), highlight=False, soft_wrap=True)
+    print_skipped(console, skipped)
     return console
 
 
 def _write(
-    measured: Measured,
+    tested: EngineUnderTest,
     report: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
     skipped: Sequence[Skipped],
     outputs: tuple[Path, Path, Path],
 ) -> None:
-    from usassist.evaluation.report import tell_command, write_csv, write_json
+    from usassist.evaluation.report_files import describe_command, write_csv, write_json
 
     json_path, csv_path, _ = outputs
     head = {
         "schema": 1,
-        "command": tell_command("usassist", sys.argv[1:]),
-        "engine": measured.spec.engine_id,
-        "backend": measured.backend,
-        "scores": measured.scores,
-        "threshold": measured.threshold,
-        "threshold_from": measured.threshold_from,
+        "command": describe_command("usassist", sys.argv[1:]),
+        "engine": tested.spec.engine_id,
+        "backend": tested.backend,
+        "scores": tested.scores,
+        "threshold": tested.threshold,
+        "threshold_from": tested.threshold_from,
     }
     write_json(json_path, head | dict(report) | {"skipped": list(skipped)})
     write_csv(csv_path, rows)
@@ -264,8 +269,8 @@ def _write(
 
 
 def _write_sheet(path: Path, tiles: Sequence[Tile], title: str, *, with_truth: bool) -> None:
-    from usassist.evaluation.report import write_image
-    from usassist.evaluation.sheet import draw_sheet
+    from usassist.evaluation.contact_sheet import draw_sheet
+    from usassist.evaluation.report_files import write_image
 
     write_image(path, draw_sheet(tiles, title, with_truth=with_truth))
 

@@ -42,7 +42,7 @@ def serve(
     from usassist.phantom.encoder import CODECS
     from usassist.phantom.fault_scanner import FaultScanner
     from usassist.phantom.faults import FaultPlan, load_faults
-    from usassist.phantom.serve import open_wire
+    from usassist.phantom.serve import open_transport
     from usassist.phantom.serve import serve as play
 
     def say(line: str) -> None:
@@ -52,9 +52,9 @@ def serve(
     plan = FaultPlan.all_kinds() if faults == "all" else FaultPlan()
     if faults not in (None, "all"):
         plan = load_faults(faults)
-    wire = open_wire(to)
+    transport = open_transport(to)
     try:
-        known = CODECS[wire.container]
+        known = CODECS[transport.container]
         if codec is not None and codec not in known:
             raise UsageError(f"the codec {codec} is not known for {to.partition(':')[0]}; choose {' or '.join(known)}")
         say("rendering a sweep of a few seconds, which is then played there and back")
@@ -63,10 +63,10 @@ def serve(
         with stop_on_signal() as stop:
             what = f"{len(plan.faults)} faults in {plan.end_s:g} s" if plan.faults else "without faults"
             say(f"playing {what} — Ctrl-C ends it")
-            served = play(scanner, wire, stop, log, seconds=seconds, codec=codec, once=once, say=say)
+            served = play(scanner, transport, stop, log, seconds=seconds, codec=codec, once=once, report=say)
             interrupted = stop.is_set()
     finally:
-        wire.close()
+        transport.close()
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(served)))
     else:

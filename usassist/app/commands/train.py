@@ -74,11 +74,11 @@ def train(
             if epochs is not None:
                 plan = shortened(plan, epochs, len(data.nodule))
 
-            def watch(progress: RunProgress) -> None:
+            def on_step(progress: RunProgress) -> None:
                 text = f"step {progress.step}  loss {progress.loss.get('total', float('nan')):.3f}"
                 bar.update(task, completed=progress.share, total=1.0, description=text)
 
-            outcome = run_recipe(plan, folder, data=data, start_dirs=start or (), watch=watch)
+            outcome = run_recipe(plan, folder, data=data, start_dirs=start or (), on_step=on_step)
     finally:
         own.setLevel(before[0])
         own.propagate, own.handlers = before[1], before[2]

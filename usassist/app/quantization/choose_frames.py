@@ -10,7 +10,7 @@ from usassist.app.quantization.own_frames import read_own_images, read_own_label
 from usassist.config import data_dir
 from usassist.engine import EngineSpec
 from usassist.errors import UsageError
-from usassist.training.quantize import CalibrationSet, thyroid_sets
+from usassist.training.quantize import CalibrationSet, load_thyroid_sets
 
 __all__ = ["FrameFolders", "choose_frames"]
 
@@ -55,7 +55,7 @@ def choose_frames(spec: EngineSpec, folders: FrameFolders) -> tuple[list[Calibra
         if alone:
             raise UsageError(f"{alone[0]} goes with --images FOLDER; name the folder of your own pictures")
         root = folders.data if folders.data is not None else data_dir()
-        return thyroid_sets(root), public_gate(spec, root)
+        return load_thyroid_sets(root), public_gate(spec, root)
     if folders.data is not None:
         raise UsageError("--images and --data cannot go together; leave one out")
     if (folders.gate_images is None) != (folders.gate_masks is None):

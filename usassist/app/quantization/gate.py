@@ -20,7 +20,7 @@ from usassist.engine import EngineSpec
 from usassist.engine.base import Engine
 from usassist.engine.int8 import GateFigure
 from usassist.errors import EngineError, SourceError, UsageError
-from usassist.evaluation.evaluate import evaluate
+from usassist.evaluation.figures import compute_figures
 from usassist.evaluation.folders import LabelledFrame, read_labelled
 from usassist.evaluation.metrics import match_overlaps
 from usassist.evaluation.run import FrameOutcome, run_frames
@@ -185,7 +185,7 @@ def input_size(spec: EngineSpec) -> tuple[int, int]:
 def _accuracy_gate(spec: EngineSpec, frames: Callable[[], Iterable[LabelledFrame]], what: str) -> Gate:
     def judge(engine: Engine) -> dict[str, float]:
         outcomes = _outcomes(spec, engine, frames())
-        figures = evaluate([tally(outcome) for outcome in outcomes], spec.labels[0].score_threshold)
+        figures = compute_figures([tally(outcome) for outcome in outcomes], spec.labels[0].score_threshold)
         return {"dice": figures["dice_mean"].value, "sensitivity": figures["sensitivity"].value}
 
     method = f"the gate runs {what} in both precisions {_setting(spec)}"

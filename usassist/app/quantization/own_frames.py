@@ -21,7 +21,7 @@ from usassist.evaluation.images import Skipped, list_files, list_images, read_gr
 from usassist.evaluation.metrics import regions
 from usassist.evaluation.tally import MIN_TRUTH_PX
 from usassist.frames import find_scan_area
-from usassist.training.quantize import CalibrationSet, spread
+from usassist.training.quantize import CalibrationSet, spread_evenly
 
 __all__ = ["MIN_FRAMES", "OwnImages", "OwnLabelled", "read_own_images", "read_own_labelled", "read_unlabelled"]
 
@@ -96,7 +96,7 @@ def read_own_images(folder: Path, count: int) -> OwnImages:
     if not paths:
         raise SourceError("the folder of --images holds no png, jpg, bmp or tif pictures; give another folder")
     _check_enough(len(paths), "pictures")
-    places = spread(len(paths), count)
+    places = spread_evenly(len(paths), count)
     images: list[UInt8Array] = []
     faults: list[tuple[int, str]] = []
     digests: set[str] = set()

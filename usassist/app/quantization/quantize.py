@@ -26,7 +26,7 @@ from usassist.engine import EngineSpec
 from usassist.engine.base import Engine
 from usassist.engine.int8 import FrameSet, GateFigure, Int8Calibration, calibration_path, calibration_text
 from usassist.errors import EngineError, EngineSpecError, UsageError, UsAssistError
-from usassist.training.quantize import CalibrationSet, quantise, settings
+from usassist.training.quantize import CalibrationSet, describe_settings, quantise
 
 __all__ = ["Quantised", "check_can_quantise", "engine_toml", "quantise_engine"]
 
@@ -118,7 +118,7 @@ def quantise_engine(
             measured_on=f"{today:%Y-%m-%d}",
             measured_by="engineer",
             method=f"post-training quantisation with the frames below, cropped and letterboxed as live; {gate.method}",
-            settings=settings(len(images)),
+            settings=describe_settings(len(images)),
             gate=figures,
             frames=tuple(FrameSet(name=item.name, chosen=item.chosen, sha256=item.digests()) for item in sets),
         )

@@ -17,7 +17,7 @@ from usassist.bus import Publisher
 from usassist.calibrate import DEFAULT_POINT, ScoreCalibration, load_geometry, load_score_calibration
 from usassist.common.clock import MonotonicClock
 from usassist.common.heartbeat import Heartbeat
-from usassist.common.process_tuning import keep_memory, processors
+from usassist.common.process_tuning import keep_freed_memory, usable_cpus
 from usassist.config import EngineConfig, in_force, put_in_force
 from usassist.engine import FailoverEngine, find_engine
 from usassist.errors import UsageError
@@ -128,8 +128,8 @@ def open_stream(
                 deinterlace=options.deinterlace,
             )
         )
-        lanes = min(processors(), _MAX_LANES)
-        threads = options.threads or (max(1, processors() // lanes) if options.fast else 0)
+        lanes = min(usable_cpus(), _MAX_LANES)
+        threads = options.threads or (max(1, usable_cpus() // lanes) if options.fast else 0)
         failover = stack.enter_context(
             FailoverEngine.open(spec, options.backend, threads, options.precision, clock=clock, progress=on_build)
         )
@@ -171,7 +171,7 @@ def _steady() -> Iterator[None]:
     before_s, before_threads = sys.getswitchinterval(), cv2.getNumThreads()
     sys.setswitchinterval(_SWITCH_S)
     cv2.setNumThreads(1)
-    keep_memory()
+    keep_freed_memory()
     gc.collect()
     gc.freeze()
     try:

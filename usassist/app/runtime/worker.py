@@ -16,7 +16,7 @@ from typing import Any
 
 from usassist.common.heartbeat import Heartbeat
 from usassist.common.missing_library import explain_import_error
-from usassist.common.process_tuning import keep_memory, lower_priority_of_all
+from usassist.common.process_tuning import keep_freed_memory, lower_process_priority
 from usassist.common.signals import call_on_signal
 from usassist.errors import UsAssistError
 
@@ -57,7 +57,7 @@ class Parent:
             self.gone.set()
             self.closed.set()
         if event == "ready" and self._niceness:
-            lower_priority_of_all(self._niceness)
+            lower_process_priority(self._niceness)
 
     def listen(self) -> None:
         """Notice when the parent goes, and send it the heartbeat."""
@@ -89,7 +89,7 @@ def main() -> int:
     call_on_signal(parent.gone.set)
     logging.basicConfig(level=logging.WARNING, format="usassist: %(name)s: %(message)s", stream=sys.stderr)
     os.umask(0o077)
-    keep_memory()
+    keep_freed_memory()
     try:
         module = importlib.import_module(sys.argv[1])
         line = sys.stdin.readline()

@@ -103,4 +103,4 @@ class UltrasoundTask:
         for label_id in set(detections.label_id.tolist()):
             rows = detections.label_id == label_id
             score[rows] = self._scores.calibrated(detections.score[rows], label_id)
-        return dataclasses.replace(detections, score=np.maximum(score, self._point.least_score))
+        return dataclasses.replace(detections, score=np.maximum(score, self._point.min_score))

@@ -19,7 +19,7 @@ from contextlib import suppress
 
 import msgspec
 
-from usassist.common.process_tuning import die_with_parent, keep_memory
+from usassist.common.process_tuning import keep_freed_memory, set_parent_death_signal
 from usassist.errors import SourceError, UsAssistError
 from usassist.sources.capture.messages import (
     MAX_BYTES,
@@ -160,12 +160,12 @@ def main(opener: Callable[[str, GrabOptions], Grabber] = open_grabber) -> None:
     opener : opens an address; replaced in tests
     """
     fd, parent = (int(word) for word in sys.argv[1:3])
-    die_with_parent()
+    set_parent_death_signal()
     if os.getppid() != parent:
         return
     logging.basicConfig(level=logging.WARNING, format="usassist: %(name)s: %(message)s", stream=sys.stderr)
     os.umask(0o077)
-    keep_memory()
+    keep_freed_memory()
     os.set_inheritable(fd, False)
     for module in _WARM:
         importlib.import_module(module)

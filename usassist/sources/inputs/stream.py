@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from usassist.common.closeable import Closeable
-from usassist.common.fresh_queue import FRESH_QUEUE_SIZE, STALL_REST_NS
+from usassist.common.fresh_queue import FRESH_QUEUE_SIZE, STALL_COOLDOWN_NS
 from usassist.common.pyav import av
 from usassist.errors import SourceError
 from usassist.sources.aspect import describe_aspect, make_square
@@ -319,7 +319,7 @@ class Backlog:
         periods = int(duration_ns / self._period_ns)
         if periods <= 1:
             return
-        is_new = self._away_ns is None or now_ns - self._away_ns > STALL_REST_NS
+        is_new = self._away_ns is None or now_ns - self._away_ns > STALL_COOLDOWN_NS
         self._away_ns = now_ns
         if not is_new or periods > FRESH_QUEUE_SIZE:
             self._old += periods - 1

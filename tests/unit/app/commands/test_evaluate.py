@@ -154,7 +154,8 @@ def test_a_calibration_that_is_there_is_applied(run: Run, data: Path, monkeypatc
     need_extra()
     run("calibrate", data / "images", data / "masks", "--out", data / "s.toml")
     monkeypatch.setattr(
-        "usassist.evaluation.opening.load_score_calibration", lambda engine: load_score_calibration(engine, data)
+        "usassist.evaluation.engine_under_test.load_score_calibration",
+        lambda engine: load_score_calibration(engine, data),
     )
     code, _, _ = run("nodule", data / "images", data / "masks", "--json", data / "n.json")
     assert code == 0
@@ -171,7 +172,7 @@ def test_a_point_without_a_calibration_is_refused_in_one_line(run: Run, data: Pa
     code, out, err = run("negatives", data / "without", "--json", data / "n.json", "--point", "balanced")
     assert code == 2
     assert err.count("\n") == 1
-    assert "no calibration of scores" in err
+    assert "no score calibration" in err
     assert out == ""
     code, _, err = run("negatives", data / "without", "--json", data / "n.json", "--point", "x", "--threshold", "0.5")
     assert code == 2

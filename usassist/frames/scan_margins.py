@@ -1,4 +1,4 @@
-"""What lies around the picture: was the frame cropped to it already, and does text stand at its edges?"""
+"""The margins of the image: was the frame already cropped to the image, and is there text at its edges?"""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.frames.burnt_text import find_burnt_text
-from usassist.frames.scan_ground import LIT_LEVELS, MAX_FRAMES, thickness_px
+from usassist.frames.scan_background import LIT_LEVELS, MAX_FRAMES, mark_thickness_px
 
-__all__ = ["has_bare_rest", "has_screen_marks", "spans_all_edges", "spans_upper_edges", "without_label"]
+__all__ = ["cut_off_label", "has_bare_rest", "has_screen_marks", "spans_all_edges", "spans_upper_edges"]
 
 _UInt8Array = npt.NDArray[np.uint8]
 _BoolArray = npt.NDArray[np.bool_]
 _Int32Array = npt.NDArray[np.int32]
 _Rectangle = tuple[int, int, int, int]
 
-_MARK_LEVELS = 24  # away from the picture, so far from the background, it may be a letter
-_MARK_SPECKS = 6  # this many pixels are no letter yet
-_BARE_SHARE = 0.004  # a frame with at most this share lit outside the picture is bare around it
-_MARKED_SHARE = 0.002  # more strokes than this share of the frame: a screen, not a picture that was cropped
-_EDGE_REACH = 0.03  # a picture this close to the frame's edge, as a part of the longer side, touches it
-_LINE_OF_TEXT = 3  # times as long as high
-_TICK = 0.45  # a mark of the ruler is upright: at most this many times as wide as high
-_RIM_PX = 2  # around every mark that is found
-_EDGE_SHARE = 0.12  # a banner lies in this part of the frame at its edges
-_LABEL_SHARE = 0.16  # a line at most this part of the width long is a label: a length, a depth; a name is longer
-_CUT_SHARE = 0.15  # of the picture's area, at most so much is cut off for a label
+_MARK_LEVELS = 24  # minimum distance of a possible letter outside the image from the background
+_MARK_SPECKS = 6  # up to this many pixels are not a letter
+_BARE_SHARE = 0.004  # maximum share of lit pixels around the image in a bare frame
+_MARKED_SHARE = 0.002  # with more strokes than this share, the frame is a screen and not a cropped image
+_EDGE_REACH = 0.03  # maximum distance from the frame's edge at which the image touches it, part of the longer side
+_LINE_OF_TEXT = 3  # minimum width of a line of text, times its height
+_TICK = 0.45  # maximum width of a ruler's tick, times its height
+_RIM_PX = 2  # margin that find_burnt_text adds around a mark
+_EDGE_SHARE = 0.12  # maximum distance of a banner from an edge, part of the frame
+_LABEL_SHARE = 0.16  # maximum length of a label (a length, a depth), part of the width; a name is longer
+_CUT_SHARE = 0.15  # maximum part of the image's area that is cut off with a label
 
 
 def has_bare_rest(rectangle: _Rectangle, distance: _UInt8Array, text: _BoolArray) -> bool:
-    """True when the frame is bare around the picture and the picture reaches its edges: no wide margin.
+    """True when the frame is bare around the image and the image reaches the frame's edges.
 
     Parameters
     ----------
-    rectangle : x1, y1, x2, y2 around the picture, px
-    distance : uint8 (H, W), levels away from the background
+    rectangle : x1, y1, x2, y2 around the image, px
+    distance : uint8 (H, W), distance from the background, grey levels
     text : bool (H, W), bright thin strokes on bare background
     """
     x1, y1, x2, y2 = rectangle
@@ -45,7 +45,7 @@ def has_bare_rest(rectangle: _Rectangle, distance: _UInt8Array, text: _BoolArray
     rest = distance > LIT_LEVELS
     rest[y1:y2, x1:x2] = False
     marks = distance >= _MARK_LEVELS
-    away_px = thickness_px(distance) // 2
+    away_px = mark_thickness_px(distance) // 2
     marks[max(0, y1 - away_px) : y2 + away_px, max(0, x1 - away_px) : x2 + away_px] = False
     marks |= text & (distance >= _MARK_LEVELS)
     marks[y1:y2, x1:x2] = False
@@ -67,11 +67,11 @@ def _touches(rectangle: _Rectangle, hw_px: tuple[int, int]) -> tuple[bool, bool,
 
 
 def has_screen_marks(rectangle: _Rectangle, text: _BoolArray) -> bool:
-    """True when ruler, logo, letters or a grey bar stand on bare ground inside the rectangle, beside a sector.
+    """True when there is a ruler, logo, text or grey bar on bare background inside the rectangle, beside a sector.
 
     Parameters
     ----------
-    rectangle : x1, y1, x2, y2 around the picture, px
+    rectangle : x1, y1, x2, y2 around the image, px
     text : bool (H, W), bright thin strokes on bare background
     """
     x1, y1, x2, y2 = rectangle
@@ -85,21 +85,25 @@ def spans_upper_edges(rectangle: _Rectangle, hw_px: tuple[int, int]) -> bool:
 
 
 def spans_all_edges(rectangle: _Rectangle, hw_px: tuple[int, int]) -> bool:
-    """True when the rectangle reaches every edge of the frame: as good as the whole of it."""
+    """True when the rectangle reaches every edge of the frame, so that it is practically the whole frame."""
     return all(_touches(rectangle, hw_px))
 
 
-def without_label(frames: Sequence[_UInt8Array], rectangle: _Rectangle) -> _Rectangle | None:
-    """Cut off a short label at an edge of the rectangle; None when a line of text stands there, as in a banner.
+def cut_off_label(frames: Sequence[_UInt8Array], rectangle: _Rectangle) -> _Rectangle | None:
+    """Cut off a short label at an edge of the rectangle; None when there is a line of text, as in a banner.
 
-    The marks of a ruler are no text, whatever logo they run into. A lone label (a length, a depth) is cut off with the
-    whole strip that it stands in, and what is left is looked at again: nothing that may be a line of text passes. Two
-    labels are too many: a screen has more of them.
+    A single label (a length, a depth) is cut off with the whole strip around it, and the rest is searched again. Two
+    labels are refused, because they indicate a screen, which has more. Ruler ticks are not text, even if they touch a
+    logo.
 
     Parameters
     ----------
     frames : uint8 (H, W) or (H, W, 3), all of one size
     rectangle : x1, y1, x2, y2, px
+
+    Returns
+    -------
+    kept : x1, y1, x2, y2 without the label; `rectangle` if there is none; None if text remains
     """
     x1, y1, x2, y2 = rectangle
     chosen = frames[:: -(-len(frames) // MAX_FRAMES)]
@@ -127,9 +131,9 @@ def _area_px2(rectangle: _Rectangle) -> int:
     return max(0, x2 - x1) * max(0, y2 - y1)
 
 
-def _lines_at_edges(pictures: Sequence[_UInt8Array]) -> _Int32Array:
-    """Statistics of what is as long as a line of text and stands near an edge, the longest first: int32 (n, 5)."""
-    marks = find_burnt_text(pictures).astype(np.uint8)
+def _lines_at_edges(images: Sequence[_UInt8Array]) -> _Int32Array:
+    """Component statistics of lines of text near an edge, the longest first: int32 (n, 5)."""
+    marks = find_burnt_text(images).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(marks)
     wide_px, high_px = (stats[:, side] - 2 * _RIM_PX for side in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT))
     ticks = np.flatnonzero(wide_px <= _TICK * high_px)

@@ -1,4 +1,4 @@
-"""The loop of the fault player: from the scanner to a wire, in time, with a log of what went out when."""
+"""The main loop of the fault player: sends the scanner's frames over a transport in real time, and logs events."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from usassist.errors import SourceError
 from usassist.phantom.config import rng_of
 from usassist.phantom.encoder import ScreenEncoder, damage
 from usassist.phantom.fault_scanner import FaultFrame, FaultScanner
-from usassist.phantom.wire import Wire
+from usassist.phantom.transport import Transport
 
-__all__ = ["Log", "Player", "Served"]
+__all__ = ["EventSink", "FaultPlayer", "PlayerReport"]
 
-Log = Callable[[dict[str, Any]], None]
+EventSink = Callable[[dict[str, Any]], None]
 
-_LATE_S = 0.25  # further behind than this, frames are left out
-_LOOK_S = 0.02
+_MAX_LATE_S = 0.25  # when later than this, frames are skipped
+_POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """What was played.
+class PlayerReport:
+    """Statistics of a finished run.
 
     Attributes
     ----------
-    frames : handed to the socket
-    skipped : left out because the machine was too slow
-    megabytes : handed to the socket
+    frames : frames sent
+    skipped : frames skipped because the machine was too slow
+    megabytes : data sent
     seconds : from the first frame to the end
-    cpu_ms_per_frame : time of this process's processors in the loop, for each frame sent
-    readers_lost : readers that went away or took nothing
-    faults : begun and ended, as in the log, with their times
-    missed : places in the plan of faults that ought to have come, but of which no frame was sent
+    cpu_ms_per_frame : processor time of this process in the loop, per frame sent
+    readers_lost : readers that disconnected or timed out
+    faults : begin and end events of the faults, as in the log
+    missed : indices in the plan of faults that were due, but of which no frame was sent
     """
 
     frames: int
@@ -48,39 +48,46 @@ class Served:
     missed: tuple[int, ...]
 
 
-class Player:
-    """Plays one scanner over one wire, once.
+class FaultPlayer:
+    """Plays one scanner over one transport, once.
 
     Parameters
     ----------
-    scanner : what is shown
-    wire : where it goes
-    codec : see ``usassist.phantom.encoder.CODECS``; None takes the default of the wire's container
-    log : is given each line of the truth
-    once : a reader that goes away is an error
-    say : is given one line for a person when the player waits, or a reader goes
+    scanner : source of the frames
+    transport : where they are sent
+    codec : see ``usassist.phantom.encoder.CODECS``; None = the default of the transport's container
+    log : called with each event
+    once : a reader that disconnects is an error
+    report : called with a line of text when the player waits or a reader disconnects
     """
 
     def __init__(
-        self, scanner: FaultScanner, wire: Wire, codec: str | None, log: Log, *, once: bool, say: Callable[[str], None]
+        self,
+        scanner: FaultScanner,
+        transport: Transport,
+        codec: str | None,
+        log: EventSink,
+        *,
+        once: bool,
+        report: Callable[[str], None],
     ) -> None:
-        self._scanner, self._wire, self._codec = scanner, wire, codec
-        self._log, self._once, self._say = log, once, say
+        self._scanner, self._transport, self._codec = scanner, transport, codec
+        self._log, self._once, self._report = log, once, report
         self._rate_hz = scanner.config.rate_hz
         self._encoder: ScreenEncoder | None = None
-        self._encoded_for: tuple[int, int, int] | None = None
-        self._going_on: tuple[int, ...] = ()
+        self._stream_key: tuple[int, int, int] | None = None
+        self._active: tuple[int, ...] = ()
         self._faults: list[dict[str, Any]] = []
-        self._frames = self._skipped = self._bytes = self._left = 0
+        self._frames = self._skipped = self._bytes = self._readers_lost = 0
         self._closed = False
 
-    def play(self, stop: threading.Event, seconds: float | None) -> Served:
+    def play(self, stop: threading.Event, seconds: float | None) -> PlayerReport:
         """Play until `stop`, or for `seconds`.
 
         Raises
         ------
         SourceError
-            If the wire breaks, or with `once` when the reader has gone.
+            If the transport fails, or with `once` when the reader has disconnected.
         """
         config = self._scanner.config
         self._log(
@@ -104,10 +111,10 @@ class Player:
             due_ns = start_ns + round(number * period_ns)
             if stop.wait(max(due_ns - time.monotonic_ns(), 0) / 1e9):
                 break
-            self._hand_over(frame, data)
+            self._send(frame, data)
             number += 1
             late_ns = time.monotonic_ns() - start_ns - number * period_ns
-            if late_ns > _LATE_S * 1e9:
+            if late_ns > _MAX_LATE_S * 1e9:
                 number += int(late_ns / period_ns)
                 self._skipped += int(late_ns / period_ns)
         end_ns = time.monotonic_ns()
@@ -115,74 +122,74 @@ class Player:
         begun = {entry["fault"] for entry in self._faults}
         due = {i for i, fault in enumerate(self._scanner.plan.faults) if fault.numbers(self._rate_hz).start < number}
         cpu_s = time.process_time() - start_cpu_s
-        return Served(
+        return PlayerReport(
             frames=self._frames,
             skipped=self._skipped,
             megabytes=round(self._bytes / 1e6, 3),
             seconds=round((end_ns - start_ns) / 1e9, 3),
             cpu_ms_per_frame=round(1e3 * cpu_s / max(self._frames, 1), 2),
-            readers_lost=self._left,
+            readers_lost=self._readers_lost,
             faults=tuple(self._faults),
             missed=tuple(sorted(due - begun)),
         )
 
     def _wait_for_reader(self, stop: threading.Event) -> None:
-        self._wire.poll()
-        if not self._wire.has_reader:
-            self._say("waiting for a reader; the time of the faults begins with it")
-        while not self._wire.has_reader and not stop.wait(_LOOK_S):
-            self._wire.poll()
+        self._transport.poll()
+        if not self._transport.has_reader:
+            self._report("waiting for a reader; the time of the faults starts when it connects")
+        while not self._transport.has_reader and not stop.wait(_POLL_S):
+            self._transport.poll()
 
     def _encode(self, frame: FaultFrame) -> bytes:
-        """The bytes of a frame; a new stream begins with a new reader and with another size of the screen."""
-        if frame.screen is None or not self._wire.has_reader:
+        """Encode a frame; a new stream starts for a new reader and for a new screen size."""
+        if frame.screen is None or not self._transport.has_reader:
             return b""
         height, width = frame.screen.shape[:2]
-        if self._encoded_for is not None and self._encoded_for[1:] != (height, width):
-            self._wire.restart()
-            self._encoded_for = None
-            self._wire.poll()
-            if not self._wire.has_reader:
+        if self._stream_key is not None and self._stream_key[1:] != (height, width):
+            self._transport.restart_stream()
+            self._stream_key = None
+            self._transport.poll()
+            if not self._transport.has_reader:
                 return b""
-        wanted = (self._wire.generation, height, width)
-        if self._encoder is None or self._encoded_for != wanted:
-            self._encoder = ScreenEncoder(self._wire.container, self._codec, (height, width), self._rate_hz)
-            self._encoded_for = wanted
+        stream_key = (self._transport.generation, height, width)
+        if self._encoder is None or self._stream_key != stream_key:
+            self._encoder = ScreenEncoder(self._transport.container, self._codec, (height, width), self._rate_hz)
+            self._stream_key = stream_key
         data = self._encoder.encode(frame.screen, frame.number)
         if frame.corrupt_share > 0.0:
             data = damage(data, frame.corrupt_share, rng_of(self._scanner.config.seed, frame.number, 0xBAD))
         return data
 
-    def _hand_over(self, frame: FaultFrame, data: bytes) -> None:
+    def _send(self, frame: FaultFrame, data: bytes) -> None:
         if frame.closed and not self._closed:
-            self._wire.hang_up()
+            self._transport.disconnect()
         elif self._closed and not frame.closed:
-            self._wire.come_back()
+            self._transport.accept_again()
         self._closed = frame.closed
-        before = self._wire.generation
-        self._wire.poll()
-        if self._wire.generation != before:
+        before = self._transport.generation
+        self._transport.poll()
+        if self._transport.generation != before:
             self._log({"event": "reader", "t_ns": time.monotonic_ns(), "frame": frame.number})
             data = self._encode(frame)
         if data:
-            self._wire.send(data, frame.t_s)
+            self._transport.send(data, frame.t_s)
             self._frames += 1
             self._bytes += len(data)
-        self._note(frame)
-        if self._wire.left > self._left:
-            self._left = self._wire.left
+        self._log_faults(frame)
+        if self._transport.readers_lost > self._readers_lost:
+            self._readers_lost = self._transport.readers_lost
             self._log({"event": "reader_left", "t_ns": time.monotonic_ns(), "frame": frame.number})
             if self._once:
-                raise SourceError("the reader has gone; start it again, or leave out --once to wait for the next one")
-            self._say("a reader has gone; the next one is served when it comes")
+                raise SourceError("the reader disconnected; start it again, or omit --once to wait for the next one")
+            self._report("a reader disconnected; waiting for the next one")
 
-    def _note(self, frame: FaultFrame) -> None:
-        """Log which faults have begun and which are over. A frame that is left out for its rate shows neither."""
+    def _log_faults(self, frame: FaultFrame) -> None:
+        """Log which faults have begun and ended. Frames that a lower frame rate skips do not count."""
         kinds = [self._scanner.plan.faults[place].kind for place in frame.active]
-        if frame.active == self._going_on or (frame.screen is None and "unplug" not in kinds):
+        if frame.active == self._active or (frame.screen is None and "unplug" not in kinds):
             return
         t_ns = time.monotonic_ns()
-        for place in sorted({*frame.active} ^ {*self._going_on}):
+        for place in sorted({*frame.active} ^ {*self._active}):
             fault = self._scanner.plan.faults[place]
             begins = place in frame.active
             entry: dict[str, Any] = {
@@ -193,8 +200,8 @@ class Player:
                 "kind": fault.kind,
                 "settings": dict(fault.settings),
                 "scan_xyxy_px": frame.scan_xyxy_px,
-                "has_reader": self._wire.has_reader,
+                "has_reader": self._transport.has_reader,
             }
             self._faults.append(entry)
             self._log(entry)
-        self._going_on = frame.active
+        self._active = frame.active

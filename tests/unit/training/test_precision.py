@@ -9,9 +9,9 @@ torch = pytest.importorskip("torch", reason="training needs the extra `train`: p
 
 from tests.unit.training.test_train import tiny_data, tiny_recipe  # noqa: E402
 from usassist.errors import ConfigError  # noqa: E402
-from usassist.training.arithmetic import StepTimes, choose_arithmetic, time_steps  # noqa: E402
 from usassist.training.checkpoint import load_trained  # noqa: E402
 from usassist.training.loss import detect_segment_loss  # noqa: E402
+from usassist.training.precision import StepTimes, choose_precision, time_steps  # noqa: E402
 from usassist.training.train import train  # noqa: E402
 
 EMULATED = StepTimes(fp32_ms=5.0, bf16_ms=75.0)
@@ -29,11 +29,11 @@ HARDLY = StepTimes(fp32_ms=5.0, bf16_ms=4.8)
         ("bf16", FAST, "bf16"),
     ],
 )
-def test_bfloat16_is_taken_where_it_is_faster_or_asked_for(
+def test_bfloat16_is_used_where_it_is_faster_or_requested(
     wanted: str, times: StepTimes, used: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        chosen = choose_arithmetic(wanted, 2, lambda: times)
+        chosen = choose_precision(wanted, 2, lambda: times)
     assert (chosen.used, chosen.is_bf16, chosen.times) == (used, used == "bf16", times)
     (record,) = caplog.records
     warned = wanted == "bf16" and times is EMULATED
@@ -41,17 +41,17 @@ def test_bfloat16_is_taken_where_it_is_faster_or_asked_for(
     assert f"{times.bf16_ms:.1f} ms in bf16 and 5.0 ms in fp32" in record.getMessage()
 
 
-def test_float32_that_is_asked_for_is_not_measured() -> None:
+def test_requested_float32_is_not_timed() -> None:
     def never() -> StepTimes:
         raise AssertionError
 
-    chosen = choose_arithmetic("fp32", 2, never)
+    chosen = choose_precision("fp32", 2, never)
     assert (chosen.used, chosen.times) == ("fp32", None)
     with pytest.raises(ConfigError, match="must be one of auto, bf16, fp32, got 'fp16'"):
-        choose_arithmetic("fp16", 2)
+        choose_precision("fp16", 2)
 
 
-def test_both_are_timed_and_the_random_numbers_of_the_run_stay_as_they_are() -> None:
+def test_both_are_timed_without_changing_the_random_state() -> None:
     torch.manual_seed(3)
     wanted = torch.rand(1)
     torch.manual_seed(3)
@@ -62,8 +62,8 @@ def test_both_are_timed_and_the_random_numbers_of_the_run_stay_as_they_are() -> 
 
 
 @pytest.mark.parametrize("times", [EMULATED, FAST])
-def test_a_run_trains_in_what_was_chosen_and_says_so(times: StepTimes, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("usassist.training.arithmetic.time_steps", lambda: times)
+def test_a_run_uses_and_records_the_chosen_precision(times: StepTimes, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("usassist.training.precision.time_steps", lambda: times)
     seen = []
 
     def watched(raw, *rest):
@@ -80,7 +80,7 @@ def test_a_run_trains_in_what_was_chosen_and_says_so(times: StepTimes, tmp_path,
     json.dumps(entry)
 
 
-def test_a_run_goes_on_in_another_precision_and_keeps_both(tmp_path) -> None:
+def test_a_run_resumes_in_another_precision_and_records_both(tmp_path) -> None:
     train(tiny_recipe(steps=4, stop_at_step=2), tiny_data(), tmp_path)
     recipe = tiny_recipe(steps=4, stop_at_step=2, precision="bf16")
     train(recipe, tiny_data(), tmp_path)

@@ -1,4 +1,4 @@
-"""Figures over frames at one threshold, each with a 95 % confidence interval by case."""
+"""Figures of frames at one threshold, each with a 95 % confidence interval by case."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.evaluation.metrics import Figure, bootstrap_by_case, case_weights, percentile_interval
-from usassist.evaluation.tally import FrameScore, FrameTally, judge
+from usassist.evaluation.tally import FrameScore, FrameTally, score_frame
 
 __all__ = [
     "choose_threshold",
-    "evaluate",
-    "evaluate_negatives",
-    "evaluate_scores",
+    "compute_false_alarms",
+    "compute_figures",
+    "compute_score_figures",
     "figure_by_case",
     "figure_of_sums",
     "mean_by_case",
@@ -24,27 +24,27 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 
-def evaluate(frames: Sequence[FrameTally], threshold: float) -> dict[str, Figure]:
-    """Figures on frames with nodules.
+def compute_figures(frames: Sequence[FrameTally], threshold: float) -> dict[str, Figure]:
+    """Figures of frames with nodules.
 
     Parameters
     ----------
-    frames : counted by :func:`usassist.evaluation.tally.tally`
-    threshold : detections with a lower score are left out
+    frames : from :func:`usassist.evaluation.tally.tally`
+    threshold : detections with a lower score are ignored
 
     Returns
     -------
     ``dice_mean``, ``dice_median``, ``iou_mean`` : per frame, all detections together against all nodules together;
-        frames on which nothing is marked are left out of these three
-    ``sensitivity`` : share of the nodules (connected regions of 50 px or more) met by a detection with IoU 0.3 or more
-    ``false_positives_per_frame`` : detections that meet none
-    ``diameter_rel_bias``, ``diameter_rel_sd`` : of the relative error of the longest diameter of the nodules met
+        frames without marked pixels are excluded from these three
+    ``sensitivity`` : share of the nodules (connected regions of 50 px or more) matched by a detection, IoU 0.3 or more
+    ``false_positives_per_frame`` : detections that match no nodule
+    ``diameter_rel_bias``, ``diameter_rel_sd`` : of the relative error of the longest diameter of the nodules found
     """
-    return evaluate_scores([judge(frame, threshold) for frame in frames])
+    return compute_score_figures([score_frame(frame, threshold) for frame in frames])
 
 
-def evaluate_scores(scores: Sequence[FrameScore]) -> dict[str, Figure]:
-    """The figures of :func:`evaluate`, from frames judged already."""
+def compute_score_figures(scores: Sequence[FrameScore]) -> dict[str, Figure]:
+    """The figures of :func:`compute_figures`, from scored frames."""
     marked = [score for score in scores if np.isfinite(score.dice)]
     nodules = [(score.case, hit) for score in scores for hit in score.hits]
     errors = [(score.case, error) for score in scores for error in score.diameter_rel_error]
@@ -59,7 +59,7 @@ def evaluate_scores(scores: Sequence[FrameScore]) -> dict[str, Figure]:
     }
 
 
-def evaluate_negatives(frames: Sequence[FrameTally], threshold: float) -> dict[str, Figure]:
+def compute_false_alarms(frames: Sequence[FrameTally], threshold: float) -> dict[str, Figure]:
     """False alarms on frames without a marked nodule: per frame, and the share of frames with any."""
     counts = [(frame.case, frame.kept(threshold)) for frame in frames]
     return {
@@ -69,7 +69,7 @@ def evaluate_negatives(frames: Sequence[FrameTally], threshold: float) -> dict[s
 
 
 def choose_threshold(frames: Sequence[FrameTally], candidates: Sequence[float]) -> tuple[float, dict[float, float]]:
-    """The threshold with the best F1 of nodules met against false positives; of equals the highest.
+    """Choose the threshold with the best F1 of nodules found against false positives; of equals the highest.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def choose_threshold(frames: Sequence[FrameTally], candidates: Sequence[float]) 
     """
     f1: dict[float, float] = {}
     for threshold in candidates:
-        scores = [judge(frame, threshold) for frame in frames]
+        scores = [score_frame(frame, threshold) for frame in frames]
         hits = sum(sum(score.hits) for score in scores)
         misses = sum(len(score.hits) for score in scores) - hits
         false_positives = sum(score.false_positives for score in scores)
@@ -86,7 +86,7 @@ def choose_threshold(frames: Sequence[FrameTally], candidates: Sequence[float]) 
 
 
 def figure_by_case(items: Sequence[tuple[str, float]], statistic: Callable[[Sequence[float]], float]) -> Figure:
-    """Any statistic of the values of (case, value), with its interval; NaN where there is nothing to estimate from."""
+    """Any statistic of the values of (case, value), with its interval; NaN without data."""
     value, low, high = bootstrap_by_case(
         items, lambda item: item[0], lambda drawn: statistic([item[1] for item in drawn])
     )
@@ -94,20 +94,20 @@ def figure_by_case(items: Sequence[tuple[str, float]], statistic: Callable[[Sequ
 
 
 def mean_by_case(items: Sequence[tuple[str, float]]) -> Figure:
-    """Mean of the values of (case, value), with its interval; NaN of nothing."""
+    """Mean of the values of (case, value), with its interval; NaN without data."""
     values = np.array([(value, 1.0) for _, value in items], np.float64).reshape(-1, 2)
     return figure_of_sums([case for case, _ in items], values, lambda sums: sums[:, 0] / sums[:, 1], len(items))
 
 
 def figure_of_sums(cases: Sequence[str], values: Array, statistic: Callable[[Array], Array], count: int) -> Figure:
-    """A statistic that needs nothing but sums over the items, with its interval; quicker than :func:`figure_by_case`.
+    """A statistic of sums over the items, with its interval; faster than :func:`figure_by_case`.
 
     Parameters
     ----------
     cases : of N items
-    values : float64 (N, M), what is to be summed
-    statistic : takes the sums of R rounds, float64 (R, M), and gives float64 (R,); NaN where it is not known
-    count : what to give as the number
+    values : float64 (N, M), to be summed
+    statistic : maps the sums of R rounds, float64 (R, M), to float64 (R,); NaN where undefined
+    count : of the figure
     """
     names = list(dict.fromkeys(cases))
     if not names:

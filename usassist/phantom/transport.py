@@ -1,6 +1,6 @@
-"""Where the fault player sends to, and the plain sockets among these. None of them ever waits for long.
+"""Transports of the fault player: the protocol, and UDP and TCP. None of them blocks for long.
 
-A reader that comes is given the stream from a beginning: ``generation`` grows, and the player begins a new stream.
+A new reader needs the stream from its header on: ``generation`` increases, and the player starts a new stream.
 """
 
 from __future__ import annotations
@@ -13,50 +13,50 @@ from urllib.parse import urlsplit
 
 from usassist.errors import SourceError, UsageError
 
-__all__ = ["PATIENCE_S", "TcpWire", "UdpWire", "Wire", "host_and_port", "listen", "resolve"]
+__all__ = ["READER_TIMEOUT_S", "TcpTransport", "Transport", "UdpTransport", "host_and_port", "listen", "resolve"]
 
 _DATAGRAM = 1316  # seven packets of MPEG-TS
-_BURST = 24  # datagrams that go out at once; a reader's socket holds some 90
-PATIENCE_S = 2.0  # how long a reader may take nothing before it counts as gone
+_BURST = 24  # datagrams sent at once; a reader's socket buffer holds about 90
+READER_TIMEOUT_S = 2.0  # a reader that does not read for this long counts as gone
 
 
-class Wire(Protocol):
-    """One way out.
+class Transport(Protocol):
+    """A connection to the readers of a stream.
 
     Attributes
     ----------
-    container : format of the stream that goes over it
-    generation : grows with each reader that needs the stream from its beginning
-    left : how many readers have gone away
+    container : container format of the stream
+    generation : incremented for each reader that needs the stream from its header on
+    readers_lost : number of readers that disconnected or timed out
     """
 
     container: str
     generation: int
-    left: int
+    readers_lost: int
 
     @property
     def has_reader(self) -> bool:
-        """Whether anybody may be listening."""
+        """Whether there may be a reader."""
         ...
 
     def poll(self) -> None:
-        """Let readers come, without waiting."""
+        """Accept readers, without blocking."""
         ...
 
     def send(self, data: bytes, t_s: float) -> None:
-        """Hand over the bytes of one frame, whose time in the stream is `t_s`."""
+        """Send the bytes of one frame, whose time in the stream is `t_s`."""
         ...
 
-    def hang_up(self) -> None:
-        """Close every connection and let nobody in."""
+    def disconnect(self) -> None:
+        """Close all connections and refuse new ones."""
         ...
 
-    def come_back(self) -> None:
-        """Let readers in again after `hang_up`; does nothing otherwise."""
+    def accept_again(self) -> None:
+        """Accept readers again after `disconnect`; no effect otherwise."""
         ...
 
-    def restart(self) -> None:
-        """Another stream begins; a wire that can hold only one ends the connection."""
+    def restart_stream(self) -> None:
+        """Prepare for a new stream; a transport that can carry only one closes the connection."""
         ...
 
     def close(self) -> None:
@@ -64,13 +64,13 @@ class Wire(Protocol):
         ...
 
 
-class UdpWire:
-    """Datagrams of 1316 bytes to one address; whether anybody reads is not known."""
+class UdpTransport:
+    """Sends datagrams of 1316 bytes to one address; readers are not known."""
 
     container = "mpegts"
 
     def __init__(self, to: str) -> None:
-        self.generation = self.left = 0
+        self.generation = self.readers_lost = 0
         host, port = host_and_port(to)
         family, self._address = resolve(host, port, socket.SOCK_DGRAM)
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
@@ -81,10 +81,10 @@ class UdpWire:
         return True
 
     def poll(self) -> None:
-        """Nobody comes."""
+        """Nothing to do."""
 
     def send(self, data: bytes, t_s: float) -> None:
-        """Send, with short breaks so that a reader's socket does not overflow."""
+        """Send in bursts with short pauses, so that a reader's socket buffer does not overflow."""
         for index, start in enumerate(range(0, len(data), _DATAGRAM)):
             if index and index % _BURST == 0:
                 time.sleep(0.001)
@@ -93,82 +93,82 @@ class UdpWire:
             except OSError as error:
                 raise SourceError(f"cannot send to this UDP address: {error.strerror}; check it") from error
 
-    def hang_up(self) -> None:
-        """There is no connection to close: silence is all there is."""
+    def disconnect(self) -> None:
+        """Nothing to do: there is no connection."""
 
-    def come_back(self) -> None:
-        """There is nothing to open again."""
+    def accept_again(self) -> None:
+        """Nothing to do."""
 
-    def restart(self) -> None:
-        """MPEG-TS may change on its way."""
+    def restart_stream(self) -> None:
+        """Nothing to do: MPEG-TS allows a change of the stream."""
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
 
 
-class TcpWire:
-    """Listens, and sends the same to everybody who connects."""
+class TcpTransport:
+    """Listens, and sends the stream to all connected readers."""
 
     container = "mpegts"
 
     def __init__(self, to: str) -> None:
-        self.generation = self.left = 0
+        self.generation = self.readers_lost = 0
         self._where = host_and_port(to)
         self._listener: socket.socket | None = listen(*self._where)
         self._readers: list[socket.socket] = []
 
     @property
     def has_reader(self) -> bool:
-        """Whether somebody is connected."""
+        """Whether a reader is connected."""
         return bool(self._readers)
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The listening port."""
         return self._where[1]
 
     def poll(self) -> None:
-        """Accept everybody who waits."""
+        """Accept all pending connections."""
         if self._listener is None:
             return
         with contextlib.suppress(BlockingIOError):
             while True:
                 reader, _ = self._listener.accept()
-                reader.settimeout(PATIENCE_S)
+                reader.settimeout(READER_TIMEOUT_S)
                 reader.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._readers.append(reader)
                 self.generation += 1
 
     def send(self, data: bytes, t_s: float) -> None:
-        """Send to all; who has gone, or takes nothing for two seconds, is let go."""
+        """Send to all readers; one that has gone or does not read for two seconds is disconnected."""
         for reader in tuple(self._readers):
             try:
                 reader.sendall(data)
             except OSError:
                 reader.close()
                 self._readers.remove(reader)
-                self.left += 1
+                self.readers_lost += 1
 
-    def hang_up(self) -> None:
-        """Close all connections, and the port."""
+    def disconnect(self) -> None:
+        """Close all connections and the listening socket."""
         for sock in (*self._readers, self._listener):
             if sock is not None:
                 sock.close()
         self._readers.clear()
         self._listener = None
 
-    def come_back(self) -> None:
+    def accept_again(self) -> None:
         """Listen again."""
         if self._listener is None:
             self._listener = listen(*self._where)
 
-    def restart(self) -> None:
-        """MPEG-TS may change on its way."""
+    def restart_stream(self) -> None:
+        """Nothing to do: MPEG-TS allows a change of the stream."""
 
     def close(self) -> None:
         """Close everything."""
-        self.hang_up()
+        self.disconnect()
 
 
 def host_and_port(to: str) -> tuple[str, int]:
@@ -206,12 +206,12 @@ def resolve(host: str, port: int, kind: socket.SocketKind) -> tuple[int, Any]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket that does not block.
+    """A non-blocking listening socket.
 
     Raises
     ------
     SourceError
-        If the port is taken or may not be used.
+        If the port is taken or not permitted.
     """
     family, address = resolve(host, port, socket.SOCK_STREAM)
     listener = socket.socket(family, socket.SOCK_STREAM)

@@ -10,17 +10,17 @@ pytest.importorskip("onnx", reason="graphs are read with onnx")
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from usassist.training.rounding import narrow_weights, weight_scales
+from usassist.training.weight_rounding import compute_weight_scales, round_weights
 
 
-def test_a_scale_uses_both_ends_of_the_range_and_cuts_off_what_costs_less_than_it_gains() -> None:
+def test_a_scale_uses_both_ends_of_the_range_and_clips_if_that_reduces_the_error() -> None:
     rows = np.array([[63.0, -1.0, 0.0], [-64.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
-    scales = weight_scales(rows)
+    scales = compute_weight_scales(rows)
     np.testing.assert_allclose(scales[:2], 1.0)
     assert scales[2] > 0
     rng = np.random.default_rng(3)
     rows = np.concatenate([rng.normal(0.0, 1.0, (8, 400)), np.full((8, 1), 6.0)], axis=1)
-    scales = weight_scales(rows)
+    scales = compute_weight_scales(rows)
 
     def error(steps: np.ndarray) -> np.ndarray:
         codes = np.clip(np.rint(rows / steps[:, None]), -64, 63)
@@ -65,13 +65,13 @@ def _graphs(groups: int) -> tuple[onnx.ModelProto, onnx.ModelProto]:
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_the_mean_output_stays_that_of_the_parent_although_weights_have_seven_bits(groups: int) -> None:
+def test_the_mean_output_of_the_parent_is_kept_with_7_bit_weights(groups: int) -> None:
     import onnxruntime
 
     parent, quantised = _graphs(groups)
     rng = np.random.default_rng(7)
     inputs = [{"image": rng.random((1, 4, 5, 5), np.float32)} for _ in range(6)]
-    narrow_weights(parent, quantised, inputs)
+    round_weights(parent, quantised, inputs)
     constants = {item.name: numpy_helper.to_array(item) for item in quantised.graph.initializer}
     for name in ("w0", "w1"):
         assert constants[f"{name}_q"].dtype == np.int8
@@ -92,7 +92,7 @@ def test_the_mean_output_stays_that_of_the_parent_although_weights_have_seven_bi
     assert np.abs(mean(without) - mean(parent)).max() > 1e-4
 
 
-def test_a_weight_that_the_parent_does_not_have_is_left_as_it_is() -> None:
+def test_a_weight_without_a_counterpart_in_the_parent_is_not_changed() -> None:
     parent, quantised = _graphs(1)
     parent.graph.node[1].output[0] = parent.graph.output[0].name = "elsewhere"
 
@@ -100,5 +100,5 @@ def test_a_weight_that_the_parent_does_not_have_is_left_as_it_is() -> None:
         return bytes(next(item for item in quantised.graph.initializer if item.name == "w1_q").SerializeToString())
 
     before = codes()
-    narrow_weights(parent, quantised, [{"image": np.ones((1, 4, 5, 5), np.float32)}])
+    round_weights(parent, quantised, [{"image": np.ones((1, 4, 5, 5), np.float32)}])
     assert codes() == before

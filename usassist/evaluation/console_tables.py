@@ -1,4 +1,4 @@
-"""What the commands show to a person."""
+"""Console output of the evaluation commands."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from usassist.evaluation.images import Skipped
 from usassist.evaluation.metrics import Figure
 from usassist.evaluation.slices import Slice
 
-__all__ = ["WORDS", "count_lines", "show_calibration", "show_figures", "show_skipped", "show_slices"]
+__all__ = ["FIGURE_NAMES", "format_counts", "print_calibration", "print_figures", "print_skipped", "print_slices"]
 
-WORDS = {
+FIGURE_NAMES = {
     "dice_mean": "Dice per frame, mean",
     "dice_median": "Dice per frame, median",
     "iou_mean": "IoU per frame, mean",
@@ -36,8 +36,8 @@ _MAX_SKIPPED = 20
 _SLICES = {"size": "size", "tirads": "TI-RADS", "view": "view"}
 
 
-def show_figures(console: Console, title: str, sets: Mapping[str, Mapping[str, Figure]]) -> None:
-    """Figures with their intervals; with several sets each has its rows."""
+def print_figures(console: Console, title: str, sets: Mapping[str, Mapping[str, Figure]]) -> None:
+    """Print figures with their intervals; with several sets, one group of rows per set."""
     table = Table(title=title, title_justify="left")
     named = len(sets) > 1
     for column in (*(("set",) if named else ()), "figure", "value", "95 % interval", "n"):
@@ -45,13 +45,13 @@ def show_figures(console: Console, title: str, sets: Mapping[str, Mapping[str, F
     for name, figures in sets.items():
         for key, figure in figures.items():
             value = f"{figure.value:.3f}" if math.isfinite(figure.value) else "-"
-            cells = (WORDS.get(key, key), value, _interval(figure), str(figure.count))
+            cells = (FIGURE_NAMES.get(key, key), value, _interval(figure), str(figure.count))
             table.add_row(*((name, *cells) if named else cells))
     console.print(table)
 
 
-def show_slices(console: Console, slices: Mapping[str, Mapping[str, Slice]]) -> None:
-    """Parts of the frames, one row each; empty parts are left out."""
+def print_slices(console: Console, slices: Mapping[str, Mapping[str, Slice]]) -> None:
+    """Print the figures of subsets, one row each; empty subsets are omitted."""
     table = Table(title="parts of the frames", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
     table.add_column("part", no_wrap=True)
     for column in ("frames", "nodules", "Dice, mean", "nodules found", "false pos. per frame"):
@@ -66,8 +66,8 @@ def show_slices(console: Console, slices: Mapping[str, Mapping[str, Slice]]) -> 
     console.print("(size: share of the scan area that the nodule covers)", highlight=False)
 
 
-def show_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
-    """What was left out, by name; of many the first, and how many more."""
+def print_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
+    """Print the skipped files; of many, the first and the number of the others."""
     if skipped:
         console.print(f"skipped: {len(skipped)}", highlight=False)
     for item in skipped[:_MAX_SKIPPED]:
@@ -76,8 +76,8 @@ def show_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
         console.print(f"  and {len(skipped) - _MAX_SKIPPED} more, see the JSON or CSV file", highlight=False)
 
 
-def show_calibration(console: Console, label: LabelScale, points: Sequence[OperatingPoint]) -> None:
-    """A fit and its operating points."""
+def print_calibration(console: Console, label: LabelScale, points: Sequence[OperatingPoint]) -> None:
+    """Print a score calibration and its operating points."""
     console.print(
         f"{label.name}: slope {label.slope:.3f}, intercept {label.intercept:.3f}; expected calibration error "
         f"{label.ece:.3f}, cross-validated by case {label.ece_cross_validated:.3f}; "
@@ -93,8 +93,8 @@ def show_calibration(console: Console, label: LabelScale, points: Sequence[Opera
     console.print(table)
 
 
-def count_lines(counts: Mapping[str, Any]) -> str:
-    """The counts of a report in one line; those that are 0 are left out, frames and cases are always there."""
+def format_counts(counts: Mapping[str, Any]) -> str:
+    """The counts of a report in one line; zeros are omitted, except for frames and cases."""
     shown = {key: value for key, value in counts.items() if value or key in ("frames", "cases")}
     return "; ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
 

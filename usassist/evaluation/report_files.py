@@ -1,4 +1,4 @@
-"""Figures as JSON and CSV, and the command line that printed them without the paths of a machine."""
+"""Report files: figures as JSON and CSV, images as PNG, and the command line without machine paths."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from usassist.common.private_files import write_atomic
 from usassist.config import data_dir
 from usassist.errors import ConfigError, SessionError
 
-__all__ = ["plain", "tell_command", "write_csv", "write_image", "write_json", "write_text"]
+__all__ = ["describe_command", "to_json", "write_csv", "write_image", "write_json", "write_text"]
 
 
-def plain(value: Any) -> Any:
-    """The value as JSON can hold it: it has neither dataclasses nor NaN."""
+def to_json(value: Any) -> Any:
+    """Convert a value to what JSON can represent: dataclasses become objects, NaN becomes null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
+        return to_json(value.tolist())
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(item) for item in value]
+        return [to_json(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a document, whole or not at all.
+    """Write a JSON document atomically.
 
     Raises
     ------
     SessionError
         If it cannot be written.
     """
-    write_text(path, json.dumps(plain(document), indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(to_json(document), indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows that have the same keys; NaN and None become an empty field, numbers get six digits.
+    """Write rows with the same keys as CSV; NaN and None become an empty field, floats get six digits.
 
     Raises
     ------
@@ -63,19 +63,19 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_text(path, text.getvalue())
 
 
-def write_image(path: Path, picture: npt.NDArray[np.uint8]) -> None:
-    """Write a picture (BGR) as PNG.
+def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
+    """Write an image, uint8 (H, W, 3) in BGR, as PNG.
 
     Raises
     ------
     SessionError
         If it cannot be written.
     """
-    _write(path, cv2.imencode(".png", picture)[1].tobytes())
+    _write(path, cv2.imencode(".png", image)[1].tobytes())
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text, whole or not at all; makes the folder.
+    """Write a text file atomically; creates the folder.
 
     Raises
     ------
@@ -85,16 +85,16 @@ def write_text(path: Path, text: str) -> None:
     _write(path, text.encode("utf-8"))
 
 
-def tell_command(program: str, arguments: Sequence[str]) -> str:
-    """The command line with paths below the folder of data named from there on, and no other absolute path."""
+def describe_command(program: str, arguments: Sequence[str]) -> str:
+    """The command line with paths relative to the data folder, and without other absolute paths."""
     try:
         root = data_dir().resolve()
     except ConfigError:
         root = None
-    return shlex.join([*shlex.split(program), *(_tell_path(argument, root) for argument in arguments)])
+    return shlex.join([*shlex.split(program), *(_describe_path(argument, root) for argument in arguments)])
 
 
-def _tell_path(argument: str, root: Path | None) -> str:
+def _describe_path(argument: str, root: Path | None) -> str:
     option, equals, value = argument.rpartition("=") if argument.startswith("--") else ("", "", argument)
     if "/" not in value:
         return argument

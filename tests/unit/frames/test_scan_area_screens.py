@@ -1,4 +1,4 @@
-"""Looks of real scanners, drawn: each of them was once cut wrongly or refused."""
+"""Drawn screens of real scanners: each of them was once cropped wrongly or refused."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def words(image: UInt8Array, text: str, at: tuple[int, int], scale: float = 0.4)
 
 
 def sector_with_ruler(seed: int = 0, logo: str = "GE", top_px: int = 70) -> UInt8Array:
-    """A sector that fills the width, a bare strip below; logo, rulers and grey bar stand in the sector's corners."""
+    """A sector that fills the width, a bare strip below; logo, rulers and grey bar are in the sector's corners."""
     inside = np.zeros((394, 512), np.uint8)
     corners = [(top_px, 0), (512 - top_px, 0), (511, 300), (511, 318), (256, 326), (0, 318), (0, 300)]
     cv2.fillPoly(inside, [np.array(corners, np.int32)], 1)
@@ -73,12 +73,12 @@ def body_mark(image: UInt8Array, at: tuple[int, int]) -> None:
 
 
 def cropped_still(margin_px: int = 0, depth_level: float = 36.0) -> UInt8Array:
-    """A picture cut to 384 x 267 by others: noise instead of tissue in its depth, a body mark in the corner."""
-    picture = tissue(4, (267, 384 - margin_px), 90)
+    """An image cropped to 384 x 267: noise instead of tissue in its depth, a body mark in the corner."""
+    image = tissue(4, (267, 384 - margin_px), 90)
     fade = np.clip((175 - np.arange(267, dtype=np.float32)) / 60, 0, 1)[:, None]
-    depth = depth_level + (9 if depth_level > 20 else 14) * smooth(5, picture.shape, 0.7)
+    depth = depth_level + (9 if depth_level > 20 else 14) * smooth(5, image.shape, 0.7)
     still = np.zeros((267, 384), np.uint8)
-    still[:, margin_px:] = np.clip(fade * picture + (1 - fade) * depth, 0, 255)
+    still[:, margin_px:] = np.clip(fade * image + (1 - fade) * depth, 0, 255)
     body_mark(still, (375, 250))
     return compressed(still)
 
@@ -91,9 +91,7 @@ def overlap(one: Box, other: Box) -> float:
 
 @pytest.mark.parametrize("may_be_whole", [True, False])
 @pytest.mark.parametrize("count", [1, 8])
-def test_bare_strip_below_a_sector_and_a_logo_in_its_corner_do_not_take_the_area_away(
-    count: int, may_be_whole: bool
-) -> None:
+def test_bare_strip_below_a_sector_and_a_logo_in_its_corner_are_tolerated(count: int, may_be_whole: bool) -> None:
     frames = [sector_with_ruler(seed) for seed in range(count)]
     found = find_scan_area(frames, may_be_whole=may_be_whole).xyxy_px
     assert overlap(found, SECTOR) > 0.97, found
@@ -104,12 +102,12 @@ def test_name_in_the_corner_of_such_a_sector_is_refused() -> None:
     for frame in frames:
         words(frame, "DOE JANE 1970", (8, 24))
     for may_be_whole in (True, False):
-        with pytest.raises(ScanAreaError, match="cannot be told"):
+        with pytest.raises(ScanAreaError, match="cannot be separated"):
             find_scan_area(frames, may_be_whole=may_be_whole)
 
 
 @pytest.mark.parametrize("count", [1, 8])
-def test_dark_even_depth_of_a_sector_is_no_ground(count: int) -> None:
+def test_dark_uniform_depth_of_a_sector_is_not_background(count: int) -> None:
     found = find_scan_area([dark_sector(seed) for seed in range(count)]).xyxy_px
     assert overlap(found, DEEP_SECTOR) > 0.95, found
     assert found[1] >= 10, "the strip with the scanner's mark above stays out"
@@ -119,7 +117,7 @@ def test_noise_in_the_depth_of_a_cropped_still_belongs_to_it() -> None:
     assert overlap(find_scan_area([cropped_still()]).xyxy_px, (0, 0, 384, 267)) > 0.95
 
 
-def test_noise_in_the_depth_belongs_to_a_picture_with_a_margin_and_a_body_mark() -> None:
+def test_noise_in_the_depth_belongs_to_an_image_with_a_margin_and_a_body_mark() -> None:
     still = cropped_still(margin_px=24, depth_level=8.0)
     assert overlap(find_scan_area([still]).xyxy_px, (24, 0, 384, 267)) > 0.95
 
@@ -133,14 +131,14 @@ def test_short_label_at_the_edge_of_a_cropped_still_is_cut_off_and_a_name_is_ref
     assert overlap(found.xyxy_px, (0, 0, 384, 267)) > 0.9
     assert found.xyxy_px[1] >= 10 or found.xyxy_px[2] <= 333
     words(named, "DOE JANE 1970", (8, 14))
-    with pytest.raises(ScanAreaError, match="cannot be told"):
+    with pytest.raises(ScanAreaError, match="cannot be separated"):
         find_scan_area([named])
 
 
 def test_label_is_not_cut_off_on_a_live_screen() -> None:
     labelled = soft_tissue(6, (267, 384))
     words(labelled, "1 L 2.84", (333, 11))
-    with pytest.raises(ScanAreaError, match="cannot be told"):
+    with pytest.raises(ScanAreaError, match="cannot be separated"):
         find_scan_area([labelled], may_be_whole=False)
 
 
@@ -156,7 +154,7 @@ def test_one_misleading_frame_of_several_changes_nothing() -> None:
     assert np.abs(np.subtract(find_scan_area(frames, may_be_whole=False).xyxy_px, expected)).max() <= 4
 
 
-def test_noise_of_the_ground_is_not_taken_for_dark_tissue() -> None:
+def test_noise_of_the_background_is_not_taken_for_dark_tissue() -> None:
     box = (180, 70, 500, 420)
     rng = np.random.default_rng(8)
     screen = np.full((480, 640), 20.0) + rng.normal(0, 0.5, (480, 640))

@@ -1,4 +1,4 @@
-"""An engine opened for measuring: with its calibration of scores and the threshold in use."""
+"""The engine under test, with its score calibration and threshold."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from usassist.errors import UsageError
 from usassist.evaluation.folders import LabelledFrame
 from usassist.evaluation.run import FrameOutcome, Infer, run_frames
 
-__all__ = ["LOWEST_SCORE", "EngineChoice", "Measured", "open_measured"]
+__all__ = ["MIN_SCORE", "EngineOptions", "EngineUnderTest", "open_engine_under_test"]
 
-LOWEST_SCORE = 0.05
-"""Raw score below which nothing is looked at."""
+MIN_SCORE = 0.05
+"""Minimum raw score; lower detections are ignored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineChoice:
-    """What the command line says about the engine.
+class EngineOptions:
+    """The engine options of the command line.
 
     Attributes
     ----------
     name : name, or name@version
-    engines : folder of engines; None = those that ship
+    engines : folder of engines; None = the shipped ones
     backend, threads, precision : as for :func:`usassist.engine.open_engine`
-    point : operating point of the calibration of scores; None = the one for every day, where there is a calibration
+    point : operating point of the score calibration; None = the default point, if there is a calibration
     threshold : instead of a point, on the scores in use
-    raw : leave a calibration of scores aside
+    raw : ignore a score calibration
     """
 
     name: str = "thyroid_nodule"
@@ -47,14 +47,15 @@ class EngineChoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """An open engine.
+class EngineUnderTest:
+    """An open engine with the threshold in use.
 
     Attributes
     ----------
-    spec, backend : what runs
+    spec, backend : of the engine
+    infer : its inference function
     threshold : on the scores in use
-    threshold_from : where it comes from, in words
+    threshold_from : origin of the threshold, in words
     calibration : of the scores; None = they are raw
     """
 
@@ -71,35 +72,35 @@ class Measured:
         return "raw" if self.calibration is None else f"calibrated, {self.calibration.calibration_id}"
 
     def run(self, frames: Iterable[LabelledFrame]) -> Iterator[FrameOutcome]:
-        """Put frames through the live path, see :func:`usassist.evaluation.run.run_frames`."""
+        """Run frames through the live path, see :func:`usassist.evaluation.run.run_frames`."""
         height_px, width_px = self.spec.inputs[0].shape[2:]
         if height_px is None or width_px is None:
             raise UsageError(f"{self.spec.engine_id} has an input without a fixed size; choose another engine")
-        lowest = tuple(dataclasses.replace(label, score_threshold=LOWEST_SCORE) for label in self.spec.labels)
+        lowest = tuple(dataclasses.replace(label, score_threshold=MIN_SCORE) for label in self.spec.labels)
         return run_frames(self.infer, (height_px, width_px), lowest, frames, self.calibration)
 
 
 @contextmanager
-def open_measured(choice: EngineChoice) -> Iterator[Measured]:
-    """Open the engine that the command line asks for.
+def open_engine_under_test(options: EngineOptions) -> Iterator[EngineUnderTest]:
+    """Open the engine that the command line selects.
 
     Raises
     ------
     UsageError
-        If point and threshold are both given, or a point without a calibration of scores.
+        If point and threshold are both given, or a point without a score calibration.
     EngineError
         If the engine cannot be found or opened.
     """
-    if choice.point is not None and choice.threshold is not None:
+    if options.point is not None and options.threshold is not None:
         raise UsageError("--point and --threshold cannot go together; leave one out")
-    spec = find_engine(choice.name, choice.engines)
-    calibration = None if choice.raw else load_score_calibration(spec.engine_id)
+    spec = find_engine(options.name, options.engines)
+    calibration = None if options.raw else load_score_calibration(spec.engine_id)
     if calibration is not None:
         calibration.check_labels([label.name for label in spec.labels])
-    threshold, origin = _threshold(choice, spec, calibration)
+    threshold, origin = _threshold(options, spec, calibration)
     cv2.setNumThreads(1)
-    with open_engine(spec, choice.backend, choice.threads, choice.precision) as engine:
-        yield Measured(
+    with open_engine(spec, options.backend, options.threads, options.precision) as engine:
+        yield EngineUnderTest(
             spec=spec,
             backend=engine.backend,
             infer=engine.infer,
@@ -109,15 +110,15 @@ def open_measured(choice: EngineChoice) -> Iterator[Measured]:
         )
 
 
-def _threshold(choice: EngineChoice, spec: EngineSpec, calibration: ScoreCalibration | None) -> tuple[float, str]:
-    if choice.threshold is not None:
-        return choice.threshold, "--threshold"
+def _threshold(options: EngineOptions, spec: EngineSpec, calibration: ScoreCalibration | None) -> tuple[float, str]:
+    if options.threshold is not None:
+        return options.threshold, "--threshold"
     if calibration is not None:
-        point = calibration.point(choice.point or DEFAULT_POINT)
-        return float(point.least_score), f"point {point.name}"
-    if choice.point is not None:
+        point = calibration.point(options.point or DEFAULT_POINT)
+        return float(point.min_score), f"point {point.name}"
+    if options.point is not None:
         raise UsageError(
-            f"{spec.engine_id} has no calibration of scores, so there is no point {choice.point}; "
+            f"{spec.engine_id} has no score calibration, so there is no point {options.point}; "
             "use --threshold, or make one with usassist eval calibrate"
         )
     return spec.labels[0].score_threshold, "engine.toml"
