@@ -6,6 +6,7 @@
     ├── UsageError          ValueError       the command or the configuration is wrong (exit code 2)
     │   └── ConfigError                      a settings file has an unknown key or a wrong type
     ├── RecordError         ValueError       a record would not be valid
+    │   └── VolumeError                      a volume cannot be processed: a voxel is not finite, planes are missing
     ├── SourceError         OSError          a source cannot be opened or read
     │   ├── SourceFormatError                the file is there, but holds no video that can be read
     │   └── ScanAreaError                    no ultrasound picture was found on the screen
@@ -23,7 +24,8 @@
     │   ├── BusKeyError                      a key is missing, open to others, or not known at the other end
     │   ├── MessageError    ValueError       bytes that are not one of our messages
     │   └── SchemaVersionError               a message of another major version
-    └── SessionError        OSError          a session folder cannot be written or read
+    ├── SessionError        OSError          a session folder cannot be written or read
+    └── StudyError          OSError          the folder of a study's result cannot be written
 
 The message of each is one line that ends with what to do. Code that can mend a failure catches the
 narrow class; the command line catches ``UsAssistError``, prints that line and exits.
@@ -52,8 +54,10 @@ __all__ = [
     "SessionError",
     "SourceError",
     "SourceFormatError",
+    "StudyError",
     "UsAssistError",
     "UsageError",
+    "VolumeError",
 ]
 
 
@@ -79,6 +83,10 @@ class ConfigError(UsageError):
 
 class RecordError(UsAssistError, ValueError):
     """The values given do not make a valid record."""
+
+
+class VolumeError(RecordError):
+    """A volume cannot be processed: a voxel is not finite, or it is not what the engine was made for."""
 
 
 class SourceError(UsAssistError, OSError):
@@ -153,3 +161,7 @@ class SchemaVersionError(BusError):
 
 class SessionError(UsAssistError, OSError):
     """A session folder cannot be written or read."""
+
+
+class StudyError(UsAssistError, OSError):
+    """The folder of a study's result cannot be written."""
