@@ -22,7 +22,7 @@ from usassist.engine import Engine
 from usassist.errors import BackendFailedError, BackendHungError, UsAssistError
 from usassist.pipeline.deadline import InferenceDeadline
 from usassist.pipeline.slot import PassedOver
-from usassist.pipeline.task import Inferring, Task, Tensors
+from usassist.pipeline.task import Task, TaskEngine, Tensors
 from usassist.records import Answer, Frame
 
 __all__ = ["Asked", "GivenUp", "Lanes", "Lost"]
@@ -114,7 +114,7 @@ class _Stopwatch:
 
     __slots__ = ("_clock", "_engine", "t_input_ns", "t_output_ns")
 
-    def __init__(self, engine: Inferring, clock: Clock) -> None:
+    def __init__(self, engine: TaskEngine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
         self.t_input_ns: int | None = None
         self.t_output_ns: int | None = None

@@ -371,8 +371,8 @@ def test_a_late_answer_is_not_described(bus_address: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"modality": "CT"}, "does not stream"),
-        ({"color": "RGB"}, "one grey NCHW input"),
+        ({"modality": "CT"}, "no CT module yet"),
+        ({"color": "RGB"}, "needs one grey NCHW input"),
         ({"std": (0.5,)}, "scaled to 0 to 1"),
     ],
 )
