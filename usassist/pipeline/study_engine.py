@@ -96,4 +96,4 @@ class StudyEngine(Closeable):
                 logger.warning("back end %s returned too late; it is closed", self._engine.backend)
                 self._engine.close()
                 return
-            self._deadline.note(self._engine, time.monotonic_ns() - began_ns)
+            self._deadline.record(self._engine, time.monotonic_ns() - began_ns)
