@@ -1,7 +1,7 @@
 """The volume half of the records: what a study is, and what is found in one. See :mod:`usassist.records`.
 
 A record that exists is valid, and its arrays are read-only. Voxel values are the exception: a volume may lie in a file
-(``numpy.memmap``) that is larger than memory, so they are looked at when a plane is read, not when the record is made.
+(``numpy.memmap``) that is larger than memory, so they are checked when a plane is read, not when the record is made.
 
 Arrays of voxels are ``[z, y, x]`` = ``[k, j, i]``. Voxel (i, j, k) has its *centre* at
 ``affine_ijk_to_lps_mm @ (i, j, k, 1)``, in mm, in the patient coordinates of DICOM: x to the patient's left, y to the
@@ -141,7 +141,7 @@ class StudyAnswer:
 
     Attributes
     ----------
-    found : True: something was found, or an output volume was computed. False: the engine looked, and there is nothing
+    found : True: something was found, or an output volume was computed. False: the engine answered and found nothing
     labelmap : uint8 (Z, Y, X) on the voxels of the volume: 0 = background, label id + 1 elsewhere; None = the engine
         does not outline
     output : a computed volume, on a grid of its own; None = there is none

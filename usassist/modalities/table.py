@@ -84,7 +84,7 @@ class Modality:
     provider: str = "usassist"
 
     def __post_init__(self) -> None:
-        """Check code, functions, and that the row either runs or says why not."""
+        """Check code, functions, and that the row either runs or has a reason why not."""
         _require(bool(_CODE.fullmatch(self.code)), f"modality code must be a DICOM term such as US, got {self.code!r}")
         _require(bool(self.title), f"modality {self.code} needs a title")
         _require(self.kind in tuple(Kind), f"modality {self.code}: kind must be stream or study, got {self.kind!r}")
@@ -157,7 +157,7 @@ MODALITIES: Mapping[str, Modality] = MappingProxyType(
 
 
 def find_modality(code: str) -> Modality:
-    """The row of a DICOM code. Other distributions are only looked at where usassist does not run the modality itself.
+    """The row of a DICOM code. Other distributions are only searched where usassist does not run the modality itself.
 
     Raises
     ------

@@ -18,7 +18,7 @@ __all__ = ["ExtraEngines"]
 
 logger = logging.getLogger(__name__)
 
-_DROPS = 3  # so many drops within so long are sustained overload
+_DROPS = 3  # this many drops within `_WITHIN_NS` are sustained overload
 _WITHIN_NS = 2_000_000_000
 _CLOSE_S = 5.0
 

@@ -39,7 +39,7 @@ class Lanes(Closeable):
     make_task : called once per lane, since a task keeps buffers
     clock : stamps
     on_finished : called when there is an outcome that was not computed in the thread of the caller
-    ahead : so many frames may be submitted beyond those that are worked on, so that no lane is idle between two
+    ahead : how many frames may be submitted beyond those that are worked on, so that no lane is idle between two
     deadline : of a call
     """
 
@@ -167,7 +167,7 @@ class Lanes(Closeable):
     def _hung(self, call: Call, limit_s: float) -> InferenceOutcome:
         engine = call.engine
         assert engine is not None  # it is running
-        failure = BackendHungError(f"it did not answer in {limit_s:.1f} s; look at the device, its driver and its log")
+        failure = BackendHungError(f"it did not answer in {limit_s:.1f} s; check the device, its driver and its log")
         return InferenceOutcome(
             frame=call.frame,
             answer=Answer(),

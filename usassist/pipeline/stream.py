@@ -66,7 +66,7 @@ class Stream:
     point : operating point of `scores`
     descriptors : of the engine; without it nodules are not described
     on_result : called after every published result
-    lanes : so many frames may be processed in parallel, where the engine runs on the processor
+    lanes : how many frames may be processed in parallel, where the engine runs on the processor
     deadline_s : the least time that a call of the engine is given, see ``pipeline.deadline``
     heartbeat : beats at every iteration of the loop, and while an engine call is within its deadline
     """

@@ -80,7 +80,7 @@ class StudyEngine(Closeable):
             if self._returned.is_set():  # just in time
                 return
             self._abandoned = True
-        raise BackendHungError(f"it did not answer in {limit_s:.1f} s; look at the device, its driver and its log")
+        raise BackendHungError(f"it did not answer in {limit_s:.1f} s; check the device, its driver and its log")
 
     def _serve(self) -> None:
         while (inputs := self._requests.get()) is not None:

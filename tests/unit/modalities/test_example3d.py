@@ -59,7 +59,7 @@ def make_volume(shape_zyx: tuple[int, int, int] = (20, 31, 26), **changes: Any) 
     return Volume(**(values | changes))
 
 
-def test_it_stands_in_the_table_where_the_room_is_empty() -> None:
+def test_it_fills_the_empty_room_in_the_table() -> None:
     rows = list_modalities()
     assert list(rows) == ["US", "CT", "MR"]
     assert (rows["CT"].provider, rows["CT"].is_available) == ("bright-ct", True)
@@ -83,7 +83,7 @@ def test_a_study_goes_in_and_millilitres_come_out(spec: Any, backend: str) -> No
     assert measured.u95 == pytest.approx(6.0 * np.hypot(0.003, 0.04) * measured.value)
 
 
-def test_without_the_uncertainty_of_the_spacing_the_reason_stands_in_its_place(spec: Any) -> None:
+def test_without_the_uncertainty_of_the_spacing_there_is_a_reason(spec: Any) -> None:
     with FailoverEngine.open(spec, "openvino", threads=1) as engine:
         result = run_study(make_volume(spacing_rel_sd=None), make_study_task(spec), engine)
     (measured,) = result.answer.measurements

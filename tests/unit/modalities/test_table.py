@@ -42,7 +42,7 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Add]:
     table._added.cache_clear()
 
 
-def test_every_room_stands_in_the_table_and_the_other_way_round() -> None:
+def test_the_rooms_are_those_of_the_table() -> None:
     rooms = {f"usassist.modalities.{path.parent.name}" for path in ROOMS.glob("*/__init__.py")}
     assert rooms == {row.room for row in MODALITIES.values()}
 

@@ -128,10 +128,10 @@ def test_a_failure_costs_its_own_frame_and_names_the_engine() -> None:
 
 
 def test_a_fault_that_is_not_the_back_ends_is_a_reason_and_no_failure() -> None:
-    engine: Any = _Engine(error=EngineError("wrong input; mend it"))
+    engine: Any = _Engine(error=EngineError("wrong input; correct it"))
     with Lanes(_task, MonotonicClock(), lambda: None) as lanes:
         (outcome,) = lanes.submit(make_frame(), engine)
-    assert outcome.reason == "wrong input; mend it"
+    assert outcome.reason == "wrong input; correct it"
     assert outcome.failure is None
     assert outcome.t_input_ns is not None
     assert outcome.t_output_ns is None

@@ -491,7 +491,7 @@ def test_a_better_back_end_takes_over_between_two_frames_without_a_gap(bus_addre
     ]
     announced = [body.backend for body in run.engines]
     assert announced.index("better") > 0
-    assert not slow.closed.is_set()  # it stands by
+    assert not slow.closed.is_set()  # it is the warm standby
 
 
 def _failover_of(opened: list[FakeEngine]) -> FailoverEngine:

@@ -41,7 +41,7 @@ class UltrasoundTask:
     diameter_rel_sd : relative standard uncertainty of the engine's outlines; without it nothing is given in mm
     scores : score calibration of the engine; without it scores stay raw and each label is cut at its own threshold
     point : operating point of `scores` at which it is cut
-    descriptors : of the engine; without it nodules are not described, and no time is spent on it
+    descriptors : of the engine; without it nodules are not described, which takes no time
 
     Raises
     ------
