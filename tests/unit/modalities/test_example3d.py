@@ -14,10 +14,11 @@ import pytest
 
 from tests.samples import make_relay
 from tests.unit.modalities.example3d.engine import install
+from tests.unit.modalities.rows import empty_rooms
 from usassist.engine import FailoverEngine, open_engine
 from usassist.errors import BackendFailedError, EngineSpecError
 from usassist.modalities import list_modalities, table
-from usassist.pipeline import make_study_task, run_study
+from usassist.pipeline import make_study_task, make_task, run_study
 from usassist.records import ResultState
 from usassist.volumes import StudyCause, Volume
 
@@ -32,7 +33,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     (home / "METADATA").write_text("Metadata-Version: 2.1\nName: bright-ct\nVersion: 1.0\n")
     (home / "entry_points.txt").write_text("[usassist.modalities]\nCT = tests.unit.modalities.example3d:MODALITY\n")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    table._added.cache_clear()
+    empty_rooms(monkeypatch)
     yield
     table._added.cache_clear()
 
@@ -61,7 +62,7 @@ def make_volume(shape_zyx: tuple[int, int, int] = (20, 31, 26), **changes: Any) 
 
 def test_it_fills_the_empty_room_in_the_table() -> None:
     rows = list_modalities()
-    assert list(rows) == ["US", "CT", "MR"]
+    assert list(rows) == list(table.MODALITIES)
     assert (rows["CT"].provider, rows["CT"].is_available) == ("bright-ct", True)
 
 
@@ -191,3 +192,5 @@ def test_an_engine_of_another_task_or_input_is_refused(spec: Any) -> None:
         make_study_task(dataclasses.replace(spec, task="detect"))
     with pytest.raises(EngineSpecError, match="needs one free NCDHW input"):
         make_study_task(dataclasses.replace(spec, input_range=(0.0, 1.0)))
+    with pytest.raises(EngineSpecError, match="does not stream"):
+        make_task(spec, None, "balanced", None)

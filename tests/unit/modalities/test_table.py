@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.unit.modalities.rows import make_study_row
+from tests.unit.modalities.rows import empty_rooms, make_study_row
 from tools.modality_table import DOCUMENT, render, stale
 from usassist.app.commands.main import app
 from usassist.engine import list_engines
@@ -106,7 +106,7 @@ def test_a_row_of_another_distribution_is_added(add: Add) -> None:
     add(nuclear=("NM", "tests.unit.modalities.test_table:NUCLEAR"))
     row = find_modality("NM")
     assert (row.title, row.provider, row.is_available) == ("Nuclear medicine", "nuclear", True)
-    assert list(list_modalities()) == ["US", "CT", "MR", "NM"]
+    assert list(list_modalities()) == [*MODALITIES, "NM"]
 
 
 def test_what_usassist_runs_itself_is_not_replaced(add: Add, caplog: pytest.LogCaptureFixture) -> None:
@@ -134,20 +134,21 @@ def test_the_first_of_two_with_the_same_code_counts(add: Add, caplog: pytest.Log
     ],
 )
 def test_a_broken_one_leaves_its_reason_in_the_empty_room(
-    add: Add, caplog: pytest.LogCaptureFixture, value: str, reason: str
+    add: Add, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, value: str, reason: str
 ) -> None:
+    empty_rooms(monkeypatch)
     add(broken=("CT", value))
     row = find_modality("CT")
     assert not row.is_available
     assert row.missing.startswith("broken cannot be used:")
     assert reason in row.missing
     assert caplog.records[0].levelno == logging.WARNING
-    assert list(list_modalities()) == ["US", "CT", "MR"]
+    assert list(list_modalities()) == list(MODALITIES)
 
 
 def test_an_unknown_code_is_refused_with_those_that_there_are(add: Add) -> None:
     add()
-    with pytest.raises(UsageError, match="no modality XA; known: US, CT, MR"):
+    with pytest.raises(UsageError, match="no modality XA; known: US, CT"):
         find_modality("XA")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.samples import make_relay, make_scores
+from tests.unit.modalities.rows import empty_rooms
 from usassist.bus import Inbox, MarkBody, MarkKind, SessionState, Subscriber, frame_from, result_from
 from usassist.bus.publisher import Publisher
 from usassist.common.clock import MonotonicClock
@@ -371,14 +372,15 @@ def test_a_late_answer_is_not_described(bus_address: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"modality": "CT"}, "no CT module yet"),
+        ({"modality": "CT"}, "is for Computed tomography: nothing yet"),
         ({"color": "RGB"}, "needs one grey NCHW input"),
         ({"std": (0.5,)}, "scaled to 0 to 1"),
     ],
 )
 def test_an_engine_that_ultrasound_cannot_feed_is_refused(
-    bus_address: str, changes: dict[str, Any], message: str
+    bus_address: str, changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    empty_rooms(monkeypatch)
     engine = FakeEngine()
     engine.spec = _spec(**changes)
     publisher = Publisher(bus_address, "us0", MonotonicClock())

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.samples import make_relay
+from tests.unit.modalities.rows import empty_rooms
 from tests.unit.pipeline.test_hangs import DEADLINE_S, Stuck
 from tests.unit.pipeline.test_stream import FakeEngine, _spec
 from tests.unit.test_volumes import MEASURED, make_volume
@@ -294,10 +295,11 @@ def test_a_computed_volume_is_an_answer(tmp_path: Path) -> None:
     assert np.load(tmp_path / "out" / "denoised.npy")[2, 3, 4] == 7.0
 
 
-def test_a_streamed_modality_and_an_empty_room_have_no_study() -> None:
+def test_a_streamed_modality_and_an_empty_room_have_no_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty_rooms(monkeypatch)
     with pytest.raises(EngineSpecError, match="Ultrasound, which is streamed"):
         make_study_task(_spec())
-    with pytest.raises(EngineSpecError, match="no MRI module yet"):
+    with pytest.raises(EngineSpecError, match="Magnetic resonance imaging: nothing yet"):
         make_study_task(_spec(modality="MR"))
     with pytest.raises(EngineSpecError, match="Ultrasound runs detect_segment, not segment"):
         make_task(_spec(task="segment"), None, "balanced", None)
