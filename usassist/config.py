@@ -1,11 +1,11 @@
-"""Settings, and the only module that reads the environment or looks for files that ship with the package.
+"""Settings, and the only module that reads the environment or locates the files that ship with the package.
 
-Settings come from three places, later ones win: the defaults below, a TOML file (``--config FILE`` or the
+Settings come from three places; later ones take precedence: the defaults below, a TOML file (``--config FILE`` or the
 environment variable ``USASSIST_CONFIG``), the command line. An unknown key or a value of another type is an error
 that names the file, the table and the key.
 
 A command reads them once, in ``app``, and hands them down as arguments and as options of child processes. Only what
-belongs to a whole process, the limit of the cache folder, is put in force for it: :func:`put_in_force`.
+applies to a whole process, the limit of the cache folder, is set for the process: :func:`put_in_force`.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class StreamConfig:
     point : operating point of the engine, or ``auto`` for ``balanced`` where its scores are calibrated
     threads : CPU threads for the engine; 0 = as many as the process may use
     max_age_ms : an answer older than this at publication is ``stale``
-    deadline_s : the least time that a call of the engine is given before it is taken to hang; one that usually takes
-        long is given ten times that
-    memory_limit_mb : a process of a live session with more resident memory is ended and replaced, MiB; 0 = half of this
-        machine's
+    deadline_s : the shortest deadline of an engine call; a call that exceeds it, or ten times the average of
+        that engine's calls where that is longer, counts as hung
+    memory_limit_mb : a process of a live session with more resident memory than this is ended and restarted, MiB;
+        0 = half of the machine's memory
     """
 
     engine: str = "thyroid_nodule"
@@ -72,13 +72,13 @@ class StreamConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BusConfig:
-    """Table ``[bus]``: where a stream that others watch publishes, and where they listen.
+    """Table ``[bus]``: where a stream publishes for other processes, and where these subscribe.
 
     Attributes
     ----------
     address : ``ipc`` for a private folder of this user, ``tcp://127.0.0.1:PORT`` (five ports from there on), or, with
-        keys, ``tcp://HOST:PORT``; see ``docs/bus.md``. Empty: overlay and panel listen at ``ipc``, and a stream
-        publishes for its own processes alone
+        keys, ``tcp://HOST:PORT``; see ``docs/bus.md``. Empty: overlay and panel subscribe at ``ipc``, and a stream
+        publishes to its own processes only
     """
 
     address: str = ""
@@ -91,8 +91,8 @@ class PanelConfig:
     Attributes
     ----------
     host, port : where the page listens
-    jpeg_quality : of the live picture, 1 to 100; the picture on the bus and in recordings is lossless
-    cover_text : cover text that the scanner burnt into the picture on the page as well
+    jpeg_quality : of the live image, 1 to 100; frames on the bus and in recordings are lossless
+    cover_text : also cover, on the page, text that the scanner burnt into the image
     """
 
     host: str = "127.0.0.1"
@@ -103,13 +103,13 @@ class PanelConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordConfig:
-    """Table ``[record]``: what is kept of a stream.
+    """Table ``[record]``: how a stream is recorded.
 
     Attributes
     ----------
-    reserve_mb : room that a recording leaves on its disk, in MiB; it ends in order before it takes that too
-    codec : of the frames, both lossless: ``fast`` (MagicYUV), or ``small`` (FFV1), which takes less room and more time
-    cover_text : look for text that the scanner burnt into the picture, and cover it before anything is written
+    reserve_mb : free space that a recording leaves on its disk, MiB; it stops cleanly when it reaches this reserve
+    codec : of the frames, both lossless: ``fast`` (MagicYUV), or ``small`` (FFV1), which takes less space and more time
+    cover_text : find text that the scanner burnt into the image, and cover it before anything is written
     """
 
     reserve_mb: int = 256
@@ -128,8 +128,7 @@ class EngineConfig:
 
     Attributes
     ----------
-    cache_limit_mb : size of the folder :func:`cache_dir`, in MiB; beyond it those files go that were not used for
-        longest
+    cache_limit_mb : size of the folder :func:`cache_dir`, MiB; beyond it, the least recently used files are removed
     """
 
     cache_limit_mb: int = 4096
@@ -166,7 +165,7 @@ def load_config(path: Path | None = None) -> Config:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"settings file {path} cannot be read: {error}; mend it or leave out --config") from error
+        raise ConfigError(f"settings file {path} cannot be read: {error}; correct it or leave out --config") from error
     tables = {
         "stream": StreamConfig,
         "bus": BusConfig,
@@ -188,13 +187,13 @@ _in_force = Config()
 
 
 def put_in_force(config: Config) -> None:
-    """Make these the settings of this process. For the entry of a command or of a child process, once."""
+    """Make these the settings of this process. Called once, at the start of a command or child process."""
     global _in_force
     _in_force = config
 
 
 def in_force() -> Config:
-    """The settings that this process was started with; the defaults where nobody put any in force."""
+    """The settings that this process was started with; the defaults where none were set."""
     return _in_force
 
 
@@ -263,7 +262,7 @@ def data_dir() -> Path:
 
 
 def has_display() -> bool:
-    """True when a window can be shown; asking OpenCV would end the process where it cannot."""
+    """True when a window can be shown. Not asked of OpenCV, which ends the process where it cannot."""
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
@@ -273,7 +272,7 @@ def runtime_dir() -> Path:
     Raises
     ------
     ConfigError
-        If it cannot be made, or belongs to somebody else.
+        If it cannot be made, or belongs to another user.
     """
     base = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(base) / "usassist" if base else Path(tempfile.gettempdir()) / f"usassist-{os.getuid()}"
@@ -289,7 +288,7 @@ def cache_dir() -> Path:
     Raises
     ------
     ConfigError
-        If it cannot be made, belongs to somebody else, is a symbolic link, or others may enter it.
+        If it cannot be made, belongs to another user, is a symbolic link, or others may enter it.
     """
     named = os.environ.get("USASSIST_CACHE")
     if named:
@@ -310,7 +309,7 @@ def keys_dir() -> Path:
     Raises
     ------
     ConfigError
-        If it cannot be made, belongs to somebody else, is a symbolic link, or others may enter it.
+        If it cannot be made, belongs to another user, is a symbolic link, or others may enter it.
     """
     named = os.environ.get("USASSIST_KEYS")
     if named:
@@ -327,7 +326,9 @@ def _private_dir(folder: Path, what: str, remedy: str) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.lstat()
     except OSError as error:
-        raise ConfigError(f"the {what} {folder} cannot be made: {error.strerror}; mend it") from error
+        raise ConfigError(
+            f"the {what} {folder} cannot be made: {error.strerror}; correct the path or its permissions"
+        ) from error
     if not folder.is_dir() or folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise ConfigError(f"the {what} {folder} must belong to you alone (mode 0700); {remedy}")
     return folder

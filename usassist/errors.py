@@ -6,26 +6,28 @@
     ├── UsageError          ValueError       the command or the configuration is wrong (exit code 2)
     │   └── ConfigError                      a settings file has an unknown key or a wrong type
     ├── RecordError         ValueError       a record would not be valid
+    │   └── VolumeError                      a volume cannot be processed: a voxel is not finite, planes are missing
     ├── SourceError         OSError          a source cannot be opened or read
     │   ├── SourceFormatError                the file is there, but holds no video that can be read
-    │   └── ScanAreaError                    no ultrasound picture was found on the screen
+    │   └── ScanAreaError                    no ultrasound image was found on the screen
     ├── CalibrationError    ValueError       a calibration file is missing, malformed or does not fit
     ├── EngineError         RuntimeError     an engine cannot be opened or failed
     │   ├── EngineNotFoundError LookupError  no engine of that name
     │   ├── EngineSpecError                  engine.toml or the weights do not agree with it
-    │   ├── BackendFailedError               a back end that was open failed while it ran; another may take over
+    │   ├── BackendFailedError               an open back end failed while it ran; another may take over
     │   │   ├── EngineOutputError            an output has a wrong shape or is not finite
-    │   │   └── BackendHungError             a call did not come back by its deadline
-    │   ├── CacheError                       the folder of what was built here cannot be used
+    │   │   └── BackendHungError             a call did not return by its deadline
+    │   ├── CacheError                       the cache folder of plans cannot be used
     │   └── BackendUnavailableError ImportError   the runtime is not installed or cannot run here
     │       └── PlanMissingError             it could run, once its plan has been built
     ├── BusError            ConnectionError  an address is in use or cannot be reached
-    │   ├── BusKeyError                      a key is missing, open to others, or not known at the other end
+    │   ├── BusKeyError                      a key is missing, readable by others, or not accepted by the other end
     │   ├── MessageError    ValueError       bytes that are not one of our messages
     │   └── SchemaVersionError               a message of another major version
-    └── SessionError        OSError          a session folder cannot be written or read
+    ├── SessionError        OSError          a session folder cannot be written or read
+    └── StudyError          OSError          the folder of a study's result cannot be written
 
-The message of each is one line that ends with what to do. Code that can mend a failure catches the
+The message of each is one line that ends with what to do. Code that can handle a failure catches the
 narrow class; the command line catches ``UsAssistError``, prints that line and exits.
 """
 
@@ -52,8 +54,10 @@ __all__ = [
     "SessionError",
     "SourceError",
     "SourceFormatError",
+    "StudyError",
     "UsAssistError",
     "UsageError",
+    "VolumeError",
 ]
 
 
@@ -68,7 +72,7 @@ class UsAssistError(Exception):
 
 
 class UsageError(UsAssistError, ValueError):
-    """The command line asks for something that does not exist or does not fit together."""
+    """A command, setting or argument names something that does not exist, or contradicts another."""
 
     exit_code = 2
 
@@ -81,20 +85,24 @@ class RecordError(UsAssistError, ValueError):
     """The values given do not make a valid record."""
 
 
+class VolumeError(RecordError):
+    """A volume cannot be processed: a voxel is not finite, or it is not what the engine was made for."""
+
+
 class SourceError(UsAssistError, OSError):
     """A source cannot be opened or read."""
 
 
 class SourceFormatError(SourceError):
-    """The file is there, but holds no video or picture that can be read."""
+    """The file is there, but holds no video or image that can be read."""
 
 
 class ScanAreaError(SourceError):
-    """No ultrasound picture was found on the screen, so nothing can be cropped to it."""
+    """No ultrasound image was found on the screen, so nothing can be cropped to it."""
 
 
 class CalibrationError(UsAssistError, ValueError):
-    """A calibration file is missing, malformed, or belongs to another picture."""
+    """A calibration file is missing, malformed, or does not belong to this image geometry."""
 
 
 class EngineError(UsAssistError, RuntimeError):
@@ -112,7 +120,7 @@ class EngineSpecError(EngineError):
 
 
 class BackendFailedError(EngineError):
-    """A back end that was open failed while it ran. It is not to be trusted again; another may take over."""
+    """An open back end failed while it ran. It must not be used any more; another may take over."""
 
 
 class EngineOutputError(BackendFailedError):
@@ -120,7 +128,7 @@ class EngineOutputError(BackendFailedError):
 
 
 class BackendHungError(BackendFailedError):
-    """A call of a back end did not come back by its deadline. Its thread and its engine are abandoned."""
+    """A call of a back end did not return by its deadline. Its thread and its engine are abandoned."""
 
 
 class CacheError(EngineError):
@@ -140,7 +148,7 @@ class BusError(UsAssistError, ConnectionError):
 
 
 class BusKeyError(BusError):
-    """A key is missing, malformed or open to others, or the other end of a connection does not accept it."""
+    """A key is missing, malformed or readable by others, or the other end of a connection does not accept it."""
 
 
 class MessageError(BusError, ValueError):
@@ -153,3 +161,7 @@ class SchemaVersionError(BusError):
 
 class SessionError(UsAssistError, OSError):
     """A session folder cannot be written or read."""
+
+
+class StudyError(UsAssistError, OSError):
+    """The folder of a study's result cannot be written."""

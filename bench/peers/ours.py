@@ -22,7 +22,7 @@ from usassist.frames import fill_labelmap, find_scan_area
 from usassist.modalities.ultrasound import DescriptorModel, UltrasoundTask
 from usassist.modalities.ultrasound.preprocess import preprocess
 from usassist.pipeline import Task
-from usassist.pipeline.task import Inferring
+from usassist.pipeline.task import TaskEngine
 from usassist.records import Answer, Frame
 from usassist.sources.cropping import Roi, cut
 
@@ -106,7 +106,7 @@ class MaskTask:
         self._size_hw_px, self._masks = size_hw_px, masks
         self._tensor = np.empty((1, 1, *size_hw_px), np.float32)
 
-    def __call__(self, frame: Frame, engine: Inferring) -> Answer:
+    def __call__(self, frame: Frame, engine: TaskEngine) -> Answer:
         """Leave the mask of a frame; the answer is empty."""
         tensor, image_to_input = preprocess(frame.image, self._size_hw_px, self._tensor)
         prob = engine.infer({"image": tensor})["mask_prob"][0, 0]

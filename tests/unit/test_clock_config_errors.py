@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import os
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from usassist import errors
 from usassist.common.clock import FakeClock, MonotonicClock, clock_pair
-from usassist.config import load_config, resource_dir, runtime_dir
+from usassist.config import Config, load_config, resource_dir, runtime_dir
 from usassist.errors import ConfigError
 
 
@@ -71,6 +74,16 @@ def test_a_wrong_setting_is_named_with_file_table_and_key(tmp_path: Path, text: 
         load_config(path)
     assert all(word in str(caught.value) for word in named)
     assert "\n" not in str(caught.value)
+
+
+def test_the_document_shows_every_key_with_its_default(tmp_path: Path) -> None:
+    document = Path(__file__).parents[2] / "docs" / "settings.md"
+    (shown,) = re.findall(r"```toml\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+    tables = tomllib.loads(shown)
+    assert tables == dataclasses.asdict(Config())
+    path = tmp_path / "settings.toml"
+    path.write_text(shown)
+    assert load_config(path) == Config()
 
 
 def test_data_folders_are_found() -> None:

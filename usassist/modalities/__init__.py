@@ -1,1 +1,9 @@
-"""One folder per imaging modality: frames or volumes to tensors, and tensors to results."""
+"""One room per imaging modality: frames or volumes to tensors, and tensors to results.
+
+:mod:`usassist.modalities.table` lists the rooms. Each has the same files, as far as it has any: ``preprocess.py``,
+``postprocess.py`` and ``task.py``; see ``docs/modalities.md``.
+"""
+
+from usassist.modalities.table import MODALITIES, Kind, Modality, find_modality, list_modalities, stream_titles
+
+__all__ = ["MODALITIES", "Kind", "Modality", "find_modality", "list_modalities", "stream_titles"]

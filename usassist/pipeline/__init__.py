@@ -1,7 +1,19 @@
-"""The loop from source to bus: frames in, one result for every frame out."""
+"""The work between source and sink: the loop of a stream, and the run of a study."""
 
 from usassist.pipeline.stream import Stream
+from usassist.pipeline.study import StudyRun, StudyTask, make_study_task, run_study
 from usassist.pipeline.summary import StreamSummary
-from usassist.pipeline.task import TASKS, Task
+from usassist.pipeline.task import Task, TaskEngine, make_task, modality_of
 
-__all__ = ["TASKS", "Stream", "StreamSummary", "Task"]
+__all__ = [
+    "Stream",
+    "StreamSummary",
+    "StudyRun",
+    "StudyTask",
+    "Task",
+    "TaskEngine",
+    "make_study_task",
+    "make_task",
+    "modality_of",
+    "run_study",
+]

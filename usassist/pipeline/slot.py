@@ -1,4 +1,4 @@
-"""Where frames wait for the loop."""
+"""The slot where frames wait for the loop."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from usassist.common.clock import Clock
 from usassist.common.fresh_queue import FRESH_QUEUE_SIZE, FreshQueue
 from usassist.records import Frame
 
-__all__ = ["PassedOver", "Slot"]
+__all__ = ["DroppedFrame", "Slot"]
 
-_MAX_PASSED_OVER = 36_000  # 20 minutes at 30 Hz, about 8 MB; then who puts has to wait
+_MAX_DROPPED = 36_000  # 20 minutes at 30 Hz, about 8 MB; then `put` waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PassedOver:
-    """What is left of a frame that nobody took: all that its result says of it, without its pixels.
+class DroppedFrame:
+    """What is left of a frame that was overwritten in the slot: what its result needs, without its pixels.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class PassedOver:
     image_hw_px: tuple[int, int]
 
     @classmethod
-    def of(cls, frame: Frame) -> PassedOver:
+    def of(cls, frame: Frame) -> DroppedFrame:
         """What is left of this frame."""
         return cls(
             session_id=frame.session_id,
@@ -46,37 +46,37 @@ class PassedOver:
 class Slot:
     """Holds the newest frames; how long they may wait, see :class:`usassist.common.fresh_queue.FreshQueue`.
 
-    What is passed over is handed over, without its pixels, together with the frame that is taken. So while nobody takes
-    anything, memory does not grow with the frames; and not at all once so many were passed over that ``put`` waits.
+    Dropped frames are handed over, without their pixels, together with the frame that is taken. So while nothing is
+    taken, no pixels accumulate; after 36,000 dropped frames ``put`` waits.
 
     Parameters
     ----------
     clock : for the wait
-    lossless : ``put`` waits until there is room instead of passing frames over
+    lossless : ``put`` waits until there is room instead of dropping frames
     """
 
     def __init__(self, clock: Clock, *, lossless: bool) -> None:
         self._lossless = lossless
         self._frames: FreshQueue[Frame] = FreshQueue(clock)
-        self._overwritten: list[PassedOver] = []
+        self._dropped: list[DroppedFrame] = []
         self._closed = False
         self._woken = False
         self._changed = threading.Condition()
 
     def put(self, frame: Frame) -> None:
-        """Offer a frame; after ``close`` it waits for nobody."""
+        """Offer a frame; after ``close`` it never waits."""
         with self._changed:
             if self._lossless:
                 self._changed.wait_for(lambda: len(self._frames) < FRESH_QUEUE_SIZE or self._closed)
-            elif len(self._overwritten) >= _MAX_PASSED_OVER:
-                self._changed.wait_for(lambda: len(self._overwritten) < _MAX_PASSED_OVER or self._closed)
+            elif len(self._dropped) >= _MAX_DROPPED:
+                self._changed.wait_for(lambda: len(self._dropped) < _MAX_DROPPED or self._closed)
             overwritten = self._frames.put(frame)
             if overwritten is not None:
-                self._overwritten.append(PassedOver.of(overwritten))
+                self._dropped.append(DroppedFrame.of(overwritten))
             self._changed.notify_all()
 
-    def take(self, timeout_s: float, *, wanted: bool = True) -> tuple[Frame | None, list[PassedOver], bool]:
-        """Wait for a frame, or until somebody calls :meth:`wake`.
+    def take(self, timeout_s: float, *, wanted: bool = True) -> tuple[Frame | None, list[DroppedFrame], bool]:
+        """Wait for a frame, or for :meth:`wake`.
 
         Parameters
         ----------
@@ -85,8 +85,8 @@ class Slot:
 
         Returns
         -------
-        frame : the one to ask for now, or None when none came in time
-        overwritten : those before it that nobody took, oldest first
+        frame : the one to process now, or None when none came in time
+        dropped : those before it that were not taken, oldest first
         open : False when the slot is closed and empty
         """
         with self._changed:
@@ -94,14 +94,14 @@ class Slot:
             self._woken = False
             if not wanted:
                 return None, [], True
-            overwritten, self._overwritten = self._overwritten, []
+            dropped, self._dropped = self._dropped, []
             if not self._frames:
-                return None, overwritten, not self._closed
+                return None, dropped, not self._closed
             if not self._lossless:
-                overwritten += map(PassedOver.of, self._frames.drop_stale())
+                dropped += map(DroppedFrame.of, self._frames.drop_stale())
             frame = self._frames.take()
             self._changed.notify_all()
-            return frame, overwritten, True
+            return frame, dropped, True
 
     def wake(self) -> None:
         """End the wait in :meth:`take`: there is something else to do."""
@@ -109,11 +109,11 @@ class Slot:
             self._woken = True
             self._changed.notify_all()
 
-    def rest(self) -> list[PassedOver]:
-        """Everything that nobody has taken, oldest first."""
+    def drain(self) -> list[DroppedFrame]:
+        """Everything that was not taken, oldest first."""
         with self._changed:
-            frames = [*self._overwritten, *map(PassedOver.of, self._frames.clear())]
-            self._overwritten = []
+            frames = [*self._dropped, *map(DroppedFrame.of, self._frames.clear())]
+            self._dropped = []
             return frames
 
     def close(self) -> None:

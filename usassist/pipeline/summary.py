@@ -1,4 +1,4 @@
-"""What a run did, counted as it goes."""
+"""Counts and latencies of a stream."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _RECENT = 150
 
 
 class StageLog:
-    """Latencies of every stage of a stream, and the last few from capture to publication."""
+    """Latencies of every stage of a stream, and the most recent ones from capture to publication."""
 
     def __init__(self) -> None:
         self.by_stage = {stage: LatencyHistogram() for stage in STREAM_STAGES}
         self._recent_ms: npt.NDArray[np.float64] = np.zeros(_RECENT)
 
     def add(self, frame: Frame, result: Result, t_publish_ns: int) -> None:
-        """Take in a frame that the engine was asked for.
+        """Add a frame that an engine was called for.
 
         Parameters
         ----------
         frame, result : of one frame
-        t_publish_ns : when the result went out, monotonic ns
+        t_publish_ns : when the result was published, monotonic ns
         """
         stages = self.by_stage
         made_ns = frame.t_capture_ns
@@ -61,7 +61,7 @@ class StageLog:
         total.record(total_ns)
 
     def recent(self) -> tuple[float | None, float | None]:
-        """p50 and p95 of the last few from capture to publication, ms; None before the first."""
+        """p50 and p95 of the most recent from capture to publication, ms; None before the first."""
         count = min(self.by_stage["total"].count, _RECENT)
         if not count:
             return None, None
@@ -76,21 +76,21 @@ class StageLog:
 
 @dataclass(slots=True, kw_only=True)
 class StreamSummary:
-    """What a run did.
+    """Counts of a stream, updated with every result.
 
     Attributes
     ----------
-    realtime : the source kept its own time; if not, latency includes waiting for the frame before
+    realtime : frames came at the source's rate; if not, latency includes waiting for the frame before
     score_calibration_id, point : of the scores, None when they are not calibrated
-    frames : that the source gave
+    frames : of the source
     backend : the one that answers, or the last that did
     by_state : results per state
     by_cause : results without an answer, per cause
     by_backend : answers and late answers, per back end
-    changes : every take-over of one back end from another, in words, with the first frame that it concerns
+    changes : every failover, with the first frame that the other back end answers
     nodules : detections in all answers together
-    decode_errors : pictures that the source holds but could not decode
-    stages : latencies of frames that the engine was asked for
+    decode_errors : frames of the source that could not be decoded
+    stages : latencies of frames that an engine was called for
     elapsed_s : from the first frame's capture to the last result
     state, reason : how it ended
     """
@@ -119,13 +119,13 @@ class StreamSummary:
         return self.by_state[ResultState.FINDING] + self.by_state[ResultState.NO_FINDING]
 
     def count(self, frame: Frame | None, result: Result, t_publish_ns: int, t_first_capture_ns: int | None) -> None:
-        """Take in one published result.
+        """Add one published result.
 
         Parameters
         ----------
-        frame : that the engine was asked for; None where it was not
+        frame : None where no engine was called for it
         result : of it
-        t_publish_ns, t_first_capture_ns : when it went out, and when the first frame was captured, monotonic ns
+        t_publish_ns, t_first_capture_ns : when it was published, and when the first frame was captured, monotonic ns
         """
         self.frames += 1
         self.by_state[result.state] += 1
@@ -140,7 +140,7 @@ class StreamSummary:
             self.elapsed_s = (t_publish_ns - t_first_capture_ns) / 1e9
 
     def as_dict(self) -> dict[str, Any]:
-        """For ``summary.json``; every state and every cause is there, also those that did not occur."""
+        """For ``summary.json``; every state and every cause has a key, also those that did not occur."""
         stages = self.stages.summary()
         return {
             "session_id": self.session_id,
@@ -165,7 +165,7 @@ class StreamSummary:
         }
 
     def health(self, last_error: str) -> HealthBody:
-        """What the bus is told of the stream."""
+        """The health message of the stream."""
         p50_ms, p95_ms = self.stages.recent()
         return HealthBody(
             process="stream",

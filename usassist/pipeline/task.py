@@ -1,9 +1,9 @@
-"""What is done with one frame, and what the bus is told of the engine that does it."""
+"""What is done with one frame, and how the bus describes the engine that does it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -11,17 +11,18 @@ import numpy.typing as npt
 from usassist.bus import EngineBody, LabelBody, PointBody
 from usassist.calibrate import ScoreCalibration
 from usassist.engine import EngineSpec
-from usassist.errors import EngineSpecError
-from usassist.modalities.ultrasound import DescriptorModel, UltrasoundTask
+from usassist.errors import EngineSpecError, UsageError
+from usassist.modalities import Kind, Modality, find_modality
+from usassist.modalities.ultrasound import DescriptorModel
 from usassist.records import Answer, Frame
 
-__all__ = ["TASKS", "Inferring", "Task", "describe_engine", "make_task"]
+__all__ = ["Task", "TaskEngine", "Tensors", "describe_engine", "make_task", "modality_of"]
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
 
-class Inferring(Protocol):
-    """What a task asks."""
+class TaskEngine(Protocol):
+    """The engine as a task sees it: only ``infer``, which the pipeline wraps to time it."""
 
     def infer(self, inputs: Tensors) -> Tensors:
         """Run the engine once."""
@@ -31,31 +32,32 @@ class Inferring(Protocol):
 class Task(Protocol):
     """What a modality does with one frame; see ``modalities/``. It may keep buffers, so each thread has its own."""
 
-    def __call__(self, frame: Frame, engine: Inferring) -> Answer:
+    def __call__(self, frame: Frame, engine: TaskEngine) -> Answer:
         """Preprocess, infer, postprocess, measure, describe."""
         ...
 
 
-def _ultrasound(
-    spec: EngineSpec, scores: ScoreCalibration | None, point: str, descriptors: DescriptorModel | None
-) -> Task:
-    image = spec.inputs[0]
-    height, width = image.shape[-2:]
-    if image.layout != "NCHW" or height is None or width is None or spec.color != "GRAY":
-        raise EngineSpecError(
-            f"engine {spec.engine_id}: ultrasound wants one grey NCHW input of fixed size, not {image}"
-        )
-    if (spec.input_range, spec.mean, spec.std) != ((0.0, 1.0), (0.0,), (1.0,)):
-        raise EngineSpecError(
-            f"engine {spec.engine_id}: ultrasound input is scaled to 0 to 1; put the rest in the graph"
-        )
-    return UltrasoundTask((height, width), spec.labels, spec.diameter_rel_sd, scores, point, descriptors)
+def modality_of(spec: EngineSpec) -> Modality:
+    """The row of an engine's modality in the table, which must be able to run it.
 
-
-# DICOM code of a modality → what it does with one frame
-TASKS: Mapping[str, Callable[[EngineSpec, ScoreCalibration | None, str, DescriptorModel | None], Task]] = {
-    "US": _ultrasound
-}
+    Raises
+    ------
+    EngineSpecError
+        If there is no such modality, nothing of it runs here, or it does not run engines of that task.
+    """
+    try:
+        row = find_modality(spec.modality)
+    except UsageError as error:
+        raise EngineSpecError(f"engine {spec.engine_id}: {error}") from error
+    if not row.is_available:
+        raise EngineSpecError(
+            f"engine {spec.engine_id} is for {row.title}: {row.missing}; see usassist modalities list"
+        )
+    if spec.task not in row.engine_tasks:
+        raise EngineSpecError(
+            f"engine {spec.engine_id}: {row.title} runs {' and '.join(row.engine_tasks)}, not {spec.task}; use another"
+        )
+    return row
 
 
 def make_task(
@@ -68,15 +70,17 @@ def make_task(
     EngineSpecError
         If that modality does not stream, or the engine does not fit it.
     """
-    if spec.modality not in TASKS:
-        raise EngineSpecError(f"engine {spec.engine_id} is for {spec.modality}, which does not stream")
-    return TASKS[spec.modality](spec, scores, point, descriptors)
+    row = modality_of(spec)
+    if row.kind is not Kind.STREAM:
+        raise EngineSpecError(f"engine {spec.engine_id} is for {row.title}, which does not stream; run it by study")
+    task: Task = row.load(row.make_task)(spec, scores, point, descriptors)
+    return task
 
 
 def describe_engine(
     spec: EngineSpec, scores: ScoreCalibration | None, point: str, descriptors: DescriptorModel | None
 ) -> EngineBody:
-    """What the bus is told of the engine; thresholds are those of the scores that are published."""
+    """The engine for the bus; thresholds are those of the scores that are published."""
     cut = None if scores is None else scores.point(point)
     labels = spec.labels
     if cut is not None:

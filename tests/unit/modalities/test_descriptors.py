@@ -87,7 +87,7 @@ def test_every_feature_is_named_and_finite_and_equal_pixels_give_equal_numbers()
 
 
 @pytest.mark.parametrize("place", ["middle", "corner", "large", "with calipers"])
-def test_a_feature_is_the_same_to_the_bit_whatever_else_is_wanted(place):
+def test_a_feature_is_the_same_to_the_bit_whatever_else_is_computed(place):
     center, axes = {"corner": ((15, 20), (40, 30)), "large": ((200, 150), (150, 90))}.get(place, ((200, 120), (60, 40)))
     image, contour = scene(mask=ellipse(center, axes))
     if place == "with calipers":
@@ -257,7 +257,7 @@ def test_a_file_without_descriptors_estimates_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "message"),
     [
         ("schema = 1", "schema = 2", "schema"),
         ("schema = 1", "", "schema"),
@@ -282,10 +282,10 @@ def test_a_file_without_descriptors_estimates_nothing(tmp_path):
         ('reason = "not better than chance"', "", "reason"),
     ],
 )
-def test_a_malformed_file_is_named_with_what_is_wrong(tmp_path, old, new, says):
+def test_a_malformed_file_is_named_with_what_is_wrong(tmp_path, old, new, message):
     assert old in GOOD
     (tmp_path / FILE_NAME).write_text(GOOD.replace(old, new, 1), encoding="utf-8")
-    with pytest.raises(EngineSpecError, match=says) as caught:
+    with pytest.raises(EngineSpecError, match=message) as caught:
         DescriptorModel.load(tmp_path, ENGINE_ID)
     assert FILE_NAME in str(caught.value)
     assert "\n" not in str(caught.value)

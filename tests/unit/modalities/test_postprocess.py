@@ -183,5 +183,5 @@ def test_filling_an_outline_gives_the_cut_mask_back():
 def test_outputs_that_do_not_fit_are_refused(damage):
     outputs = empty_outputs()
     damage(outputs)
-    with pytest.raises(EngineOutputError, match="does not fit"):
+    with pytest.raises(EngineOutputError, match="use an engine for ultrasound"):
         decode(outputs, IDENTITY, INPUT_HW_PX, LABELS)

@@ -1,4 +1,4 @@
-"""Engines that never come back: their frame has no result, another answers, and nothing waits for them."""
+"""Engines that never return: their frame has no result, another answers, and nothing waits for them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from tests.unit.pipeline.test_stream import FakeEngine, Run, _failover_of, _null
 from usassist.common.clock import MonotonicClock
 from usassist.errors import BackendFailedError, BackendHungError
 from usassist.pipeline.deadline import InferenceDeadline
-from usassist.pipeline.lanes import GivenUp, Lanes
+from usassist.pipeline.inference import CallAbandoned
+from usassist.pipeline.lanes import Lanes
 from usassist.records import Answer, Cause, Frame, Result, ResultState
 
 DEADLINE_S = 0.3
 
 
 class Stuck:
-    """Makes an engine hang in one call, until it is let go."""
+    """Makes an engine hang in one call, until it is released."""
 
     def __init__(self, call: int) -> None:
         self._call = call
@@ -37,7 +38,7 @@ def _states(results: list[Result]) -> list[int]:
 
 
 @pytest.mark.parametrize("realtime", [False, True])
-def test_another_back_end_answers_in_the_place_of_one_that_hangs(bus_address: str, *, realtime: bool) -> None:
+def test_another_back_end_answers_instead_of_one_that_hangs(bus_address: str, *, realtime: bool) -> None:
     stuck = Stuck(8)
     hanging, next_one = FakeEngine(stuck, backend="hanging"), FakeEngine(backend="next")
     source = _null(80, 25 if realtime else 100, fast=not realtime)
@@ -55,10 +56,10 @@ def test_another_back_end_answers_in_the_place_of_one_that_hangs(bus_address: st
     assert not hanging.closed.is_set(), "a thread is still in it"
     assert hanging.calls == 9
     stuck.free.set()
-    assert hanging.closed.wait(10), "one that comes back after all is closed"
+    assert hanging.closed.wait(10), "one that returns after all is closed"
 
 
-def test_what_comes_back_too_late_is_not_published(bus_address: str) -> None:
+def test_what_returns_too_late_is_not_published(bus_address: str) -> None:
     stuck = Stuck(3)
     hanging, next_one = FakeEngine(stuck, backend="hanging"), FakeEngine(lambda call: time.sleep(0.02), backend="next")
     run = Run(bus_address, make_failover(hanging, next_one), _null(60), deadline_s=DEADLINE_S)
@@ -121,7 +122,7 @@ def test_a_stop_while_the_engine_hangs_ends_the_run(bus_address: str) -> None:
     stuck.free.set()
 
 
-def test_the_heart_beats_while_an_engine_is_within_its_deadline(bus_address: str) -> None:
+def test_the_heartbeat_goes_on_while_an_engine_is_within_its_deadline(bus_address: str) -> None:
     from usassist.common.heartbeat import Heartbeat
 
     heartbeat, beats = Heartbeat(), []
@@ -140,12 +141,12 @@ def _task() -> Any:
 
 
 def _ask_and_end(lanes: Lanes, engine: Any) -> None:
-    with pytest.raises(GivenUp):
-        list(lanes.ask(make_frame(), engine))
+    with pytest.raises(CallAbandoned):
+        list(lanes.submit(make_frame(), engine))
 
 
-def test_time_in_which_nobody_watched_does_not_count() -> None:
-    stuck, given_up = Stuck(0), []
+def test_time_that_was_not_watched_does_not_count() -> None:
+    stuck, overdue = Stuck(0), []
     engine: Any = FakeEngine(stuck)
     with Lanes(_task, MonotonicClock(), lambda: None, deadline=InferenceDeadline(0.2)) as lanes:
         asking = threading.Thread(target=_ask_and_end, args=(lanes, engine))
@@ -154,23 +155,23 @@ def test_time_in_which_nobody_watched_does_not_count() -> None:
         time.sleep(1.2)  # the machine slept
         assert lanes.check_deadline(0.1) == []
         for _ in range(20):
-            given_up += lanes.check_deadline(0.1)
+            overdue += lanes.check_deadline(0.1)
         stuck.free.set()
         asking.join()
-    ((asked, in_caller),) = given_up
+    ((outcome, in_caller),) = overdue
     assert in_caller
-    assert isinstance(asked.failure, BackendHungError)
-    assert isinstance(asked.failure, BackendFailedError)
-    assert lanes.stuck == 0
+    assert isinstance(outcome.failure, BackendHungError)
+    assert isinstance(outcome.failure, BackendFailedError)
+    assert lanes.stuck_count == 0
 
 
-def test_a_deadline_follows_what_the_engine_usually_takes() -> None:
+def test_a_deadline_follows_the_average_of_the_engines_calls() -> None:
     deadline = InferenceDeadline(1.0)
     quick: Any = FakeEngine()
     slow: Any = FakeEngine()
     assert deadline.limit_s(quick) == 5.0, "nothing was measured of its first call"
     for _ in range(50):
-        deadline.note(quick, 10_000_000)
-        deadline.note(slow, 400_000_000)
+        deadline.record(quick, 10_000_000)
+        deadline.record(slow, 400_000_000)
     assert deadline.limit_s(quick) == 1.0
     assert deadline.limit_s(slow) == pytest.approx(4.0)

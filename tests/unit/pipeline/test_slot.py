@@ -10,12 +10,12 @@ import pytest
 from tests.samples import make_frame
 from usassist.common.clock import FakeClock
 from usassist.pipeline import slot as slot_module
-from usassist.pipeline.slot import PassedOver, Slot
+from usassist.pipeline.slot import DroppedFrame, Slot
 from usassist.records import Frame
 
 
-def left(frames: list[Frame]) -> list[PassedOver]:
-    return [PassedOver.of(frame) for frame in frames]
+def left(frames: list[Frame]) -> list[DroppedFrame]:
+    return [DroppedFrame.of(frame) for frame in frames]
 
 
 def test_the_newest_is_taken_and_what_waited_too_long_is_handed_over_with_it() -> None:
@@ -29,7 +29,7 @@ def test_the_newest_is_taken_and_what_waited_too_long_is_handed_over_with_it() -
     assert slot.take(0) == (None, [], True)
 
 
-def test_a_moment_in_which_the_machine_was_held_up_costs_no_frame() -> None:
+def test_a_short_stall_of_the_machine_drops_no_frame() -> None:
     clock = FakeClock()
     slot = Slot(clock, lossless=False)
     frames = [make_frame(number) for number in range(3)]
@@ -44,33 +44,33 @@ def test_a_moment_in_which_the_machine_was_held_up_costs_no_frame() -> None:
 
 
 def _overrun(slot: Slot, clock: FakeClock, seconds: float) -> list[int]:
-    """Frames come every 20 ms and each takes 50 ms: how many were passed over in each look."""
-    passed, due_ms, number, now_ms = [], 0, 0, 0
+    """Frames come every 20 ms and each takes 50 ms: how many were dropped at each take."""
+    drops, due_ms, number, now_ms = [], 0, 0, 0
     while now_ms < 1000 * seconds:
         while due_ms <= now_ms:
             slot.put(make_frame(number))
             due_ms, number = due_ms + 20, number + 1
-        passed.append(len(slot.take(0)[1]))
+        drops.append(len(slot.take(0)[1]))
         clock.advance_ms(50)
         now_ms += 50
-    return passed
+    return drops
 
 
 def test_an_engine_that_is_too_slow_sees_the_newest_frame_alone() -> None:
     clock = FakeClock()
     slot = Slot(clock, lossless=False)
-    passed = _overrun(slot, clock, 6)
-    assert sum(passed) >= 160  # of 300 at least what nobody had time for
-    assert all(passed[8:])  # and no second moment of patience while it goes on
+    drops = _overrun(slot, clock, 6)
+    assert sum(drops) >= 160  # of 300, at least what there was no time for
+    assert all(drops[8:])  # sustained overload is not taken for another stall
     clock.advance_ms(3000)
     slot.take(0)
     for number in range(2):
         slot.put(make_frame(number))
     clock.advance_ms(60)
-    assert slot.take(0)[1] == []  # after a rest a moment is a moment again
+    assert slot.take(0)[1] == []  # after a rest, a stall is a stall again
 
 
-def test_frames_of_one_busy_moment_are_all_taken_in_order() -> None:
+def test_frames_of_one_short_stall_are_all_taken_in_order() -> None:
     clock = FakeClock()
     slot = Slot(clock, lossless=False)
     frames = [make_frame(number) for number in range(3)]
@@ -99,7 +99,7 @@ def test_a_lone_frame_is_taken_however_long_it_waited() -> None:
     assert slot.take(0) == (frame, [], True)
 
 
-def test_a_lossless_slot_makes_the_source_wait_and_passes_nothing_over() -> None:
+def test_a_lossless_slot_makes_the_source_wait_and_drops_nothing() -> None:
     clock = FakeClock()
     slot = Slot(clock, lossless=True)
     frames = [make_frame(number) for number in range(8)]
@@ -120,7 +120,7 @@ def test_a_lossless_slot_makes_the_source_wait_and_passes_nothing_over() -> None
     assert taken == frames
 
 
-def test_a_closed_slot_gives_what_it_has_and_then_says_that_it_is_closed() -> None:
+def test_a_closed_slot_gives_what_it_has_and_then_reports_that_it_is_closed() -> None:
     slot = Slot(FakeClock(), lossless=False)
     frames = [make_frame(number) for number in range(2)]
     slot.put(frames[0])
@@ -128,11 +128,11 @@ def test_a_closed_slot_gives_what_it_has_and_then_says_that_it_is_closed() -> No
     assert slot.take(0) == (frames[0], [], True)
     assert slot.take(0) == (None, [], False)
     slot.put(frames[1])
-    assert slot.rest() == left([frames[1]])
-    assert slot.rest() == []
+    assert slot.drain() == left([frames[1]])
+    assert slot.drain() == []
 
 
-def test_while_nobody_takes_anything_only_the_newest_pixels_are_kept() -> None:
+def test_while_nothing_is_taken_only_the_newest_pixels_are_kept() -> None:
     slot = Slot(FakeClock(), lossless=False)
     pixels = []
     for number in range(50):
@@ -141,13 +141,13 @@ def test_while_nobody_takes_anything_only_the_newest_pixels_are_kept() -> None:
         slot.put(frame)
     del frame
     assert sum(item() is not None for item in pixels) == 3
-    _, passed_over, _ = slot.take(0)
-    assert [item.frame_id for item in passed_over] == list(range(47))
-    assert {(item.calibration_id, item.image_hw_px, item.source_id) for item in passed_over} == {("g", (48, 64), "us0")}
+    _, dropped, _ = slot.take(0)
+    assert [item.frame_id for item in dropped] == list(range(47))
+    assert {(item.calibration_id, item.image_hw_px, item.source_id) for item in dropped} == {("g", (48, 64), "us0")}
 
 
-def test_a_loop_that_never_comes_back_makes_capture_wait_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slot_module, "_MAX_PASSED_OVER", 10)
+def test_a_loop_that_stalls_for_ever_makes_capture_wait_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slot_module, "_MAX_DROPPED", 10)
     slot, put = Slot(FakeClock(), lossless=False), []
 
     def capture() -> None:
@@ -159,9 +159,9 @@ def test_a_loop_that_never_comes_back_makes_capture_wait_in_the_end(monkeypatch:
     thread.start()
     thread.join(0.2)
     assert put == list(range(13))
-    frame, passed_over, _ = slot.take(5)
+    frame, dropped, _ = slot.take(5)
     assert frame is not None
-    seen = [*(item.frame_id for item in passed_over), frame.frame_id]
+    seen = [*(item.frame_id for item in dropped), frame.frame_id]
     thread.join(20)
-    seen += [item.frame_id for item in slot.rest()]
+    seen += [item.frame_id for item in slot.drain()]
     assert seen == list(range(20))  # each of them once

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.samples import make_failover, make_scores
+from tests.unit.modalities.rows import empty_rooms
 from usassist.bus import Inbox, MarkBody, MarkKind, SessionState, Subscriber, frame_from, result_from
 from usassist.bus.publisher import Publisher
 from usassist.common.clock import MonotonicClock
@@ -92,7 +93,7 @@ class FakeEngine:
 
 
 class Run:
-    """One run of a stream with an archive listening."""
+    """One run of a stream with an archive subscribed."""
 
     def __init__(self, address: str, engine: Any, source: Any, *, realtime: bool = False, **options: Any) -> None:
         self.frames: dict[int, Frame] = {}
@@ -184,7 +185,7 @@ def test_every_frame_that_a_busy_engine_missed_ends_as_a_dropped_result(bus_addr
     assert summary.by_state[ResultState.FINDING] + len(dropped) == 60
     assert all(result.state is ResultState.NO_RESULT and not len(result.detections) for result in dropped)
     assert sum(result.frames_dropped for result in run.results) == len(dropped)
-    assert sorted(run.frames) == list(range(60)), "a picture never waits for inference and is never dropped with it"
+    assert sorted(run.frames) == list(range(60)), "a frame is published whether or not the engine takes it"
 
 
 def test_an_engine_that_fails_gives_no_result_for_that_frame_only(bus_address: str) -> None:
@@ -210,7 +211,7 @@ def test_an_empty_scene_is_no_finding_and_nothing_else_is(bus_address: str) -> N
     assert summary.by_state == {ResultState.NO_FINDING: 5}
 
 
-def test_the_engine_is_not_asked_about_a_damaged_frame_and_the_cause_says_so(bus_address: str) -> None:
+def test_the_engine_is_not_called_for_a_damaged_frame_and_the_cause_names_it(bus_address: str) -> None:
     source, engine = _null(8), FakeEngine()
     frames = source.frames
 
@@ -224,8 +225,8 @@ def test_the_engine_is_not_asked_about_a_damaged_frame_and_the_cause_says_so(bus
     summary = run()
     assert engine.calls == 5
     assert summary.by_cause == {Cause.DAMAGED: 3}
-    told = {(result.state, result.cause, result.reason) for result in run.results[:3]}
-    assert told == {(ResultState.NO_RESULT, Cause.DAMAGED, "a part is lost")}
+    published = {(result.state, result.cause, result.reason) for result in run.results[:3]}
+    assert published == {(ResultState.NO_RESULT, Cause.DAMAGED, "a part is lost")}
     assert sorted(run.frames) == list(range(8)), "it is still shown and recorded"
 
 
@@ -371,14 +372,15 @@ def test_a_late_answer_is_not_described(bus_address: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"modality": "CT"}, "does not stream"),
-        ({"color": "RGB"}, "one grey NCHW input"),
+        ({"modality": "CT"}, "is for Computed tomography: nothing yet"),
+        ({"color": "RGB"}, "needs one grey NCHW input"),
         ({"std": (0.5,)}, "scaled to 0 to 1"),
     ],
 )
 def test_an_engine_that_ultrasound_cannot_feed_is_refused(
-    bus_address: str, changes: dict[str, Any], message: str
+    bus_address: str, changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    empty_rooms(monkeypatch)
     engine = FakeEngine()
     engine.spec = _spec(**changes)
     publisher = Publisher(bus_address, "us0", MonotonicClock())
@@ -445,7 +447,7 @@ def test_a_fault_outside_the_engine_costs_its_frame_and_no_back_end(bus_address:
     assert summary.changes == []
 
 
-def test_where_no_back_end_is_left_every_frame_says_so(bus_address: str) -> None:
+def test_where_no_back_end_is_left_every_result_has_the_reason(bus_address: str) -> None:
     run = Run(bus_address, make_failover(FakeEngine(_broken_from(5))), _null(20))
     summary = run()
     assert [result.frame_id for result in run.results] == list(range(20))
@@ -491,18 +493,18 @@ def test_a_better_back_end_takes_over_between_two_frames_without_a_gap(bus_addre
     ]
     announced = [body.backend for body in run.engines]
     assert announced.index("better") > 0
-    assert not slow.closed.is_set()  # it stands by
+    assert not slow.closed.is_set()  # it is the warm standby
 
 
 def _failover_of(opened: list[FakeEngine]) -> FailoverEngine:
-    """A failover engine that opens as many engines of one kind as it is asked for; the first answers."""
+    """Opens as many engines of one kind as requested; the first answers."""
     left = iter(opened)
     first: Any = next(left)
     opener: Any = lambda *_pair: next(left)  # noqa: E731
     return FailoverEngine(first.spec, [("openvino", "int8")], opener, None, MonotonicClock(), (0, first, []))
 
 
-def test_a_run_that_does_not_keep_time_asks_several_engines_and_answers_in_order(bus_address: str) -> None:
+def test_a_run_that_is_not_in_real_time_uses_several_engines_and_answers_in_order(bus_address: str) -> None:
     engines = [FakeEngine(lambda call: time.sleep(0.002 * (call % 3))) for _ in range(2)]
     run = Run(bus_address, _failover_of(engines), _null(60), lanes=2)
     summary = run()
@@ -510,7 +512,7 @@ def test_a_run_that_does_not_keep_time_asks_several_engines_and_answers_in_order
     assert summary.by_state == {ResultState.FINDING: 60}
     assert sum(engine.calls for engine in engines) == 60
     assert all(engine.calls > 0 for engine in engines)
-    assert engines[1].closed.is_set(), "the one that helped is closed by who opened it"
+    assert engines[1].closed.is_set(), "the extra engine is closed by what opened it"
 
 
 def test_a_source_that_is_too_fast_for_one_engine_is_answered_by_two_in_order(bus_address: str) -> None:
@@ -518,7 +520,7 @@ def test_a_source_that_is_too_fast_for_one_engine_is_answered_by_two_in_order(bu
     run = Run(bus_address, _failover_of(engines), _null(150, 100, fast=False), realtime=True, lanes=2)
     summary = run()
     assert [result.frame_id for result in run.results] == list(range(150))
-    assert engines[1].calls > 20, "it is called once frames had to be passed over"
+    assert engines[1].calls > 20, "it is opened once frames were dropped"
     assert sum(engine.calls for engine in engines) + summary.by_cause[Cause.DROPPED] == 150
     assert engines[1].closed.is_set()
 
@@ -539,12 +541,12 @@ def test_two_engines_that_are_too_slow_drop_frames_and_keep_the_order(bus_addres
     assert summary.by_state[ResultState.FINDING] + summary.by_cause[Cause.DROPPED] == 80
 
 
-def test_a_helping_engine_that_fails_costs_its_frame_and_the_first_goes_on_alone(bus_address: str) -> None:
+def test_an_extra_engine_that_fails_costs_its_frame_and_the_first_goes_on_alone(bus_address: str) -> None:
     engines = [FakeEngine(lambda call: time.sleep(0.01)), FakeEngine(_broken_from(3))]
     run = Run(bus_address, _failover_of(engines), _null(60), lanes=2)
     summary = run()
     assert [result.frame_id for result in run.results] == list(range(60))
-    assert summary.by_cause == {Cause.ENGINE_ERROR: 1}, "what was under way with it is asked of the other"
+    assert summary.by_cause == {Cause.ENGINE_ERROR: 1}, "the other engine takes what it had not begun"
     assert summary.by_state == {ResultState.FINDING: 59, ResultState.NO_RESULT: 1}
     assert engines[1].calls == 4
     assert not engines[0].closed.is_set()
@@ -570,8 +572,8 @@ def test_marks_of_this_session_are_published_and_those_of_another_are_not(bus_ad
 
     handed_in = threading.Event()
     run = Run(bus_address, FakeEngine(lambda call: _wait_for(handed_in) if call else None), _null(60))
-    with Inbox(bus_address) as desk:
-        posted = threading.Thread(target=lambda: (_post_all(desk, mark("s", 3), mark("old", 4)), handed_in.set()))
+    with Inbox(bus_address) as inbox:
+        posted = threading.Thread(target=lambda: (_post_all(inbox, mark("s", 3), mark("old", 4)), handed_in.set()))
         posted.start()
         run()
         posted.join()
@@ -582,10 +584,10 @@ def _wait_for(event: threading.Event) -> None:
     assert event.wait(10)
 
 
-def _post_all(desk: Inbox, *marks: MarkBody) -> None:
+def _post_all(inbox: Inbox, *marks: MarkBody) -> None:
     deadline = time.monotonic() + 10
     for body in marks:
-        while not desk.send("mark", body):
-            assert time.monotonic() < deadline, "the stream's desk is not there"
+        while not inbox.send("mark", body):
+            assert time.monotonic() < deadline, "the stream's inbox is not there"
             time.sleep(0.01)
     time.sleep(0.2)  # on its way

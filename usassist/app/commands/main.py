@@ -22,6 +22,7 @@ from usassist.app.commands.evaluate import evaluate_app
 from usassist.app.commands.evaluate_text import text
 from usassist.app.commands.keys import keys_app
 from usassist.app.commands.live import live
+from usassist.app.commands.modalities import modalities_app
 from usassist.app.commands.options import (
     BackendOption,
     BusOption,
@@ -78,6 +79,7 @@ app.add_typer(sources_app, name="sources")
 app.add_typer(session_app, name="session")
 app.add_typer(bench_app, name="bench")
 app.add_typer(keys_app, name="keys")
+app.add_typer(modalities_app, name="modalities")
 
 
 @app.callback(invoke_without_command=True)
@@ -143,11 +145,18 @@ def panel(
 ) -> None:
     """Show the page in the browser for a stream that is running or will run."""
     from usassist.frames.burnt_text import find_text_boxes
+    from usassist.modalities import stream_titles
     from usassist.sinks.panel import run_panel
 
     settings = read_settings(config)
     shown = panel_config(settings.panel, host, port)
-    run_panel(bus or settings.bus.address or "ipc", shown, find_text=find_text_boxes, on_ready=say_where)
+    run_panel(
+        bus or settings.bus.address or "ipc",
+        shown,
+        modality=stream_titles(),
+        find_text=find_text_boxes,
+        on_ready=say_where,
+    )
 
 
 @app.command()

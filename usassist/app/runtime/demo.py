@@ -14,6 +14,7 @@ from usassist.app.runtime.supervised_process import SupervisedProcess, Ticks
 from usassist.common.signals import stop_on_signal
 from usassist.config import PanelConfig
 from usassist.frames.burnt_text import find_text_boxes
+from usassist.modalities import stream_titles
 from usassist.sinks.panel import run_panel
 
 __all__ = ["run_demo"]
@@ -38,7 +39,7 @@ def run_demo(options: StreamOptions, *, panel: PanelConfig, on_ready: Callable[[
     with contextlib.ExitStack() as stack:
         bus = options.bus or stack.enter_context(private_bus())
         stack.enter_context(_kept_running(dataclasses.replace(options, bus=bus)))
-        run_panel(bus, panel, find_text=find_text_boxes, on_ready=on_ready)
+        run_panel(bus, panel, modality=stream_titles(), find_text=find_text_boxes, on_ready=on_ready)
 
 
 @contextlib.contextmanager

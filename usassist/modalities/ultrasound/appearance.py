@@ -1,7 +1,7 @@
-"""How an outlined nodule looks, in a few plain numbers taken from its pixels.
+"""Features of an outlined nodule: a few plain numbers that are computed from its pixels.
 
-The numbers are taken from a copy of the nodule and its surroundings in which the nodule always has the same size, so
-that they depend little on the resolution of the grabber and on how far the scanner is zoomed in. Everything here is
+They are computed from a copy of the nodule and its surroundings in which the nodule always has the same size, so that
+they depend little on the resolution of the grabber and on the zoom of the scanner. Everything here is
 deterministic and uses no model.
 """
 
@@ -29,18 +29,18 @@ FEATURES: dict[str, str] = {
     "rim_contrast": "median inside against the median of the rim around it",
     "dark_contrast": "10th percentile inside against that of the rim",
     "bright_contrast": "90th percentile inside against that of the rim",
-    "frame_contrast": "median inside against the median of the whole frame's picture",
+    "frame_contrast": "median inside against the median of the whole frame",
     # composition
     "spread": "contrast of the 90th and the 10th percentile inside, 0 to 1",
     "dark_share": "share of the inside darker than 0.4 times its 75th percentile, 0 to 1",
-    "dark_clump": "share of the inside that the largest connected dark part has, 0 to 1",
+    "dark_clump": "share of the inside that lies in the largest connected dark part, 0 to 1",
     "coarse_texture": "standard deviation of the inside, averaged over a tenth of the diameter, to its mean; 0 up",
     "fine_texture": "mean distance of the inside from that average, to its mean; 0 up",
     # echogenic foci
     "spot_share": "share of the inside more than two interquartile ranges above the 75th percentile, 0 to 1",
     "spot_count": "logarithm of 1 + the number of such spots, 0 up",
     "spot_peak": "contrast of the 99.5th percentile and the median inside, 0 to 1",
-    "shadow": "logarithm of grey below the nodule to grey beside that; negative = shadow; 0 where no room is below",
+    "shadow": "logarithm of grey below the nodule to grey beside that; negative = shadow; 0 with no image below",
     "shadow_deepest": "logarithm of the darkest column below the nodule to their median, 0 or less; 0 likewise",
     # margins; the step is (outside - inside) / (outside + inside + 10), taken across the outline at 64 points
     "edge_step": "mean step across the outline, -1 to 1",
@@ -54,7 +54,10 @@ FEATURES: dict[str, str] = {
 }
 """Name and meaning of every number of :func:`nodule_features`, in their order."""
 
-_BELOW, _BESIDE = 0.4, 0.5  # depth of the strip in which a shadow is looked for, and its reach to either side, likewise
+_BELOW, _BESIDE = (
+    0.4,
+    0.5,
+)  # of the diameter: depth of the strip that is searched for a shadow, and its reach to either side
 _WAVES = (np.arange(2, 5), np.arange(5, 13))  # per turn of the outline: slow, fast
 _MIN_PX = 50  # fewer pixels than this, in the frame or on the working copy, are not described
 _LONGEST = 5.0  # a region longer than this many times the diameter of a disc of its area is a line
@@ -64,21 +67,21 @@ _MIN_SPOT_PX = 2  # on the working copy
 def nodule_features(grey: UInt8Array, contour: Float32Array, names: Collection[str] = FEATURES) -> Float64Array | None:
     """Describe an outlined region by plain numbers.
 
-    Marks that the scanner draws (calipers, dotted lines, text) are taken out first: pixels that are nearly white and
-    stand far above their surroundings. All but the fine texture and the spots are taken from a copy that a median
-    filter has freed of whatever is thinner than three pixels.
+    Marks that the scanner draws (calipers, dotted lines, text) are removed first: pixels that are nearly white and
+    stand far above their surroundings. All but the fine texture and the spots are computed from a copy in
+    which a median filter has removed what is thinner than three pixels.
 
     Parameters
     ----------
     grey : uint8 (H, W), the frame cropped to the scan area
     contour : float32 (K, 2), outline through the centres of the region's outermost pixels, image coordinates, px
-    names : of :data:`FEATURES`, those that are wanted; the fewer, the less is computed
+    names : which of :data:`FEATURES` to compute
 
     Returns
     -------
-    float64 (len(FEATURES),): what is wanted is finite and does not depend on what else is; what was not computed is
-    nan. None, whatever is wanted, where the region has fewer than 50 px or is a mere line, or where so little of its
-    surroundings is in the picture that there is nothing to compare it with
+    float64 (len(FEATURES),): those of `names` are finite and do not depend on which others are computed; the rest is
+    nan. None, whatever `names` is, where the region has fewer than 50 px or is little more than a line, or where too
+    little of its surroundings is in the image to compare it with
     """
     area_px2 = abs(float(cv2.contourArea(contour)))
     diameter_px = 2.0 * math.sqrt(area_px2 / math.pi)
@@ -107,7 +110,7 @@ def _part_sizes(mask: UInt8Array) -> npt.NDArray[np.int32]:
 
 def _percentiles(levels: Int64Array, *percents: float) -> list[float]:
     """The grey levels, 0 or more, below which shares of a histogram (256,) lie; in proportion within a level."""
-    total = [0, *np.cumsum(levels).tolist()]  # a list: a handful of look-ups is faster there than in an array
+    total = [0, *np.cumsum(levels).tolist()]  # a list: a few look-ups are faster than in an array
     values = []
     for percent in percents:
         wanted = percent * (total[-1] / 100.0)
@@ -164,7 +167,7 @@ def _foci(cut: Cut) -> dict[str, float]:
 
 
 def _shadow(cut: Cut) -> tuple[float, float]:
-    """Grey below the nodule to grey beside that, and its darkest column to the others; 0 where no room is below."""
+    """Grey below the nodule to grey beside that, and its darkest column to the others; 0 with no image below."""
     (x1_px, _), (x2_px, y2_px) = cut.corners_px.tolist()
     diameter_px = DISC_PX / cut.scale
     left, top = max(round(x1_px - _BESIDE * diameter_px), 0), round(y2_px + GAP_PX / cut.scale)
@@ -207,7 +210,7 @@ def _shape(cut: Cut) -> dict[str, float]:
     perimeter = float(np.hypot(np.roll(x, -1) - x, np.roll(y, -1) - y).sum())
     polygon = points.astype(np.float32)
     waves = np.abs(np.fft.fft(x + 1j * y)) / len(points)
-    # A wave k times per turn on a circle run through once shows in the orders 1 + k and 1 - k.
+    # On a circle that is traversed once, a wave of k periods per turn appears in the orders 1 + k and 1 - k.
     slow, fast = (float(np.linalg.norm([waves[1 + k], waves[1 - k]])) for k in _WAVES)
     return {
         "solidity": area / max(float(cv2.contourArea(cv2.convexHull(polygon))), 1e-6),
@@ -217,7 +220,7 @@ def _shape(cut: Cut) -> dict[str, float]:
     }
 
 
-# what is computed together → the features that it gives
+# function → the features that it computes together
 _GROUPS: dict[Callable[[Cut], dict[str, float]], frozenset[str]] = {
     _echogenicity: frozenset({"rim_contrast", "dark_contrast", "bright_contrast", "frame_contrast", "spread"}),
     _composition: frozenset({"dark_share", "dark_clump", "coarse_texture", "fine_texture"}),

@@ -1,4 +1,4 @@
-"""An outlined nodule with its surroundings, cut out of a frame and brought to one size."""
+"""An outlined nodule with its surroundings, cut out of a frame and scaled to one size."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 DISC_PX = 64.0
-"""Diameter that the nodule is brought to; the diameter is that of a disc of its area."""
+"""Diameter that the nodule is scaled to: that of a disc of its area."""
 
 GAP_PX = 2.0
 """Left out on either side of the outline, in px of the copy."""
 
 BLACK_LEVEL = 2
-"""At most this is beside the fan, or nothing at all."""
+"""Pixels up to this level are outside the fan, or show nothing."""
 
 _RIM = 0.2  # width of the rim around the nodule, of the diameter
 _AROUND = 0.25  # width of the surroundings that are cut out, of the diameter: the rim and a little more
@@ -34,22 +34,22 @@ _POINTS = 64
 _NEXT, _TWO_ON, _TWO_BACK = ((np.arange(_POINTS) + step) % _POINTS for step in (1, 2, -2))
 _EDGE_OFFSETS_PX = (2.0, 4.0)
 _MIN_POINTS = 16
-_MARK_LEVEL, _MARK_STEP = 245, 80  # a pixel this bright, this far above its surroundings, is drawn by the scanner
-_FRAME_SAMPLES = 8192  # about as many pixels stand for the whole frame
+_MARK_LEVEL, _MARK_STEP = 245, 80  # a pixel this bright, and this far above its surroundings, was drawn by the scanner
+_FRAME_SAMPLES = 8192  # about this many pixels represent the whole frame
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cut:
-    """The nodule with its surroundings, brought to one size. What not every feature needs is made when it is asked for.
+    """The nodule with its surroundings, scaled to one size. What only some features need is computed when it is read.
 
     Attributes
     ----------
     grey : the whole frame
     corners_px : float32 (2, 2), least and greatest coordinates of the outline in the frame
-    every : of a large nodule only every so manieth row and column of the frame is used, to save time
+    every : step in rows and columns of the frame; above 1 for a large nodule, to save time
     scale : from frame to copy
-    window, calm_window : the nodule and its surroundings, as they are and without marks and speckle
-    calm : ``calm_window`` brought to one size: the copy
+    window, calm_window : the nodule and its surroundings, as captured, and without marks and speckle
+    calm : ``calm_window`` scaled to one size: the copy
     mask : of the nodule, 0 or 1, as large as the copy
     outline : float32 (K, 2) in px of the copy, pixel centres at whole numbers
     corners : float32 (2, 2), its least and greatest coordinates
@@ -141,7 +141,7 @@ class Cut:
     def across(self) -> Float32Array:
         """Where the step across the outline is read: two places outside, two inside each point, float32 (4, P, 2).
 
-        P counts those of ``points`` whose four places are all in the picture.
+        P counts those of ``points`` whose four places are all in the image.
         """
         along = self.points[_TWO_ON] - self.points[_TWO_BACK]
         outwards = np.stack([along[:, 1], -along[:, 0]], axis=1) / np.maximum(np.hypot(*along.T), 1e-6)[:, None]
@@ -157,12 +157,12 @@ class Cut:
         (x1, y1), (x2, y2) = self.corners.tolist()
         height_px, width_px = self.calm.shape
         if min(x1, y1, width_px - 1 - x2, height_px - 1 - y2) >= reach_px:
-            return True  # all of them are in the picture; quicker than to look at each
+            return True  # all of them are in the image; faster than testing each
         return int(self.across.shape[1]) >= _MIN_POINTS
 
 
 def calmed(window: UInt8Array, scale: float) -> tuple[UInt8Array, UInt8Array]:
-    """Part of a frame without marks and speckle, uint8 (H, W), as it is and brought to size."""
+    """Part of a frame without marks and speckle, uint8 (H, W), at its own size and scaled."""
     calm = np.asarray(cv2.medianBlur(window, 5), np.uint8)
     return calm, np.asarray(cv2.medianBlur(_resized(calm, scale), 3), np.uint8)
 
@@ -179,7 +179,7 @@ def _resized(image: UInt8Array, scale: float) -> UInt8Array:
 
 
 def _without_black(pixels: UInt8Array) -> Int64Array:
-    """Histogram (256,) without what is beside the fan."""
+    """Histogram (256,) without the pixels outside the fan."""
     levels = np.bincount(pixels, minlength=256)
     levels[: BLACK_LEVEL + 1] = 0
     return levels

@@ -1,7 +1,7 @@
-"""Descriptors of an outlined nodule, estimated from how it looks by one logistic regression each.
+"""Descriptors of an outlined nodule, each estimated from its features by a logistic regression.
 
-The regressions lie beside the engine in ``descriptors.toml``: data only, no code. A descriptor stands in the file only
-when it surely agreed with readers better than chance, and the file says how well. Its keys::
+The regressions lie beside the engine in ``descriptors.toml``: data only, no code. A descriptor is in the file only if
+its agreement with readers is significantly better than chance; the file gives that agreement. Its keys::
 
     schema = 1
     engine_id = "thyroid_nodule@0.2.0+0123456789ab"   # whose outlines the agreement was measured with
@@ -17,7 +17,7 @@ when it surely agreed with readers better than chance, and the file says how wel
     bias = 0.02
     agreement = "kappa 0.31 (0.12 to 0.49), 65 frames"
 
-    [[left_out]]                          # what was tried and is not good enough
+    [[left_out]]                          # descriptors that were tried and are not good enough
     name = "margins"
     reason = "not better than chance"
 """
@@ -74,7 +74,7 @@ class LogisticTable:
     mean, scale : of each feature in the training data
     weights : of each standardised feature, towards the second class
     bias : added to the weighted sum
-    agreement : how well it agreed with readers, as shown
+    agreement : with readers, as text for people
     """
 
     name: str
@@ -120,7 +120,7 @@ class LogisticTable:
 
 
 def standardise(features: Float64Array, mean: Float64Array, scale: Float64Array) -> Float64Array:
-    """Features in standard deviations from their mean, float64 (..., F); beyond three they count as three."""
+    """Features in standard deviations from their mean, float64 (..., F), clipped to three."""
     return np.clip((features - mean) / scale, -_MAX_SD, _MAX_SD)
 
 
@@ -138,7 +138,7 @@ class DescriptorModel:
 
     @property
     def agreement(self) -> dict[str, str]:
-        """Descriptor → how well it agreed with readers, in words and numbers."""
+        """Descriptor → its agreement with readers, as text."""
         return {table.name: table.agreement for table in self.tables}
 
     @classmethod
@@ -181,7 +181,7 @@ class DescriptorModel:
 
         Returns
         -------
-        one for each table; none at all where the outline is too small, or too little around it is in the picture
+        one for each table; none where the outline is too small, or too little of its surroundings is in the image
         """
         features = nodule_features(grey, contour, self._features)
         if features is None:

@@ -2,7 +2,7 @@
 
 The engine gives a map of centre scores and box distances at stride 8, and a map of mask probabilities at stride 2, all
 in the letterboxed input. A detection is a peak of the centre scores together with the region of the mask inside its
-box. Everything here is deterministic: equal tensors give equal results, in the order of falling score.
+box. Everything here is deterministic: equal tensors give equal results, highest score first.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ Float64Array = npt.NDArray[np.float64]
 CELL_PX = 8
 MASK_STRIDE_PX = 2
 MIN_MASK_PX = 20
-"""A detection whose region has fewer pixels of the image than this is dropped."""
+"""A detection whose region has fewer pixels of the image than this is removed."""
 
 _NMS_IOU = 0.5
-_EXPAND = 0.10  # of the box side, on every side: the mask knows the border better than the box does
+_EXPAND = 0.10  # of the box side, on every side: the mask is more accurate at the border than the box
 _MASK_PROB = 0.5
 _CLAIMED_SHARE = 0.5  # a region that lies this much inside better ones is the same nodule again
 _MAX_CANDIDATES = 64
@@ -46,10 +46,11 @@ def decode(
     """Read boxes and outlines from the engine's outputs.
 
     Peaks at or above their label's threshold become boxes in the image, clipped to it; of boxes that overlap with an
-    IoU above 0.5 the best stays. In each box, made 10 % larger on every side, the mask is resampled to the pixels of
-    the image and cut at 0.5; of its connected regions the one with most pixels in the box is taken. A detection is
-    dropped when its region has fewer than 20 pixels or lies mostly inside the regions of better ones; pixels that a
-    better detection has are left out. The box given is that of the region's pixels; the score is the centre score.
+    IoU above 0.5 only the best is kept. In each box, made 10 % larger on every side, the mask is resampled to the
+    pixels of the image and cut at 0.5; of its connected regions, the one with most pixels in the box is taken. A
+    detection is removed when its region has fewer than 20 pixels or lies mostly inside the regions of better ones;
+    pixels that belong to a better detection are left out. The box given is that of the region's pixels; the score is
+    the centre score.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def decode(
     Raises
     ------
     EngineOutputError
-        If an output is missing or the shapes do not belong together.
+        If an output is missing or the shapes do not match.
     """
     mask_prob, center_score, box_ltrb_px = _checked(outputs, len(labels))
     candidates = _candidates(center_score, box_ltrb_px, image_to_input, image_hw_px, labels)
@@ -103,7 +104,7 @@ def _checked(outputs: Mapping[str, Array], label_count: int) -> tuple[Float32Arr
     names = ("mask_prob", "center_score", "box_ltrb_px")
     missing = [name for name in names if name not in outputs]
     if missing:
-        raise EngineOutputError(f"output {missing[0]} is missing, got {sorted(outputs)}; the engine does not fit")
+        raise EngineOutputError(f"output {missing[0]} is missing, got {sorted(outputs)}; use an engine for ultrasound")
     mask, score, box = (outputs[name] for name in names)
     ratio = CELL_PX // MASK_STRIDE_PX
     if (
@@ -113,8 +114,8 @@ def _checked(outputs: Mapping[str, Array], label_count: int) -> tuple[Float32Arr
         or mask.shape[1:] != (1, score.shape[2] * ratio, score.shape[3] * ratio)
     ):
         raise EngineOutputError(
-            f"mask_prob {mask.shape}, center_score {score.shape} and box_ltrb_px {box.shape} do not belong together "
-            f"for {label_count} labels; the engine does not fit"
+            f"mask_prob {mask.shape}, center_score {score.shape} and box_ltrb_px {box.shape} do not match "
+            f"for {label_count} labels; use an engine for ultrasound"
         )
     first, second, third = (array[0].astype(np.float32, copy=False) for array in (mask, score, box))
     return first[0], second, third
@@ -155,7 +156,7 @@ def _candidates(
 
 
 def _suppress(boxes: Float64Array) -> list[int]:
-    """Indices of the boxes that stay: greedy suppression, the boxes being sorted best first."""
+    """Indices of the boxes that are kept: greedy suppression of boxes that are sorted best first."""
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     alive = np.ones(len(boxes), np.bool_)
     kept: list[int] = []
@@ -179,7 +180,7 @@ def _outline(
     x1, y1 = (int(value) for value in np.maximum(np.floor(box[:2] - grow), 0))
     x2, y2 = (int(value) for value in np.minimum(np.ceil(box[2:] + grow), (width_px, height_px)))
     # Pixel index (u, v) of the window has its centre at image (x1 + u + 0.5, y1 + v + 0.5); OpenCV's own coordinates
-    # have pixel centres at whole numbers, so half a pixel goes off again in the mask.
+    # have pixel centres at whole numbers, so half a pixel is subtracted again in the mask.
     linear = image_to_input[:, :2] / MASK_STRIDE_PX
     offset = (image_to_input[:, :2] @ (x1 + 0.5, y1 + 0.5) + image_to_input[:, 2]) / MASK_STRIDE_PX - 0.5
     window = cv2.warpAffine(
@@ -211,7 +212,7 @@ def _outline(
         if left_px <= (1 - _CLAIMED_SHARE) * whole_px:
             return None
     outlines, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    outline = max(outlines, key=_filled_px)  # what a better detection took may have left more than one piece
+    outline = max(outlines, key=_filled_px)  # pixels of a better detection may have cut it in pieces
     if _filled_px(outline) < MIN_MASK_PX:
         return None
     cv2.drawContours(there, [outline], 0, 1, cv2.FILLED)

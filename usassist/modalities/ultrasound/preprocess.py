@@ -17,13 +17,13 @@ Float64Array = npt.NDArray[np.float64]
 def preprocess(
     image: UInt8Array, size_hw_px: tuple[int, int], out: Float32Array | None = None
 ) -> tuple[Float32Array, Float64Array]:
-    """Make a frame grey, fit it into the engine's input without changing its aspect, and scale it to 0 to 1.
+    """Convert a frame to grey, fit it into the engine's input without changing its aspect, and scale it to 0 to 1.
 
     Parameters
     ----------
     image : uint8 (H, W) or (H, W, 3) RGB, already cropped to the scan area
     size_hw_px : height and width of the engine's input, px
-    out : a C-ordered buffer float32 (1, 1, h, w) to write into, for the path that runs once per frame
+    out : a C-ordered buffer float32 (1, 1, h, w) to write into, so that nothing is allocated per frame
 
     Returns
     -------

@@ -10,15 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.calibrate import DEFAULT_POINT, OperatingPoint, ScoreCalibration
-from usassist.frames import measure, to_grey
+from usassist.engine import EngineSpec
+from usassist.engine.comparison import Decoder
+from usassist.engine.findings import Findings
+from usassist.errors import EngineSpecError
+from usassist.frames import fill_labelmap, measure, to_grey
 from usassist.modalities.ultrasound.descriptors import DescriptorModel
-from usassist.modalities.ultrasound.postprocess import decode
+from usassist.modalities.ultrasound.postprocess import MASK_STRIDE_PX, decode
 from usassist.modalities.ultrasound.preprocess import preprocess
 from usassist.records import Answer, Descriptors, Detections, Frame, LabelSpec, Segmentation
 
-__all__ = ["UltrasoundTask"]
+__all__ = ["UltrasoundTask", "make_decoder", "make_task"]
 
 Array = npt.NDArray[Any]
+
+_NODULE_OUTPUTS = {"mask_prob", "center_score", "box_ltrb_px"}
 
 
 class _Engine(Protocol):
@@ -35,7 +41,7 @@ class UltrasoundTask:
     diameter_rel_sd : relative standard uncertainty of the engine's outlines; without it nothing is given in mm
     scores : score calibration of the engine; without it scores stay raw and each label is cut at its own threshold
     point : operating point of `scores` at which it is cut
-    descriptors : of the engine; without it nodules are not described, and no time is spent on it
+    descriptors : of the engine; without it nodules are not described, which takes no time
 
     Raises
     ------
@@ -69,7 +75,7 @@ class UltrasoundTask:
         self._tensor = np.empty((1, 1, *size_hw_px), np.float32)
 
     def __call__(self, frame: Frame, engine: _Engine) -> Answer:
-        """Answer one frame, best raw score first.
+        """Process one frame; detections come with the best raw score first.
 
         Raises
         ------
@@ -104,3 +110,50 @@ class UltrasoundTask:
             rows = detections.label_id == label_id
             score[rows] = self._scores.calibrated(detections.score[rows], label_id)
         return dataclasses.replace(detections, score=np.maximum(score, self._point.min_score))
+
+
+def make_task(
+    spec: EngineSpec, scores: ScoreCalibration | None, point: str, descriptors: DescriptorModel | None
+) -> UltrasoundTask:
+    """The task of an ultrasound engine, for the table of modalities.
+
+    Raises
+    ------
+    EngineSpecError
+        If its input is not one that :func:`preprocess` makes.
+    CalibrationError, UsageError
+        As :class:`UltrasoundTask`.
+    """
+    image = spec.inputs[0]
+    height, width = image.shape[-2:]
+    if image.layout != "NCHW" or height is None or width is None or spec.color != "GRAY":
+        raise EngineSpecError(
+            f"engine {spec.engine_id}: ultrasound needs one grey NCHW input of fixed size, got {image}; export it so"
+        )
+    if (spec.input_range, spec.mean, spec.std) != ((0.0, 1.0), (0.0,), (1.0,)):
+        raise EngineSpecError(
+            f"engine {spec.engine_id}: ultrasound input is scaled to 0 to 1; put any other scaling into the graph"
+        )
+    return UltrasoundTask((height, width), spec.labels, spec.diameter_rel_sd, scores, point, descriptors)
+
+
+def make_decoder(spec: EngineSpec) -> Decoder | None:
+    """The decoder of an ultrasound engine's outputs: boxes and masks in pixels of its input, as a stream decodes them.
+
+    None where the engine has other outputs.
+    """
+    if {tensor.name for tensor in spec.outputs} != _NODULE_OUTPUTS:
+        return None
+
+    def read(outputs: Mapping[str, Array]) -> Findings:
+        height_px, width_px = (MASK_STRIDE_PX * side for side in outputs["mask_prob"].shape[-2:])
+        detections, segmentation = decode(outputs, np.eye(2, 3), (height_px, width_px), spec.labels)
+        labelmap = fill_labelmap(segmentation, (height_px, width_px))
+        return Findings(
+            label_id=detections.label_id,
+            score=detections.score,
+            boxes=detections.xyxy_px,
+            masks=tuple(labelmap == index + 1 for index in range(len(segmentation))),
+        )
+
+    return read

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import html
 import json
 import logging
 from collections.abc import Coroutine
@@ -32,8 +33,9 @@ _SCRIPTS = ("draw.js", "page.js", "side.js", "marks.js", "link.js", "keys.js")  
 _IDLE_S = 1.0
 
 
-def build_blocks() -> gr.Blocks:
-    """The Gradio side: a page that consists of the live view."""
+def build_blocks(modality: str = "") -> gr.Blocks:
+    """The Gradio side: a page that consists of the live view, which names its modality."""
+    label = f"{modality}: live image with outlines" if modality else "Live image with outlines"
     colors = {state.value: rgb for state, rgb in STATE_COLOR_RGB.items()}
     script = "\n".join(_text(name) for name in _SCRIPTS).replace("@STATE_COLORS@", json.dumps(colors))
     blocks = gr.Blocks(title="usassist live", analytics_enabled=False, fill_width=True)
@@ -41,7 +43,7 @@ def build_blocks() -> gr.Blocks:
     blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = _IDLE_S
     with blocks:
         gr.HTML(
-            html_template=_text("page.html"),
+            html_template=_text("page.html").replace("@MODALITY@", html.escape(label)),
             js_on_load=script,
             apply_default_css=False,
             elem_id="usassist",
@@ -49,7 +51,7 @@ def build_blocks() -> gr.Blocks:
     return blocks
 
 
-def build_app(viewers: Viewers, shown: ShownFrames, marks: MarkTaker, metrics: Metrics) -> FastAPI:
+def build_app(viewers: Viewers, shown: ShownFrames, marks: MarkTaker, metrics: Metrics, modality: str = "") -> FastAPI:
     """The whole application: the page, ``/live`` and ``/metrics``.
 
     Parameters
@@ -58,6 +60,7 @@ def build_app(viewers: Viewers, shown: ShownFrames, marks: MarkTaker, metrics: M
     shown : is told what the pages have drawn
     marks : takes what people mark
     metrics : what ``/metrics`` says
+    modality : title of what the page shows; empty = not named
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -84,7 +87,7 @@ def build_app(viewers: Viewers, shown: ShownFrames, marks: MarkTaker, metrics: M
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     gr.mount_gradio_app(
         app,
-        build_blocks(),
+        build_blocks(modality),
         path="/",
         footer_links=[],
         run_history=False,

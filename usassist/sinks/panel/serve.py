@@ -42,6 +42,7 @@ def run_panel(
     address: str,
     config: PanelConfig,
     *,
+    modality: str = "",
     find_text: FindText | None = None,
     on_ready: Callable[[str], None] | None = None,
     stop: threading.Event | None = None,
@@ -53,6 +54,7 @@ def run_panel(
     ----------
     address : of the stream, see ``bus.address.endpoint``; it need not run yet
     config : where to listen (port 0 = any that is free), the quality of the picture, and whether text is covered
+    modality : title of what the page shows, from the table of modalities; empty = not named
     find_text : looks for burnt-in text, see ``frames.burnt_text.find_text_boxes``; needed where it is covered
     on_ready : called once with the address of the page
     stop : set it to end
@@ -69,7 +71,17 @@ def run_panel(
     endpoint(address, "frame", "view")
     stop, heartbeat = stop or threading.Event(), heartbeat or Heartbeat()
     with _listen(config.host, config.port) as listener, _private_environment(), Inbox(address) as inbox:
-        _serve(address, inbox, config, listener, find_text if config.cover_text else None, on_ready, stop, heartbeat)
+        _serve(
+            address,
+            inbox,
+            config,
+            listener,
+            modality,
+            find_text if config.cover_text else None,
+            on_ready,
+            stop,
+            heartbeat,
+        )
 
 
 def check_panel(config: PanelConfig) -> None:
@@ -94,6 +106,7 @@ def _serve(
     inbox: Inbox,
     config: PanelConfig,
     listener: socket.socket,
+    modality: str,
     find_text: FindText | None,
     on_ready: Callable[[str], None] | None,
     stop: threading.Event,
@@ -116,7 +129,7 @@ def _serve(
         find_text=find_text,
         clock=clock,
     )
-    app = build_app(viewers, shown, MarkTaker(inbox, shown, clock), Metrics(lambda: feed.figures))
+    app = build_app(viewers, shown, MarkTaker(inbox, shown, clock), Metrics(lambda: feed.figures), modality)
     gc.freeze()  # Gradio's many objects stay to the end; walking through them would hold up pictures and the exit
     settings = uvicorn.Config(
         Guard(app, config.host),

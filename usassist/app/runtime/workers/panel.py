@@ -7,6 +7,7 @@ from typing import Any
 from usassist.app.runtime.worker import Parent
 from usassist.config import PanelConfig
 from usassist.frames.burnt_text import find_text_boxes
+from usassist.modalities import stream_titles
 from usassist.sinks.panel import run_panel
 
 __all__ = ["work"]
@@ -17,6 +18,7 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     run_panel(
         options["address"],
         PanelConfig(**options["panel"]),
+        modality=stream_titles(),
         find_text=find_text_boxes,
         on_ready=lambda url: parent.tell("ready", url=url),
         stop=parent.gone,
