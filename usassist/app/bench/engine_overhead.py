@@ -16,9 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from usassist.engine import EngineSpec
 from usassist.engine.base import Engine
@@ -26,7 +23,7 @@ from usassist.engine.probe import golden_input
 from usassist.engine.registry import artifact_path, open_engine, why_not
 from usassist.errors import BackendUnavailableError
 
-__all__ = ["Overhead", "measure_overhead", "overheads", "print_overheads"]
+__all__ = ["Overhead", "measure_overhead", "measure_overheads"]
 
 Array = npt.NDArray[Any]
 Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
@@ -63,7 +60,7 @@ class Overhead:
     rounds: int
 
 
-def overheads(spec: EngineSpec, *, threads: int, seconds: float) -> tuple[Overhead, ...]:
+def measure_overheads(spec: EngineSpec, *, threads: int, seconds: float) -> tuple[Overhead, ...]:
     """Measure every precision of an engine that OpenVINO can run here, for `seconds` in all.
 
     Raises
@@ -127,34 +124,6 @@ def measure_overhead(
         difference_high_ms=float(high_ms),
         own_ms=own_ms,
         rounds=len(ratios),
-    )
-
-
-def print_overheads(spec: EngineSpec, threads: int, items: tuple[Overhead, ...], console: Console) -> None:
-    """Show what was measured as a table."""
-    words = f"{threads} threads" if threads else "all threads"
-    table = Table(
-        title=f"{spec.engine_id}: the engine layer over OpenVINO alone, {words}",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
-    columns = ("precision", "direct", "layer", "ratio (95 %)", "difference (95 %)", "own work", "rounds")
-    for column in columns:
-        table.add_column(column, justify="left" if column == "precision" else "right", no_wrap=True)
-    for item in items:
-        table.add_row(
-            item.precision,
-            f"{item.direct_p50_ms:.3f}",
-            f"{item.layer_p50_ms:.3f}",
-            f"{item.ratio:.3f} ({item.ratio_low:.3f} to {item.ratio_high:.3f})",
-            f"{item.difference_ms:.2f} ({item.difference_low_ms:.2f} to {item.difference_high_ms:.2f})",
-            f"{item.own_ms:.3f}",
-            str(item.rounds),
-        )
-    console.print(table)
-    console.print(
-        "medians in ms; ratio and difference in the same round, intervals by drawing rounds; own work: of the layer, "
-        "with a back end that has its answer ready"
     )
 
 

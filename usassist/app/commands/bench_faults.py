@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from usassist.app.commands.options import JsonOption
+
 __all__ = ["faults"]
 
 
@@ -20,7 +22,7 @@ def faults(
     normal_minutes: Annotated[
         float, typer.Option(min=0.0, help="Also look at so much simulated normal scanning, faster than it happens.")
     ] = 0.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """How soon a live source notices what goes wrong with its picture, and how soon it is back."""
     from rich.console import Console

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from usassist.app.commands.options import JsonOption
+
 if TYPE_CHECKING:
     from usassist.bus.keys import Role
 
@@ -20,7 +22,6 @@ keys_app = typer.Typer(
 RoleArgument = Annotated[
     str, typer.Argument(metavar="stream|viewer", help="Whose: of streams here, or of who watches.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
 @keys_app.command("make")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.recordings import record_session
 from tests.samples import make_frame
-from usassist.app.commands.report import print_live
+from usassist.app.commands.live_report import print_live
 from usassist.app.runtime.live_session import LiveOptions, LiveReport, _Session
 from usassist.app.runtime.open_stream import StreamOptions
 
