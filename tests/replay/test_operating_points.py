@@ -12,7 +12,7 @@ import pytest
 from tests.samples import score_file
 from usassist.app.commands.progress import ProgressBar
 from usassist.app.commands.replay_report import print_replay
-from usassist.app.runtime.clip_session import Outcome, replay
+from usassist.app.runtime.clip_session import ReplayOutcome, replay
 from usassist.app.runtime.open_stream import StreamOptions, open_stream
 from usassist.config import resource_dir
 from usassist.engine import find_engine
@@ -34,7 +34,7 @@ def _options(folder: Path, **changes: object) -> StreamOptions:
     return StreamOptions(**(values | changes))  # type: ignore[arg-type]
 
 
-def _run(options: StreamOptions, out: Path) -> tuple[Outcome, list[dict], dict]:
+def _run(options: StreamOptions, out: Path) -> tuple[ReplayOutcome, list[dict], dict]:
     with ProgressBar(quiet=True) as progress:
         outcome = replay(options, out, overlay_video=False, window=False, progress=progress)
     assert outcome.error is None

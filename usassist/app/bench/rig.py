@@ -19,10 +19,10 @@ from typing import Any, Self
 from usassist.app.bench.meter import Meter
 from usassist.app.bench.proc import capture_of, read_sample
 from usassist.app.bench.setup import Setup
-from usassist.app.runtime.child_process import Child
+from usassist.app.runtime.child_process import ChildProcess
 from usassist.app.runtime.open_stream import StreamOptions
 from usassist.app.runtime.private_bus import private_bus
-from usassist.app.runtime.supervised_process import Ticks
+from usassist.app.runtime.supervised_process import PollClock
 from usassist.config import PanelConfig
 from usassist.errors import UsAssistError
 
@@ -53,14 +53,14 @@ class Rig:
 
     def __init__(self, setup: Setup, folder: Path) -> None:
         self.setup, self._folder = setup, folder
-        self.children: dict[str, Child] = {}
+        self.children: dict[str, ChildProcess] = {}
         self.folders: list[Path] = []
         self.said: dict[str, dict[str, Any]] = {}
         self.summary: dict[str, Any] | None = None
         self._stack = contextlib.ExitStack()
         self._url = ""
         self._numbers = 0
-        self._ticks = Ticks(threading.Event())
+        self._ticks = PollClock(threading.Event())
 
     def __enter__(self) -> Self:
         try:
@@ -119,7 +119,7 @@ class Rig:
             if not child.alive:
                 child.wait_for("nothing", timeout_s=1.0)
                 raise UsAssistError(f"the process {name} has died; run usassist doctor")
-            if name in _WATCHED and (reason := child.why_hung(elapsed_s)):
+            if name in _WATCHED and (reason := child.hang_reason(elapsed_s)):
                 child.kill()
                 raise UsAssistError(f"the process {name} was killed: {reason}; run usassist doctor")
 
@@ -142,7 +142,7 @@ class Rig:
         if name.startswith("stalled"):
             os.kill(child.pid, signal.SIGKILL)
         elif child.alive:
-            child.ask_to_end()
+            child.terminate()
             self.said[name] = child.wait_for("done", timeout_s=_FINISH_S)
         self._end(name)
 
@@ -174,7 +174,7 @@ class Rig:
         for name in [name for name in self.children if name.startswith("stalled")]:
             self.remove(name)
         stream = self.children["stream"]
-        stream.ask_to_end()
+        stream.terminate()
         wanted = "ended" if self.setup.record else "done"
         self.summary = stream.wait_for(wanted, timeout_s=_FINISH_S)["summary"]
         if "record" in self.children:
@@ -215,8 +215,8 @@ class Rig:
         return self._numbers
 
     def _begin(self, name: str, kind: str, options: dict[str, Any]) -> str:
-        child = self.children[name] = Child(kind)
-        child.begin(options)
+        child = self.children[name] = ChildProcess(kind)
+        child.start(options)
         return name
 
     def _ready(self, name: str) -> str:
@@ -230,4 +230,4 @@ class Rig:
             return
         if name.startswith("stalled") and child.alive:
             os.kill(child.pid, signal.SIGKILL)
-        child.end()
+        child.stop()

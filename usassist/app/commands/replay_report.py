@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.table import Table
 
 from usassist.app.commands.result_rows import add_result_rows, format_latency
-from usassist.app.runtime.clip_session import Outcome
+from usassist.app.runtime.clip_session import ReplayOutcome
 from usassist.bus import PointBody
 
 __all__ = ["print_replay"]
 
 
-def print_replay(outcome: Outcome) -> None:
+def print_replay(outcome: ReplayOutcome) -> None:
     """Print the summary of a replay, and the files that it has written."""
     summary = outcome.summary
     table = Table(title=f"{summary['engine_id']} on {summary['backend']}", title_justify="left", show_header=False)

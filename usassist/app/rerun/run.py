@@ -11,7 +11,7 @@ from usassist.app.rerun.machine import same_kind_of_processor, why_within_tolera
 from usassist.app.rerun.outcome import Comparison
 from usassist.app.rerun.plan import Wishes, make_rules, plan_rerun
 from usassist.app.rerun.recording import Recording, read_recording
-from usassist.app.runtime.clip_session import Outcome, Progress, replay
+from usassist.app.runtime.clip_session import Progress, ReplayOutcome, replay
 from usassist.config import RecordConfig
 
 __all__ = ["Rerun", "run_again"]
@@ -32,7 +32,7 @@ class Rerun:
     """
 
     recording: Recording
-    outcome: Outcome
+    outcome: ReplayOutcome
     comparison: Comparison | None
     notes: tuple[str, ...]
     not_exact: str = ""

@@ -167,7 +167,7 @@ def test_the_capture_process_of_a_stream_is_found() -> None:
     process = CaptureProcess()
     process.receive()  # it has started
     found = capture_of(os.getpid())
-    process.end()
+    process.stop()
     assert found == process.pid
     assert capture_of(os.getpid()) is None
 

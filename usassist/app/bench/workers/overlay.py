@@ -30,8 +30,8 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     pictures = 0
     with Subscriber(options["address"], _TOPICS) as subscriber:
         subscriber.heartbeat = parent.heartbeat
-        parent.tell("ready")
-        while not parent.gone.is_set():
+        parent.report("ready")
+        while not parent.stop.is_set():
             for message in subscriber.events(_POLL_MS):
                 screen.take(message)
             begin_ns = time.monotonic_ns()

@@ -24,6 +24,6 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     with Subscriber(options["address"], topics) as viewer, Subscriber(options["address"], topics, "archive") as archive:
         viewer.latest(_FIRST_MS)
         archive.latest(_FIRST_MS)
-        parent.tell("ready")
-        parent.gone.wait()
+        parent.report("ready")
+        parent.stop.wait()
     return {}

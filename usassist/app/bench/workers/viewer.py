@@ -42,8 +42,8 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     try:
         live = f"ws{url.removeprefix('http')}/live"
         with connect(live, origin=Origin(url), compression=None, max_size=None) as socket:
-            parent.tell("ready")
-            while not parent.gone.is_set():
+            parent.report("ready")
+            while not parent.stop.is_set():
                 try:
                     data = socket.recv(_WAIT_S)
                 except TimeoutError:
