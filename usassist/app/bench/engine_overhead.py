@@ -1,10 +1,9 @@
 """What the engine layer costs over calling OpenVINO directly: ``usassist engine bench NAME --overhead``.
 
 Both run the same file with the same options, each compiled on its own, and take turns, one inference each, the first of
-a round being the second of the next: whatever else the machine does falls on both. What is compared is the time of the
-one with the time of the other in the same round. The layer's own work (checks of inputs and outputs, dictionaries) is
-timed apart too, with a back end that has its answer ready; there its code and data are still in the caches, which an
-inference empties.
+a round being the second of the next, so that other load on the machine affects both alike. Times of the same round are
+compared. The layer's own work (checks of inputs and outputs, dictionaries) is timed separately too, with a back end
+that returns a stored answer; its code and data are then still in the caches, which an inference evicts.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ __all__ = ["Overhead", "measure_overhead", "measure_overheads"]
 Array = npt.NDArray[Any]
 Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
-_ALONE = 1000  # calls with a ready answer
+_ALONE = 1000  # calls with a stored answer
 _DRAWS = 2000
 _BACKEND = "openvino"
 
@@ -43,7 +42,7 @@ class Overhead:
     direct_p50_ms, layer_p50_ms : median over all inferences, without and with the layer
     ratio : layer to direct, median over the rounds; `ratio_low` to `ratio_high` is its 95 % interval
     difference_ms : layer less direct, likewise
-    own_ms : the layer's own work, median over calls with a ready answer
+    own_ms : the layer's own work, median over calls with a stored answer
     rounds : inferences of each
     """
 
@@ -94,9 +93,9 @@ def measure_overhead(
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Overhead:
-    """Let two ways to run the same model take turns for `seconds`, two rounds at least.
+    """Run the same model in two ways that take turns for `seconds`, two rounds at least.
 
-    Intervals draw whole rounds with replacement, the same rounds of both (Efron and Tibshirani 1993, 13.3).
+    Intervals are from a bootstrap over rounds, the same rounds of both (Efron and Tibshirani 1993, 13.3).
     """
     both = (direct, layer)
     for infer in both * 2:
@@ -128,7 +127,7 @@ def measure_overhead(
 
 
 def _direct(spec: EngineSpec, precision: str, threads: int) -> Infer:
-    """OpenVINO as a program without this one would call it: same file, same options, inputs shared, outputs read."""
+    """OpenVINO called directly: same file, same options, inputs shared, outputs read."""
     import openvino
 
     from usassist.engine.backends.openvino import compile_options
@@ -147,7 +146,7 @@ def _direct(spec: EngineSpec, precision: str, threads: int) -> Infer:
 
 @dataclass(slots=True, kw_only=True)
 class _Ready:
-    """A session that answers at once what another one answered."""
+    """A session that returns a stored answer."""
 
     inputs: dict[str, tuple[str, tuple[int | None, ...]]]
     outputs: dict[str, tuple[str, tuple[int | None, ...]]]

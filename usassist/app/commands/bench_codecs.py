@@ -19,13 +19,15 @@ __all__ = ["codecs"]
 
 
 def codecs(
-    source: Annotated[str, typer.Argument(help="What is kept: an address as replay takes it, or demo.")] = "demo",
+    source: Annotated[
+        str, typer.Argument(help="Source of the frames: an address as replay takes it, or demo.")
+    ] = "demo",
     count: Annotated[int, typer.Option(min=5, help="Frames.")] = 60,
     size: Annotated[str, typer.Option(help="Scaled to this size, px; empty = as they are.")] = "1280x720",
     colour: Annotated[bool, typer.Option("--colour", help="With a little colour in every frame.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What a frame costs in each lossless codec: processor time to write and to read it, and its size."""
+    """Cost of a frame in each lossless codec: processor time to write and to read it, and its size."""
     from rich.console import Console
 
     from usassist.app.bench.codecs import candidates, measure_codecs, read_frames
@@ -45,7 +47,7 @@ def _print_codecs(figures: list[CodecFigures], shape: tuple[int, ...], count: in
 
     size = " x ".join(str(side) for side in shape)
     table = number_table(
-        f"{count} frames of {size}; ms of a processor", "codec", "write p50", "p95", "read p50", "kB", "exact"
+        f"{count} frames of {size}; ms of processor time", "codec", "write p50", "p95", "read p50", "kB", "exact"
     )
     for item in figures:
         if item.problem:

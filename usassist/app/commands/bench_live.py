@@ -36,7 +36,10 @@ def live(
     warm_up: Annotated[float, typer.Option("--warm-up", min=0.0, help="Seconds that do not count.")] = 5.0,
     viewers: Annotated[int, typer.Option(min=0, max=32, help="Viewers of the page; with none there is no page.")] = 1,
     stalled: Annotated[
-        int, typer.Option("--stalled-subscribers", min=0, max=64, help="Readers that ask for all and are stopped.")
+        int,
+        typer.Option(
+            "--stalled-subscribers", min=0, max=64, help="Readers that subscribe to everything and are stopped."
+        ),
     ] = 0,
     record: Annotated[bool, typer.Option("--record/--no-record", help="With the recorder.")] = True,
     overlay: Annotated[
@@ -45,10 +48,10 @@ def live(
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
-    contract: Annotated[bool, typer.Option("--contract/--no-contract", help="Hold it against the contract.")] = True,
+    contract: Annotated[bool, typer.Option("--contract/--no-contract", help="Compare with the contract.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """How long a frame takes through a live session, from capture to the browser, and what that costs."""
+    """Latency of a frame through a live session, from capture to the browser, and the resources it takes."""
     from rich.console import Console
 
     from usassist.app.bench.contract import breaches, find_limits, load_contract
@@ -70,12 +73,12 @@ def live(
         threads=threads,
     )
     found = find_limits(load_contract(), setup, read_processor().kind) if contract else None
-    figures = measure_live(setup, seconds=seconds, warm_up_s=warm_up, say=Console(stderr=True, quiet=as_json).print)
+    figures = measure_live(setup, seconds=seconds, warm_up_s=warm_up, log=Console(stderr=True, quiet=as_json).print)
     items = [] if found is None else breaches(figures, found[1])
     broken = [item.name for item in items if item.broken]
     if as_json:
-        words = None if found is None else {"table": found[0], "limits": [dataclasses.asdict(item) for item in items]}
-        typer.echo(json.dumps(figures.as_dict() | {"contract": words, "broken": broken}, indent=2))
+        judged = None if found is None else {"table": found[0], "limits": [dataclasses.asdict(item) for item in items]}
+        typer.echo(json.dumps(figures.as_dict() | {"contract": judged, "broken": broken}, indent=2))
     else:
         _print_figures(figures, Console())
         if found is not None:
@@ -95,7 +98,7 @@ def _print_figures(figures: LiveFigures, console: Console) -> None:
     console.print(stages)
     states = ", ".join(f"{state} {count}" for state, count in accounts.by_state.items() if count)
     causes = ", ".join(f"{cause} {count}" for cause, count in accounts.by_cause.items()) or "none"
-    console.print(f"pictures due {accounts.due}, frames {accounts.frames}, never taken {accounts.not_taken}")
+    console.print(f"frames due {accounts.due}, delivered {accounts.frames}, skipped by the source {accounts.not_taken}")
     console.print(f"results: {states}; without an answer: {causes}")
     console.print(f"without their own result {accounts.without_own_percent:.2f} %; unaccounted {accounts.unaccounted}")
     usage = number_table("processes, MiB", "process", "CPU %", "RSS start", "RSS end", "RSS peak", "files", "threads")

@@ -17,7 +17,7 @@ __all__ = ["doctor"]
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Look whether everything that usassist needs is here, and say what to do where it is not."""
+    """Check whether everything that usassist needs is here, and print what to do where it is not."""
     from usassist.app.runtime.self_check import run_self_check
 
     checks = run_self_check()

@@ -46,7 +46,7 @@ def bench(
     if overhead:
         _overhead(spec, threads, seconds, as_json=as_json)
         return
-    with Console(stderr=True, quiet=as_json).status("measuring, the variants taking turns"):
+    with Console(stderr=True, quiet=as_json).status("measuring, the variants take turns"):
         report = run_bench(
             spec,
             tuple(BACKENDS) if backend == "all" else (backend,),
@@ -68,7 +68,7 @@ def bench(
 
 
 def print_report(report: BenchReport, console: Console) -> None:
-    """Show what was measured as tables; the fastest that passed the judge is named."""
+    """Print the figures as tables, and the fastest variant that the judge accepts."""
     from rich import box
     from rich.table import Table
 
@@ -91,7 +91,7 @@ def print_report(report: BenchReport, console: Console) -> None:
         console.print(f"fastest that {report.judged_by}: {' '.join(report.fastest)}")
     console.print(
         f"ratio: median against {' '.join(report.reference)} in the same round, less is faster; "
-        "times hold for this machine at this moment\n"
+        "times hold for this machine and its load now\n"
         "warm-up: inferences until one takes at most 1.25 times the median of the later half of the first 20, and "
         "how long they took; MB: memory of the process that opening added, without that of a GPU"
     )
@@ -102,13 +102,13 @@ def print_report(report: BenchReport, console: Console) -> None:
 
 
 def print_overheads(spec: EngineSpec, threads: int, items: tuple[Overhead, ...], console: Console) -> None:
-    """Show what was measured as a table."""
+    """Print the figures as a table."""
     from rich import box
     from rich.table import Table
 
-    words = f"{threads} threads" if threads else "all threads"
+    used = f"{threads} threads" if threads else "all threads"
     table = Table(
-        title=f"{spec.engine_id}: the engine layer over OpenVINO alone, {words}",
+        title=f"{spec.engine_id}: the engine layer over OpenVINO alone, {used}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
@@ -127,8 +127,8 @@ def print_overheads(spec: EngineSpec, threads: int, items: tuple[Overhead, ...],
         )
     console.print(table)
     console.print(
-        "medians in ms; ratio and difference in the same round, intervals by drawing rounds; own work: of the layer, "
-        "with a back end that has its answer ready"
+        "medians in ms; ratio and difference in the same round, intervals by bootstrap over rounds; own work: of the "
+        "layer, with a back end that returns a stored answer"
     )
 
 
@@ -137,7 +137,7 @@ def _overhead(spec: EngineSpec, threads: int, seconds: float, *, as_json: bool) 
 
     from usassist.app.bench.engine_overhead import measure_overheads
 
-    with Console(stderr=True, quiet=as_json).status("measuring, both taking turns"):
+    with Console(stderr=True, quiet=as_json).status("measuring, both take turns"):
         done = measure_overheads(spec, threads=threads, seconds=seconds)
     if as_json:
         typer.echo(json.dumps({"engine_id": spec.engine_id, "overheads": [dataclasses.asdict(item) for item in done]}))

@@ -31,7 +31,7 @@ def build(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Build what a back end needs to run an engine on this machine, so that no stream has to wait for it."""
+    """Build what a back end needs to run an engine on this machine, so that no stream waits for it."""
     from rich.console import Console
 
     from usassist.engine import find_engine
@@ -47,7 +47,7 @@ def build(
     with BuildJob(spec, backend, precision, niceness=0) as job:
         try:
             done = _watch(job, console)
-        except KeyboardInterrupt:  # the child has a process group of its own, and is ended by the end of this block
+        except KeyboardInterrupt:  # the child has its own process group; the end of this block stops it
             done = BuildState(state="failed", reason="stopped; nothing half-built stays behind", exit_code=130)
     if done.state == "failed":
         error = EngineError(done.reason)
@@ -92,7 +92,7 @@ def _choose(spec: EngineSpec, backend: str, precision: str) -> tuple[str, str]:
 
 
 def _watch(job: BuildJob, console: Console) -> BuildState:
-    """Show how a build goes until it has ended."""
+    """Show the progress of a build until it ends."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())

@@ -15,8 +15,8 @@ __all__ = ["quantize"]
 
 def quantize(
     name: EngineArgument,
-    images: Annotated[Path | None, typer.Option(help="Folder of your own pictures, to set the ranges.")] = None,
-    gate_images: Annotated[Path | None, typer.Option(help="Folder of your own pictures, to measure accuracy.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of your own images, to set the ranges.")] = None,
+    gate_images: Annotated[Path | None, typer.Option(help="Folder of your own images, to measure accuracy.")] = None,
     gate_masks: Annotated[Path | None, typer.Option(help="Folder of their masks, with the same names.")] = None,
     count: Annotated[int | None, typer.Option(min=20, help="Take so many of --images; 300 by default.")] = None,
     data: Annotated[Path | None, typer.Option(help="Public data sets instead; USASSIST_DATA by default.")] = None,
@@ -34,13 +34,13 @@ def quantize(
     from usassist.engine import find_engine
     from usassist.training.quantize import need_quantiser
 
-    wanted = FrameFolders(images=images, gate_images=gate_images, gate_masks=gate_masks, count=count, data=data)
+    folders = FrameFolders(images=images, gate_images=gate_images, gate_masks=gate_masks, count=count, data=data)
     spec = find_engine(name, engines)
     check_can_quantise(spec, replace=replace, out=out)
     need_quantiser()
     console = Console(stderr=True, quiet=as_json)
     console.print("reading the frames")
-    sets, gate = choose_frames(spec, wanted)
+    sets, gate = choose_frames(spec, folders)
     console.print(f"quantising with {sum(len(item.images) for item in sets)} frames, and measuring both precisions")
     done = quantise_engine(spec, sets, gate, threads=threads, replace=replace, out=out)
     if as_json:

@@ -64,7 +64,7 @@ def verify(
 
 
 def print_parity(report: ParityReport, console: Console) -> None:
-    """Show what was compared as tables, every failure in a line of its own, and what was not compared and why."""
+    """Print the comparison as tables, every failure on its own line, and what was not compared and why."""
     from rich import box
     from rich.table import Table
 

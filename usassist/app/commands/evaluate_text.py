@@ -1,4 +1,4 @@
-"""The command ``usassist eval text``: is there text left in what was recorded?"""
+"""The command ``usassist eval text``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def text(
     every: Annotated[int, typer.Option(min=1, help="Look at every nth frame.")] = 10,
     as_json: JsonOption = False,
 ) -> None:
-    """Look for text and measuring marks in recorded frames. Ends with 1 where some are suspected."""
+    """Look for text and caliper marks in recorded frames. Exit code 1 where some are suspected."""
     from usassist.frames.burnt_text import count_suspected_text
     from usassist.sources import open_source
 

@@ -20,7 +20,7 @@ keys_app = typer.Typer(
 )
 
 RoleArgument = Annotated[
-    str, typer.Argument(metavar="stream|viewer", help="Whose: of streams here, or of who watches.")
+    str, typer.Argument(metavar="stream|viewer", help="Whose: of streams on this machine, or of viewers.")
 ]
 
 
@@ -49,13 +49,13 @@ def allow(
     from usassist.bus.keys import Keyring
 
     role = Keyring().allow(key, name)
-    done = "may watch the streams of this user" if role == "viewer" else "is a stream that is expected here"
+    done = "may watch the streams of this user" if role == "viewer" else "is a stream that viewers here accept"
     typer.echo(f"{name} {done}")
 
 
 @keys_app.command("forget")
 def forget(name: Annotated[str, typer.Argument(help="As `usassist keys list` shows it.")]) -> None:
-    """Accept a key no longer. A viewer who is connected stays until he or the stream ends."""
+    """Accept a key no longer. A viewer who is connected stays until the viewer or the stream stops."""
     from usassist.bus.keys import Keyring
 
     Keyring().forget(name)
@@ -96,4 +96,4 @@ def _role(text: str) -> Role:
     for role in ROLES:
         if role == text:
             return role
-    raise UsageError(f"there are no keys of a {text}; say stream or viewer")
+    raise UsageError(f"there are no keys of a {text}; choose stream or viewer")

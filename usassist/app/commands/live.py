@@ -45,7 +45,7 @@ def live(
     point: PointSetting = None,
     threads: ThreadsSetting = None,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for every session.")] = Path("out"),
-    record: Annotated[bool, typer.Option("--record/--no-record", help="Keep frames and results.")] = True,
+    record: Annotated[bool, typer.Option("--record/--no-record", help="Record frames and results.")] = True,
     crop: Annotated[str, typer.Option(help="Scan area: auto or X1,Y1,X2,Y2.")] = "auto",
     calibration: CalibrationOption = None,
     deinterlace: DeinterlaceOption = False,
@@ -61,7 +61,7 @@ def live(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Watch a live scanner: grab, crop, engine, recorder and page, for ever, until Ctrl-C."""
+    """Watch a live scanner: grab, crop, engine, recorder and page, until Ctrl-C."""
     from usassist.app.commands.live_report import print_live
     from usassist.app.runtime.live_session import LiveOptions, run_live
     from usassist.app.runtime.open_stream import StreamOptions
@@ -101,12 +101,7 @@ def live(
         memory_limit_mb=settings.stream.memory_limit_mb,
     )
     with stop_on_signal() as stop:
-        report = run_live(
-            options,
-            stop,
-            on_ready=_say_live,
-            on_event=print_error,
-        )
+        report = run_live(options, stop, on_ready=_print_ready, on_event=print_error)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(report), indent=2))
     else:
@@ -116,7 +111,7 @@ def live(
         raise typer.Exit(1)
 
 
-def _say_live(url: str) -> None:
+def _print_ready(url: str) -> None:
     if url:
         print_page_address(url)
     else:

@@ -24,7 +24,7 @@ def serve(
         str, typer.Option(help="udp://HOST:PORT, tcp://HOST:PORT or rtsp://HOST:PORT/NAME (both listen), or fifo:PATH.")
     ],
     faults: Annotated[
-        str | None, typer.Option(help="Fault file (TOML), or all: each kind in turn. Without it nothing goes wrong.")
+        str | None, typer.Option(help="Fault file (TOML), or all: each kind in turn. Without it there are no faults.")
     ] = None,
     seconds: Annotated[
         float | None, typer.Option(min=0.1, help="How long (default: until Ctrl-C; faults come once).")
@@ -36,8 +36,8 @@ def serve(
         str | None,
         typer.Option(help="mpeg2video or mpeg4; for a FIFO also mjpeg, ffv1, rawvideo (default: mpeg2video; mjpeg)."),
     ] = None,
-    log: Annotated[Path | None, typer.Option(help="Write here what happened when, one JSON object per line.")] = None,
-    once: Annotated[bool, typer.Option("--once", help="Fail when the reader goes away.")] = False,
+    log: Annotated[Path | None, typer.Option(help="Log of events with their times, one JSON object per line.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Fail when the reader disconnects.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Play the simulated scanner in real time, with faults at stated times."""
@@ -49,7 +49,7 @@ def serve(
     from usassist.phantom.serve import open_wire
     from usassist.phantom.serve import serve as play
 
-    def say(line: str) -> None:
+    def log_line(line: str) -> None:
         typer.echo(f"usassist: {line}", err=True)
 
     screen_hw_px = _size(size)
@@ -58,16 +58,16 @@ def serve(
         plan = load_faults(faults)
     wire = open_wire(to)
     try:
-        known = CODECS[wire.container]
-        if codec is not None and codec not in known:
-            raise UsageError(f"the codec {codec} is not known for {to.partition(':')[0]}; choose {' or '.join(known)}")
-        say("rendering a sweep of a few seconds, which is then played there and back")
+        codecs = CODECS[wire.container]
+        if codec is not None and codec not in codecs:
+            raise UsageError(f"there is no codec {codec} for {to.partition(':')[0]}; choose {' or '.join(codecs)}")
+        log_line("rendering a sweep of a few seconds, which is then played forwards and backwards")
         with ProgressBar(quiet=as_json) as progress:
             scanner = FaultScanner(plan, seed=seed, rate_hz=rate, screen_hw_px=screen_hw_px, progress=progress.step)
         with stop_on_signal() as stop:
             what = f"{len(plan.faults)} faults in {plan.end_s:g} s" if plan.faults else "without faults"
-            say(f"playing {what} — Ctrl-C ends it")
-            served = play(scanner, wire, stop, log, seconds=seconds, codec=codec, once=once, say=say)
+            log_line(f"playing {what} — Ctrl-C ends it")
+            served = play(scanner, wire, stop, log, seconds=seconds, codec=codec, once=once, say=log_line)
             interrupted = stop.is_set()
     finally:
         wire.close()

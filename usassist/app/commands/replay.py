@@ -33,7 +33,7 @@ __all__ = ["replay"]
 
 def replay(
     clip: Annotated[
-        str, typer.Argument(help="Video file, folder of pictures, recorded session, demo, phantom:… or null:…")
+        str, typer.Argument(help="Video file, folder of images, recorded session, demo, phantom:… or null:…")
     ],
     out: Annotated[
         Path | None, typer.Option(help="Session folder, new or empty (default: out/SESSION); of a session the video.")
@@ -55,7 +55,7 @@ def replay(
         bool, typer.Option("--results-only", help="Write results.jsonl and no session: faster, and smaller.")
     ] = False,
     window: WindowOption = False,
-    bus: Annotated[str | None, typer.Option(help="Publish here, so that overlay and panel can watch.")] = None,
+    bus: Annotated[str | None, typer.Option(help="Publish here, for overlay and panel.")] = None,
     speed: Annotated[float | None, typer.Option(help="Of a session: 2 is twice as fast as it was.")] = None,
     from_s: Annotated[float | None, typer.Option("--from", help="Of a session: begin there, s.")] = None,
     to_s: Annotated[float | None, typer.Option("--to", help="Of a session: end there, s.")] = None,
@@ -65,17 +65,17 @@ def replay(
 ) -> None:
     """Play a clip through the live path (crop, engine, bus, recorder, overlay), or send a recorded session."""
     if is_session(clip):
-        own: dict[str, object] = {
+        not_for_sessions: dict[str, object] = {
             "engine": engine,
             "backend": backend,
             "precision": precision,
             "point": point,
             "threads": threads,
         }
-        own |= {"engines": engines, "count": count, "calibration": calibration}
-        own["crop"] = None if crop == "auto" else crop
-        own |= {"results-only": results_only or None, "deinterlace": deinterlace or None}
-        refuse("a recorded session is sent as it was recorded, and usassist rerun runs it again", own)
+        not_for_sessions |= {"engines": engines, "count": count, "calibration": calibration}
+        not_for_sessions["crop"] = None if crop == "auto" else crop
+        not_for_sessions |= {"results-only": results_only or None, "deinterlace": deinterlace or None}
+        refuse("a recorded session is sent as it was recorded, and usassist rerun runs it again", not_for_sessions)
         code = replay_folder(
             Path(clip),
             out=out,

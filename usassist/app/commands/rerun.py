@@ -1,4 +1,4 @@
-"""``usassist rerun``: the frames of a recorded session through the shipped pipeline again."""
+"""The command ``usassist rerun``."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def rerun(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send the frames of a recorded session through the pipeline again, and compare what it answers."""
+    """Send the frames of a recorded session through the pipeline again, and compare the results."""
     from usassist.app.commands.progress import ProgressBar
     from usassist.app.commands.rerun_report import print_rerun, write_sheet
-    from usassist.app.rerun.plan import Wishes
-    from usassist.app.rerun.run import run_again
+    from usassist.app.rerun.plan import Overrides
+    from usassist.app.rerun.run import rerun_session
     from usassist.app.runtime.open_stream import new_session_id
     from usassist.errors import UsageError
 
@@ -42,7 +42,7 @@ def rerun(
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise UsageError(f"the contact sheet is a PNG file, but the name is {sheet.name}; let it end in .png")
     settings = read_settings(config)
-    wishes = Wishes(
+    overrides = Overrides(
         engine=engine,
         backend=backend,
         precision=precision,
@@ -52,7 +52,7 @@ def rerun(
     )
     folder = out if out is not None else Path("out") / new_session_id()
     with ProgressBar(quiet=as_json) as progress:
-        done = run_again(session, folder, wishes, progress=progress, compare=diff, record=settings.record)
+        done = rerun_session(session, folder, overrides, progress=progress, compare=diff, record=settings.record)
     sheet_path = write_sheet(done, sheet or folder / "differences.png")
     if as_json:
         typer.echo(json.dumps(done.as_dict() | {"sheet": None if sheet_path is None else str(sheet_path)}, indent=2))

@@ -1,4 +1,4 @@
-"""``usassist train``: from a recipe to an ONNX file with its manifest."""
+"""The command ``usassist train``: from a recipe to an ONNX file with its manifest."""
 
 from __future__ import annotations
 

@@ -218,13 +218,9 @@ def _supervised(options: LiveOptions, bus: str, session: _CurrentSession) -> Ite
             limit_mb = options.memory_limit_mb
             processes[name] = SupervisedProcess(name, make_options, standby=standby, memory_limit_mb=limit_mb)
 
-        processes["stream"] = SupervisedProcess(
-            "stream", session.stream_options, standby=True, memory_limit_mb=limit_mb
-        )
+        supervise("stream", session.stream_options, standby=True)
         if options.record_into is not None:
-            processes["record"] = SupervisedProcess(
-                "record", session.recorder_options, standby=True, memory_limit_mb=limit_mb
-            )
+            supervise("record", session.recorder_options, standby=True)
         if options.panel is not None:
             page = {"address": bus, "panel": dataclasses.asdict(options.panel)}
             supervise("panel", lambda: page, standby=False)

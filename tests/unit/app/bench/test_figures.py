@@ -5,7 +5,7 @@ import pytest
 
 from tests.samples import make_frame, make_result
 from usassist.app.bench.figures import account_for, count_gaps, percentiles, stage_times_ns
-from usassist.app.bench.meter import Results
+from usassist.app.bench.result_collector import Results
 from usassist.pipeline.summary import StageLog
 from usassist.records import Cause, ResultState
 

@@ -132,7 +132,7 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         options = run("replay", str(tmp_path), "--page", *config, monkeypatch=monkeypatch, at=at)["at"][0][0]
         return of_panel(options.page) | {"bus.address": options.bus}
     if command == "rerun":
-        at = "usassist.app.rerun.run.run_again"
+        at = "usassist.app.rerun.run.rerun_session"
         (arguments, rest) = run("rerun", str(tmp_path), *config, monkeypatch=monkeypatch, at=at)["at"]
         return of_record(rest["record"]) | {
             "stream.threads": arguments[2].threads,

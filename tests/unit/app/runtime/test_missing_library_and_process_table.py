@@ -45,7 +45,7 @@ def test_a_command_whose_library_is_missing_ends_with_that_line() -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_a_child_says_in_one_line_why_it_cannot_work() -> None:
+def test_a_child_reports_in_one_line_why_it_cannot_work() -> None:
     with ChildProcess("record") as child:
         child.start({"address": "ipc:///tmp", "folder": "/proc/nowhere"})
         with pytest.raises(UsAssistError, match="/proc/nowhere cannot be written"):
@@ -53,7 +53,7 @@ def test_a_child_says_in_one_line_why_it_cannot_work() -> None:
     assert not child.alive
 
 
-def test_a_child_whose_parent_never_speaks_ends_by_itself() -> None:
+def test_a_child_that_gets_no_options_exits() -> None:
     child = ChildProcess("overlay_video")
     child.stop()
     assert not child.alive
@@ -62,7 +62,7 @@ def test_a_child_whose_parent_never_speaks_ends_by_itself() -> None:
 def test_a_child_that_dies_is_noticed() -> None:
     with ChildProcess("record") as child:
         child._process.kill()
-        with pytest.raises(UsAssistError, match="the process record ended with exit code -9"):
+        with pytest.raises(UsAssistError, match="the process record exited with code -9"):
             child.wait_for("ready", timeout_s=30)
 
 
