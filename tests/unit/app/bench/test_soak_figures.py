@@ -167,7 +167,7 @@ def test_the_capture_process_of_a_stream_is_found() -> None:
     process = CaptureProcess()
     process.receive()  # it has started
     found = find_capture(os.getpid())
-    process.stop()
+    process.end()
     assert found == process.pid
     assert find_capture(os.getpid()) is None
 
