@@ -97,6 +97,22 @@ def test_only_these_modules_read_the_environment() -> None:
     assert found == set(READS_ENVIRONMENT)
 
 
+def test_every_folder_of_data_that_is_read_is_in_the_wheel_where_it_is_looked_for() -> None:
+    asked = {
+        node.args[0].value
+        for path in (ROOT / "usassist").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "resource_dir"
+        if isinstance(node.args[0], ast.Constant)
+    }
+    assert {"engines", "calibration", "demo", "bench"} <= asked
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for source, target in wheel["force-include"].items():
+        assert (ROOT / source).exists()
+        assert target == f"usassist/_bundled/{source}"
+    assert asked == {Path(source).parts[0] for source in wheel["force-include"]}
+
+
 def test_every_dependency_that_is_imported_is_declared() -> None:
     """What an extra brings is imported where it is used, or in folders that nothing else imports at the top."""
     declared = {_package(item) for item in _project()["dependencies"]}

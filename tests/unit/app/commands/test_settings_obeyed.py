@@ -144,9 +144,7 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     if command == "overlay":
         at = "usassist.sinks.overlay.window.run_window"
         return {"bus.address": run("overlay", *config, monkeypatch=monkeypatch, at=at)["at"][0][0]}
-    monkeypatch.setattr(
-        "usassist.engine.registry.why_not", lambda *_arguments, **_options: None
-    )  # whatever is installed
+    monkeypatch.setattr("usassist.engine.registry.why_not", lambda *_arguments, **_options: None)
     run("engine", "build", "thyroid_nodule", *config, monkeypatch=monkeypatch, at="usassist.engine.building.BuildJob")
     return {"engine.cache_limit_mb": in_force().engine.cache_limit_mb}
 
