@@ -1,8 +1,8 @@
 """How well the scan area is found: ``python -m tools.scan_area_report OUT_DIR``.
 
 On phantom screens the truth is known: overlap, the share of the image that is lost, pixels of banner, text and ruler
-that remain. On real screens it was judged by eye, for the sets and names in ``bench/scan_truth.csv``; the nodules that a
-set outlines have to lie inside. An area is right when its overlap with the truth is at least 0.9 of their union. For
+that remain. On real screens it was judged by eye, for the sets and names in ``bench/scan_truth.csv``; the nodules that
+a set outlines have to lie inside. An area is right when its overlap with the truth is at least 0.9 of their union. For
 the rest the report counts what can be counted (no answer, whole frame, bright texture left outside). It draws the
 rectangles on contact sheets for visual review. The sheets show real screens: OUT_DIR must lie outside the
 project.

@@ -31,7 +31,7 @@ def test_a_live_session_is_measured_with_every_process_and_every_frame(usassist:
     assert told["contract"] is None  # a smaller screen than any table is about
 
 
-def test_a_size_that_is_none_is_told(usassist: Usassist) -> None:
+def test_an_invalid_size_is_refused(usassist: Usassist) -> None:
     run = usassist("bench", "live", "--size", "1280", "--json")
     assert run.returncode == 2
     assert "1280 is no size" in json.loads(run.stdout)["error"]

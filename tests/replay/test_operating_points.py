@@ -58,7 +58,7 @@ def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     return lambda: capsys.readouterr().out
 
 
-def test_every_point_is_cut_recorded_and_told_as_its_file_says(
+def test_every_operating_point_is_applied_recorded_and_printed(
     scores: Path, tmp_path: Path, printed: Callable[[], str]
 ) -> None:
     found = {}
@@ -80,7 +80,7 @@ def test_every_point_is_cut_recorded_and_told_as_its_file_says(
     assert "0.02 false alarms per frame, 0.01 on frames without a nodule (validation frames)" in text
 
 
-def test_without_a_score_file_the_engines_own_threshold_counts_and_it_is_said(
+def test_without_score_calibration_the_engines_own_threshold_is_used_and_reported(
     tmp_path: Path, printed: Callable[[], str]
 ) -> None:
     outcome, lines, session = _run(_options(tmp_path / "none"), tmp_path / "s")

@@ -150,10 +150,10 @@ def measure_faults(
             observed = _listen(address, player)
         finally:
             player.terminate()
-            _, words = player.communicate()
+            _, stderr = player.communicate()
     entries = [json.loads(line) for line in truth.read_text(encoding="utf-8").splitlines()] if truth.exists() else []
     if not observed.live_ns or not entries:
-        last = words.strip().splitlines()[-1:] or ["it printed no error"]
+        last = stderr.strip().splitlines()[-1:] or ["it printed no error"]
         raise UsAssistError(f"the fault player delivered no live frame over {transport}: {last[0]}")
     times = [_times(place, entries) for place in range(len(plan.faults))]
     until_ns = [*(begin_ns for begin_ns, _ in times[1:]), entries[-1]["t_ns"]]
@@ -221,7 +221,7 @@ def _row(fault: Fault, begin_ns: int, end_ns: int, limit_ns: int, observed: _Obs
     calm_ns = max(alarms_ns, default=end_ns)
     recovered_ns = next((t_ns for t_ns in observed.live_ns if calm_ns < t_ns <= limit_ns), None)
     span = [(t_ns, state) for t_ns, state, _ in observed.states if begin_ns <= t_ns <= limit_ns]
-    told = None if expected[0] is _LIVE else next((t_ns for t_ns, state in span if state in expected), None)
+    detected_ns = None if expected[0] is _LIVE else next((t_ns for t_ns, state in span if state in expected), None)
     # The watch adapts to a change while it lasts, and again when it ends.
     allowed = {*expected, _LIVE, *((_CHANGED, _NOT_B_MODE, _LOST) if _CHANGED in expected else ())}
     return FaultRow(
@@ -229,7 +229,7 @@ def _row(fault: Fault, begin_ns: int, end_ns: int, limit_ns: int, observed: _Obs
         settings=dict(fault.settings),
         expected=str(expected[0]),
         said=tuple(str(state) for state in during),
-        detected_s=None if told is None else (told - begin_ns) / 1e9,
+        detected_s=None if detected_ns is None else (detected_ns - begin_ns) / 1e9,
         recovered_s=None if recovered_ns is None else (recovered_ns - end_ns) / 1e9,
         wrong=tuple(sorted({str(state) for _, state in span if state not in allowed})),
     )

@@ -76,8 +76,8 @@ def find_capture(pid: int) -> int | None:
     for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             for child in tasks.read_text(encoding="ascii").split():
-                words = Path(f"/proc/{child}/cmdline").read_bytes()
-                found += [int(child)] if b"usassist.sources.capture" in words else []
+                arguments = Path(f"/proc/{child}/cmdline").read_bytes()
+                found += [int(child)] if b"usassist.sources.capture" in arguments else []
         except OSError:
             continue
     return min(found, default=None)

@@ -87,19 +87,19 @@ def judge(run: SoakRun) -> Judgement:
         if item.growth_mb >= _MAX_GROWTH_MB
     ]
     for what in ("fds", "threads"):
-        words = {"fds": "open files", "threads": "threads"}[what]
+        name_of = {"fds": "open files", "threads": "threads"}[what]
         broken += [
-            f"{name} has {more} {words} more" for name, item in growth.items() if (more := getattr(item, what)) > 0
+            f"{name} has {more} {name_of} more" for name, item in growth.items() if (more := getattr(item, what)) > 0
         ]
     if drift is not None and drift > _MAX_DRIFT:
         broken.append(f"the median latency has become {drift:.2f} times as long, for the machine's own speed")
-    for count, words in (
+    for count, text in (
         (run.unaccounted, "frames are unaccounted for"),
         (run.results_missing - run.meter_gaps, "results are in no recording"),
         (run.marks_made - run.marks_recorded, "marks are in no recording"),
     ):
         if count > 0:
-            broken.append(f"{count} {words}")
+            broken.append(f"{count} {text}")
     return Judgement(growth=growth, blocks=blocks, drift=drift, broken=tuple(broken))
 
 

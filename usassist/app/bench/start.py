@@ -169,8 +169,8 @@ def _wait(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
     deadline_s = time.monotonic() + _TIMEOUT_S
     while not condition():
         if process.poll() is not None:
-            _, words = process.communicate()
-            raise UsAssistError(f"usassist live exited before its first result: {_last_line(words)}")
+            _, stderr = process.communicate()
+            raise UsAssistError(f"usassist live exited before its first result: {_last_line(stderr)}")
         if time.monotonic() > deadline_s:
             raise UsAssistError(f"no answer came in {_TIMEOUT_S:.0f} s; run usassist doctor")
         time.sleep(_POLL_S)
@@ -182,14 +182,14 @@ def _stream_rss_mb(parent: int) -> float:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-            words = (folder / "cmdline").read_bytes().split(b"\0")
+            arguments = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if int(fields[1]) == parent and b"usassist.app.runtime.workers.stream" in words:
+        if int(fields[1]) == parent and b"usassist.app.runtime.workers.stream" in arguments:
             sample = read_sample(int(os.path.basename(folder)))
             sizes.append(0 if sample is None else sample.rss_bytes)
     return round(max(sizes) / 2**20, 1)
 
 
-def _last_line(words: str) -> str:
-    return (words.strip().splitlines() or ["it printed no error"])[-1]
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it printed no error"])[-1]

@@ -31,7 +31,7 @@ __all__ = ["negatives"]
 
 
 def negatives(
-    images: Annotated[Path, typer.Argument(help="Folder of pictures without nodules, or of clips.")],
+    images: Annotated[Path, typer.Argument(help="Folder of images without nodules, or of clips.")],
     json_path: JsonFileOption,
     engine: EngineOption = "thyroid_nodule",
     engines: EnginesOption = None,

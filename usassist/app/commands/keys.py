@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["keys_app"]
 
-keys_app = typer.Typer(
-    help="Keys for watching a stream from another machine; docs/bus.md says how.", no_args_is_help=True
-)
+keys_app = typer.Typer(help="Keys for watching a stream from another machine; see docs/bus.md.", no_args_is_help=True)
 
 RoleArgument = Annotated[
     str, typer.Argument(metavar="stream|viewer", help="Whose: of streams on this machine, or of viewers.")

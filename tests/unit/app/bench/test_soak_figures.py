@@ -124,7 +124,7 @@ def test_where_the_work_was_timed_seldom_the_times_before_and_after_count() -> N
     assert [block.work_ms for block in judgement.blocks] == sorted(block.work_ms for block in judgement.blocks)
 
 
-def test_memory_that_a_busy_moment_fills_and_gives_back_is_no_growth() -> None:
+def test_a_peak_of_memory_that_is_returned_is_no_growth() -> None:
     samples = [_sample(place, rss_mb=100.0 + (40.0 if place % 6 else 0.0) * (place > 50)) for place in range(100)]
     growth = growth_of(samples)
     assert growth is not None
@@ -154,7 +154,7 @@ def test_usage_is_that_between_two_times() -> None:
     assert usage_between(samples, 20 * 10**9, 30 * 10**9) is None
 
 
-def test_this_process_can_be_read_and_one_that_is_gone_cannot() -> None:
+def test_usage_of_this_process_is_read_and_of_an_exited_one_is_not() -> None:
     sample = read_sample(os.getpid())
     assert sample is not None
     assert sample.rss_bytes > MIB

@@ -43,7 +43,7 @@ def test_a_processor_is_described_for_the_runtimes(
     assert describe_processor(processor) == words
 
 
-def test_the_order_is_one_line_with_what_is_passed_over_and_why() -> None:
+def test_the_order_is_one_line_with_what_is_skipped_and_why() -> None:
     assert describe_speeds(_speeds(RIGHT, WRONG)) == (
         "onnxruntime fp32 8.7 ms, on 2 threads, measured 2026-11-30; "
         "openvino int8 is skipped: it misses its golden output"
@@ -52,7 +52,9 @@ def test_the_order_is_one_line_with_what_is_passed_over_and_why() -> None:
     assert describe_speeds(_speeds(WRONG)).startswith("nothing answers correctly, on 2 threads")
 
 
-def test_doctor_measures_where_nothing_is_kept_and_says_when_nothing_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_measures_without_a_stored_order_and_reports_that_nothing_is_correct(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     spec = find_engine("thyroid_nodule")
     monkeypatch.setattr("usassist.engine.speed.load_speeds", lambda _spec: None)
     for rows, ok in (((RIGHT, WRONG), True), ((WRONG,), False)):
@@ -65,7 +67,7 @@ def test_doctor_measures_where_nothing_is_kept_and_says_when_nothing_is_right(mo
     assert self_check._check_order(spec).ok
 
 
-def test_engine_list_tells_what_is_kept_and_does_not_offer_what_is_wrong(
+def test_engine_list_shows_the_stored_order_and_skips_what_was_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("USASSIST_CACHE", str(tmp_path / "cache"))

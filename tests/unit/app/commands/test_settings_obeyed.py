@@ -149,7 +149,7 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     return {"engine.cache_limit_mb": in_force().engine.cache_limit_mb}
 
 
-def test_every_setting_there_is_stands_in_this_test_with_another_value_than_its_default() -> None:
+def test_this_test_covers_every_setting_with_a_value_other_than_its_default() -> None:
     defaults = dataclasses.asdict(Config())
     assert {table: set(keys) for table, keys in defaults.items()} == {t: set(keys) for t, keys in SETTINGS.items()}
     assert all(defaults[table][key] != value for table, keys in SETTINGS.items() for key, value in keys.items())
@@ -166,7 +166,7 @@ def test_every_setting_of_the_file_reaches_the_command(
     assert found == {name: wanted[name] for name in COMMANDS[command]}
 
 
-def test_every_command_with_a_settings_file_stands_in_this_test() -> None:
+def test_this_test_covers_every_command_with_a_settings_file() -> None:
     def walk(group: Any, prefix: tuple[str, ...]) -> Iterator[str]:
         for name, command in group.commands.items():
             if hasattr(command, "commands"):

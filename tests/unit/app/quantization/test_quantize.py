@@ -94,9 +94,7 @@ def _refused(run: Run, engines: Path, *arguments: object) -> str:
 
 
 @pytest.mark.slow
-def test_own_pictures_and_own_labels_give_an_int8_with_accuracy_and_without_names(
-    run: Run, engines: Path, data: Path
-) -> None:
+def test_own_images_and_labels_give_int8_with_accuracy_and_without_names(run: Run, engines: Path, data: Path) -> None:
     gate = ("--gate-images", data / "images", "--gate-masks", data / "masks")
     code, out, err = run("--images", data / "images", "--count", 20, *gate, "--json")
     assert code == 0, err
@@ -133,7 +131,7 @@ def test_the_hashes_are_those_of_the_scan_area_alone(data: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_labels_the_gate_is_agreement_and_says_so_everywhere(
+def test_without_labels_the_gate_is_agreement_and_is_called_so(
     run: Run, engines: Path, data: Path, tmp_path: Path
 ) -> None:
     before = _tree(engines.parent)
@@ -167,7 +165,7 @@ def test_int8_that_does_not_agree_is_refused_with_the_figures(run: Run, engines:
     assert "against FP32 on the same frames; none may be below 0.95" in line
 
 
-def test_pictures_in_which_fp32_finds_too_little_compare_nothing(run: Run, engines: Path, data: Path) -> None:
+def test_images_with_too_few_findings_in_fp32_are_refused(run: Run, engines: Path, data: Path) -> None:
     line = _refused(run, engines, "--images", data / "dark")
     assert f"finds something in 0 of {COUNT} images, too few to compare" in line
     assert "--gate-images" in line
@@ -213,7 +211,7 @@ def _black(data: Path) -> None:
     ],
     ids=["no folder", "no images", "few", "all the same", "unreadable", "black"],
 )
-def test_pictures_that_cannot_be_used_are_one_line(
+def test_unusable_images_are_refused_in_one_line(
     run: Run, engines: Path, data: Path, spoil: Callable[[Path], object], message: str
 ) -> None:
     spoil(data)
@@ -282,8 +280,6 @@ def test_options_that_do_not_fit_together_are_wrong_use(
     }
 
 
-def test_without_nncf_the_pictures_are_not_even_read(
-    run: Run, engines: Path, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_nncf_no_image_is_read(run: Run, engines: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
     assert "pip install 'usassist[train]'" in _refused(run, engines, "--images", data / "missing")

@@ -191,7 +191,7 @@ def test_what_was_not_live_must_be_not_live_again(cause: Cause) -> None:
     assert _compare(_side(recorded), _side(recorded)).not_live == 1
 
 
-def test_frames_whose_text_was_covered_are_compared_apart_and_decide_nothing() -> None:
+def test_frames_with_covered_text_are_listed_apart_and_do_not_count() -> None:
     again = [_moved(result, 3.0) if result.frame_id == 4 else result for result in RESULTS]
     outcome = _compare(_side(RESULTS, covered=frozenset({4})), _side(again))
     assert outcome.ok
@@ -204,14 +204,14 @@ def test_frames_whose_text_was_covered_are_compared_apart_and_decide_nothing() -
     ("changes", "missing"),
     [({"gaps": {"result": 1}}, True), ({"broken_off": True}, False), ({}, False)],
 )
-def test_a_result_that_is_missing_is_told_where_the_recording_knows_of_it(changes: dict, missing: bool) -> None:
+def test_a_missing_result_is_no_fault_where_the_recording_counts_it(changes: dict, missing: bool) -> None:
     recorded = [result for result in RESULTS if result.frame_id != 2]
     outcome = _compare(_side(recorded, **changes), _side(RESULTS))
     assert outcome.ok is missing
     assert (outcome.missing or outcome.faults) == ["frame 2 with no result in the recording"]
 
 
-def test_the_end_of_a_recording_that_broke_off_is_told() -> None:
+def test_the_missing_end_of_an_unclosed_recording_is_reported() -> None:
     outcome = _compare(_side(RESULTS[:4], broken_off=True), _side(RESULTS))
     assert outcome.ok
     assert outcome.missing == ["2 frames (4, 5) with no result in the recording"]

@@ -27,7 +27,7 @@ def test_a_missing_library_of_the_system_is_named_with_its_package(text: str, sa
     assert "\n" not in line
 
 
-def test_a_command_whose_library_is_missing_ends_with_that_line() -> None:
+def test_a_command_without_a_system_library_ends_with_that_line() -> None:
     program = (
         "import sys, importlib.abc\n"
         "class Broken(importlib.abc.MetaPathFinder):\n"

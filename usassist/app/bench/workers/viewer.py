@@ -62,5 +62,5 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     except ConnectionClosed:
         pass  # the page has exited first
     except (OSError, WebSocketException) as error:
-        raise UsAssistError(f"the page at {url} does not answer: {error}; look whether its process runs") from error
+        raise UsAssistError(f"the page at {url} does not answer: {error}; check that its process runs") from error
     return {"packets": packets, "captured_ms": captured_ms, "latency_ms": latency_ms}
