@@ -78,13 +78,39 @@ def test_tables_agree_with_the_files() -> None:
         assert callable(importlib.import_module(module).work)
 
 
-def test_only_config_reads_the_environment() -> None:
-    """Exceptions, each with its reason beside it: Gradio and OpenCV are set up through theirs, and what limits the
-    runtimes is recorded."""
-    allowed = {"config.py", "serve.py", "main.py", "processor.py"}
-    for path in (ROOT / "usassist").rglob("*.py"):
-        if path.name not in allowed:
-            assert "os.environ" not in path.read_text(), path
+# module that touches the environment → why
+READS_ENVIRONMENT = {
+    "config.py": "settings, folders and the display",
+    "common/processor.py": "limits that a user sets for the runtimes are recorded",
+    "sinks/panel/serve.py": "Gradio is configured through its environment",
+    "app/commands/main.py": "OpenCV and the encoder SVT are configured through theirs",
+}
+
+
+def test_only_these_modules_read_the_environment() -> None:
+    package = ROOT / "usassist"
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"\bos\.(environ|getenv|putenv)|\bimport\b.*\b(environ|getenv)\b", path.read_text())
+    }
+    assert found == set(READS_ENVIRONMENT)
+
+
+def test_every_folder_of_data_that_is_read_is_in_the_wheel_where_it_is_looked_for() -> None:
+    asked = {
+        node.args[0].value
+        for path in (ROOT / "usassist").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "resource_dir"
+        if isinstance(node.args[0], ast.Constant)
+    }
+    assert {"engines", "calibration", "demo", "bench"} <= asked
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for source, target in wheel["force-include"].items():
+        assert (ROOT / source).exists()
+        assert target == f"usassist/_bundled/{source}"
+    assert asked == {Path(source).parts[0] for source in wheel["force-include"]}
 
 
 def test_every_dependency_that_is_imported_is_declared() -> None:

@@ -1,7 +1,7 @@
 """``python -m tools.ablation FOLDER --out DIR``: train every recipe of a folder and compare what came out.
 
-What is there already is not made again, so an interrupted comparison goes on where it stopped. The score threshold of
-each variant is the one with the best F1 on the validation frames, so that no variant suffers from another one's.
+Runs and reports that exist are not repeated, so an interrupted comparison resumes. The score threshold of each variant
+is the one with the best F1 on the validation frames, so that no variant is judged at the threshold of another.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def compare(folder: Path, out_dir: Path, console: Console) -> str:
     paths = sorted(folder.glob("*.toml"), key=lambda path: (path.stem != _FIRST, path.stem))
     if not paths:
         raise ConfigError(f"folder {folder} holds no recipes; give another one")
-    data_dir()  # says at once when it is not named
+    data_dir()  # fails early where it is not set
     reports = {}
     for path in paths:
-        # Every variant is an engine of its own, so that their reports cannot be taken for each other.
+        # Every variant is an engine of its own, so that reports cannot be mixed up.
         recipe = dataclasses.replace(load_recipe(path), engine=f"ablation_{path.stem}", version="0.0.0")
         console.print(f"==> {path.stem}", markup=False)
         reports[path.stem] = _measured(recipe, out_dir, path.stem)

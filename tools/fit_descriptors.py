@@ -1,9 +1,9 @@
 """``python -m tools.fit_descriptors --out FILE``: fit, measure and write the descriptors of an engine's nodules.
 
-Everything is chosen on the part ``train`` of the data set. The part ``val`` is looked at once, at the end, with the
+All choices are made on the part ``train`` of the data set. The part ``val`` is evaluated once, at the end, with the
 marked outlines and with the engine's own. A descriptor is written when the 95 % interval of its balanced accuracy lies
-above chance twice: in the cross-validation on ``train``, and on ``val`` with the engine's outlines, which is what
-happens live. All others are listed in the file with the reason why they are left out.
+above chance twice: in the cross-validation on ``train``, and on ``val`` with the engine's outlines, as in a live
+session. All others are listed in the file with the reason why they are left out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from usassist.training.descriptors import (
     trace_outline,
 )
 
-__all__ = ["Outcome", "document", "main", "measure"]
+__all__ = ["FittedDescriptor", "document", "main", "measure"]
 
 _CHANCE = 0.5
 _FOLDS, _MARKED, _ENGINE = "train, cross-validated", "val, marked outlines", "val, engine's outlines"
@@ -49,15 +49,15 @@ Outlines = Callable[[Sample], Sequence[npt.NDArray[np.float32]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class FittedDescriptor:
     """One descriptor, fitted and measured.
 
     Attributes
     ----------
-    table : what was fitted on all of ``train``
+    table : fitted on all of ``train``
     strength : inverse strength of the regularisation
-    judged : what was measured → the nodules it was measured on
-    figures : what was measured → agreement with the readers
+    judged : measurement → its nodules
+    figures : measurement → agreement with the readers
     """
 
     table: LogisticTable
@@ -66,7 +66,7 @@ class Outcome:
     figures: dict[str, dict[str, Figure]]
 
     @property
-    def why_not(self) -> str:
+    def rejection(self) -> str:
         """Why the descriptor is not good enough to be shown; empty when it is."""
         for what in (_FOLDS, _ENGINE):
             accuracy = self.figures[what]["balanced_accuracy"]
@@ -76,13 +76,13 @@ class Outcome:
 
     @property
     def agreement(self) -> str:
-        """Agreement of what is shown live with the readers, in words and numbers."""
+        """Agreement of the live descriptor with the readers, in words and numbers."""
         judged = self.judged[_ENGINE]
         cases = len({item.case for item in judged})
         return f"kappa {_text(self.figures[_ENGINE]['kappa'])}, {len(judged)} nodules of {cases} cases"
 
 
-def measure(train: Sequence[Example], marked: Sequence[Example], engine: Sequence[Example]) -> list[Outcome]:
+def measure(train: Sequence[Example], marked: Sequence[Example], engine: Sequence[Example]) -> list[FittedDescriptor]:
     """Fit every descriptor on ``train`` and measure it.
 
     Parameters
@@ -96,18 +96,18 @@ def measure(train: Sequence[Example], marked: Sequence[Example], engine: Sequenc
         folds = [RatedNodule(case=case, truth=truth, probability=p) for case, truth, p in cross_validate(train, name)]
         judged = {_FOLDS: folds, _MARKED: _judge(table, marked), _ENGINE: _judge(table, engine)}
         figures = {what: agreement(items) for what, items in judged.items()}
-        outcomes.append(Outcome(table=table, strength=strength, judged=judged, figures=figures))
+        outcomes.append(FittedDescriptor(table=table, strength=strength, judged=judged, figures=figures))
     return outcomes
 
 
-def document(outcomes: Sequence[Outcome], engine_id: str) -> str:
+def document(outcomes: Sequence[FittedDescriptor], engine_id: str) -> str:
     """The text of ``descriptors.toml``."""
     text = tomlkit.document()
     text.add(tomlkit.comment("Written by the command below; see usassist/modalities/ultrasound/descriptors.py."))
     text.update({"schema": 1, "engine_id": engine_id, "made_by": "python -m tools.fit_descriptors"})
     kept, left_out = tomlkit.aot(), tomlkit.aot()
     for outcome in outcomes:
-        table, reason = outcome.table, outcome.why_not
+        table, reason = outcome.table, outcome.rejection
         if reason:
             left_out.append(tomlkit.item({"name": table.name, "reason": reason}))
             continue
@@ -141,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _run(spec: EngineSpec, options: argparse.Namespace) -> list[Outcome]:
+def _run(spec: EngineSpec, options: argparse.Namespace) -> list[FittedDescriptor]:
     folder = data_dir() / "thyroid_ddti"
     cv2.setNumThreads(1)
 
@@ -179,7 +179,7 @@ def _text(figure: Figure) -> str:
     return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
 
 
-def _show(console: Console, spec: EngineSpec, outcomes: Sequence[Outcome]) -> None:
+def _show(console: Console, spec: EngineSpec, outcomes: Sequence[FittedDescriptor]) -> None:
     shown: dict[str, Any] = {"justify": "right", "no_wrap": True}
     table = Table(title=f"descriptors, engine {spec.engine_id}; 95 % intervals by case")
     for column in ("descriptor", "measured on"):
@@ -200,9 +200,9 @@ def _show(console: Console, spec: EngineSpec, outcomes: Sequence[Outcome]) -> No
     console.print(table)
     console.print("confusion: a row per class of the reader, a column per estimate, in the order of the classes:")
     for outcome in outcomes:
-        verdict = outcome.why_not or f"kept; {outcome.agreement}"
+        text = outcome.rejection or f"kept; {outcome.agreement}"
         title = f"{outcome.table.name} ({', '.join(outcome.table.classes)}; C = {outcome.strength:.3g})"
-        console.print(f"{title}: {verdict}", markup=False)
+        console.print(f"{title}: {text}", markup=False)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """How well the scan area is found: ``python -m tools.scan_area_report OUT_DIR``.
 
-On phantom screens the truth is known: overlap, how much of the picture is lost, how many pixels of banner, text and
-ruler pass. On real screens it was judged by eye, for the sets and names in ``bench/scan_truth.csv``; the nodules that a
-set outlines have to lie inside. An area is right when its overlap with the truth is at least 0.9 of their union. For
+On phantom screens the truth is known: overlap, the share of the image that is lost, pixels of banner, text and ruler
+that remain. On real screens it was judged by eye, for the sets and names in ``bench/scan_truth.csv``; the nodules that
+a set outlines have to lie inside. An area is right when its overlap with the truth is at least 0.9 of their union. For
 the rest the report counts what can be counted (no answer, whole frame, bright texture left outside). It draws the
-rectangles on contact sheets, for a person to look at. The sheets show real screens: OUT_DIR must lie outside the
+rectangles on contact sheets for visual review. The sheets show real screens: OUT_DIR must lie outside the
 project.
 """
 
@@ -41,12 +41,12 @@ _COLUMNS, _ROWS = 6, 6
 _TABLE_COLUMNS = 150
 _RIGHT_IOU = 0.9
 _NODULE_HELD = 0.95  # boxes are loose by a few pixels
-_LIT_LEVELS = 24  # brighter than this outside the rectangle, and thick, is picture that was lost
+_LIT_LEVELS = 24  # brighter than this outside the rectangle, and thick, is image that was lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AreaRow:
-    """What came out for one set of screens.
+    """Result for one set of screens.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class AreaRow:
 
 
 def measure_area(screens: ScreenSet) -> AreaRow:
-    """Look for the scan area on one set of screens."""
+    """Find the scan area on one set of screens, and compare it with the truth."""
     started_s = time.perf_counter()
     found: Rectangle | None
     try:
@@ -155,8 +155,8 @@ def _cell(screens: ScreenSet, row: AreaRow) -> UInt8Array:
         cv2.rectangle(small, (x1, y1), (x2 - 1, y2 - 1), (255, 60, 60) if row.whole else (60, 255, 60), 1)
     cell = np.full((high_px, wide_px, 3), 60, np.uint8)
     cell[16 : 16 + small.shape[0], 2 : 2 + small.shape[1]] = small
-    words = f"{row.name[-30:]}{' NONE' if row.xyxy_px is None else ' WHOLE' if row.whole else ''}"
-    cv2.putText(cell, words, (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 0), 1, cv2.LINE_AA)
+    caption = f"{row.name[-30:]}{' NONE' if row.xyxy_px is None else ' WHOLE' if row.whole else ''}"
+    cv2.putText(cell, caption, (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 0), 1, cv2.LINE_AA)
     return cell
 
 

@@ -1,4 +1,4 @@
-"""Screens to measure the scan area on: what the data folder holds, and phantom screens whose truth is known."""
+"""Screens to measure the scan area on: those of the data folder, and phantom screens whose truth is known."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UInt8Array = npt.NDArray[np.uint8]
 Rectangle = tuple[int, int, int, int]
 
 _CLIPS = (".mp4", ".mov", ".mpeg")
-_PICTURES = (".png", ".jpg")
+_IMAGES = (".png", ".jpg")
 _TRUTH = Path(__file__).resolve().parents[1] / "bench" / "scan_truth.csv"  # judged by eye on contact sheets
 _EDGES = ("x1", "y1", "x2", "y2")
 _SET_FRAMES = 8
@@ -35,16 +35,16 @@ _SET_SPAN = 60  # frames of a clip that a set is spread over
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScreenSet:
-    """Screens that the scan area is looked for on together.
+    """Screens with one scan area.
 
     Attributes
     ----------
-    group : data set, with what kind of screens
+    group : data set and kind of screens
     name : of the file or the phantom
     frames : uint8 (H, W) or (H, W, 3) RGB, all of one size
-    truth_xyxy_px : the true rectangle, None where nobody knows it
+    truth_xyxy_px : the true rectangle, None where it is unknown
     nodules_xyxy_px : boxes around nodules that the set outlines, which have to lie in the rectangle
-    banner : bool (H, W), what is drawn on the screen beside the picture; None where nobody knows it
+    banner : bool (H, W), what is drawn on the screen outside the scan area; None where it is unknown
     """
 
     group: str
@@ -56,30 +56,30 @@ class ScreenSet:
 
 
 def data_screens(folder: Path) -> Iterator[ScreenSet]:
-    """Screens of the public sets below the data folder; sets that are not there are left out."""
+    """Screens of the public sets below the data folder; missing sets are left out."""
     truth = _read_truth()
     yield from _cine(folder / "thyroid_cine", truth)
-    for path in _files(folder / "thyroid_ddti" / "images", _PICTURES):
+    for path in _files(folder / "thyroid_ddti" / "images", _IMAGES):
         nodules = _mask_boxes([folder / "thyroid_ddti" / "masks" / f"{path.stem}.png"])
         yield _still("thyroid_ddti", path, truth.get(("thyroid_ddti", path.stem)), nodules)
     boxes = _read_boxes(folder / "thyroid_tn5000" / "boxes.csv")
-    for path in _files(folder / "thyroid_tn5000" / "images", _PICTURES):
+    for path in _files(folder / "thyroid_tn5000" / "images", _IMAGES):
         yield _still("thyroid_tn5000", path, truth.get(("thyroid_tn5000", path.stem)), tuple(boxes.get(path.stem, ())))
-    for path in _files(folder / "thyroid_tn3k9" / "images", _PICTURES):
+    for path in _files(folder / "thyroid_tn3k9" / "images", _IMAGES):
         yield _still(
             "thyroid_tn3k9", path, None, _mask_boxes([folder / "thyroid_tn3k9" / "masks" / f"{path.stem}.png"])
         )
-    for path in _files(folder / "ultrasound_carotid", _PICTURES):
+    for path in _files(folder / "ultrasound_carotid", _IMAGES):
         yield _still("ultrasound_carotid", path)
     for part, step in (("val", 3), ("train", 9)):  # neighbours are nearly alike
-        for path in _files(folder / "thyroid_gland_tg3k" / part / "images", _PICTURES)[::step]:
+        for path in _files(folder / "thyroid_gland_tg3k" / part / "images", _IMAGES)[::step]:
             yield _still("thyroid_gland_tg3k", path)
     for name in ("ultrasound_clips_itkpocus", "ultrasound_clips_lung"):
         for path in _files(folder / name, _CLIPS):
             frames = _clip(path)
             yield ScreenSet(group=f"{name}, clips", name=path.stem, frames=frames)
             yield ScreenSet(group=f"{name}, first frames", name=path.stem, frames=frames[:1])
-        for path in _files(folder / name, _PICTURES):
+        for path in _files(folder / name, _IMAGES):
             yield _still(f"{name}, stills", path)
     for path in _files(folder, (".dcm",)):
         if path.parent.name.startswith("ultrasound"):
@@ -99,13 +99,13 @@ def phantom_screens(count: int, *, still: bool) -> Iterator[ScreenSet]:
     kinds = [(layout, geometry) for layout in LAYOUTS for geometry in GEOMETRIES]
     for seed in range(count):
         layout, geometry = kinds[seed % len(kinds)]
-        # mypy sees plain words where one of a few is wanted; the config checks them itself
+        # mypy sees str instead of the literals; the config checks them
         config = dataclasses.replace(PhantomConfig.random(seed), layout=layout, geometry=geometry)  # type: ignore[arg-type]
         scanner = PhantomScanner(config)
         times_s = (2.0,) if still else tuple(0.5 * index for index in range(_SET_FRAMES))
         frames = tuple(scanner.render(t_s).screen for t_s in times_s)
         truth = scanner.scan_xyxy_px
-        # The screen's ground has at most a few colours, its marks stand on them: two levels apart is a mark.
+        # The background of the screen has a few colours; brighter structures on it are marks.
         grey = np.asarray(cv2.cvtColor(frames[0], cv2.COLOR_RGB2GRAY), np.uint8)
         banner = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, np.ones((41, 41), np.uint8)) > 16
         banner[truth[1] : truth[3], truth[0] : truth[2]] = False
@@ -128,9 +128,9 @@ def _still(group: str, path: Path, truth: Rectangle | None = None, nodules: tupl
 
 
 def _cine(folder: Path, truth: Mapping[tuple[str, str], Rectangle]) -> Iterator[ScreenSet]:
-    """Each sweep as a set of frames spread over it, and each of its frames alone."""
+    """Each sweep as a set of frames spread over it, and each frame alone."""
     sweeps: dict[str, list[Path]] = {}
-    for path in _files(folder / "images", _PICTURES):
+    for path in _files(folder / "images", _IMAGES):
         sweeps.setdefault(path.stem.split("_")[0], []).append(path)
     for name, paths in sweeps.items():
         rectangle = truth.get(("thyroid_cine", name))
@@ -149,7 +149,7 @@ def _cine(folder: Path, truth: Mapping[tuple[str, str], Rectangle]) -> Iterator[
 
 
 def _mask_boxes(paths: Iterable[Path]) -> tuple[Rectangle, ...]:
-    """Box around what each mask marks; none for a mask that is empty or not there."""
+    """Box around what each mask marks; none for an empty or missing mask."""
     boxes = []
     for path in paths:
         mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
@@ -194,7 +194,7 @@ def _clip(path: Path) -> tuple[UInt8Array, ...]:
 
 
 def _dicom(path: Path) -> tuple[UInt8Array, ...]:
-    """The first frames of an ultrasound DICOM file, uncropped; none where the source refuses it, which is told."""
+    """The first frames of an ultrasound DICOM file, uncropped; none, and a warning, where the source refuses it."""
     try:
         with open_source(f"dicom:{path}", session_id="scan", fast=True, crop="none", count=_SET_FRAMES) as source:
             return tuple(frame.image for frame in source.frames())

@@ -1,6 +1,6 @@
-"""How well the watch on a live picture does: every fault on the simulated scanner, and real clips for false alarms.
+"""How well the signal watch works: every fault on the simulated scanner, and real clips for false alarms.
 
-``python -m tools.signal_watch_report`` prints both; the clips are those of the data folder, where there is one.
+``python -m tools.signal_watch_report`` prints both; clips with a data folder only.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = ["EXPECTED", "ClipRow", "FaultRow", "clip_row", "fault_rows", "play"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
-Told = tuple[float, SignalVerdict]
+Timed = tuple[float, SignalVerdict]
 
-# kind of fault → state that must be told; every other kind must leave the picture live
+# kind of fault → expected state; every other kind must leave the signal live
 EXPECTED = {
     "freeze": SignalState.FROZEN,
     "repeat": SignalState.FROZEN,
@@ -60,18 +60,18 @@ class FaultRow:
     kind : of the fault
     settings : of the fault, in words
     rate_hz : of the scanner
-    expected : what must be told
-    told_s : from its beginning until that was told; None where it never was, or where the picture must stay live
-    back_s : from its end until live was told; None where it never was
-    false_states : other states than the expected one and live, while it went on
+    expected : state
+    detected_s : from its beginning to the expected state; None where it never came, or the signal must stay live
+    recovered_s : from its end to the state live; None where it never came
+    false_states : other states than the expected one and live, while it lasted
     """
 
     kind: str
     settings: str
     rate_hz: float
     expected: SignalState
-    told_s: float | None
-    back_s: float | None
+    detected_s: float | None
+    recovered_s: float | None
     false_states: tuple[str, ...]
 
 
@@ -83,38 +83,40 @@ class ClipRow:
     ----------
     folder, name : of the clip
     seconds : how long it is
-    times_told : how often each state but live was begun
-    look_p50_ms, look_p99_ms : cost of one look on this machine
+    alarms : state other than live → how often it began
+    look_p50_ms, look_p99_ms : time per frame on this machine
     """
 
     folder: str
     name: str
     seconds: float
-    times_told: dict[str, int]
+    alarms: dict[str, int]
     look_p50_ms: float
     look_p99_ms: float
 
 
 def fault_rows(scanner: FaultScanner) -> list[FaultRow]:
-    """Play a plan through a watch, with `silence` called at every tick without a picture."""
+    """Play a plan through a watch, with `silence` called at every period without a frame."""
     rate_hz = scanner.config.rate_hz
-    watch, told, settled = SignalWatch(), list[Told](), False
+    watch, verdicts, settled = SignalWatch(), list[Timed](), False
     for frame in scanner.frames(scanner.plan.end_s + 2.0):
         t_ns = round(frame.t_s * 1e9)
         if frame.screen is None:
-            told.append((frame.t_s, watch.judge_silence(t_ns)))
+            verdicts.append((frame.t_s, watch.judge_silence(t_ns)))
             continue
         if not settled:
             watch.set_reference(Screen(frame.screen), scanner.scan_xyxy_px, t_ns)
             settled = True
-        told.append((frame.t_s, watch.judge(_grab(frame.number, frame.screen, t_ns))))
+        verdicts.append((frame.t_s, watch.judge(_grab(frame.number, frame.screen, t_ns))))
     rows = []
     starts = [fault.at_s for fault in scanner.plan.faults] + [scanner.plan.end_s + 2.0]
     for fault, following_s in zip(scanner.plan.faults, starts[1:], strict=True):
         expected = EXPECTED.get(fault.kind, SignalState.LIVE)
         until_s = fault.until_s
-        during = [(t_s, verdict.state) for t_s, verdict in told if fault.at_s <= t_s < max(until_s, fault.at_s + 0.5)]
-        after = [(t_s, verdict.state) for t_s, verdict in told if until_s <= t_s < following_s]
+        during = [
+            (t_s, verdict.state) for t_s, verdict in verdicts if fault.at_s <= t_s < max(until_s, fault.at_s + 0.5)
+        ]
+        after = [(t_s, verdict.state) for t_s, verdict in verdicts if until_s <= t_s < following_s]
         hit = None
         if expected is not SignalState.LIVE:
             hit = next((t_s - fault.at_s for t_s, state in during if state is expected), None)
@@ -124,17 +126,17 @@ def fault_rows(scanner: FaultScanner) -> list[FaultRow]:
                 settings=" ".join(f"{key}={value}" for key, value in fault.settings.items()),
                 rate_hz=rate_hz,
                 expected=expected,
-                told_s=hit,
-                back_s=next((t_s - until_s for t_s, state in after if state is SignalState.LIVE), None),
+                detected_s=hit,
+                recovered_s=next((t_s - until_s for t_s, state in after if state is SignalState.LIVE), None),
                 false_states=tuple(sorted({str(s) for _, s in during if s not in (expected, SignalState.LIVE)})),
             )
         )
     return rows
 
 
-def play(screens: Iterable[UInt8Array], roi_xyxy_px: Roi, rate_hz: float) -> tuple[list[Told], list[float]]:
-    """Play screens through a watch that is settled on the first; verdicts, and the cost of each, ms."""
-    watch, told, costs_ms = SignalWatch(), list[Told](), list[float]()
+def play(screens: Iterable[UInt8Array], roi_xyxy_px: Roi, rate_hz: float) -> tuple[list[Timed], list[float]]:
+    """Play screens through a watch that is settled on the first; verdicts, and the time of each, ms."""
+    watch, verdicts, times_ms = SignalWatch(), list[Timed](), list[float]()
     for number, screen in enumerate(screens):
         t_ns = round(number * 1e9 / rate_hz)
         if number == 0:
@@ -142,9 +144,9 @@ def play(screens: Iterable[UInt8Array], roi_xyxy_px: Roi, rate_hz: float) -> tup
             continue
         begin = time.perf_counter()
         verdict = watch.judge(_grab(number, screen, t_ns))
-        costs_ms.append(1e3 * (time.perf_counter() - begin))
-        told.append((t_ns / 1e9, verdict))
-    return told, costs_ms
+        times_ms.append(1e3 * (time.perf_counter() - begin))
+        verdicts.append((t_ns / 1e9, verdict))
+    return verdicts, times_ms
 
 
 def clip_row(path: Path) -> ClipRow | None:
@@ -156,16 +158,16 @@ def clip_row(path: Path) -> ClipRow | None:
         roi = find_scan_area(screens).xyxy_px
     except ScanAreaError:
         return None
-    told, costs_ms = play(screens, roi, rate_hz)
-    states = [SignalState.LIVE] + [verdict.state for _, verdict in told]
+    verdicts, times_ms = play(screens, roi, rate_hz)
+    states = [SignalState.LIVE] + [verdict.state for _, verdict in verdicts]
     begun = [now for before, now in pairwise(states) if now is not before]
     return ClipRow(
         folder=path.parent.name,
         name=path.name,
         seconds=len(screens) / rate_hz,
-        times_told={str(state): begun.count(state) for state in set(begun) - {SignalState.LIVE}},
-        look_p50_ms=float(np.percentile(costs_ms, 50)),
-        look_p99_ms=float(np.percentile(costs_ms, 99)),
+        alarms={str(state): begun.count(state) for state in set(begun) - {SignalState.LIVE}},
+        look_p50_ms=float(np.percentile(times_ms, 50)),
+        look_p99_ms=float(np.percentile(times_ms, 99)),
     )
 
 
@@ -177,11 +179,11 @@ def _print_faults(rates_hz: Sequence[float], screen_hw_px: tuple[int, int]) -> N
     plan = FaultPlan.all_kinds(for_s=2.0, gap_s=3.0)
     for rate_hz in rates_hz:
         for row in fault_rows(FaultScanner(plan, rate_hz=rate_hz, screen_hw_px=screen_hw_px, loop_s=2.0)):
-            told = "" if row.told_s is None else f"{row.told_s:.3f} s"
-            back = "never" if row.back_s is None else f"{row.back_s:.3f} s"
+            detected = "" if row.detected_s is None else f"{row.detected_s:.3f} s"
+            recovered = "never" if row.recovered_s is None else f"{row.recovered_s:.3f} s"
             typer.echo(
-                f"{row.rate_hz:3.0f} Hz  {row.kind:12} {row.settings:32} {row.expected:10} told {told:8} "
-                f"back {back:8} {' '.join(row.false_states)}"
+                f"{row.rate_hz:3.0f} Hz  {row.kind:12} {row.settings:32} {row.expected:10} detected {detected:9} "
+                f"recovered {recovered:9} {' '.join(row.false_states)}"
             )
 
 
@@ -193,15 +195,15 @@ def _print_clips(data: Path) -> None:
             if path.suffix in _SUFFIXES and (row := clip_row(path)) is not None
         ]
         minutes = sum(row.seconds for row in rows) / 60.0
-        counts = {state: sum(row.times_told.get(state, 0) for row in rows) for state in SignalState if state != "live"}
-        typer.echo(f"{folder}: {len(rows)} clips, {minutes:.1f} min; told {counts}")
+        counts = {state: sum(row.alarms.get(state, 0) for row in rows) for state in SignalState if state != "live"}
+        typer.echo(f"{folder}: {len(rows)} clips, {minutes:.1f} min; alarms {counts}")
         for row in rows:
-            if row.times_told:
-                typer.echo(f"  {row.name}: {row.times_told}")
+            if row.alarms:
+                typer.echo(f"  {row.name}: {row.alarms}")
 
 
 def main(data: Path | None = None, rate_hz: list[float] | None = None, small: bool = False) -> None:
-    """Print detection times of every fault, and how often a state was told on clips of normal scanning."""
+    """Print detection times of every fault, and false alarms on clips of normal scanning."""
     _print_faults(rate_hz or [15.0, 30.0, 60.0], (480, 640) if small else (720, 1280))
     if data is not None:
         _print_clips(data)

@@ -26,7 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from usassist.app.runtime.child_process import Child
+from usassist.app.runtime.child_process import ChildProcess
 from usassist.app.runtime.open_stream import StreamOptions, open_stream
 from usassist.app.runtime.private_bus import private_bus
 from usassist.app.runtime.recording_facts import recording_facts
@@ -84,7 +84,7 @@ class Published:
 def kill_once(folder: Path, at_s: float, source: str, backend: str) -> Kill:
     """Record a stream, and kill the recorder."""
     stop = threading.Event()
-    with private_bus() as bus, Child("record") as recorder:
+    with private_bus() as bus, ChildProcess("record") as recorder:
         options = StreamOptions(source=source, bus=bus, engine="thyroid_nodule", backend=backend, threads=1)
         with open_stream(options) as stream:
             published = Published(stream.publisher)

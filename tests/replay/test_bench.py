@@ -31,7 +31,7 @@ def test_a_live_session_is_measured_with_every_process_and_every_frame(usassist:
     assert told["contract"] is None  # a smaller screen than any table is about
 
 
-def test_a_size_that_is_none_is_told(usassist: Usassist) -> None:
+def test_an_invalid_size_is_refused(usassist: Usassist) -> None:
     run = usassist("bench", "live", "--size", "1280", "--json")
     assert run.returncode == 2
     assert "1280 is no size" in json.loads(run.stdout)["error"]
@@ -75,12 +75,12 @@ def test_every_frame_of_a_soak_is_accounted_for_and_nothing_stays_on_disk(
     sockets.chmod(0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(sockets))
     setup = Setup(fps=100, width_px=640, height_px=360, viewers=1, faults_s=6, threads=1)
-    soaked = soak(2000, tmp_path, setup=setup, frames_per_recording=800)
-    assert len(soaked.results) >= 2000
-    assert soaked.unaccounted == 0
-    assert soaked.results_missing <= soaked.meter_gaps
-    assert soaked.marks_recorded == soaked.marks_made > 0
-    assert soaked.recorders == 3
-    assert soaked.results.by_cause().keys() & {"not_live", "dropped"}
-    assert {"stream", "record", "overlay", "panel"} <= soaked.samples.keys()
+    run = soak(2000, tmp_path, setup=setup, frames_per_recording=800)
+    assert len(run.results) >= 2000
+    assert run.unaccounted == 0
+    assert run.results_missing <= run.meter_gaps
+    assert run.marks_recorded == run.marks_made > 0
+    assert run.recorders == 3
+    assert run.results.by_cause().keys() & {"not_live", "dropped"}
+    assert {"stream", "record", "overlay", "panel"} <= run.samples.keys()
     assert os.listdir(tmp_path) == []

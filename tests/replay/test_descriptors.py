@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from usassist.app.commands.report import BarProgress
+from usassist.app.commands.progress import ProgressBar
 from usassist.app.runtime.clip_session import replay
 from usassist.app.runtime.open_stream import StreamOptions, open_stream
 from usassist.config import resource_dir
@@ -55,7 +55,7 @@ def _options(folder: Path) -> StreamOptions:
 
 
 def _nodules(folder: Path, out: Path) -> list[dict]:
-    with BarProgress(quiet=True) as progress:
+    with ProgressBar(quiet=True) as progress:
         assert replay(_options(folder), out, overlay_video=False, window=False, progress=progress).error is None
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     return [nodule for line in lines for nodule in line["nodules"]]

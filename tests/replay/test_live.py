@@ -91,7 +91,7 @@ def _sessions(tmp_path: Path, least: int = 1) -> list[Path]:
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_a_live_session_is_recorded_cropped_and_ends_in_order(
+def test_a_live_session_is_cropped_recorded_and_shut_down_in_order(
     scanner: str, live: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     process = live(scanner)
@@ -121,7 +121,7 @@ def test_a_live_session_is_recorded_cropped_and_ends_in_order(
 @pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.parametrize("name", ["stream", "record"])
-def test_a_process_that_is_killed_is_replaced_and_the_rest_goes_on(
+def test_a_killed_process_is_restarted_and_the_others_go_on(
     name: str, scanner: str, live: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     process = live(scanner)
@@ -167,7 +167,7 @@ def test_a_clip_plays_through_the_same_processes_and_ends_with_it(
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_a_source_that_is_not_there_yet_is_waited_for_and_said(
+def test_a_source_that_is_not_there_yet_is_reported_and_waited_for(
     live: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     process = live(f"udp://127.0.0.1:{_free_port()}", "--no-record")
@@ -191,7 +191,7 @@ def test_a_source_that_is_not_there_yet_is_waited_for_and_said(
         (["--source", "udp://127.0.0.1:5000", "--calibration", "nix"], "no geometry calibration nix"),
     ],
 )
-def test_what_cannot_work_is_said_in_one_line(
+def test_what_cannot_work_is_refused_in_one_line(
     options: list[str], words: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "usassist", "live", "--no-page", *options]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.samples import score_file
-from usassist.app.commands.report import BarProgress, print_outcome
-from usassist.app.runtime.clip_session import Outcome, replay
+from usassist.app.commands.progress import ProgressBar
+from usassist.app.commands.replay_report import print_replay
+from usassist.app.runtime.clip_session import ReplayOutcome, replay
 from usassist.app.runtime.open_stream import StreamOptions, open_stream
 from usassist.config import resource_dir
 from usassist.engine import find_engine
@@ -33,8 +34,8 @@ def _options(folder: Path, **changes: object) -> StreamOptions:
     return StreamOptions(**(values | changes))  # type: ignore[arg-type]
 
 
-def _run(options: StreamOptions, out: Path) -> tuple[Outcome, list[dict], dict]:
-    with BarProgress(quiet=True) as progress:
+def _run(options: StreamOptions, out: Path) -> tuple[ReplayOutcome, list[dict], dict]:
+    with ProgressBar(quiet=True) as progress:
         outcome = replay(options, out, overlay_video=False, window=False, progress=progress)
     assert outcome.error is None
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
@@ -57,7 +58,7 @@ def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     return lambda: capsys.readouterr().out
 
 
-def test_every_point_is_cut_recorded_and_told_as_its_file_says(
+def test_every_operating_point_is_applied_recorded_and_printed(
     scores: Path, tmp_path: Path, printed: Callable[[], str]
 ) -> None:
     found = {}
@@ -71,7 +72,7 @@ def test_every_point_is_cut_recorded_and_told_as_its_file_says(
         values = [nodule["score"] for line in lines for nodule in line["nodules"]]
         assert all(value >= threshold for value in values)
         found[name] = len(values)
-        print_outcome(outcome)
+        print_replay(outcome)
     assert found["sensitive"] >= found["balanced"] >= found["quiet"]
     assert found["sensitive"] > 0
     text = printed()
@@ -79,7 +80,7 @@ def test_every_point_is_cut_recorded_and_told_as_its_file_says(
     assert "0.02 false alarms per frame, 0.01 on frames without a nodule (validation frames)" in text
 
 
-def test_without_a_score_file_the_engines_own_threshold_counts_and_it_is_said(
+def test_without_score_calibration_the_engines_own_threshold_is_used_and_reported(
     tmp_path: Path, printed: Callable[[], str]
 ) -> None:
     outcome, lines, session = _run(_options(tmp_path / "none"), tmp_path / "s")
@@ -88,7 +89,7 @@ def test_without_a_score_file_the_engines_own_threshold_counts_and_it_is_said(
     values = [nodule["score"] for line in lines for nodule in line["nodules"]]
     assert values
     assert min(values) >= ENGINE.labels[0].score_threshold
-    print_outcome(outcome)
+    print_replay(outcome)
     assert "scores are not calibrated" in printed()
 
 

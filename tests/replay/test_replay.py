@@ -160,7 +160,7 @@ def test_a_recorder_that_is_killed_is_reported_and_what_it_wrote_is_readable(
     os.kill(_child(process.pid, "record"), signal.SIGKILL)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "the process record ended" in stderr
+    assert "the process record exited" in stderr
     assert len(_recorded(tmp_path / "s")) >= 28
 
 

@@ -205,7 +205,7 @@ def test_all_stamps_are_moved_by_one_time_so_that_ages_and_latencies_are_as_they
             assert published[message.body.frame_id] - message.body.t_capture_ns == 500
 
 
-def test_the_session_says_that_it_is_a_recording_and_ends_as_it_did(recorded: Path, bus_address: str) -> None:
+def test_the_session_message_marks_a_recording_and_has_its_final_state(recorded: Path, bus_address: str) -> None:
     _, came = _send(recorded, bus_address)
     told = [message.body for message in _of(came, "session")]
     assert all(body.source.startswith("recording of 20") and "v4l2 input" in body.source for body in told)
@@ -226,7 +226,7 @@ def test_only_the_health_of_the_stream_is_sent_because_nothing_is_recorded_now(
 
 
 @pytest.mark.parametrize("options", [{"fast": True}, {"speed": 2.0}, {"speed": 0.5}])
-def test_what_does_not_keep_time_says_so_and_its_stamps_are_still_moved_by_one_time(
+def test_a_fast_replay_is_marked_and_shifts_all_timestamps_alike(
     recorded: Path, bus_address: str, options: dict[str, Any]
 ) -> None:
     _, came = _send(recorded, bus_address, **options)
@@ -338,7 +338,7 @@ def test_no_engine_and_no_runtime_is_loaded_and_the_video_has_every_frame(
         assert sum(1 for _ in container.decode(video=0)) == len(IDS)
 
 
-def test_the_command_says_what_is_wrong(usassist: Usassist, recorded: Path, tmp_path: Path) -> None:
+def test_the_command_reports_what_is_wrong(usassist: Usassist, recorded: Path, tmp_path: Path) -> None:
     (tmp_path / "there.mkv").write_bytes(b"")
     for arguments, words in (
         ((recorded,), "nobody would see"),
@@ -354,7 +354,7 @@ def test_the_command_says_what_is_wrong(usassist: Usassist, recorded: Path, tmp_
         assert words in run.stderr
 
 
-def test_ctrl_c_ends_the_replay_and_tells_the_viewers(
+def test_ctrl_c_ends_the_replay_with_a_final_message(
     recorded: Path, tmp_path: Path, environment: dict[str, str], bus_address: str
 ) -> None:
     command = [sys.executable, "-m", "usassist", "replay", str(recorded), "--bus", bus_address, "--repeat", "--json"]

@@ -119,7 +119,7 @@ def test_onnxruntime_meets_the_reference_within_the_tolerances_of_the_parity(
     assert comparison["compared_within_tolerances"] == comparison["frames_compared"] >= 26
 
 
-def test_what_cannot_be_compared_is_told(usassist: Usassist) -> None:
+def test_what_cannot_be_compared_is_reported(usassist: Usassist) -> None:
     _, document = _rerun(usassist, REFERENCES / "interrupted", out="a")
     assert document["comparison"]["not_live"] == 10
     assert document["gaps"] == ["frames 20 to 24"]
@@ -196,7 +196,7 @@ def test_a_result_that_was_taken_away_or_has_another_number_is_found(usassist: U
         assert fault in document["comparison"]["faults"]
 
 
-def test_a_reference_made_again_takes_the_place_of_the_old_one_and_its_other_answers_are_told(tmp_path: Path) -> None:
+def test_a_new_reference_replaces_the_old_one_and_its_differences_are_printed(tmp_path: Path) -> None:
     folder = _planted(REFERENCES / "sweep", tmp_path / "sweep", _shifted)
     assert make_again("sweep", folder).startswith("OTHER ANSWERS in 1 frames: frame 20: ")
     assert not open_session(folder).problems
@@ -204,7 +204,7 @@ def test_a_reference_made_again_takes_the_place_of_the_old_one_and_its_other_ans
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
 
 
-def test_of_a_recording_that_broke_off_what_is_there_is_compared_and_the_rest_is_told(
+def test_of_an_unclosed_recording_what_exists_is_compared_and_the_rest_reported(
     usassist: Usassist, tmp_path: Path
 ) -> None:
     folder = tmp_path / "broken"
@@ -221,7 +221,7 @@ def test_of_a_recording_that_broke_off_what_is_there_is_compared_and_the_rest_is
     assert any("with no result in the recording" in line for line in comparison["missing"])
 
 
-def test_another_processor_is_no_reason_to_fail_but_is_told(usassist: Usassist, tmp_path: Path) -> None:
+def test_another_processor_is_reported_and_is_no_failure(usassist: Usassist, tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     shutil.copytree(REFERENCES / "sweep", folder)
     manifest = (folder / "session.toml").read_text()
@@ -232,7 +232,7 @@ def test_another_processor_is_no_reason_to_fail_but_is_told(usassist: Usassist, 
     assert "recorded on Abacus" in document["within_tolerances_because"]
 
 
-def test_with_less_of_the_processor_answers_meet_the_reference_within_tolerances_and_that_is_told(
+def test_with_fewer_instructions_results_are_within_tolerances_and_this_is_reported(
     usassist: Usassist, environment: dict[str, str]
 ) -> None:
     environment["ONEDNN_MAX_CPU_ISA"] = "AVX"
@@ -248,7 +248,7 @@ def test_with_less_of_the_processor_answers_meet_the_reference_within_tolerances
     assert run.stdout.count("identical") >= 2  # the column, and the verdict
 
 
-def test_a_session_of_an_engine_that_is_not_there_says_so_in_clear_words(usassist: Usassist, tmp_path: Path) -> None:
+def test_a_session_of_a_missing_engine_is_refused_in_one_line(usassist: Usassist, tmp_path: Path) -> None:
     record_session(tmp_path / "foreign", [make_frame(number) for number in range(3)])
     run = usassist("rerun", "foreign", "--diff")
     assert run.returncode == 2
@@ -261,7 +261,7 @@ def test_a_session_of_an_engine_that_is_not_there_says_so_in_clear_words(usassis
     assert document["comparison"]["frames_compared"] == 3
 
 
-def test_wrong_use_is_told_and_leaves_nothing_behind(usassist: Usassist, tmp_path: Path) -> None:
+def test_wrong_use_is_refused_and_leaves_no_files(usassist: Usassist, tmp_path: Path) -> None:
     for arguments, words in (
         ((REFERENCES / "sweep", "--sheet", "x.png"), "give --diff"),
         ((REFERENCES / "sweep", "--diff", "--sheet", "x.jpg"), "end in .png"),

@@ -106,7 +106,7 @@ def test_a_file_that_may_not_be_read_is_refused_in_one_line(usassist: Usassist, 
     _assert_one_line(usassist("replay", _no_permission(tmp_path), "--out", "s"), "may not be read")
 
 
-def test_a_clip_that_is_cut_off_plays_to_the_cut_and_says_so(usassist: Usassist, tmp_path: Path) -> None:
+def test_a_truncated_clip_plays_to_its_end_and_is_reported(usassist: Usassist, tmp_path: Path) -> None:
     whole = _clip(tmp_path / "whole.mkv", 60).read_bytes()
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
     run = usassist("replay", "cut.mkv", "--out", "s", "--backend", "null", "--fast", "--json")
@@ -179,7 +179,7 @@ def test_errors_are_one_json_document_when_json_is_asked_for(usassist: Usassist)
     assert "nothing.mp4" in json.loads(run.stdout)["error"]
 
 
-def test_a_page_whose_port_is_in_use_says_so(usassist: Usassist) -> None:
+def test_a_page_whose_port_is_in_use_is_refused(usassist: Usassist) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -188,7 +188,7 @@ def test_a_page_whose_port_is_in_use_says_so(usassist: Usassist) -> None:
             _assert_one_line(usassist(*command, "--port", port), f"port {port} is in use; give another --port")
 
 
-def test_an_overlay_without_display_says_what_to_do(usassist: Usassist) -> None:
+def test_an_overlay_without_a_display_is_refused_with_advice(usassist: Usassist) -> None:
     _assert_one_line(usassist("overlay"), "use --overlay-video", 2)
 
 
@@ -224,7 +224,7 @@ def test_doctor_finds_everything_here(usassist: Usassist) -> None:
     assert run.returncode == 0
 
 
-def test_engine_list_says_which_back_ends_can_run_and_why_the_others_cannot(usassist: Usassist) -> None:
+def test_engine_list_shows_which_back_ends_can_run_and_why_others_cannot(usassist: Usassist) -> None:
     document = json.loads(usassist("engine", "list", "--json").stdout)
     assert any(engine["engine_id"].startswith("thyroid_nodule@") for engine in document["engines"])
     assert all(item["available"] or item["reason"] for item in document["backends"])

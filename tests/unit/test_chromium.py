@@ -34,7 +34,7 @@ def test_the_path_comes_before_what_playwright_has_and_that_before_the_rest(tmp_
     assert find_chromium(bundled, {"PATH": str(tmp_path / "bin")}) == google
 
 
-def test_without_one_the_skip_says_what_to_install(tmp_path: Path) -> None:
+def test_without_one_the_skip_names_what_to_install(tmp_path: Path) -> None:
     assert find_chromium(str(tmp_path / "nothing"), {"PATH": ""}) is None
     assert "apt-get install chromium" in MISSING
     assert "snap install chromium" in MISSING

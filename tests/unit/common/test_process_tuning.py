@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import subprocess
 import sys
 import threading
 
@@ -37,10 +39,25 @@ def test_only_the_calling_thread_lowers_its_priority() -> None:
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
-def test_keep_freed_memory_may_be_called_twice() -> None:
-    process_tuning.keep_freed_memory()
-    process_tuning.keep_freed_memory()
-    assert len(bytearray(2**21)) == 2**21
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="only glibc can be told to keep memory")
+def test_the_memory_of_one_frame_is_reused_for_the_next_once_it_is_kept() -> None:
+    """Frames that grow: without it, glibc gives each to the system again, because it is larger than all before."""
+    sizes_bytes = [halves * 2**20 // 2 for halves in range(2, 17)]
+    pages = sum(sizes_bytes) // os.sysconf("SC_PAGE_SIZE")
+    code = (
+        "import resource, sys\n"
+        "from usassist.common.process_tuning import keep_freed_memory\n"
+        "for _ in range(int(sys.argv[1])): keep_freed_memory()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        f"for size in {sizes_bytes}: bytes.__mul__(b'x', size)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
+    )
+    faults = [
+        int(subprocess.run([sys.executable, "-c", code, calls], capture_output=True, text=True, check=True).stdout)
+        for calls in ("0", "1", "2")
+    ]
+    assert faults[0] > 0.9 * pages, "else this test shows nothing"
+    assert max(faults[1:]) < 0.3 * pages
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no effect elsewhere")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from usassist.app.commands.left_out import group_reasons
 from usassist.app.commands.main import main
-from usassist.app.commands.reasons import group_reasons
 from usassist.engine import EngineSpec, find_engine
 from usassist.engine.comparison import compare
 from usassist.engine.findings import Findings, compare_findings

@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from tests.fake_builder import FakeBackend, row_of
-from usassist.app.bench.engine_overhead import measure_overhead, overheads, print_overheads
-from usassist.app.commands.engine_report import print_report, same_as_reference
+from usassist.app.bench.engine_judge import reference_judge
+from usassist.app.bench.engine_overhead import measure_overhead, measure_overheads
+from usassist.app.commands.engine_bench import print_overheads, print_report
 from usassist.engine import BACKENDS, find_engine
 from usassist.engine.base import Engine
 from usassist.engine.timing import time_variants
@@ -122,7 +123,7 @@ def test_the_printed_report_fits_into_100_columns_and_says_every_reason_once(
 ) -> None:
     monkeypatch.setattr("usassist.engine.registry.why_no_cuda", lambda: "there is no GPU in this test")
     spec = find_engine("tiny", tiny)
-    report = time_variants(spec, judge=same_as_reference(spec, 1), judged_by="answered as the reference does", count=1)
+    report = time_variants(spec, judge=reference_judge(spec, 1), judged_by="answered as the reference does", count=1)
     console = Console(width=100, record=True, file=io.StringIO())
     print_report(report, console)
     text = console.export_text()
@@ -150,7 +151,7 @@ def test_the_overhead_is_the_difference_of_both_in_the_same_rounds() -> None:
 
 
 def test_the_overhead_is_measured_in_every_precision_that_openvino_runs(tiny: Path) -> None:
-    (item,) = overheads(find_engine("tiny", tiny), threads=1, seconds=0.01)
+    (item,) = measure_overheads(find_engine("tiny", tiny), threads=1, seconds=0.01)
     assert item.precision == "fp32"
     assert min(item.direct_p50_ms, item.layer_p50_ms, item.own_ms) > 0
     console = Console(width=100, record=True, file=io.StringIO())
@@ -161,7 +162,7 @@ def test_the_overhead_is_measured_in_every_precision_that_openvino_runs(tiny: Pa
 def test_the_overhead_needs_openvino(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(BackendUnavailableError, match=r"measured with OpenVINO: .*pip install openvino"):
-        overheads(find_engine("tiny", tiny), threads=1, seconds=0.01)
+        measure_overheads(find_engine("tiny", tiny), threads=1, seconds=0.01)
 
 
 def test_names_that_do_not_exist_and_nothing_to_time_are_errors(tiny: Path) -> None:

@@ -181,6 +181,7 @@ def test_a_word_too_long_to_be_received_ends_the_connection(page: httpx.URL) -> 
         socket_.recv(20)
         socket_.send("x" * 100_000)
         listen_to_the_end(socket_)
+        assert socket_.close_code == 1009
 
 
 def test_a_mark_of_a_frame_that_was_never_shown_is_refused_with_a_reason(page: httpx.URL) -> None:

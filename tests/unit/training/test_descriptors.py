@@ -223,19 +223,19 @@ def outcome(name, **accuracies):
         bias=0.0625,
     )
     two = judged([0, 1, 1], [0.2, 0.7, 0.4], cases=["1", "1", "2"])
-    return command.Outcome(table=table, strength=0.1, judged={what: two for what in figures}, figures=figures)
+    return command.FittedDescriptor(table=table, strength=0.1, judged={what: two for what in figures}, figures=figures)
 
 
 GOOD, WIDE, BAD = (0.7, 0.6, 0.8), (0.6, 0.45, 0.75), (0.48, 0.3, 0.6)
 
 
-def test_a_descriptor_is_kept_if_it_beats_chance_on_train_and_on_val_in_the_live_path():
-    assert outcome("margins", folds=GOOD, marked=BAD, engine=GOOD).why_not == ""
-    assert "cross-validated" in outcome("margins", folds=WIDE, marked=GOOD, engine=GOOD).why_not
-    assert "engine's outlines" in outcome("margins", folds=GOOD, marked=GOOD, engine=WIDE).why_not
+def test_a_descriptor_is_kept_when_it_surely_beats_chance_on_train_and_on_val_as_live():
+    assert outcome("margins", folds=GOOD, marked=BAD, engine=GOOD).rejection == ""
+    assert "cross-validated" in outcome("margins", folds=WIDE, marked=GOOD, engine=GOOD).rejection
+    assert "engine's outlines" in outcome("margins", folds=GOOD, marked=GOOD, engine=WIDE).rejection
     nothing = (float("nan"),) * 3
-    assert outcome("margins", folds=GOOD, marked=GOOD, engine=nothing).why_not
-    assert outcome("margins", folds=GOOD, marked=GOOD, engine=(0.7, 0.5, 0.8)).why_not
+    assert outcome("margins", folds=GOOD, marked=GOOD, engine=nothing).rejection
+    assert outcome("margins", folds=GOOD, marked=GOOD, engine=(0.7, 0.5, 0.8)).rejection
 
 
 def test_the_reported_agreement_is_that_of_the_engines_outlines():

@@ -1,7 +1,7 @@
-"""How fast this machine is now: a fixed piece of work that resembles the stream's, timed.
+"""How fast this machine is now: the time of a fixed workload that resembles that of the stream.
 
 Limits in ``bench/contract.toml`` are ratios to its median, so that one file holds for machines of different speed. The
-work must never change: what is changed gets another :data:`VERSION`, and all limits are derived anew.
+workload must never change: a change needs another :data:`VERSION`, and all limits are derived anew.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WARM_UP_ROUNDS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """How long the work took.
+    """Times of the workload.
 
     Attributes
     ----------
@@ -37,11 +37,11 @@ class Calibration:
 
     @property
     def median_ms(self) -> float:
-        """What ratios are made with."""
+        """The unit of the contract's ratios."""
         return float(np.median(self.times_ms))
 
     def __add__(self, other: Calibration) -> Calibration:
-        """Both together: before and after a run."""
+        """Both calibrations together: before and after a run."""
         return Calibration(times_ms=self.times_ms + other.times_ms)
 
     def as_dict(self) -> dict[str, Any]:
@@ -57,14 +57,14 @@ class Calibration:
 
 
 def calibration_work() -> Callable[[], int]:
-    """The work of one round, on a picture that is made once; gives a number that depends on all of it."""
+    """The work of one round, on an image that is made once; gives a checksum of all of it."""
     rows, columns = np.mgrid[0:_HEIGHT, 0:_WIDTH].astype(np.uint32)
     mixed = (rows * 2654435761 + columns * 40503) ^ (rows * columns)
-    picture = np.repeat(((mixed >> 7) & 255).astype(np.uint8)[..., None], 3, axis=2)
-    scratch: npt.NDArray[np.uint8] = np.empty_like(picture)
+    image = np.repeat(((mixed >> 7) & 255).astype(np.uint8)[..., None], 3, axis=2)
+    scratch: npt.NDArray[np.uint8] = np.empty_like(image)
 
     def work() -> int:
-        np.copyto(scratch, picture)
+        np.copyto(scratch, image)
         part = np.ascontiguousarray(scratch[40:680, 320:960])
         grey = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)
         small = cv2.resize(grey, (256, 256), interpolation=cv2.INTER_AREA)

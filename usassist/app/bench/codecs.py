@@ -1,4 +1,4 @@
-"""``usassist bench codecs``: what lossless codecs of FFmpeg take to keep frames, and to read them again."""
+"""``usassist bench codecs``: processor time and size of frames in the lossless codecs of FFmpeg."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UInt8Array = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecFigures:
-    """What was measured of one coding. Times are of the processor, not of the clock.
+    """Figures of one coding. Times are processor time.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class CodecFigures:
     encode_p50_ms, encode_p95_ms : of a frame, written to a file
     decode_p50_ms : of a frame
     frame_kb : size of a frame in the file, 1000 bytes
-    lossless : every pixel came back
+    lossless : every pixel was read back unchanged
     problem : why it cannot be used; empty where it can
     """
 
@@ -47,10 +47,10 @@ class CodecFigures:
 
 
 def candidates() -> dict[str, Coding]:
-    """What is measured: the two that can be chosen, and what they were chosen from.
+    """The codings that are measured: the two that can be chosen, and their alternatives.
 
-    UT Video and HuffYUV know no grey: a grey frame goes into them as colour. What FFmpeg does not read alone (zstd,
-    LZ4) is not among them.
+    UT Video and HuffYUV have no grey format: grey frames are written as colour. Compressors that FFmpeg does not read
+    without another library (zstd, LZ4) are left out.
     """
     small = LOSSLESS["small"]
 
@@ -117,7 +117,7 @@ def read_frames(source: str, count: int, *, colour: bool, size_wh_px: tuple[int,
 
 
 def measure_codecs(
-    frames: Sequence[UInt8Array], codings: dict[str, Coding], say: Callable[[str], None] = lambda line: None
+    frames: Sequence[UInt8Array], codings: dict[str, Coding], log: Callable[[str], None] = lambda line: None
 ) -> list[CodecFigures]:
     """Write frames with each coding, one thread each, and read them again.
 
@@ -125,12 +125,12 @@ def measure_codecs(
     ----------
     frames : uint8 (H, W), or (H, W, 3) RGB, all of one size
     codings : by name
-    say : told the name of what is measured
+    log : called with the name of each coding
     """
     figures = []
     with tempfile.TemporaryDirectory(prefix="usassist-codecs-") as folder:
         for name, coding in codings.items():
-            say(name)
+            log(name)
             path = Path(folder) / f"frames{coding.suffix}"
             try:
                 figures.append(_measure(frames, name, coding, path))
@@ -168,14 +168,14 @@ def _read(frames: Sequence[UInt8Array], path: Path) -> tuple[list[float], bool]:
     same = True
     with av.open(str(path)) as container:
         container.streams.video[0].thread_count = 1
-        pictures = container.decode(video=0)
+        frames_read = container.decode(video=0)
         for image in frames:
             begin_s = time.process_time()
-            picture = next(pictures, None)
+            frame = next(frames_read, None)
             times_ms.append(1e3 * (time.process_time() - begin_s))
-            if picture is None:
+            if frame is None:
                 return times_ms, False
-            back = picture.to_ndarray(format="gray" if image.ndim == 2 else "rgb24")
+            back = frame.to_ndarray(format="gray" if image.ndim == 2 else "rgb24")
             same = same and np.array_equal(back, image)
     return times_ms, same
 

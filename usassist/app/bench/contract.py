@@ -27,8 +27,8 @@ class Limits:
 
     Attributes
     ----------
-    fps, size, viewers, record, overlay : of the setup that it holds for
-    processor : the kind that it holds for, see :attr:`usassist.common.processor.Processor.kind`
+    fps, size, viewers, record, overlay : of the setup that it applies to
+    processor : the kind that it applies to, see :attr:`usassist.common.processor.Processor.kind`
     total_p50, total_p99, overhead_p50 : ratios to the median of the calibration work
     without_own_percent : frames without an answer of their own, of all that were due
     dropped : frames a minute that were dropped because the engine was busy, or never taken
@@ -104,7 +104,7 @@ def find_limits(contract: dict[str, Limits], setup: Setup, processor: str) -> tu
 
 
 def breaches(figures: LiveFigures, limits: Limits) -> list[Breach]:
-    """Every limit beside what was measured, kept or not."""
+    """Every limit with the measured value, kept or broken."""
     unit_ms = figures.calibration_ms
     stages, accounts = figures.stages, figures.accounts
     dropped = accounts.by_cause.get("dropped", 0) + accounts.not_taken

@@ -1,10 +1,9 @@
 """What the engine layer costs over calling OpenVINO directly: ``usassist engine bench NAME --overhead``.
 
 Both run the same file with the same options, each compiled on its own, and take turns, one inference each, the first of
-a round being the second of the next: whatever else the machine does falls on both. What is compared is the time of the
-one with the time of the other in the same round. The layer's own work (checks of inputs and outputs, dictionaries) is
-timed apart too, with a back end that has its answer ready; there its code and data are still in the caches, which an
-inference empties.
+a round being the second of the next, so that other load on the machine affects both alike. Times of the same round are
+compared. The layer's own work (checks of inputs and outputs, dictionaries) is timed separately too, with a back end
+that returns a stored answer; its code and data are then still in the caches, which an inference evicts.
 """
 
 from __future__ import annotations
@@ -16,9 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from usassist.engine import EngineSpec
 from usassist.engine.base import Engine
@@ -27,12 +23,12 @@ from usassist.engine.probe import golden_input
 from usassist.engine.registry import open_engine, why_not
 from usassist.errors import BackendUnavailableError
 
-__all__ = ["Overhead", "measure_overhead", "overheads", "print_overheads"]
+__all__ = ["Overhead", "measure_overhead", "measure_overheads"]
 
 Array = npt.NDArray[Any]
 Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
-_ALONE = 1000  # calls with a ready answer
+_ALONE = 1000  # calls with a stored answer
 _DRAWS = 2000
 _BACKEND = "openvino"
 
@@ -47,7 +43,7 @@ class Overhead:
     direct_p50_ms, layer_p50_ms : median over all inferences, without and with the layer
     ratio : layer to direct, median over the rounds; `ratio_low` to `ratio_high` is its 95 % interval
     difference_ms : layer less direct, likewise
-    own_ms : the layer's own work, median over calls with a ready answer
+    own_ms : the layer's own work, median over calls with a stored answer
     rounds : inferences of each
     """
 
@@ -64,7 +60,7 @@ class Overhead:
     rounds: int
 
 
-def overheads(spec: EngineSpec, *, threads: int, seconds: float) -> tuple[Overhead, ...]:
+def measure_overheads(spec: EngineSpec, *, threads: int, seconds: float) -> tuple[Overhead, ...]:
     """Measure every precision of an engine that OpenVINO can run here, for `seconds` in all.
 
     Raises
@@ -98,9 +94,9 @@ def measure_overhead(
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Overhead:
-    """Let two ways to run the same model take turns for `seconds`, two rounds at least.
+    """Run the same model in two ways that take turns for `seconds`, two rounds at least.
 
-    Intervals draw whole rounds with replacement, the same rounds of both (Efron and Tibshirani 1993, 13.3).
+    Intervals are from a bootstrap over rounds, the same rounds of both (Efron and Tibshirani 1993, 13.3).
     """
     both = (direct, layer)
     for infer in both * 2:
@@ -131,36 +127,8 @@ def measure_overhead(
     )
 
 
-def print_overheads(spec: EngineSpec, threads: int, items: tuple[Overhead, ...], console: Console) -> None:
-    """Show what was measured as a table."""
-    words = f"{threads} threads" if threads else "all threads"
-    table = Table(
-        title=f"{spec.engine_id}: the engine layer over OpenVINO alone, {words}",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
-    columns = ("precision", "direct", "layer", "ratio (95 %)", "difference (95 %)", "own work", "rounds")
-    for column in columns:
-        table.add_column(column, justify="left" if column == "precision" else "right", no_wrap=True)
-    for item in items:
-        table.add_row(
-            item.precision,
-            f"{item.direct_p50_ms:.3f}",
-            f"{item.layer_p50_ms:.3f}",
-            f"{item.ratio:.3f} ({item.ratio_low:.3f} to {item.ratio_high:.3f})",
-            f"{item.difference_ms:.2f} ({item.difference_low_ms:.2f} to {item.difference_high_ms:.2f})",
-            f"{item.own_ms:.3f}",
-            str(item.rounds),
-        )
-    console.print(table)
-    console.print(
-        "medians in ms; ratio and difference in the same round, intervals by drawing rounds; own work: of the layer, "
-        "with a back end that has its answer ready"
-    )
-
-
 def _direct(spec: EngineSpec, precision: str, threads: int) -> Infer:
-    """OpenVINO as a program without this one would call it: same file, same options, inputs shared, outputs read."""
+    """OpenVINO called directly: same file, same options, inputs shared, outputs read."""
     import openvino
 
     from usassist.engine.backends.openvino import compile_options
@@ -179,7 +147,7 @@ def _direct(spec: EngineSpec, precision: str, threads: int) -> Infer:
 
 @dataclass(slots=True, kw_only=True)
 class _Ready:
-    """A session that answers at once what another one answered."""
+    """A session that returns a stored answer."""
 
     inputs: dict[str, tuple[str, tuple[int | None, ...]]]
     outputs: dict[str, tuple[str, tuple[int | None, ...]]]

@@ -1,8 +1,8 @@
-"""``usassist bench faults``: how soon a live source notices what goes wrong, and how soon it is back.
+"""``usassist bench faults``: how soon a live source detects a fault, and how soon it recovers.
 
 The simulated scanner plays every fault in turn from a process of its own, over a real socket, into the live source that
 ``usassist live`` uses. Both processes share the machine's monotonic clock: a fault begins when the first frame with it
-was handed to the socket, and it is noticed when the source's signal says so.
+is written to the socket, and it is detected when the source's signal changes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["EXPECTED", "FaultRow", "NormalReport", "measure_faults", "one_after_
 
 _LIVE, _FROZEN, _LOST = SignalState.LIVE, SignalState.FROZEN, SignalState.LOST
 _CHANGED, _NOT_B_MODE = SignalState.CHANGED, SignalState.NOT_B_MODE
-# kind → states that tell it rightly; the first is what should be said
+# kind → states that are correct; the first is expected
 EXPECTED: dict[str, tuple[SignalState, ...]] = {
     "freeze": (_FROZEN,),
     "paused_probe": (_LIVE,),
@@ -55,7 +55,7 @@ EXPECTED: dict[str, tuple[SignalState, ...]] = {
     "no_signal": (_LOST, _NOT_B_MODE),
     "repeat": (_FROZEN,),
     "frame_rate": (_LIVE,),
-    "corrupt": (_LIVE, _LOST, SignalState.DAMAGED),  # whether a picture is spoilt is chance
+    "corrupt": (_LIVE, _LOST, SignalState.DAMAGED),  # whether a frame is damaged is chance
     "glitch": (_LIVE,),
 }
 _SAMPLE_S = 0.005
@@ -64,16 +64,16 @@ _TAIL_S = 4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultRow:
-    """What became of one fault.
+    """How one fault was detected.
 
     Attributes
     ----------
     kind, settings : of the fault
-    expected : what should be said of it
-    said : every state that was said while it lasted, in order
-    detected_s : from its beginning to the first expected state; None where it was never said, or nothing should be
-    recovered_s : from its end to the first live frame after which nothing else was said before the next fault
-    wrong : states that should not have been said, from its beginning until the next fault
+    expected : state
+    said : every state while it lasted, in order
+    detected_s : from its beginning to the first expected state; None where it never came, or the signal stays live
+    recovered_s : from its end to the first live frame that no other state followed before the next fault
+    wrong : states that are not correct, from its beginning until the next fault
     """
 
     kind: str
@@ -86,13 +86,13 @@ class FaultRow:
 
     @property
     def noticed(self) -> bool:
-        """True when it was told as it should be; what should not be told was not."""
+        """True when it was detected, or, where the signal has to stay live, when no wrong state came."""
         return not self.wrong if self.expected == _LIVE else self.detected_s is not None
 
 
 @dataclass(slots=True)
-class _Witness:
-    """Everything that the source said, with its time."""
+class _Observed:
+    """States and live frames of the source, with their times."""
 
     states: list[tuple[int, SignalState, str]] = field(default_factory=list)
     live_ns: list[int] = field(default_factory=list)
@@ -100,12 +100,12 @@ class _Witness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormalReport:
-    """What the watch said of scanning in which nothing is wrong.
+    """False alarms of the watch on normal scanning.
 
     Attributes
     ----------
     minutes : of simulated scanning
-    alarms : state → how often it was said
+    alarms : state → how often it came
     """
 
     minutes: float
@@ -122,7 +122,7 @@ def one_after_the_other(faults: Iterable[Fault], *, gap_s: float) -> FaultPlan:
 
 
 def measure_faults(
-    plan: FaultPlan, transport: str, folder: Path, *, say: Callable[[str], None] = lambda line: None
+    plan: FaultPlan, transport: str, folder: Path, *, log: Callable[[str], None] = lambda line: None
 ) -> list[FaultRow]:
     """Play a plan over a transport, and measure.
 
@@ -131,40 +131,40 @@ def measure_faults(
     plan : faults one after the other, with normal scanning before, between and after
     transport : ``udp``, ``tcp``, ``rtsp`` or ``fifo``
     folder : empty and private; script and log of the player are kept in it
-    say : told what is being done
+    log : called with what is being done
 
     Raises
     ------
     UsAssistError
         If the player does not start, or no live frame comes.
     """
-    script, log = folder / "faults.toml", folder / "truth.jsonl"
+    script, truth = folder / "faults.toml", folder / "truth.jsonl"
     script.write_text(_toml(plan), encoding="utf-8")
     to, address = _addresses(transport, folder)
     seconds = plan.end_s + _TAIL_S
     command = [sys.executable, "-m", "usassist", "phantom", "serve", "--to", to, "--faults", str(script)]
-    command += ["--log", str(log), "--seconds", f"{seconds:g}"]
-    say(f"playing {len(plan.faults)} faults over {transport}, {seconds:.0f} s after the sweep is rendered")
+    command += ["--log", str(truth), "--seconds", f"{seconds:g}"]
+    log(f"playing {len(plan.faults)} faults over {transport}, {seconds:.0f} s after the sweep is rendered")
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as player:
         try:
-            witness = _listen(address, player)
+            observed = _listen(address, player)
         finally:
             player.terminate()
-            _, words = player.communicate()
-    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
-    if not witness.live_ns or not entries:
-        last = words.strip().splitlines()[-1:] or ["it said nothing"]
-        raise UsAssistError(f"the fault player gave no live picture over {transport}: {last[0]}")
+            _, stderr = player.communicate()
+    entries = [json.loads(line) for line in truth.read_text(encoding="utf-8").splitlines()] if truth.exists() else []
+    if not observed.live_ns or not entries:
+        last = stderr.strip().splitlines()[-1:] or ["it printed no error"]
+        raise UsAssistError(f"the fault player delivered no live frame over {transport}: {last[0]}")
     times = [_times(place, entries) for place in range(len(plan.faults))]
     until_ns = [*(begin_ns for begin_ns, _ in times[1:]), entries[-1]["t_ns"]]
     return [
-        _row(fault, begin_ns, end_ns, limit_ns, witness)
+        _row(fault, begin_ns, end_ns, limit_ns, observed)
         for fault, (begin_ns, end_ns), limit_ns in zip(plan.faults, times, until_ns, strict=True)
     ]
 
 
 def watch_normal_scanning(minutes: float, rate_hz: float = 30.0) -> NormalReport:
-    """Let the watch look at simulated scanning in which nothing is wrong, faster than it happens."""
+    """Run the watch on simulated scanning without faults, faster than real time."""
     scanner = FaultScanner(FaultPlan(), rate_hz=rate_hz)
     watch, alarms, before = SignalWatch(), Counter[str](), _LIVE
     for frame in scanner.frames(60.0 * minutes):
@@ -182,8 +182,8 @@ def watch_normal_scanning(minutes: float, rate_hz: float = 30.0) -> NormalReport
     return NormalReport(minutes=minutes, alarms={str(state): alarms[state] for state in SignalState if state != _LIVE})
 
 
-def _listen(address: str, player: subprocess.Popen[str]) -> _Witness:
-    witness, stop = _Witness(), threading.Event()
+def _listen(address: str, player: subprocess.Popen[str]) -> _Observed:
+    observed, stop = _Observed(), threading.Event()
     source = open_live(address, SourceOptions(session_id="bench", clock=MonotonicClock()))
 
     def note_states() -> None:
@@ -192,7 +192,7 @@ def _listen(address: str, player: subprocess.Popen[str]) -> _Witness:
             signal = source.signal
             if before is None or signal.state is not before[0]:
                 before = (signal.state, signal.reason)
-                witness.states.append((time.monotonic_ns(), *before))
+                observed.states.append((time.monotonic_ns(), *before))
             time.sleep(_SAMPLE_S)
 
     def end_with_the_player() -> None:
@@ -206,30 +206,30 @@ def _listen(address: str, player: subprocess.Popen[str]) -> _Witness:
     try:
         for frame in source.frames():
             if frame.picture is _LIVE:
-                witness.live_ns.append(time.monotonic_ns())
+                observed.live_ns.append(time.monotonic_ns())
     finally:
         stop.set()
         source.close()
         noting.join(5.0)
-    return witness
+    return observed
 
 
-def _row(fault: Fault, begin_ns: int, end_ns: int, limit_ns: int, witness: _Witness) -> FaultRow:
+def _row(fault: Fault, begin_ns: int, end_ns: int, limit_ns: int, observed: _Observed) -> FaultRow:
     expected = EXPECTED[fault.kind]
-    during = [state for t_ns, state, _ in witness.states if begin_ns <= t_ns <= end_ns]
-    alarms_ns = [t_ns for t_ns, state, _ in witness.states if end_ns < t_ns <= limit_ns and state is not _LIVE]
+    during = [state for t_ns, state, _ in observed.states if begin_ns <= t_ns <= end_ns]
+    alarms_ns = [t_ns for t_ns, state, _ in observed.states if end_ns < t_ns <= limit_ns and state is not _LIVE]
     calm_ns = max(alarms_ns, default=end_ns)
-    recovered_ns = next((t_ns for t_ns in witness.live_ns if calm_ns < t_ns <= limit_ns), None)
-    span = [(t_ns, state) for t_ns, state, _ in witness.states if begin_ns <= t_ns <= limit_ns]
-    told = None if expected[0] is _LIVE else next((t_ns for t_ns, state in span if state in expected), None)
-    # A change is settled anew while it lasts, and again when it ends.
+    recovered_ns = next((t_ns for t_ns in observed.live_ns if calm_ns < t_ns <= limit_ns), None)
+    span = [(t_ns, state) for t_ns, state, _ in observed.states if begin_ns <= t_ns <= limit_ns]
+    detected_ns = None if expected[0] is _LIVE else next((t_ns for t_ns, state in span if state in expected), None)
+    # The watch adapts to a change while it lasts, and again when it ends.
     allowed = {*expected, _LIVE, *((_CHANGED, _NOT_B_MODE, _LOST) if _CHANGED in expected else ())}
     return FaultRow(
         kind=fault.kind,
         settings=dict(fault.settings),
         expected=str(expected[0]),
         said=tuple(str(state) for state in during),
-        detected_s=None if told is None else (told - begin_ns) / 1e9,
+        detected_s=None if detected_ns is None else (detected_ns - begin_ns) / 1e9,
         recovered_s=None if recovered_ns is None else (recovered_ns - end_ns) / 1e9,
         wrong=tuple(sorted({str(state) for _, state in span if state not in allowed})),
     )

@@ -1,4 +1,4 @@
-"""From the times of results to figures: percentiles per stage, and where every frame has gone."""
+"""Percentiles per stage from the times of results, and what became of every frame."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usassist.app.bench.meter import IntArray, Results
+from usassist.app.bench.result_collector import IntArray, Results
 
 __all__ = ["Accounts", "account_for", "count_gaps", "percentiles", "stage_times_ns"]
 
 
 def stage_times_ns(results: Results, frames: dict[str, IntArray] | None) -> dict[str, IntArray]:
-    """How long each stage of ``usassist.common.latency`` took for every frame that the engine was asked for.
+    """Duration of each stage of ``usassist.common.latency`` for every frame that was sent to the engine.
 
     Parameters
     ----------
-    results : of one time
+    results : of one interval
     frames : of :func:`read_frame_times`; without them ``decode``, ``crop`` and ``wait`` are one: ``until asked``
 
     Returns
@@ -73,22 +73,22 @@ def percentiles(times: npt.NDArray[Any], scale: float = 1e-6) -> dict[str, float
 
 
 def count_gaps(seq: IntArray) -> int:
-    """How many numbers are missing between the least and the greatest; one may stand several times."""
+    """How many numbers are missing between the least and the greatest; duplicates are allowed."""
     return int(seq.max() - seq.min()) + 1 - len(np.unique(seq)) if len(seq) else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """Where the pictures that were due have gone.
+    """What became of the frames that were due.
 
     Attributes
     ----------
-    due : pictures that the input had to give, by its rate
-    frames : that came out of the source
-    not_taken : pictures that never became a frame, because a newer one was there already
+    due : frames that the input had to deliver, by its rate
+    frames : that the source has delivered
+    not_taken : frames that the source has skipped, because a newer one was there already
     by_state, by_cause : results of the frames
-    unaccounted : numbers of frames without a result, twice with one, or missing without a word
-    without_own_percent : pictures without an answer of their own, of all that were due
+    unaccounted : frame numbers without a result, with two, or missing without a reason
+    without_own_percent : frames without an answer of their own, of all that were due
     """
 
     due: int
@@ -113,11 +113,11 @@ def account_for(
 
     Parameters
     ----------
-    results : of one time, of one session
+    results : of one interval, of one session
     rate_hz : of the input
     gaps, frame_gaps : results that were published and not received, frames that were published and not recorded
     frame_ids : of frames that were published, where a recorder has all of them; each must have exactly one result
-    skipped : pictures that the source says it has passed over, where nothing was recorded
+    skipped : frames that the source reports as skipped, where nothing was recorded
     """
     ids, counts = np.unique(results.frame_id, return_counts=True)
     if not len(ids):

@@ -1,7 +1,7 @@
-"""``usassist bench isolation``: what readers that have stopped cost the stream and everybody else.
+"""``usassist bench isolation``: what stalled readers cost the stream and its other readers.
 
-Rounds with and without stopped readers take turns in one run of one stream, so that whatever else the machine does
-falls on both.
+Rounds with and without stalled readers alternate in one run of one stream, so that other load on the machine affects
+both alike.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usassist.app.bench.meter import Results
-from usassist.app.bench.proc import Sampler, Usage
-from usassist.app.bench.rig import Rig
+from usassist.app.bench.bench_session import BenchSession
+from usassist.app.bench.process_usage import Usage, UsageSampler
+from usassist.app.bench.result_collector import Results
 from usassist.app.bench.setup import Setup
 
 __all__ = ["IsolationFigures", "measure_isolation", "ratio_interval"]
@@ -36,12 +36,12 @@ class IsolationFigures:
 
     Attributes
     ----------
-    stalled : readers that stood still
+    stalled : number of stalled readers
     rounds : of each kind
     alone_p50_ms, alone_p99_ms, beside_p50_ms, beside_p99_ms : capture to published result, without and beside them
-    ratio_p99 : beside to alone; `ratio_low` to `ratio_high` is its 95 % interval, by drawing rounds
+    ratio_p99 : beside to alone; `ratio_low` to `ratio_high` is its 95 % interval, by bootstrap over rounds
     growth_mb : memory of the stream at its most beside them, over its most in the first round without, MiB
-    recorder_gaps : messages that the recorder, a reader that does not stand still, has missed
+    recorder_gaps : messages that the recorder, which does not stall, has missed
     """
 
     stalled: int
@@ -58,47 +58,47 @@ class IsolationFigures:
 
     @property
     def broken(self) -> list[str]:
-        """Which of the two promises does not hold; the ratio, when its whole interval lies beyond."""
+        """Which of the two limits is broken; that of the ratio where its whole interval lies above."""
         broken = ["p99"] if self.ratio_low > _MAX_RATIO else []
         return broken + (["memory"] if self.growth_mb > _MAX_GROWTH_MB else [])
 
 
 def measure_isolation(
-    setup: Setup, *, stalled: int, rounds: int, seconds: float, say: Callable[[str], None] = lambda line: None
+    setup: Setup, *, stalled: int, rounds: int, seconds: float, log: Callable[[str], None] = lambda line: None
 ) -> IsolationFigures:
-    """Run a live session, with and without stopped readers in turn.
+    """Run a live session, with and without stalled readers in turn.
 
     Parameters
     ----------
-    setup : without stopped readers
-    stalled : how many there are in every second round
+    setup : without stalled readers
+    stalled : how many in every second round
     rounds : of each kind, at least two
     seconds : of each round
 
     Raises
     ------
     UsAssistError
-        If a process cannot be started, or dies.
+        If a process cannot be started, or exits.
     """
     windows: dict[bool, list[tuple[int, int]]] = {False: [], True: []}
-    with tempfile.TemporaryDirectory(prefix="usassist-bench-") as folder, Rig(setup, Path(folder)) as rig:
+    with tempfile.TemporaryDirectory(prefix="usassist-bench-") as folder, BenchSession(setup, Path(folder)) as bench:
         time.sleep(_WARM_UP_S)
-        with Sampler(rig.processes) as sampler:
+        with UsageSampler(bench.processes) as sampler:
             for place in range(2 * rounds):
                 beside = place % 2 == 1
-                names = rig.add_stalled(stalled) if beside else []
+                names = bench.add_stalled(stalled) if beside else []
                 time.sleep(_SETTLE_S)
                 begin_ns = time.monotonic_ns()
                 time.sleep(seconds)
-                rig.check()
+                bench.check()
                 windows[beside].append((begin_ns, time.monotonic_ns()))
                 for name in names:
-                    rig.remove(name)
-                say(f"round {place + 1} of {2 * rounds}, {len(names)} stopped readers")
+                    bench.remove(name)
+                log(f"round {place + 1} of {2 * rounds}, {len(names)} stalled readers")
             usage = {beside: [sampler.usage(*window)["stream"] for window in windows[beside]] for beside in windows}
-        rig.end_in_order()
-        results = rig.meter.results()
-        gaps = sum(rig.said["record"]["gaps"].values()) if setup.record else 0
+        bench.shut_down()
+        results = bench.collector.results()
+        gaps = sum(bench.final_reports["record"]["gaps"].values()) if setup.record else 0
     alone, near = ([_totals_ms(results, window) for window in windows[beside]] for beside in (False, True))
     ratio, low, high = ratio_interval(alone, near)
     return IsolationFigures(
@@ -121,7 +121,7 @@ def ratio_interval(
 ) -> tuple[float, float, float]:
     """Ratio of the 99th percentiles, and its 95 % interval.
 
-    It comes from drawing whole rounds with replacement (Efron and Tibshirani 1993, 13.3).
+    By bootstrap over whole rounds (Efron and Tibshirani 1993, 13.3).
     """
     rng = np.random.default_rng(0)
 
@@ -151,6 +151,6 @@ def _percentile(times_ms: list[npt.NDArray[np.float64]], percent: float) -> floa
 
 
 def _growth_mb(usage: dict[bool, list[Usage]]) -> float:
-    """The most beside stopped readers, less the most before any of them was there."""
+    """Peak memory beside stalled readers, less the peak before there were any."""
     most = max(item.rss_peak_mb for item in usage[True])
     return round(most - usage[False][0].rss_peak_mb, 1)

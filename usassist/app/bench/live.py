@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from usassist.app.bench.bench_session import BenchSession
 from usassist.app.bench.calibration import Calibration, calibrate
 from usassist.app.bench.figures import Accounts, account_for, count_gaps, percentiles, stage_times_ns
-from usassist.app.bench.meter import IntArray, Results, read_frame_times
-from usassist.app.bench.proc import Sampler, Usage, busy_s
-from usassist.app.bench.rig import Rig
+from usassist.app.bench.process_usage import Usage, UsageSampler, busy_s
+from usassist.app.bench.result_collector import IntArray, Results, read_frame_times
 from usassist.app.bench.setup import Setup
 from usassist.common.latency import STAGES
 
 __all__ = ["LiveFigures", "measure_live"]
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
-_SLICE_S = 0.25
+_POLL_S = 0.25
 _STRAGGLERS_S = 0.5
 _CALIBRATION_S = 3.0
 
@@ -38,9 +38,9 @@ class LiveFigures:
     setup : what ran
     seconds : measured, after the warm-up
     stages : stage → ``count``, ``p50_ms``, ``p95_ms``, ``p99_ms``, ``max_ms``; see ``usassist.common.latency``
-    accounts : where the frames have gone
-    usage : of every process, while it was measured
-    others_percent : of one processor, what other programs used meanwhile; much of it makes all figures worse
+    accounts : what became of the frames
+    usage : of every process, in the interval measured
+    others_percent : of one processor, used by other programs meanwhile; much of it makes all figures worse
     recorded : ``frames``, ``results``, ``gaps`` and ``bytes`` of the whole recording; None without one
     before, after : calibration of the machine
     stream : summary of the stream, warm-up included
@@ -87,29 +87,29 @@ class LiveFigures:
         }
 
 
-def measure_live(setup: Setup, *, seconds: float, warm_up_s: float = 5.0, say: Say = lambda line: None) -> LiveFigures:
+def measure_live(setup: Setup, *, seconds: float, warm_up_s: float = 5.0, log: Log = lambda line: None) -> LiveFigures:
     """Run a live session, and measure it after a warm-up.
 
     Raises
     ------
     UsAssistError
-        If a process cannot be started, or dies.
+        If a process cannot be started, or exits.
     """
-    say("calibrating: how fast is this machine now")
+    log("calibrating: how fast this machine is now")
     before = calibrate(_CALIBRATION_S)
-    with tempfile.TemporaryDirectory(prefix="usassist-bench-") as folder, Rig(setup, Path(folder)) as rig:
-        pids = ", ".join(f"{name} {pid}" for name, pid in rig.processes().items())
-        say(f"{setup.source}; processes: {pids}")
-        window = _watch(rig, seconds=seconds, warm_up_s=warm_up_s)
-        stream = rig.end_in_order()
-        frames = read_frame_times(rig.folders[0]) if setup.record else None
-        recorded = _recorded(rig) if setup.record else None
-        everything = rig.meter.results()
-        skipped = _skipped(rig)
-        gaps, said = rig.meter.gaps, rig.said
+    with tempfile.TemporaryDirectory(prefix="usassist-bench-") as folder, BenchSession(setup, Path(folder)) as bench:
+        pids = ", ".join(f"{name} {pid}" for name, pid in bench.processes().items())
+        log(f"{setup.source}; processes: {pids}")
+        window = _watch(bench, seconds=seconds, warm_up_s=warm_up_s)
+        stream = bench.shut_down()
+        frames = read_frame_times(bench.folders[0]) if setup.record else None
+        recorded = _recorded(bench) if setup.record else None
+        everything = bench.collector.results()
+        skipped = _skipped(bench)
+        gaps, reports = bench.collector.gaps, bench.final_reports
     after = calibrate(_CALIBRATION_S)
     results = everything.between(window.begin_ns, window.end_ns)
-    stages = _stages(results, frames) | _sink_stages(said, window.begin_ns, window.end_ns)
+    stages = _stages(results, frames) | _sink_stages(reports, window.begin_ns, window.end_ns)
     return LiveFigures(
         setup=setup,
         seconds=(window.end_ns - window.begin_ns) / 1e9,
@@ -139,12 +139,12 @@ class _Window:
     others_percent: float
 
 
-def _watch(rig: Rig, *, seconds: float, warm_up_s: float) -> _Window:
-    _sleep(rig, warm_up_s)
-    with Sampler(rig.processes) as sampler:
-        begin_ns, others_s = time.monotonic_ns(), busy_s() - rig.cpu_s()
-        _sleep(rig, seconds)
-        end_ns, others_s = time.monotonic_ns(), busy_s() - rig.cpu_s() - others_s
+def _watch(bench: BenchSession, *, seconds: float, warm_up_s: float) -> _Window:
+    _sleep(bench, warm_up_s)
+    with UsageSampler(bench.processes) as sampler:
+        begin_ns, others_s = time.monotonic_ns(), busy_s() - bench.cpu_s()
+        _sleep(bench, seconds)
+        end_ns, others_s = time.monotonic_ns(), busy_s() - bench.cpu_s() - others_s
     time.sleep(_STRAGGLERS_S)
     return _Window(
         begin_ns=begin_ns,
@@ -154,12 +154,12 @@ def _watch(rig: Rig, *, seconds: float, warm_up_s: float) -> _Window:
     )
 
 
-def _sleep(rig: Rig, seconds: float) -> None:
-    """Wait, and notice when a process dies meanwhile."""
+def _sleep(bench: BenchSession, seconds: float) -> None:
+    """Sleep, and check the processes meanwhile."""
     deadline_s = time.monotonic() + seconds
     while (left_s := deadline_s - time.monotonic()) > 0:
-        time.sleep(min(_SLICE_S, left_s))
-        rig.check()
+        time.sleep(min(_POLL_S, left_s))
+        bench.check()
 
 
 def _stages(results: Results, frames: dict[str, IntArray] | None) -> dict[str, dict[str, float]]:
@@ -169,16 +169,16 @@ def _stages(results: Results, frames: dict[str, IntArray] | None) -> dict[str, d
     return {stage: found[stage] for stage in order if found.get(stage) is not None}  # type: ignore[misc]
 
 
-def _sink_stages(said: dict[str, dict[str, Any]], begin_ns: int, end_ns: int) -> dict[str, dict[str, float]]:
-    """Stages ``draw`` and ``browser``, from what overlay and viewers told."""
+def _sink_stages(reports: dict[str, dict[str, Any]], begin_ns: int, end_ns: int) -> dict[str, dict[str, float]]:
+    """Stages ``draw`` and ``browser``, from the final reports of overlay and viewers."""
     stages: dict[str, dict[str, float]] = {}
     for stage, time_key, value_key, prefix in (
         ("draw", "drawn_ms", "draw_ms", "overlay"),
         ("browser", "captured_ms", "latency_ms", "viewer"),
     ):
-        told = [content for name, content in said.items() if name.startswith(prefix)]
-        times = np.concatenate([np.array(content[time_key], np.float64) for content in told] or [np.empty(0)])
-        values = np.concatenate([np.array(content[value_key], np.float64) for content in told] or [np.empty(0)])
+        contents = [content for name, content in reports.items() if name.startswith(prefix)]
+        times = np.concatenate([np.array(content[time_key], np.float64) for content in contents] or [np.empty(0)])
+        values = np.concatenate([np.array(content[value_key], np.float64) for content in contents] or [np.empty(0)])
         inside = (times >= begin_ns / 1e6) & (times < end_ns / 1e6)
         summary = percentiles(values[inside], 1.0)
         if summary is not None:
@@ -186,13 +186,13 @@ def _sink_stages(said: dict[str, dict[str, Any]], begin_ns: int, end_ns: int) ->
     return stages
 
 
-def _recorded(rig: Rig) -> dict[str, Any]:
-    said = rig.said["record"]
-    size = sum(path.stat().st_size for path in rig.folders[0].rglob("*") if path.is_file())
-    return {"frames": said["frames"], "results": said["results"], "gaps": said["gaps"], "bytes": size}
+def _recorded(bench: BenchSession) -> dict[str, Any]:
+    report = bench.final_reports["record"]
+    size = sum(path.stat().st_size for path in bench.folders[0].rglob("*") if path.is_file())
+    return {"frames": report["frames"], "results": report["results"], "gaps": report["gaps"], "bytes": size}
 
 
-def _skipped(rig: Rig) -> int | None:
-    """Pictures that the source has passed over, by its last word."""
-    session = rig.meter.session
+def _skipped(bench: BenchSession) -> int | None:
+    """Frames that the source has skipped, by its last session message."""
+    session = bench.collector.session
     return None if session is None or session.signal is None else session.signal.skipped

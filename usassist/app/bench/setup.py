@@ -1,4 +1,4 @@
-"""What runs while a live session is measured."""
+"""The setup of a live session that is measured."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ __all__ = ["Setup"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What runs.
+    """What runs while it is measured.
 
     Attributes
     ----------
     fps, width_px, height_px : of the loop
     viewers : of the page; without any there is no page either
-    stalled : readers that ask for everything, as viewers and as archives, and are stopped
+    stalled : readers that subscribe to everything, as viewers and as archives, and are stopped
     record, overlay : whether those processes run
     engine, backend, precision, threads : see ``StreamOptions``
-    faults_s : every so many seconds something goes wrong with the loop; None = never
+    faults_s : a fault of the loop every so many seconds; None = no faults
     clip : what the loop plays
     """
 

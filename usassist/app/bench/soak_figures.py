@@ -1,4 +1,4 @@
-"""Whether a soak has gone well: memory, files, threads, latency over time, and every frame."""
+"""Judges a soak: memory, files, threads, latency over time, and every frame."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usassist.app.bench.meter import Results
-from usassist.app.bench.proc import Sample
-from usassist.app.bench.soak import Soaked
+from usassist.app.bench.process_usage import UsageSample
+from usassist.app.bench.result_collector import Results
+from usassist.app.bench.soak import SoakRun
 
 __all__ = ["Block", "Growth", "Judgement", "growth_of", "judge", "latency_blocks"]
 
 _WARM_UP = 0.15  # share of a process's life that does not count
-_PART = 0.15  # share of it that stands for its beginning, and for its end
+_PART = 0.15  # share of it that counts as its beginning, and as its end
 _MIN_SAMPLES = 20
 _BLOCKS = 20
 _MAX_GROWTH_MB = 5.0
@@ -24,12 +24,12 @@ _MAX_DRIFT = 1.15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
-    """What one process has gained from the end of its warm-up to its end.
+    """Growth of one process from the end of its warm-up to its end.
 
     Attributes
     ----------
-    growth_mb : of resident memory, MiB: the least in the last part less the least in the first. What a busy moment
-        fills is given back soon after, and what is not given back raises the least
+    growth_mb : of resident memory, MiB: the minimum in the last part less the minimum in the first. Peaks are
+        returned soon after; a leak raises the minimum
     rss_end_mb, rss_peak_mb : median at the end, and the most since the warm-up
     fds, threads : fewest open at once, likewise: viewers and reconnections come and go
     samples : that this is known from
@@ -47,7 +47,7 @@ class Growth:
 class Block:
     """Latency of a part of the run, capture to published result, of answered frames.
 
-    ``work_ms`` is what the calibration's work took meanwhile; None in a run in which it was not timed.
+    ``work_ms`` is the time of the calibration workload meanwhile; None where it was not timed.
     """
 
     first_frame: int
@@ -59,16 +59,15 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """How it went.
+    """The judgement.
 
     Attributes
     ----------
-    growth : name of a process → what it has gained; of recorders, the one that has gained most. Those with too few
-        samples are left out
+    growth : name of a process → its growth; of recorders, the largest. Processes with too few samples are left out
     blocks : the run in parts of equal length
     drift : median latency of the last quarter to that of the first quarter after the warm-up, both to the time that
         the calibration's work took; None with too few blocks
-    broken : what does not hold, in words
+    broken : limits that do not hold, one line each
     """
 
     growth: dict[str, Growth]
@@ -77,10 +76,10 @@ class Judgement:
     broken: tuple[str, ...]
 
 
-def judge(soaked: Soaked) -> Judgement:
-    """Hold everything against what is promised."""
-    growth = {name: item for name, samples in soaked.samples.items() if (item := _worst(samples)) is not None}
-    blocks = latency_blocks(soaked.results, soaked.work)
+def judge(run: SoakRun) -> Judgement:
+    """Compare a run with the limits."""
+    growth = {name: item for name, samples in run.samples.items() if (item := _worst(samples)) is not None}
+    blocks = latency_blocks(run.results, run.work)
     drift = _drift(blocks)
     broken = [
         f"{name} has grown by {item.growth_mb:.1f} MiB"
@@ -88,39 +87,39 @@ def judge(soaked: Soaked) -> Judgement:
         if item.growth_mb >= _MAX_GROWTH_MB
     ]
     for what in ("fds", "threads"):
-        words = {"fds": "open files", "threads": "threads"}[what]
+        name_of = {"fds": "open files", "threads": "threads"}[what]
         broken += [
-            f"{name} has {more} {words} more" for name, item in growth.items() if (more := getattr(item, what)) > 0
+            f"{name} has {more} {name_of} more" for name, item in growth.items() if (more := getattr(item, what)) > 0
         ]
     if drift is not None and drift > _MAX_DRIFT:
         broken.append(f"the median latency has become {drift:.2f} times as long, for the machine's own speed")
-    for count, words in (
-        (soaked.unaccounted, "frames are unaccounted for"),
-        (soaked.results_missing - soaked.meter_gaps, "results are in no recording"),
-        (soaked.marks_made - soaked.marks_recorded, "marks are in no recording"),
+    for count, text in (
+        (run.unaccounted, "frames are unaccounted for"),
+        (run.results_missing - run.meter_gaps, "results are in no recording"),
+        (run.marks_made - run.marks_recorded, "marks are in no recording"),
     ):
         if count > 0:
-            broken.append(f"{count} {words}")
+            broken.append(f"{count} {text}")
     return Judgement(growth=growth, blocks=blocks, drift=drift, broken=tuple(broken))
 
 
-def _worst(samples: list[Sample]) -> Growth | None:
-    """Of the processes that had one name after each other, the one that has grown most."""
-    lives: dict[int, list[Sample]] = {}
+def _worst(samples: list[UsageSample]) -> Growth | None:
+    """The largest growth of the processes that had the same name one after the other."""
+    lives: dict[int, list[UsageSample]] = {}
     for sample in samples:
         lives.setdefault(sample.pid, []).append(sample)
     grown = [item for life in lives.values() if (item := growth_of(life)) is not None]
     return max(grown, key=lambda item: (item.growth_mb, item.fds, item.threads), default=None)
 
 
-def growth_of(samples: list[Sample]) -> Growth | None:
-    """What the samples of one process say; None for too few."""
+def growth_of(samples: list[UsageSample]) -> Growth | None:
+    """Growth of one process; None for too few samples."""
     if len(samples) < _MIN_SAMPLES:
         return None
     begin, part = int(_WARM_UP * len(samples)), max(1, int(_PART * len(samples)))
     first, last = samples[begin : begin + part], samples[-part:]
 
-    def least_mb(items: list[Sample]) -> float:
+    def least_mb(items: list[UsageSample]) -> float:
         return min(sample.rss_bytes for sample in items) / 2**20
 
     return Growth(
@@ -158,17 +157,15 @@ def latency_blocks(results: Results, work: list[tuple[int, float]], count: int =
     return tuple(blocks)
 
 
-def as_dict(soaked: Soaked, judgement: Judgement) -> dict[str, Any]:
+def as_dict(run: SoakRun, judgement: Judgement) -> dict[str, Any]:
     """For ``--json``."""
     from dataclasses import asdict, fields
 
-    counts = {
-        field.name: getattr(soaked, field.name) for field in fields(soaked) if field.name not in ("results", "samples")
-    }
+    counts = {field.name: getattr(run, field.name) for field in fields(run) if field.name not in ("results", "samples")}
     return {
-        "frames": len(soaked.results),
-        "by_state": soaked.results.by_state(),
-        "by_cause": soaked.results.by_cause(),
+        "frames": len(run.results),
+        "by_state": run.results.by_state(),
+        "by_cause": run.results.by_cause(),
         **counts,
         **asdict(judgement),
     }

@@ -1,4 +1,4 @@
-"""``usassist bench start`` and ``replay``: the program as a user starts it, in a process of its own."""
+"""``usassist bench start`` and ``replay``: the command as a user starts it, in a process of its own."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 
 from usassist.app.bench.calibration import Calibration, calibrate
-from usassist.app.bench.meter import Meter
-from usassist.app.bench.proc import read_sample
+from usassist.app.bench.process_usage import read_sample
+from usassist.app.bench.result_collector import ResultCollector
 from usassist.app.runtime.private_bus import private_bus
 from usassist.errors import UsAssistError
 
 __all__ = ["ReplayFigures", "StartFigures", "measure_replay", "measure_start"]
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
-_LONGEST_S = 120.0
-_LOOK_S = 0.005
+_TIMEOUT_S = 120.0
+_POLL_S = 0.005
 _IDLE_S = 3.0  # after the first result, before memory is read
 
 
@@ -88,27 +88,27 @@ class ReplayFigures:
         }
 
 
-def measure_start(rounds: int, *, source: str = "loop:demo", say: Say = lambda line: None) -> StartFigures:
-    """Start ``usassist live`` again and again, and wait for its first result.
+def measure_start(rounds: int, *, source: str = "loop:demo", log: Log = lambda line: None) -> StartFigures:
+    """Start ``usassist live`` several times, and wait for its first result.
 
     Raises
     ------
     UsAssistError
-        If it ends before, or none comes.
+        If it exits before, or none comes.
     """
     calibration = calibrate()
     rows = []
     for place in range(rounds):
         rows.append(_start_once(source))
-        say(f"round {place + 1}: first result after {rows[-1][0]:.2f} s")
+        log(f"round {place + 1}: first result after {rows[-1][0]:.2f} s")
     results, answers, memory = zip(*rows, strict=True)
     return StartFigures(first_result_s=results, first_answer_s=answers, stream_rss_mb=memory, calibration=calibration)
 
 
 def measure_replay(
-    rounds: int, count: int, *, clip: str = "demo", results_only: bool = False, say: Say = lambda line: None
+    rounds: int, count: int, *, clip: str = "demo", results_only: bool = False, log: Log = lambda line: None
 ) -> ReplayFigures:
-    """Let ``usassist replay --fast`` answer so many frames, again and again, and record them or their results alone.
+    """Run ``usassist replay --fast`` several times, recording frames and results, or results alone.
 
     Raises
     ------
@@ -133,21 +133,25 @@ def measure_replay(
             raise UsAssistError(f"usassist replay kept {summary['recorded']} of {count} frames; run usassist doctor")
         answered.append(float(summary["frames_per_s"]))
         kept.append(count / ((end_ns - begin_ns) / 1e9))
-        say(f"round {place + 1}: {answered[-1]:.1f} frames/s answered, {kept[-1]:.1f} frames/s kept")
+        log(f"round {place + 1}: {answered[-1]:.1f} frames/s answered, {kept[-1]:.1f} frames/s kept")
     return ReplayFigures(frames=count, answered_per_s=tuple(answered), kept_per_s=tuple(kept), calibration=calibration)
 
 
 def _start_once(source: str) -> tuple[float, float, float]:
     """Seconds to the first result and to the first answer, and MiB of the stream."""
-    with private_bus() as bus, tempfile.TemporaryDirectory(prefix="usassist-bench-") as folder, Meter(bus) as meter:
+    with (
+        private_bus() as bus,
+        tempfile.TemporaryDirectory(prefix="usassist-bench-") as folder,
+        ResultCollector(bus) as collector,
+    ):
         command = [sys.executable, "-m", "usassist", "live", "--source", source, "--no-page", "--out", folder]
         began_ns = time.monotonic_ns()
         with subprocess.Popen(
             [*command, "--bus", bus], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as process:
             try:
-                _wait(lambda: meter.results().answered.any(), process)
-                results = meter.results()
+                _wait(lambda: collector.results().answered.any(), process)
+                results = collector.results()
                 time.sleep(_IDLE_S)
                 rss_mb = _stream_rss_mb(process.pid)
             finally:
@@ -162,30 +166,30 @@ def _start_once(source: str) -> tuple[float, float, float]:
 
 
 def _wait(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
-    deadline_s = time.monotonic() + _LONGEST_S
+    deadline_s = time.monotonic() + _TIMEOUT_S
     while not condition():
         if process.poll() is not None:
-            _, words = process.communicate()
-            raise UsAssistError(f"usassist live ended before its first result: {_last_line(words)}")
+            _, stderr = process.communicate()
+            raise UsAssistError(f"usassist live exited before its first result: {_last_line(stderr)}")
         if time.monotonic() > deadline_s:
-            raise UsAssistError(f"no answer came in {_LONGEST_S:.0f} s; run usassist doctor")
-        time.sleep(_LOOK_S)
+            raise UsAssistError(f"no answer came in {_TIMEOUT_S:.0f} s; run usassist doctor")
+        time.sleep(_POLL_S)
 
 
 def _stream_rss_mb(parent: int) -> float:
-    """Memory of the stream that works; one more stands by, and has not loaded an engine."""
+    """Memory of the running stream; its warm standby is smaller, because it has not loaded an engine."""
     sizes = [0]
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-            words = (folder / "cmdline").read_bytes().split(b"\0")
+            arguments = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if int(fields[1]) == parent and b"usassist.app.runtime.workers.stream" in words:
+        if int(fields[1]) == parent and b"usassist.app.runtime.workers.stream" in arguments:
             sample = read_sample(int(os.path.basename(folder)))
             sizes.append(0 if sample is None else sample.rss_bytes)
     return round(max(sizes) / 2**20, 1)
 
 
-def _last_line(words: str) -> str:
-    return (words.strip().splitlines() or ["it said nothing"])[-1]
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it printed no error"])[-1]

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from usassist.app.commands.bench_commands import codecs, isolation, live, replay, soak, start
+from usassist.app.commands.bench_codecs import codecs
 from usassist.app.commands.bench_faults import faults
+from usassist.app.commands.bench_isolation import isolation
+from usassist.app.commands.bench_live import live
+from usassist.app.commands.bench_replay import replay
+from usassist.app.commands.bench_soak import soak
+from usassist.app.commands.bench_start import start
 
 __all__ = ["bench_app"]
 

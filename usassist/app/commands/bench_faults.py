@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from usassist.app.commands.options import JsonOption
+
 __all__ = ["faults"]
 
 
@@ -18,11 +20,11 @@ def faults(
     kinds: Annotated[str, typer.Option(help="Kinds of fault, with commas between them; all: each in turn.")] = "all",
     for_s: Annotated[float, typer.Option("--for", min=1.0, max=60.0, help="Seconds of each fault.")] = 3.0,
     normal_minutes: Annotated[
-        float, typer.Option(min=0.0, help="Also look at so much simulated normal scanning, faster than it happens.")
+        float, typer.Option(min=0.0, help="Also watch so much simulated normal scanning, faster than real time.")
     ] = 0.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """How soon a live source notices what goes wrong with its picture, and how soon it is back."""
+    """How soon a live source detects a fault of its signal, and how soon it recovers."""
     from rich.console import Console
     from rich.table import Table
 
@@ -41,7 +43,7 @@ def faults(
             raise UsageError(f"there is no fault of kind {unknown[0]}; choose one of {', '.join(KINDS)}")
         plan = one_after_the_other([fault for fault in plan.faults if fault.kind in wanted], gap_s=5.0)
     with tempfile.TemporaryDirectory(prefix="usassist-faults-") as folder:
-        rows = measure_faults(plan, over, Path(folder), say=console.print)
+        rows = measure_faults(plan, over, Path(folder), log=console.print)
     normal = watch_normal_scanning(normal_minutes) if normal_minutes else None
     if as_json:
         document = {
@@ -52,7 +54,7 @@ def faults(
         typer.echo(json.dumps(document, indent=2))
     else:
         table = Table(title=f"faults over {over}", title_justify="left")
-        for column in ("fault", "should be", "said", "noticed after", "live again after", "wrong"):
+        for column in ("fault", "expected", "states", "detected after", "live again after", "wrong"):
             table.add_column(column, justify="right" if "after" in column else "left")
         for row in rows:
             after = [_seconds(row.detected_s), _seconds(row.recovered_s)]

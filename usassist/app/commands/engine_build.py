@@ -1,43 +1,37 @@
-"""The commands ``usassist engine build`` and ``usassist engine cache``."""
+"""The command ``usassist engine build``."""
 
 from __future__ import annotations
 
 import json
-import sys
 import time
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from usassist.app.commands.options import ConfigOption, JsonOption, read_settings
+from usassist.app.commands.options import ConfigOption, EngineArgument, EnginesOption, JsonOption, read_settings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from usassist.engine import EngineSpec
     from usassist.engine.building import BuildJob, BuildState
-    from usassist.engine.cache import Row
 
-__all__ = ["build", "cache_app"]
+__all__ = ["build"]
 
-cache_app = typer.Typer(help="What was built from engines on this machine.", no_args_is_help=True)
-
-_LOOK_S = 0.1
+_POLL_S = 0.1
 
 
 def build(
-    name: Annotated[str, typer.Argument(help="Engine: NAME or NAME@VERSION.")],
+    name: EngineArgument,
     backend: Annotated[str, typer.Option(help="Back end; auto = the first that builds plans and can here.")] = "auto",
     precision: Annotated[
         str, typer.Option(help="fp32, fp16, int8, or auto: the first that the back end can.")
     ] = "auto",
-    engines: Annotated[Path | None, typer.Option(help="Folder of engines [default: those that ship].")] = None,
+    engines: EnginesOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Build what a back end needs to run an engine on this machine, so that no stream has to wait for it."""
+    """Build what a back end needs to run an engine on this machine, so that no stream waits for it."""
     from rich.console import Console
 
     from usassist.engine import PlanBackend, find_engine, get_backend
@@ -52,7 +46,7 @@ def build(
     with BuildJob(spec, backend, precision, niceness=0) as job:
         try:
             done = _watch(job, console)
-        except KeyboardInterrupt:  # the child has a process group of its own, and is ended by the end of this block
+        except KeyboardInterrupt:  # the child has its own process group; the end of this block stops it
             done = BuildState(state="failed", reason="stopped; nothing half-built stays behind", exit_code=130)
     if done.state == "failed":
         error = EngineError(done.reason)
@@ -68,45 +62,6 @@ def build(
         typer.echo(f"built in {build_s:.1f} s: {done.path}")
     else:
         typer.echo(f"already there: {done.path}")
-
-
-@cache_app.command("list")
-def cache_list(as_json: JsonOption = False) -> None:
-    """List what was built on this machine, the one used last first."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from usassist.engine.cache import open_cache
-
-    cache = open_cache()
-    rows = [_describe(row) for row in cache.rows()]
-    if as_json:
-        typer.echo(json.dumps({"folder": str(cache.folder), "entries": rows}, indent=2))
-        return
-    if not rows:
-        typer.echo(f"nothing in {cache.folder}")
-        return
-    table = Table("engine", "what", "precision", "runtime", "GPU", "MB", "built (UTC)", "last used (UTC)")
-    for row in rows:
-        engine = (row["engine"] or "–").partition("+")[0]
-        texts = (row[key] or "–" for key in ("kind", "precision", "runtime", "gpu"))
-        times = ((row[key] or "–")[:16].replace("T", " ") for key in ("created", "used"))
-        table.add_row(engine, *texts, f"{row['size_bytes'] / 1e6:.1f}", *times)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
-    typer.echo(f"{sum(row['size_bytes'] for row in rows) / 1e6:.1f} MB in {cache.folder}")
-
-
-@cache_app.command("clear")
-def cache_clear(as_json: JsonOption = False) -> None:
-    """Remove everything that was built on this machine; it is built again when it is needed."""
-    from usassist.engine.cache import open_cache
-
-    cache = open_cache()
-    count, size_bytes = cache.clear()
-    if as_json:
-        typer.echo(json.dumps({"folder": str(cache.folder), "removed": count, "size_bytes": size_bytes}))
-    else:
-        typer.echo(f"removed {count} files, {size_bytes / 1e6:.1f} MB, from {cache.folder}")
 
 
 def _choose(spec: EngineSpec, backend: str, precision: str) -> tuple[str, str]:
@@ -136,7 +91,7 @@ def _choose(spec: EngineSpec, backend: str, precision: str) -> tuple[str, str]:
 
 
 def _watch(job: BuildJob, console: Console) -> BuildState:
-    """Show how a build goes until it has ended."""
+    """Show the progress of a build until it ends."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
@@ -145,24 +100,5 @@ def _watch(job: BuildJob, console: Console) -> BuildState:
         while (state := job.state).state == "building":
             stage = f"{job.backend} {job.precision}: {state.stage}"
             bar.update(task, description=stage, completed=state.share)
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
     return state
-
-
-def _describe(row: Row) -> dict[str, Any]:
-    """One entry as it is listed: facts, and ``None`` where it says nothing."""
-    key, facts = row.header.get("key", {}), row.header.get("facts", {})
-    runtime = key.get("runtime", {})
-    return {
-        "path": str(row.path),
-        "kind": facts.get("kind"),
-        "engine": facts.get("engine"),
-        "precision": facts.get("precision"),
-        "runtime": " ".join(str(runtime[name]) for name in ("runtime", "version") if name in runtime) or None,
-        "gpu": runtime.get("gpu"),
-        "key": runtime,
-        "size_bytes": row.size_bytes,
-        "build_s": facts.get("build_s"),
-        "created": row.header.get("created"),
-        "used": datetime.fromtimestamp(row.used_s, UTC).isoformat(timespec="seconds"),
-    }

@@ -1,13 +1,14 @@
-"""The command ``usassist engine verify``: whether every back end answers as the reference does."""
+"""The command ``usassist engine verify``."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from usassist.app.commands.options import EnginesOption, JsonOption, ThreadsOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,10 +22,10 @@ def verify(
     name: Annotated[str, typer.Argument(help="Engine: NAME, NAME@VERSION, or all.")],
     backend: Annotated[str, typer.Option(help="Back end, or all.")] = "all",
     precision: Annotated[str, typer.Option(help="fp32, fp16, int8 or all.")] = "all",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the engine; 0 = all.")] = 0,
+    threads: ThreadsOption = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of the random inputs.")] = 0,
-    engines: Annotated[Path | None, typer.Option(help="Folder of engines; those that ship by default.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+    engines: EnginesOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare every back end and precision with the FP32 reference, on golden and on random inputs."""
     from rich.console import Console
@@ -63,11 +64,11 @@ def verify(
 
 
 def print_parity(report: ParityReport, console: Console) -> None:
-    """Show what was compared as tables, every failure in a line of its own, and what was not compared and why."""
+    """Print the comparison as tables, every failure on its own line, and what was not compared and why."""
     from rich import box
     from rich.table import Table
 
-    from usassist.app.commands.engine_report import print_left_out
+    from usassist.app.commands.left_out import print_left_out
     from usassist.engine.parity import ParityState
 
     title = f"{report.engine_id}, against {' '.join(report.reference)}"

@@ -1,4 +1,4 @@
-"""The command ``usassist eval text``: is there text left in what was recorded?"""
+"""The command ``usassist eval text``."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
+from usassist.app.commands.options import JsonOption
+
 __all__ = ["text"]
 
 
 def text(
     session: Annotated[Path, typer.Argument(help="Folder of a recorded session.")],
     every: Annotated[int, typer.Option(min=1, help="Look at every nth frame.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Look for text and measuring marks in recorded frames. Ends with 1 where some are suspected."""
+    """Look for text and caliper marks in recorded frames. Exit code 1 where some are suspected."""
     from usassist.frames.burnt_text import count_suspected_text
     from usassist.sources import open_source
 

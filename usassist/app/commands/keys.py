@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from usassist.app.commands.options import JsonOption
+
 if TYPE_CHECKING:
     from usassist.bus.keys import Role
 
 __all__ = ["keys_app"]
 
-keys_app = typer.Typer(
-    help="Keys for watching a stream from another machine; docs/bus.md says how.", no_args_is_help=True
-)
+keys_app = typer.Typer(help="Keys for watching a stream from another machine; see docs/bus.md.", no_args_is_help=True)
 
 RoleArgument = Annotated[
-    str, typer.Argument(metavar="stream|viewer", help="Whose: of streams here, or of who watches.")
+    str, typer.Argument(metavar="stream|viewer", help="Whose: of streams on this machine, or of viewers.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
 @keys_app.command("make")
@@ -48,13 +47,13 @@ def allow(
     from usassist.bus.keys import Keyring
 
     role = Keyring().allow(key, name)
-    done = "may watch the streams of this user" if role == "viewer" else "is a stream that is expected here"
+    done = "may watch the streams of this user" if role == "viewer" else "is a stream that viewers here accept"
     typer.echo(f"{name} {done}")
 
 
 @keys_app.command("forget")
 def forget(name: Annotated[str, typer.Argument(help="As `usassist keys list` shows it.")]) -> None:
-    """Accept a key no longer. A viewer who is connected stays until he or the stream ends."""
+    """Accept a key no longer. A viewer who is connected stays until the viewer or the stream stops."""
     from usassist.bus.keys import Keyring
 
     Keyring().forget(name)
@@ -95,4 +94,4 @@ def _role(text: str) -> Role:
     for role in ROLES:
         if role == text:
             return role
-    raise UsageError(f"there are no keys of a {text}; say stream or viewer")
+    raise UsageError(f"there are no keys of a {text}; choose stream or viewer")

@@ -11,22 +11,24 @@ from typing import Annotated
 import typer
 
 from usassist.app.commands.options import (
-    BackendOption,
+    BackendSetting,
     CalibrationOption,
     ConfigOption,
     CountOption,
     DeinterlaceOption,
-    EngineOption,
+    EngineSetting,
+    HostSetting,
     JsonOption,
-    PointOption,
-    PrecisionOption,
-    ThreadsOption,
+    PointSetting,
+    PortSetting,
+    PrecisionSetting,
+    ThreadsSetting,
     WindowOption,
-    complain,
-    panel_config,
+    override_panel,
+    print_error,
+    print_page_address,
     read_settings,
     resolve_demo,
-    say_where,
 )
 from usassist.errors import UsageError
 
@@ -37,13 +39,13 @@ def live(
     source: Annotated[
         str, typer.Option(help="v4l2:/dev/video0, rtsp://…, udp://…, tcp://…, pipe:…, screen:…, or a clip.")
     ],
-    engine: EngineOption = None,
-    backend: BackendOption = None,
-    precision: PrecisionOption = None,
-    point: PointOption = None,
-    threads: ThreadsOption = None,
+    engine: EngineSetting = None,
+    backend: BackendSetting = None,
+    precision: PrecisionSetting = None,
+    point: PointSetting = None,
+    threads: ThreadsSetting = None,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for every session.")] = Path("out"),
-    record: Annotated[bool, typer.Option("--record/--no-record", help="Keep frames and results.")] = True,
+    record: Annotated[bool, typer.Option("--record/--no-record", help="Record frames and results.")] = True,
     crop: Annotated[str, typer.Option(help="Scan area: auto or X1,Y1,X2,Y2.")] = "auto",
     calibration: CalibrationOption = None,
     deinterlace: DeinterlaceOption = False,
@@ -52,15 +54,15 @@ def live(
     ] = False,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Serve the page in the browser.")] = True,
     window: WindowOption = False,
-    host: Annotated[str | None, typer.Option(help="Address that the page listens on.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port that the page listens on.")] = None,
+    host: HostSetting = None,
+    port: PortSetting = None,
     count: CountOption = None,
     bus: Annotated[str | None, typer.Option(help="Publish here, so that others can watch.")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Watch a live scanner: grab, crop, engine, recorder and page, for ever, until Ctrl-C."""
-    from usassist.app.commands.report import print_live
+    """Watch a live scanner: grab, crop, engine, recorder and page, until Ctrl-C."""
+    from usassist.app.commands.live_report import print_live
     from usassist.app.runtime.live_session import LiveOptions, run_live
     from usassist.app.runtime.open_stream import StreamOptions
     from usassist.common.signals import stop_on_signal
@@ -93,29 +95,24 @@ def live(
     options = LiveOptions(
         stream=stream,
         record_into=out.resolve() if record and not uncalibrated else None,
-        panel=panel_config(settings.panel, host, port) if page else None,
+        panel=override_panel(settings.panel, host, port) if page else None,
         window=window,
         record=settings.record,
         memory_limit_mb=settings.stream.memory_limit_mb,
     )
     with stop_on_signal() as stop:
-        report = run_live(
-            options,
-            stop,
-            on_ready=_say_live,
-            on_event=complain,
-        )
+        report = run_live(options, stop, on_ready=_print_ready, on_event=print_error)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(report), indent=2))
     else:
         print_live(report)
     if report.summary is not None and report.summary["state"] == "failed":
-        complain(report.summary["reason"])
+        print_error(report.summary["reason"])
         raise typer.Exit(1)
 
 
-def _say_live(url: str) -> None:
+def _print_ready(url: str) -> None:
     if url:
-        say_where(url)
+        print_page_address(url)
     else:
         sys.stderr.write("usassist: live — Ctrl-C ends it\n")

@@ -1,8 +1,12 @@
-"""What several commands ask for and say in the same way."""
+"""Options that several commands take, and what several commands do with them.
+
+An option called ``…Setting`` is None where it is not given; the settings file decides then.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,47 +14,72 @@ from typing import Annotated, Any
 import typer
 
 from usassist.config import Config, PanelConfig, load_config, put_in_force
+from usassist.errors import UsageError
 
 __all__ = [
     "BackendOption",
-    "BusOption",
+    "BackendSetting",
+    "BusSetting",
     "CalibrationOption",
     "ConfigOption",
     "CountOption",
     "DeinterlaceOption",
+    "EngineArgument",
     "EngineOption",
+    "EngineSetting",
+    "EnginesOption",
+    "FpsOption",
+    "HostSetting",
     "JsonOption",
-    "PointOption",
+    "PointSetting",
+    "PortSetting",
     "PrecisionOption",
+    "PrecisionSetting",
+    "SizeOption",
     "ThreadsOption",
+    "ThreadsSetting",
     "WindowOption",
-    "complain",
-    "panel_config",
+    "override_panel",
+    "parse_size",
+    "print_error",
+    "print_page_address",
     "read_settings",
     "resolve_demo",
-    "say_where",
 ]
 
-EngineOption = Annotated[str | None, typer.Option(help="Engine: NAME or NAME@VERSION.")]
-BackendOption = Annotated[str | None, typer.Option(help="Back end, or auto.")]
-PrecisionOption = Annotated[str | None, typer.Option(help="fp32, int8 or auto: INT8 where it can run.")]
-PointOption = Annotated[str | None, typer.Option(help="Operating point: sensitive, balanced or quiet; or auto.")]
-BusOption = Annotated[
+# Overrides of the settings file.
+EngineSetting = Annotated[str | None, typer.Option(help="Engine: NAME or NAME@VERSION.")]
+BackendSetting = Annotated[str | None, typer.Option(help="Back end, or auto.")]
+PrecisionSetting = Annotated[str | None, typer.Option(help="fp32, int8 or auto: INT8 where it can run.")]
+PointSetting = Annotated[str | None, typer.Option(help="Operating point: sensitive, balanced or quiet; or auto.")]
+ThreadsSetting = Annotated[int | None, typer.Option(min=0, help="CPU threads of the engine; 0 = all.")]
+BusSetting = Annotated[
     str | None, typer.Option(help="Bus address: ipc, ipc:///FOLDER or tcp://HOST:PORT; see docs/bus.md.")
 ]
+HostSetting = Annotated[str | None, typer.Option(help="Address that the page listens on.")]
+PortSetting = Annotated[int | None, typer.Option(min=1, max=65535, help="Port that the page listens on.")]
+
+# Options that no settings file decides.
+EngineArgument = Annotated[str, typer.Argument(help="Engine: NAME or NAME@VERSION.")]
+EngineOption = Annotated[str, typer.Option(help="Engine: NAME or NAME@VERSION.")]
+EnginesOption = Annotated[Path | None, typer.Option(help="Folder of engines; those that ship by default.")]
+BackendOption = Annotated[str, typer.Option(help="Back end, or auto.")]
+PrecisionOption = Annotated[str, typer.Option(help="fp32, int8 or auto.")]
+ThreadsOption = Annotated[int, typer.Option(min=0, help="CPU threads of the engine; 0 = all.")]
 CalibrationOption = Annotated[str | None, typer.Option(help="Geometry calibration: name or file.")]
 ConfigOption = Annotated[Path | None, typer.Option(help="Settings file (TOML).")]
 CountOption = Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")]
 DeinterlaceOption = Annotated[
-    bool, typer.Option("--deinterlace", help="Of interlaced video: take the two moments in each picture apart.")
+    bool, typer.Option("--deinterlace", help="Of interlaced video: split each frame into its two fields.")
 ]
+FpsOption = Annotated[int, typer.Option(min=1, max=240, help="Frames per second.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-ThreadsOption = Annotated[int | None, typer.Option(min=0, help="CPU threads of the engine; 0 = all.")]
+SizeOption = Annotated[str, typer.Option(help="Size of the screen, px.")]
 WindowOption = Annotated[bool, typer.Option("--window", help="Also show the overlay in a window.")]
 
 
 def resolve_demo(clip: str, calibration: str | None) -> tuple[str, str | None]:
-    """Put the bundled clip and its calibration in the place of the word ``demo``."""
+    """Replace the word ``demo`` by the bundled clip and its calibration."""
     from usassist.config import resource_dir
 
     if clip != "demo":
@@ -58,24 +87,38 @@ def resolve_demo(clip: str, calibration: str | None) -> tuple[str, str | None]:
     return f"clip:{resource_dir('demo') / 'clip.mkv'}", calibration or "phantom_demo"
 
 
-def complain(message: str) -> None:
-    """One line on standard error."""
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height of ``1280x720``, px.
+
+    Raises
+    ------
+    UsageError
+        If `text` is anything else.
+    """
+    match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
+    if match is None:
+        raise UsageError(f"{text} is no size; write WIDTHxHEIGHT such as 1280x720")
+    return int(match[1]), int(match[2])
+
+
+def print_error(message: str) -> None:
+    """Print one line on standard error."""
     sys.stderr.write(f"usassist: {' '.join(message.split())}\n")
 
 
-def say_where(url: str) -> None:
-    """Where the page is."""
+def print_page_address(url: str) -> None:
+    """Print the address of the page on standard error."""
     sys.stderr.write(f"usassist: the page is at {url} — Ctrl-C ends it\n")
 
 
 def read_settings(config: Path | None) -> Config:
-    """The settings, in force for this process from now on. Every command with ``--config`` reads them here, once."""
+    """Read the settings, once per command, and put in force what belongs to the whole process."""
     settings = load_config(config)
     put_in_force(settings)
     return settings
 
 
-def panel_config(settings: PanelConfig, host: str | None, port: int | None) -> PanelConfig:
-    """The table ``panel`` with what the command line says otherwise."""
+def override_panel(settings: PanelConfig, host: str | None, port: int | None) -> PanelConfig:
+    """The table ``panel``, with `host` and `port` of the command line where they are given."""
     changes: dict[str, Any] = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
     return dataclasses.replace(settings, **changes)

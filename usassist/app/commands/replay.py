@@ -8,20 +8,20 @@ from typing import Annotated
 
 import typer
 
-from usassist.app.commands.engine import FolderOption
 from usassist.app.commands.options import (
-    BackendOption,
+    BackendSetting,
     CalibrationOption,
     ConfigOption,
     CountOption,
     DeinterlaceOption,
-    EngineOption,
+    EngineSetting,
+    EnginesOption,
     JsonOption,
-    PointOption,
-    PrecisionOption,
-    ThreadsOption,
+    PointSetting,
+    PrecisionSetting,
+    ThreadsSetting,
     WindowOption,
-    complain,
+    print_error,
     read_settings,
     resolve_demo,
 )
@@ -33,17 +33,17 @@ __all__ = ["replay"]
 
 def replay(
     clip: Annotated[
-        str, typer.Argument(help="Video file, folder of pictures, recorded session, demo, phantom:… or null:…")
+        str, typer.Argument(help="Video file, folder of images, recorded session, demo, phantom:… or null:…")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Session folder, new or empty [default: out/SESSION]; of a session the video.")
+        Path | None, typer.Option(help="Session folder, new or empty (default: out/SESSION); of a session the video.")
     ] = None,
-    engine: EngineOption = None,
-    backend: BackendOption = None,
-    precision: PrecisionOption = None,
-    point: PointOption = None,
-    threads: ThreadsOption = None,
-    engines: FolderOption = None,
+    engine: EngineSetting = None,
+    backend: BackendSetting = None,
+    precision: PrecisionSetting = None,
+    point: PointSetting = None,
+    threads: ThreadsSetting = None,
+    engines: EnginesOption = None,
     fast: Annotated[bool, typer.Option("--fast", help="Answer every frame as fast as possible.")] = False,
     repeat: Annotated[bool, typer.Option("--repeat", help="Start again at the end.")] = False,
     count: CountOption = None,
@@ -55,7 +55,7 @@ def replay(
         bool, typer.Option("--results-only", help="Write results.jsonl and no session: faster, and smaller.")
     ] = False,
     window: WindowOption = False,
-    bus: Annotated[str | None, typer.Option(help="Publish here, so that overlay and panel can watch.")] = None,
+    bus: Annotated[str | None, typer.Option(help="Publish here, for overlay and panel.")] = None,
     speed: Annotated[float | None, typer.Option(help="Of a session: 2 is twice as fast as it was.")] = None,
     from_s: Annotated[float | None, typer.Option("--from", help="Of a session: begin there, s.")] = None,
     to_s: Annotated[float | None, typer.Option("--to", help="Of a session: end there, s.")] = None,
@@ -65,17 +65,17 @@ def replay(
 ) -> None:
     """Play a clip through the live path (crop, engine, bus, recorder, overlay), or send a recorded session."""
     if is_session(clip):
-        own: dict[str, object] = {
+        not_for_sessions: dict[str, object] = {
             "engine": engine,
             "backend": backend,
             "precision": precision,
             "point": point,
             "threads": threads,
         }
-        own |= {"engines": engines, "count": count, "calibration": calibration}
-        own["crop"] = None if crop == "auto" else crop
-        own |= {"results-only": results_only or None, "deinterlace": deinterlace or None}
-        refuse("a recorded session is sent as it was recorded, and usassist rerun runs it again", own)
+        not_for_sessions |= {"engines": engines, "count": count, "calibration": calibration}
+        not_for_sessions["crop"] = None if crop == "auto" else crop
+        not_for_sessions |= {"results-only": results_only or None, "deinterlace": deinterlace or None}
+        refuse("a recorded session is sent as it was recorded, and usassist rerun runs it again", not_for_sessions)
         code = replay_folder(
             Path(clip),
             out=out,
@@ -93,7 +93,8 @@ def replay(
         )
         raise typer.Exit(code)
     refuse("this is no recorded session", {"speed": speed, "from": from_s, "to": to_s, "page": page or None})
-    from usassist.app.commands.report import BarProgress, print_outcome
+    from usassist.app.commands.progress import ProgressBar
+    from usassist.app.commands.replay_report import print_replay
     from usassist.app.runtime.clip_session import replay as run_replay
     from usassist.app.runtime.open_stream import StreamOptions
     from usassist.config import has_display
@@ -121,7 +122,7 @@ def replay(
         deadline_s=settings.stream.deadline_s,
     )
     folder = out if out is not None else Path("out") / options.session_id
-    with BarProgress(quiet=as_json) as progress:
+    with ProgressBar(quiet=as_json) as progress:
         outcome = run_replay(
             options,
             folder,
@@ -134,7 +135,7 @@ def replay(
     if as_json:
         typer.echo(json.dumps(outcome.summary | {"files": outcome.files}, indent=2))
     else:
-        print_outcome(outcome)
+        print_replay(outcome)
     if outcome.error is not None:
-        complain(outcome.error)
+        print_error(outcome.error)
     raise typer.Exit(outcome.exit_code)

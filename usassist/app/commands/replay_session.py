@@ -20,16 +20,16 @@ def is_session(argument: str) -> bool:
     """True for a folder that holds a recorded session."""
     try:
         return (Path(argument) / "session.toml").is_file()
-    except (OSError, ValueError):  # then it is no path at all
+    except (OSError, ValueError):  # not a valid path
         return False
 
 
 def refuse(why: str, options: Mapping[str, Any]) -> None:
-    """See that options were left alone that have no meaning here.
+    """Refuse options that have no meaning here.
 
     Parameters
     ----------
-    why : what does not go with them
+    why : they have none
     options : name → value, None where it was not given
 
     Raises
@@ -66,7 +66,7 @@ def replay_folder(
     out : the video file, or a folder for it; None = ``out/SESSION-replay``
     overlay_video, window, page, bus, fast, speed, repeat : see ``SessionReplayOptions``
     from_s, to_s : part that is sent, s from the first frame
-    config : settings file; of it count the tables ``bus`` and ``panel``
+    config : settings file; only the tables ``bus`` and ``panel`` are used
     as_json : print one document and nothing else
 
     Raises
@@ -97,12 +97,12 @@ def replay_folder(
         window=window,
     )
     with stop_on_signal() as stop:
-        sent = replay_session(options, stop, on_ready=None if as_json else _say_ready)
+        sent = replay_session(options, stop, on_ready=None if as_json else _print_ready)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(sent), indent=2))
     else:
-        lacking = 0 if sent.interrupted else sent.frames - sent.results
-        missing = f", {lacking} of them without a result" if lacking > 0 else ""
+        without_result = 0 if sent.interrupted else sent.frames - sent.results
+        missing = f", {without_result} of them without a result" if without_result > 0 else ""
         rounds = f", {sent.rounds} times to the end" if repeat else ""
         typer.echo(f"{sent.frames} frames sent as they were recorded{missing}{rounds}")
         for line in (*sent.problems, *([] if sent.video is None else [sent.video])):
@@ -116,6 +116,6 @@ def _video_path(folder: Path, out: Path | None) -> Path:
     return out if out.suffix == ".mkv" else out / "overlay.mkv"
 
 
-def _say_ready(url: str) -> None:
+def _print_ready(url: str) -> None:
     where = f"the page is at {url}" if url else "sending the recording"
     typer.echo(f"usassist: {where} — Ctrl-C ends it", err=True)

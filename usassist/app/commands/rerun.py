@@ -1,4 +1,4 @@
-"""``usassist rerun``: the frames of a recorded session through the shipped pipeline again."""
+"""The command ``usassist rerun``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from usassist.app.commands.engine import FolderOption, JsonOption
-from usassist.app.commands.options import ConfigOption, ThreadsOption, read_settings
+from usassist.app.commands.options import ConfigOption, EnginesOption, JsonOption, ThreadsSetting, read_settings
 
 __all__ = ["rerun"]
 
@@ -20,8 +19,8 @@ def rerun(
     backend: Annotated[str | None, typer.Option(help="Back end, or auto; as recorded by default, else auto.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, fp16, int8 or auto; as recorded by default.")] = None,
     point: Annotated[str | None, typer.Option(help="Operating point; as recorded by default.")] = None,
-    threads: ThreadsOption = None,
-    engines: FolderOption = None,
+    threads: ThreadsSetting = None,
+    engines: EnginesOption = None,
     out: Annotated[Path | None, typer.Option(help="Session folder, new or empty; a new one in out by default.")] = None,
     diff: Annotated[bool, typer.Option("--diff", help="Compare every result with the recorded one.")] = False,
     sheet: Annotated[
@@ -30,11 +29,11 @@ def rerun(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send the frames of a recorded session through the pipeline again, and compare what it answers."""
-    from usassist.app.commands.report import BarProgress
+    """Send the frames of a recorded session through the pipeline again, and compare the results."""
+    from usassist.app.commands.progress import ProgressBar
     from usassist.app.commands.rerun_report import print_rerun, write_sheet
-    from usassist.app.rerun.plan import Wishes
-    from usassist.app.rerun.run import run_again
+    from usassist.app.rerun.plan import Overrides
+    from usassist.app.rerun.run import rerun_session
     from usassist.app.runtime.open_stream import new_session_id
     from usassist.errors import UsageError
 
@@ -43,7 +42,7 @@ def rerun(
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise UsageError(f"the contact sheet is a PNG file, but the name is {sheet.name}; let it end in .png")
     settings = read_settings(config)
-    wishes = Wishes(
+    overrides = Overrides(
         engine=engine,
         backend=backend,
         precision=precision,
@@ -52,8 +51,8 @@ def rerun(
         engines=engines,
     )
     folder = out if out is not None else Path("out") / new_session_id()
-    with BarProgress(quiet=as_json) as progress:
-        done = run_again(session, folder, wishes, progress=progress, compare=diff, record=settings.record)
+    with ProgressBar(quiet=as_json) as progress:
+        done = rerun_session(session, folder, overrides, progress=progress, compare=diff, record=settings.record)
     sheet_path = write_sheet(done, sheet or folder / "differences.png")
     if as_json:
         typer.echo(json.dumps(done.as_dict() | {"sheet": None if sheet_path is None else str(sheet_path)}, indent=2))

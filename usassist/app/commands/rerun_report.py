@@ -1,4 +1,4 @@
-"""What ``usassist rerun`` shows to a person."""
+"""What ``usassist rerun`` prints."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from usassist.app.rerun.fields import Verdict
-from usassist.app.rerun.machine import processor_words
-from usassist.app.rerun.outcome import Comparison, FieldRow, amount_words
+from usassist.app.rerun.fields import FieldVerdict
+from usassist.app.rerun.machine import describe_processor
+from usassist.app.rerun.outcome import Comparison, FieldRow, describe_amount
 from usassist.app.rerun.run import Rerun
-from usassist.app.rerun.sheet import MAX_FRAMES, UInt8Array, write_differences
+from usassist.app.rerun.sheet import MAX_FRAMES, UInt8Array, write_contact_sheet
 from usassist.session import RecordedSession
 
 __all__ = ["print_rerun", "write_sheet"]
 
 _SHOWN = 8  # of the frames that differ, by name
 _COLUMNS = {
-    Verdict.IDENTICAL: "identical",
-    Verdict.WITHIN: "within",
-    Verdict.DIFFERS: "differ",
-    Verdict.NOT_BOUNDED: "no bound",
+    FieldVerdict.IDENTICAL: "identical",
+    FieldVerdict.WITHIN: "within",
+    FieldVerdict.DIFFERS: "differ",
+    FieldVerdict.NOT_BOUNDED: "no bound",
 }
 
 
@@ -33,7 +33,7 @@ def write_sheet(done: Rerun, path: Path) -> Path | None:
 
     Returns
     -------
-    path : as it was given; None where nothing differs, so that there is nothing to show
+    path : as given; None where nothing differs
 
     Raises
     ------
@@ -43,14 +43,14 @@ def write_sheet(done: Rerun, path: Path) -> Path | None:
     if done.comparison is None or not done.comparison.differences:
         return None
     differences = done.comparison.differences
-    wanted = {item.frame_id for item in differences[:MAX_FRAMES]}
+    shown = {item.frame_id for item in differences[:MAX_FRAMES]}
     title = f"{len(differences)} of {done.comparison.compared} frames differ"
-    write_differences(path, differences, dict(_pictures(done.recording.session, wanted)), title)
+    write_contact_sheet(path, differences, dict(_images(done.recording.session, shown)), title)
     return path
 
 
 def print_rerun(done: Rerun, sheet: Path | None) -> None:
-    """Show how it went, and what came of the comparison."""
+    """Print the summary of the run, and the comparison."""
     console = Console()
     summary, comparison = done.outcome.summary, done.comparison
     console.print(
@@ -76,14 +76,16 @@ def _print_comparison(done: Rerun, comparison: Comparison, console: Console) -> 
         how.append(f"{comparison.tolerant} within the tolerances of the engine's parity")
     console.print(_table(f"{comparison.compared} frames compared: {', '.join(how) or 'none'}", comparison.fields))
     if done.same_kind:
-        words = f"recorded on the same kind of processor: {processor_words(done.recording.session.manifest)}"
-        console.print(f"  {words}", markup=False, highlight=False, soft_wrap=True)
+        text = f"recorded on the same kind of processor: {describe_processor(done.recording.session.manifest)}"
+        console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
     if done.not_exact:
         console.print(f"  not to the last bit: {done.not_exact}", markup=False, highlight=False, soft_wrap=True)
     if comparison.covered_frames:
-        title = f"{comparison.covered_frames} frames apart, which decide nothing: the recorder covered text in them"
+        title = (
+            f"{comparison.covered_frames} frames listed apart, which do not count: the recorder covered text in them"
+        )
         console.print(_table(title, comparison.covered))
-    for line in _told(done, comparison):
+    for line in _left_out(done, comparison):
         console.print(f"  {line}", markup=False, highlight=False)
     for fault in comparison.faults:
         console.print(f"  {fault}", style="red", markup=False, highlight=False)
@@ -91,23 +93,23 @@ def _print_comparison(done: Rerun, comparison: Comparison, console: Console) -> 
         console.print(f"  frame {item.frame_id}: {item.words}", style="red", markup=False, highlight=False)
     if len(comparison.differences) > _SHOWN:
         console.print(f"  and {len(comparison.differences) - _SHOWN} frames more", style="red")
-    console.print(f"[bold]{_verdict(comparison)}[/bold]", highlight=False)
+    console.print(f"[bold]{_describe_verdict(comparison)}[/bold]", highlight=False)
 
 
-def _verdict(comparison: Comparison) -> str:
+def _describe_verdict(comparison: Comparison) -> str:
     if not comparison.ok:
         return f"{len(comparison.differences)} frames differ" if comparison.differences else "differs"
     return "identical" if comparison.identical else "within tolerance"
 
 
-def _told(done: Rerun, comparison: Comparison) -> Iterator[str]:
+def _left_out(done: Rerun, comparison: Comparison) -> Iterator[str]:
     if comparison.not_live:
         yield f"not live in the recording: {comparison.not_live}"
     if comparison.left_out:
         causes = ", ".join(f"{cause.replace('_', ' ')} {count}" for cause, count in comparison.left_out.items())
         yield f"left out, because the recording has no answer: {causes}"
-    if done.recording.gap_words:
-        yield f"not in the recording: {', '.join(done.recording.gap_words)}"
+    if done.recording.gap_descriptions:
+        yield f"not in the recording: {', '.join(done.recording.gap_descriptions)}"
     yield from comparison.missing
 
 
@@ -125,16 +127,16 @@ def _table(title: str, fields: Mapping[str, FieldRow]) -> Table:
 
 
 def _largest(name: str, row: FieldRow) -> tuple[str, str]:
-    """How far apart both are at most, and on which frame."""
+    """The largest difference, and its frame."""
     if row.worst_frame is None:
         return "", ""
-    return "another" if row.worst is None else amount_words(name, row.worst), str(row.worst_frame)
+    return "different" if row.worst is None else describe_amount(name, row.worst), str(row.worst_frame)
 
 
-def _pictures(session: RecordedSession, wanted: set[int]) -> Iterator[tuple[int, UInt8Array]]:
+def _images(session: RecordedSession, frame_ids: set[int]) -> Iterator[tuple[int, UInt8Array]]:
     for line, image in session.images():
-        if line.frame_id in wanted and image is not None:
+        if line.frame_id in frame_ids and image is not None:
             yield line.frame_id, image
-            wanted.discard(line.frame_id)
-            if not wanted:
+            frame_ids.discard(line.frame_id)
+            if not frame_ids:
                 return

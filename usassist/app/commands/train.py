@@ -1,4 +1,4 @@
-"""``usassist train``: from a recipe to an ONNX file with its manifest."""
+"""The command ``usassist train``: from a recipe to an ONNX file with its manifest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="Recipe (TOML), for example recipes/thyroid_nodule_0.3.toml.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the run (default: out/train/RECIPE); goes on from a checkpoint there."),
+        typer.Option(help="Folder of the run (default: out/train/RECIPE); resumes from a checkpoint there."),
     ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder for decoded and simulated frames (default: OUT/cache).")
@@ -32,13 +32,13 @@ def train(
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="auto, bf16 or fp32 (default: as the recipe says; auto measures which is faster)."),
+        typer.Option(help="auto, bf16 or fp32 (default: that of the recipe; auto measures which is faster)."),
     ] = None,
     epochs: Annotated[
         float | None, typer.Option(min=0.01, help="Stop after so many passes through the frames with nodules.")
     ] = None,
 ) -> None:
-    """Train an engine as a recipe says, and export it to ONNX. Needs the extra `train` and the data sets."""
+    """Train an engine from a recipe, and export it to ONNX. Needs the extra `train` and the data sets."""
     from rich.console import Console
     from rich.logging import RichHandler
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn

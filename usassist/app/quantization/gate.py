@@ -1,7 +1,7 @@
 """The gate of INT8: how both precisions of an engine are measured before INT8 is kept.
 
-Accuracy is measured on labelled frames. Without any, what INT8 answers can only be compared with what FP32 answers.
-That is agreement: it shows what quantising has changed, and says nothing about how good either is.
+Accuracy is measured on labelled frames. Without labels, results of INT8 can only be compared with those of FP32. That
+is agreement: it shows what quantising has changed, and not how accurate either is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usassist.app.quantization.own_frames import OwnLabelled, read_unlabelled
+from usassist.app.quantization.user_frames import UserLabelledImages, read_unlabelled
 from usassist.engine import EngineSpec
 from usassist.engine.base import Engine
 from usassist.engine.int8 import GateFigure
@@ -40,26 +40,26 @@ __all__ = [
 UInt8Array = npt.NDArray[np.uint8]
 
 ACCURACY_LIMIT = 0.01
-"""Mean Dice and sensitivity may fall by this."""
+"""Mean Dice and sensitivity may fall by so much."""
 AGREEMENT_LIMIT = 0.05
-"""Outlines and nodules of INT8 may differ from those of FP32 by this."""
+"""Outlines and nodules of INT8 may differ from those of FP32 by so much."""
 
-_MIN_FOUND = 10  # pictures in which FP32 must find something, for the comparison to mean anything
+_MIN_FOUND = 10  # images in which FP32 must find something, for the comparison to mean anything
 
 Judge = Callable[[Engine], dict[str, float]]
-"""Runs an engine on frames, and gives figures of merit: 0 to 1, more is better. It is asked in FP32 first."""
+"""Runs an engine on frames, and gives figures of merit: 0 to 1, more is better. Called with FP32 first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """What INT8 has to pass.
+    """The gate that INT8 has to pass.
 
     Attributes
     ----------
     kind : ``accuracy``, against marked nodules, or ``agreement``, against what FP32 answers
     judge : measures an open engine
     limit : no figure of INT8 may lie further below that of FP32
-    method : how it is measured, a part of a sentence
+    method : how it is measured, for the calibration file
     """
 
     kind: str
@@ -68,7 +68,7 @@ class Gate:
     method: str
 
     def lines(self, figures: Mapping[str, GateFigure]) -> list[str]:
-        """The figures for people, one line each."""
+        """The figures in words, one line each."""
         if self.kind == "agreement":
             lines = [f"{name}: {item.int8:.4f}, at least {1 - item.limit:g}" for name, item in figures.items()]
             return [*lines, "this is agreement with FP32, not accuracy: no labelled frames were given"]
@@ -88,13 +88,13 @@ class Gate:
         if all(figure.holds for figure in figures.values()):
             return
         if self.kind == "agreement":
-            told = ", ".join(f"{name} {item.int8:.4f}" for name, item in figures.items())
-            told += f" against FP32 on the same frames; none may be below {1 - self.limit:g}"
+            text = ", ".join(f"{name} {item.int8:.4f}" for name, item in figures.items())
+            text += f" against FP32 on the same frames; none may be below {1 - self.limit:g}"
         else:
             pairs = [f"{name} {item.fp32:.4f} in FP32 and {item.int8:.4f} in INT8" for name, item in figures.items()]
-            told = ", ".join(pairs)
-            told += f"; none may fall by more than {self.limit:g}"
-        raise EngineError(f"INT8 of {spec.engine_id} is refused: {told}. Nothing was written; go on in FP32")
+            text = ", ".join(pairs)
+            text += f"; none may fall by more than {self.limit:g}"
+        raise EngineError(f"INT8 of {spec.engine_id} is refused: {text}. Nothing was written; go on in FP32")
 
 
 def public_gate(spec: EngineSpec, root: Path) -> Gate:
@@ -107,13 +107,13 @@ def public_gate(spec: EngineSpec, root: Path) -> Gate:
     return _accuracy_gate(spec, frames, "the live path on validation frames")
 
 
-def labelled_gate(spec: EngineSpec, labelled: OwnLabelled, calibrated: frozenset[str]) -> Gate:
+def labelled_gate(spec: EngineSpec, labelled: UserLabelledImages, calibrated: frozenset[str]) -> Gate:
     """Mean Dice and sensitivity on the user's own labelled frames, at the engine's own threshold.
 
     Parameters
     ----------
-    labelled : checked already
-    calibrated : digests of the pictures that set the ranges; how many are among the labelled ones is written down
+    labelled : already checked
+    calibrated : digests of the images that set the ranges; the number of those among the labelled ones is recorded
     """
     shared = len(labelled.digests & calibrated)
     what = f"the live path on {len(labelled.pairs)} labelled frames of the user's own ({shared} of them set ranges too)"
@@ -129,7 +129,7 @@ def agreement_gate(spec: EngineSpec, paths: Sequence[Path]) -> Gate:
 
     Parameters
     ----------
-    paths : pictures, not cropped
+    paths : images, not cropped
     """
     answers: list[bytes] = []
 
@@ -142,7 +142,7 @@ def agreement_gate(spec: EngineSpec, paths: Sequence[Path]) -> Gate:
                 found += bool(outcome.labelmap.any())
             if found < _MIN_FOUND:
                 raise SourceError(
-                    f"{spec.engine_id} finds something in {found} of {len(paths)} pictures, too few to compare INT8 "
+                    f"{spec.engine_id} finds something in {found} of {len(paths)} images, too few to compare INT8 "
                     f"with FP32; give {_MIN_FOUND} or more with nodules, or use --gate-images and --gate-masks"
                 )
             return {"agreement_dice": 1.0, "agreement_found": 1.0}

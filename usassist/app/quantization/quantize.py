@@ -1,7 +1,7 @@
-"""``usassist engine quantize``: give an engine an INT8 artefact, if it stays as good as its FP32 parent.
+"""``usassist engine quantize``: make an INT8 artefact of an engine, if it is as accurate as its FP32 parent.
 
-Everything is rehearsed in a private copy of the engine's folder, opened from there as any engine is, and only then
-moved into place, ``engine.toml`` last. Whatever fails before leaves the engine as it was.
+All files are made in a private copy of the engine's folder, opened from there, and only then moved into place,
+``engine.toml`` last. A failure before that leaves the engine unchanged.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from usassist.engine.int8 import FrameSet, GateFigure, Int8Calibration, calibrat
 from usassist.errors import EngineError, EngineSpecError, UsageError, UsAssistError
 from usassist.training.quantize import CalibrationSet, describe_settings, quantise
 
-__all__ = ["Quantised", "check_can_quantise", "engine_toml", "quantise_engine"]
+__all__ = ["QuantisedEngine", "check_can_quantise", "engine_toml", "quantise_engine"]
 
 INT8_NAME = "model.int8.onnx"
 
 _BACKEND = "openvino"
-_GOLDEN_SLACK = 2.0  # another processor rounds otherwise; what the golden check must catch is far larger
+_GOLDEN_SLACK = 2.0  # for the rounding of other processors; errors that the golden check must catch are far larger
 _GOLDEN_LEAST = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quantised:
-    """What came of it.
+class QuantisedEngine:
+    """The INT8 artefact of an engine.
 
     Attributes
     ----------
     kind : of the gate, ``accuracy`` or ``agreement``
     gate : figures of merit in both precisions
     golden_mean_abs_diff : tolerance of the golden sample for each output
-    files : what was written
+    files : written
     bytes_fp32, bytes_int8 : sizes of both artefacts
     """
 
@@ -70,17 +70,17 @@ def quantise_engine(
     threads: int = 0,
     replace: bool = False,
     out: Path | None = None,
-) -> Quantised:
+) -> QuantisedEngine:
     """Quantise, measure, and write the artefact, its calibration file and ``engine.toml``.
 
     Parameters
     ----------
     spec : an FP32 engine with one image input
     sets : calibration frames
-    gate : what INT8 has to pass
+    gate : that INT8 has to pass
     threads : CPU threads; 0 = all
-    replace : take the place of an INT8 artefact that is there
-    out : leave the engine as it is, and write a copy of it with its INT8 to the folders ``engines`` and ``calibration``
+    replace : replace an existing INT8 artefact
+    out : leave the engine unchanged, and write a copy of it with INT8 to the folders ``engines`` and ``calibration``
         in this one; None = write to the engine's own folder
 
     Raises
@@ -88,7 +88,7 @@ def quantise_engine(
     UsageError
         If there is an INT8 artefact already, or the engine is not one that can be quantised.
     EngineError
-        If the gate is not passed, or what was made cannot be opened or written. Nothing is written then.
+        If the gate is not passed, or the artefact cannot be opened or written. Nothing is written then.
     """
     from usassist.engine import open_engine
     from usassist.engine.opening import open_artifact
@@ -125,7 +125,7 @@ def quantise_engine(
         staged = _stage(spec, Path(scratch), candidate, calibration, engine_toml(spec, digest, tolerance))
         open_engine(staged, _BACKEND, threads, "int8").close()
         files = _move_in(staged, _target(spec, out), whole=out is not None)
-    return Quantised(
+    return QuantisedEngine(
         kind=gate.kind,
         gate=figures,
         golden_mean_abs_diff=tolerance,
@@ -136,7 +136,7 @@ def quantise_engine(
 
 
 def engine_toml(spec: EngineSpec, digest: str, tolerance: Mapping[str, float]) -> str:
-    """The engine's ``engine.toml`` with the INT8 artefact in it; all else, and the order of all else, stays."""
+    """The engine's ``engine.toml`` with the INT8 artefact; everything else is unchanged."""
     import tomlkit
 
     document: Any = tomlkit.parse((spec.folder / "engine.toml").read_text(encoding="utf-8"))
@@ -160,7 +160,7 @@ def check_can_quantise(spec: EngineSpec, *, replace: bool = False, out: Path | N
 
     Parameters
     ----------
-    replace : an INT8 artefact that is there may be replaced
+    replace : an existing INT8 artefact may be replaced
     out : as for :func:`quantise_engine`
 
     Raises
@@ -187,18 +187,18 @@ def check_can_quantise(spec: EngineSpec, *, replace: bool = False, out: Path | N
 def _golden_tolerance(spec: EngineSpec, engine: Engine) -> dict[str, float]:
     """Twice the mean difference of each output from the golden output, to two digits.
 
-    An output that is nearly empty, as a map of single peaks is, may be bounded so widely that zeros would pass there;
-    some other output must then tell an answer from zeros.
+    An output that is nearly empty, such as a map of single peaks, may get so wide a bound that zeros pass; another
+    output must reject zeros then.
     """
     stored = spec.golden.load([tensor.name for tensor in (*spec.inputs, *spec.outputs)])
     outputs = engine.infer({tensor.name: stored[tensor.name].astype(tensor.dtype) for tensor in spec.inputs})
-    tolerance, tells = {}, False
+    tolerance, rejects_zeros = {}, False
     for tensor in spec.outputs:
         expected = stored[tensor.name].astype(np.float64)
         difference = float(np.abs(outputs[tensor.name] - expected).mean())
         tolerance[tensor.name] = float(f"{_GOLDEN_SLACK * difference + _GOLDEN_LEAST:.2g}")
-        tells = tells or tolerance[tensor.name] < float(np.abs(expected).mean())
-    if not tells:
+        rejects_zeros = rejects_zeros or tolerance[tensor.name] < float(np.abs(expected).mean())
+    if not rejects_zeros:
         raise EngineSpecError(
             f"INT8 of {spec.engine_id} is so far from the golden output ({tolerance} on average) that an answer of "
             "zeros would pass. Nothing was written; go on in FP32"
@@ -207,7 +207,7 @@ def _golden_tolerance(spec: EngineSpec, engine: Engine) -> dict[str, float]:
 
 
 def _target(spec: EngineSpec, out: Path | None) -> EngineSpec:
-    """The engine, where its INT8 goes."""
+    """The engine at the place where its INT8 is written."""
     return spec if out is None else dataclasses.replace(spec, folder=out / "engines" / spec.name / spec.version)
 
 
@@ -220,16 +220,16 @@ def _stage(spec: EngineSpec, scratch: Path, candidate: Path, calibration: Int8Ca
     os.replace(candidate, folder / INT8_NAME)
     (folder / "engine.toml").write_text(toml, encoding="utf-8")
     staged = load_spec(folder / "engine.toml")
-    paper = calibration_path(staged)
-    paper.parent.mkdir(parents=True)
-    paper.write_text(calibration_text(calibration), encoding="utf-8")
+    calibration_file = calibration_path(staged)
+    calibration_file.parent.mkdir(parents=True)
+    calibration_file.write_text(calibration_text(calibration), encoding="utf-8")
     return staged
 
 
 def _move_in(staged: EngineSpec, target: EngineSpec, *, whole: bool) -> tuple[Path, ...]:
-    """Put the new files in place, or all files of the engine; ``engine.toml``, which makes them count, comes last.
+    """Move the new files, or all files of the engine, into place; ``engine.toml``, which activates them, comes last.
 
-    All are written beside their places first, so that a full disk leaves what was there.
+    All are first written beside their targets, so that a full disk leaves the old files.
     """
     others = [path for path in sorted(staged.folder.rglob("*")) if path.is_file() and path.name != "engine.toml"]
     sources = others if whole else [staged.folder / INT8_NAME]
@@ -253,7 +253,7 @@ def _move_in(staged: EngineSpec, target: EngineSpec, *, whole: bool) -> tuple[Pa
 
 @contextmanager
 def _writing(spec: EngineSpec) -> Iterator[None]:
-    """Say in one line that a disk is full, or the like."""
+    """Report a full disk, or the like, in one line."""
     try:
         yield
     except UsAssistError:

@@ -1,1 +1,1 @@
-"""Running a recorded session again through the pipeline, and comparing what comes out."""
+"""Rerunning a recorded session through the pipeline, and comparing the results."""

@@ -1,9 +1,9 @@
-"""A recording against a rerun of it, frame by frame: what is compared, what is left out, what is missing.
+"""Compares a recording with a rerun of it, frame by frame: what is compared, left out, or missing.
 
-Only what the engine was asked for can be compared: a frame that was dropped, came too late, or was interrupted has no
-answer in the recording, and is counted and left out. A picture that was not live must be not live again. Where the
-recorder covered text, the engine saw other pixels than the recording holds: such frames are compared, but listed
-apart, and they decide nothing.
+Only frames that the engine has answered can be compared: one that was dropped, too late or interrupted has no answer in
+the recording, and is counted and left out. A frame that was not live must be not live again. Where the recorder covered
+text, the engine saw other pixels than the recording holds: such frames are compared, but listed apart, and they do not
+count.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 
-from usassist.app.rerun.fields import FieldApart, Rules, Verdict, compare_fields
-from usassist.app.rerun.outcome import Comparison, FrameApart, Side, amount_words
+from usassist.app.rerun.fields import FieldDifference, FieldVerdict, Rules, compare_fields
+from usassist.app.rerun.outcome import Comparison, FrameDifference, Side, describe_amount
 from usassist.records import Cause, Result, ResultState
 
 __all__ = ["compare_sessions"]
 
-_OF_THE_PICTURE = (Cause.NOT_LIVE, Cause.DAMAGED)  # what the recorded frame says of itself
+_OF_THE_FRAME = (Cause.NOT_LIVE, Cause.DAMAGED)  # recorded with the frame itself
 
 
 def compare_sessions(recorded: Side, again: Side, exact: Rules, tolerant: Rules, *, same_machine: bool) -> Comparison:
@@ -27,19 +27,19 @@ def compare_sessions(recorded: Side, again: Side, exact: Rules, tolerant: Rules,
     ----------
     recorded, again : the recording, and the rerun of its frames
     exact, tolerant : rules for two results of the same engine and back end, and for others
-    same_machine : False where even the same back end may round otherwise; then all is compared within tolerances
+    same_machine : False where even the same back end may round differently; all is compared within tolerances then
     """
     outcome = Comparison()
     before, after = _by_frame(recorded, outcome, "the recording"), _by_frame(again, outcome, "the rerun")
-    _look_for_missing(recorded, again, before, after, outcome)
+    _find_missing(recorded, again, before, after, outcome)
     for frame_id in recorded.frame_ids:
         old, new = before.get(frame_id), after.get(frame_id)
         if old is None or new is None:
             continue
-        if not (old.state.is_answer or old.cause in _OF_THE_PICTURE):
+        if not (old.state.is_answer or old.cause in _OF_THE_FRAME):
             outcome.left_out[str(old.cause)] += 1
             continue
-        outcome.not_live += old.cause in _OF_THE_PICTURE
+        outcome.not_live += old.cause in _OF_THE_FRAME
         must_equal = same_machine and (old.engine_id, old.backend) == (new.engine_id, new.backend)
         fields = compare_fields(old, new, exact if must_equal else tolerant)
         covered = frame_id in recorded.covered
@@ -48,7 +48,7 @@ def compare_sessions(recorded: Side, again: Side, exact: Rules, tolerant: Rules,
         outcome.tolerant += not must_equal and not covered
         for name, apart in fields.items():
             (outcome.covered if covered else outcome.fields)[name].add(frame_id, apart)
-        if any(apart.verdict is Verdict.DIFFERS for apart in fields.values()):
+        if any(apart.verdict is FieldVerdict.DIFFERS for apart in fields.values()):
             found = outcome.covered_differences if covered else outcome.differences
             found.append(_describe(old, new, fields))
     for found in (outcome.differences, outcome.covered_differences):
@@ -58,33 +58,33 @@ def compare_sessions(recorded: Side, again: Side, exact: Rules, tolerant: Rules,
     return outcome
 
 
-def _by_frame(side: Side, outcome: Comparison, whose: str) -> dict[int, Result]:
-    """The result of each frame; two for the same frame are a fault."""
+def _by_frame(side: Side, outcome: Comparison, name: str) -> dict[int, Result]:
+    """The result of each frame; two results of one frame are a fault."""
     results: dict[int, Result] = {}
     for result in side.results:
         if result.frame_id in results:
-            outcome.faults.append(f"frame {result.frame_id} has two results in {whose}")
+            outcome.faults.append(f"frame {result.frame_id} has two results in {name}")
         results.setdefault(result.frame_id, result)
     return results
 
 
-def _look_for_missing(
+def _find_missing(
     recorded: Side, again: Side, before: Mapping[int, Result], after: Mapping[int, Result], outcome: Comparison
 ) -> None:
     frames, frames_again = set(recorded.frame_ids), set(again.frame_ids)
     unanswered = [frame_id for frame_id in recorded.frame_ids if frame_id not in before]
-    told = recorded.gaps.get("result", 0) + (len(_tail(recorded, before)) if recorded.broken_off else 0)
-    _tell(outcome, unanswered, told, "no result in the recording")
-    told = recorded.gaps.get("frame", 0) + (len(before.keys() - frames) if recorded.broken_off else 0)
-    _tell(outcome, sorted(before.keys() - frames), told, "a result in the recording, but no picture")
-    for ids, words in (
+    accounted = recorded.gaps.get("result", 0) + (len(_tail(recorded, before)) if recorded.broken_off else 0)
+    _report_missing(outcome, unanswered, accounted, "no result in the recording")
+    accounted = recorded.gaps.get("frame", 0) + (len(before.keys() - frames) if recorded.broken_off else 0)
+    _report_missing(outcome, sorted(before.keys() - frames), accounted, "a result in the recording, but no frame")
+    for ids, text in (
         (frames - frames_again, "in the recording and not in the rerun"),
         (frames_again - frames, "in the rerun and not in the recording"),
         ((frames & frames_again) - after.keys(), "without a result in the rerun"),
-        (after.keys() - frames_again, "without a picture in the rerun, but with a result"),
+        (after.keys() - frames_again, "without a frame in the rerun, but with a result"),
     ):
         if ids:
-            outcome.faults.append(f"{_frames(sorted(ids))} {words}")
+            outcome.faults.append(f"{_frames(sorted(ids))} {text}")
 
 
 def _tail(side: Side, results: Mapping[int, Result]) -> list[int]:
@@ -93,10 +93,10 @@ def _tail(side: Side, results: Mapping[int, Result]) -> list[int]:
     return [frame_id for frame_id in side.frame_ids if frame_id > last]
 
 
-def _tell(outcome: Comparison, ids: list[int], told: int, words: str) -> None:
-    """What the recording itself says is missing is told; what it does not know of is a fault."""
+def _report_missing(outcome: Comparison, ids: list[int], accounted: int, text: str) -> None:
+    """Frames that the recording itself counts as missing are listed; others are a fault."""
     if ids:
-        (outcome.missing if len(ids) <= told else outcome.faults).append(f"{_frames(ids)} with {words}")
+        (outcome.missing if len(ids) <= accounted else outcome.faults).append(f"{_frames(ids)} with {text}")
 
 
 def _frames(ids: Iterable[int]) -> str:
@@ -106,29 +106,29 @@ def _frames(ids: Iterable[int]) -> str:
     return f"frame {names}" if len(ids) == 1 else f"{len(ids)} frames ({names})"
 
 
-def _describe(recorded: Result, again: Result, fields: Mapping[str, FieldApart]) -> FrameApart:
-    differing = {name: apart for name, apart in fields.items() if apart.verdict is Verdict.DIFFERS}
+def _describe(recorded: Result, again: Result, fields: Mapping[str, FieldDifference]) -> FrameDifference:
+    differing = {name: apart for name, apart in fields.items() if apart.verdict is FieldVerdict.DIFFERS}
     parts = []
     if recorded.state is not again.state:
         parts.append(f"{_state(recorded)} became {_state(again)}")
     elif "findings" in differing:
         parts.append(f"{len(recorded.detections)} findings became {len(again.detections)}")
     parts += [
-        name if apart.amount is None else amount_words(name, apart.amount)
+        name if apart.amount is None else describe_amount(name, apart.amount)
         for name, apart in differing.items()
         if name not in ("state", "findings")
     ]
-    grave = sum(name in differing for name in ("frame", "state", "findings"))
+    severe = sum(name in differing for name in ("frame", "state", "findings"))
     amount = functools.reduce(max, (apart.amount or 0.0 for apart in differing.values()), 0.0)
-    return FrameApart(
+    return FrameDifference(
         frame_id=recorded.frame_id,
         words=", ".join(parts) or "findings",
-        weight=(grave, amount),
+        weight=(severe, amount),
         recorded=recorded,
         again=again,
     )
 
 
 def _state(result: Result) -> str:
-    words = str(result.state if result.state is not ResultState.NO_RESULT else result.cause)
-    return words.replace("_", " ")
+    text = str(result.state if result.state is not ResultState.NO_RESULT else result.cause)
+    return text.replace("_", " ")

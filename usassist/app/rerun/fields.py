@@ -1,8 +1,8 @@
-"""One result against another of the same frame, field by field, and the table of what is not compared.
+"""Compares two results of the same frame, field by field; with the table of what is not compared.
 
-Two results of the same engine on the same back end and the same machine must be equal to the last bit. Else the
-tolerances of the engine's parity hold (``usassist engine verify``): they bound scores, boxes, outlines, and findings
-that one of both does not have. What follows from an outline (sizes, descriptors) has no bound of its own there.
+Two results of the same engine on the same back end and the same machine must be equal to the last bit. Otherwise the
+tolerances of the engine's parity apply (``usassist engine verify``): they bound scores, boxes, outlines, and findings
+without a partner. What is derived from an outline (sizes, descriptors) has no bound of its own.
 """
 
 from __future__ import annotations
@@ -16,30 +16,34 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usassist.common.wire_fields import stamp_fields
 from usassist.engine.findings import Findings, compare_findings
 from usassist.engine.spec import ParityLimits
 from usassist.frames import fill_labelmap
 from usassist.records import Detections, Measurements, Result, Segmentation
 
-__all__ = ["COMPARED", "IGNORED", "FieldApart", "Rules", "Verdict", "compare_fields"]
+__all__ = ["COMPARED", "IGNORED", "FieldDifference", "FieldVerdict", "Rules", "compare_fields"]
 
 # field of a result, or of its message → why it is not compared
 IGNORED: Mapping[str, str] = {
     "seq": "counts the messages of one publisher",
-    **dict.fromkeys(("t_publish_ns", *stamp_fields(Result)), "a stamp of its own run"),
+    "t_publish_ns": "a time of its own run",
+    "t_capture_ns": "a time of its own run",
+    "t_infer_start_ns": "a time of its own run",
+    "t_infer_end_ns": "a time of its own run",
+    "t_input_ns": "a time of its own run",
+    "t_output_ns": "a time of its own run",
     "session_id": "every run has its own",
     "frames_dropped": "a rerun waits for the engine and drops no frame",
-    "reason": "words; the cause is compared",
-    "engine_id": "decides how the others are compared",
-    "backend": "decides how the others are compared",
+    "reason": "free text; the cause is compared",
+    "engine_id": "decides how the other fields are compared",
+    "backend": "decides how the other fields are compared",
 }
 
-# row of the table → the fields of a result that it looks at
+# row of the table → the fields of a result that it compares
 COMPARED: Mapping[str, tuple[str, ...]] = {
     "frame": ("source_id", "frame_id", "image_hw_px", "calibration_id"),
     "state": ("state", "cause"),
-    "findings": ("detections",),  # which of them have a partner
+    "findings": ("detections",),  # whether each has a partner
     "score": ("detections",),
     "box": ("detections",),
     "outline": ("segmentation",),
@@ -48,33 +52,27 @@ COMPARED: Mapping[str, tuple[str, ...]] = {
 }
 
 
-# Fields that are in neither table are newer than both. They belong to the row "frame", where the recording has them.
-_LISTED = {*IGNORED, *(name for names in COMPARED.values() for name in names)}
-_NEWER = {field.name: field.default for field in dataclasses.fields(Result) if field.name not in _LISTED}
-COMPARED = {**COMPARED, "frame": (*COMPARED["frame"], *_NEWER)}
-
-
-class Verdict(StrEnum):
-    """What came of one field of one frame."""
+class FieldVerdict(StrEnum):
+    """Outcome of one field of one frame."""
 
     IDENTICAL = "identical"
     WITHIN = "within tolerance"
     DIFFERS = "differs"
-    NOT_BOUNDED = "not bounded"  # it is not the same, and no tolerance says how far it may be
+    NOT_BOUNDED = "not bounded"  # different, and no tolerance applies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FieldApart:
-    """One field of one frame.
+class FieldDifference:
+    """Difference of one field of one frame.
 
     Attributes
     ----------
-    verdict : what came of it
-    amount : how far both are apart: findings without a partner, difference of scores, 1 - IoU, 1 - Dice, relative
-        difference of a size, difference of a probability; 0 where they are the same, None where it is no number
+    verdict : outcome
+    amount : of the difference: findings without a partner, difference of scores, 1 - IoU, 1 - Dice, relative
+        difference of a size, difference of a probability; 0 where both are the same, None where it is no number
     """
 
-    verdict: Verdict
+    verdict: FieldVerdict
     amount: float | None = 0.0
 
 
@@ -84,9 +82,9 @@ class Rules:
 
     Attributes
     ----------
-    limits : tolerances; None = every field must be the same to the last bit
-    thresholds : label id → score from which a finding counts, on the scale that `raw` gives
-    raw : published scores of one label as the engine gave them, which is what `limits` were measured on
+    limits : tolerances; None = every field must be equal to the last bit
+    thresholds : label id → score from which a finding counts, on the scale of `raw`
+    raw : converts published scores of one label to raw scores, for which `limits` were measured
     """
 
     limits: ParityLimits | None
@@ -94,23 +92,23 @@ class Rules:
     raw: Callable[[npt.NDArray[np.float32], int], npt.NDArray[np.float32]]
 
 
-_SAME = FieldApart(verdict=Verdict.IDENTICAL)
+_SAME = FieldDifference(verdict=FieldVerdict.IDENTICAL)
 
 
-def compare_fields(recorded: Result, again: Result, rules: Rules) -> dict[str, FieldApart]:
+def compare_fields(recorded: Result, again: Result, rules: Rules) -> dict[str, FieldDifference]:
     """Compare two results of the same frame.
 
     Parameters
     ----------
-    recorded, again : of the recording, and of the run that is compared with it
-    rules : how far they may be apart
+    recorded, again : of the recording, and of the rerun
+    rules : how far they may differ
 
     Returns
     -------
-    fields : row of :data:`COMPARED` → what came of it; of two results without findings only the first three
+    fields : row of :data:`COMPARED` → outcome; for two results without findings only the first three
     """
-    fields = {"frame": _same_or_not(all(_same_field(recorded, again, name) for name in COMPARED["frame"]))}
-    if recorded.image_hw_px != again.image_hw_px:  # then nothing else can be laid over one another
+    fields = {"frame": _same_or_not(all(getattr(recorded, n) == getattr(again, n) for n in COMPARED["frame"]))}
+    if recorded.image_hw_px != again.image_hw_px:  # nothing else is comparable then
         return fields
     same_state = (recorded.state, recorded.cause) == (again.state, again.cause)
     if not (len(recorded.detections) or len(again.detections)):
@@ -150,31 +148,25 @@ def compare_fields(recorded: Result, again: Result, rules: Rules) -> dict[str, F
     return fields
 
 
-def _same_field(recorded: Result, again: Result, name: str) -> bool:
-    before = getattr(recorded, name)
-    unknown = name in _NEWER and before == _NEWER[name]  # the recording may be older than the field
-    return unknown or bool(before == getattr(again, name))
+def _same_or_not(same: bool) -> FieldDifference:
+    return _SAME if same else FieldDifference(verdict=FieldVerdict.DIFFERS, amount=None)
 
 
-def _same_or_not(same: bool) -> FieldApart:
-    return _SAME if same else FieldApart(verdict=Verdict.DIFFERS, amount=None)
-
-
-def _bounded(same: bool, amount: float | None, *, within: bool) -> FieldApart:
+def _bounded(same: bool, amount: float | None, *, within: bool) -> FieldDifference:
     if same:
         return _SAME
-    return FieldApart(verdict=Verdict.WITHIN if within else Verdict.DIFFERS, amount=amount)
+    return FieldDifference(verdict=FieldVerdict.WITHIN if within else FieldVerdict.DIFFERS, amount=amount)
 
 
-def _derived(same: bool, amount: float | None, limits: ParityLimits | None) -> FieldApart:
-    """Of what follows from an outline: without a limit of its own it is only told, unless both must be the same."""
+def _derived(same: bool, amount: float | None, limits: ParityLimits | None) -> FieldDifference:
+    """For what is derived from an outline: reported without a bound, unless both must be equal."""
     if same:
         return _SAME
-    return FieldApart(verdict=Verdict.DIFFERS if limits is None else Verdict.NOT_BOUNDED, amount=amount)
+    return FieldDifference(verdict=FieldVerdict.DIFFERS if limits is None else FieldVerdict.NOT_BOUNDED, amount=amount)
 
 
 def _findings(result: Result, rules: Rules) -> Findings:
-    """With raw scores, and each outline filled by itself, because outlines may overlap."""
+    """With raw scores, and each outline filled separately, because outlines may overlap."""
     found = result.detections
     score = found.score.copy()
     for label_id in np.unique(found.label_id):
@@ -185,7 +177,7 @@ def _findings(result: Result, rules: Rules) -> Findings:
 
 
 def _same_answer(recorded: Result, again: Result) -> bool:
-    """Everything about the findings is equal to the last bit: then no region has to be drawn to compare them."""
+    """Whether the findings are equal to the last bit; no region has to be filled to compare them then."""
     parts = ("detections", "segmentation", "measurements")
     return recorded.descriptors == again.descriptors and all(
         _equal(getattr(getattr(recorded, part), field.name), getattr(getattr(again, part), field.name))
@@ -206,7 +198,7 @@ def _equal(first: npt.NDArray[Any] | None, second: npt.NDArray[Any] | None) -> b
 
 
 def _pairs(first: Detections, second: Detections) -> list[tuple[int, int]]:
-    """Rows that belong together: of one label, the best overlap of boxes first."""
+    """Rows that are partners: of one label, the best overlap of boxes first."""
     left, right = first.xyxy_px[:, None].astype(np.float64), second.xyxy_px[None].astype(np.float64)
     sides = np.clip(np.minimum(left, right)[..., 2:] - np.maximum(left, right)[..., :2], 0.0, None)
     shared = sides.prod(axis=-1)

@@ -1,4 +1,4 @@
-"""What is compared with what, and what came of it; see ``rerun.compare``."""
+"""Both sides of a comparison, and its outcome; see ``rerun.compare``."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from usassist.app.rerun.fields import COMPARED, FieldApart, Verdict
+from usassist.app.rerun.fields import COMPARED, FieldDifference, FieldVerdict
 from usassist.records import Result
 
-__all__ = ["Comparison", "FieldRow", "FrameApart", "Side", "amount_words"]
+__all__ = ["Comparison", "FieldRow", "FrameDifference", "Side", "describe_amount"]
 
 
-def amount_words(name: str, amount: float) -> str:
-    """How far apart two results are in one field, as it is told: ``Dice 0.951``.
+def describe_amount(name: str, amount: float) -> str:
+    """The difference of two results in one field, in words: ``Dice 0.951``.
 
     Parameters
     ----------
     name : row of ``rerun.fields.COMPARED``
-    amount : see ``rerun.fields.FieldApart``
+    amount : see ``rerun.fields.FieldDifference``
     """
-    words = {
-        "findings": f"{amount:.0f} alone",
+    texts = {
+        "findings": f"{amount:.0f} without a partner",
         "score": f"score by {amount:.2g}",
         "box": f"box IoU {1.0 - amount:.3f}",
         "outline": f"Dice {1.0 - amount:.3f}",
         "sizes": f"size by {100.0 * amount:.3g} %",
         "descriptors": f"share by {amount:.2g}",
     }
-    return words.get(name, f"{name} {amount:.3g}")
+    return texts.get(name, f"{name} {amount:.3g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One of both recordings.
+    """The recording, or the rerun.
 
     Attributes
     ----------
-    frame_ids : of the frames that it holds, in order
+    frame_ids : in order
     results : in order of arrival
     covered : frames whose text the recorder covered
-    gaps : topic → how many messages of it the recording itself says are missing
-    broken_off : it has no end, so what is missing there is no difference
+    gaps : topic → how many messages are missing by its own count
+    broken_off : it was not closed, so what is missing at its end is no difference
     """
 
     frame_ids: tuple[int, ...]
@@ -58,43 +58,43 @@ class FieldRow:
 
     Attributes
     ----------
-    verdicts : how many frames came to which
-    worst : largest amount, see ``rerun.fields.FieldApart``; None where it is no number
-    worst_frame : on which frame; None where nothing differs
+    verdicts : verdict → number of frames
+    worst : largest amount, see ``rerun.fields.FieldDifference``; None where it is no number
+    worst_frame : its frame; None where nothing differs
     """
 
-    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    verdicts: Counter[FieldVerdict] = field(default_factory=Counter)
     worst: float | None = 0.0
     worst_frame: int | None = None
 
     @property
     def compared(self) -> int:
-        """How many frames have this field."""
+        """Number of frames that have this field."""
         return self.verdicts.total()
 
-    def add(self, frame_id: int, apart: FieldApart) -> None:
+    def add(self, frame_id: int, apart: FieldDifference) -> None:
         """Count one frame."""
         self.verdicts[apart.verdict] += 1
-        if apart.verdict is Verdict.IDENTICAL or self.worst is None:
+        if apart.verdict is FieldVerdict.IDENTICAL or self.worst is None:
             return
         if apart.amount is None or self.worst_frame is None or apart.amount > self.worst:
             self.worst, self.worst_frame = apart.amount, frame_id
 
     def as_dict(self) -> dict[str, Any]:
         """For a document."""
-        counts = {verdict.replace(" ", "_"): self.verdicts[verdict] for verdict in Verdict}
+        counts = {verdict.replace(" ", "_"): self.verdicts[verdict] for verdict in FieldVerdict}
         return {"compared": self.compared, **counts, "largest": self.worst, "largest_frame_id": self.worst_frame}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FrameApart:
+class FrameDifference:
     """One frame that differs.
 
     Attributes
     ----------
-    frame_id : which
-    words : how, in one line
-    weight : how bad, to put the worst first
+    frame_id : of the frame
+    words : the differences, in one line
+    weight : severity, to sort the worst first
     recorded, again : both results
     """
 
@@ -107,19 +107,19 @@ class FrameApart:
 
 @dataclass(slots=True, kw_only=True)
 class Comparison:
-    """What came of it.
+    """Outcome of a comparison.
 
     Attributes
     ----------
     exact, tolerant : frames that had to be the same to the last bit, and frames within tolerances
-    fields, covered : row of the table → counts, of the frames that decide, and of those whose text was covered
-    covered_frames : how many of those were compared
+    fields, covered : row of the table → counts, for frames that count, and for those whose text was covered
+    covered_frames : compared frames whose text was covered
     not_live : frames that were not live in the recording
     left_out : cause → frames that had no answer in the recording
-    missing : what the recording lacks and says so, in words
-    faults : what is not as it must be and belongs to no pair of results, in words
+    missing : what the recording lacks by its own count, one line each
+    faults : what is wrong beside differences of results, one line each
     differences : frames that differ, worst first
-    covered_differences : likewise of those whose text was covered
+    covered_differences : likewise, of frames whose text was covered
     """
 
     exact: int = 0
@@ -131,17 +131,17 @@ class Comparison:
     left_out: Counter[str] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
-    differences: list[FrameApart] = field(default_factory=list)
-    covered_differences: list[FrameApart] = field(default_factory=list)
+    differences: list[FrameDifference] = field(default_factory=list)
+    covered_differences: list[FrameDifference] = field(default_factory=list)
 
     @property
     def compared(self) -> int:
-        """Frames that decide."""
+        """Frames that count."""
         return self.exact + self.tolerant
 
     @property
     def identical(self) -> bool:
-        """True when frames were compared, all had to be the same to the last bit, and all are."""
+        """True when all compared frames had to be equal to the last bit, and are."""
         return self.ok and self.exact > 0 and self.tolerant == 0
 
     @property

@@ -1,4 +1,4 @@
-"""With which engine a session is run again, and what two results of it may differ by."""
+"""Which engine and options a rerun uses, and how far its results may differ."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from usassist.engine import PRECISIONS, EngineSpec, find_engine, get_backend, li
 from usassist.errors import EngineNotFoundError, SessionError
 from usassist.records import Result
 
-__all__ = ["Wishes", "make_rules", "plan_rerun", "split_backend"]
+__all__ = ["Overrides", "make_rules", "plan_rerun", "split_backend"]
 
 Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What was asked for on the command line; None = as it was recorded.
+class Overrides:
+    """Options of the user; None = as recorded.
 
     Attributes
     ----------
@@ -44,52 +44,52 @@ class Wishes:
 
 
 def plan_rerun(
-    folder: Path, engines: Sequence[EngineBody], results: Sequence[Result], wishes: Wishes
+    folder: Path, engines: Sequence[EngineBody], results: Sequence[Result], overrides: Overrides
 ) -> tuple[StreamOptions, EngineSpec, list[str]]:
-    """How the frames of a session are run again: as they were recorded, except for what was wished.
+    """Options of the rerun: as recorded, except for what the user overrides.
 
     Parameters
     ----------
     folder : of the session
-    engines : as they were announced in it
-    results : in it; the engine that gave most of them counts
-    wishes : of the user
+    engines : as announced in the session
+    results : of the session; the engine that gave most of them is used
+    overrides : of the user
 
     Returns
     -------
     options : of the stream
     spec : of the engine
-    notes : what is not as it was recorded, and why, one line each
+    notes : what is not as recorded, and why, one line each
 
     Raises
     ------
     EngineNotFoundError
         If the engine is not installed; the message says which was recorded and which there are.
     SessionError
-        If the session names no engine, and none was wished.
+        If neither session nor user names an engine.
     """
     asked = Counter((result.engine_id, result.backend) for result in results if result.t_infer_start_ns is not None)
     announced = [(body.engine_id, body.backend) for body in engines]
     recorded_id, recorded_backend = next((pair for pair, _ in asked.most_common()), (announced or [("", "")])[-1])
-    spec = _find(recorded_id, wishes)
+    spec = _find(recorded_id, overrides)
     runtime, recorded_precision = split_backend(recorded_backend)
     notes: list[str] = []
     if recorded_id and spec.engine_id != recorded_id:
-        notes.append(f"recorded with {recorded_id}, run again with {spec.engine_id}")
-    backend, precision = wishes.backend or runtime, wishes.precision
+        notes.append(f"recorded with {recorded_id}, rerun with {spec.engine_id}")
+    backend, precision = overrides.backend or runtime, overrides.precision
     if precision is None:
         usable = recorded_precision in spec.precisions and (
             backend not in list_backends() or recorded_precision in get_backend(backend).precisions
         )
         precision = recorded_precision if usable else "auto"
-    if wishes.backend is None:
+    if overrides.backend is None:
         reason = None
         if backend not in list_backends():
-            reason = "no back end of this usassist answered in it"
+            reason = "this usassist does not have that back end"
         elif precision != "auto":
             reason = why_not(backend, spec, precision)
         if reason is not None:
-            notes.append(f"recorded on {recorded_backend or 'no back end'}, run again on the first that can: {reason}")
+            notes.append(f"recorded on {recorded_backend or 'no back end'}, rerun on the first that can: {reason}")
             backend = "auto"
     options = StreamOptions(
         source=f"session:{folder}",
@@ -97,16 +97,16 @@ def plan_rerun(
         engine=f"{spec.name}@{spec.version}",
         backend=backend,
         precision=precision,
-        point=wishes.point or _recorded_point(spec, engines, notes),
-        threads=wishes.threads,
-        engines=None if wishes.engines is None else str(wishes.engines.resolve()),
+        point=overrides.point or _recorded_point(spec, engines, notes),
+        threads=overrides.threads,
+        engines=None if overrides.engines is None else str(overrides.engines.resolve()),
         fast=True,
     )
     return options, spec, notes
 
 
 def split_backend(label: str) -> tuple[str, str]:
-    """Back end and precision of what a result calls its back end: ``openvino-int8`` → ``openvino``, ``int8``."""
+    """Back end and precision from the back end field of a result: ``openvino-int8`` → ``openvino``, ``int8``."""
     for precision in PRECISIONS:
         if label.endswith(f"-{precision}"):
             return label.removesuffix(f"-{precision}"), precision
@@ -114,13 +114,13 @@ def split_backend(label: str) -> tuple[str, str]:
 
 
 def make_rules(spec: EngineSpec, engine: EngineBody | None, backends: Sequence[str]) -> tuple[Rules, Rules]:
-    """The rules for results that must be the same, and for those within the engine's parity.
+    """Rules for results that must be equal, and for those within the engine's parity.
 
     Parameters
     ----------
-    spec : of the engine that ran again
-    engine : as it was announced in the recording; its thresholds and its score calibration count
-    backends : as results name them; the coarsest of their precisions decides
+    spec : of the engine of the rerun
+    engine : as announced in the recording; for its thresholds and score calibration
+    backends : as in results; the coarsest of their precisions decides
     """
     precision = max((split_backend(label)[1] for label in backends), key=PRECISIONS.index, default="fp32")
     scores = load_score_calibration(spec.engine_id)
@@ -134,16 +134,16 @@ def make_rules(spec: EngineSpec, engine: EngineBody | None, backends: Sequence[s
     return Rules(limits=None, thresholds=thresholds, raw=raw), Rules(limits=limits, thresholds=thresholds, raw=raw)
 
 
-def _find(recorded_id: str, wishes: Wishes) -> EngineSpec:
-    name = wishes.engine or recorded_id.partition("+")[0]
+def _find(recorded_id: str, overrides: Overrides) -> EngineSpec:
+    name = overrides.engine or recorded_id.partition("+")[0]
     if not name:
-        raise SessionError("the session does not say which engine it was recorded with; name one with --engine")
+        raise SessionError("the session does not name its engine; name one with --engine")
     try:
-        return find_engine(name, wishes.engines)
+        return find_engine(name, overrides.engines)
     except EngineNotFoundError as error:
-        if wishes.engine is not None:
+        if overrides.engine is not None:
             raise
-        there = ", ".join(f"{spec.name}@{spec.version}" for spec in list_engines(wishes.engines)) or "none"
+        there = ", ".join(f"{spec.name}@{spec.version}" for spec in list_engines(overrides.engines)) or "none"
         raise EngineNotFoundError(
             f"the session was recorded with {name}, which is not installed (installed: {there}); install it, or name "
             "another engine with --engine"

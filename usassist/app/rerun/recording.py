@@ -1,4 +1,4 @@
-"""What a rerun needs to know of a recorded session: its results and engines as messages, and what is missing."""
+"""Reads from a recorded session what a rerun needs: results, engines, and what is missing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["Recording", "read_recording"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Recording:
-    """A session with its results in memory; pictures stay in their files.
+    """A session with its results in memory; frames stay in their files.
 
     Attributes
     ----------
-    session : as it was opened
-    results, engines : in order of arrival, to the last bit as they were published
+    session : as opened
+    results, engines : in order of arrival, bit for bit as published
     problems : what could not be read, one line each
     damaged : parts of the message log could not be read
     """
@@ -42,7 +42,7 @@ class Recording:
             topic = str(item.get("topic"))
             gaps[topic] = gaps.get(topic, 0) + int(item["last_frame_id"]) - int(item["first_frame_id"]) + 1
         if self.damaged:
-            gaps["result"] += len(self.session.frames)  # nobody knows how many
+            gaps["result"] += len(self.session.frames)  # their number is unknown
         return Side(
             frame_ids=tuple(line.frame_id for line in self.session.frames),
             results=self.results,
@@ -52,8 +52,8 @@ class Recording:
         )
 
     @property
-    def gap_words(self) -> list[str]:
-        """Frame numbers that the recording leaves out, one line for each run of them."""
+    def gap_descriptions(self) -> list[str]:
+        """Frame numbers that the recording lacks, one line for each range."""
         ids = [line.frame_id for line in self.session.frames]
         return [
             f"frame{'s' if after - before > 2 else ''} {before + 1}{f' to {after - 1}' if after - before > 2 else ''}"
@@ -63,7 +63,7 @@ class Recording:
 
 
 def read_recording(folder: Path) -> Recording:
-    """Read the messages of a session, past what is damaged.
+    """Read the messages of a session; damaged parts are skipped.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Run a recorded session again, and compare what comes out with what was recorded."""
+"""Rerun a recorded session, and compare its results with the recorded ones."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Any
 from usassist.app.rerun.compare import compare_sessions
 from usassist.app.rerun.machine import same_kind_of_processor, why_within_tolerances
 from usassist.app.rerun.outcome import Comparison
-from usassist.app.rerun.plan import Wishes, make_rules, plan_rerun
+from usassist.app.rerun.plan import Overrides, make_rules, plan_rerun
 from usassist.app.rerun.recording import Recording, read_recording
-from usassist.app.runtime.clip_session import Outcome, Progress, replay
+from usassist.app.runtime.clip_session import Progress, ReplayOutcome, replay
 from usassist.config import RecordConfig
 
-__all__ = ["Rerun", "run_again"]
+__all__ = ["Rerun", "rerun_session"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rerun:
-    """What came of a rerun.
+    """Outcome of a rerun.
 
     Attributes
     ----------
     recording : the session
     outcome : of the run; its ``files`` name what was recorded
-    comparison : None where it was not asked for, or the run did not come to its end
-    notes : what was not as it was recorded, one line each
-    not_exact : why not even the same back end had to give the same bits; empty = it had to
-    same_kind : the recording says that it was made on the kind of processor that this one is; None = not compared
+    comparison : None where it was not requested, or the run was stopped
+    notes : what was not as recorded, one line each
+    not_exact : why even the same back end may give other bits; empty = it may not
+    same_kind : the recording was made on the same kind of processor; None = not compared
     """
 
     recording: Recording
-    outcome: Outcome
+    outcome: ReplayOutcome
     comparison: Comparison | None
     notes: tuple[str, ...]
     not_exact: str = ""
@@ -50,7 +50,7 @@ class Rerun:
         return {
             "session_id": recording.session.manifest.session_id,
             "problems": list(recording.problems),
-            "gaps": recording.gap_words,
+            "gaps": recording.gap_descriptions,
             "notes": list(self.notes),
             "rerun": self.outcome.summary,
             "files": self.outcome.files,
@@ -60,33 +60,33 @@ class Rerun:
         }
 
 
-def run_again(
+def rerun_session(
     session: Path,
     out: Path,
-    wishes: Wishes,
+    overrides: Overrides,
     *,
     progress: Progress,
     compare: bool,
     record: RecordConfig | None = None,
 ) -> Rerun:
-    """Run a recorded session again, into a new session folder.
+    """Rerun a recorded session into a new session folder.
 
     Parameters
     ----------
     session : folder of the recording
     out : folder of the new one
-    wishes : what is not to be as it was recorded
-    progress : is told
+    overrides : options that are not as recorded
+    progress : receives the progress
     compare : compare every result with the recorded one
-    record : how the new recording is made; None = as by default
+    record : how the new recording is made; None = the default settings
 
     Raises
     ------
     UsAssistError
-        If the session cannot be read, its engine is not there, or the run cannot begin.
+        If the session cannot be read, its engine is not there, or the run cannot start.
     """
     recording = read_recording(session)
-    options, spec, notes = plan_rerun(session, recording.engines, recording.results, wishes)
+    options, spec, notes = plan_rerun(session, recording.engines, recording.results, overrides)
     outcome = replay(options, out, overlay_video=False, window=False, progress=progress, record=record)
     if not compare or outcome.exit_code == 130:
         return Rerun(recording=recording, outcome=outcome, comparison=None, notes=tuple(notes))

@@ -1,10 +1,10 @@
-"""How a child process is started, told and watched.
+"""A child process, from its parent's side; the other side is ``app/runtime/worker.py``.
 
-A child gets its options as one line of JSON on standard input and answers with lines of JSON on standard output:
-``ready`` when it is set up, then ``done`` with its counts or ``error`` with one clear line; in between ``beat``, up to
-five times a second, as long as its main loop comes round (``app/runtime/watchdog.py`` judges by that). When its
-standard input ends, its parent is gone. A child has a process group of its own, so that Ctrl-C in a terminal reaches
-the parent only, which then ends the stream in order.
+A child reads its options as one line of JSON from standard input and reports in lines of JSON on standard output:
+``ready`` when it is set up, then ``done`` with its counts or ``error`` with one clear line; in between ``beat``, the
+heartbeat, up to five times a second while its main loop iterates (``app/runtime/watchdog.py`` judges by that). End of
+file on its standard input means that its parent is gone. A child has its own process group, so that Ctrl-C in a
+terminal reaches the parent only, which then shuts down in order.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from usassist.app.runtime.process_table import CHILDREN
 from usassist.app.runtime.watchdog import Watchdog
 from usassist.errors import UsAssistError
 
-__all__ = ["Child", "ChildSilentError", "Report"]
+__all__ = ["ChildProcess", "ChildReport", "ChildTimeoutError"]
 
-_MAX_REPORTS = 256  # that wait to be read
+_MAX_REPORTS = 256  # in the queue; a child that reports more blocks
 _KILL_S = 2.0
 
 
-class ChildSilentError(UsAssistError):
-    """A child has not reported what was waited for, in the time that was given."""
+class ChildTimeoutError(UsAssistError):
+    """A child did not report what was waited for before the timeout."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Report:
-    """What a child has said."""
+class ChildReport:
+    """One report of a child."""
 
     event: str
     content: dict[str, Any]
 
 
-class Child:
-    """One child process. It imports what it needs at once and starts to work when it gets its options.
+class ChildProcess:
+    """One child process. It imports its module at once, and works when it gets its options.
 
-    As a context manager it is gone at the end.
+    As a context manager it is stopped at the end.
 
     Parameters
     ----------
@@ -54,14 +54,14 @@ class Child:
 
     Attributes
     ----------
-    beats : signs of progress so far
-    allowed_s : for how long it may be silent from now on, as it has announced; None = as usual
-    ready : it has been set up
+    beats : heartbeats and other reports so far
+    allowed_s : how long it may be silent from now on, as it has announced; None = the usual limit
+    ready : it has reported ``ready``
 
     Raises
     ------
     OSError, RuntimeError
-        If this machine has no process or no thread left for it.
+        If no process or thread can be started.
     """
 
     def __init__(self, name: str) -> None:
@@ -70,7 +70,7 @@ class Child:
         self.beats = 0
         self.allowed_s: float | None = None
         self.ready = False
-        self._reports: queue.Queue[Report] = queue.Queue(_MAX_REPORTS)
+        self._reports: queue.Queue[ChildReport] = queue.Queue(_MAX_REPORTS)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "usassist.app.runtime.worker", spec.module, str(spec.niceness)],
             stdin=subprocess.PIPE,
@@ -80,26 +80,26 @@ class Child:
             encoding="utf-8",
         )
         self._watchdog = Watchdog(name, self._process.pid)
-        self._listener = threading.Thread(target=self._listen, name=f"{name} reports", daemon=True)
+        self._reader = threading.Thread(target=self._read_stdout, name=f"{name} reports", daemon=True)
         try:
-            self._listener.start()
+            self._reader.start()
         except RuntimeError:
             self._process.kill()
             self._process.communicate()
             raise
 
-    def _listen(self) -> None:
+    def _read_stdout(self) -> None:
         assert self._process.stdout is not None  # asked for above
         for line in self._process.stdout:
             try:
                 content = json.loads(line)
-                self._take(Report(event=content.pop("event"), content=content))
+                self._take(ChildReport(event=content.pop("event"), content=content))
             except (json.JSONDecodeError, KeyError, AttributeError):
                 sys.stderr.write(line)
-        self._reports.put(Report(event="gone", content={}))  # the last one
+        self._reports.put(ChildReport(event="gone", content={}))  # always the last report
 
-    def _take(self, report: Report) -> None:
-        """Count a beat, and keep everything else; a child that talks without end waits until it is listened to."""
+    def _take(self, report: ChildReport) -> None:
+        """Count a heartbeat, queue every other report; a full queue blocks the child."""
         self.beats += 1
         if report.event == "beat":
             self.allowed_s = report.content.get("allowed_s")
@@ -107,23 +107,23 @@ class Child:
         self.ready = self.ready or report.event == "ready"
         self._reports.put(report)
 
-    def why_hung(self, elapsed_s: float) -> str:
-        """Why this process is taken to hang; empty = it is not. See :meth:`Watchdog.check`."""
+    def hang_reason(self, elapsed_s: float) -> str:
+        """Why this process is taken to hang; empty = it does not. See :meth:`Watchdog.check`."""
         return self._watchdog.check(self.beats, elapsed_s, ready=self.ready, allowed_s=self.allowed_s)
 
     def kill(self) -> None:
-        """End it at once, whatever it does."""
+        """Kill it (SIGKILL)."""
         self._process.kill()
 
-    def begin(self, options: dict[str, Any]) -> None:
-        """Send the options."""
+    def start(self, options: dict[str, Any]) -> None:
+        """Send the options; the child starts to work."""
         assert self._process.stdin is not None  # asked for above
         try:
             line = json.dumps({"log_level": logging.getLogger().getEffectiveLevel(), "options": options})
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         except OSError:
-            raise UsAssistError(f"the process {self.name} ended before it began; run usassist doctor") from None
+            raise UsAssistError(f"the process {self.name} exited before it was ready; run usassist doctor") from None
 
     @property
     def alive(self) -> bool:
@@ -140,14 +140,14 @@ class Child:
 
         Returns
         -------
-        content : what came with it
+        content : of the report
 
         Raises
         ------
-        ChildSilentError
-            If the child says nothing in time.
+        ChildTimeoutError
+            If none comes in time.
         UsAssistError
-            If it reports an error, or dies.
+            If it reports an error, or exits.
         """
         deadline = time.monotonic() + timeout_s
         while (remaining_s := deadline - time.monotonic()) > 0:
@@ -163,38 +163,38 @@ class Child:
                 raise error
             if report.event == "gone":
                 code = self._process.wait()
-                raise UsAssistError(f"the process {self.name} ended with exit code {code}; run usassist doctor")
-        raise ChildSilentError(f"the process {self.name} did not answer in {timeout_s:.0f} s; run usassist doctor")
+                raise UsAssistError(f"the process {self.name} exited with code {code}; run usassist doctor")
+        raise ChildTimeoutError(f"the process {self.name} did not answer in {timeout_s:.0f} s; run usassist doctor")
 
-    def said(self, timeout_s: float = 0.0) -> Report | None:
-        """What it has said and nobody has heard yet; None when there is nothing in the time given."""
+    def next_report(self, timeout_s: float = 0.0) -> ChildReport | None:
+        """The next report in the queue; None where none comes before the timeout."""
         try:
             return self._reports.get(timeout=timeout_s) if timeout_s else self._reports.get_nowait()
         except queue.Empty:
             return None
 
-    def ask_to_end(self) -> None:
-        """Ask it to finish what it does; it stays until :meth:`end`."""
+    def terminate(self) -> None:
+        """Ask it to finish (SIGTERM); :meth:`stop` waits for it."""
         if self.alive:
             self._process.terminate()
 
-    def leave(self) -> None:
-        """Tell it that it is not needed any more, and do not wait for it."""
+    def release(self) -> None:
+        """Close its standard input, so that it exits when it is done; does not wait."""
         if self._process.stdin is not None and not self._process.stdin.closed:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
 
-    def end(self, timeout_s: float = 5.0) -> None:
-        """Tell it that its parent is going, and make sure that it is gone too."""
-        self.leave()
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Release it, wait for it to exit, and kill it after the timeout."""
+        self.release()
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):  # one that waits for a device goes when it answers
+            with contextlib.suppress(subprocess.TimeoutExpired):  # in uninterruptible sleep until its device answers
                 self._process.wait(_KILL_S)
-        self._listener.join(1.0)
-        if self._process.stdout is not None and not self._listener.is_alive():
+        self._reader.join(1.0)
+        if self._process.stdout is not None and not self._reader.is_alive():
             self._process.stdout.close()
 
     def __enter__(self) -> Self:
@@ -203,4 +203,4 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.end()
+        self.stop()

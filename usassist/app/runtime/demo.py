@@ -1,4 +1,4 @@
-"""The Gradio page on a clip that plays over and over: the stream in a child process, the page in this one."""
+"""``usassist demo``: a clip that plays in a loop, the stream in a child process, the page in this one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from usassist.app.runtime.open_stream import StreamOptions, new_session_id
 from usassist.app.runtime.private_bus import private_bus
-from usassist.app.runtime.supervised_process import SupervisedProcess, Ticks
+from usassist.app.runtime.supervised_process import PollClock, SupervisedProcess
 from usassist.common.signals import stop_on_signal
 from usassist.config import PanelConfig
 from usassist.frames.burnt_text import find_text_boxes
@@ -27,7 +27,7 @@ def run_demo(options: StreamOptions, *, panel: PanelConfig, on_ready: Callable[[
 
     Parameters
     ----------
-    options : what is shown; an empty ``bus`` stands for sockets that are private to this run
+    options : what is shown; with an empty ``bus`` over sockets that are private to this run
     panel : where the page listens
     on_ready : called with the address of the page
 
@@ -38,13 +38,13 @@ def run_demo(options: StreamOptions, *, panel: PanelConfig, on_ready: Callable[[
     """
     with contextlib.ExitStack() as stack:
         bus = options.bus or stack.enter_context(private_bus())
-        stack.enter_context(_kept_running(dataclasses.replace(options, bus=bus)))
+        stack.enter_context(_running_stream(dataclasses.replace(options, bus=bus)))
         run_panel(bus, panel, modality=stream_titles(), find_text=find_text_boxes, on_ready=on_ready)
 
 
 @contextlib.contextmanager
-def _kept_running(options: StreamOptions) -> Iterator[None]:
-    """A stream that runs, and is replaced where it dies or hangs.
+def _running_stream(options: StreamOptions) -> Iterator[None]:
+    """Run a stream, and restart it when it exits or hangs.
 
     Raises
     ------
@@ -55,14 +55,14 @@ def _kept_running(options: StreamOptions) -> Iterator[None]:
     """
     stop = threading.Event()
     stream = SupervisedProcess(
-        "stream", lambda: dataclasses.asdict(dataclasses.replace(options, session_id=new_session_id())), spare=False
+        "stream", lambda: dataclasses.asdict(dataclasses.replace(options, session_id=new_session_id())), standby=False
     )
     try:
-        stream.begin()
+        stream.start()
         with stop_on_signal() as stopped:
-            for elapsed_s in Ticks(stopped):
-                stream.watch(elapsed_s)
-                stream.raise_if_died()
+            for elapsed_s in PollClock(stopped):
+                stream.poll(elapsed_s)
+                stream.raise_if_failed()
                 if stream.ready is not None:
                     break
             else:
@@ -75,13 +75,13 @@ def _kept_running(options: StreamOptions) -> Iterator[None]:
             stop.set()
             supervisor.join()
     finally:
-        stream.end()
+        stream.stop()
 
 
 def _supervise(stream: SupervisedProcess, stop: threading.Event) -> None:
-    for elapsed_s in Ticks(stop):
-        stream.watch(elapsed_s)
-        if stream.died():
-            logger.warning("the process stream ended%s; it is started again", f": {stream.problem}".rstrip(": "))
-        if stream.due:
-            stream.begin()
+    for elapsed_s in PollClock(stop):
+        stream.poll(elapsed_s)
+        if stream.reap():
+            logger.warning("the process stream has died%s; it is restarted", f": {stream.problem}".rstrip(": "))
+        if stream.restart_due:
+            stream.start()

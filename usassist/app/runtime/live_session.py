@@ -1,10 +1,9 @@
-"""``usassist live``: start the processes of a live session, watch them, and end them in order.
+"""``usassist live``: start the processes of a live session, supervise them, and stop them in order.
 
-The stream, the recorder, the page and the window are processes of their own. One that dies or hangs is replaced at once
-by one that stands by, warm; the others go on. A stream that was replaced is a new session, and gets a new recorder with
-a new folder: what was recorded before is closed and readable. A recorder that has said why it stops, as it does on a
-full disk, is not replaced: the stream goes on without one, and nothing begins to record again by itself. The page may
-come later than the stream, or not at all: nothing waits for it.
+Stream, recorder, page and window are processes of their own. One that exits or hangs is restarted at once, stream and
+recorder from a warm standby; the others go on. A restarted stream is a new session, and gets a new recorder with a new
+folder: what was recorded before is closed and readable. A recorder that reports why it stops, as on a full disk, is not
+restarted: the stream goes on without one, and recording does not resume automatically. Nothing waits for the page.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from usassist.app.runtime.child_process import Child, ChildSilentError
+from usassist.app.runtime.child_process import ChildProcess, ChildTimeoutError
 from usassist.app.runtime.open_stream import StreamOptions, new_session_id
 from usassist.app.runtime.private_bus import private_bus
 from usassist.app.runtime.recording_facts import recording_facts
-from usassist.app.runtime.supervised_process import LOOK_EVERY_S, SupervisedProcess, Ticks
+from usassist.app.runtime.supervised_process import POLL_S, PollClock, SupervisedProcess
 from usassist.config import PanelConfig, RecordConfig
 from usassist.errors import UsAssistError
 from usassist.session import read_manifest
@@ -39,7 +38,7 @@ logger = logging.getLogger(__name__)
 _FINISH_S = 20.0
 _PAGE_LATE_S = 10.0
 _MAX_PROBLEMS = 100
-_SIZE_EVERY_S = 60.0
+_LOG_SIZE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +47,12 @@ class LiveOptions:
 
     Attributes
     ----------
-    stream : what to stream; an empty ``bus`` stands for sockets that are private to this run
-    record_into : folder in which every session gets a folder; None = nothing is recorded
+    stream : what to stream; with an empty ``bus`` over sockets that are private to this run
+    record_into : folder in which every session gets a folder; None = no recording
     panel : where the page listens; None = no page
     window : also show the overlay in a window
     record : how recordings are made
-    memory_limit_mb : a process with more resident memory is ended and replaced, MiB; 0 = half of this machine's
+    memory_limit_mb : a process with more resident memory is killed and restarted, MiB; 0 = half of this machine's
     """
 
     stream: StreamOptions
@@ -66,18 +65,18 @@ class LiveOptions:
 
 @dataclass(slots=True, kw_only=True)
 class LiveReport:
-    """What happened.
+    """What came of a live session.
 
     Attributes
     ----------
-    sessions : ids in order; more than one where the stream had to be replaced
-    folders : what was recorded
-    recorded_bytes : size of what lies in them
+    sessions : ids in order; more than one where the stream was restarted
+    folders : of the recordings
+    recorded_bytes : size of their files
     messages_lost : that never reached a recorder, frames or others
-    recording_stopped : why nothing more was recorded before the end; empty where that did not happen
-    restarts : name of a process → how often it was replaced
+    recording_stopped : why recording stopped before the session did; empty where it did not
+    restarts : name of a process → how often it was restarted
     summary : of the last session
-    problems : lines that processes ended with
+    problems : why processes failed, one line each
     """
 
     sessions: list[str] = field(default_factory=list)
@@ -90,27 +89,27 @@ class LiveReport:
     problems: list[str] = field(default_factory=list)
 
 
-class _Session:
-    """The session that runs now: every stream that is started is another."""
+class _CurrentSession:
+    """The running session, from which child processes get their options; every stream that starts begins a new one."""
 
     def __init__(self, options: LiveOptions, bus: str, report: LiveReport) -> None:
         self._options, self._bus, self._report = options, bus, report
         self._id = ""
         self._folders = 0
-        self._next_size_s = 0.0
+        self._next_log_s = 0.0
         self._facts: dict[str, Any] | None = None
 
-    def stream(self) -> dict[str, Any]:
+    def stream_options(self) -> dict[str, Any]:
         """Options of a new stream."""
         self._id, self._folders = new_session_id(), 0
         self._report.sessions.append(self._id)
         stream = dataclasses.replace(self._options.stream, bus=self._bus, session_id=self._id)
         return dataclasses.asdict(stream) | {"archives": int(self._records)}
 
-    def record(self) -> dict[str, Any]:
-        """Options of a new recorder: each has a folder of its own."""
+    def recorder_options(self) -> dict[str, Any]:
+        """Options of a new recorder, with a folder of its own."""
         assert self._options.record_into is not None
-        if self._facts is None:  # here, because the stream is being opened meanwhile
+        if self._facts is None:  # here, while the stream opens
             self._facts = recording_facts(self._options.stream)
         self._folders += 1
         name = self._id if self._folders == 1 else f"{self._id}-{self._folders}"
@@ -126,12 +125,12 @@ class _Session:
     def _records(self) -> bool:
         return self._options.record_into is not None and not self._report.recording_stopped
 
-    def tell_size(self, *, at_end: bool = False) -> None:
-        """Look now and then how much is recorded, and log it."""
-        if not self._report.folders or (time.monotonic() < self._next_size_s and not at_end):
+    def log_size(self, *, at_end: bool = False) -> None:
+        """Log now and then how much is recorded."""
+        if not self._report.folders or (time.monotonic() < self._next_log_s and not at_end):
             return
-        self._next_size_s = time.monotonic() + _SIZE_EVERY_S
-        if at_end:  # a recorder that found no room has made none
+        self._next_log_s = time.monotonic() + _LOG_SIZE_EVERY_S
+        if at_end:  # a recorder that found the disk full has made none
             self._report.folders = [folder for folder in self._report.folders if Path(folder).is_dir()]
             self._report.messages_lost = sum(_lost(Path(folder)) for folder in self._report.folders)
         self._report.recorded_bytes = sum(_size(Path(folder)) for folder in self._report.folders)
@@ -152,145 +151,149 @@ def run_live(
     options : what runs
     stop : set it to end
     on_ready : called with the address of the page, or with an empty text where there is none
-    on_event : told in one line what dies and what takes its place
+    on_event : called with one line for every process that fails or is restarted
 
     Raises
     ------
     UsAssistError
         If stream, recorder or window cannot be started the first time, or the page could not listen where it should:
-        then the command, not the signal, is wrong. Whatever happens to the page later, the stream goes on.
+        then the command is wrong. The stream does not depend on the page afterwards.
     KeyboardInterrupt
-        If it is stopped before the stream runs; nothing is left behind.
+        If it is stopped before the stream runs. No files remain then.
     """
     report = LiveReport()
-    say = on_event or (lambda line: None)
+    log = on_event or (lambda line: None)
     if options.panel is not None:
         check_panel(options.panel)
     with ExitStack() as stack:
         stack.callback(_remove_empty, report)
         bus = options.stream.bus or stack.enter_context(private_bus())
-        session = _Session(options, bus, report)
-        posts = stack.enter_context(_posts(options, bus, session))
-        ticks, announced = Ticks(stop), _Announcement(posts, on_ready, say)
-        _begin_all(posts, ticks)
-        for elapsed_s in ticks:
-            announced.look()
-            for post in posts.values():
-                post.watch(elapsed_s)
-            _look_after(posts, report, say)
-            session.tell_size()
-            if posts["stream"].summary is not None:  # the source has given all it was asked for
+        session = _CurrentSession(options, bus, report)
+        processes = stack.enter_context(_supervised(options, bus, session))
+        clock, page = PollClock(stop), _PageAnnouncement(processes, on_ready, log)
+        _start_all(processes, clock)
+        for elapsed_s in clock:
+            page.poll()
+            for process in processes.values():
+                process.poll(elapsed_s)
+            _restart_failed(processes, report, log)
+            session.log_size()
+            if processes["stream"].summary is not None:  # the source has delivered all frames that were asked for
                 break
-        report.summary = posts["stream"].summary
-        _end_in_order(posts, report)
-        session.tell_size(at_end=True)
+        report.summary = processes["stream"].summary
+        _shut_down(processes, report)
+        session.log_size(at_end=True)
     return report
 
 
-class _Announcement:
-    """Tells once where the page is."""
+class _PageAnnouncement:
+    """Calls ``on_ready`` once, when the page is up or there is none."""
 
     def __init__(
         self,
-        posts: dict[str, SupervisedProcess],
+        processes: dict[str, SupervisedProcess],
         on_ready: Callable[[str], None] | None,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
     ) -> None:
-        self._page = posts.get("panel")
-        self._on_ready, self._say = on_ready, say
+        self._page = processes.get("panel")
+        self._on_ready, self._log = on_ready, log
         self._late_s = time.monotonic() + _PAGE_LATE_S
 
-    def look(self) -> None:
-        """Look whether the page is there."""
+    def poll(self) -> None:
+        """Check whether the page is up."""
         if self._on_ready is not None and (self._page is None or self._page.ready is not None):
             self._on_ready("" if self._page is None or self._page.ready is None else self._page.ready["url"])
             self._on_ready = None
         elif self._on_ready is not None and time.monotonic() > self._late_s:
             self._late_s = math.inf
-            self._say("the stream runs; the page is still being started")
+            self._log("the stream runs; the page is still starting")
 
 
 @contextmanager
-def _posts(options: LiveOptions, bus: str, session: _Session) -> Iterator[dict[str, SupervisedProcess]]:
-    posts: dict[str, SupervisedProcess] = {}
+def _supervised(options: LiveOptions, bus: str, session: _CurrentSession) -> Iterator[dict[str, SupervisedProcess]]:
+    processes: dict[str, SupervisedProcess] = {}
     try:
-        limit_mb = options.memory_limit_mb
-        posts["stream"] = SupervisedProcess("stream", session.stream, spare=True, memory_limit_mb=limit_mb)
+
+        def supervise(name: str, make_options: Callable[[], dict[str, Any]], *, standby: bool) -> None:
+            limit_mb = options.memory_limit_mb
+            processes[name] = SupervisedProcess(name, make_options, standby=standby, memory_limit_mb=limit_mb)
+
+        supervise("stream", session.stream_options, standby=True)
         if options.record_into is not None:
-            posts["record"] = SupervisedProcess("record", session.record, spare=True, memory_limit_mb=limit_mb)
+            supervise("record", session.recorder_options, standby=True)
         if options.panel is not None:
             page = {"address": bus, "panel": dataclasses.asdict(options.panel)}
-            posts["panel"] = SupervisedProcess("panel", lambda: page, spare=False, memory_limit_mb=limit_mb)
+            supervise("panel", lambda: page, standby=False)
         if options.window:
             window = {"address": bus}
-            posts["overlay"] = SupervisedProcess("overlay", lambda: window, spare=False, memory_limit_mb=limit_mb)
-        yield posts
+            supervise("overlay", lambda: window, standby=False)
+        yield processes
     finally:
-        for post in posts.values():  # all at once, and then one after the other
-            post.leave()
-        for post in posts.values():
-            post.end()
+        for process in processes.values():  # all first, so that they exit at the same time
+            process.release()
+        for process in processes.values():
+            process.stop()
 
 
-def _begin_all(posts: dict[str, SupervisedProcess], ticks: Ticks) -> None:
+def _start_all(processes: dict[str, SupervisedProcess], clock: PollClock) -> None:
     """Start everything for the first time, and wait for all but the page."""
-    for post in posts.values():  # the stream first: it names the session
-        post.begin()
-    needed = [post for post in posts.values() if post.name != "panel"]
-    for elapsed_s in ticks:
-        for post in posts.values():
-            post.watch(elapsed_s)
-        for post in needed:
-            post.raise_if_died()
-        if all(post.ready is not None or post.over for post in needed):
+    for process in processes.values():  # the stream first: it names the session
+        process.start()
+    needed = [process for process in processes.values() if process.name != "panel"]
+    for elapsed_s in clock:
+        for process in processes.values():
+            process.poll(elapsed_s)
+        for process in needed:
+            process.raise_if_failed()
+        if all(process.ready is not None or process.finished for process in needed):
             return
     raise KeyboardInterrupt
 
 
-def _look_after(posts: dict[str, SupervisedProcess], report: LiveReport, say: Callable[[str], None]) -> None:
-    for post in posts.values():
-        if not post.died():
+def _restart_failed(processes: dict[str, SupervisedProcess], report: LiveReport, log: Callable[[str], None]) -> None:
+    for process in processes.values():
+        if not process.reap():
             continue
-        if post.name == "record" and post.reported:  # it has said why: another one would fail alike
-            post.give_up()
-            report.recording_stopped = post.problem
-            report.problems.append(f"record: {post.problem}")
-            say(f"nothing more is recorded, and the stream goes on: {post.problem}")
+        if process.name == "record" and process.error_reported:  # a new recorder would fail alike
+            process.stop_restarting()
+            report.recording_stopped = process.problem
+            report.problems.append(f"record: {process.problem}")
+            log(f"recording has stopped, the stream goes on: {process.problem}")
             continue
-        if post.over:
-            say(f"the {post.name} has ended")
+        if process.finished:
+            log(f"the process {process.name} has finished")
             continue
-        report.restarts[post.name] = report.restarts.get(post.name, 0) + 1
-        how = "was killed" if post.killed else "has died"
-        why = f": {post.problem}" if post.problem else ""
+        report.restarts[process.name] = report.restarts.get(process.name, 0) + 1
+        how = "was killed" if process.killed else "has died"
+        why = f": {process.problem}" if process.problem else ""
         if len(report.problems) < _MAX_PROBLEMS:
-            report.problems.append(f"{post.name}{why}")
-        say(f"the process {post.name} {how}{why}; it is started again")
-        if post.name == "stream" and "record" in posts:
-            _close_recording(posts["record"])
-    for post in posts.values():
-        post.stand_by()
-        if post.due and not (post.name == "record" and posts["stream"].child is None):
-            post.begin()
+            report.problems.append(f"{process.name}{why}")
+        log(f"the process {process.name} {how}{why}; it is restarted")
+        if process.name == "stream" and "record" in processes:
+            _close_recording(processes["record"])
+    for process in processes.values():
+        process.start_standby()
+        if process.restart_due and not (process.name == "record" and processes["stream"].child is None):
+            process.start()
 
 
 def _close_recording(record: SupervisedProcess) -> None:
-    """What was recorded of a stream that has died is closed; the next stream gets another recorder.
+    """Let the recorder of a stream that has died close its files; the next stream gets a new recorder.
 
-    The next stream is being started meanwhile; a recorder that does not end in a few seconds is killed.
+    It runs in a thread while the next stream starts; a recorder that takes longer than a few seconds is killed.
     """
     child, record.child = record.child, None
     if child is not None:
-        threading.Thread(target=child.end, name="close-recording").start()
+        threading.Thread(target=child.stop, name="close-recording").start()
 
 
-def _end_in_order(posts: dict[str, SupervisedProcess], report: LiveReport) -> None:
-    """The stream publishes its end, the recorder writes it down, then everything goes."""
-    stream, record = posts["stream"], posts.get("record")
+def _shut_down(processes: dict[str, SupervisedProcess], report: LiveReport) -> None:
+    """The stream publishes its final session message, the recorder writes it, then all processes stop."""
+    stream, record = processes["stream"], processes.get("record")
     try:
         if stream.child is not None and stream.child.alive and report.summary is None:
-            stream.child.ask_to_end()
-            # "ended" comes from one that waits for recorders, "done" from one that never had any.
+            stream.child.terminate()
+            # A stream with recorders reports "ended" and waits for them, one without reports "done".
             report.summary = _wait_for(stream.child, "ended", "done")["summary"]
         if record is not None and record.child is not None and record.child.alive:
             _wait_for(record.child, "done")
@@ -298,21 +301,23 @@ def _end_in_order(posts: dict[str, SupervisedProcess], report: LiveReport) -> No
         report.problems.append(str(error))
 
 
-def _wait_for(child: Child, *events: str) -> dict[str, Any]:
-    """Wait for what a child reports at its end; one that hangs meanwhile is not waited for."""
-    ticks = Ticks(threading.Event())
+def _wait_for(child: ChildProcess, *events: str) -> dict[str, Any]:
+    """Wait for the final report of a child; kill it where it hangs."""
+    clock = PollClock(threading.Event())
     deadline_s = time.monotonic() + _FINISH_S
-    while time.monotonic() < deadline_s and not (reason := child.why_hung(ticks.elapsed_s())):
+    while time.monotonic() < deadline_s and not (reason := child.hang_reason(clock.elapsed_s())):
         try:
-            return child.wait_for(*events, timeout_s=LOOK_EVERY_S)
-        except ChildSilentError:
+            return child.wait_for(*events, timeout_s=POLL_S)
+        except ChildTimeoutError:
             continue
     child.kill()
-    raise UsAssistError(f"the process {child.name} was killed at the end: {reason or f'{_FINISH_S:.0f} s are over'}")
+    raise UsAssistError(
+        f"the process {child.name} was killed at the end: {reason or f'it took more than {_FINISH_S:.0f} s'}"
+    )
 
 
 def _lost(folder: Path) -> int:
-    """Messages that never reached the recorder of a session, as far as it lived to say so."""
+    """Messages that never reached the recorder of a session, by its manifest; 0 where it could not write them."""
     try:
         return sum(read_manifest(folder).gaps.values())
     except UsAssistError:
@@ -327,7 +332,7 @@ def _size(folder: Path) -> int:
 
 
 def _remove_empty(report: LiveReport) -> None:
-    """Remove recordings that were ended before they had a frame; their recorders are gone."""
+    """Remove recordings without a frame; their recorders have exited."""
     for folder in map(Path, report.folders):
         frames = folder / "frames.jsonl"
         if report.summary is None and frames.exists() and not frames.stat().st_size:

@@ -1,4 +1,4 @@
-"""Put a source, an engine and a publisher together, and take them apart again in order."""
+"""Open source, engine and publisher as one stream, and close them in order."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from usassist.sources import open_source, parse_crop
 __all__ = ["StreamOptions", "new_session_id", "open_stream"]
 
 
-_MAX_LANES = 4  # frames that are worked on at a time, where the engine runs on the processor
-_SWITCH_S = 0.0005  # a thread with a frame waits no longer than that for one that computes in Python
-_USUAL_FRAME_BYTES = 2**19  # where a live source does not know yet
+_MAX_LANES = 4  # frames in flight, where the engine runs on the processor
+_SWITCH_S = 0.0005  # a thread with a frame waits at most so long for the interpreter lock
+_USUAL_FRAME_BYTES = 2**19  # where a live source does not know its size yet
 
 
 def new_session_id() -> str:
@@ -41,7 +41,7 @@ def new_session_id() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamOptions:
-    """What to stream, and how.
+    """Options of a stream.
 
     Attributes
     ----------
@@ -59,8 +59,8 @@ class StreamOptions:
     calibration : name or path of a geometry file; None = pixels only
     max_age_ms : an answer older than this is ``stale`` (not with `fast`)
     deinterlace : of a clip or live input
-    deadline_s : the least time that a call of the engine is given before it is taken to hang
-    cache_limit_mb : of the cache folder, MiB; by default as it is in force where the options are made
+    deadline_s : minimum deadline of an engine call, after which it is taken to hang
+    cache_limit_mb : of the cache folder, MiB; by default as in force where the options are made
     """
 
     source: str
@@ -93,15 +93,15 @@ def open_stream(
     on_build: Callable[[str, float], None] | None = None,
     heartbeat: Heartbeat | None = None,
 ) -> Iterator[Stream]:
-    """Open everything, engine first, and give a stream that is ready to run; close everything at the end.
+    """Open source, engine and publisher, and give a stream that is ready to run; close everything at the end.
 
     Parameters
     ----------
     options : what to stream
     on_open : called when source and engine are open, before anything is published
     on_result : called after every published result
-    on_build : told how the build of a plan goes that a named back end needs first
-    heartbeat : beats whenever the stream's loop comes round
+    on_build : called with stage and share while a plan is built that a named back end needs
+    heartbeat : beats at every iteration of the stream's loop
 
     Raises
     ------
@@ -157,16 +157,16 @@ def open_stream(
             deadline_s=options.deadline_s,
             heartbeat=heartbeat,
         )
-        stack.enter_context(_steady())
+        stack.enter_context(_low_jitter())
         yield stream
 
 
 @contextlib.contextmanager
-def _steady() -> Iterator[None]:
-    """Keep the interpreter and OpenCV from holding up frames.
+def _low_jitter() -> Iterator[None]:
+    """Keep the interpreter and OpenCV from adding jitter.
 
-    What is there now is not searched for garbage any more, the memory of one frame serves the next, and a step of a
-    millisecond is not split among threads that the engine needs.
+    Objects that exist now are exempt from garbage collection, the memory of one frame is reused for the next, and
+    OpenCV does not take threads from the engine for steps of a millisecond.
     """
     before_s, before_threads = sys.getswitchinterval(), cv2.getNumThreads()
     sys.setswitchinterval(_SWITCH_S)
@@ -183,7 +183,7 @@ def _steady() -> Iterator[None]:
 
 
 def _choose_point(engine_id: str, options: StreamOptions) -> tuple[ScoreCalibration | None, str]:
-    """The engine's score calibration, where it has one, and the name of an operating point that it has."""
+    """The engine's score calibration, where it has one, and the name of the operating point."""
     scores = load_score_calibration(engine_id, Path(options.score_folder) if options.score_folder else None)
     point = DEFAULT_POINT if options.point == "auto" else options.point
     if scores is not None:

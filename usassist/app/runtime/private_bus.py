@@ -1,4 +1,4 @@
-"""A folder for the sockets of one run."""
+"""Private sockets for one run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["private_bus"]
 
 @contextlib.contextmanager
 def private_bus() -> Iterator[str]:
-    """The address of a bus that nobody else uses; what runs that were killed have left behind is cleared away."""
+    """Address of a bus for this run alone. Folders that killed runs have left behind are removed."""
     base = runtime_dir()
     for folder in base.glob("run-*-*"):
-        if not _lives(folder):
+        if not _is_alive(folder):
             shutil.rmtree(folder, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"run-{os.getpid()}-", dir=base))
     try:
@@ -28,8 +28,8 @@ def private_bus() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _lives(folder: Path) -> bool:
-    """True while the process that a folder is named after runs."""
+def _is_alive(folder: Path) -> bool:
+    """True while the process runs whose id is in the name of the folder."""
     number = folder.name.split("-")[1]
     if not number.isdecimal():
         return True

@@ -9,7 +9,7 @@ results       usassist.sinks.results         result, engine, session          re
 overlay_video usassist.sinks.overlay         frame, result, engine, session   a video file
 overlay       usassist.sinks.overlay         frame, result, engine, session   a window
 panel         usassist.sinks.panel           all topics                       a page in the browser
-bench_…       usassist.app.bench.workers     as the above do                  nothing: for measuring
+bench_…       usassist.app.bench.workers     as the above do                  nothing: for benchmarks
 ============= ============================== ================================ =====================
 """
 
@@ -30,8 +30,8 @@ class ChildSpec:
     Attributes
     ----------
     module : its ``work(options, parent)`` is what the child runs; see ``app/runtime/worker.py``
-    niceness : how far the process gives way to the stream once it is ready (see nice(1)): viewers run at a lower
-        priority than inference. A lower priority from the beginning would slow the start on a busy machine.
+    niceness : added to its nice value once it is ready (see nice(1)): viewers run at a lower priority than inference.
+        A lower priority from the beginning would slow the start on a busy machine.
     """
 
     module: str

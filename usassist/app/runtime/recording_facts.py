@@ -1,6 +1,6 @@
-"""What a recording says of the program and the machine that made it, and the bus does not tell: its facts.
+"""Facts of a recording: what describes the program and the machine that made it, and is in no message.
 
-No path and no text of a person is among them: of a source only its kind, of a calibration its name and content.
+They hold no path and no free text: of a source only its kind, of a calibration its name and content.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PACKAGES = {
     "tensorrt": "tensorrt",
     "pyzmq": "pyzmq",
 }
-_WITHOUT_PATH = ("null", "phantom")  # their addresses hold numbers alone
+_WITHOUT_PATH = ("null", "phantom")  # their addresses hold only numbers
 _KIND = re.compile(r"[a-z0-9_+-]+")
 
 
@@ -63,7 +63,7 @@ def recording_facts(options: StreamOptions) -> dict[str, Any]:
 
 
 def source_kind(address: str) -> str:
-    """The kind of a source without what it reads: ``clip``, ``udp``; with its numbers where it reads nothing."""
+    """Kind of a source without its path or address: ``clip``, ``udp``; of a simulated source with its numbers."""
     kind, colon, _ = address.partition(":")
     if not colon or not _KIND.fullmatch(kind):
         return "clip"
@@ -89,7 +89,7 @@ def _configuration(options: StreamOptions, spec: EngineSpec, calibrated: bool) -
 
 
 def _artifacts(spec: EngineSpec) -> dict[str, str]:
-    """SHA-256 of everything that answers are made from; that of the weights is checked when they are opened."""
+    """SHA-256 of every file that results depend on; those of the weights are checked when they are opened."""
     sums = {name: digest for name, (_, digest) in spec.artifacts.items()}
     for name in ("engine.toml", "descriptors.toml"):
         path = spec.folder / name
@@ -139,7 +139,7 @@ def _versions() -> dict[str, str]:
 
 
 def _git_commit() -> str | None:
-    """The commit of the checkout that runs, with a plus where files differ from it; None where it is none."""
+    """The commit of the checkout, with a plus where files differ from it; None without a checkout."""
     root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
         return None

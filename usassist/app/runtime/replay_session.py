@@ -1,4 +1,4 @@
-"""``usassist replay SESSION``: the recorded messages of a session to window, page or video. No engine is loaded."""
+"""``usassist replay SESSION``: send recorded messages to window, page or video. No engine is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from usassist.app.runtime.child_process import Child
+from usassist.app.runtime.child_process import ChildProcess
 from usassist.app.runtime.private_bus import private_bus
 from usassist.bus import Publisher
 from usassist.common.clock import MonotonicClock
@@ -34,7 +34,7 @@ def replay_session(
 
     Parameters
     ----------
-    options : what is sent, and to whom
+    options : what is sent, and to which viewers
     stop : set it to end
     on_ready : called with the address of the page, or with an empty text where there is none
 
@@ -47,25 +47,25 @@ def replay_session(
     if not session.frames:
         raise SessionError(f"the session in {options.folder} holds no frame; there is nothing to send")
     with ExitStack() as stack:
-        children = {name: stack.enter_context(Child(name)) for name in _viewers(options)}
+        children = {name: stack.enter_context(ChildProcess(name)) for name in _viewers(options)}
         bus = options.bus or stack.enter_context(private_bus())
         first = session.frames[0]
         x1, y1, x2, y2 = first.roi_xyxy_px
         clock = MonotonicClock()
-        # Nothing here is live, so whoever writes a video is waited for.
+        # Nothing here is live, so the publisher waits for the writer of the video.
         publisher = Publisher(bus, "us0", clock, lossless=True, frame_bytes=(y2 - y1) * (x2 - x1) * first.channels)
         stack.callback(publisher.close)
-        url = _begin(children, options, bus)
+        url = _start_viewers(children, options, bus)
         video = children.get("overlay_video")
         if video is not None and not publisher.wait_for_archives(1, _READY_S, lambda: video.alive):
             raise SessionError("the writer of the video did not connect; run usassist doctor")
         if on_ready is not None:
             on_ready(url)
 
-        def gone() -> bool:
+        def viewers_gone() -> bool:
             return not options.bus and not any(child.alive for child in children.values())
 
-        sent = RecordedMessages(session, options, publisher, clock, gone).run(stop)
+        sent = RecordedMessages(session, options, publisher, clock, viewers_gone).run(stop)
         if video is not None:
             counts = video.wait_for("done", timeout_s=_FINISH_S)
             sent.video = str(options.overlay_video)
@@ -75,7 +75,7 @@ def replay_session(
 
 def _viewers(options: SessionReplayOptions) -> Iterator[str]:
     if options.overlay_video is not None:
-        _check_free(options.overlay_video)
+        _check_new(options.overlay_video)
         yield "overlay_video"
     if options.page is not None:
         yield "panel"
@@ -83,7 +83,7 @@ def _viewers(options: SessionReplayOptions) -> Iterator[str]:
         yield "overlay"
 
 
-def _check_free(path: Path) -> None:
+def _check_new(path: Path) -> None:
     if path.exists():
         raise UsageError(f"{path} exists already; name another file with --out, or move it away")
     try:
@@ -92,7 +92,7 @@ def _check_free(path: Path) -> None:
         raise SessionError(explain(path.parent, error)) from error
 
 
-def _begin(children: dict[str, Child], options: SessionReplayOptions, bus: str) -> str:
+def _start_viewers(children: dict[str, ChildProcess], options: SessionReplayOptions, bus: str) -> str:
     """Start the viewers; gives the address of the page."""
     url = ""
     for name, child in children.items():
@@ -101,7 +101,7 @@ def _begin(children: dict[str, Child], options: SessionReplayOptions, bus: str) 
             more = {"path": str(options.overlay_video)}
         elif name == "panel" and options.page is not None:
             more = {"panel": dataclasses.asdict(options.page)}
-        child.begin({"address": bus, **more})
+        child.start({"address": bus, **more})
     for child in children.values():
         url = child.wait_for("ready", timeout_s=_READY_S).get("url", url)
     return url

@@ -1,8 +1,8 @@
-"""When a process that is there, but gives no sign of progress, is taken to hang.
+"""When a process without a heartbeat is taken to hang.
 
-Silence alone does not say that: on a machine that is busy a process may not be served for seconds, and a disk that is
-slow makes whoever writes to it wait. Both are seen from outside, in ``/proc``, and are given more time. Time counts
-only while the supervisor itself is served, so that after a pause of the whole machine nobody is to blame.
+A missing heartbeat alone is not enough: on a busy machine a process may not be scheduled for seconds, and a slow disk
+blocks every process that writes to it. ``/proc`` shows both, and both get more time. Time counts only while the
+supervisor itself is scheduled, so that a pause of the whole machine is held against no process.
 
 ============= ========= ======== ======== ======== ========
 process       starts    still    computes starved  disk
@@ -12,12 +12,12 @@ record        120 s     1.2 s    3 s      30 s     30 s
 others        120 s     1.4 s    10 s     30 s     30 s
 ============= ========= ======== ======== ======== ========
 
-A process whose memory grows beyond a limit, half of this machine's where nothing else is said, is ended as well, before
-the machine runs out of it and something else is ended by chance.
+A process whose memory grows beyond a limit, half of this machine's by default, is killed as well, before the machine
+runs out of memory and the kernel kills some other process.
 
 *starts*: until it is ready. *still*: all its threads sleep, or it was stopped. *computes*: it uses a processor, and its
-main loop does not come round. *starved*: it wants a processor, and gets less than half of one. *disk*: one of its
-threads waits for a device. What a process announces before, such as closing its files, takes the place of all of them.
+main loop does not iterate. *starved*: it is runnable, and gets less than half of a processor. *disk*: one of its
+threads waits for a device. A limit that the process announces, such as for closing its files, replaces all of these.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["LIMITS", "Limits", "Look", "Watchdog", "look_at", "memory_limit_bytes", "rss_bytes_of"]
+__all__ = ["LIMITS", "Limits", "ProcessState", "Watchdog", "memory_limit_bytes", "read_process_state", "rss_bytes_of"]
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _SUSPICIOUS_S = 0.5
@@ -54,8 +54,8 @@ LIMITS: dict[str, Limits] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """A process from outside.
+class ProcessState:
+    """A process, as the kernel shows it.
 
     Attributes
     ----------
@@ -67,21 +67,21 @@ class Look:
     cpu_s: float
 
 
-def look_at(pid: int) -> Look:
-    """Look at a process; nothing is found of one that is gone."""
+def read_process_state(pid: int) -> ProcessState:
+    """Read the state of a process; empty for one that has exited."""
     folder = Path("/proc") / str(pid)
     states, cpu_s = set(), 0.0
     try:
         cpu_s = sum(map(int, _fields(folder)[11:13])) * _TICK_S
         for thread in (folder / "task").iterdir():
             states.add(_fields(thread)[0])
-    except (OSError, IndexError, ValueError):  # it, or a thread of it, has just ended
+    except (OSError, IndexError, ValueError):  # it, or one of its threads, has just exited
         pass
-    return Look(states=frozenset(states), cpu_s=cpu_s)
+    return ProcessState(states=frozenset(states), cpu_s=cpu_s)
 
 
 def rss_bytes_of(pid: int) -> int:
-    """Resident memory of a process; 0 where there is none."""
+    """Resident memory of a process; 0 where it has exited."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):
@@ -89,9 +89,9 @@ def rss_bytes_of(pid: int) -> int:
 
 
 def memory_limit_bytes() -> int:
-    """Half of what this machine, or the group of processes that this one belongs to, has."""
+    """Half of the memory of this machine, or of the control group of this process."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with contextlib.suppress(OSError, ValueError):  # no such group, or "max"
+    with contextlib.suppress(OSError, ValueError):  # no control group, or "max"
         total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
     return total // 2
 
@@ -107,29 +107,29 @@ class Watchdog:
     ----------
     name : row of :data:`LIMITS`
     pid : of the process
-    look : looks at it; for tests
+    read_state : reads its state; for tests
     """
 
-    def __init__(self, name: str, pid: int, look: Callable[[int], Look] = look_at) -> None:
+    def __init__(self, name: str, pid: int, read_state: Callable[[int], ProcessState] = read_process_state) -> None:
         self._limits = LIMITS.get(name, _OTHERS)
-        self._pid, self._look = pid, look
+        self._pid, self._read_state = pid, read_state
         self._beats = -1
         self._silent_s = 0.0
-        self._suspected: tuple[float, float] | None = None  # silent for so long, and the processor time then
+        self._suspected: tuple[float, float] | None = None  # how long it was silent, and its processor time then
 
     def check(self, beats: int, elapsed_s: float, *, ready: bool, allowed_s: float | None) -> str:
         """Judge the process.
 
         Parameters
         ----------
-        beats : how many signs of progress have come so far
-        elapsed_s : time since the last call in which this process was served
-        ready : it has been set up
-        allowed_s : what it has announced that it may need now
+        beats : heartbeats so far
+        elapsed_s : time since the last call in which the supervisor was scheduled
+        ready : the process has reported ``ready``
+        allowed_s : how long it may be silent, as it has announced
 
         Returns
         -------
-        reason : why it is taken to hang; empty = it is not
+        reason : why it is taken to hang; empty = it does not
         """
         if beats != self._beats:
             self._beats, self._silent_s, self._suspected = beats, 0.0, None
@@ -137,27 +137,27 @@ class Watchdog:
         self._silent_s += elapsed_s
         if not ready or allowed_s is not None:
             limit_s = self._limits.start_s if allowed_s is None else allowed_s
-            return f"it shows no progress for {self._silent_s:.0f} s" if self._silent_s > limit_s else ""
+            return f"no heartbeat for {self._silent_s:.0f} s" if self._silent_s > limit_s else ""
         if self._silent_s < min(_SUSPICIOUS_S, self._limits.still_s):
             return ""
-        seen = self._look(self._pid)
+        seen = self._read_state(self._pid)
         if self._suspected is None:
             self._suspected = self._silent_s, seen.cpu_s
         if self._silent_s <= self._limits.still_s:
             return ""
-        limit_s, how = self._why(seen)
+        limit_s, how = self._classify(seen)
         return f"it hangs: {how} for {self._silent_s:.1f} s" if self._silent_s > limit_s else ""
 
-    def _why(self, seen: Look) -> tuple[float, str]:
+    def _classify(self, seen: ProcessState) -> tuple[float, str]:
         limits = self._limits
         assert self._suspected is not None  # the caller has set it
         since_s, cpu_s = self._suspected
         if seen.states & {"T"}:
-            return limits.still_s, "it was stopped, and nothing has moved"
+            return limits.still_s, "it has been stopped"
         if seen.states & {"D"}:
             return limits.disk_s, "it has waited for a device"
         if seen.cpu_s - cpu_s > _COMPUTING * (self._silent_s - since_s):
-            return limits.computing_s, "it has computed without coming round"
+            return limits.computing_s, "it has computed without an iteration of its main loop"
         if seen.states & {"R"}:
-            return limits.starved_s, "it has got no processor"
-        return limits.still_s, "nothing in it has moved"
+            return limits.starved_s, "it has had no processor"
+        return limits.still_s, "none of its threads has run"

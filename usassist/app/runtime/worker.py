@@ -1,6 +1,6 @@
-"""Entry of every child process: ``python -m usassist.app.runtime.worker MODULE NICENESS``.
+"""Entry point of every child process: ``python -m usassist.app.runtime.worker MODULE NICENESS``.
 
-The other end is ``app/runtime/child_process.py``.
+The parent's side is ``app/runtime/child_process.py``.
 """
 
 from __future__ import annotations
@@ -23,70 +23,70 @@ from usassist.errors import UsAssistError
 __all__ = ["Parent", "main"]
 
 _BEAT_S = 0.2
-_ORPHAN_S = 60.0  # without a parent and without progress for so long, it ends whatever it waits for
+_ORPHAN_S = 60.0  # a process without a parent and without progress for so long exits, whatever it waits for
 
 
 class Parent:
-    """The process that started this one.
+    """The process that started this one: requests to stop come from it, reports and heartbeats go to it.
 
     Parameters
     ----------
-    niceness : by how much this process gives way to others once it is ready
+    niceness : added to the nice value of this process once it is ready
 
     Attributes
     ----------
-    gone : it is gone, or asks this process to end (SIGTERM, SIGINT)
-    closed : it is gone, or needs this process no longer
+    stop : set when this process is to stop: SIGTERM, SIGINT, or the parent is gone
+    released : set when the parent is gone, or needs this process no longer
     heartbeat : the work marks its progress here
     """
 
     def __init__(self, niceness: int = 0) -> None:
-        self.gone = threading.Event()
-        self.closed = threading.Event()
+        self.stop = threading.Event()
+        self.released = threading.Event()
         self.heartbeat = Heartbeat()
         self._niceness = niceness
-        self._telling = threading.Lock()
+        self._lock = threading.Lock()
 
-    def tell(self, event: str, **content: Any) -> None:
-        """Send a report; a parent that is gone is told nothing."""
+    def report(self, event: str, **content: Any) -> None:
+        """Send a report. Where the parent is gone, this process is to stop."""
         try:
-            with self._telling:
+            with self._lock:
                 sys.stdout.write(json.dumps({"event": event, **content}) + "\n")
                 sys.stdout.flush()
         except (BrokenPipeError, ValueError):
-            self.gone.set()
-            self.closed.set()
+            self.stop.set()
+            self.released.set()
         if event == "ready" and self._niceness:
             lower_process_priority(self._niceness)
 
-    def listen(self) -> None:
-        """Notice when the parent goes, and send it the heartbeat."""
-        for work, name in ((self._listen, "parent"), (self._report, "heartbeat")):
+    def start_threads(self) -> None:
+        """Start to watch for the end of the parent, and to send the heartbeat."""
+        for work, name in ((self._watch_stdin, "parent"), (self._send_heartbeats, "heartbeat")):
             threading.Thread(target=work, name=name, daemon=True).start()
 
-    def _listen(self) -> None:
+    def _watch_stdin(self) -> None:
         while sys.stdin.read(1):
             pass
-        self.gone.set()
-        self.closed.set()
+        self.stop.set()
+        self.released.set()
 
-    def _report(self) -> None:
+    def _send_heartbeats(self) -> None:
         sent, moved_s = -1, time.monotonic()
         while True:
             count, allowed_s = self.heartbeat.count, self.heartbeat.allowed_s
             if count != sent:
                 sent, moved_s = count, time.monotonic()
-                if not self.closed.is_set():
-                    self.tell("beat", allowed_s=allowed_s)
-            elif self.closed.is_set() and time.monotonic() - moved_s > max(_ORPHAN_S, allowed_s or 0.0):
+                if not self.released.is_set():
+                    self.report("beat", allowed_s=allowed_s)
+            elif self.released.is_set() and time.monotonic() - moved_s > max(_ORPHAN_S, allowed_s or 0.0):
                 os._exit(1)
             time.sleep(_BEAT_S)
 
 
 def main() -> int:
-    """Run one child. Returns its exit code."""
+    """Run one child; returns its exit code."""
     parent = Parent(int(sys.argv[2]))
-    call_on_signal(parent.gone.set)
+    call_on_signal(parent.stop.set)
     logging.basicConfig(level=logging.WARNING, format="usassist: %(name)s: %(message)s", stream=sys.stderr)
     os.umask(0o077)
     keep_freed_memory()
@@ -95,21 +95,21 @@ def main() -> int:
         line = sys.stdin.readline()
         if not line:
             return 0
-        told = json.loads(line)
-        logging.getLogger().setLevel(told["log_level"])
-        parent.listen()
-        parent.tell("done", **module.work(told["options"], parent))
+        request = json.loads(line)
+        logging.getLogger().setLevel(request["log_level"])
+        parent.start_threads()
+        parent.report("done", **module.work(request["options"], parent))
     except UsAssistError as error:
-        parent.tell("error", message=str(error), exit_code=error.exit_code)
+        parent.report("error", message=str(error), exit_code=error.exit_code)
         return error.exit_code
     except ImportError as error:
-        parent.tell("error", message=explain_import_error(error), exit_code=1)
+        parent.report("error", message=explain_import_error(error), exit_code=1)
         return 1
     return 0
 
 
 if __name__ == "__main__":
     code = main()
-    # A thread may still hang in a device or an engine; everything that matters is on disk.
+    # Do not join threads: one may still hang in a device or an engine. What matters is on disk.
     sys.stderr.flush()
     os._exit(code)

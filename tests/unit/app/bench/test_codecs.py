@@ -28,7 +28,7 @@ def test_every_codec_that_is_measured_is_lossless(colour: bool) -> None:
     assert raw.frame_kb >= 48 * 64 * (3 if colour else 1) / 1e3
 
 
-def test_a_codec_that_loses_pixels_or_is_not_there_is_told() -> None:
+def test_a_lossy_or_missing_codec_is_reported() -> None:
     lossy = Coding(codec="mpeg4", container="matroska", grey="yuv420p", colour="yuv420p")
     missing = Coding(codec="zstdvideo", container="nut", grey="gray", colour="rgb24")
     lost, gone = measure_codecs(_frames(colour=False), {"lossy": lossy, "missing": missing})

@@ -122,11 +122,6 @@ def test_the_contract_that_ships_has_a_table_for_each_promise() -> None:
             assert len(holding) == 1, (processor, change, holding)
 
 
-def test_the_contract_is_part_of_the_wheel() -> None:
-    text = Path("pyproject.toml").read_text(encoding="utf-8")
-    assert '"bench/contract.toml" = "usassist/_bundled/bench/contract.toml"' in text
-
-
 def test_the_calibration_work_has_not_changed() -> None:
     assert (VERSION, calibration_work()()) == (1, 25956303)
 

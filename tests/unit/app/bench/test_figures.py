@@ -5,7 +5,7 @@ import pytest
 
 from tests.samples import make_frame, make_result
 from usassist.app.bench.figures import account_for, count_gaps, percentiles, stage_times_ns
-from usassist.app.bench.meter import Results
+from usassist.app.bench.result_collector import Results
 from usassist.pipeline.summary import StageLog
 from usassist.records import Cause, ResultState
 
@@ -124,7 +124,7 @@ def test_a_result_that_was_lost_on_its_way_here_is_a_gap() -> None:
     assert account_for(_results([0, 1, 3]), rate_hz=25.0, gaps=1, frame_ids=np.array([0, 1, 2, 3])).unaccounted == 0
 
 
-def test_a_frame_that_was_passed_over_before_it_was_one_needs_no_result() -> None:
+def test_a_frame_that_the_source_skipped_needs_no_result() -> None:
     assert account_for(_results([0, 1, 3]), rate_hz=25.0, frame_ids=np.array([0, 1, 3])).unaccounted == 0
     assert account_for(_results([0, 1, 3]), rate_hz=25.0, skipped=1).unaccounted == 0
     assert account_for(_results([0, 1, 3]), rate_hz=25.0, skipped=0).unaccounted == 1
@@ -136,7 +136,7 @@ def test_two_results_of_one_frame_and_one_of_no_frame_are_found() -> None:
     assert account_for(_results([0, 1, 2]), rate_hz=25.0, frame_gaps=1, frame_ids=np.array([0, 2])).unaccounted == 0
 
 
-def test_pictures_that_the_input_left_out_count_as_without_a_result() -> None:
+def test_frames_that_the_input_did_not_deliver_count_as_without_a_result() -> None:
     accounts = account_for(_results([0, 1, 2, 9]), rate_hz=25.0, frame_ids=np.array([0, 1, 2, 9]))
     assert accounts.due == 10
     assert accounts.without_own_percent == 60.0
@@ -146,6 +146,6 @@ def test_nothing_is_accounted_for_as_nothing() -> None:
     assert account_for(_results([]), rate_hz=25.0).due == 0
 
 
-def test_gaps_are_numbers_that_are_missing_though_one_may_stand_twice() -> None:
+def test_gaps_are_missing_numbers_and_duplicates_are_allowed() -> None:
     assert count_gaps(np.array([3, 4, 4, 7, 8])) == 2
     assert count_gaps(np.empty(0, np.int64)) == 0

@@ -5,9 +5,9 @@ import os
 import numpy as np
 
 from usassist.app.bench.isolation import ratio_interval
-from usassist.app.bench.meter import Results
-from usassist.app.bench.proc import Sample, capture_of, read_sample, usage_between
-from usassist.app.bench.soak import Soaked
+from usassist.app.bench.process_usage import UsageSample, find_capture, read_sample, usage_between
+from usassist.app.bench.result_collector import Results
+from usassist.app.bench.soak import SoakRun
 from usassist.app.bench.soak_figures import as_dict, growth_of, judge
 from usassist.records import ResultState
 from usassist.sources.capture.process import CaptureProcess
@@ -15,8 +15,8 @@ from usassist.sources.capture.process import CaptureProcess
 MIB = 2**20
 
 
-def _sample(place: int, rss_mb: float = 100.0, fds: int = 10, threads: int = 5, pid: int = 1) -> Sample:
-    return Sample(
+def _sample(place: int, rss_mb: float = 100.0, fds: int = 10, threads: int = 5, pid: int = 1) -> UsageSample:
+    return UsageSample(
         pid=pid, t_ns=place * 10**9, cpu_s=0.5 * place, rss_bytes=round(rss_mb * MIB), fds=fds, threads=threads
     )
 
@@ -39,7 +39,7 @@ def _results(latency_ms: list[float]) -> Results:
     )
 
 
-def _soaked(**changes: object) -> Soaked:
+def _soaked(**changes: object) -> SoakRun:
     values: dict[str, object] = {
         "results": _results([10.0] * 2000),
         "samples": {"stream": [_sample(place) for place in range(100)]},
@@ -58,7 +58,7 @@ def _soaked(**changes: object) -> Soaked:
         "recorders": 1,
         "meter_gaps": 0,
     }
-    return Soaked(**(values | changes))  # type: ignore[arg-type]
+    return SoakRun(**(values | changes))  # type: ignore[arg-type]
 
 
 def test_a_run_in_which_all_is_well_breaks_nothing() -> None:
@@ -124,7 +124,7 @@ def test_where_the_work_was_timed_seldom_the_times_before_and_after_count() -> N
     assert [block.work_ms for block in judgement.blocks] == sorted(block.work_ms for block in judgement.blocks)
 
 
-def test_memory_that_a_busy_moment_fills_and_gives_back_is_no_growth() -> None:
+def test_a_peak_of_memory_that_is_returned_is_no_growth() -> None:
     samples = [_sample(place, rss_mb=100.0 + (40.0 if place % 6 else 0.0) * (place > 50)) for place in range(100)]
     growth = growth_of(samples)
     assert growth is not None
@@ -154,7 +154,7 @@ def test_usage_is_that_between_two_times() -> None:
     assert usage_between(samples, 20 * 10**9, 30 * 10**9) is None
 
 
-def test_this_process_can_be_read_and_one_that_is_gone_cannot() -> None:
+def test_usage_of_this_process_is_read_and_of_an_exited_one_is_not() -> None:
     sample = read_sample(os.getpid())
     assert sample is not None
     assert sample.rss_bytes > MIB
@@ -163,13 +163,13 @@ def test_this_process_can_be_read_and_one_that_is_gone_cannot() -> None:
 
 
 def test_the_capture_process_of_a_stream_is_found() -> None:
-    assert capture_of(os.getpid()) is None
+    assert find_capture(os.getpid()) is None
     process = CaptureProcess()
     process.receive()  # it has started
-    found = capture_of(os.getpid())
+    found = find_capture(os.getpid())
     process.end()
     assert found == process.pid
-    assert capture_of(os.getpid()) is None
+    assert find_capture(os.getpid()) is None
 
 
 def test_the_ratio_of_percentiles_comes_with_an_interval_that_holds_it() -> None:

@@ -77,7 +77,7 @@ def test_a_plan_that_is_there_is_not_built_again(usassist: Usassist) -> None:
     assert usassist(*build).stdout == f"already there: {path}"
 
 
-def test_a_back_end_that_needs_no_plan_says_so(usassist: Usassist) -> None:
+def test_a_back_end_without_plans_is_reported(usassist: Usassist) -> None:
     run = usassist("engine", "build", ENGINE, "--backend", "onnxruntime", "--precision", "fp32")
     assert run.returncode == 0
     assert run.stdout.startswith("onnxruntime needs no plan; it reads ")

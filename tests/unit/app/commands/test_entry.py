@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[4]
 
 
 @pytest.mark.parametrize("platform", ["win32", "darwin", "freebsd14"])
-def test_elsewhere_than_on_linux_one_line_says_so_before_anything_else_is_imported(platform: str) -> None:
+def test_other_systems_than_linux_are_refused_before_anything_is_imported(platform: str) -> None:
     code = (
         f"import sys; sys.platform = {platform!r}; sys.modules['usassist.app.commands.main'] = None;"
         "from usassist.__main__ import main; main()"

@@ -9,8 +9,8 @@ import pytest
 
 from tests.recordings import record_session
 from tests.samples import make_frame
-from usassist.app.commands.report import print_live
-from usassist.app.runtime.live_session import LiveOptions, LiveReport, _Session
+from usassist.app.commands.live_report import print_live
+from usassist.app.runtime.live_session import LiveOptions, LiveReport, _CurrentSession
 from usassist.app.runtime.open_stream import StreamOptions
 
 
@@ -21,7 +21,7 @@ def test_messages_that_no_recorder_got_are_in_the_table(tmp_path: Path, capsys: 
         path.write_text(re.sub(r"(\[gaps\]\nframe = )0", rf"\g<1>{lost}", path.read_text()))
     report = LiveReport(folders=[str(tmp_path / name) for name in ("a", "b", "never made")])
     options = LiveOptions(stream=StreamOptions(source="", bus="", engine=""), record_into=tmp_path, panel=None)
-    _Session(options, "", report).tell_size(at_end=True)
+    _CurrentSession(options, "", report).log_size(at_end=True)
     assert report.messages_lost == 20
     print_live(report)
     assert "20 messages lost" in capsys.readouterr().out

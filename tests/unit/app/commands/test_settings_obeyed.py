@@ -132,7 +132,7 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         options = run("replay", str(tmp_path), "--page", *config, monkeypatch=monkeypatch, at=at)["at"][0][0]
         return of_panel(options.page) | {"bus.address": options.bus}
     if command == "rerun":
-        at = "usassist.app.rerun.run.run_again"
+        at = "usassist.app.rerun.run.rerun_session"
         (arguments, rest) = run("rerun", str(tmp_path), *config, monkeypatch=monkeypatch, at=at)["at"]
         return of_record(rest["record"]) | {
             "stream.threads": arguments[2].threads,
@@ -144,11 +144,12 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     if command == "overlay":
         at = "usassist.sinks.overlay.window.run_window"
         return {"bus.address": run("overlay", *config, monkeypatch=monkeypatch, at=at)["at"][0][0]}
+    monkeypatch.setattr("usassist.engine.registry.why_not", lambda *_arguments, **_options: None)
     run("engine", "build", "thyroid_nodule", *config, monkeypatch=monkeypatch, at="usassist.engine.building.BuildJob")
     return {"engine.cache_limit_mb": in_force().engine.cache_limit_mb}
 
 
-def test_every_setting_there_is_stands_in_this_test_with_another_value_than_its_default() -> None:
+def test_this_test_covers_every_setting_with_a_value_other_than_its_default() -> None:
     defaults = dataclasses.asdict(Config())
     assert {table: set(keys) for table, keys in defaults.items()} == {t: set(keys) for t, keys in SETTINGS.items()}
     assert all(defaults[table][key] != value for table, keys in SETTINGS.items() for key, value in keys.items())
@@ -165,7 +166,7 @@ def test_every_setting_of_the_file_reaches_the_command(
     assert found == {name: wanted[name] for name in COMMANDS[command]}
 
 
-def test_every_command_with_a_settings_file_stands_in_this_test() -> None:
+def test_this_test_covers_every_command_with_a_settings_file() -> None:
     def walk(group: Any, prefix: tuple[str, ...]) -> Iterator[str]:
         for name, command in group.commands.items():
             if hasattr(command, "commands"):

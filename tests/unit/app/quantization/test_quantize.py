@@ -1,4 +1,4 @@
-"""``usassist engine quantize --images``: pictures with bright ellipses, and an engine that finds what is bright."""
+"""``usassist engine quantize --images``: images with bright ellipses, and an engine that finds what is bright."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytest.importorskip("nncf", reason="quantising needs the extra `train`: pip inst
 
 from tests.samples import bright_engine, bright_screen
 from usassist.app.commands.main import main
-from usassist.app.quantization.own_frames import read_own_images
+from usassist.app.quantization.user_frames import read_user_images
 from usassist.engine import find_engine, open_engine
 from usassist.engine.int8 import load_calibration
 
@@ -42,7 +42,7 @@ def engines(engine_once: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Pictures with a nodule each and their masks, named as patients are; and pictures without any nodule."""
+    """Images with a nodule each and their masks, named as patients are; and images without any nodule."""
     root = tmp_path / "data"
     for folder in ("images", "masks", "dark"):
         (root / folder).mkdir(parents=True)
@@ -54,7 +54,7 @@ def data(tmp_path: Path) -> Path:
         cv2.imwrite(str(root / f"images/{PATIENT}_{index}{suffix}"), bright_screen(index, [ellipse]))
         cv2.imwrite(str(root / f"masks/{PATIENT}_{index}.png"), mask)
         cv2.imwrite(str(root / f"dark/{PATIENT}_{index}.png"), bright_screen(90 + index, []))
-    (root / "images/notes.txt").write_text("not a picture")
+    (root / "images/notes.txt").write_text("not an image")
     return root
 
 
@@ -94,9 +94,7 @@ def _refused(run: Run, engines: Path, *arguments: object) -> str:
 
 
 @pytest.mark.slow
-def test_own_pictures_and_own_labels_give_an_int8_with_accuracy_and_without_names(
-    run: Run, engines: Path, data: Path
-) -> None:
+def test_own_images_and_labels_give_int8_with_accuracy_and_without_names(run: Run, engines: Path, data: Path) -> None:
     gate = ("--gate-images", data / "images", "--gate-masks", data / "masks")
     code, out, err = run("--images", data / "images", "--count", 20, *gate, "--json")
     assert code == 0, err
@@ -123,17 +121,17 @@ def test_own_pictures_and_own_labels_give_an_int8_with_accuracy_and_without_name
 
 def test_the_hashes_are_those_of_the_scan_area_alone(data: Path) -> None:
     """Text on the screen lies outside of it and changes none of them."""
-    before = read_own_images(data / "images", COUNT).frames.digests()
+    before = read_user_images(data / "images", COUNT).frames.digests()
     for index, path in enumerate(sorted((data / "images").glob(f"{PATIENT}*"))):
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         assert image is not None
         cv2.putText(image, f"DOE JANE {index}", (10, 350), cv2.FONT_HERSHEY_PLAIN, 0.8, 255)
         cv2.imwrite(str(path), image)
-    assert read_own_images(data / "images", COUNT).frames.digests() == before
+    assert read_user_images(data / "images", COUNT).frames.digests() == before
 
 
 @pytest.mark.slow
-def test_without_labels_the_gate_is_agreement_and_says_so_everywhere(
+def test_without_labels_the_gate_is_agreement_and_is_called_so(
     run: Run, engines: Path, data: Path, tmp_path: Path
 ) -> None:
     before = _tree(engines.parent)
@@ -150,7 +148,7 @@ def test_without_labels_the_gate_is_agreement_and_says_so_everywhere(
 
 @pytest.mark.slow
 def test_int8_that_loses_accuracy_is_refused_with_the_figures(run: Run, engines: Path, data: Path) -> None:
-    """Ranges from dark pictures alone cut off everything that is bright."""
+    """Ranges from dark images alone cut off everything that is bright."""
     gate = ("--gate-images", data / "images", "--gate-masks", data / "masks")
     line = _refused(run, engines, "--images", data / "dark", *gate)
     assert "is refused: dice 0.9" in line
@@ -167,9 +165,9 @@ def test_int8_that_does_not_agree_is_refused_with_the_figures(run: Run, engines:
     assert "against FP32 on the same frames; none may be below 0.95" in line
 
 
-def test_pictures_in_which_fp32_finds_too_little_compare_nothing(run: Run, engines: Path, data: Path) -> None:
+def test_images_with_too_few_findings_in_fp32_are_refused(run: Run, engines: Path, data: Path) -> None:
     line = _refused(run, engines, "--images", data / "dark")
-    assert f"finds something in 0 of {COUNT} pictures, too few to compare" in line
+    assert f"finds something in 0 of {COUNT} images, too few to compare" in line
     assert "--gate-images" in line
 
 
@@ -201,19 +199,19 @@ def _black(data: Path) -> None:
     ("spoil", "message"),
     [
         (lambda data: shutil.rmtree(data / "images"), "there is no folder"),
-        (_empty, "holds no png, jpg, bmp or tif pictures"),
-        (_few, "14 pictures are too few; give 20 or more"),
-        (_all_the_same, "1 different pictures are too few"),
+        (_empty, "holds no png, jpg, bmp or tif images"),
+        (_few, "14 images are too few; give 20 or more"),
+        (_all_the_same, "1 different images are too few"),
         (
             _unreadable,
-            "of 24 pictures in the order of their names, number 3 is no picture that can be read; number 5 is empty; "
+            "of 24 images in the order of their names, number 3 is no picture that can be read; number 5 is empty; "
             "mend them or take them out of the folder",
         ),
         (_black, "number 4 shows no scan area; mend them or take them out of the folder"),
     ],
-    ids=["no folder", "no pictures", "few", "all the same", "unreadable", "black"],
+    ids=["no folder", "no images", "few", "all the same", "unreadable", "black"],
 )
-def test_pictures_that_cannot_be_used_are_one_line(
+def test_unusable_images_are_refused_in_one_line(
     run: Run, engines: Path, data: Path, spoil: Callable[[Path], object], message: str
 ) -> None:
     spoil(data)
@@ -244,12 +242,12 @@ def _nothing_marked(data: Path) -> None:
         (lambda data: shutil.rmtree(data / "masks"), "there is no folder"),
         (
             _no_mask,
-            "1 of 24 pictures have no mask of the same name (the first is picture 8 in the order of their names), 1 of "
-            "24 masks have no picture, 1 files have the name of another",
+            "1 of 24 images have no mask of the same name (the first is image 8 in the order of their names), 1 of "
+            "24 masks have no image, 1 files have the name of another",
         ),
         (_small_mask, "number 8 image 560 x 360 px, mask 90 x 90 px; mend them"),
         (_grey_mask, "number 8 is neither black and white nor 0 and 1"),
-        (_nothing_marked, "14 labelled pictures with a nodule in them are too few"),
+        (_nothing_marked, "14 labelled images with a nodule in them are too few"),
     ],
     ids=["no folder", "no partner", "sizes", "grey", "nothing marked"],
 )
@@ -282,8 +280,6 @@ def test_options_that_do_not_fit_together_are_wrong_use(
     }
 
 
-def test_without_nncf_the_pictures_are_not_even_read(
-    run: Run, engines: Path, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_nncf_no_image_is_read(run: Run, engines: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
     assert "pip install 'usassist[train]'" in _refused(run, engines, "--images", data / "missing")

@@ -11,11 +11,11 @@ import pytest
 
 from tests.samples import DESCRIBED, ellipse_contour, make_frame, make_result
 from usassist.app.rerun.compare import compare_sessions
-from usassist.app.rerun.fields import COMPARED, IGNORED, Rules, Verdict, compare_fields
+from usassist.app.rerun.fields import COMPARED, IGNORED, FieldVerdict, Rules, compare_fields
 from usassist.app.rerun.machine import same_kind_of_processor, why_within_tolerances
 from usassist.app.rerun.outcome import Side
 from usassist.app.rerun.plan import split_backend
-from usassist.app.rerun.sheet import MAX_FRAMES, draw_differences, write_differences
+from usassist.app.rerun.sheet import MAX_FRAMES, draw_contact_sheet, write_contact_sheet
 from usassist.bus.codec import _Header
 from usassist.engine.spec import DEFAULT_PARITY
 from usassist.errors import SessionError
@@ -27,7 +27,7 @@ EXACT = Rules(limits=None, thresholds={0: 0.5}, raw=lambda score, label_id: scor
 TOLERANT = dataclasses.replace(EXACT, limits=DEFAULT_PARITY["int8"])
 
 
-def _verdicts(recorded: Result, again: Result, rules: Rules) -> dict[str, Verdict]:
+def _verdicts(recorded: Result, again: Result, rules: Rules) -> dict[str, FieldVerdict]:
     return {name: apart.verdict for name, apart in compare_fields(recorded, again, rules).items()}
 
 
@@ -62,7 +62,7 @@ def test_the_same_result_of_another_run_is_identical() -> None:
     again = dataclasses.replace(
         recorded, session_id="other", t_capture_ns=9, t_infer_start_ns=10, t_infer_end_ns=11, frames_dropped=0
     )
-    assert set(_verdicts(recorded, again, EXACT).values()) == {Verdict.IDENTICAL}
+    assert set(_verdicts(recorded, again, EXACT).values()) == {FieldVerdict.IDENTICAL}
     assert set(_verdicts(recorded, again, EXACT)) == set(COMPARED)
 
 
@@ -98,7 +98,7 @@ def test_the_same_result_of_another_run_is_identical() -> None:
 )
 def test_the_smallest_change_differs_where_results_must_be_equal(change: Any, field: str) -> None:
     recorded = make_result(3, descriptors=DESCRIBED)
-    assert _verdicts(recorded, change(recorded), EXACT)[field] is Verdict.DIFFERS
+    assert _verdicts(recorded, change(recorded), EXACT)[field] is FieldVerdict.DIFFERS
 
 
 def test_within_the_tolerances_of_the_parity_is_no_difference_and_sizes_have_no_bound() -> None:
@@ -107,16 +107,16 @@ def test_within_the_tolerances_of_the_parity_is_no_difference_and_sizes_have_no_
     near = dataclasses.replace(near, segmentation=Segmentation.of([ellipse_contour((30, 20), (12, 9))]))
     near = dataclasses.replace(near, measurements=measure(near.segmentation, (0.1, 0.1), 0.01, 0.05))
     verdicts = _verdicts(recorded, near, TOLERANT)
-    assert verdicts["score"] is verdicts["outline"] is Verdict.WITHIN
-    assert verdicts["state"] is verdicts["findings"] is Verdict.IDENTICAL
-    assert verdicts["sizes"] is Verdict.NOT_BOUNDED
+    assert verdicts["score"] is verdicts["outline"] is FieldVerdict.WITHIN
+    assert verdicts["state"] is verdicts["findings"] is FieldVerdict.IDENTICAL
+    assert verdicts["sizes"] is FieldVerdict.NOT_BOUNDED
     far = _verdicts(recorded, _moved(recorded, 4.0, score=0.7), TOLERANT)
-    assert far["score"] is far["box"] is far["outline"] is Verdict.DIFFERS
+    assert far["score"] is far["box"] is far["outline"] is FieldVerdict.DIFFERS
 
 
 def test_a_finding_near_its_threshold_may_come_and_go_within_tolerances_but_a_clear_one_may_not() -> None:
     nothing = make_result(3, ResultState.NO_FINDING)
-    for score, verdict in ((0.52, Verdict.WITHIN), (0.9, Verdict.DIFFERS)):
+    for score, verdict in ((0.52, FieldVerdict.WITHIN), (0.9, FieldVerdict.DIFFERS)):
         found = _moved(make_result(3), 0.0, score=score)
         for pair in ((found, nothing), (nothing, found)):
             verdicts = _verdicts(*pair, TOLERANT)
@@ -126,17 +126,17 @@ def test_a_finding_near_its_threshold_may_come_and_go_within_tolerances_but_a_cl
 def test_no_result_is_never_within_tolerance_of_a_finding() -> None:
     found = _moved(make_result(3), 0.0, score=0.51)
     failed = make_result(3, ResultState.NO_RESULT, cause=Cause.ENGINE_ERROR)
-    assert _verdicts(found, failed, TOLERANT)["state"] is Verdict.DIFFERS
+    assert _verdicts(found, failed, TOLERANT)["state"] is FieldVerdict.DIFFERS
     no_finding = make_result(3, ResultState.NO_FINDING)
-    assert _verdicts(no_finding, failed, TOLERANT)["state"] is Verdict.DIFFERS
+    assert _verdicts(no_finding, failed, TOLERANT)["state"] is FieldVerdict.DIFFERS
 
 
 def test_a_finding_that_moved_away_altogether_has_no_partner() -> None:
     verdicts = _verdicts(make_result(3), _moved(make_result(3, hw=(200, 200)), 0.0), EXACT)
-    assert verdicts == {"frame": Verdict.DIFFERS}
+    assert verdicts == {"frame": FieldVerdict.DIFFERS}
     recorded = make_result(3, hw=(200, 200))
     verdicts = _verdicts(recorded, _moved(recorded, 100.0), EXACT)
-    assert verdicts["findings"] is Verdict.DIFFERS
+    assert verdicts["findings"] is FieldVerdict.DIFFERS
     assert "outline" not in verdicts
 
 
@@ -191,27 +191,27 @@ def test_what_was_not_live_must_be_not_live_again(cause: Cause) -> None:
     assert _compare(_side(recorded), _side(recorded)).not_live == 1
 
 
-def test_frames_whose_text_was_covered_are_compared_apart_and_decide_nothing() -> None:
+def test_frames_with_covered_text_are_listed_apart_and_do_not_count() -> None:
     again = [_moved(result, 3.0) if result.frame_id == 4 else result for result in RESULTS]
     outcome = _compare(_side(RESULTS, covered=frozenset({4})), _side(again))
     assert outcome.ok
     assert (outcome.compared, outcome.covered_frames) == (5, 1)
     assert [item.frame_id for item in outcome.covered_differences] == [4]
-    assert outcome.fields["outline"].verdicts[Verdict.DIFFERS] == 0
+    assert outcome.fields["outline"].verdicts[FieldVerdict.DIFFERS] == 0
 
 
 @pytest.mark.parametrize(
     ("changes", "missing"),
     [({"gaps": {"result": 1}}, True), ({"broken_off": True}, False), ({}, False)],
 )
-def test_a_result_that_is_missing_is_told_where_the_recording_knows_of_it(changes: dict, missing: bool) -> None:
+def test_a_missing_result_is_no_fault_where_the_recording_counts_it(changes: dict, missing: bool) -> None:
     recorded = [result for result in RESULTS if result.frame_id != 2]
     outcome = _compare(_side(recorded, **changes), _side(RESULTS))
     assert outcome.ok is missing
     assert (outcome.missing or outcome.faults) == ["frame 2 with no result in the recording"]
 
 
-def test_the_end_of_a_recording_that_broke_off_is_told() -> None:
+def test_the_missing_end_of_an_unclosed_recording_is_reported() -> None:
     outcome = _compare(_side(RESULTS[:4], broken_off=True), _side(RESULTS))
     assert outcome.ok
     assert outcome.missing == ["2 frames (4, 5) with no result in the recording"]
@@ -299,12 +299,12 @@ def test_only_another_kind_of_processor_or_library_or_file_excuses_other_bits() 
 @pytest.mark.parametrize(
     ("machine", "words"),
     [
-        ({"cpu": "2 x B"}, "run again on B (family 1: avx, avx2)"),
+        ({"cpu": "2 x B"}, "rerun on B (family 1: avx, avx2)"),
         ({"cpu_vendor": "W"}, "recorded on A"),
-        ({"cpu_generation": "family 2"}, "run again on A (family 2: avx, avx2)"),
-        ({"cpu_features": ["avx", "avx2", "avx512f"]}, "run again on A (family 1: avx, avx2, avx512f)"),
-        ({"cpu_features": []}, "run again on A (family 1: no features known)"),
-        ({"cpu_limits": ["ONEDNN_MAX_CPU_ISA=AVX"]}, "run again on A (family 1: avx, avx2, ONEDNN_MAX_CPU_ISA=AVX)"),
+        ({"cpu_generation": "family 2"}, "rerun on A (family 2: avx, avx2)"),
+        ({"cpu_features": ["avx", "avx2", "avx512f"]}, "rerun on A (family 1: avx, avx2, avx512f)"),
+        ({"cpu_features": []}, "rerun on A (family 1: no features known)"),
+        ({"cpu_limits": ["ONEDNN_MAX_CPU_ISA=AVX"]}, "rerun on A (family 1: avx, avx2, ONEDNN_MAX_CPU_ISA=AVX)"),
     ],
 )
 def test_every_part_of_the_kind_of_processor_counts(machine: dict[str, Any], words: str) -> None:
@@ -319,7 +319,7 @@ def test_of_a_recording_that_does_not_say_what_its_processor_can_do_nothing_is_t
         old = _manifest(schema=(2, 0), machine=machine)
         assert not same_kind_of_processor(old, _manifest())
         assert why_within_tolerances(old, _manifest()).startswith(
-            f"recorded on {name} (what it can do is not recorded), run again on A"
+            f"recorded on {name} (its features are not recorded), rerun on A"
         )
         assert not same_kind_of_processor(old, old)
 
@@ -329,17 +329,17 @@ def test_the_sheet_shows_each_frame_twice_with_its_own_outline(tmp_path: Any) ->
     outcome = _compare(_side(RESULTS), _side(again))
     frame = make_frame(0)
     grey = np.full_like(frame.image, 40)
-    sheet = draw_differences(outcome.differences, {0: grey}, "1 of 6 frames differs")
+    sheet = draw_contact_sheet(outcome.differences, {0: grey}, "1 of 6 frames differs")
     body = sheet[44:]
     blue = np.argwhere((body == (255, 200, 60)).all(axis=-1))
     orange = np.argwhere((body == (40, 150, 255)).all(axis=-1))
     assert blue.size
     assert orange.size
     assert blue[:, 1].max() < orange[:, 1].min()
-    write_differences(tmp_path / "new" / "sheet.png", outcome.differences, {0: grey}, "t")
+    write_contact_sheet(tmp_path / "new" / "sheet.png", outcome.differences, {0: grey}, "t")
     assert cv2.imread(str(tmp_path / "new" / "sheet.png")).shape == sheet.shape
     with pytest.raises(SessionError, match="name another --sheet"):
-        write_differences(tmp_path / "new", outcome.differences, {0: grey}, "t")
+        write_contact_sheet(tmp_path / "new", outcome.differences, {0: grey}, "t")
 
 
 def test_the_sheet_shows_at_most_twelve_frames() -> None:
@@ -348,5 +348,5 @@ def test_the_sheet_shows_at_most_twelve_frames() -> None:
     ids = tuple(range(20))
     outcome = _compare(Side(frame_ids=ids, results=many), Side(frame_ids=ids, results=moved))
     assert len(outcome.differences) == 20
-    sheet = draw_differences(outcome.differences, {}, "t")
-    assert sheet.shape == draw_differences(outcome.differences[:MAX_FRAMES], {}, "t").shape
+    sheet = draw_contact_sheet(outcome.differences, {}, "t")
+    assert sheet.shape == draw_contact_sheet(outcome.differences[:MAX_FRAMES], {}, "t").shape

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from usassist.app.runtime.child_process import Child
+from usassist.app.runtime.child_process import ChildProcess
 from usassist.app.runtime.open_stream import new_session_id
 from usassist.common.missing_library import explain_import_error
 from usassist.errors import UsAssistError
@@ -27,7 +27,7 @@ def test_a_missing_library_of_the_system_is_named_with_its_package(text: str, sa
     assert "\n" not in line
 
 
-def test_a_command_whose_library_is_missing_ends_with_that_line() -> None:
+def test_a_command_without_a_system_library_ends_with_that_line() -> None:
     program = (
         "import sys, importlib.abc\n"
         "class Broken(importlib.abc.MetaPathFinder):\n"
@@ -45,24 +45,24 @@ def test_a_command_whose_library_is_missing_ends_with_that_line() -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_a_child_says_in_one_line_why_it_cannot_work() -> None:
-    with Child("record") as child:
-        child.begin({"address": "ipc:///tmp", "folder": "/proc/nowhere"})
+def test_a_child_reports_in_one_line_why_it_cannot_work() -> None:
+    with ChildProcess("record") as child:
+        child.start({"address": "ipc:///tmp", "folder": "/proc/nowhere"})
         with pytest.raises(UsAssistError, match="/proc/nowhere cannot be written"):
             child.wait_for("ready", timeout_s=30)
     assert not child.alive
 
 
-def test_a_child_whose_parent_never_speaks_ends_by_itself() -> None:
-    child = Child("overlay_video")
-    child.end()
+def test_a_child_that_gets_no_options_exits() -> None:
+    child = ChildProcess("overlay_video")
+    child.stop()
     assert not child.alive
 
 
 def test_a_child_that_dies_is_noticed() -> None:
-    with Child("record") as child:
+    with ChildProcess("record") as child:
         child._process.kill()
-        with pytest.raises(UsAssistError, match="the process record ended with exit code -9"):
+        with pytest.raises(UsAssistError, match="the process record exited with code -9"):
             child.wait_for("ready", timeout_s=30)
 
 

@@ -28,7 +28,7 @@ from usassist.errors import CalibrationError
         ("phantom:seed=3", "phantom:seed=3"),
     ],
 )
-def test_of_a_source_only_its_kind_is_told(address: str, kind: str) -> None:
+def test_of_a_source_only_its_kind_is_recorded(address: str, kind: str) -> None:
     assert source_kind(address) == kind
 
 

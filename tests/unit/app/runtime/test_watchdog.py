@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from usassist.app.runtime import child_process, supervised_process
-from usassist.app.runtime.child_process import Child
+from usassist.app.runtime.child_process import ChildProcess
 from usassist.app.runtime.process_table import CHILDREN, ChildSpec
-from usassist.app.runtime.supervised_process import SupervisedProcess, Ticks
-from usassist.app.runtime.watchdog import LIMITS, Limits, Look, Watchdog, look_at
+from usassist.app.runtime.supervised_process import PollClock, SupervisedProcess
+from usassist.app.runtime.watchdog import LIMITS, Limits, ProcessState, Watchdog, read_process_state
 
 TICK_S = 0.1
 
@@ -28,15 +28,15 @@ class Process:
     def __init__(self, states: str, cpu: float = 0.0) -> None:
         self.states, self.cpu, self._looks = states, cpu, 0
 
-    def __call__(self, pid: int) -> Look:
+    def __call__(self, pid: int) -> ProcessState:
         self._looks += 1
-        return Look(states=frozenset(self.states), cpu_s=self.cpu * TICK_S * self._looks)
+        return ProcessState(states=frozenset(self.states), cpu_s=self.cpu * TICK_S * self._looks)
 
 
 def _silent_until(
     process: Process, name: str = "stream", *, ready: bool = True, allowed_s: float | None = None
 ) -> float:
-    """For how long a process that shows no progress is waited for, s."""
+    """How long a process without a heartbeat is tolerated, s."""
     watchdog = Watchdog(name, 0, process)
     assert watchdog.check(1, TICK_S, ready=ready, allowed_s=allowed_s) == ""
     for tick in range(1, 2000):
@@ -63,12 +63,12 @@ def test_how_long_a_process_may_be_silent(states: str, cpu: float, name: str, li
     assert _silent_until(Process(states, cpu), name) == pytest.approx(limit_s, abs=2 * TICK_S)
 
 
-def test_a_process_that_has_not_begun_and_one_that_has_announced_it_are_waited_for() -> None:
+def test_a_process_that_starts_or_has_announced_a_limit_gets_more_time() -> None:
     assert _silent_until(Process("S"), ready=False) == pytest.approx(Limits().start_s, abs=1)
     assert _silent_until(Process("T"), allowed_s=7.0) == pytest.approx(7.0, abs=0.3)
 
 
-def test_whoever_beats_is_never_taken_to_hang() -> None:
+def test_a_process_with_a_heartbeat_is_never_taken_to_hang() -> None:
     watchdog = Watchdog("stream", 0, Process("R", 1.0))
     for beat in range(500):
         assert watchdog.check(beat // 5, TICK_S, ready=True, allowed_s=None) == ""
@@ -80,17 +80,17 @@ def test_every_limit_in_steady_state_leaves_time_to_replace_a_process_within_two
     assert LIMITS["stream"].computing_s <= 1.7
 
 
-def test_a_supervisor_that_stood_still_itself_blames_nobody() -> None:
-    ticks = Ticks(threading.Event())
+def test_a_pause_of_the_supervisor_is_not_held_against_a_process() -> None:
+    ticks = PollClock(threading.Event())
     time.sleep(0.6)
     assert ticks.elapsed_s() <= 0.2
 
 
-def test_a_look_at_this_process_finds_it_running() -> None:
-    seen = look_at(os.getpid())
+def test_this_process_is_found_running() -> None:
+    seen = read_process_state(os.getpid())
     assert "R" in seen.states
     assert seen.cpu_s > 0
-    assert look_at(2**22 + 1) == Look(states=frozenset(), cpu_s=0.0)
+    assert read_process_state(2**22 + 1) == ProcessState(states=frozenset(), cpu_s=0.0)
 
 
 Start = Callable[..., SupervisedProcess]
@@ -104,21 +104,21 @@ def start(monkeypatch: pytest.MonkeyPatch, repository: Any) -> Iterator[Start]:
     started: list[SupervisedProcess] = []
 
     def begin(then: str, *, spare: bool = False, **options: Any) -> SupervisedProcess:
-        process = SupervisedProcess("double", lambda: {"then": then, **options}, spare=spare)
+        process = SupervisedProcess("double", lambda: {"then": then, **options}, standby=spare)
         started.append(process)
-        process.begin()
+        process.start()
         return process
 
     yield begin
     for process in started:
-        process.end()
+        process.stop()
 
 
 def _run(process: SupervisedProcess, until: Callable[[], bool], limit_s: float = 60.0) -> float:
     """Supervise until something is true; gives for how long."""
     begin_s, stop = time.monotonic(), threading.Event()
-    for elapsed_s in Ticks(stop):
-        process.watch(elapsed_s)
+    for elapsed_s in PollClock(stop):
+        process.poll(elapsed_s)
         if until():
             break
         assert time.monotonic() - begin_s < limit_s, "it never came true"
@@ -126,16 +126,16 @@ def _run(process: SupervisedProcess, until: Callable[[], bool], limit_s: float =
 
 
 @pytest.mark.parametrize("then", ["sleep", "gil"])
-def test_a_process_whose_loop_stands_still_is_killed_and_replaced(then: str, start: Start) -> None:
+def test_a_process_whose_loop_stalls_is_killed_and_restarted(then: str, start: Start) -> None:
     process = start(then)
     _run(process, lambda: process.ready is not None)
     assert process.child is not None
     pid = process.child.pid
-    _run(process, process.died)
+    _run(process, process.reap)
     assert process.killed
     assert "it hangs" in process.problem
-    assert process.due
-    process.begin()
+    assert process.restart_due
+    process.start()
     _run(process, lambda: process.child is not None and process.child.ready)
     assert process.child.pid != pid
 
@@ -145,21 +145,21 @@ def test_a_process_that_is_stopped_is_killed(start: Start) -> None:
     _run(process, lambda: process.ready is not None)
     assert process.child is not None
     os.kill(process.child.pid, signal.SIGSTOP)
-    _run(process, process.died)
+    _run(process, process.reap)
     assert process.killed
     assert "stopped" in process.problem
 
 
-def test_a_process_that_says_that_it_takes_longer_is_not_killed(start: Start) -> None:
+def test_a_process_that_announces_a_longer_silence_is_not_killed(start: Start) -> None:
     process = start("allow", allow_s=60.0)
     _run(process, lambda: process.child is not None and process.child.allowed_s == 60.0)
     begin_s = time.monotonic()
-    _run(process, lambda: process.died() or time.monotonic() - begin_s > 2.5)
+    _run(process, lambda: process.reap() or time.monotonic() - begin_s > 2.5)
     assert process.child is not None
     assert not process.killed
 
 
-def test_a_process_that_talks_without_end_costs_bounded_memory(start: Start) -> None:
+def test_a_process_that_reports_without_end_costs_bounded_memory(start: Start) -> None:
     process = start("flood", after_s=0.0)
     assert process.child is not None
     reports = process.child._reports
@@ -171,7 +171,7 @@ def test_a_process_that_talks_without_end_costs_bounded_memory(start: Start) -> 
     assert reports.qsize() == child_process._MAX_REPORTS
 
 
-def test_a_machine_without_room_for_a_process_is_told_and_tried_again(
+def test_a_process_that_cannot_be_started_is_reported_and_retried_with_back_off(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_arguments: Any, **_options: Any) -> None:
@@ -179,16 +179,16 @@ def test_a_machine_without_room_for_a_process_is_told_and_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "Popen", full)
-        process = start("beat", spare=True)
-        assert process.died()
+        process = start("beat", standby=True)
+        assert process.reap()
         assert "resource temporarily unavailable" in process.problem
-        assert not process.reported
+        assert not process.error_reported
         assert process.child is None
-        process.begin()
-        assert process.died()
-        assert not process.due, "not at once again"
-    monkeypatch.setattr(supervised_process, "_PAUSES_S", (0.0,))
-    process.begin()
+        process.start()
+        assert process.reap()
+        assert not process.restart_due, "the back-off has not been waited for"
+    monkeypatch.setattr(supervised_process, "_BACK_OFF_S", (0.0,))
+    process.start()
     _run(process, lambda: process.ready is not None)
     assert process.problem == ""
 
@@ -202,12 +202,12 @@ def test_a_child_restores_the_signals_that_its_parent_ignores(start: Start) -> N
     _run(process, lambda: process.ready is not None)
     assert process.child is not None
     os.kill(process.child.pid, signal.SIGINT)
-    _run(process, process.died, 10.0)
-    assert process.over
+    _run(process, process.reap, 10.0)
+    assert process.finished
 
 
-def test_a_child_that_is_stopped_is_gone_at_the_end() -> None:
-    child = Child("results")
+def test_a_child_under_sigstop_is_killed_at_the_end() -> None:
+    child = ChildProcess("results")
     os.kill(child.pid, signal.SIGSTOP)
-    child.end(0.2)
+    child.stop(0.2)
     assert not child.alive

@@ -1,1 +1,1 @@
-"""Child processes that exist for measuring: one file each, one function ``work(options, parent)``."""
+"""Child processes of benchmarks, one file each, with one function ``work(options, parent)``."""

@@ -1,4 +1,4 @@
-"""Child process: draw the overlay as the window does, without a window, for measuring."""
+"""Child process: draw the overlay as the window does, without a window."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ _TOPICS = ("frame", "result", "engine", "session")
 
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
-    """Draw ``options["address"]`` until the parent goes.
+    """Draw ``options["address"]`` until the parent stops this process.
 
-    What is told at the end is when each picture was drawn and how long that took, ms; nothing without
+    The final report has the time at which each frame was drawn and how long that took, ms; not without
     ``options["keep"]``.
     """
     screen = OverlayScreen(MonotonicClock())
     drawn_ms, draw_ms = array("d"), array("d")
-    pictures = 0
+    frames = 0
     with Subscriber(options["address"], _TOPICS) as subscriber:
         subscriber.heartbeat = parent.heartbeat
-        parent.tell("ready")
-        while not parent.gone.is_set():
+        parent.report("ready")
+        while not parent.stop.is_set():
             for message in subscriber.events(_POLL_MS):
                 screen.take(message)
             begin_ns = time.monotonic_ns()
-            picture = screen.picture()
-            if picture is None:
+            image = screen.picture()
+            if image is None:
                 continue
-            cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-            pictures += 1
+            cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+            frames += 1
             if options.get("keep", True):
                 end_ns = time.monotonic_ns()
                 drawn_ms.append(end_ns / 1e6)
                 draw_ms.append((end_ns - begin_ns) / 1e6)
     return {
-        "pictures": pictures,
+        "frames": frames,
         "drawn_ms": [round(value, 3) for value in drawn_ms],
         "draw_ms": [round(value, 3) for value in draw_ms],
     }

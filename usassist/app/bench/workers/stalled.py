@@ -1,4 +1,4 @@
-"""Child process: ask a stream for everything, as a viewer and as an archive, and then read nothing, for measuring."""
+"""Child process: subscribe to everything of a stream, as a viewer and as an archive, and stop reading."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _FIRST_MS = 5000
 
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
-    """Subscribe to ``options["address"]``, say ``ready`` when messages come, and wait to be stopped (SIGSTOP)."""
-    if sys.platform == "linux":  # one that is stopped does not notice that its parent is gone
+    """Subscribe to ``options["address"]``, report ``ready`` when messages come, and wait to be stopped (SIGSTOP)."""
+    if sys.platform == "linux":  # a stopped process cannot react when its parent exits
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     topics = tuple(TOPICS)
     with Subscriber(options["address"], topics) as viewer, Subscriber(options["address"], topics, "archive") as archive:
         viewer.latest(_FIRST_MS)
         archive.latest(_FIRST_MS)
-        parent.tell("ready")
-        parent.gone.wait()
+        parent.report("ready")
+        parent.stop.wait()
     return {}

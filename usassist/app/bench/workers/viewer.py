@@ -1,4 +1,4 @@
-"""Child process: watch the page's live pictures as a browser does, for measuring."""
+"""Child process: receive the page's live frames as a browser does."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _WAIT_S = 0.25
 
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
-    """Watch ``options["url"]``, the address of the page, until the parent goes.
+    """Watch ``options["url"]``, the address of the page, until the parent stops this process.
 
-    Each packet is read, its picture decoded, and confirmed. What is told at the end is, for each frame that was shown,
-    when it was captured and how much later it was decoded here, ms of the machine's monotonic clock.
+    Each packet is read, its image decoded, and confirmed. The final report has, for each frame, when it was captured
+    and how much later it was decoded here, ms of the machine's monotonic clock.
 
     Raises
     ------
@@ -42,25 +42,25 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     try:
         live = f"ws{url.removeprefix('http')}/live"
         with connect(live, origin=Origin(url), compression=None, max_size=None) as socket:
-            parent.tell("ready")
-            while not parent.gone.is_set():
+            parent.report("ready")
+            while not parent.stop.is_set():
                 try:
                     data = socket.recv(_WAIT_S)
                 except TimeoutError:
                     continue
                 head, jpeg = unpack(data if isinstance(data, bytes) else data.encode())
                 packets += 1
-                shown, word = (head.session_id, head.frame_id), Done()
+                shown, confirmation = (head.session_id, head.frame_id), Done()
                 if jpeg and shown != last and head.session_id is not None and head.frame_id is not None:
-                    last, word = shown, Done(session_id=head.session_id, frame_id=head.frame_id)
+                    last, confirmation = shown, Done(session_id=head.session_id, frame_id=head.frame_id)
                     cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
                     if head.age_ms is not None and options.get("keep", True):
                         capture_ms = head.t_ms - head.age_ms
                         captured_ms.append(round(capture_ms, 3))
                         latency_ms.append(round(time.monotonic_ns() / 1e6 - capture_ms, 3))
-                socket.send(msgspec.json.encode(word).decode("utf-8"))
+                socket.send(msgspec.json.encode(confirmation).decode("utf-8"))
     except ConnectionClosed:
-        pass  # the page has gone first
+        pass  # the page has exited first
     except (OSError, WebSocketException) as error:
-        raise UsAssistError(f"the page at {url} does not answer: {error}; look whether its process runs") from error
+        raise UsAssistError(f"the page at {url} does not answer: {error}; check that its process runs") from error
     return {"packets": packets, "captured_ms": captured_ms, "latency_ms": latency_ms}

@@ -1,1 +1,1 @@
-"""What each child process does: one file each, one function ``work(options, parent)``."""
+"""Child processes, one file each, with one function ``work(options, parent)``."""

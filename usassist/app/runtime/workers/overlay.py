@@ -11,7 +11,7 @@ __all__ = ["work"]
 
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
-    """Show ``options["address"]`` until the parent goes or the user closes the window."""
-    parent.tell("ready")
-    run_window(options["address"], parent.gone, parent.heartbeat)
+    """Show ``options["address"]`` until the parent stops this process or the user closes the window."""
+    parent.report("ready")
+    run_window(options["address"], parent.stop, parent.heartbeat)
     return {}

@@ -15,8 +15,8 @@ __all__ = ["work"]
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     """Draw ``options["address"]`` into ``options["path"]``; burnt-in text is covered unless ``cover_text`` is false."""
     find_text = find_text_boxes if options.get("cover_text", True) else None
-    overlay = OverlayVideo(options["address"], Path(options["path"]), parent.gone.is_set, find_text=find_text)
+    overlay = OverlayVideo(options["address"], Path(options["path"]), parent.stop.is_set, find_text=find_text)
     overlay.subscriber.heartbeat = parent.heartbeat
-    parent.tell("ready")
+    parent.report("ready")
     overlay.run()
     return {"frames": overlay.frames, "gaps": overlay.subscriber.gaps}

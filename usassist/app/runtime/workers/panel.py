@@ -14,14 +14,14 @@ __all__ = ["work"]
 
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
-    """Serve ``options["address"]`` as ``options["panel"]`` says, until the parent goes."""
+    """Serve ``options["address"]`` with the settings ``options["panel"]``, until the parent stops this process."""
     run_panel(
         options["address"],
         PanelConfig(**options["panel"]),
         modality=stream_titles(),
         find_text=find_text_boxes,
-        on_ready=lambda url: parent.tell("ready", url=url),
-        stop=parent.gone,
+        on_ready=lambda url: parent.report("ready", url=url),
+        stop=parent.stop,
         heartbeat=parent.heartbeat,
     )
     return {}

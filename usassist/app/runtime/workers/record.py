@@ -27,15 +27,15 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     recorder = Recorder(
         options["address"],
         Path(options["folder"]),
-        parent.gone.is_set,
+        parent.stop.is_set,
         facts=options.get("facts"),
         coding=LOSSLESS[settings.codec],
         find_text=find_text_boxes if settings.cover_text else None,
         reserve_bytes=settings.reserve_mb * 2**20,
     )
     recorder.subscriber.heartbeat = parent.heartbeat
-    parent.tell("ready")
-    lower_priority(5)  # this thread, the encoder's, and the one that looks for text; not the one that takes messages in
+    parent.report("ready")
+    lower_priority(5)  # this thread, the encoder's and the text finder's; not the receiver's
     recorder.run()
     return {
         "frames": recorder.progress.frames,

@@ -1,4 +1,4 @@
-"""Child process: write the results of a stream, and nothing else of it."""
+"""Child process: write the results of a stream."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["work"]
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     """Write results of ``options["address"]`` into ``options["folder"]``."""
-    results = ResultsFile(options["address"], Path(options["folder"]), parent.gone.is_set)
+    results = ResultsFile(options["address"], Path(options["folder"]), parent.stop.is_set)
     results.subscriber.heartbeat = parent.heartbeat
-    parent.tell("ready")
+    parent.report("ready")
     results.run()
     return {"results": results.results, "gaps": results.subscriber.gaps}

@@ -16,22 +16,22 @@ from usassist.records import Result, SourceInfo
 __all__ = ["work"]
 
 _ARCHIVES_S = 5.0
-_START_S = 30.0  # what else comes before the first frame
-_LINGER_S = 10.0  # how long a parent may take to see that its recorders have everything
+_START_S = 30.0  # for what else comes before the first frame
+_LINGER_S = 10.0  # for the recorders to receive everything that was sent
 _PROGRESS_S = 0.25
 
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
-    """Stream with ``options`` until the source ends or the parent goes.
+    """Stream until the source ends or the parent stops this process.
 
     ``options`` are the fields of ``StreamOptions``, and
 
-    - ``archives``: so many recorders are waited for, first until they listen, and at the end until the parent says that
-      they have everything
-    - ``archives_s``: only with all of them does it begin; it waits so long for them, and, at the end, for the parent
-    - ``pixels``: so many of them take frames; all where it is left out
-    - ``progress``: report ``building``, ``opened`` and, a few times a second, ``progress`` with the summary so far; and
-      a stream that breaks is reported with its summary
+    - ``archives``: number of recorders to wait for: until they are connected, and at the end until the parent releases
+      this process because they have received everything
+    - ``archives_s``: timeout of both waits; without all recorders the stream fails then
+    - ``pixels``: number of recorders that take frames; all by default
+    - ``progress``: report ``building``, ``opened`` and, a few times a second, ``progress`` with the summary so far; a
+      stream that fails is reported with its summary
     """
     archives, archives_s, pixels = (
         options.pop("archives", 0),
@@ -54,31 +54,31 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
         heartbeat=heartbeat,
     ) as stream:
         heartbeat.allow((archives_s or _ARCHIVES_S) + _START_S)
-        parent.tell("ready")
+        parent.report("ready")
         if archives:
             complete = stream.publisher.wait_for_archives(
-                archives, archives_s or _ARCHIVES_S, lambda: not parent.gone.is_set(), of_pixels=pixels
+                archives, archives_s or _ARCHIVES_S, lambda: not parent.stop.is_set(), of_pixels=pixels
             )
             if archives_s is not None and not complete:
                 raise SessionError("the recorder did not connect; run usassist doctor")
         if progress is not None:
             progress.stream = stream
         try:
-            stream.run(parent.gone)
+            stream.run(parent.stop)
         except UsAssistError as error:
             if progress is None:
                 raise
             stream.summary.state, stream.summary.reason = SessionState.FAILED, str(error)
         summary = stream.summary.as_dict()
         if archives:
-            # The sockets stay open until every archive has what was sent: a closed connection loses what is on its way.
-            parent.tell("ended", summary=summary)
-            parent.closed.wait(archives_s or _LINGER_S)
+            # Keep the sockets open until every archive has received everything: closing drops what is in flight.
+            parent.report("ended", summary=summary)
+            parent.released.wait(archives_s or _LINGER_S)
     return {"summary": summary}
 
 
 class _Progress:
-    """Tells the parent how far the stream is."""
+    """Reports the progress of the stream to the parent."""
 
     def __init__(self, parent: Parent) -> None:
         self.stream: Stream | None = None
@@ -86,13 +86,13 @@ class _Progress:
         self._next_s = 0.0
 
     def building(self, stage: str, share: float) -> None:
-        self._parent.tell("building", stage=stage, share=share)
+        self._parent.report("building", stage=stage, share=share)
 
     def opened(self, info: SourceInfo) -> None:
-        self._parent.tell("opened", info=dataclasses.asdict(info))
+        self._parent.report("opened", info=dataclasses.asdict(info))
 
     def result(self, _result: Result) -> None:
         now_s = time.monotonic()
         if self.stream is not None and now_s >= self._next_s:
             self._next_s = now_s + _PROGRESS_S
-            self._parent.tell("progress", summary=self.stream.summary.as_dict())
+            self._parent.report("progress", summary=self.stream.summary.as_dict())

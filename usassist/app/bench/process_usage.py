@@ -1,4 +1,4 @@
-"""What other processes use of the machine, read from ``/proc`` twice a second."""
+"""Processor time, memory, files and threads of other processes, read from ``/proc`` twice a second."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from usassist.common.closeable import Closeable
 
-__all__ = ["Sample", "Sampler", "Usage", "busy_s", "capture_of", "read_sample", "usage_between"]
+__all__ = ["Usage", "UsageSample", "UsageSampler", "busy_s", "find_capture", "read_sample", "usage_between"]
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -19,7 +19,7 @@ _EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class UsageSample:
     """One process at one time: processor time of all its threads, resident memory, open files, threads."""
 
     pid: int
@@ -32,7 +32,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """One process over a time.
+    """Usage of one process over an interval.
 
     Attributes
     ----------
@@ -49,8 +49,8 @@ class Usage:
     threads: int
 
 
-def read_sample(pid: int) -> Sample | None:
-    """Read one now; None when the process is gone."""
+def read_sample(pid: int) -> UsageSample | None:
+    """Read one sample; None when the process has exited."""
     folder = Path("/proc") / str(pid)
     try:
         fields = (folder / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
@@ -60,7 +60,7 @@ def read_sample(pid: int) -> Sample | None:
         return None
     if fields[0] == "Z":
         return None
-    return Sample(
+    return UsageSample(
         pid=pid,
         t_ns=time.monotonic_ns(),
         cpu_s=(int(fields[11]) + int(fields[12])) * _TICK_S,
@@ -70,21 +70,21 @@ def read_sample(pid: int) -> Sample | None:
     )
 
 
-def capture_of(pid: int) -> int | None:
-    """Process id of the capture process of a stream, of the older one where another is being got ready."""
+def find_capture(pid: int) -> int | None:
+    """Process id of the capture process of a stream; of the older one where a standby is starting."""
     found = []
     for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             for child in tasks.read_text(encoding="ascii").split():
-                words = Path(f"/proc/{child}/cmdline").read_bytes()
-                found += [int(child)] if b"usassist.sources.capture" in words else []
+                arguments = Path(f"/proc/{child}/cmdline").read_bytes()
+                found += [int(child)] if b"usassist.sources.capture" in arguments else []
         except OSError:
             continue
     return min(found, default=None)
 
 
 def busy_s() -> float:
-    """Processor time of the whole machine since it was started, all processors together, s; what idled is left out."""
+    """Processor time of the whole machine since it was started, all processors together, s; without idle time."""
     for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
         if line.startswith("cpu "):
             user, nice, system, _idle, _waiting, *others = (int(field) for field in line.split()[1:8])
@@ -92,17 +92,18 @@ def busy_s() -> float:
     return 0.0
 
 
-class Sampler(Closeable):
-    """Reads processes twice a second in a thread of its own.
+class UsageSampler(Closeable):
+    """Samples processes in a thread of its own.
 
     Parameters
     ----------
-    processes : asked every time; name → process id of those that are to be read
+    processes : called for every sample; gives name → process id
+    every_s : between two samples
     """
 
     def __init__(self, processes: Callable[[], Mapping[str, int]], every_s: float = _EVERY_S) -> None:
         self._processes, self._every_s = processes, every_s
-        self.samples: dict[str, list[Sample]] = {}
+        self.samples: dict[str, list[UsageSample]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self._thread.start()
@@ -115,7 +116,7 @@ class Sampler(Closeable):
                     self.samples.setdefault(name, []).append(sample)
 
     def usage(self, begin_ns: int, end_ns: int) -> dict[str, Usage]:
-        """Of every process that was read at least twice in that time."""
+        """Usage of every process with at least two samples in the interval."""
         found = {name: usage_between(list(samples), begin_ns, end_ns) for name, samples in dict(self.samples).items()}
         return {name: usage for name, usage in found.items() if usage is not None}
 
@@ -125,8 +126,8 @@ class Sampler(Closeable):
         self._thread.join()
 
 
-def usage_between(samples: list[Sample], begin_ns: int, end_ns: int) -> Usage | None:
-    """What the samples in a time say; None for fewer than two."""
+def usage_between(samples: list[UsageSample], begin_ns: int, end_ns: int) -> Usage | None:
+    """Usage from the samples in an interval; None for fewer than two."""
     inside = [sample for sample in samples if begin_ns <= sample.t_ns <= end_ns]
     if len(inside) < 2:
         return None

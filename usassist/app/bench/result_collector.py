@@ -1,7 +1,7 @@
-"""A reader that keeps the times of every result, so that percentiles are exact, for any part of a run.
+"""A subscriber that keeps the times of every result, so that percentiles are exact, for any part of a run.
 
-It listens where recorders listen, to results, sessions and health and not to pixels, in a thread of the measuring
-process: the stream serves one more reader, and no process more runs.
+It subscribes as recorders do, to results, sessions and health and not to pixels, in a thread of the measuring process:
+the stream serves one more reader, and no additional process runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from usassist.bus.log import LogReader
 from usassist.common.closeable import Closeable
 from usassist.records import Cause, ResultState
 
-__all__ = ["Meter", "Results", "read_frame_times"]
+__all__ = ["ResultCollector", "Results", "read_frame_times"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -46,9 +46,9 @@ _LENGTH = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Results:
-    """Results in the order in which they went out: int64 (n,) each, monotonic ns; -1 stands for no time, no cause.
+    """Results in the order of publication: int64 (n,) each, monotonic ns; -1 stands for no time, no cause.
 
-    ``state`` and ``cause`` are places in ``ResultState`` and ``Cause``.
+    ``state`` and ``cause`` are indices into ``ResultState`` and ``Cause``.
     """
 
     frame_id: IntArray
@@ -66,7 +66,7 @@ class Results:
         return len(self.frame_id)
 
     def between(self, begin_ns: int, end_ns: int) -> Results:
-        """Those whose frame was captured in a time; the end does not belong to it."""
+        """Results of frames captured in an interval; its end is excluded."""
         return self.where((self.t_capture_ns >= begin_ns) & (self.t_capture_ns < end_ns))
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> Results:
@@ -93,8 +93,8 @@ class _Log:
     columns: dict[str, array[int]] = field(default_factory=lambda: {name: array("q") for name in _COLUMNS})
 
 
-class Meter(Closeable):
-    """Listens to a stream and keeps what is needed to measure it.
+class ResultCollector(Closeable):
+    """Subscribes to a stream and keeps the times of its results.
 
     Parameters
     ----------
@@ -113,12 +113,12 @@ class Meter(Closeable):
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._subscriber = Subscriber(address, ("result", "health", "session"), "archive")
-        self._thread = threading.Thread(target=self._run, name="meter", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
         self._thread.start()
 
     @property
     def gaps(self) -> int:
-        """Results that never arrived here."""
+        """Results that were not received."""
         return self._subscriber.gaps["result"]
 
     @property

@@ -1,7 +1,7 @@
-"""Folders of the user's own that an engine is quantised on: pictures, and pictures with masks.
+"""The user's own frames for quantisation: folders of images, and of images with masks.
 
-File names may be names of patients. They are used to sort the files and to pair them, and are neither shown nor
-written: a picture that is at fault is named by its number in the order of their names.
+File names may be names of patients. They serve to sort and to pair files, and are neither shown nor written: an image
+with a fault is named by its number in the order of file names.
 """
 
 from __future__ import annotations
@@ -23,26 +23,33 @@ from usassist.evaluation.tally import MIN_TRUTH_PX
 from usassist.frames import find_scan_area
 from usassist.training.quantize import CalibrationSet, spread_evenly
 
-__all__ = ["MIN_FRAMES", "OwnImages", "OwnLabelled", "read_own_images", "read_own_labelled", "read_unlabelled"]
+__all__ = [
+    "MIN_FRAMES",
+    "UserImages",
+    "UserLabelledImages",
+    "read_unlabelled",
+    "read_user_images",
+    "read_user_labelled",
+]
 
 UInt8Array = npt.NDArray[np.uint8]
 
 MIN_FRAMES = 20
-"""Fewer different pictures set no ranges, and judge nothing."""
+"""Minimum number of different images to set ranges, or to measure accuracy."""
 
 _ORDER = "in the order of their names"
 _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class OwnImages:
-    """Pictures that set the ranges.
+class UserImages:
+    """Images that set the ranges.
 
     Attributes
     ----------
     frames : cropped as live
-    paths : of the same pictures
-    digests : SHA-256 of the grey pixels of each whole picture
+    paths : of the same images
+    digests : SHA-256 of the grey pixels of each whole image
     """
 
     frames: CalibrationSet
@@ -51,13 +58,13 @@ class OwnImages:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnLabelled:
-    """Pictures with masks, each of which can be read.
+class UserLabelledImages:
+    """Images with masks, each of which can be read.
 
     Attributes
     ----------
-    pairs : pictures and masks
-    digests : SHA-256 of the grey pixels of each whole picture
+    pairs : images and masks
+    digests : SHA-256 of the grey pixels of each whole image
     """
 
     pairs: tuple[Pair, ...]
@@ -74,28 +81,28 @@ class OwnLabelled:
         for number, pair in enumerate(self.pairs, start=1):
             frame, reason = _read_pair(pair)
             if frame is None:
-                raise SourceError(_fault("labelled picture", [(number, reason)], len(self.pairs)))
+                raise SourceError(_fault("labelled image", [(number, reason)], len(self.pairs)))
             yield frame
 
 
-def read_own_images(folder: Path, count: int) -> OwnImages:
-    """Take pictures evenly spaced from a folder, and crop each to its scan area.
+def read_user_images(folder: Path, count: int) -> UserImages:
+    """Take images evenly spaced from a folder, and crop each to its scan area.
 
     Parameters
     ----------
-    folder : png, jpg, bmp and tif files; other files and folders in it are not looked at
+    folder : png, jpg, bmp and tif files; other files and folders in it are ignored
     count : at most so many are taken
 
     Raises
     ------
     SourceError
-        If the folder cannot be read, there are fewer than :data:`MIN_FRAMES` different pictures, or one of those
+        If the folder cannot be read, there are fewer than :data:`MIN_FRAMES` different images, or one of those
         taken cannot be read or shows no scan area.
     """
     paths = list(list_images(list_files(folder), []).values())
     if not paths:
-        raise SourceError("the folder of --images holds no png, jpg, bmp or tif pictures; give another folder")
-    _check_enough(len(paths), "pictures")
+        raise SourceError("the folder of --images holds no png, jpg, bmp or tif images; give another folder")
+    _check_enough(len(paths), "images")
     places = spread_evenly(len(paths), count)
     images: list[UInt8Array] = []
     faults: list[tuple[int, str]] = []
@@ -112,36 +119,36 @@ def read_own_images(folder: Path, count: int) -> OwnImages:
             digests.add(_digest(grey))
             images.append(np.ascontiguousarray(grey[y1:y2, x1:x2]))
     if faults:
-        raise SourceError(_fault("picture", faults, len(paths)))
-    _check_enough(len(digests), "different pictures")
+        raise SourceError(_fault("image", faults, len(paths)))
+    _check_enough(len(digests), "different images")
     frames = CalibrationSet(
         name="own pictures", chosen=f"{len(places)} of {len(paths)}, evenly spaced {_ORDER}", images=tuple(images)
     )
-    return OwnImages(frames=frames, paths=tuple(paths[place] for place in places), digests=frozenset(digests))
+    return UserImages(frames=frames, paths=tuple(paths[place] for place in places), digests=frozenset(digests))
 
 
-def read_own_labelled(images: Path, masks: Path) -> OwnLabelled:
-    """Pair pictures and masks of the same name, and look at each.
+def read_user_labelled(images: Path, masks: Path) -> UserLabelledImages:
+    """Pair images and masks of the same name, and check each.
 
     Raises
     ------
     SourceError
-        If a folder cannot be read, a picture or a mask has no partner, one cannot be read, both differ in size, or a
-        nodule is marked in fewer than :data:`MIN_FRAMES` pictures.
+        If a folder cannot be read, an image or a mask has no partner, one cannot be read, both differ in size, or a
+        nodule is marked in fewer than :data:`MIN_FRAMES` images.
     """
     strays: list[Skipped] = []
-    pictures, labels = (list_images(list_files(folder), strays) for folder in (images, masks))
-    alone = [number for number, name in enumerate(pictures, start=1) if name not in labels]
-    left = len(labels.keys() - pictures.keys())
+    by_name, labels = (list_images(list_files(folder), strays) for folder in (images, masks))
+    alone = [number for number, name in enumerate(by_name, start=1) if name not in labels]
+    left = len(labels.keys() - by_name.keys())
     twice = sum(stray.reason.startswith("same name") for stray in strays)
     if alone or left or twice:
-        first = f" (the first is picture {alone[0]} {_ORDER})" if alone else ""
+        first = f" (the first is image {alone[0]} {_ORDER})" if alone else ""
         raise SourceError(
-            f"pictures and masks do not match: {len(alone)} of {len(pictures)} pictures have no mask of the same "
-            f"name{first}, {left} of {len(labels)} masks have no picture, {twice} files have the name of another; "
-            "mend the folders of --gate-images and --gate-masks"
+            f"images and masks do not match: {len(alone)} of {len(by_name)} images have no mask of the same "
+            f"name{first}, {left} of {len(labels)} masks have no image, {twice} files have the name of another; "
+            "correct the folders of --gate-images and --gate-masks"
         )
-    pairs = tuple(Pair(name=name, image=path, mask=labels[name]) for name, path in pictures.items())
+    pairs = tuple(Pair(name=name, image=path, mask=labels[name]) for name, path in by_name.items())
     faults: list[tuple[int, str]] = []
     digests: set[str] = set()
     marked = 0
@@ -153,13 +160,13 @@ def read_own_labelled(images: Path, masks: Path) -> OwnLabelled:
             digests.add(_digest(frame.image))
             marked += bool(regions(frame.truth, MIN_TRUTH_PX))
     if faults:
-        raise SourceError(_fault("labelled picture", faults, len(pairs)))
-    _check_enough(marked, "labelled pictures with a nodule in them")
-    return OwnLabelled(pairs=pairs, digests=frozenset(digests))
+        raise SourceError(_fault("labelled image", faults, len(pairs)))
+    _check_enough(marked, "labelled images with a nodule in them")
+    return UserLabelledImages(pairs=pairs, digests=frozenset(digests))
 
 
 def read_unlabelled(paths: Sequence[Path]) -> Iterator[LabelledFrame]:
-    """Pictures as frames on which nothing is marked, not cropped.
+    """Images as frames on which nothing is marked, not cropped.
 
     Raises
     ------
@@ -170,7 +177,7 @@ def read_unlabelled(paths: Sequence[Path]) -> Iterator[LabelledFrame]:
         try:
             grey, _ = read_grey(path)
         except SourceError as error:
-            raise SourceError(_fault("picture", [(number, _nameless(str(error), path))], len(paths))) from None
+            raise SourceError(_fault("image", [(number, _nameless(str(error), path))], len(paths))) from None
         yield LabelledFrame(name=f"{number}", case=f"{number}", image=grey, truth=np.zeros(grey.shape, np.bool_))
 
 
@@ -189,11 +196,11 @@ def _check_enough(count: int, what: str) -> None:
 def _fault(what: str, faults: Sequence[tuple[int, str]], total: int) -> str:
     listed = "; ".join(f"number {number} {reason}" for number, reason in faults[:_SHOWN])
     more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-    return f"of {total} {what}s {_ORDER}, {listed}{more}; mend them or take them out of the folder"
+    return f"of {total} {what}s {_ORDER}, {listed}{more}; repair or remove them"
 
 
 def _nameless(reason: str, *paths: Path) -> str:
-    """What was found, without the file's name before it and the advice behind it."""
+    """The reason without the file name before it and the advice after it."""
     for path in paths:
         reason = reason.removeprefix(path.name).strip()
     return reason.split(";")[0]

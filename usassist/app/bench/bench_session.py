@@ -1,4 +1,4 @@
-"""The processes of a live session, started for measuring, each with its process id known.
+"""The processes of a live session, started for a benchmark, each with a known process id.
 
 They are those that ``usassist live`` starts, with a loop as the source and an overlay without a window. Viewers are
 clients of the page's own WebSocket in processes of their own.
@@ -16,17 +16,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from usassist.app.bench.meter import Meter
-from usassist.app.bench.proc import capture_of, read_sample
+from usassist.app.bench.process_usage import find_capture, read_sample
+from usassist.app.bench.result_collector import ResultCollector
 from usassist.app.bench.setup import Setup
-from usassist.app.runtime.child_process import Child
+from usassist.app.runtime.child_process import ChildProcess
 from usassist.app.runtime.open_stream import StreamOptions
 from usassist.app.runtime.private_bus import private_bus
-from usassist.app.runtime.supervised_process import Ticks
+from usassist.app.runtime.supervised_process import PollClock
 from usassist.config import PanelConfig
 from usassist.errors import UsAssistError
 
-__all__ = ["Rig"]
+__all__ = ["BenchSession"]
 
 _READY_S = 60.0
 _FIRST_S = 30.0
@@ -34,8 +34,8 @@ _FINISH_S = 30.0
 _WATCHED = ("stream", "record")
 
 
-class Rig:
-    """Runs a setup. As a context manager everything is gone at the end.
+class BenchSession:
+    """Runs the processes of a setup. As a context manager all are stopped at the end.
 
     Parameters
     ----------
@@ -44,23 +44,23 @@ class Rig:
 
     Attributes
     ----------
-    meter : listens to every result
+    collector : receives every result
     children : name → process; ``stream``, ``record``, ``overlay``, ``panel``, ``viewer 1``, ``stalled 1``, …
-    folders : what was recorded, in order
+    folders : of the recordings, in order
     address : of the bus
-    said : what viewers and overlays told at their end
+    final_reports : of recorder, viewers and overlay
     """
 
     def __init__(self, setup: Setup, folder: Path) -> None:
         self.setup, self._folder = setup, folder
-        self.children: dict[str, Child] = {}
+        self.children: dict[str, ChildProcess] = {}
         self.folders: list[Path] = []
-        self.said: dict[str, dict[str, Any]] = {}
+        self.final_reports: dict[str, dict[str, Any]] = {}
         self.summary: dict[str, Any] | None = None
         self._stack = contextlib.ExitStack()
         self._url = ""
         self._numbers = 0
-        self._ticks = Ticks(threading.Event())
+        self._clock = PollClock(threading.Event())
 
     def __enter__(self) -> Self:
         try:
@@ -79,9 +79,9 @@ class Rig:
         self._stack.close()
 
     def processes(self) -> dict[str, int]:
-        """Name → process id of those that work, without viewers and stalled readers; the stream has a ``capture``."""
+        """Name → process id, without viewers and stalled readers; ``capture`` is the stream's capture process."""
         found = {name: child.pid for name, child in list(self.children.items()) if " " not in name}
-        capture = capture_of(found["stream"]) if "stream" in found else None
+        capture = find_capture(found["stream"]) if "stream" in found else None
         return found if capture is None else found | {"capture": capture}
 
     def cpu_s(self) -> float:
@@ -90,45 +90,45 @@ class Rig:
         return sum(sample.cpu_s for sample in map(read_sample, pids) if sample is not None)
 
     def wait_for_frames(self) -> None:
-        """Wait until results come.
+        """Wait for the first result.
 
         Raises
         ------
         UsAssistError
-            If none come, or the stream has died.
+            If none comes, or the stream has exited.
         """
         deadline_s = time.monotonic() + _FIRST_S
-        while self.meter.count == 0:
+        while self.collector.count == 0:
             self.check()
             if time.monotonic() > deadline_s:
-                session = self.meter.session
+                session = self.collector.session
                 why = session.signal.reason if session is not None and session.signal is not None else "no session"
                 raise UsAssistError(f"no result came in {_FIRST_S:.0f} s ({why}); run usassist doctor")
             time.sleep(0.05)
 
     def check(self) -> None:
-        """Raise if one of the processes has died, or if the stream or the recorder hangs.
+        """Check that all processes run, and that neither stream nor recorder hangs.
 
         Raises
         ------
         UsAssistError
-            With its name and what it said.
+            With the name of the process and its error.
         """
-        elapsed_s = self._ticks.elapsed_s()
+        elapsed_s = self._clock.elapsed_s()
         for name, child in list(self.children.items()):
             if not child.alive:
                 child.wait_for("nothing", timeout_s=1.0)
                 raise UsAssistError(f"the process {name} has died; run usassist doctor")
-            if name in _WATCHED and (reason := child.why_hung(elapsed_s)):
+            if name in _WATCHED and (reason := child.hang_reason(elapsed_s)):
                 child.kill()
                 raise UsAssistError(f"the process {name} was killed: {reason}; run usassist doctor")
 
     def add_viewer(self, *, keep: bool = True) -> str:
-        """Let one more viewer watch; gives its name."""
+        """Add a viewer; gives its name."""
         return self._ready(self._begin(f"viewer {self._next()}", "bench_viewer", {"url": self._url, "keep": keep}))
 
     def add_stalled(self, count: int) -> list[str]:
-        """Add readers that ask for everything and are then stopped; gives their names."""
+        """Add readers that subscribe to everything and are then stopped (SIGSTOP); gives their names."""
         options = {"address": self.address}
         names = [self._begin(f"stalled {self._next()}", "bench_stalled", options) for _ in range(count)]
         for name in names:
@@ -137,13 +137,13 @@ class Rig:
         return names
 
     def remove(self, name: str) -> None:
-        """End a viewer or a stalled reader; what it told is in ``said``."""
+        """Stop a viewer or a stalled reader; the final report of a viewer is in ``final_reports``."""
         child = self.children[name]
         if name.startswith("stalled"):
             os.kill(child.pid, signal.SIGKILL)
         elif child.alive:
-            child.ask_to_end()
-            self.said[name] = child.wait_for("done", timeout_s=_FINISH_S)
+            child.terminate()
+            self.final_reports[name] = child.wait_for("done", timeout_s=_FINISH_S)
         self._end(name)
 
     def kill(self, name: str) -> None:
@@ -152,20 +152,20 @@ class Rig:
         self._end(name)
 
     def rename(self, name: str) -> str:
-        """Let another process take a name; gives the name that this one has from now on."""
+        """Free a name for another process; gives the new name of the one that had it."""
         other = f"{name} {self._next()}"
         self.children[other] = self.children.pop(name)
         return other
 
-    def begin_recorder(self) -> Path:
+    def start_recorder(self) -> Path:
         """Start a recorder with a folder of its own."""
         folder = self._folder / f"session-{len(self.folders) + 1}"
         self._ready(self._begin("record", "record", {"address": self.address, "folder": str(folder)}))
         self.folders.append(folder)
         return folder
 
-    def end_in_order(self) -> dict[str, Any]:
-        """The stream says its last word, the recorder writes it down, and everything goes.
+    def shut_down(self) -> dict[str, Any]:
+        """The stream publishes its final session message, the recorder writes it, then all processes stop.
 
         Returns
         -------
@@ -174,14 +174,14 @@ class Rig:
         for name in [name for name in self.children if name.startswith("stalled")]:
             self.remove(name)
         stream = self.children["stream"]
-        stream.ask_to_end()
+        stream.terminate()
         wanted = "ended" if self.setup.record else "done"
         self.summary = stream.wait_for(wanted, timeout_s=_FINISH_S)["summary"]
         if "record" in self.children:
-            self.said["record"] = self.children["record"].wait_for("done", timeout_s=_FINISH_S)
+            self.final_reports["record"] = self.children["record"].wait_for("done", timeout_s=_FINISH_S)
         for name in [name for name in self.children if name.startswith(("viewer", "overlay"))]:
             self.remove(name)
-        time.sleep(0.2)  # the last results are on their way to the meter
+        time.sleep(0.2)  # the last results are in flight
         return self.summary
 
     def _start(self) -> None:
@@ -201,10 +201,10 @@ class Rig:
         if setup.overlay:
             self._begin("overlay", "bench_overlay", {"address": self.address})
         if setup.record:
-            self.begin_recorder()
+            self.start_recorder()
         for name in [name for name in self.children if name != "record"]:
             self._ready(name)
-        self.meter = self._stack.enter_context(Meter(self.address))
+        self.collector = self._stack.enter_context(ResultCollector(self.address))
         self.wait_for_frames()
         for _ in range(setup.viewers):
             self.add_viewer()
@@ -215,13 +215,13 @@ class Rig:
         return self._numbers
 
     def _begin(self, name: str, kind: str, options: dict[str, Any]) -> str:
-        child = self.children[name] = Child(kind)
-        child.begin(options)
+        child = self.children[name] = ChildProcess(kind)
+        child.start(options)
         return name
 
     def _ready(self, name: str) -> str:
-        said = self.children[name].wait_for("ready", timeout_s=_READY_S)
-        self._url = said.get("url", self._url)
+        report = self.children[name].wait_for("ready", timeout_s=_READY_S)
+        self._url = report.get("url", self._url)
         return name
 
     def _end(self, name: str) -> None:
@@ -230,4 +230,4 @@ class Rig:
             return
         if name.startswith("stalled") and child.alive:
             os.kill(child.pid, signal.SIGKILL)
-        child.end()
+        child.stop()

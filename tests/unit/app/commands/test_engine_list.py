@@ -1,4 +1,4 @@
-"""What `engine list` and `doctor` say of this processor and of the order in which `auto` takes back ends on it."""
+"""This processor, and the order in which `auto` takes back ends on it, in `engine list` and `doctor`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from usassist.app.commands import doctor, report
-from usassist.app.commands.speed_report import processor_words, speed_words
+from usassist.app.commands.engine_list import list_document, print_list
+from usassist.app.runtime import self_check
+from usassist.app.runtime.describe_speed import describe_processor, describe_speeds
 from usassist.common.processor import Processor
 from usassist.engine import find_engine
 from usassist.engine.cache import open_cache
@@ -35,38 +36,42 @@ def _speeds(*rows: Speed, steady: bool = True) -> Speeds:
         ((), (), "P"),
     ],
 )
-def test_a_processor_is_told_with_what_matters(features: tuple[str, ...], limits: tuple[str, ...], words: str) -> None:
+def test_a_processor_is_described_for_the_runtimes(
+    features: tuple[str, ...], limits: tuple[str, ...], words: str
+) -> None:
     processor = Processor(vendor="V", name="P", generation="", features=features, limits=limits)
-    assert processor_words(processor) == words
+    assert describe_processor(processor) == words
 
 
-def test_the_order_is_one_line_with_what_is_passed_over_and_why() -> None:
-    assert speed_words(_speeds(RIGHT, WRONG)) == (
+def test_the_order_is_one_line_with_what_is_skipped_and_why() -> None:
+    assert describe_speeds(_speeds(RIGHT, WRONG)) == (
         "onnxruntime fp32 8.7 ms, on 2 threads, measured 2026-11-30; "
-        "openvino int8 is passed over: it misses its golden output"
+        "openvino int8 is skipped: it misses its golden output"
     )
-    assert "not kept, this machine is busy" in speed_words(_speeds(RIGHT, steady=False))
-    assert speed_words(_speeds(WRONG)).startswith("nothing answers right, on 2 threads")
+    assert "not kept, this machine is busy" in describe_speeds(_speeds(RIGHT, steady=False))
+    assert describe_speeds(_speeds(WRONG)).startswith("nothing answers correctly, on 2 threads")
 
 
-def test_doctor_measures_where_nothing_is_kept_and_says_when_nothing_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_measures_without_a_stored_order_and_reports_that_nothing_is_correct(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     spec = find_engine("thyroid_nodule")
     monkeypatch.setattr("usassist.engine.speed.load_speeds", lambda _spec: None)
     for rows, ok in (((RIGHT, WRONG), True), ((WRONG,), False)):
         monkeypatch.setattr("usassist.engine.speed.measure_speeds", lambda _spec, rows=rows: _speeds(*rows))
-        finding = doctor._order(spec)
-        assert (finding.what, finding.ok, finding.needed) == ("order for thyroid_nodule", ok, False)
-        assert finding.detail == speed_words(_speeds(*rows))
+        check = self_check._check_order(spec)
+        assert (check.what, check.ok, check.needed) == ("order for thyroid_nodule", ok, False)
+        assert check.detail == describe_speeds(_speeds(*rows))
     monkeypatch.setattr("usassist.engine.speed.load_speeds", lambda _spec: _speeds(RIGHT))
     monkeypatch.setattr("usassist.engine.speed.measure_speeds", None)
-    assert doctor._order(spec).ok
+    assert self_check._check_order(spec).ok
 
 
-def test_engine_list_tells_what_is_kept_and_does_not_offer_what_is_wrong(
+def test_engine_list_shows_the_stored_order_and_skips_what_was_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("USASSIST_CACHE", str(tmp_path / "cache"))
-    (engine,) = report.engine_table()["engines"]
+    (engine,) = list_document()["engines"]
     assert engine["speeds"] is None
     from usassist.engine import speed
 
@@ -74,12 +79,12 @@ def test_engine_list_tells_what_is_kept_and_does_not_offer_what_is_wrong(
     document = {"measured": "2026-11-30T12:00:00+00:00", "threads": 2, "steady": True}
     rows = [{name: getattr(row, name) for name in Speed.__slots__} for row in (RIGHT, WRONG)]
     open_cache().store(speed._key(spec, 0), json.dumps(document | {"rows": rows}).encode(), {})
-    table = report.engine_table()
+    table = list_document()
     (engine,) = table["engines"]
     assert engine["auto"] == "onnxruntime fp32"
     assert [row["backend"] for row in engine["speeds"]["rows"]] == ["onnxruntime", "openvino"]
     json.dumps(table)
-    report.print_engine_table(table)
+    print_list(table)
     text = " ".join(capsys.readouterr().out.split())
     assert "onnxruntime fp32 8.7 ms, on 2 threads" in text
-    assert f"processor: {processor_words()}" in text
+    assert f"processor: {describe_processor()}" in text

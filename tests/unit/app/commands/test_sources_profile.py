@@ -33,7 +33,7 @@ def test_a_file_that_is_there_is_never_written_over(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
-def test_what_shows_no_picture_gives_no_file(tmp_path: Path) -> None:
+def test_a_source_without_frames_gives_no_file(tmp_path: Path) -> None:
     run = _profile("udp://127.0.0.1:9", tmp_path / "x.toml", "--wait", "1")
     assert isinstance(run.exception, ScanAreaError)  # type: ignore[attr-defined]
     assert not (tmp_path / "x.toml").exists()

@@ -1,10 +1,25 @@
-"""Why back ends did not run, each reason said once."""
+"""The table of back ends and precisions that did not run, of ``usassist engine bench`` and ``verify``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["group_reasons"]
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["group_reasons", "print_left_out"]
+
+
+def print_left_out(items: list[tuple[str, str, str]], title: str, console: Console) -> None:
+    """Print back ends and precisions that did not run, each reason once; nothing when there are none."""
+    if not items:
+        return
+    table = Table(title, "why", box=box.SIMPLE_HEAD)
+    table.columns[0].max_width = 34
+    for names, reason in group_reasons(items):
+        table.add_row(names, reason)
+    console.print(table)
 
 
 def group_reasons(items: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:

@@ -1,0 +1,63 @@
+"""The command ``usassist demo``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from usassist.app.commands.options import (
+    BackendSetting,
+    CalibrationOption,
+    ConfigOption,
+    DeinterlaceOption,
+    EngineSetting,
+    HostSetting,
+    PointSetting,
+    PortSetting,
+    PrecisionSetting,
+    override_panel,
+    print_page_address,
+    read_settings,
+    resolve_demo,
+)
+
+__all__ = ["demo"]
+
+
+def demo(
+    clip: Annotated[str, typer.Argument(help="What to show, over and over.")] = "demo",
+    engine: EngineSetting = None,
+    backend: BackendSetting = None,
+    precision: PrecisionSetting = None,
+    point: PointSetting = None,
+    host: HostSetting = None,
+    port: PortSetting = None,
+    calibration: CalibrationOption = None,
+    deinterlace: DeinterlaceOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Show the page in the browser, with a clip playing over and over."""
+    from usassist.app.runtime.demo import run_demo
+    from usassist.app.runtime.open_stream import StreamOptions
+
+    settings = read_settings(config)
+    source, calibration = resolve_demo(clip, calibration)
+    run_demo(
+        StreamOptions(
+            source=source,
+            bus=settings.bus.address,
+            engine=engine or settings.stream.engine,
+            backend=backend or settings.stream.backend,
+            precision=precision or settings.stream.precision,
+            point=point or settings.stream.point,
+            threads=settings.stream.threads,
+            max_age_ms=settings.stream.max_age_ms,
+            deadline_s=settings.stream.deadline_s,
+            calibration=calibration,
+            deinterlace=deinterlace,
+            repeat=True,
+        ),
+        panel=override_panel(settings.panel, host, port),
+        on_ready=print_page_address,
+    )
