@@ -66,7 +66,7 @@ def test_a_button_marks_as_its_key_does(page: Any, stream: Any) -> None:
 def test_a_mark_that_does_not_come_back_is_said_to_be_lost(page: Any, stream: Any) -> None:
     stream.takes_post = False
     page.keyboard.press("w")
-    said(page, 'mark "wrong" was not kept: no word from the stream')
+    said(page, 'mark "wrong" was not kept: no answer from the stream')
     assert page.locator(".us [data-at=mark-said]").evaluate("node => node.classList.contains('is-warning')")
     assert page.locator(".us [data-at=wrong-count]").inner_text() == ""
 
@@ -80,7 +80,7 @@ def test_a_mark_while_nothing_is_recorded_says_that_too(page: Any, stream: Any) 
 def test_many_marks_at_once_are_refused_with_a_reason(page: Any, stream: Any) -> None:
     press = "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'm', bubbles: true}))"
     page.evaluate(f"for (let i = 0; i < 7; i++) {press}")
-    said(page, "was not kept: too many marks at once")
+    said(page, "was not kept: too many marks in a short time")
 
 
 def test_someone_who_types_means_the_letter(page: Any, stream: Any) -> None:
@@ -103,7 +103,7 @@ def test_the_page_says_that_it_is_recording_with_time_and_size(page: Any, stream
 def test_the_page_says_what_the_recorder_has_missed(page: Any, stream: Any) -> None:
     stream.recorder = msgspec.structs.replace(RECORDER, dropped=17)
     page.wait_for_function(f"/^REC .* 17 MISSED$/.test({REC}.textContent)")
-    assert page.get_by_text("17 messages never reached the recorder: the recording lacks them").is_visible()
+    assert page.get_by_text("17 messages never reached the recorder and are missing from the recording").is_visible()
 
 
 def test_a_recording_that_has_stopped_says_why(page: Any, stream: Any) -> None:
@@ -120,7 +120,7 @@ def test_a_recorder_that_falls_silent_is_missed(page: Any, stream: Any) -> None:
     page.wait_for_function(f"{REC}.dataset.rec === 'running'")
     stream.recorder = None
     page.wait_for_function(f"{REC}.textContent.trim() === 'RECORDER SILENT'")
-    assert page.get_by_text("no word from the recorder for").is_visible()
+    assert page.get_by_text("no health message for").is_visible()
 
 
 def test_without_word_from_the_server_nothing_is_said_to_be_recording(page: Any, panel: Any, stream: Any) -> None:
@@ -159,11 +159,11 @@ def test_a_frozen_page_says_of_no_frame_that_it_was_drawn(browser: Any, page: An
     )
     page.reload()
     page.wait_for_function("() => window.usassist?.frames > 5")
-    page.wait_for_function("() => words.filter(word => word.say === 'done' && word.frame_id >= 0).length > 3")
+    page.wait_for_function("() => words.filter(word => word.type === 'done' && word.frame_id >= 0).length > 3")
     page.keyboard.press("f")
     page.evaluate("words.length = 0")
     page.wait_for_function("() => words.length > 5")
-    assert page.evaluate("words.every(word => word.say === 'done' && !('frame_id' in word))")
+    assert page.evaluate("words.every(word => word.type === 'done' && !('frame_id' in word))")
 
 
 def test_a_page_that_hangs_is_not_felt_by_another(browser: Any, page: Any, panel: Any, stream: Any) -> None:

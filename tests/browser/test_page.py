@@ -12,7 +12,7 @@ from usassist.records import ResultState
 
 pytestmark = pytest.mark.browser
 
-# Magenta occurs in no ultrasound picture, and the stream's label has that colour.
+# Magenta occurs in no ultrasound frame, and the stream's label has that colour.
 MAGENTA_PIXELS = """() => {
   const canvas = document.querySelector('.us canvas');
   const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
@@ -60,7 +60,7 @@ def test_outlines_are_on_the_canvas_only_with_a_finding(page: Any, stream: Any) 
         assert state in ("no_result", "stale") or float(covered) < 1
 
 
-def test_no_result_covers_the_picture_and_says_why(page: Any, stream: Any) -> None:
+def test_no_result_covers_the_frame_and_says_why(page: Any, stream: Any) -> None:
     stream.state = ResultState.NO_RESULT
     page.wait_for_function("getComputedStyle(document.querySelector('.us-veil')).opacity === '1'")
     assert page.locator(".us-veil b").inner_text() == "NO RESULT"
@@ -113,7 +113,7 @@ def test_controls_work_from_the_keyboard(page: Any) -> None:
     assert page.get_by_role("button", name="Box").get_attribute("aria-pressed") == "true"
 
 
-def test_a_frozen_picture_says_so_and_stays(page: Any, stream: Any) -> None:
+def test_a_frozen_frame_says_so_and_stays(page: Any, stream: Any) -> None:
     shows(page, "finding")
     page.keyboard.press("f")
     assert page.locator(".us-frozen").is_visible()
@@ -154,7 +154,7 @@ def test_scores_come_in_percent_and_with_their_operating_point_only_when_calibra
     assert box["x"] + box["width"] <= side["x"] + side["width"]
 
 
-def test_no_picture_is_ever_written_to_disk(page: Any, panel: Any) -> None:
+def test_no_frame_is_ever_written_to_disk(page: Any, panel: Any) -> None:
     page.wait_for_function("from => usassist.frames > from + 30", arg=page.evaluate("usassist.frames"))
     assert not [path for path in panel.temporary.rglob("*") if path.is_file()]
 

@@ -21,55 +21,55 @@ def _paint(state: ResultState | None, frame_image: np.ndarray | None = None, eng
     return Painter().paint(frame, result, view_of_frame(result, engine, SESSION, 1_000_000), engine).copy()
 
 
-def _picture(canvas: np.ndarray) -> np.ndarray:
+def _image(canvas: np.ndarray) -> np.ndarray:
     return canvas[BAR:-BAR]
 
 
 def test_an_outline_is_drawn_where_the_region_ends() -> None:
-    picture = _picture(_paint(ResultState.FINDING)).astype(int)
-    yellow = (picture[..., 0] - picture[..., 2]) > 60
+    image = _image(_paint(ResultState.FINDING)).astype(int)
+    yellow = (image[..., 0] - image[..., 2]) > 60
     region = fill_labelmap(make_result(1, hw=HW).segmentation, HW) > 0
     inside = np.zeros_like(region)
     inside[13:28, 23:38] = True
     assert yellow[:40, :50].sum() > 30
-    assert not yellow[16:25, 26:35].any(), "the picture inside the outline stays visible"
+    assert not yellow[16:25, 26:35].any(), "the image inside the outline stays visible"
     rows, columns = np.nonzero(yellow[:32, :44])
     region_rows, region_columns = np.nonzero(region)
     assert abs(rows.min() - region_rows.min()) <= 4
     assert abs(columns.min() - region_columns.min()) <= 4
 
 
-def test_the_picture_is_untouched_where_nothing_is_drawn() -> None:
+def test_the_frame_is_untouched_where_nothing_is_drawn() -> None:
     image = np.random.default_rng(1).integers(0, 255, HW).astype(np.uint8)
-    picture = _picture(_paint(ResultState.FINDING, image))
-    np.testing.assert_array_equal(picture[100:, 100:], np.repeat(image[100:, 100:, None], 3, axis=2))
-    clear = _picture(_paint(ResultState.NO_FINDING, image))
+    shown = _image(_paint(ResultState.FINDING, image))
+    np.testing.assert_array_equal(shown[100:, 100:], np.repeat(image[100:, 100:, None], 3, axis=2))
+    clear = _image(_paint(ResultState.NO_FINDING, image))
     np.testing.assert_array_equal(clear, np.repeat(image[..., None], 3, axis=2))
 
 
 @pytest.mark.parametrize("state", [ResultState.NO_RESULT, ResultState.STALE, None])
-def test_without_an_answer_the_picture_is_hatched_and_nothing_is_outlined(state: ResultState | None) -> None:
+def test_without_an_answer_the_frame_is_hatched_and_nothing_is_outlined(state: ResultState | None) -> None:
     canvas = _paint(state)
-    picture = _picture(canvas)
+    image = _image(canvas)
     color = np.array(STATE_COLOR_RGB[state or ResultState.NO_RESULT])
-    hatched = (picture == color).all(axis=2)
+    hatched = (image == color).all(axis=2)
     border = np.ones(HW, bool)
     border[6:-6, 6:-6] = False
     assert 0.4 < hatched[border].mean() < 0.6
     assert not hatched[~border].any()
-    assert (picture[6:-6, 6:-6] == 60).all(), "an old outline on a new picture is worse than none"
+    assert (image[6:-6, 6:-6] == 60).all(), "an old outline on a new image is worse than none"
 
 
 def test_no_two_states_look_alike() -> None:
-    pictures = [_paint(state) for state in (*ResultState, None)]
-    for index, one in enumerate(pictures):
-        for other in pictures[index + 1 :]:
+    images = [_paint(state) for state in (*ResultState, None)]
+    for index, one in enumerate(images):
+        for other in images[index + 1 :]:
             assert (one != other).any()
 
 
 def test_an_engine_that_nobody_has_announced_is_not_drawn() -> None:
-    picture = _picture(_paint(ResultState.FINDING, engine=None))
-    assert (picture[6:-6, 6:-6] == 60).all()
+    image = _image(_paint(ResultState.FINDING, engine=None))
+    assert (image[6:-6, 6:-6] == 60).all()
 
 
 def test_a_result_of_another_frame_is_refused() -> None:
@@ -81,7 +81,7 @@ def test_a_result_of_another_frame_is_refused() -> None:
 
 @pytest.mark.parametrize("hw", [(1, 1), (7, 700), (208, 213), (3, 3)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pictures_of_any_size_can_be_shown(hw: tuple[int, int], channels: int) -> None:
+def test_frames_of_any_size_can_be_shown(hw: tuple[int, int], channels: int) -> None:
     frame = make_frame(1, hw, channels, roi_xyxy_px=(0, 0, hw[1], hw[0]))
     view = view_of_frame(None, ENGINE, SESSION, 0)
     canvas = Painter().paint(frame, None, view, ENGINE)
@@ -89,7 +89,7 @@ def test_pictures_of_any_size_can_be_shown(hw: tuple[int, int], channels: int) -
     assert canvas.shape[1] % hw[1] == 0
 
 
-def test_before_the_first_frame_there_is_a_picture_that_says_so() -> None:
+def test_before_the_first_frame_the_canvas_says_so() -> None:
     view = view_of_silence(None, None)
     assert view is not None
     assert Painter().paint(None, None, view, None).any()

@@ -16,25 +16,25 @@ def _event(name: str, body: msgspec.Struct) -> Message:
     return decode(encode(TOPICS[name], "us0", 0, 0, body, {}))
 
 
-def _stripe(picture: np.ndarray | None) -> tuple[int, ...]:
+def _stripe(image: np.ndarray | None) -> tuple[int, ...]:
     """Colour of the mark at the left of the upper bar, which stands for the state."""
-    assert picture is not None
-    return tuple(int(value) for value in picture[5, 3])
+    assert image is not None
+    return tuple(int(value) for value in image[5, 3])
 
 
 def test_the_window_shows_a_frame_with_its_own_result_and_then_that_nothing_comes_any_more() -> None:
     clock = FakeClock()
     screen = OverlayScreen(clock)
-    assert _stripe(screen.picture()) == STATE_COLOR_RGB[ResultState.NO_RESULT], "nothing has come yet"
-    assert screen.picture() is None, "the same silence is painted once"
+    assert _stripe(screen.render()) == STATE_COLOR_RGB[ResultState.NO_RESULT], "nothing has come yet"
+    assert screen.render() is None, "the same silence is painted once"
     screen.take(_event("engine", ENGINE))
     screen.take(_event("session", SESSION))
     screen.take(decode(encode_frame(make_frame(1), 0, 0)))
     screen.take(decode(encode_result(make_result(1), 0, 0)))
-    assert _stripe(screen.picture()) == STATE_COLOR_RGB[ResultState.FINDING]
-    assert screen.picture() is None, "nothing has changed"
+    assert _stripe(screen.render()) == STATE_COLOR_RGB[ResultState.FINDING]
+    assert screen.render() is None, "nothing has changed"
     clock.advance_ms(400)
-    assert _stripe(screen.picture()) == STATE_COLOR_RGB[ResultState.NO_RESULT], "no frame for 0.4 s"
+    assert _stripe(screen.render()) == STATE_COLOR_RGB[ResultState.NO_RESULT], "no frame for 0.4 s"
 
 
 def test_the_end_of_the_stream_is_shown_at_once() -> None:
@@ -43,9 +43,9 @@ def test_the_end_of_the_stream_is_shown_at_once() -> None:
     screen.take(_event("session", SESSION))
     screen.take(decode(encode_frame(make_frame(1), 0, 0)))
     screen.take(decode(encode_result(make_result(1, ResultState.NO_FINDING), 0, 0)))
-    assert _stripe(screen.picture()) == STATE_COLOR_RGB[ResultState.NO_FINDING]
+    assert _stripe(screen.render()) == STATE_COLOR_RGB[ResultState.NO_FINDING]
     screen.take(_event("session", msgspec.structs.replace(SESSION, state=SessionState.ENDED)))
-    assert _stripe(screen.picture()) == STATE_COLOR_RGB[ResultState.NO_RESULT]
+    assert _stripe(screen.render()) == STATE_COLOR_RGB[ResultState.NO_RESULT]
 
 
 def test_a_result_before_its_engine_is_known_is_no_result() -> None:
@@ -53,7 +53,7 @@ def test_a_result_before_its_engine_is_known_is_no_result() -> None:
     screen.take(_event("session", SESSION))
     screen.take(decode(encode_frame(make_frame(1), 0, 0)))
     screen.take(decode(encode_result(make_result(1), 0, 0)))
-    assert _stripe(screen.picture()) == STATE_COLOR_RGB[ResultState.NO_RESULT]
+    assert _stripe(screen.render()) == STATE_COLOR_RGB[ResultState.NO_RESULT]
 
 
 class Outlet:
@@ -76,11 +76,11 @@ def test_the_stage_draw_is_from_both_here_to_drawn() -> None:
     clock.advance_ms(40)
     screen.take(decode(encode_result(make_result(1), 0, 0)))
     clock.advance_ms(3)
-    assert screen.picture() is not None
+    assert screen.render() is not None
     clock.advance_ms(2)
     screen.drawn()
-    screen.drawn()  # the same picture counts once
-    screen.tell()
+    screen.drawn()  # the same image counts once
+    screen.publish_health()
     (body,) = outlet.posted
     assert (body.process, body.frames, body.answered) == ("overlay", 1, 1)
     assert (body.stages["draw"].count, body.stages["draw"].max_ms) == (1, 5.0)
@@ -92,9 +92,9 @@ def test_a_frame_without_its_result_does_not_count_for_the_stage_and_frames_pass
     for frame_id in (1, 4):
         screen.take(decode(encode_frame(make_frame(frame_id), 0, 0)))
         clock.advance_ms(101)
-        assert screen.picture() is not None
+        assert screen.render() is not None
         screen.drawn()
-    screen.tell()
+    screen.publish_health()
     (body,) = outlet.posted
     assert (body.frames, body.answered, body.dropped, body.stages) == (2, 0, 2, {})
 
@@ -103,7 +103,7 @@ def test_the_overlay_says_how_it_is_once_a_second() -> None:
     clock, outlet = FakeClock(10**9), Outlet()
     screen = OverlayScreen(clock, outlet)
     for _ in range(30):
-        screen.tell()
+        screen.publish_health()
         clock.advance_ms(100)
     assert len(outlet.posted) == 3
     assert all(body.cpu_s is not None for body in outlet.posted)

@@ -35,7 +35,7 @@ from usassist.common.clock import FakeClock, MonotonicClock
 from usassist.errors import SchemaVersionError
 from usassist.records import Cause, Detections, Frame, Measurements, Result, ResultState, Segmentation
 from usassist.sinks.panel import scene as scene_module
-from usassist.sinks.panel.feed import Feed
+from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.jpeg import JpegEncoder
 from usassist.sinks.panel.packet import Head, unpack
 from usassist.sinks.panel.scene import Scene
@@ -216,7 +216,7 @@ def test_silence_takes_the_outlines_away_and_says_for_how_long(desk: Bench) -> N
     assert head.frame_id == 0
 
 
-def test_the_age_goes_on_while_a_picture_stands(desk: Bench) -> None:
+def test_the_age_goes_on_while_a_frame_stands(desk: Bench) -> None:
     desk.introduce()
     desk.pair(0)
     desk.clock.advance_ms(120)
@@ -310,15 +310,15 @@ def test_the_page_is_told_of_marks_that_came_back_at_once(desk: Bench) -> None:
     assert [(mark.frame_id, mark.kind, mark.t_ms) for mark in marks.latest] == [(0, "wrong", 5.0)]
 
 
-def test_while_nobody_watches_results_are_counted_and_no_old_picture_is_shown_afterwards(desk: Bench) -> None:
+def test_while_nobody_watches_results_are_counted_and_no_old_frame_is_shown_afterwards(desk: Bench) -> None:
     desk.introduce()
     desk.pair(0)
-    desk.scene.watch(watched=False)
+    desk.scene.set_watched(watched=False)
     desk.event("session", session())
     shot = frame(1, desk.clock.now_ns())
     desk.scene.add(decode(encode_result(result(shot, "no_result"), 1, 0)))
     desk.clock.advance_ms(60_000)
-    desk.scene.watch(watched=True)
+    desk.scene.set_watched(watched=True)
     desk.scene.advance()
     head = desk.scene.head()
     assert (head.frame_id, head.detail) == (None, "waiting for the first frame")
@@ -333,7 +333,7 @@ def test_events_that_never_arrived_are_counted_and_a_pause_in_listening_is_none(
     desk.event("engine", ENGINE, 7)
     assert desk.scene.tally.gaps == 2
     desk.event("engine", ENGINE, 0)  # another stream
-    desk.scene.watch(watched=True)
+    desk.scene.set_watched(watched=True)
     desk.event("engine", ENGINE, 50)
     assert desk.scene.tally.gaps == 2
 
@@ -347,7 +347,7 @@ def test_a_problem_is_shown_until_a_frame_can_be(desk: Bench) -> None:
     assert desk.pair(1).state == "finding"
 
 
-def test_the_picture_keeps_its_colours() -> None:
+def test_the_frame_keeps_its_colours() -> None:
     image = np.zeros((16, 16, 3), np.uint8)
     image[:] = (200, 30, 30)
     shot = Frame(session_id="a", source_id="us0", frame_id=0, t_capture_ns=0, image=image, roi_xyxy_px=(0, 0, 16, 16))
@@ -356,7 +356,7 @@ def test_the_picture_keeps_its_colours() -> None:
     assert blue < 60
 
 
-def test_a_grey_picture_in_three_planes_is_sent_as_grey_with_the_same_pixels() -> None:
+def test_a_grey_frame_in_three_planes_is_sent_as_grey_with_the_same_pixels() -> None:
     grey = np.random.default_rng(1).integers(0, 255, (33, 41), np.uint8)
     image = np.repeat(grey[..., None], 3, axis=2)
     shots = [
@@ -386,16 +386,16 @@ class Somebody(Viewers):
     def __len__(self) -> int:
         return 1
 
-    def awake(self) -> bool:
+    def active(self) -> bool:
         return True
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Feed]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., PanelFeed]]:
     feeds = []
 
-    def start(viewers: Viewers | None = None, **options: Any) -> Feed:
-        feed = Feed(f"ipc://{tmp_path}", Somebody() if viewers is None else viewers, **options)
+    def start(viewers: Viewers | None = None, **options: Any) -> PanelFeed:
+        feed = PanelFeed(f"ipc://{tmp_path}", Somebody() if viewers is None else viewers, **options)
         feeds.append(feed)
         feed.start()
         return feed
@@ -420,7 +420,7 @@ class Sender:
         self.sent += 1
 
 
-def test_the_feed_outlives_one_stream_and_shows_the_next(tmp_path: Path, start: Callable[..., Feed]) -> None:
+def test_the_feed_outlives_one_stream_and_shows_the_next(tmp_path: Path, start: Callable[..., PanelFeed]) -> None:
     feed = start()
     until(lambda: feed.latest.detail == "waiting for the first frame")
     for session_id in ("first", "second"):
@@ -432,8 +432,8 @@ def test_the_feed_outlives_one_stream_and_shows_the_next(tmp_path: Path, start: 
         assert not feed.latest.nodules
 
 
-def test_pictures_are_encoded_only_for_those_who_watch(
-    tmp_path: Path, start: Callable[..., Feed], monkeypatch: pytest.MonkeyPatch
+def test_frames_are_encoded_only_while_a_page_is_connected(
+    tmp_path: Path, start: Callable[..., PanelFeed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[int] = []
 
@@ -463,7 +463,7 @@ def test_pictures_are_encoded_only_for_those_who_watch(
     assert cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE).shape == (60, 80)
 
 
-def test_while_nobody_watches_no_frame_is_asked_for(tmp_path: Path, start: Callable[..., Feed]) -> None:
+def test_while_nobody_watches_no_frame_is_asked_for(tmp_path: Path, start: Callable[..., PanelFeed]) -> None:
     asked: list[tuple[str, ...]] = []
 
     def subscribe(topics: tuple[str, ...]) -> Subscriber:
@@ -483,7 +483,7 @@ def test_while_nobody_watches_no_frame_is_asked_for(tmp_path: Path, start: Calla
             sender.send()
             with contextlib.suppress(TimeoutError):
                 packet = await asyncio.wait_for(viewer.take(), 0.1)
-                viewer.confirm()
+                viewer.acknowledge()
                 if unpack(packet)[1]:
                     return packet
 
@@ -494,7 +494,7 @@ def test_while_nobody_watches_no_frame_is_asked_for(tmp_path: Path, start: Calla
 
 
 def test_the_stage_browser_and_the_health_of_the_panel_are_told_once_a_second(
-    tmp_path: Path, start: Callable[..., Feed]
+    tmp_path: Path, start: Callable[..., PanelFeed]
 ) -> None:
     class Outlet:
         def __init__(self) -> None:
@@ -507,7 +507,9 @@ def test_the_stage_browser_and_the_health_of_the_panel_are_told_once_a_second(
     outlet, shown = Outlet(), ShownFrames(MonotonicClock())
     feed = start(shown=shown, inbox=outlet)
     sender = Sender(tmp_path, "a")
-    until(lambda: feed.latest.frame_id is not None and not shown.why_unknown("a", feed.latest.frame_id), sender.send)
+    until(
+        lambda: feed.latest.frame_id is not None and not shown.why_not_markable("a", feed.latest.frame_id), sender.send
+    )
     shown.drawn("a", feed.latest.frame_id or 0)
     until(lambda: bool(outlet.posted) and bool(outlet.posted[-1][1].stages), sender.send)
     topic, body = outlet.posted[-1]
@@ -541,7 +543,7 @@ class Scripted:
 
 
 def test_messages_of_another_version_are_named_on_the_page(
-    start: Callable[..., Feed], caplog: pytest.LogCaptureFixture
+    start: Callable[..., PanelFeed], caplog: pytest.LogCaptureFixture
 ) -> None:
     feed = start(subscribe=lambda topics: Scripted(*[SchemaVersionError("a result message of version v2 came")] * 3))
     until(lambda: feed.latest.detail == "a result message of version v2 came")
@@ -550,7 +552,7 @@ def test_messages_of_another_version_are_named_on_the_page(
 
 
 def test_an_unexpected_error_is_shown_and_logged_and_the_feed_tries_again(
-    start: Callable[..., Feed], caplog: pytest.LogCaptureFixture
+    start: Callable[..., PanelFeed], caplog: pytest.LogCaptureFixture
 ) -> None:
     opened = []
 

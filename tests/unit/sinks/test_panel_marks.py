@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from usassist.bus import MarkBody, MarkKind
 from usassist.common.clock import FakeClock
 from usassist.errors import MessageError
-from usassist.sinks.panel.marks import MarkTaker
+from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.shown import ShownFrames
-from usassist.sinks.panel.ws_protocol import MAX_BYTES, Done, MarkWish, read_word, refusal
+from usassist.sinks.panel.ws_protocol import MAX_BYTES, Done, MarkRequest, parse_message, refusal
 
-WISH = '{"say":"mark","session_id":"a","frame_id":7,"kind":"wrong"}'
+WISH = '{"type":"mark","session_id":"a","frame_id":7,"kind":"wrong"}'
 
 
 class Outlet:
@@ -33,12 +33,12 @@ class Inbox:
         self.clock = FakeClock(10**9)
         self.outlet = Outlet()
         self.shown = ShownFrames(self.clock)
-        self.marks = MarkTaker(self.outlet, self.shown, self.clock)
-        self.allowance = self.marks.allowance()
+        self.marks = MarkIntake(self.outlet, self.shown, self.clock)
+        self.allowance = self.marks.rate_limit()
 
     def wish(self, frame_id: int = 7, session_id: str = "a") -> str:
-        wish = MarkWish(session_id=session_id, frame_id=frame_id, kind=MarkKind.WRONG)
-        return self.marks.take(wish, self.allowance)
+        wish = MarkRequest(session_id=session_id, frame_id=frame_id, kind=MarkKind.WRONG)
+        return self.marks.submit(wish, self.allowance)
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def desk() -> Inbox:
 
 
 def test_what_a_page_says_is_read() -> None:
-    assert read_word('{"say":"done"}') == Done()
-    assert read_word('{"say":"done","session_id":"a","frame_id":7}') == Done(session_id="a", frame_id=7)
-    assert read_word(WISH) == MarkWish(session_id="a", frame_id=7, kind=MarkKind.WRONG)
+    assert parse_message('{"type":"done"}') == Done()
+    assert parse_message('{"type":"done","session_id":"a","frame_id":7}') == Done(session_id="a", frame_id=7)
+    assert parse_message(WISH) == MarkRequest(session_id="a", frame_id=7, kind=MarkKind.WRONG)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_a_page_says_is_read() -> None:
         "",
         "got",
         "[]",
-        '{"say":"shout"}',
+        '{"type":"shout"}',
         WISH.replace("wrong", "malignant"),
         WISH.replace("7", "-1"),
         WISH.replace("7", '"7"'),
@@ -73,18 +73,18 @@ def test_what_a_page_says_is_read() -> None:
 )
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(MessageError):
-        read_word(text)
+        parse_message(text)
 
 
 @given(st.text(max_size=600))
 def test_no_text_does_worse_than_to_be_refused(text: str) -> None:
     with contextlib.suppress(MessageError):
-        assert isinstance(read_word(text), Done | MarkWish)
+        assert isinstance(parse_message(text), Done | MarkRequest)
 
 
 def test_a_refusal_names_the_mark_it_is_about() -> None:
-    word = read_word(WISH)
-    assert isinstance(word, MarkWish)
+    word = parse_message(WISH)
+    assert isinstance(word, MarkRequest)
     assert msgspec.json.decode(refusal(word, "why")) == {"refused": "why", "frame_id": 7, "kind": "wrong"}
 
 
@@ -97,9 +97,9 @@ def test_a_mark_is_handed_in_with_the_time_it_was_made(desk: Inbox) -> None:
 def test_only_frames_that_were_shown_in_this_session_can_be_marked(desk: Inbox) -> None:
     assert desk.wish(frame_id=8) == "that frame was not shown"
     assert desk.wish(frame_id=2**52) == "that frame was not shown"
-    assert desk.wish(session_id="b") == "the session of that frame is over"
+    assert desk.wish(session_id="b") == "the session of that frame has ended"
     desk.shown.offered("b", 0, 0)
-    assert desk.wish() == "the session of that frame is over"
+    assert desk.wish() == "the session of that frame has ended"
     assert not desk.outlet.posted
 
 
@@ -115,17 +115,17 @@ def test_a_frame_number_beyond_all_reason_takes_no_memory_and_cannot_be_marked(d
 
 
 def test_marks_come_at_most_five_at_once_and_two_a_second(desk: Inbox) -> None:
-    assert [desk.wish() for _ in range(6)] == [""] * 5 + ["too many marks at once"]
+    assert [desk.wish() for _ in range(6)] == [""] * 5 + ["too many marks in a short time"]
     desk.clock.advance_ms(1000)
-    assert [desk.wish() for _ in range(3)] == ["", "", "too many marks at once"]
-    another = desk.marks.allowance()
-    wish = MarkWish(session_id="a", frame_id=7, kind=MarkKind.MISSED)
-    assert desk.marks.take(wish, another) == "", "one page does not use up another's"
+    assert [desk.wish() for _ in range(3)] == ["", "", "too many marks in a short time"]
+    another = desk.marks.rate_limit()
+    wish = MarkRequest(session_id="a", frame_id=7, kind=MarkKind.MISSED)
+    assert desk.marks.submit(wish, another) == "", "one page does not use up another's"
 
 
 def test_without_a_stream_a_mark_is_refused(desk: Inbox) -> None:
     desk.outlet.taken = False
-    assert desk.wish() == "no stream takes it"
+    assert desk.wish() == "no stream is running"
 
 
 def test_the_stage_browser_is_from_capture_to_the_word_that_the_frame_is_drawn() -> None:

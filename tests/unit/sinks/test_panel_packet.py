@@ -90,7 +90,7 @@ def test_a_packet_comes_back_as_it_was() -> None:
     assert unpack(pack(head(), b"\xff\xd8picture")) == (head(), b"\xff\xd8picture")
 
 
-def test_a_packet_without_a_picture_comes_back_as_it_was() -> None:
+def test_a_packet_without_an_image_comes_back_as_it_was() -> None:
     before_first = head(session_id=None, frame_id=None, image_hw_px=None, nodules=(), draw=False)
     assert unpack(pack(before_first)) == (before_first, b"")
 
@@ -132,5 +132,5 @@ def test_a_nodule_that_nothing_is_said_about_has_no_descriptors(descriptors: tup
 
 @pytest.mark.parametrize("data", [b"", b"\x01", b"\xff\xff\xff\xff{}", struct.pack("<I", 2) + b"{}", b"\x01\0\0\0\xff"])
 def test_bytes_that_are_no_packet_are_refused(data: bytes) -> None:
-    with pytest.raises(MessageError, match="load the page again"):
+    with pytest.raises(MessageError, match="reload the page"):
         unpack(data)

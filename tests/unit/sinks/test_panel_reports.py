@@ -63,7 +63,7 @@ def test_a_recorder_that_is_not_heard_for_three_seconds_is_silent(reports: Repor
     assert reports.recording(SESSION).state is RecordingState.RUNNING
     clock.advance_ms(1000)
     told = reports.recording(SESSION)
-    assert (told.state, told.reason) == ("silent", "no word from the recorder for 4 s")
+    assert (told.state, told.reason) == ("silent", "no health message for 4 s")
 
 
 def test_at_the_end_of_a_stream_no_recorder_is_missed(reports: Reports, clock: FakeClock) -> None:

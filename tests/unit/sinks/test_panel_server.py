@@ -24,7 +24,7 @@ from usassist.sinks.panel import run_panel
 from usassist.sinks.panel.packet import unpack
 from usassist.sinks.panel.viewers import PACKETS_IN_FLIGHT
 
-DONE = '{"say":"done"}'
+DONE = '{"type":"done"}'
 
 
 def start_panel(folder: Path) -> tuple[subprocess.Popen[str], httpx.URL]:
@@ -83,7 +83,7 @@ def test_the_page_hears_from_the_panel_without_any_stream(page: httpx.URL) -> No
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:1", "null", None])
-def test_pages_of_others_get_no_pictures(page: httpx.URL, origin: str | None) -> None:
+def test_pages_of_others_get_no_frames(page: httpx.URL, origin: str | None) -> None:
     with pytest.raises(InvalidStatus) as refused, live(page, origin=origin):  # type: ignore[arg-type]
         pass
     assert refused.value.response.status_code == 403
@@ -167,7 +167,7 @@ def listen_to_the_end(socket_: ClientConnection) -> None:
         pytest.fail("the connection goes on")
 
 
-@pytest.mark.parametrize("word", ["got", '{"say":"mark"}', b"\x00\x01", "x" * 600])
+@pytest.mark.parametrize("word", ["got", '{"type":"mark"}', b"\x00\x01", "x" * 600])
 def test_a_page_that_says_what_no_page_says_is_sent_away(page: httpx.URL, word: str | bytes) -> None:
     with live(page) as socket_:
         socket_.recv(20)
@@ -187,10 +187,10 @@ def test_a_word_too_long_to_be_received_ends_the_connection(page: httpx.URL) -> 
 def test_a_mark_of_a_frame_that_was_never_shown_is_refused_with_a_reason(page: httpx.URL) -> None:
     with live(page) as socket_:
         socket_.recv(20)
-        socket_.send('{"say":"mark","session_id":"a","frame_id":1,"kind":"missed"}')
+        socket_.send('{"type":"mark","session_id":"a","frame_id":1,"kind":"missed"}')
         answers = (socket_.recv(20) for _ in range(PACKETS_IN_FLIGHT + 1))
         text = next(answer for answer in answers if isinstance(answer, str))
-    assert json.loads(text) == {"refused": "the session of that frame is over", "frame_id": 1, "kind": "missed"}
+    assert json.loads(text) == {"refused": "the session of that frame has ended", "frame_id": 1, "kind": "missed"}
 
 
 def viewers_of(page: httpx.URL) -> float:
@@ -218,7 +218,7 @@ def test_a_port_in_use_is_said_in_one_line_before_anything_starts(tmp_path: Path
     ("bus", "config", "message"),
     [
         ("http://x", PanelConfig(port=0), "bus address"),
-        ("ipc", PanelConfig(port=70000), "port 70000 does not exist"),
+        ("ipc", PanelConfig(port=70000), "port 70000 is out of range"),
         ("ipc", PanelConfig(host="192.0.2.1", port=0), "host 192.0.2.1 is not an address of this machine"),
         ("ipc", PanelConfig(port=0, jpeg_quality=0), "jpeg_quality must lie in 1 to 100"),
     ],

@@ -15,7 +15,7 @@ from usassist.sinks.panel.text_watch import TextWatch
 STEP_NS = 150_000_000
 
 
-def _picture(number: int, text: str = "") -> np.ndarray:
+def _image(number: int, text: str = "") -> np.ndarray:
     rng = np.random.default_rng(number)
     speckle = cv2.GaussianBlur(rng.rayleigh(30, (300, 400)).astype(np.float32), (5, 5), 0)
     image = np.clip(speckle * 1.6, 0, 255).astype(np.uint8)
@@ -26,7 +26,7 @@ def _picture(number: int, text: str = "") -> np.ndarray:
 
 def _play(watch: TextWatch, count: int, text: str, start: int = 0) -> None:
     for number in range(start, start + count):
-        watch.offer(_picture(number, text), number * STEP_NS)
+        watch.offer(_image(number, text), number * STEP_NS)
         watch.wait()
 
 
@@ -45,11 +45,11 @@ def test_burnt_text_is_found_beside_the_stream() -> None:
     assert covered[blank == written].mean() < 0.1
 
 
-def test_text_is_found_where_some_pictures_are_grey_and_some_have_colour() -> None:
+def test_text_is_found_where_some_frames_are_grey_and_some_have_colour() -> None:
     watch = TextWatch(find_text_boxes)
     for number in range(5):
-        picture = _picture(number, "MUELLER")
-        watch.offer(np.dstack([picture] * 3) if number % 2 else picture, number * STEP_NS)
+        image = _image(number, "MUELLER")
+        watch.offer(np.dstack([image] * 3) if number % 2 else image, number * STEP_NS)
         watch.wait()
     assert watch.boxes_xyxy_px
 
@@ -64,10 +64,10 @@ def test_what_was_found_the_time_before_is_still_covered() -> None:
     assert not found & set(watch.boxes_xyxy_px)
 
 
-def test_pictures_that_come_faster_than_it_looks_are_left_out() -> None:
+def test_frames_faster_than_the_sampling_are_skipped() -> None:
     watch = TextWatch(find_text_boxes)
     for number in range(100):
-        watch.offer(_picture(number, "TEXT"), number * 1_000_000)
+        watch.offer(_image(number, "TEXT"), number * 1_000_000)
     watch.wait()
     assert watch.boxes_xyxy_px == ()
 
@@ -79,7 +79,7 @@ def test_the_page_covers_text_where_that_is_asked_for(covers: bool) -> None:
     clock = FakeClock(10**9)
     scene = Scene(clock, 95, watch if covers else None)
     for number in range(8):
-        shot = make_frame(number, (300, 400), image=_picture(number, "MUELLER"), t_capture_ns=clock.now_ns())
+        shot = make_frame(number, (300, 400), image=_image(number, "MUELLER"), t_capture_ns=clock.now_ns())
         scene.add(decode(encode_frame(shot, number, 0)))
         scene.add(decode(encode_result(make_result(number, hw=(300, 400)), number, 0)))
         scene.advance()

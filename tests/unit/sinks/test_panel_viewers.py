@@ -48,7 +48,7 @@ def test_a_stalled_viewer_holds_up_nobody_and_keeps_one_packet() -> None:
         for number in range(200):
             viewers.offer(b"%d" % number)
             assert await quick.take() == b"%d" % number
-            quick.confirm()
+            quick.acknowledge()
         assert (stalled.skipped, quick.skipped) == (199, 0)
         assert await stalled.take() == b"199"
 
@@ -65,7 +65,7 @@ def test_no_more_than_a_few_unconfirmed_packets_are_under_way() -> None:
         viewers.offer(b"waits")
         assert await nothing_comes(viewer)
         viewers.offer(b"newest")
-        viewer.confirm()
+        viewer.acknowledge()
         assert await viewer.take() == b"newest"
 
     asyncio.run(scenario())
@@ -76,7 +76,7 @@ def test_confirming_what_was_never_sent_does_not_widen_the_window() -> None:
         viewers = Viewers()
         viewer = join(viewers)
         for _ in range(50):
-            viewer.confirm()
+            viewer.acknowledge()
         for _ in range(PACKETS_IN_FLIGHT):
             viewers.offer(b"x")
             await viewer.take()
@@ -111,7 +111,7 @@ def test_who_has_left_is_offered_nothing() -> None:
     asyncio.run(scenario())
 
 
-def test_no_picture_is_made_for_those_alone_who_sleep_and_the_old_one_is_taken_back(
+def test_no_frame_is_encoded_for_inactive_browsers_alone_and_the_queued_one_is_discarded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]
@@ -119,18 +119,18 @@ def test_no_picture_is_made_for_those_alone_who_sleep_and_the_old_one_is_taken_b
 
     async def scenario() -> None:
         viewers = Viewers()
-        assert not viewers.awake()
+        assert not viewers.active()
         sleeper = join(viewers)
         for _ in range(PACKETS_IN_FLIGHT):
             viewers.offer(b"old")
             await sleeper.take()
         viewers.offer(b"old")
         now[0] = 1.9
-        assert viewers.awake()
+        assert viewers.active()
         now[0] = 2.1
-        assert not viewers.awake()
-        sleeper.confirm()
-        assert viewers.awake()
+        assert not viewers.active()
+        sleeper.acknowledge()
+        assert viewers.active()
         assert await nothing_comes(sleeper), "what waited for it was two seconds old"
         viewers.offer(b"new")
         assert await sleeper.take() == b"new"
@@ -138,7 +138,7 @@ def test_no_picture_is_made_for_those_alone_who_sleep_and_the_old_one_is_taken_b
     asyncio.run(scenario())
 
 
-def test_one_who_sleeps_does_not_keep_pictures_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inactive_browser_does_not_keep_frames_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(viewers_module.time, "monotonic", lambda: now[0])
 
@@ -149,9 +149,9 @@ def test_one_who_sleeps_does_not_keep_pictures_from_the_others(monkeypatch: pyte
             viewers.offer(b"x")
             await sleeper.take()
             await quick.take()
-            quick.confirm()
+            quick.acknowledge()
         now[0] = 60.0
-        assert viewers.awake()
+        assert viewers.active()
         viewers.offer(b"y")
         assert await quick.take() == b"y"
 

@@ -1,7 +1,7 @@
-"""The overlay: a frame with its own result drawn on it, in a window or into a video file.
+"""The overlay: a frame with its own result drawn on it, in a window or in a video file.
 
 The window imports OpenCV and never PyAV, because a process that has imported ``av`` before ``cv2`` cannot show a
-window; so this package imports neither of its two outlets by itself.
+window; so importing this package imports neither ``window`` nor ``video``.
 """
 
 from usassist.sinks.overlay.draw import Painter

@@ -1,8 +1,8 @@
 """Draw a result on its own frame.
 
-The ultrasound picture itself carries only outlines, boxes and a small number beside each; everything else stands in
-a bar above and a bar below it, so that no text ever covers the picture. Without an answer the picture is framed with
-red hatching: "no result" must not look like an empty scene.
+On the ultrasound frame itself only outlines, boxes and a small number beside each are drawn; everything else stands in
+a bar above and a bar below it, so that no text covers the frame. Without an answer the frame gets a border of red
+hatching: "no result" must not look like an empty scene.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Bar:
-    """A bar as it was drawn last, what for, and where its first text ends, px."""
+    """A bar as drawn last, the texts that it was drawn for, and where its first text ends, px."""
 
     key: tuple[str, ...]
     end_x: int
@@ -43,21 +43,21 @@ class _Bar:
 
 
 class Painter:
-    """Draws frames of one stream. The canvas is made once per picture size and used again, and so are the bars.
+    """Draws frames of one stream. Canvas and bars are allocated once per frame size and reused.
 
-    Small pictures are enlarged by a whole number, so that the outline can be judged.
+    Small frames are enlarged by a whole number, so that the outline can be judged.
     """
 
     def __init__(self) -> None:
         self._font = cv2.FontFace("sans")
         self._canvas: UInt8Array = np.empty((0, 0, 3), np.uint8)
-        self._hatched: npt.NDArray[np.intp] = np.empty(0, np.intp)  # pixels of the picture, counted row by row
+        self._hatched: npt.NDArray[np.intp] = np.empty(0, np.intp)  # flat pixel indices
         self._bars: dict[str, _Bar] = {}
         self._labels: dict[int, LabelBody] = {}
         self._labels_of = ""
 
     def paint(self, frame: Frame | None, result: Result | None, view: View, engine: EngineBody | None) -> UInt8Array:
-        """Compose the picture to show.
+        """Compose the canvas to show.
 
         Parameters
         ----------
@@ -79,15 +79,15 @@ class Painter:
             raise ValueError(f"result of frame {result.frame_id} must not be drawn on frame {frame.frame_id}")
         height, width = frame.image_hw_px if frame is not None else (360, _MIN_WIDTH_PX)
         scale = max(1, -(-_MIN_WIDTH_PX // width))
-        picture = self._prepare(height * scale, width * scale)
+        area = self._prepare(height * scale, width * scale)
         if frame is None:
-            picture[...] = _PAPER
+            area[...] = _PAPER
         else:
-            _copy_picture(frame.image, picture)
+            _copy_image(frame.image, area)
         if view.draw and result is not None:
-            self._draw_nodules(picture, result, engine, scale)
+            self._draw_nodules(area, result, engine, scale)
         if not view.state.is_answer:
-            picture.reshape(-1, 3)[self._hatched] = STATE_COLOR_RGB[view.state]
+            area.reshape(-1, 3)[self._hatched] = STATE_COLOR_RGB[view.state]
         self._draw_bars(frame, result, view, engine)
         return self._canvas
 
@@ -99,7 +99,7 @@ class Painter:
             self._bars.clear()
         return self._canvas[_BAR_PX:-_BAR_PX]
 
-    def _draw_nodules(self, picture: UInt8Array, result: Result, engine: EngineBody | None, scale: int) -> None:
+    def _draw_nodules(self, area: UInt8Array, result: Result, engine: EngineBody | None, scale: int) -> None:
         if engine is not None and engine.engine_id != self._labels_of:
             self._labels = {label.id: label for label in engine.labels}
             self._labels_of = engine.engine_id
@@ -107,18 +107,18 @@ class Painter:
             label = self._labels.get(int(result.detections.label_id[i]))
             color = label.color_rgb if label is not None else STATE_COLOR_RGB[ResultState.FINDING]
             points = np.round((contour * scale - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-            cv2.polylines(picture, [points], True, _HALO, 3, cv2.LINE_AA, _SUBPIXEL_BITS)
-            cv2.polylines(picture, [points], True, color, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
+            cv2.polylines(area, [points], True, _HALO, 3, cv2.LINE_AA, _SUBPIXEL_BITS)
+            cv2.polylines(area, [points], True, color, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
             x1, y1, x2, y2 = (round(float(side) * scale) for side in result.detections.xyxy_px[i])
-            _draw_corners(picture, (x1 - 3, y1 - 3, x2 + 3, y2 + 3), color)
+            _draw_corners(area, (x1 - 3, y1 - 3, x2 + 3, y2 + 3), color)
             text = f"{i + 1}"
-            place = (min(x2 + 6, picture.shape[1] - 16), max(y1 + 8, 16))
+            place = (min(x2 + 6, area.shape[1] - 16), max(y1 + 8, 16))
             for shade, weight in ((_HALO, 900), (color, 600)):
-                cv2.putText(picture, text, place, shade, self._font, 15, weight)
+                cv2.putText(area, text, place, shade, self._font, 15, weight)
 
     def _draw_bars(self, frame: Frame | None, result: Result | None, view: View, engine: EngineBody | None) -> None:
         width = self._canvas.shape[1]
-        x = self._lay_upper(view)
+        x = self._draw_upper_bar(view)
         right = _NOTHING if frame is None else f"frame {frame.frame_id}"
         if view.age_ms is not None:
             right += f"  age {view.age_ms:.0f} ms"
@@ -129,10 +129,10 @@ class Painter:
         ran = result.backend if result is not None else (engine.backend if engine is not None else "")
         name = engine.engine_id.partition("+")[0] if engine is not None else "no engine"
         note = f"  –  {engine.note}" if engine is not None and engine.note else ""
-        self._lay_lower(f"{name}  {ran}{note}")
+        self._draw_lower_bar(f"{name}  {ran}{note}")
 
-    def _lay_upper(self, view: View) -> int:
-        """The upper bar with its headline, drawn again only when that changes; gives where the headline ends, px."""
+    def _draw_upper_bar(self, view: View) -> int:
+        """Draw the upper bar, from cache while its headline is the same; returns where the headline ends, px."""
         place, color = self._canvas[:_BAR_PX], STATE_COLOR_RGB[view.state]
         bar = self._bars.get("upper")
         if bar is None or bar.key != (view.state, view.headline):
@@ -144,8 +144,8 @@ class Painter:
         np.copyto(place, bar.pixels)
         return bar.end_x
 
-    def _lay_lower(self, text: str) -> None:
-        """The lower bar, drawn again only when its text changes."""
+    def _draw_lower_bar(self, text: str) -> None:
+        """Draw the lower bar, from cache while its text is the same."""
         place, bottom, width = self._canvas[-_BAR_PX:], self._canvas.shape[0] - 12, self._canvas.shape[1]
         bar = self._bars.get("lower")
         if bar is None or bar.key != (text,):
@@ -170,7 +170,7 @@ class Painter:
         return int(width)
 
     def _fit(self, text: str, room_px: int, size: int) -> str:
-        """Shorten a text to the room there is."""
+        """Shorten a text to `room_px`."""
         if self._width(text, size) <= room_px:
             return text
         fits, too_long = 0, len(text)
@@ -187,7 +187,7 @@ _NOTHING = "no frame"
 
 
 def _describe(result: Result, engine: EngineBody | None = None) -> str:
-    """The nodules in words: score, in percent only where calibrated, and size, in mm only with its uncertainty."""
+    """Text of the nodules: score, in percent only where calibrated; size, in mm only with its uncertainty."""
     sizes = result.measurements
     calibrated = engine is not None and engine.score_calibration_id is not None
     parts = []
@@ -207,27 +207,27 @@ def _describe(result: Result, engine: EngineBody | None = None) -> str:
     return "   ".join(parts)
 
 
-def _copy_picture(image: UInt8Array, picture: UInt8Array) -> None:
-    height, width = picture.shape[:2]
+def _copy_image(image: UInt8Array, area: UInt8Array) -> None:
+    height, width = area.shape[:2]
     if image.shape[:2] != (height, width):
         image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
     if image.ndim == 2:
-        cv2.cvtColor(image, cv2.COLOR_GRAY2RGB, dst=picture)
+        cv2.cvtColor(image, cv2.COLOR_GRAY2RGB, dst=area)
     else:
-        np.copyto(picture, image)
+        np.copyto(area, image)
 
 
-def _draw_corners(picture: UInt8Array, xyxy: tuple[int, int, int, int], color: Color) -> None:
+def _draw_corners(area: UInt8Array, xyxy: tuple[int, int, int, int], color: Color) -> None:
     x1, y1, x2, y2 = xyxy
     length = max(4, min(x2 - x1, y2 - y1) // 6)
     for x, step_x in ((x1, length), (x2, -length)):
         for y, step_y in ((y1, length), (y2, -length)):
-            cv2.line(picture, (x, y), (x + step_x, y), color, 1)
-            cv2.line(picture, (x, y), (x, y + step_y), color, 1)
+            cv2.line(area, (x, y), (x + step_x, y), color, 1)
+            cv2.line(area, (x, y), (x, y + step_y), color, 1)
 
 
 def _hatching(height: int, width: int) -> UInt8Array:
-    """A hatched frame around the picture: diagonal stripes, `_BORDER_PX` wide."""
+    """Mask of a hatched border: diagonal stripes, `_BORDER_PX` wide."""
     row, column = np.ogrid[:height, :width]
     stripes = (row + column) // 8 % 2 == 0
     stripes[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = False

@@ -1,4 +1,4 @@
-"""How an overlay is: the stage ``draw``, and what its process uses of the machine."""
+"""Health messages of an overlay: the latency stage ``draw``, CPU time and memory."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _FOLLOWED = 256
 
 
 class OverlayHealth:
-    """Counts what is drawn, and tells the stream once a second.
+    """Counts what is drawn, and sends a health message once a second.
 
-    The stage ``draw`` lasts from when frame and result are both here until they are drawn; frames that are drawn
-    without a result do not count for it.
+    The stage ``draw`` is from when both frame and result have arrived until they are drawn; frames drawn without a
+    result are not part of it.
 
     Parameters
     ----------
     clock : for the stage
-    inbox : to the stream; None = nothing is told
+    inbox : to the stream; None = nothing is sent
     """
 
     def __init__(self, clock: Clock, inbox: Inbox | None = None) -> None:
@@ -34,19 +34,19 @@ class OverlayHealth:
         self._next_ns = 0
 
     def arrived(self, frame_id: int) -> None:
-        """The frame or the result of this number is here; the later of the two begins the stage."""
+        """The frame or the result of this id has arrived; the later of the two starts the stage."""
         self._here_ns[frame_id] = self._clock.now_ns()
         if len(self._here_ns) > _FOLLOWED:
             del self._here_ns[next(iter(self._here_ns))]
 
     def drawn(self, frame_id: int, *, has_result: bool, answered: bool) -> None:
-        """A frame has just been drawn.
+        """A frame was drawn.
 
         Parameters
         ----------
-        frame_id : its number
-        has_result : its own result was there
-        answered : and holds an answer
+        frame_id : its id
+        has_result : its own result had arrived
+        answered : that result is an answer
         """
         here_ns = self._here_ns.pop(frame_id, None)
         if has_result and here_ns is not None:
@@ -54,12 +54,12 @@ class OverlayHealth:
         self._frames += 1
         self._answered += answered
 
-    def tell(self, dropped: int = 0) -> None:
-        """Tell the stream, when a second has passed since the last time.
+    def publish(self, dropped: int = 0) -> None:
+        """Send a health message, at most one a second.
 
         Parameters
         ----------
-        dropped : frames that were passed over or never arrived
+        dropped : frames that were skipped or never arrived
         """
         now_ns = self._clock.now_ns()
         if self._inbox is None or now_ns < self._next_ns:

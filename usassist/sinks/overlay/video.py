@@ -1,4 +1,4 @@
-"""The overlay as a video file: every frame with its own result, where there is no display and for sharing."""
+"""The overlay as a video file: every frame with its own result, for machines without a display and for sharing."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class OverlayVideo:
     ----------
     address : of the stream's bus
     path : a new file
-    abandoned : True when nobody is left who would send; asked while nothing comes
-    find_text : looks for burnt-in text, which is covered; None = only what the frames name themselves is covered
+    abandoned : True when the sender is gone; called while no message arrives
+    find_text : finds burnt-in text, which is covered; None = only the boxes named by the frames are covered
 
     Raises
     ------
@@ -60,7 +60,7 @@ class OverlayVideo:
         self._path = path
         self._painter = Painter()
         self._cover = TextCover(find_text)
-        self._pairs = EveryFrameJoin()
+        self._join = EveryFrameJoin()
         self._engine: EngineBody | None = None
         self._end = StreamEnd(abandoned)
         self._writer: VideoWriter | None = None
@@ -72,7 +72,7 @@ class OverlayVideo:
         self.subscriber = Subscriber(address, _TOPICS, "archive")
 
     def run(self) -> None:
-        """Write until the stream has ended, or falls silent after its parent has gone.
+        """Write until the stream has ended, or sends nothing more after its parent has gone.
 
         Raises
         ------
@@ -83,10 +83,10 @@ class OverlayVideo:
             for _, message in self.subscriber.each(POLL_MS, self._end.reached):
                 self._end.take(message)
                 self._take(message)
-                self._health.tell(sum(self.subscriber.gaps.values()))
+                self._health.publish(sum(self.subscriber.gaps.values()))
             self._add(self._cover.flush())
-            while (pair := self._pairs.rest()) is not None:
-                self._write(pair)
+            while (joined := self._join.rest()) is not None:
+                self._write(joined)
         finally:
             self._cover.close()
             self.subscriber.close()
@@ -103,42 +103,42 @@ class OverlayVideo:
             self._health.arrived(message.body.frame_id)
         elif name == "result":
             self._published_ns[message.body.frame_id] = message.t_publish_ns
-            self._pairs.add_result(result_from(message))
+            self._join.add_result(result_from(message))
             self._health.arrived(message.body.frame_id)
         elif name == "engine":
             self._engine = message.body
-        while (pair := self._pairs.take()) is not None:
-            self._write(pair)
+        while (joined := self._join.take()) is not None:
+            self._write(joined)
 
     def _add(self, ready: Iterable[tuple[Frame, tuple[Box, ...]]]) -> None:
-        """Frames in which text has been looked for; each is drawn as soon as its result is there."""
+        """Frames that were searched for text; each is drawn as soon as its result has arrived."""
         for frame, boxes in ready:
-            self._pairs.add_frame(dataclasses.replace(frame, image=cover(frame.image, boxes)) if boxes else frame)
+            self._join.add_frame(dataclasses.replace(frame, image=cover(frame.image, boxes)) if boxes else frame)
 
-    def _write(self, pair: FrameWithResult) -> None:
-        # The age shown is that at publication: when the file is written says nothing about the stream.
-        now_ns = self._published_ns.pop(pair.frame.frame_id, pair.frame.t_capture_ns)
-        view = view_of_frame(pair.result, self._engine, self._end.session, now_ns, pair.frame.picture)
-        picture = self._painter.paint(pair.frame, pair.result, view, self._engine)
-        has_result = pair.result is not None
-        self._health.drawn(pair.frame.frame_id, has_result=has_result, answered=view.state.is_answer)
+    def _write(self, joined: FrameWithResult) -> None:
+        # The age shown is that at publication; the time of writing has nothing to do with the stream.
+        now_ns = self._published_ns.pop(joined.frame.frame_id, joined.frame.t_capture_ns)
+        view = view_of_frame(joined.result, self._engine, self._end.session, now_ns, joined.frame.picture)
+        painted = self._painter.paint(joined.frame, joined.result, view, self._engine)
+        has_result = joined.result is not None
+        self._health.drawn(joined.frame.frame_id, has_result=has_result, answered=view.state.is_answer)
         if self._writer is None:
-            height, width = (side + side % 2 for side in picture.shape[:2])  # 4:2:0 needs even sides
+            height, width = (side + side % 2 for side in painted.shape[:2])  # 4:2:0 needs even sides
             self._canvas = np.zeros((height, width, 3), np.uint8)
             session = self._end.session
             rate_hz = (session.rate_hz if session else None) or USUAL_RATE_HZ
             self._writer = VideoWriter(self._path, (height, width), rate_hz, _CODING)
-        self._place(picture)
-        self._writer.write(self._canvas, pair.frame.frame_id)
+        self._place(painted)
+        self._writer.write(self._canvas, joined.frame.frame_id)
         self.frames += 1
 
-    def _place(self, picture: UInt8Array) -> None:
-        """Put the picture onto the canvas; one of another size than the first is scaled to fit."""
+    def _place(self, painted: UInt8Array) -> None:
+        """Copy an image onto the canvas; one of another size than the first is scaled to fit."""
         height, width = self._canvas.shape[:2]
-        scale = min(height / picture.shape[0], width / picture.shape[1])
-        if picture.shape[0] > height or picture.shape[1] > width or scale > 1.05:
-            size = (max(1, int(picture.shape[1] * scale)), max(1, int(picture.shape[0] * scale)))
-            picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-        if picture.shape[:2] != (height, width):
+        scale = min(height / painted.shape[0], width / painted.shape[1])
+        if painted.shape[0] > height or painted.shape[1] > width or scale > 1.05:
+            size = (max(1, int(painted.shape[1] * scale)), max(1, int(painted.shape[0] * scale)))
+            painted = np.asarray(cv2.resize(painted, size, interpolation=cv2.INTER_AREA), np.uint8)
+        if painted.shape[:2] != (height, width):
             self._canvas[...] = 0
-        self._canvas[: picture.shape[0], : picture.shape[1]] = picture
+        self._canvas[: painted.shape[0], : painted.shape[1]] = painted

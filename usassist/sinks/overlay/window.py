@@ -29,12 +29,12 @@ _KEYS_TO_CLOSE = (27, ord("q"))
 
 
 class OverlayScreen:
-    """What the window shows, without the window: messages in, pictures out.
+    """The content of the window without the window: messages in, canvases out.
 
     Parameters
     ----------
-    clock : the machine's, as the stream's stamps are
-    inbox : takes this overlay's health; None = nobody does
+    clock : the clock of the stream's time stamps
+    inbox : receives this overlay's health messages; None = none are sent
     """
 
     def __init__(self, clock: Clock, inbox: Inbox | None = None) -> None:
@@ -43,7 +43,7 @@ class OverlayScreen:
         self._fresh = False
         self._skipped = 0
         self._painter = Painter()
-        self._pairs = NewestFrameJoin(clock)
+        self._join = NewestFrameJoin(clock)
         self._engine: EngineBody | None = None
         self._session: SessionBody | None = None
         self._shown: tuple[Frame | None, Result | None] = (None, None)
@@ -51,32 +51,32 @@ class OverlayScreen:
         self._silence_shown = ""
 
     def take(self, message: Message) -> None:
-        """A message has arrived."""
+        """Take one message."""
         body = message.body
         if message.topic.name == "frame":
-            self._pairs.add_frame(frame_from(message))
+            self._join.add_frame(frame_from(message))
             self._health.arrived(body.frame_id)
             self._last_frame_ns = self._clock.now_ns()
         elif message.topic.name == "result":
-            self._pairs.add_result(result_from(message))
+            self._join.add_result(result_from(message))
             self._health.arrived(body.frame_id)
         elif isinstance(body, EngineBody):
             self._engine = body
         elif isinstance(body, SessionBody):
             self._session = body
 
-    def picture(self) -> UInt8Array | None:
-        """The picture to show now, uint8 (H, W, 3) RGB, or None when nothing has changed."""
+    def render(self) -> UInt8Array | None:
+        """The canvas to show now, uint8 (H, W, 3) RGB, or None when nothing has changed."""
         now_ns = self._clock.now_ns()
-        pair = self._pairs.take()
-        if pair is not None:
+        joined = self._join.take()
+        if joined is not None:
             before = self._shown[0]
-            if before is not None and before.session_id == pair.frame.session_id:
-                self._skipped += max(0, pair.frame.frame_id - before.frame_id - 1)
-            self._shown, self._fresh = (pair.frame, pair.result), True
+            if before is not None and before.session_id == joined.frame.session_id:
+                self._skipped += max(0, joined.frame.frame_id - before.frame_id - 1)
+            self._shown, self._fresh = (joined.frame, joined.result), True
             self._silence_shown = ""
-            view = view_of_frame(pair.result, self._engine, self._session, now_ns, pair.frame.picture)
-            return self._painter.paint(pair.frame, pair.result, view, self._engine)
+            view = view_of_frame(joined.result, self._engine, self._session, now_ns, joined.frame.picture)
+            return self._painter.paint(joined.frame, joined.result, view, self._engine)
         silent_ms = None if self._last_frame_ns is None else (now_ns - self._last_frame_ns) / 1e6
         silence = view_of_silence(self._session, silent_ms)
         if silence is None or silence.detail == self._silence_shown:
@@ -86,16 +86,16 @@ class OverlayScreen:
         return self._painter.paint(frame, result, silence, self._engine)
 
     def drawn(self) -> None:
-        """What :meth:`picture` gave last is on the screen."""
+        """The canvas that :meth:`render` returned last is on the screen."""
         frame, result = self._shown
         if self._fresh and frame is not None:
             answered = result is not None and result.state.is_answer
             self._health.drawn(frame.frame_id, has_result=result is not None, answered=answered)
         self._fresh = False
 
-    def tell(self) -> None:
-        """Tell the stream how this overlay is, when it is time."""
-        self._health.tell(self._skipped)
+    def publish_health(self) -> None:
+        """Send a health message, at most one a second."""
+        self._health.publish(self._skipped)
 
 
 def run_window(address: str, stop: threading.Event, heartbeat: Heartbeat | None = None) -> None:
@@ -105,7 +105,7 @@ def run_window(address: str, stop: threading.Event, heartbeat: Heartbeat | None 
     ----------
     address : of the stream's bus
     stop : set it to end
-    heartbeat : beats whenever the loop comes round
+    heartbeat : beats with every iteration of the loop
 
     Raises
     ------
@@ -113,9 +113,9 @@ def run_window(address: str, stop: threading.Event, heartbeat: Heartbeat | None 
         If this machine has no display.
     """
     if not has_display():
-        raise UsageError("there is no display for a window here; use --overlay-video, or the panel in a browser")
+        raise UsageError("this machine has no display for a window; use --overlay-video, or the panel in a browser")
     clock = MonotonicClock()
-    cv2.setNumThreads(1)  # a second thread costs more than it saves on pictures of this size, and the engine needs it
+    cv2.setNumThreads(1)  # at this image size a second thread costs more than it saves, and the engine needs the core
     bgr: UInt8Array = np.empty((0, 0, 3), np.uint8)
     topics = ("frame", "result", "engine", "session")
     with Subscriber(address, topics) as subscriber, Inbox(address) as inbox:
@@ -127,19 +127,19 @@ def run_window(address: str, stop: threading.Event, heartbeat: Heartbeat | None 
             while not stop.is_set():
                 for message in subscriber.events(_POLL_MS):
                     screen.take(message)
-                picture = screen.picture()
-                if picture is not None:
-                    if bgr.shape != picture.shape:
-                        bgr = np.empty_like(picture)
-                    cv2.cvtColor(picture, cv2.COLOR_RGB2BGR, dst=bgr)
+                canvas = screen.render()
+                if canvas is not None:
+                    if bgr.shape != canvas.shape:
+                        bgr = np.empty_like(canvas)
+                    cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR, dst=bgr)
                     if not opened:
                         cv2.resizeWindow(_TITLE, bgr.shape[1], bgr.shape[0])
                         opened = True
                     cv2.imshow(_TITLE, bgr)
-                key = cv2.waitKey(1)  # draws what is shown
-                if picture is not None:
+                key = cv2.waitKey(1)  # also paints the window
+                if canvas is not None:
                     screen.drawn()
-                screen.tell()
+                screen.publish_health()
                 if key & 0xFF in _KEYS_TO_CLOSE or cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) < 1:
                     return
         finally:

@@ -1,6 +1,6 @@
 """The panel: a live page in the browser, on Gradio.
 
-Live pictures go over a WebSocket of our own and are drawn on a canvas; none is ever written to disk.
+Live frames go over a WebSocket of our own and are drawn on a canvas; none is ever written to disk.
 """
 
 from usassist.sinks.panel.serve import check_panel, run_panel

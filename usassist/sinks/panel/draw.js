@@ -1,8 +1,8 @@
-// Drawing: the picture and the outlines that belong to it. Pure: everything drawn is in the arguments.
+// Drawing: the frame and its outlines. Pure: everything drawn is in the arguments.
 
 const rgb = (color) => `rgb(${color.join(",")})`;
 
-// A track keeps its number from frame to frame; without a track the place in the list must do.
+// A track keeps its number from frame to frame; without a track the row number is used.
 const numberOf = (nodule, row) => (nodule.track_id >= 0 ? `#${nodule.track_id}` : `${row + 1}`);
 
 const sizeText = (nodule) =>
@@ -15,11 +15,11 @@ const certaintyText = (nodule) =>
     ? "not calibrated"
     : `± ${nodule.major_u95_mm.toFixed(1)} × ± ${nodule.minor_u95_mm.toFixed(1)} mm`;
 
-// Percent stands for a share of findings that are right, so only a calibrated score is shown so; none is ever certain.
+// Percent means the share of findings that are right, so only a calibrated score is shown in percent, at most 99.
 const scoreText = (nodule) =>
   nodule.score_calibrated ? `${Math.min(99, 100 * nodule.score).toFixed(0)} %` : nodule.score.toFixed(2);
 
-// An estimate is called so wherever it stands.
+// An estimate is labelled as one wherever it is shown.
 const descriptorText = (descriptor) => `${descriptor.name} (${descriptor.basis}): ${descriptor.value}`;
 const agreementText = (descriptor) => `agreement with readers: ${descriptor.agreement || "not known"}`;
 
@@ -29,8 +29,8 @@ const sizeInOneLine = (nodule) =>
     ? `${sizeText(nodule)}, ${certaintyText(nodule)}`
     : `${nodule.major_mm.toFixed(1)} ± ${nodule.major_u95_mm.toFixed(1)} × ${nodule.minor_mm.toFixed(1)} ± ${nodule.minor_u95_mm.toFixed(1)} mm`;
 
-// Fit the picture into the canvas. The canvas has as many pixels as the screen shows, so that lines stay sharp
-// whatever the size of the picture.
+// Fit the frame into the canvas. The canvas has the resolution of the screen, so that lines stay sharp at any frame
+// size.
 function fit(canvas, bitmap) {
   const scale = Math.min(canvas.width / bitmap.width, canvas.height / bitmap.height);
   return {

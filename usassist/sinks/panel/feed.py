@@ -1,4 +1,4 @@
-"""The thread between the bus and the browsers."""
+"""The thread that reads the bus and offers packets to the browsers."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.text_watch import TextWatch
 from usassist.sinks.panel.viewers import Viewers
 
-__all__ = ["Feed"]
+__all__ = ["PanelFeed"]
 
 logger = logging.getLogger(__name__)
 
 _EVENTS = ("result", "engine", "session", "health", "mark")
 _POLL_MS = 20
-_REST_S = 0.25  # between two looks at the bus while nobody watches
-_REPEAT_NS = 250_000_000  # a page that hears nothing for twice this long says that the connection is gone
+_IDLE_POLL_S = 0.25  # between two polls of the bus while no page is connected
+_REPEAT_NS = 250_000_000  # a page that receives nothing for twice this long shows that the connection is lost
 _REPEATS_BEFORE_RETRY = 4
 _HEALTH_NS = 1_000_000_000
-_LINGER_NS = 5_000_000_000  # a page that is loaded again finds the pictures still coming
+_LINGER_NS = 5_000_000_000  # a page that is reloaded finds the frames still subscribed
 
 
-class Feed:
-    """Reads a stream and offers each new picture to all who watch.
+class PanelFeed:
+    """Reads a stream and offers each new frame to all connected pages.
 
-    Lives through the end of a stream, the start of another, and its own failures: whatever happens, the page is
-    told. A picture is encoded once, and only when somebody watches; while nobody does, no frame is even received.
+    Survives the end of a stream, the start of another, and its own failures; the page shows each of them. A frame is
+    encoded once, and only while a page is connected. Without one the topic ``frame`` is not even subscribed.
 
     Parameters
     ----------
     address : of the stream, see ``bus.address.endpoint``
-    viewers : who watches
-    shown : is told what goes out to them
-    inbox : takes this panel's health; None = nobody does
+    viewers : the connected pages
+    shown : records which frames are offered to them
+    inbox : receives this panel's health messages; None = none are sent
     jpeg_quality : 1 to 100
-    find_text : looks for burnt-in text, which is covered; None = nothing is covered
+    find_text : finds burnt-in text, which is covered; None = nothing is covered
     clock : for ages
-    subscribe : makes the subscriber to these topics, in the feed's own thread
+    subscribe : makes a subscriber to the given topics, in the feed's thread
 
     Attributes
     ----------
-    turns : how often the feed's thread has come round
+    iterations : of the feed's loop; they stop when it hangs
     """
 
     def __init__(
@@ -81,26 +81,26 @@ class Feed:
         self._watched_ns = -_LINGER_NS
         self._next_health_ns = self._next_figures_ns = 0
         self._logged = ""
-        self.turns = 0
+        self.iterations = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="panel-feed", daemon=True)
 
     @property
     def latest(self) -> Head:
-        """What the page was last told, table of findings and health included."""
+        """The head of the last packet, with findings and health."""
         return self._latest
 
     @property
     def figures(self) -> Figures:
-        """What is known of all processes, at most a quarter of a second old while the feed runs."""
+        """A snapshot of all processes, at most 0.25 s old while the feed runs."""
         return self._figures
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """End, and wait for the thread. May be called twice."""
+        """Stop the thread and join it. May be called twice."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -113,18 +113,18 @@ class Feed:
         while not self._stop.is_set():
             try:
                 watched = self._is_watched()
-                self._scene.watch(watched=watched)
+                self._scene.set_watched(watched=watched)
                 with self._subscribe(("frame", *_EVENTS) if watched else _EVENTS) as subscriber:
                     while not self._stop.is_set() and self._is_watched() is watched:
                         self._step(subscriber, watched=watched)
                     self._malformed += subscriber.malformed
-            except Exception as error:  # noqa: BLE001 - a dead feed behind a living page would look like a calm scene
+            except Exception as error:  # noqa: BLE001 - a page whose feed has died would look like a quiet scene
                 problem = f"the panel cannot read the stream: {type(error).__name__}: {error}"
                 self._log(problem, error)
-                self._scene = self._new_scene()  # whatever broke the old one is not shown again
+                self._scene = self._new_scene()  # nothing of the state that failed is kept
                 self._scene.fail(problem)
                 for _ in range(_REPEATS_BEFORE_RETRY):
-                    self.turns += 1
+                    self.iterations += 1
                     self._offer()
                     self._stop.wait(_REPEAT_NS / 1e9)
 
@@ -135,9 +135,9 @@ class Feed:
         return now_ns - self._watched_ns < _LINGER_NS
 
     def _step(self, subscriber: Subscriber, *, watched: bool) -> None:
-        self.turns += 1
+        self.iterations += 1
         if not watched:
-            self._viewers.wait(_REST_S)
+            self._viewers.wait(_IDLE_POLL_S)
         try:
             for message in subscriber.events(_POLL_MS if watched else 0):
                 self._scene.add(message)
@@ -148,7 +148,7 @@ class Feed:
         now_ns = self._clock.now_ns()
         if now_ns >= self._next_health_ns:
             self._next_health_ns = now_ns + _HEALTH_NS
-            self._tell_health()
+            self._publish_health()
         if now_ns >= self._next_figures_ns:
             self._next_figures_ns = now_ns + _REPEAT_NS
             malformed = self._malformed + subscriber.malformed
@@ -156,15 +156,15 @@ class Feed:
         if changed or now_ns - self._offered_ns >= _REPEAT_NS:
             self._offer()
 
-    def _tell_health(self) -> None:
+    def _publish_health(self) -> None:
         browser = self._shown.summary()
         self._scene.screen_ms = None if browser is None else (browser["p50_ms"], browser["p99_ms"])
         tally = self._scene.tally
         self._own = HealthBody(
             process="panel",
-            frames=tally.shown_in_all,
-            answered=tally.answered_in_all,
-            dropped=tally.skipped_in_all,
+            frames=tally.shown_total,
+            answered=tally.answered_total,
+            dropped=tally.skipped_total,
             by_state={},
             rate_hz=None,
             latency_p50_ms=None,
@@ -178,14 +178,14 @@ class Feed:
             self._inbox.send("health", self._own)
 
     def _log(self, problem: str, error: Exception | None) -> None:
-        if problem != self._logged:  # the same may come back many times a second
+        if problem != self._logged:  # the same error may recur many times a second
             logger.error("%s", problem, exc_info=error)
             self._logged = problem
 
     def _offer(self) -> None:
         self._latest = self._scene.head()
         self._offered_ns = self._clock.now_ns()
-        if len(self._viewers) and self._viewers.awake():
+        if len(self._viewers) and self._viewers.active():
             on_screen = self._scene.on_screen()
             if on_screen is not None:
                 self._shown.offered(*on_screen)

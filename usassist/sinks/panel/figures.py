@@ -1,4 +1,4 @@
-"""A moment's figures of all processes of a session, for whoever asks the panel."""
+"""A snapshot of all processes of a session, for ``/metrics``."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["Figures"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What a panel knows. Nothing in it names a patient, a source or a place on the disk.
+    """What a panel has received. It holds no patient data, no source name and no path.
 
     Attributes
     ----------
-    health : process → the last it said of itself
-    age_s : process → how long ago
-    engine_id, backend : that answer; empty before the stream has said so
-    recording : whether the session is recorded
-    by_cause : frames without an answer, since this panel first saw the session
+    health : process → its last health message
+    age_s : process → age of that message
+    engine_id, backend : in use; empty before the first engine message
+    recording : state of the recording
+    by_cause : frames without an answer since this panel joined the session
     marks : marks of this session, per kind
-    viewers : pages that watch
-    malformed, gaps : messages that this panel could not read, and that never reached it
+    viewers : connected pages
+    malformed, gaps : messages that this panel could not decode, and that it never received
     """
 
     health: dict[str, HealthBody] = field(default_factory=dict)
@@ -40,14 +40,14 @@ class Figures:
 
     @classmethod
     def of(cls, scene: Scene, own: HealthBody | None, viewers: int, malformed: int) -> Figures:
-        """Figures of now.
+        """Take a snapshot.
 
         Parameters
         ----------
-        scene : what the bus has told
+        scene : what was received from the bus
         own : this panel's own health, which needs no stream
-        viewers : pages that watch
-        malformed : messages that came before `scene`
+        viewers : connected pages
+        malformed : messages counted before `scene` was made
         """
         reports, tally, engine = scene.reports, scene.tally, scene.engine
         ages = reports.ages_s()

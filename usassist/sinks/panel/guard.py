@@ -1,8 +1,8 @@
-"""What may be asked of the panel's server, and by whom.
+"""Request filter of the panel's server.
 
-The page shows patient pictures and has no login, so the server answers only its own page: requests that name another
-host (a rebound name), that come from another site, or that ask for anything but the page's own parts are refused.
-Gradio offers more than the page needs, such as files, uploads and proxies; none of that is reachable.
+The page shows patient images and has no login, so the server answers only its own page. It refuses requests that name
+another host (DNS rebinding), that come from another origin, and that ask for anything but the parts of the page. Gradio
+offers more than the page needs, such as files, uploads and proxies; none of that is reachable.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Guard:
 
     Parameters
     ----------
-    app : what is guarded
-    host : the name or address the server was told to listen on; always accepted
+    app : the application behind it
+    host : the name or address that the server listens on; always accepted
     """
 
     def __init__(self, app: ASGIApp, host: str) -> None:
@@ -74,21 +74,21 @@ class Guard:
         headers = Headers(scope=scope)
         host = headers.get("host", "").lower()
         if not self._is_ours(host):
-            return 421, "this server does not go by that name"
+            return 421, "this server does not have that host name"
         origin = headers.get("origin")
         if origin is None and scope["type"] == "websocket":
-            return 403, "the live pictures are for the page of this server only"
+            return 403, "live frames are sent to the page of this server only"
         if origin is not None and urlsplit(origin).netloc.lower() != host:
             return 403, "requests from other sites are refused"
         if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
-            return 405, "nothing can be sent to this server"
+            return 405, "this server takes GET and HEAD only"
         path: str = scope["path"]
         if path not in _PATHS and not path.startswith(_FOLDERS):
-            return 404, "there is no such page"
+            return 404, "no such page"
         return None
 
     def _is_ours(self, host: str) -> bool:
-        """A name that somebody else controls may point here; an address cannot be made to."""
+        """A foreign DNS name can be made to resolve to this machine; an IP address cannot."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:

@@ -1,4 +1,4 @@
-"""The picture of a frame for a browser."""
+"""JPEG of a frame for the browser."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UInt8Array = npt.NDArray[np.uint8]
 
 
 class JpegEncoder:
-    """Makes JPEG files of frames, one after another; what it needs for that is made once per picture size.
+    """Encodes frames as JPEG; buffers are allocated once per image size.
 
     Parameters
     ----------
@@ -27,10 +27,10 @@ class JpegEncoder:
         self._colour: UInt8Array = np.empty((0, 0, 3), np.uint8)
 
     def encode(self, frame: Frame) -> memoryview:
-        """The picture of a frame as JPEG.
+        """Encode one frame.
 
-        One whose three planes are equal, as most B-mode pictures are, is written as grey: it decodes to the same
-        pixels and takes two thirds of the time.
+        An RGB image whose three planes are equal, as in most B-mode video, is encoded as grey: it decodes to the same
+        pixels in two thirds of the time.
 
         Parameters
         ----------
@@ -38,7 +38,7 @@ class JpegEncoder:
 
         Returns
         -------
-        data : the file, bytes
+        data : the JPEG file
         """
         image: UInt8Array = frame.image
         if image.ndim == 3:

@@ -1,4 +1,4 @@
-// Buttons and keys, and what goes on by itself.
+// Buttons, keys and timers.
 
 function press(name) {
   if (name === "freeze") {
@@ -30,7 +30,7 @@ const KEYS = {
   w: () => mark("wrong"),
   m: () => mark("missed"),
 };
-// Someone who is typing means the letter.
+// While the user types, a key is a letter.
 const isTyping = (node) => node instanceof Element && node.closest("input, textarea, select, [contenteditable]") !== null;
 document.addEventListener("keydown", (event) => {
   const act = KEYS[event.key.toLowerCase()];
@@ -45,11 +45,11 @@ new ResizeObserver(() => {
   render();
 }).observe(at("stage"));
 
-// The watch: when nothing comes, nothing else would take the outlines away.
+// Watchdog: when packets stop, nothing else would remove the outlines.
 setInterval(() => {
   const now = performance.now();
   if (now - lastPacket > 100) render();
-  watchMarks(now);
+  expireMarks(now);
 }, 100);
 document.addEventListener("visibilitychange", () => render());
 

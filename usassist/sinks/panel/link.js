@@ -1,5 +1,5 @@
-// The WebSocket: packets in, and a word back for each: "done", with the frame where one was drawn for the first time.
-// The server keeps only a few packets under way that it has no word for, so that none grows old.
+// The WebSocket: packets in, and an acknowledgement for each ("done", with the frame where it was drawn for the first
+// time). The server keeps only a few unacknowledged packets in flight, so that none grows old.
 
 function receive(data, socket) {
   const now = performance.now();
@@ -9,14 +9,14 @@ function receive(data, socket) {
   lastPacket = now;
   const packet = { head, jpeg: new Uint8Array(data, 4 + length), received: now, socket };
   if (pending !== null) {
-    if (!samePicture(pending.head, head)) counts.dropped += 1;
-    say(pending.socket, { say: "done" }); // overtaken
+    if (!sameFrame(pending.head, head)) counts.dropped += 1;
+    send(pending.socket, { type: "done" }); // replaced by a newer packet
   }
   pending = packet;
   decodeNext();
 }
 
-const samePicture = (a, b) => a.session_id === b.session_id && a.frame_id === b.frame_id;
+const sameFrame = (a, b) => a.session_id === b.session_id && a.frame_id === b.frame_id;
 
 async function decodeNext() {
   if (decoding || pending === null) return;
@@ -25,8 +25,8 @@ async function decodeNext() {
   decoding = true;
   let isNew = false;
   try {
-    if (current !== null && current.bitmap !== null && samePicture(current.head, packet.head)) {
-      packet.bitmap = current.bitmap; // said again, with newer words
+    if (current !== null && current.bitmap !== null && sameFrame(current.head, packet.head)) {
+      packet.bitmap = current.bitmap; // the same frame again, with newer texts
     } else {
       packet.bitmap = packet.jpeg.length ? await createImageBitmap(new Blob([packet.jpeg], { type: "image/jpeg" })) : null;
       isNew = packet.bitmap !== null;
@@ -41,7 +41,7 @@ async function decodeNext() {
   } catch (error) {
     isNew = false;
     release(current);
-    current = { ...packet, bitmap: null, head: { ...packet.head, ...blank("the picture could not be decoded"), nodules: [] } };
+    current = { ...packet, bitmap: null, head: { ...packet.head, ...blank("the frame could not be decoded"), nodules: [] } };
   } finally {
     decoding = false;
   }
@@ -49,15 +49,15 @@ async function decodeNext() {
     render();
   } finally {
     const seen = isNew && frozen === null && document.visibilityState === "visible";
-    say(packet.socket, seen ? { say: "done", session_id: packet.head.session_id, frame_id: packet.head.frame_id } : { say: "done" });
+    send(packet.socket, seen ? { type: "done", session_id: packet.head.session_id, frame_id: packet.head.frame_id } : { type: "done" });
   }
-  learnMarks(packet.head);
+  confirmMarks(packet.head);
   decodeNext();
 }
 
-function say(socket, words) {
+function send(socket, message) {
   if (socket === null || socket.readyState !== WebSocket.OPEN) return false;
-  socket.send(JSON.stringify(words));
+  socket.send(JSON.stringify(message));
   return true;
 }
 
@@ -80,12 +80,12 @@ function connect() {
     }
     connected = everConnected = true;
     retryMs = RETRY_MIN_MS;
-    sentAway = "";
+    rejected = "";
     receive(event.data, socket);
   };
   socket.onclose = (event) => {
     connected = false;
-    if (event.code === 1008 || event.code === 1013) sentAway = event.reason;
+    if (event.code === 1008 || event.code === 1013) rejected = event.reason;
     render();
     setTimeout(connect, retryMs);
     retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);

@@ -1,20 +1,20 @@
-"""Marks that people make on the page: looked at, and handed to the stream, which publishes them like its own."""
+"""Marks made on the page: checked, and sent to the stream, which publishes them."""
 
 from __future__ import annotations
 
 from usassist.bus import Inbox, MarkBody
 from usassist.common.clock import Clock
 from usassist.sinks.panel.shown import ShownFrames
-from usassist.sinks.panel.ws_protocol import MarkWish
+from usassist.sinks.panel.ws_protocol import MarkRequest
 
-__all__ = ["Allowance", "MarkTaker"]
+__all__ = ["MarkIntake", "RateLimit"]
 
-_AT_ONCE = 5
+_BURST = 5
 _PER_S = 2.0
 
 
-class Allowance:
-    """How many marks one page may make: five at once, two a second in the long run.
+class RateLimit:
+    """Token bucket of one page: a burst of five marks, two a second sustained.
 
     Parameters
     ----------
@@ -23,13 +23,13 @@ class Allowance:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._left = float(_AT_ONCE)
+        self._left = float(_BURST)
         self._since_ns = clock.now_ns()
 
     def take(self) -> bool:
-        """One more; False when there are none left."""
+        """Take one token; False when there is none."""
         now_ns = self._clock.now_ns()
-        self._left = min(float(_AT_ONCE), self._left + (now_ns - self._since_ns) / 1e9 * _PER_S)
+        self._left = min(float(_BURST), self._left + (now_ns - self._since_ns) / 1e9 * _PER_S)
         self._since_ns = now_ns
         if self._left < 1.0:
             return False
@@ -37,8 +37,8 @@ class Allowance:
         return True
 
 
-class MarkTaker:
-    """Takes wishes for marks.
+class MarkIntake:
+    """Checks the marks that pages request, and sends them to the stream.
 
     Parameters
     ----------
@@ -52,28 +52,28 @@ class MarkTaker:
         self._shown = shown
         self._clock = clock
 
-    def allowance(self) -> Allowance:
-        """For one page."""
-        return Allowance(self._clock)
+    def rate_limit(self) -> RateLimit:
+        """A rate limit for one page."""
+        return RateLimit(self._clock)
 
-    def take(self, wish: MarkWish, allowance: Allowance) -> str:
-        """Hand in a mark.
+    def submit(self, request: MarkRequest, limit: RateLimit) -> str:
+        """Send a mark to the stream.
 
         Parameters
         ----------
-        wish : what the page asks for
-        allowance : of that page
+        request : from the page
+        limit : of that page
 
         Returns
         -------
-        refused : empty when it was handed in, else why not
+        reason : why it was refused; empty when it was sent
         """
-        if not allowance.take():
-            return "too many marks at once"
-        unknown = self._shown.why_unknown(wish.session_id, wish.frame_id)
+        if not limit.take():
+            return "too many marks in a short time"
+        unknown = self._shown.why_not_markable(request.session_id, request.frame_id)
         if unknown:
             return unknown
         body = MarkBody(
-            session_id=wish.session_id, frame_id=wish.frame_id, kind=wish.kind, t_mark_ns=self._clock.now_ns()
+            session_id=request.session_id, frame_id=request.frame_id, kind=request.kind, t_mark_ns=self._clock.now_ns()
         )
-        return "" if self._inbox.send("mark", body) else "no stream takes it"
+        return "" if self._inbox.send("mark", body) else "no stream is running"

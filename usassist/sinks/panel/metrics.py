@@ -1,8 +1,8 @@
-"""The figures of a session for Prometheus (prometheus.io), in its text format.
+"""Metrics of a session in the text format of Prometheus (prometheus.io).
 
-Same figures as the ``health`` messages; those of a process that has been silent for ten seconds are left out, so that
-they end in a graph instead of staying as they were. Latencies are a summary without a sum: the histograms keep counts
-and not the values.
+The values are those of the ``health`` messages. A process that has sent none for ten seconds is left out, so that its
+series ends instead of repeating the last value. Latencies are a summary without a sum: the histograms keep counts, not
+values.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _PROCESS = ("process",)
 
 
 class Metrics(Collector):
-    """Makes the text from the figures of the moment.
+    """Collects metrics from a snapshot.
 
     Parameters
     ----------
-    figures : gives them
+    figures : takes the snapshot
     """
 
     def __init__(self, figures: Callable[[], Figures]) -> None:
@@ -39,11 +39,11 @@ class Metrics(Collector):
         self._registry.register(self)
 
     def text(self) -> bytes:
-        """Everything, in the text format."""
+        """All metrics in the text format."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics; asked for by the registry."""
+        """All metrics; called by the registry."""
         figures = self._figures()
         health = {name: body for name, body in figures.health.items() if figures.age_s[name] < _SILENT_S}
         yield from _of_processes(figures, health)
@@ -53,19 +53,19 @@ class Metrics(Collector):
 
 
 def _of_processes(figures: Figures, health: dict[str, HealthBody]) -> Iterator[Metric]:
-    info = InfoMetricFamily("usassist_engine", "The engine that answers, and its back end.")
+    info = InfoMetricFamily("usassist_engine", "The engine in use, and its back end.")
     if figures.engine_id:
         info.add_metric((), {"engine_id": figures.engine_id, "backend": figures.backend})
     yield info
-    age = GaugeMetricFamily("usassist_health_age_seconds", "Since a process last said how it is.", labels=_PROCESS)
+    age = GaugeMetricFamily("usassist_health_age_seconds", "Age of the last health message.", labels=_PROCESS)
     for name, age_s in figures.age_s.items():
         age.add_metric((name,), age_s)
     yield age
-    cpu = CounterMetricFamily("usassist_process_cpu_seconds", "Processor time of all its threads.", labels=_PROCESS)
+    cpu = CounterMetricFamily("usassist_process_cpu_seconds", "CPU time of all threads.", labels=_PROCESS)
     rss = GaugeMetricFamily("usassist_process_resident_bytes", "Resident memory.", labels=_PROCESS)
-    latency = Metric("usassist_latency_seconds", "Latency of one stage since the process was started.", "summary")
+    latency = Metric("usassist_latency_seconds", "Latency of one stage since the process started.", "summary")
     longest = GaugeMetricFamily(
-        "usassist_latency_max_seconds", "Longest latency since the process was started.", labels=("process", "stage")
+        "usassist_latency_max_seconds", "Longest latency since the process started.", labels=("process", "stage")
     )
     for name, body in health.items():
         if body.cpu_s is not None:
@@ -82,10 +82,12 @@ def _of_processes(figures: Figures, health: dict[str, HealthBody]) -> Iterator[M
 
 
 def _of_frames(health: dict[str, HealthBody]) -> Iterator[Metric]:
-    frames = CounterMetricFamily("usassist_frames", "Frames that a process has dealt with.", labels=_PROCESS)
+    frames = CounterMetricFamily("usassist_frames", "Frames that a process has handled.", labels=_PROCESS)
     answered = CounterMetricFamily("usassist_frames_answered", "Of these, with an answer.", labels=_PROCESS)
     dropped = CounterMetricFamily(
-        "usassist_frames_dropped", "Frames passed over; of the recorder, messages that never came.", labels=_PROCESS
+        "usassist_frames_dropped",
+        "Frames dropped or skipped; of the recorder, messages never received.",
+        labels=_PROCESS,
     )
     for name, body in health.items():
         for metric, count in ((frames, body.frames), (answered, body.answered), (dropped, body.dropped)):
@@ -103,11 +105,11 @@ def _of_frames(health: dict[str, HealthBody]) -> Iterator[Metric]:
 
 
 def _of_recording(figures: Figures, health: dict[str, HealthBody]) -> Iterator[Metric]:
-    state = GaugeMetricFamily("usassist_recording", "1 for the state that the recording is in.", labels=("state",))
+    state = GaugeMetricFamily("usassist_recording", "1 for the present state of the recording.", labels=("state",))
     for name in RecordingState:
         state.add_metric((name.value,), float(name is figures.recording))
     written = GaugeMetricFamily("usassist_recorded_bytes", "Size of the session's folder.")
-    free = GaugeMetricFamily("usassist_free_bytes", "Room left where it lies.")
+    free = GaugeMetricFamily("usassist_free_bytes", "Free space on its disk.")
     record = health.get("record")
     if record is not None:
         for metric, value in ((written, record.recorded_bytes), (free, record.free_bytes)):
@@ -118,14 +120,14 @@ def _of_recording(figures: Figures, health: dict[str, HealthBody]) -> Iterator[M
 
 def _of_panel(figures: Figures) -> Iterator[Metric]:
     causes = CounterMetricFamily(
-        "usassist_results_without_answer", "Since this panel first saw the session, by cause.", labels=("cause",)
+        "usassist_results_without_answer", "Since this panel joined the session, by cause.", labels=("cause",)
     )
     for cause, count in figures.by_cause.items():
         causes.add_metric((cause,), count)
-    marks = CounterMetricFamily("usassist_marks", "Marks since this panel first saw the session.", labels=("kind",))
+    marks = CounterMetricFamily("usassist_marks", "Marks since this panel joined the session.", labels=("kind",))
     for kind, count in figures.marks.items():
         marks.add_metric((kind,), count)
     yield from (causes, marks)
-    yield GaugeMetricFamily("usassist_viewers", "Pages that watch.", value=figures.viewers)
-    yield CounterMetricFamily("usassist_bus_malformed", "Messages that this panel could not read.", figures.malformed)
-    yield CounterMetricFamily("usassist_bus_gaps", "Messages that never reached this panel.", figures.gaps)
+    yield GaugeMetricFamily("usassist_viewers", "Connected pages.", value=figures.viewers)
+    yield CounterMetricFamily("usassist_bus_malformed", "Messages that this panel could not decode.", figures.malformed)
+    yield CounterMetricFamily("usassist_bus_gaps", "Messages that this panel never received.", figures.gaps)

@@ -3,15 +3,15 @@
 ====================== ==========================================================================================
 JSON length            uint32, little-endian
 JSON                   UTF-8, the fields of :class:`Head`
-JPEG                   the picture of that frame, to the end of the packet; nothing before the first frame
+JPEG                   the image of that frame, to the end of the packet; empty before the first frame
 ====================== ==========================================================================================
 
-Every packet is complete: it may be dropped, repeated, or be the first that a page ever sees. The outlines in it
-belong to the picture in it. ``nodules`` is empty whenever ``draw`` is false, so a page cannot draw, by mistake,
-what must not be shown. Coordinates are image coordinates in px of the frame (origin at the top-left corner of the
-top-left pixel), rounded to 0.1 px.
+Every packet is self-contained: it may be dropped, repeated, or be the first that a page receives. Its outlines belong
+to its image. ``nodules`` is empty whenever ``draw`` is false, so a page cannot draw by mistake what must not be shown.
+Coordinates are image coordinates in px of the frame (origin at the top-left corner of the top-left pixel), rounded to
+0.1 px.
 
-The page answers each packet when it is done with it; see ``words``.
+The page acknowledges each packet; see ``ws_protocol``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
-    """One descriptor of a finding, ``agreement`` with readers in words; empty where the engine has not told it."""
+    """One descriptor of a finding. ``agreement`` is the agreement with readers as text; empty where it is not known."""
 
     name: str
     value: str
@@ -60,9 +60,9 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Nodule(msgspec.Struct, frozen=True, kw_only=True):
-    """One finding. The millimetres are None on a picture that is not calibrated; ``u95`` is half of a 95 % interval.
+    """One finding. Lengths in mm are None on an uncalibrated frame; ``u95`` is half the width of a 95 % interval.
 
-    ``score_calibrated`` says that the score may be read as the share of such findings that are right.
+    ``score_calibrated``: the score may be read as the share of such findings that are right.
     """
 
     label: str
@@ -82,11 +82,11 @@ class Nodule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts since this panel first saw the session.
+    """Counts since this panel joined the session.
 
-    ``shown`` and ``skipped`` count frames, ``malformed`` messages that could not be read, ``by_cause`` frames
-    without an answer. ``health`` is what the stream says of itself. ``screen_p50_ms`` and ``screen_p99_ms`` are from
-    capture to a drawn canvas and back, of all pages since this panel was started; see ``shown``.
+    ``shown`` and ``skipped`` count frames, ``malformed`` messages that could not be decoded, ``by_cause`` frames
+    without an answer. ``health`` is the stream's last health message. ``screen_p50_ms`` and ``screen_p99_ms`` are the
+    time from capture to a drawn canvas and back, of all pages since this panel started; see ``shown``.
     """
 
     shown: int = 0
@@ -102,10 +102,10 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON part.
 
     ``session_id``, ``frame_id`` and ``image_hw_px`` are None before the first frame. ``state``, ``headline``,
-    ``detail`` and ``draw`` are those of ``sinks.view.View``. ``live`` is false when the picture is an old one, because
-    nothing newer comes. ``age_ms`` is from capture to ``t_ms``, None where that means nothing. ``t_ms`` is monotonic
-    time at which the packet was made. ``point`` is the engine's operating point in words. ``backend`` is the one that
-    answered the frame, and ``engine_note`` tells what goes on beside the stream. ``recording`` and ``marks`` are of the
+    ``detail`` and ``draw`` are those of ``sinks.view.View``. ``live`` is false when the image is an old one because no
+    newer frame arrives. ``age_ms`` is from capture to ``t_ms``, None where it has no meaning. ``t_ms`` is the monotonic
+    time at which the packet was made. ``point`` describes the engine's operating point. ``backend`` is the one that
+    answered the frame, ``engine_note`` what the engine does beside the stream. ``recording`` and ``marks`` are of the
     session.
     """
 
@@ -137,18 +137,18 @@ _decode = msgspec.json.Decoder(Head).decode
 
 
 def pack(head: Head, jpeg: bytes | memoryview = b"") -> bytes:
-    """The bytes of one packet."""
+    """Encode one packet."""
     text = _encode(head)
     return b"".join((_LENGTH.pack(len(text)), text, jpeg))
 
 
 def unpack(data: bytes) -> tuple[Head, bytes]:
-    """Read a packet.
+    """Decode one packet.
 
     Returns
     -------
     head : the JSON part
-    jpeg : the picture, empty when there is none
+    jpeg : the image, empty when there is none
 
     Raises
     ------
@@ -158,10 +158,10 @@ def unpack(data: bytes) -> tuple[Head, bytes]:
     try:
         (length,) = _LENGTH.unpack_from(data)
         if _LENGTH.size + length > len(data):
-            raise MessageError(f"a panel packet claims {length} bytes of JSON that are not there; load the page again")
+            raise MessageError(f"a panel packet announces {length} bytes of JSON but is shorter; reload the page")
         return _decode(data[_LENGTH.size : _LENGTH.size + length]), data[_LENGTH.size + length :]
     except (struct.error, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MessageError(f"a panel packet cannot be read: {error}; load the page again") from error
+        raise MessageError(f"a panel packet cannot be decoded: {error}; reload the page") from error
 
 
 def nodules_of(
@@ -174,7 +174,7 @@ def nodules_of(
     result : in state ``finding``
     labels : of the engine that gave the result, by id
     scores_calibrated : its scores are calibrated
-    agreement : descriptor → how well it agreed with readers, in words
+    agreement : descriptor → agreement with readers, as text
 
     Raises
     ------
@@ -221,7 +221,7 @@ def labels_of(engine: EngineBody | None) -> dict[int, Label]:
 
 
 def point_of(engine: EngineBody | None) -> str:
-    """The operating point of an engine in words; empty while no engine is known."""
+    """Text of the engine's operating point; empty while no engine is known."""
     if engine is None:
         return ""
     return "the engine's own; scores are not calibrated" if engine.point is None else engine.point.words

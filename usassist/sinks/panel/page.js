@@ -1,9 +1,9 @@
-// The live page. One rule above all: what is drawn belongs to the picture under it, or is not drawn.
+// The live page. One rule above all: what is drawn belongs to the frame under it, or is not drawn.
 
 const STATE_COLORS = @STATE_COLORS@;
-const SIGNS = { finding: "", no_finding: "", no_result: "×", stale: "!" }; // the first two are drawn by the style
-const QUIET_MS = 500; // the server sends at least every 250 ms, whatever the stream does
-const LATE_MS = 400; // what left the server longer ago than this is not live
+const SIGNS = { finding: "", no_finding: "", no_result: "×", stale: "!" }; // the first two are drawn in CSS
+const QUIET_MS = 500; // the server sends at least every 250 ms, also without frames
+const LATE_MS = 400; // a packet that left the server longer ago than this is not live
 const TEXT_MS = 250; // numbers that change with every frame cannot be read
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 4000;
@@ -13,30 +13,30 @@ const at = (name) => root.querySelector(`[data-at="${name}"]`);
 const canvas = at("canvas");
 const options = { outline: true, box: false };
 
-let current = null; // {head, bitmap, received}: the newest packet whose picture is decoded
+let current = null; // {head, bitmap, received}: the newest packet whose image is decoded
 let frozen = null; // the same, as it was when the user froze it
 let pending = null; // the newest packet, while another is being decoded
 let decoding = false;
 let lastPacket = performance.now();
 let everConnected = false;
 let connected = false;
-let sentAway = ""; // why the server does not want this page, where it has said so
-let delay = 0; // how much longer the last packet took than the quickest of late, ms
+let rejected = ""; // why the server closed the connection to this page, where it gave a reason
+let delay = 0; // delay of the last packet over the fastest recent one, ms
 let shownTimes = [];
 let textDue = 0;
 let shownState = "";
 const counts = { frames: 0, dropped: 0 };
 
-// ---- What to say ---------------------------------------------------------------------------------------------
+// ---- State ---------------------------------------------------------------------------------------------------
 
 const blank = (detail, live = false) => ({ state: "no_result", headline: "NO RESULT", detail, draw: false, live });
 
-// The server decides what a frame's state is; the page can only be stricter, about what the server cannot see.
+// The server decides the state of a frame; the page can only be stricter, about delays that the server cannot see.
 function viewNow(now) {
   const quiet = now - lastPacket;
   if (quiet > QUIET_MS) {
     const time = `${(quiet / 1000).toFixed(1)} s`;
-    if (sentAway) return blank(sentAway);
+    if (rejected) return blank(rejected);
     if (!connected) return blank(everConnected ? `no connection to the stream for ${time}` : "connecting to the stream");
     return blank(`no packet from the stream for ${time}`);
   }
@@ -50,8 +50,8 @@ function viewNow(now) {
   return head;
 }
 
-// Both clocks run evenly but from different starts, so only differences count: the quickest packet of the last
-// 30 to 60 s stands for no delay.
+// The clocks have different epochs, so only differences count: the fastest packet of the last 30 to 60 s is taken as
+// zero delay.
 const quickest = { now: Infinity, before: Infinity, turned: performance.now() };
 function delayOf(sentMs, receivedMs) {
   if (receivedMs - quickest.turned > 30000) {
@@ -90,7 +90,7 @@ function set(name, text) {
 function writeState(live, view, now) {
   root.dataset.state = live.state;
   root.dataset.shown = view.state;
-  root.dataset.picture = view.live ? "live" : "old";
+  root.dataset.frame = view.live ? "live" : "old";
   root.style.setProperty("--state", rgb(STATE_COLORS[live.state]));
   root.classList.toggle("is-frozen", frozen !== null);
   set("sign", frozen ? "‖" : SIGNS[live.state]);
@@ -101,8 +101,8 @@ function writeState(live, view, now) {
   set("veil-why", view.detail);
 }
 
-// Written with every picture, so that it is always the number of the picture on the canvas. Everything else is
-// written a few times a second, so that it can be read.
+// Written with every frame, so that it is always the number of the frame on the canvas. The other texts are written
+// a few times a second, so that they can be read.
 function writeFrame(shown, now) {
   const head = shown?.head;
   const aged = head && head.age_ms !== null && frozen === null && now - lastPacket <= QUIET_MS;

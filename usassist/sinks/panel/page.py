@@ -1,6 +1,6 @@
-"""The page: one Gradio component that draws the live picture, and the WebSocket that feeds it.
+"""The page: one Gradio component that draws the live frames, and the WebSocket that feeds it.
 
-Importing this module imports Gradio, which takes seconds and reads the environment; ``serve`` does both in order.
+Importing this module imports Gradio, which takes seconds and reads the environment; ``serve`` sets that up first.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from fastapi import FastAPI, Response, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from usassist.errors import MessageError
-from usassist.sinks.panel.marks import MarkTaker
+from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import CONTENT_TYPE, Metrics
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewer, Viewers
-from usassist.sinks.panel.ws_protocol import Done, read_word, refusal
+from usassist.sinks.panel.ws_protocol import Done, parse_message, refusal
 from usassist.sinks.view import STATE_COLOR_RGB
 
 __all__ = ["build_app", "build_blocks"]
@@ -34,12 +34,12 @@ _IDLE_S = 1.0
 
 
 def build_blocks(modality: str = "") -> gr.Blocks:
-    """The Gradio side: a page that consists of the live view, which names its modality."""
-    label = f"{modality}: live image with outlines" if modality else "Live image with outlines"
+    """The Gradio part: a page with the live view as its only component, labelled with its modality."""
+    label = f"{modality}: live frame with outlines" if modality else "Live frame with outlines"
     colors = {state.value: rgb for state, rgb in STATE_COLOR_RGB.items()}
     script = "\n".join(_text(name) for name in _SCRIPTS).replace("@STATE_COLORS@", json.dumps(colors))
     blocks = gr.Blocks(title="usassist live", analytics_enabled=False, fill_width=True)
-    # Gradio looks for calls of its own a thousand times a second, and each look costs; this page makes none.
+    # Gradio polls its own queue a thousand times a second, and each poll costs; this page uses no queue.
     blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = _IDLE_S
     with blocks:
         gr.HTML(
@@ -51,15 +51,15 @@ def build_blocks(modality: str = "") -> gr.Blocks:
     return blocks
 
 
-def build_app(viewers: Viewers, shown: ShownFrames, marks: MarkTaker, metrics: Metrics, modality: str = "") -> FastAPI:
+def build_app(viewers: Viewers, shown: ShownFrames, marks: MarkIntake, metrics: Metrics, modality: str = "") -> FastAPI:
     """The whole application: the page, ``/live`` and ``/metrics``.
 
     Parameters
     ----------
-    viewers : every browser that connects joins them
-    shown : is told what the pages have drawn
-    marks : takes what people mark
-    metrics : what ``/metrics`` says
+    viewers : every page that connects is added
+    shown : records what the pages have drawn
+    marks : receives the marks
+    metrics : content of ``/metrics``
     modality : title of what the page shows; empty = not named
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -68,22 +68,22 @@ def build_app(viewers: Viewers, shown: ShownFrames, marks: MarkTaker, metrics: M
         await websocket.accept()
         viewer = viewers.join()
         if viewer is None:
-            await websocket.close(1013, "too many pages watch this stream")
+            await websocket.close(1013, "too many pages are connected to this stream")
             return
         try:
             await _until_first_ends(_send(websocket, viewer), _receive(websocket, viewer, shown, marks))
         except MessageError as error:
-            logger.info("a page was sent away: %s", error)
-            await websocket.close(1008, "this page does not fit its server; load it again")
+            logger.info("a page was disconnected: %s", error)
+            await websocket.close(1008, "this page does not match its server; reload it")
         finally:
             viewers.leave(viewer)
 
-    async def tell_metrics() -> Response:
+    async def get_metrics() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     app.add_api_websocket_route("/live", live)
-    app.add_api_route("/metrics", tell_metrics)
-    # System fonts only: the theme's default fonts would be asked for from another host.
+    app.add_api_route("/metrics", get_metrics)
+    # System fonts only: the theme's default fonts would be loaded from another host.
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     gr.mount_gradio_app(
         app,
@@ -108,19 +108,19 @@ async def _send(websocket: WebSocket, viewer: Viewer) -> None:
         await websocket.send_bytes(await viewer.take())
 
 
-async def _receive(websocket: WebSocket, viewer: Viewer, shown: ShownFrames, marks: MarkTaker) -> None:
-    allowance = marks.allowance()
+async def _receive(websocket: WebSocket, viewer: Viewer, shown: ShownFrames, marks: MarkIntake) -> None:
+    limit = marks.rate_limit()
     while True:
         message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
             return
-        word = read_word(message.get("text") or "")
-        if isinstance(word, Done):
-            if word.session_id is not None and word.frame_id is not None:
-                shown.drawn(word.session_id, word.frame_id)
-            viewer.confirm()
-        elif refused := marks.take(word, allowance):
-            await websocket.send_text(refusal(word, refused))
+        received = parse_message(message.get("text") or "")
+        if isinstance(received, Done):
+            if received.session_id is not None and received.frame_id is not None:
+                shown.drawn(received.session_id, received.frame_id)
+            viewer.acknowledge()
+        elif reason := marks.submit(received, limit):
+            await websocket.send_text(refusal(received, reason))
 
 
 async def _until_first_ends(*parts: Coroutine[None, None, None]) -> None:

@@ -1,4 +1,4 @@
-"""What the processes of a session say of themselves, and what people have marked in it."""
+"""Health of the processes of a session, and its marks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from usassist.common.clock import Clock
 __all__ = ["PROCESSES", "Mark", "Marks", "Recording", "RecordingState", "Reports"]
 
 PROCESSES = ("stream", "record", "panel", "overlay")
-"""Whose health is taken in; a table of names that others choose would grow without end."""
+"""Processes whose health is kept; a table of arbitrary names could grow without bound."""
 
-_SILENT_NS = 3_000_000_000  # of a recorder that says something every second
-_ARRIVAL_NS = 2_000_000_000  # so long nothing is said of a recorder that may be about to come
+_SILENT_NS = 3_000_000_000  # a recorder sends its health every second
+_ARRIVAL_NS = 2_000_000_000  # how long a recorder that may still start is waited for
 _RUNNING, _CLOSED = "running", "closed"
 _MARKS_KEPT = 8
 
@@ -24,19 +24,19 @@ _MARKS_KEPT = 8
 class RecordingState(StrEnum):
     """Whether the session is being recorded."""
 
-    UNKNOWN = "unknown"  # the session has just begun, and a recorder may be on its way
+    UNKNOWN = "unknown"  # the session has just begun, and a recorder may still start
     NONE = "none"
     RUNNING = "running"
-    CLOSED = "closed"  # in order, because the stream has ended
-    STOPPED = "stopped"  # by itself, before the end; the reason says why
-    SILENT = "silent"  # it was running, and has not been heard for 3 s
+    CLOSED = "closed"  # cleanly, because the stream has ended
+    STOPPED = "stopped"  # before the end of the stream; the reason is given
+    SILENT = "silent"  # it was running, and has sent no health for 3 s
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True):
-    """How the recording is.
+    """State of the recording.
 
-    ``elapsed_s`` is from its first frame, as far as can be seen from how many frames it had when it was first heard.
-    ``recorded_bytes`` and ``free_bytes`` are as it last said, and so is ``missed``: messages that never reached it.
+    ``elapsed_s`` is from its first frame, estimated from the number of frames in its first health message.
+    ``recorded_bytes``, ``free_bytes`` and ``missed`` (messages that never reached it) are from its last health message.
     ``reason`` is set when it stopped or is silent.
     """
 
@@ -49,7 +49,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """A mark that the stream has published; ``t_ms`` is monotonic time of the wish."""
+    """A mark that the stream has published; ``t_ms`` is the monotonic time of the request."""
 
     frame_id: int
     kind: str
@@ -57,18 +57,18 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Marks(msgspec.Struct, frozen=True, kw_only=True):
-    """Marks of this session since this panel first saw it: how many of each kind, and the last few."""
+    """Marks of this session since this panel joined it: how many of each kind, and the last few."""
 
     counts: dict[str, int] = {}
     latest: tuple[Mark, ...] = ()
 
 
 class Reports:
-    """Takes in ``health`` and ``mark`` of one session.
+    """Collects ``health`` and ``mark`` messages of one session.
 
     Parameters
     ----------
-    clock : for how long a process has been silent
+    clock : for the age of health messages
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -82,7 +82,7 @@ class Reports:
         self._latest: deque[Mark] = deque(maxlen=_MARKS_KEPT)
 
     def enter_session(self, session_id: str) -> bool:
-        """From now on everything is of this session; False where it was before, and nothing happens then."""
+        """Reset for a new session; False, and nothing changes, where it is the present one."""
         if session_id == self._session_id:
             return False
         self._session_id, self._since_ns = session_id, self._clock.now_ns()
@@ -93,12 +93,12 @@ class Reports:
         return True
 
     def add_health(self, body: HealthBody, rate_hz: float | None) -> None:
-        """A process has said how it is.
+        """Take a health message.
 
         Parameters
         ----------
-        body : what it said
-        rate_hz : of the stream, None where it does not say
+        body : of the message
+        rate_hz : of the stream, None where it is not known
         """
         if body.process not in PROCESSES:
             return
@@ -110,27 +110,27 @@ class Reports:
             self._recorded_frames = body.frames
 
     def add_mark(self, body: MarkBody) -> None:
-        """The stream has published a mark."""
+        """Take a mark that the stream has published."""
         if body.session_id == self._session_id:
             self._counts[body.kind.value] += 1
             self._latest.append(Mark(frame_id=body.frame_id, kind=body.kind.value, t_ms=body.t_mark_ns / 1e6))
 
     def health(self, process: str) -> HealthBody | None:
-        """The last word of a process, None when it has said nothing in this session."""
-        said = self._health.get(process)
-        return None if said is None else said[0]
+        """The last health message of a process; None when there was none in this session."""
+        last = self._health.get(process)
+        return None if last is None else last[0]
 
     def ages_s(self) -> dict[str, float]:
-        """Process → how long ago it said how it is."""
+        """Process → age of its last health message, s."""
         now_ns = self._clock.now_ns()
         return {process: (now_ns - came_ns) / 1e9 for process, (_, came_ns) in self._health.items()}
 
     def marks(self) -> Marks:
-        """What has been marked."""
+        """The marks so far."""
         return Marks(counts=dict(self._counts), latest=tuple(self._latest))
 
     def recording(self, session: SessionBody | None) -> Recording:
-        """How the recording is now.
+        """State of the recording now.
 
         Parameters
         ----------
@@ -138,11 +138,11 @@ class Reports:
         """
         now_ns = self._clock.now_ns()
         is_over = session is not None and session.state is not SessionState.RUNNING
-        said = self._health.get("record")
-        if said is None:
+        last = self._health.get("record")
+        if last is None:
             waits = not is_over and now_ns - self._since_ns < _ARRIVAL_NS
             return Recording(state=RecordingState.UNKNOWN if waits else RecordingState.NONE)
-        body, came_ns = said
+        body, came_ns = last
         state, reason = RecordingState.STOPPED, body.recording
         if body.recording in ("", _CLOSED):
             state, reason = (RecordingState.CLOSED if body.recording else RecordingState.NONE), ""
@@ -151,7 +151,10 @@ class Reports:
             if now_ns - came_ns > _SILENT_NS:
                 if is_over:
                     return Recording(state=RecordingState.NONE)
-                state, reason = RecordingState.SILENT, f"no word from the recorder for {(now_ns - came_ns) / 1e9:.0f} s"
+                state, reason = (
+                    RecordingState.SILENT,
+                    f"no health message for {(now_ns - came_ns) / 1e9:.0f} s",
+                )
         elapsed_s = None
         if self._recording_since_ns is not None:
             until_ns = now_ns if state is RecordingState.RUNNING else came_ns

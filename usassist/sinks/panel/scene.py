@@ -1,4 +1,4 @@
-"""What is on the screen now, put together from the messages of the bus. No thread, no socket, no page."""
+"""The state of the page, built from bus messages. No thread, no socket, no browser."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Shown:
-    """The frame on the screen, with what was said of it when it came there."""
+    """The frame on the page, with its view at the time it was shown."""
 
     frame: Frame
     result: Result | None
@@ -37,17 +37,17 @@ class _Shown:
 
 
 class Scene:
-    """The newest frame with its own result, and what is known about the stream.
+    """The newest frame with its own result, and the state of the stream.
 
     Parameters
     ----------
-    clock : for ages, and for how long the stream has been silent
+    clock : for ages and timeouts
     jpeg_quality : 1 to 100
-    text : knows where text is burnt into the picture, which is covered; None = nothing is covered
+    text : finds text burnt into the image, which is covered; None = nothing is covered
 
     Attributes
     ----------
-    tally, reports : what is counted, and what processes and people have said
+    tally, reports : counters; health and marks
     engine, session : the last of these messages
     screen_ms : p50 and p99 from capture to a drawn canvas, None before the first
     """
@@ -56,7 +56,7 @@ class Scene:
         self._clock = clock
         self._text = text
         self._encoder = JpegEncoder(jpeg_quality)
-        self._pairs = NewestFrameJoin(clock)
+        self._join = NewestFrameJoin(clock)
         self.tally = Tally()
         self.reports = Reports(clock)
         self.session: SessionBody | None = None
@@ -68,23 +68,23 @@ class Scene:
         self._shown: _Shown | None = None
         self._watched = True
         self._silent = True
-        self._news = False
+        self._changed = False
         self._problem = ""
 
-    def watch(self, *, watched: bool) -> None:
-        """Begin to listen: while nobody watches, results are counted and nothing is paired.
+    def set_watched(self, *, watched: bool) -> None:
+        """Start over, with or without frames: without a connected page results are counted and nothing is joined.
 
-        What was on the screen before is gone: nobody has looked at what came in between.
+        The frame shown before is cleared, because what followed it was not received.
         """
         self._watched = watched
-        self._pairs = NewestFrameJoin(self._clock)
+        self._join = NewestFrameJoin(self._clock)
         self._shown = None
         self._frame_came_ns = self._clock.now_ns()
-        self.tally.listen_anew()
+        self.tally.reset_sequence()
 
     def add(self, message: Message) -> None:
-        """A message has arrived."""
-        self.tally.follow(message)
+        """Take one message."""
+        self.tally.count_gaps(message)
         try:
             if message.topic.name == "frame":
                 self._add_frame(frame_from(message))
@@ -98,35 +98,35 @@ class Scene:
                 self.reports.add_health(message.body, self.session.rate_hz if self.session else None)
             elif isinstance(message.body, MarkBody):
                 self.reports.add_mark(message.body)
-                self._news = True
+                self._changed = True
         except MessageError as error:
             self.tally.malformed += 1
-            logger.warning("message passed over: %s", error)
+            logger.warning("message skipped: %s", error)
 
     def fail(self, problem: str) -> None:
-        """The stream cannot be read; the page says so until a frame can be shown again."""
+        """Show that the stream cannot be read, until the next frame is shown."""
         self._problem = problem
 
     def advance(self) -> bool:
-        """Bring the newest pair on the screen, if there is one.
+        """Show the newest frame with its result, if there is one.
 
         Returns
         -------
-        changed : True when there is something new to show, such as a mark, or that the stream has fallen silent
+        changed : True when there is something new to show, also a mark, or that frames have stopped
         """
-        news, self._news = self._news, False
+        changed, self._changed = self._changed, False
         now_ns = self._clock.now_ns()
-        pair = self._pairs.take()
-        if pair is not None:
-            self._show(pair.frame, pair.result, now_ns)
+        joined = self._join.take()
+        if joined is not None:
+            self._show(joined.frame, joined.result, now_ns)
             self._silent = False
             return True
         silent = self._silence(now_ns) is not None
         began, self._silent = silent and not self._silent, silent
-        return began or news
+        return began or changed
 
     def head(self) -> Head:
-        """What the page is told now."""
+        """Head of the next packet."""
         now_ns = self._clock.now_ns()
         shown, session, engine = self._shown, self.session, self.engine
         if self._problem:
@@ -177,7 +177,7 @@ class Scene:
         )
 
     def on_screen(self) -> tuple[str, int, int | None] | None:
-        """Session, number and capture (ns) of the frame on the screen; no capture where its age means nothing."""
+        """Session, frame id and capture time (ns) of the frame shown; None for the time where an age has no meaning."""
         if self._shown is None:
             return None
         frame = self._shown.frame
@@ -185,7 +185,7 @@ class Scene:
         return frame.session_id, frame.frame_id, frame.t_capture_ns if realtime else None
 
     def jpeg(self) -> bytes | memoryview:
-        """The picture on the screen, encoded when first asked for; empty before the first frame."""
+        """JPEG of the frame shown, encoded on first use; empty before the first frame."""
         shown = self._shown
         if shown is None:
             return b""
@@ -204,16 +204,17 @@ class Scene:
             if self.session is not None and self.session.session_id != frame.session_id:
                 self.session = None
         self._frame_came_ns = self._clock.now_ns()
-        self._pairs.add_frame(frame)
+        self._join.add_frame(frame)
 
     def _add_result(self, message: Message) -> None:
         if self._watched:
-            self._pairs.add_result(result_from(message))
+            self._join.add_result(result_from(message))
         if message.body.cause is not None:
             self.tally.by_cause[message.body.cause.value] += 1
 
     def _add_session(self, body: SessionBody) -> None:
-        # Pixels and events travel apart: the last word of the stream before may come after this one's first frame.
+        # Frames and events use different sockets: the final message of the previous session may arrive after the
+        # first frame of this one.
         if body.session_id != self._session_id_before:
             self.session = body
             self._enter(body.session_id)
@@ -226,9 +227,9 @@ class Scene:
         before = self._shown
         if self._text is not None:
             self._text.offer(frame.image, now_ns)
-        passed_over = 0
+        skipped = 0
         if before is not None and before.frame.session_id == frame.session_id:
-            passed_over = max(0, frame.frame_id - before.frame.frame_id - 1)
+            skipped = max(0, frame.frame_id - before.frame.frame_id - 1)
         view = view_of_frame(result, self.engine, self.session, now_ns, frame.picture)
         nodules: tuple[Nodule, ...] = ()
         if view.draw and result is not None:
@@ -246,7 +247,7 @@ class Scene:
                     state=ResultState.NO_RESULT, headline="NO RESULT", detail=detail, draw=False, age_ms=view.age_ms
                 )
         self._problem = ""
-        self.tally.show(passed_over, answered=view.state.is_answer, missing=result is None)
+        self.tally.show(skipped, answered=view.state.is_answer, missing=result is None)
         self._shown = _Shown(frame=frame, result=result, view=view, nodules=nodules, since_ns=now_ns)
 
     def _silence(self, now_ns: int) -> View | None:

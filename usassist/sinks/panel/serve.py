@@ -1,4 +1,4 @@
-"""Start the panel's server, and end it in order."""
+"""Run the panel's server, and shut it down cleanly."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from usassist.common.signals import set_on_signal
 from usassist.config import PanelConfig
 from usassist.errors import BusError, UsageError
 from usassist.sinks.covering import FindText
-from usassist.sinks.panel.feed import Feed
-from usassist.sinks.panel.marks import MarkTaker
+from usassist.sinks.panel.feed import PanelFeed
+from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import Metrics
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewers
@@ -53,19 +53,19 @@ def run_panel(
     Parameters
     ----------
     address : of the stream, see ``bus.address.endpoint``; it need not run yet
-    config : where to listen (port 0 = any that is free), the quality of the picture, and whether text is covered
+    config : where to listen (port 0 = any free port), JPEG quality, and whether text is covered
     modality : title of what the page shows, from the table of modalities; empty = not named
-    find_text : looks for burnt-in text, see ``frames.burnt_text.find_text_boxes``; needed where it is covered
-    on_ready : called once with the address of the page
+    find_text : finds burnt-in text, see ``frames.burnt_text.find_text_boxes``; required where text is covered
+    on_ready : called once with the URL of the page
     stop : set it to end
-    heartbeat : beats whenever both have come round, the server and the thread that reads the bus
+    heartbeat : beats when both the server's loop and the thread that reads the bus have iterated
 
     Raises
     ------
     BusError
-        If the port is in use or may not be used.
+        If the port is in use or not permitted.
     UsageError
-        If the bus address or the host is not understood, or the quality is out of range.
+        If the bus address or the host is invalid, or the quality is out of range.
     """
     _check_quality(config)
     endpoint(address, "frame", "view")
@@ -85,7 +85,7 @@ def run_panel(
 
 
 def check_panel(config: PanelConfig) -> None:
-    """See, before anything is started, whether a page could be served so.
+    """Check, before any process is started, that a page can be served.
 
     Raises
     ------
@@ -112,15 +112,15 @@ def _serve(
     stop: threading.Event,
     heartbeat: Heartbeat,
 ) -> None:
-    import uvicorn  # both take a while to import, and Gradio must not be before its environment is set
+    import uvicorn  # both are slow to import, and Gradio reads its environment at import
 
     from usassist.sinks.panel.guard import Guard
     from usassist.sinks.panel.page import build_app
 
-    cv2.setNumThreads(1)  # a second thread costs more than it saves on pictures of this size, and the engine needs it
+    cv2.setNumThreads(1)  # at this image size a second thread costs more than it saves, and the engine needs the core
     clock = MonotonicClock()
     viewers, shown = Viewers(), ShownFrames(clock)
-    feed = Feed(
+    feed = PanelFeed(
         address,
         viewers,
         shown=shown,
@@ -129,22 +129,22 @@ def _serve(
         find_text=find_text,
         clock=clock,
     )
-    app = build_app(viewers, shown, MarkTaker(inbox, shown, clock), Metrics(lambda: feed.figures), modality)
-    gc.freeze()  # Gradio's many objects stay to the end; walking through them would hold up pictures and the exit
+    app = build_app(viewers, shown, MarkIntake(inbox, shown, clock), Metrics(lambda: feed.figures), modality)
+    gc.freeze()  # Gradio's many objects live to the end; collecting them would stall frames and the exit
     settings = uvicorn.Config(
         Guard(app, config.host),
         log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        ws_per_message_deflate=False,  # a JPEG does not get smaller, and trying costs more than encoding it did
+        ws_per_message_deflate=False,  # JPEG does not compress further, and trying costs more than the encoding
         ws_max_size=2 * MAX_BYTES,
-        ws_ping_interval=_PING_S,  # a page that is gone without a word is let go after twice this long
+        ws_ping_interval=_PING_S,  # a page that vanished is dropped after twice this time
         ws_ping_timeout=_PING_S,
         timeout_graceful_shutdown=1,
     )
 
-    turns = -1
+    iterations = -1
 
     class Server(uvicorn.Server):
         @contextlib.contextmanager
@@ -152,9 +152,9 @@ def _serve(
             yield  # see set_on_signal below
 
         async def on_tick(self, counter: int) -> bool:
-            nonlocal turns
-            if feed.turns != turns:
-                turns = feed.turns
+            nonlocal iterations
+            if feed.iterations != iterations:
+                iterations = feed.iterations
                 heartbeat.beat()
             if stop.is_set():
                 heartbeat.allow(_CLOSING_S)
@@ -167,8 +167,8 @@ def _serve(
                 on_ready(_url(config.host, listener.getsockname()[1]))
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            # Gradio ends the connections that its pages hold open only when everything else has ended, and the
-            # server waits for them first.
+            # Gradio closes the connections held open by its pages only after everything else, and the server waits
+            # for them first.
             for route in app.routes:
                 ended = getattr(getattr(route, "app", None), "stop_event", None)
                 if ended is not None:
@@ -176,7 +176,7 @@ def _serve(
             await super().shutdown(sockets)
 
     if config.host not in _LOOPBACK:
-        logger.warning("the panel has no login: whoever reaches %s sees the pictures", config.host)
+        logger.warning("the panel has no login: anyone who reaches %s sees the frames", config.host)
     with set_on_signal(stop):
         feed.start()
         try:
@@ -187,7 +187,7 @@ def _serve(
 
 def _listen(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
-        raise UsageError(f"port {port} does not exist; give a --port from 1 to 65535")
+        raise UsageError(f"port {port} is out of range; give a --port from 1 to 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
@@ -204,9 +204,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 @contextlib.contextmanager
 def _private_environment() -> Iterator[None]:
-    """What Gradio reads from the environment: no telemetry, no requests elsewhere, and a folder of its own.
+    """Environment for Gradio: no telemetry, no requests to other hosts, and a temporary folder of its own.
 
-    No picture passes through that folder; it is private and short-lived all the same.
+    No frame is written to that folder; it is private and short-lived all the same.
     """
     with tempfile.TemporaryDirectory(prefix="usassist-panel-") as folder:
         wanted = {

@@ -1,4 +1,4 @@
-"""Which frames have been on the pages, and how long they took to get there."""
+"""Which frames were shown on the pages, and their latency to the screen."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from usassist.common.latency import LatencyHistogram
 
 __all__ = ["ShownFrames"]
 
-_FOLLOWED = 256  # frames whose capture is remembered, 4 s at 60 Hz; a page that is further behind shows stale pictures
+_FOLLOWED = 256  # frames whose capture time is kept, 4 s at 60 Hz; a page further behind than that shows STALE
 _MAX_FRAMES = 2**26  # 12 days at 60 Hz; one bit each
 
 
 class ShownFrames:
-    """Frames of the newest session that were offered to pages, and the stage ``browser``.
+    """Frames of the newest session that were offered to pages, and the latency stage ``browser``.
 
-    The stage lasts from a frame's capture until the word of a page that has drawn it is back here: the way back is
-    included, and so are the pictures that waited for a slow page. It ends when the canvas is drawn; the monitor
-    follows at its next refresh. What was offered is remembered as one bit per frame, so that a frame that a person
-    froze long ago can still be marked.
+    The stage is from a frame's capture to the acknowledgement of a page that has drawn it. It includes the way back and
+    the wait of frames for a slow page. It ends with the drawn canvas; the monitor follows at its next refresh. Offered
+    frames are kept as one bit each, so that a frame that was frozen long ago can still be marked.
 
-    May be used from several threads.
+    Thread-safe.
 
     Parameters
     ----------
@@ -38,12 +37,12 @@ class ShownFrames:
         self._browser = LatencyHistogram()
 
     def offered(self, session_id: str, frame_id: int, t_capture_ns: int | None) -> None:
-        """A frame goes out to the pages.
+        """Record that a frame is offered to the pages.
 
         Parameters
         ----------
         session_id, frame_id : of the frame
-        t_capture_ns : None where its age means nothing (a replay that does not keep time)
+        t_capture_ns : None where its age has no meaning (a replay faster than real time)
         """
         with self._lock:
             if session_id != self._session_id:
@@ -61,7 +60,7 @@ class ShownFrames:
                     del self._capture_ns[next(iter(self._capture_ns))]
 
     def drawn(self, session_id: str, frame_id: int) -> None:
-        """A page says that it has just drawn a frame; one that was not offered lately counts for nothing."""
+        """Record that a page has drawn a frame; one that was not offered recently is ignored."""
         now_ns = self._clock.now_ns()
         with self._lock:
             captured_ns = self._capture_ns.get(frame_id) if session_id == self._session_id else None
@@ -69,15 +68,15 @@ class ShownFrames:
                 self._browser.record(now_ns - captured_ns)
 
     def summary(self) -> dict[str, Any] | None:
-        """The stage ``browser`` of all pages together, see ``LatencyHistogram.summary``."""
+        """Latency ``browser`` of all pages, see ``LatencyHistogram.summary``."""
         with self._lock:
             return self._browser.summary()
 
-    def why_unknown(self, session_id: str, frame_id: int) -> str:
-        """Empty where that frame was offered to the pages in the session that is shown; else why it does not count."""
+    def why_not_markable(self, session_id: str, frame_id: int) -> str:
+        """Why a frame cannot be marked; empty when it was offered to the pages in the present session."""
         with self._lock:
             if session_id != self._session_id:
-                return "the session of that frame is over"
+                return "the session of that frame has ended"
             place = frame_id >> 3
             if place >= len(self._offered) or not self._offered[place] >> (frame_id & 7) & 1:
                 return "that frame was not shown"

@@ -1,4 +1,4 @@
-// The column beside the picture: nodules, stream, engine.
+// The column beside the frame: nodules, stream, engine.
 
 function writeNodules(head, view, shown) {
   const nodules = head ? head.nodules : [];
@@ -28,7 +28,7 @@ function writeNodules(head, view, shown) {
   const calibrated = nodules.some((nodule) => nodule.major_mm !== null);
   const notes = { no_finding: "The engine found nothing in this frame.", finding: calibrated ? "± gives the 95 % interval." : "" };
   set("table-note", notes[view.state] ?? `${view.headline}: nothing is listed.`);
-  // How good an estimate is, is the same for all nodules, so it stands once below them.
+  // The reliability of an estimate is the same for all nodules, so it is shown once below them.
   const said = nodules.flatMap((nodule) => nodule.descriptors).map((item) => `${item.name}, ${agreementText(item)}`);
   set("descriptor-note", [...new Set(said)].join("; "));
 }

@@ -1,4 +1,4 @@
-"""What a panel counts of a stream."""
+"""Counters of a panel."""
 
 from __future__ import annotations
 
@@ -11,54 +11,54 @@ __all__ = ["Tally"]
 
 
 class Tally:
-    """Counts since this panel first saw the session, and a few since the panel was started.
+    """Counts since this panel joined the session, and a few since the panel started.
 
     Attributes
     ----------
-    shown, skipped : frames of this session that were shown, and that were passed over between them
+    shown, skipped : frames of this session that were shown, and that were skipped between them
     by_cause : frames of this session without an answer
-    shown_in_all, answered_in_all, skipped_in_all : the same of all sessions
-    malformed : messages that could not be read, of all sessions
-    gaps : messages other than frames that never arrived (seen from ``seq``), of all sessions
+    shown_total, answered_total, skipped_total : the same over all sessions
+    malformed : messages that could not be decoded, over all sessions
+    gaps : messages other than frames that never arrived (gaps in ``seq``), over all sessions
     """
 
     def __init__(self) -> None:
         self.shown = self.skipped = 0
         self.by_cause: Counter[str] = Counter()
-        self.shown_in_all = self.answered_in_all = self.skipped_in_all = 0
+        self.shown_total = self.answered_total = self.skipped_total = 0
         self.malformed = 0
         self.gaps = 0
         self._next_seq: dict[str, int] = {}
 
     def enter_session(self) -> None:
-        """Another session begins."""
+        """Reset the counts of the session."""
         self.shown = self.skipped = 0
         self.by_cause.clear()
 
-    def listen_anew(self) -> None:
-        """What was not heard from here to the next message is no gap."""
+    def reset_sequence(self) -> None:
+        """Do not count a gap before the next message."""
         self._next_seq.clear()
 
-    def follow(self, message: Message) -> None:
-        """Look whether a message is the next of its topic. Frames are not looked at: a viewer takes the newest."""
+    def count_gaps(self, message: Message) -> None:
+        """Check the sequence number of an event. Frames are exempt: a viewer takes only the newest."""
         name = message.topic.name
         if message.topic.lane == "event":
             self.gaps += max(0, message.seq - self._next_seq.get(name, message.seq))
             self._next_seq[name] = message.seq + 1
 
-    def show(self, passed_over: int, *, answered: bool, missing: bool) -> None:
-        """A frame is shown.
+    def show(self, skipped: int, *, answered: bool, missing: bool) -> None:
+        """Count a frame that is shown.
 
         Parameters
         ----------
-        passed_over : frames between the one before and this one
+        skipped : frames between the previous one and this one
         answered : it has an answer
-        missing : its result did not come in time
+        missing : its result did not arrive in time
         """
         self.shown += 1
-        self.shown_in_all += 1
-        self.skipped += passed_over
-        self.skipped_in_all += passed_over
-        self.answered_in_all += answered
+        self.shown_total += 1
+        self.skipped += skipped
+        self.skipped_total += skipped
+        self.answered_total += answered
         if missing:
             self.by_cause[Cause.MISSING.value] += 1

@@ -1,4 +1,4 @@
-"""Where text and measuring marks are burnt into the picture on the page, looked for beside it."""
+"""Background search for text and calipers burnt into the frames on the page."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ __all__ = ["TextWatch"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
-_LOOKS = 5
-_LOOK_EVERY_NS = 150_000_000
+_SAMPLES = 5
+_SAMPLE_PERIOD_NS = 150_000_000
 
 
 class TextWatch:
-    """Finds it about once a second, in a thread, so that no frame waits for it: a new text shows for up to that long.
+    """Searches about once a second in a thread, so that no frame waits; new text is visible for up to that long.
 
-    What was found the time before counts as well: a mark that is overlooked once is still covered.
+    The boxes of the previous search stay covered too, so that text missed once is still covered.
 
     Parameters
     ----------
-    find : looks for text
+    find : finds text
     """
 
     def __init__(self, find: FindText) -> None:
         self._find = find
-        self._looks: list[UInt8Array] = []
+        self._samples: list[UInt8Array] = []
         self._next_ns = 0
         self._found: tuple[Box, ...] = ()
         self._before: tuple[Box, ...] = ()
@@ -38,28 +38,28 @@ class TextWatch:
 
     @property
     def boxes_xyxy_px(self) -> tuple[Box, ...]:
-        """What is to be covered, px of the picture; x2 and y2 exclusive."""
+        """Boxes to cover, px of the image; x2 and y2 exclusive."""
         return self._found + tuple(box for box in self._before if box not in self._found)
 
     def offer(self, crop: UInt8Array, t_ns: int) -> None:
-        """A picture cropped to the scan area. At once."""
-        if self._looks and self._looks[-1].shape[:2] != crop.shape[:2]:
-            self._looks, self._found, self._before = [], (), ()
+        """Take an image cropped to the scan area. Returns at once."""
+        if self._samples and self._samples[-1].shape[:2] != crop.shape[:2]:
+            self._samples, self._found, self._before = [], (), ()
         if t_ns < self._next_ns:
             return
-        self._next_ns = t_ns + _LOOK_EVERY_NS
-        self._looks.append(crop)
-        if len(self._looks) >= _LOOKS and (self._thread is None or not self._thread.is_alive()):
-            looks, self._looks = self._looks[-_LOOKS:], []
-            self._thread = threading.Thread(target=self._look, args=(looks,), name="burnt-text", daemon=True)
+        self._next_ns = t_ns + _SAMPLE_PERIOD_NS
+        self._samples.append(crop)
+        if len(self._samples) >= _SAMPLES and (self._thread is None or not self._thread.is_alive()):
+            samples, self._samples = self._samples[-_SAMPLES:], []
+            self._thread = threading.Thread(target=self._search, args=(samples,), name="burnt-text", daemon=True)
             self._thread.start()
-        del self._looks[:-_LOOKS]
+        del self._samples[:-_SAMPLES]
 
     def wait(self) -> None:
-        """Wait for what goes on. For tests."""
+        """Wait for the running search. For tests."""
         if self._thread is not None:
             self._thread.join()
 
-    def _look(self, looks: list[UInt8Array]) -> None:
+    def _search(self, samples: list[UInt8Array]) -> None:
         lower_priority()
-        self._before, self._found = self._found, self._find(looks)
+        self._before, self._found = self._found, self._find(samples)

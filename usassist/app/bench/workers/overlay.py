@@ -35,7 +35,7 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
             for message in subscriber.events(_POLL_MS):
                 screen.take(message)
             begin_ns = time.monotonic_ns()
-            image = screen.picture()
+            image = screen.render()
             if image is None:
                 continue
             cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
