@@ -83,7 +83,7 @@ def repair(
     if in_place and before.exists():
         raise UsageError(f"{before} is there already; move it away, or use --out")
     if not verify_session(session, look_for_text=False).problems:
-        _tell({"repaired": None, "lost": []}, ["there is nothing to repair"], as_json=as_json)
+        _print({"repaired": None, "lost": []}, ["there is nothing to repair"], as_json=as_json)
         return
     lost = repair_session(session, target)
     if in_place:
@@ -94,7 +94,7 @@ def repair(
     said = [*(f"lost: {line}" for line in lost), f"repaired in {target}"]
     if in_place:
         said.append(f"as it was: {before}")
-    _tell({"repaired": str(target), "lost": lost, "problems": left}, [*said, *left], as_json=as_json)
+    _print({"repaired": str(target), "lost": lost, "problems": left}, [*said, *left], as_json=as_json)
     raise typer.Exit(1 if left else 0)
 
 
@@ -102,29 +102,22 @@ def repair(
 def export(
     session: SessionArgument,
     csv: Annotated[Path | None, typer.Option(help="Results as a table: one row per nodule.")] = None,
+    coco: Annotated[Path | None, typer.Option(help="Results as COCO: boxes, outlines and scores, .json.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="The table of --csv as Parquet (needs pyarrow).")] = None,
     video: Annotated[Path | None, typer.Option(help="Compact copy of the frames, .mkv, lossy (AV1).")] = None,
     frames: Annotated[Path | None, typer.Option(help="New folder with every frame as PNG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write results as CSV, frames as a compact video or as single pictures."""
+    """Write results as CSV, Parquet or COCO, and frames as a compact video or as PNG files; all of it or nothing."""
     from usassist.session import open_session
-    from usassist.session.export import export_csv, export_frames, export_video
+    from usassist.session.export import ExportTargets, export_session
 
-    if csv is None and video is None and frames is None:
-        raise UsageError("nothing is to be written; give --csv FILE, --video FILE or --frames FOLDER")
-    if video is not None and video.suffix != ".mkv":
-        raise UsageError(f"{video} is no .mkv; name a file that ends with .mkv")
+    targets = ExportTargets(csv=csv, coco=coco, parquet=parquet, video=video, frames=frames)
     opened = open_session(session)
     problems = list(opened.problems)
-    written: dict[str, Any] = {}
-    if csv is not None:
-        written[str(csv)] = f"{export_csv(opened, csv)} rows"
-    if video is not None:
-        written[str(video)] = f"{export_video(opened, video, problems)} frames"
-    if frames is not None:
-        written[str(frames)] = f"{export_frames(opened, frames, problems)} frames"
-    said = [*problems, *(f"{count} in {name}" for name, count in written.items())]
-    _tell({"written": written, "problems": problems}, said, as_json=as_json)
+    written = export_session(opened, targets, problems)
+    lines = [*problems, *(f"{count} in {name}" for name, count in written.items())]
+    _print({"written": written, "problems": problems}, lines, as_json=as_json)
 
 
 @session_app.command()
@@ -144,9 +137,9 @@ def trim(
     target = out or session.with_name(f"{session.name}-{begin or 'begin'}-{end or 'end'}")
     counts = trim_session(session, begin, end, target)
     words = f"frames {counts['first_frame_id']} to {counts['last_frame_id']} in {target}"
-    _tell(counts | {"folder": str(target)}, [words], as_json=as_json)
+    _print(counts | {"folder": str(target)}, [words], as_json=as_json)
 
 
-def _tell(document: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+def _print(document: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
     for line in [json.dumps(document, indent=2)] if as_json else lines:
         typer.echo(line)
