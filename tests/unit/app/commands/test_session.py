@@ -87,11 +87,25 @@ def test_trim_and_export_say_what_they_wrote(recorded: Path, tmp_path: Path) -> 
         _run("export", recorded, "--csv", tmp_path / "a.csv")
 
 
+def test_export_writes_coco_and_parquet_beside_the_rest(recorded: Path, tmp_path: Path) -> None:
+    coco, frames = tmp_path / "a.json", tmp_path / "png"
+    document = json.loads(_run("export", recorded, "--coco", coco, "--frames", frames, "--json"))
+    assert document == {
+        "written": {str(frames): "6 frames", str(coco): "6 annotations of 6 images"},
+        "problems": [],
+    }
+    names = {image["file_name"] for image in json.loads(coco.read_text())["images"]}
+    assert names == {path.name for path in frames.iterdir()}
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra `parquet`)")
+    assert "6 rows in" in _run("export", recorded, "--parquet", tmp_path / "a.parquet")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["export"], "nothing is to be written"),
         (["export", "--video", "x.mp4"], "ends with .mkv"),
+        (["export", "--csv", "x", "--coco", "x"], "the same name"),
         (["trim"], "nothing is to be cut off"),
         (["repair", "--in-place", "--out", "x"], "exclude each other"),
     ],
