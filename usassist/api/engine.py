@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import msgspec
 import numpy as np
@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 UInt8Array = npt.NDArray[np.uint8]
 Image = UInt8Array | str | os.PathLike[str]
+_Item = TypeVar("_Item", bound=Image)
 
 _SESSION_ID = "python"
 _SOURCE_ID = "python"
@@ -126,9 +127,7 @@ class Engine(Closeable):
     @overload
     def __call__(self, image: Image, *, crop: Crop | None = None, frame_id: int = 0) -> FrameResult: ...
     @overload
-    def __call__(
-        self, image: list[Image] | list[UInt8Array] | list[str] | tuple[Image, ...], *, crop: Crop | None = None
-    ) -> list[FrameResult]: ...
+    def __call__(self, image: list[_Item] | tuple[_Item, ...], *, crop: Crop | None = None) -> list[FrameResult]: ...
     def __call__(self, image: Any, *, crop: Crop | None = None, frame_id: int = 0) -> FrameResult | list[FrameResult]:
         """Answer one image, or several one after the other.
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
 
 from tests.recordings import record_session
 from tests.samples import make_frame
@@ -104,3 +106,38 @@ def test_what_is_not_there_is_said_at_once(engine: Engine, tmp_path: Path) -> No
         engine.stream(tmp_path / "none.mp4")
     with pytest.raises(UsageError, match="count must be 1 or more"):
         engine.stream(DEMO, count=0)
+
+
+def test_a_dicom_file_is_a_stream_whose_scale_is_not_used_without_its_uncertainty(
+    engine: Engine, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (3, 64, 80), dtype=np.uint8)
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = uid.UltrasoundMultiFrameImageStorage
+    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    region = Dataset()
+    region.RegionSpatialFormat, region.RegionDataType = 1, 1
+    region.RegionFlags = 0
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = 0, 0
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = 79, 63
+    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3  # cm
+    region.PhysicalDeltaX = region.PhysicalDeltaY = 0.01
+    dataset = Dataset()
+    dataset.file_meta = meta
+    dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, "1.2.3"
+    dataset.Modality, dataset.PhotometricInterpretation = "US", "MONOCHROME2"
+    dataset.Rows, dataset.Columns, dataset.NumberOfFrames = 64, 80, 3
+    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    dataset.FrameTime = 40.0
+    dataset.SequenceOfUltrasoundRegions = [region]
+    dataset.PixelData = frames.tobytes()
+    dataset.save_as(tmp_path / "x.dcm", enforce_file_format=True)
+    results = list(engine.stream(tmp_path / "x.dcm", crop=None))
+    assert [result.t_ms for result in results] == [0.0, 40.0, 80.0]
+    for result, image in zip(results, frames, strict=True):
+        np.testing.assert_array_equal(result.image, image)
+        assert result.frame.spacing_rc_mm is None
+        assert not result.sizes.calibrated

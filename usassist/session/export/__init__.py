@@ -1,7 +1,7 @@
 """Writes a recorded session in forms that other programs read: tables, COCO, a compact video, single images.
 
-Every file and folder is written under another name and takes its own at the end, so that it is there whole or not at
-all; what is there already is never overwritten.
+Files and folders are written under a temporary name and renamed at the end, so that each exists whole or not at all.
+Nothing is overwritten.
 """
 
 from usassist.session.export.coco import export_coco

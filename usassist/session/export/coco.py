@@ -48,14 +48,14 @@ def export_coco(session: Session, path: Path, images: Collection[int] | None = N
     Raises
     ------
     SessionError
-        If it cannot be written, or is there already.
+        If the file exists, or cannot be written.
     """
     with new_file(path) as temporary:
         return write_coco(session, temporary, images)
 
 
 def write_coco(session: Session, path: Path, images: Collection[int] | None = None) -> tuple[int, int]:
-    """As :func:`export_coco`, into a file that is there."""
+    """As :func:`export_coco`, into an existing file."""
     shown: list[dict[str, Any]] = []
     unanswered: list[dict[str, Any]] = []
     engine = _engine(session)
@@ -150,7 +150,7 @@ def _info(session: Session, engine: EngineBody | None, unanswered: list[dict[str
 
 
 def _engine(session: Session) -> EngineBody | None:
-    """What the log says of the engine; None where it does not."""
+    """The engine as the log announces it; None if it does not."""
     with contextlib.suppress(SessionError, SchemaVersionError):
         for record in session.messages():
             with contextlib.suppress(MessageError):

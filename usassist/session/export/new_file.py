@@ -1,4 +1,4 @@
-"""A file that is there whole or not at all."""
+"""Write a file whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["new_file"]
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A private file to write into, which takes its name at the end, or is gone.
+    """A private file to write into, which takes its name at the end, or is removed.
 
     Raises
     ------
     SessionError
-        If there is a file of that name already, or it cannot be written.
+        If the file exists, or cannot be written.
     """
     if path.exists():
-        raise SessionError(f"{path} is there already; choose another name or move it away")
+        raise SessionError(f"{path} already exists; choose another name or move it away")
     try:
         number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
     except OSError as error:

@@ -36,14 +36,14 @@ def export_frames(session: Session, folder: Path, problems: list[str]) -> int:
     Raises
     ------
     SessionError
-        If the folder is there already or cannot be written.
+        If the folder exists, or cannot be written.
     """
     with new_folder(folder) as new:
         return len(write_frames(session, new, problems))
 
 
 def write_frames(session: Session, folder: Path, problems: list[str]) -> set[int]:
-    """As :func:`export_frames`, into a folder that is there; returns the numbers of the frames."""
+    """As :func:`export_frames`, into an existing folder; returns the numbers of the frames."""
     written: set[int] = set()
     for line, image in session.pictures(problems):
         if image is None:
@@ -78,7 +78,7 @@ def export_video(session: Session, path: Path, problems: list[str]) -> int:
 
 
 def write_video(session: Session, path: Path, problems: list[str]) -> int:
-    """As :func:`export_video`, into a file that is there."""
+    """As :func:`export_video`, into an existing file."""
     writer: VideoWriter | None = None
     size_hw_px, count, first_id = (0, 0), 0, 0
     rate_hz = float(session.manifest.source.get("rate_hz") or USUAL_RATE_HZ)
@@ -96,7 +96,7 @@ def write_video(session: Session, path: Path, problems: list[str]) -> int:
         if writer is not None:
             writer.close()
     if count == 0:
-        raise SessionError(f"{session.folder} holds no frame that can be shown; see usassist session verify")
+        raise SessionError(f"{session.folder} holds no readable frame; run usassist session verify")
     return count
 
 

@@ -62,7 +62,7 @@ _ROWS_PER_GROUP = 16384
 
 
 def table_rows(result: dict[str, Any], t_s: float | None) -> Iterator[dict[str, Any]]:
-    """The rows of one frame; a column that means nothing there is None or left out.
+    """The rows of one frame; a column without a value is None or left out.
 
     Parameters
     ----------
@@ -86,14 +86,14 @@ def export_csv(session: Session, path: Path) -> int:
     Raises
     ------
     SessionError
-        If it cannot be written, or is there already.
+        If the file exists, or cannot be written.
     """
     with new_file(path) as temporary:
         return write_csv(session, temporary)
 
 
 def write_csv(session: Session, path: Path) -> int:
-    """As :func:`export_csv`, into a file that is there."""
+    """As :func:`export_csv`, into an existing file."""
     rows = 0
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, CSV_COLUMNS)
@@ -112,7 +112,7 @@ def export_parquet(session: Session, path: Path) -> int:
     UsageError
         If pyarrow is not installed.
     SessionError
-        If it cannot be written, or is there already.
+        If the file exists, or cannot be written.
     """
     check_parquet()
     with new_file(path) as temporary:
@@ -120,7 +120,7 @@ def export_parquet(session: Session, path: Path) -> int:
 
 
 def write_parquet(session: Session, path: Path) -> int:
-    """As :func:`export_parquet`, into a file that is there."""
+    """As :func:`export_parquet`, into an existing file."""
     arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     types = {"int": arrow.int64(), "float": arrow.float64(), "text": arrow.string()}
     fields = [arrow.field(name, types[kind], name != "frame_id") for name, kind in TABLE_COLUMNS.items()]

@@ -39,9 +39,7 @@ class ExportTargets:
         """Check that there is something to do, and that names fit."""
         paths = [path.resolve() for path in astuple(self) if path is not None]
         if not paths:
-            raise UsageError(
-                "nothing is to be written; give --csv, --coco, --parquet or --video FILE, or --frames FOLDER"
-            )
+            raise UsageError("no export given; give --csv, --coco, --parquet or --video FILE, or --frames FOLDER")
         if len(set(paths)) < len(paths):
             raise UsageError("two exports have the same name; give each its own")
         if self.video is not None and self.video.suffix != ".mkv":
@@ -66,7 +64,7 @@ def export_session(session: Session, targets: ExportTargets, problems: list[str]
     UsageError
         If pyarrow is missing for Parquet.
     SessionError
-        If something is there already, or cannot be written.
+        If a target exists, or cannot be written.
     """
     written: dict[str, str] = {}
     if targets.parquet is not None:
@@ -87,8 +85,8 @@ def export_session(session: Session, targets: ExportTargets, problems: list[str]
             written[str(targets.video)] = f"{write_video(session, files[targets.video], problems)} frames"
         images = None
         if folder is not None:
-            again: list[str] = [] if targets.video is not None else problems  # a video has told of the same frames
-            images = write_frames(session, folder, again)
+            told: list[str] = [] if targets.video is not None else problems  # the video has reported the same frames
+            images = write_frames(session, folder, told)
             written[str(targets.frames)] = f"{len(images)} frames"
         if targets.coco is not None:
             shown, nodules = write_coco(session, files[targets.coco], images)
