@@ -212,6 +212,10 @@ class Engine(Closeable):
             address = f"clip:{resource_dir('demo') / 'clip.mkv'}"
             geometry = geometry or load_geometry("phantom_demo")
         elif (Path(address) / "session.toml").is_file() or (Path(address) / "frames.jsonl").is_file():
+            if geometry is not None:
+                raise UsageError(
+                    "a recorded session keeps its own scale; answer it with an Engine without calibration and spacing_mm"
+                )
             address = f"session:{address}"
         opened = open_source(
             address,

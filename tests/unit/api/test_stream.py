@@ -82,6 +82,12 @@ def test_a_recorded_session_keeps_numbers_times_and_what_is_no_picture(engine: E
     assert all(result.infer_ms is None for result in results[1:])
     for result, frame in zip(results, frames, strict=True):
         np.testing.assert_array_equal(result.image, frame.image)
+    options = {"backend": "onnxruntime", "precision": "fp32"}
+    with Engine(spacing_mm=(0.1, 0.1), spacing_rel_sd=0.01, **options) as scaled:
+        with pytest.raises(UsageError, match="keeps its own scale"):
+            scaled.stream(tmp_path / "s")
+    with pytest.raises(UsageError, match="keeps its own crop"):
+        engine.stream(tmp_path / "s", crop=(0, 0, 8, 8))
 
 
 def test_a_clip_that_breaks_off_gives_what_came_before_and_says_so(engine: Engine, tmp_path: Path) -> None:
