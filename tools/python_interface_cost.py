@@ -29,6 +29,9 @@ def main(count: Annotated[int, typer.Option(min=10, help="Frames.")] = 300) -> N
     replay_ms = float(np.median([(line["t_infer_end_ns"] - line["t_infer_start_ns"]) / 1e6 for line in lines]))
     with Engine("thyroid_nodule") as engine:
         images = [result.image for result in engine.stream("demo", count=count)]
+        start_s = time.perf_counter()
+        streamed = sum(1 for _ in engine.stream("demo", count=count))
+        rate_hz = streamed / (time.perf_counter() - start_s)
         added_ms, infer_ms = [], []
         for image in images:
             start_s = time.perf_counter()
@@ -44,6 +47,7 @@ def main(count: Annotated[int, typer.Option(min=10, help="Frames.")] = 300) -> N
     typer.echo(f"engine in usassist.Engine    {float(np.median(infer_ms)):7.3f} ms")
     typer.echo(f"added by the interface       {added:7.3f} ms")
     typer.echo(f"added / engine in replay     {added / replay_ms:7.3f}")
+    typer.echo(f"Engine.stream, with decoding {rate_hz:7.1f} frames/s")
 
 
 def _replayed(count: int) -> list[dict[str, int]]:

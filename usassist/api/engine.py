@@ -214,7 +214,7 @@ class Engine(Closeable):
         elif (Path(address) / "session.toml").is_file() or (Path(address) / "frames.jsonl").is_file():
             if geometry is not None:
                 raise UsageError(
-                    "a recorded session keeps its own scale; answer it with an Engine without calibration and spacing_mm"
+                    "a recorded session keeps its own scale; use an Engine without calibration and spacing_mm"
                 )
             address = f"session:{address}"
         opened = open_source(

@@ -83,9 +83,11 @@ def test_a_recorded_session_keeps_numbers_times_and_what_is_no_picture(engine: E
     for result, frame in zip(results, frames, strict=True):
         np.testing.assert_array_equal(result.image, frame.image)
     options = {"backend": "onnxruntime", "precision": "fp32"}
-    with Engine(spacing_mm=(0.1, 0.1), spacing_rel_sd=0.01, **options) as scaled:
-        with pytest.raises(UsageError, match="keeps its own scale"):
-            scaled.stream(tmp_path / "s")
+    with (
+        Engine(spacing_mm=(0.1, 0.1), spacing_rel_sd=0.01, **options) as scaled,
+        pytest.raises(UsageError, match="keeps its own scale"),
+    ):
+        scaled.stream(tmp_path / "s")
     with pytest.raises(UsageError, match="keeps its own crop"):
         engine.stream(tmp_path / "s", crop=(0, 0, 8, 8))
 
