@@ -1,4 +1,4 @@
-"""The commands ``usassist session …``: what a recording holds, whether it is whole, and what can be made of it."""
+"""The commands ``usassist session …``: inspect, verify, repair, export and trim recorded sessions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OutOption = Annotated[Path | None, typer.Option(help="New folder [default: besid
 
 @session_app.command()
 def info(session: SessionArgument, as_json: JsonOption = False) -> None:
-    """Say what was recorded, when, with what, and what is missing."""
+    """Show what was recorded, when, with what, and what is missing."""
     from usassist.app.commands.session_report import print_info
     from usassist.session import open_session
     from usassist.session.info import describe
@@ -36,9 +36,9 @@ def info(session: SessionArgument, as_json: JsonOption = False) -> None:
 
 @session_app.command()
 def verify(session: SessionArgument, as_json: JsonOption = False) -> None:
-    """Check everything: sums, lines, messages, pictures, and that nothing is missing untold. 1 where something is.
+    """Check everything: checksums, lines, messages, frames, and unreported gaps. Exit code 1 if there is a problem.
 
-    Text that the scanner burnt into the picture is looked for as well, in up to 200 pictures, and told.
+    Up to 200 frames are also searched for text that the scanner burnt in; the findings are reported.
     """
     from usassist.session.verify import verify_session
 
@@ -54,7 +54,7 @@ def verify(session: SessionArgument, as_json: JsonOption = False) -> None:
         )
         wrong = len(verdict.problems)
         typer.echo(
-            f"{counted}: " + (f"{wrong} problems; usassist session repair {session}" if wrong else "all is well")
+            f"{counted}: " + (f"{wrong} problems; run usassist session repair {session}" if wrong else "no problems")
         )
         suspected = verdict.text_suspected
         which = f", among them {', '.join(str(number) for number in suspected[:5])}; look at them" if suspected else ""
@@ -67,11 +67,11 @@ def repair(
     session: SessionArgument,
     out: OutOption = None,
     in_place: Annotated[
-        bool, typer.Option("--in-place", help="Take the place of the session, which is kept as SESSION.before.")
+        bool, typer.Option("--in-place", help="Replace the session; the original is kept as SESSION.before.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring what was cut off or damaged in order, in a new folder, and say what was lost."""
+    """Repair a session that was cut off or damaged, into a new folder, and list what was lost."""
     from usassist.session.repair import repair_session
     from usassist.session.verify import verify_session
 
@@ -81,9 +81,9 @@ def repair(
     target = out or session.with_name(f"{session.name}-repaired")
     before = session.with_name(f"{session.name}.before")
     if in_place and before.exists():
-        raise UsageError(f"{before} is there already; move it away, or use --out")
+        raise UsageError(f"{before} already exists; move it away, or use --out")
     if not verify_session(session, look_for_text=False).problems:
-        _tell({"repaired": None, "lost": []}, ["there is nothing to repair"], as_json=as_json)
+        _print({"repaired": None, "lost": []}, ["nothing to repair"], as_json=as_json)
         return
     lost = repair_session(session, target)
     if in_place:
@@ -91,10 +91,10 @@ def repair(
         target.rename(session)
         target = session
     left = verify_session(target, look_for_text=False).problems
-    said = [*(f"lost: {line}" for line in lost), f"repaired in {target}"]
+    lines = [*(f"lost: {line}" for line in lost), f"repaired session: {target}"]
     if in_place:
-        said.append(f"as it was: {before}")
-    _tell({"repaired": str(target), "lost": lost, "problems": left}, [*said, *left], as_json=as_json)
+        lines.append(f"original: {before}")
+    _print({"repaired": str(target), "lost": lost, "problems": left}, [*lines, *left], as_json=as_json)
     raise typer.Exit(1 if left else 0)
 
 
@@ -102,29 +102,22 @@ def repair(
 def export(
     session: SessionArgument,
     csv: Annotated[Path | None, typer.Option(help="Results as a table: one row per nodule.")] = None,
+    coco: Annotated[Path | None, typer.Option(help="Results as COCO: boxes, outlines and scores, .json.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="The table of --csv as Parquet (needs pyarrow).")] = None,
     video: Annotated[Path | None, typer.Option(help="Compact copy of the frames, .mkv, lossy (AV1).")] = None,
     frames: Annotated[Path | None, typer.Option(help="New folder with every frame as PNG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write results as CSV, frames as a compact video or as single pictures."""
+    """Write results as CSV, Parquet or COCO, and frames as a compact video or as PNG files; all of it or nothing."""
     from usassist.session import open_session
-    from usassist.session.export import export_csv, export_frames, export_video
+    from usassist.session.export import ExportTargets, export_session
 
-    if csv is None and video is None and frames is None:
-        raise UsageError("nothing is to be written; give --csv FILE, --video FILE or --frames FOLDER")
-    if video is not None and video.suffix != ".mkv":
-        raise UsageError(f"{video} is no .mkv; name a file that ends with .mkv")
+    targets = ExportTargets(csv=csv, coco=coco, parquet=parquet, video=video, frames=frames)
     opened = open_session(session)
     problems = list(opened.problems)
-    written: dict[str, Any] = {}
-    if csv is not None:
-        written[str(csv)] = f"{export_csv(opened, csv)} rows"
-    if video is not None:
-        written[str(video)] = f"{export_video(opened, video, problems)} frames"
-    if frames is not None:
-        written[str(frames)] = f"{export_frames(opened, frames, problems)} frames"
-    said = [*problems, *(f"{count} in {name}" for name, count in written.items())]
-    _tell({"written": written, "problems": problems}, said, as_json=as_json)
+    written = export_session(opened, targets, problems)
+    lines = [*problems, *(f"{count} in {name}" for name, count in written.items())]
+    _print({"written": written, "problems": problems}, lines, as_json=as_json)
 
 
 @session_app.command()
@@ -135,18 +128,18 @@ def trim(
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Cut a part out into a session of its own; pictures and messages stay as they are."""
+    """Copy a range of frames into a new session; frames and messages are copied bit for bit."""
     from usassist.session.trim import trim_session
 
     if begin is None and end is None:
-        raise UsageError("nothing is to be cut off; give --from or --to")
+        raise UsageError("no range given; give --from or --to")
     session = session.resolve()
     target = out or session.with_name(f"{session.name}-{begin or 'begin'}-{end or 'end'}")
     counts = trim_session(session, begin, end, target)
-    words = f"frames {counts['first_frame_id']} to {counts['last_frame_id']} in {target}"
-    _tell(counts | {"folder": str(target)}, [words], as_json=as_json)
+    line = f"frames {counts['first_frame_id']} to {counts['last_frame_id']} in {target}"
+    _print(counts | {"folder": str(target)}, [line], as_json=as_json)
 
 
-def _tell(document: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+def _print(document: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
     for line in [json.dumps(document, indent=2)] if as_json else lines:
         typer.echo(line)

@@ -1,4 +1,4 @@
-"""Shows what a recorded session is to a person."""
+"""The table of ``usassist session info``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["print_info"]
 
 
 def print_info(document: dict[str, Any]) -> None:
-    """The table of ``usassist session info``."""
+    """Print it."""
     table = Table(title=f"session {document['session_id'] or '(unknown)'}", title_justify="left", show_header=False)
     for name, text in _rows(document):
         if text:
@@ -30,8 +30,8 @@ def _rows(document: dict[str, Any]) -> list[tuple[str, str]]:
         ("recording", document["recording"] + (", complete" if document["complete"] else ", not complete")),
         ("length", f"{document['duration_s']:.1f} s, {document['frames']} frames, {document['results']} results"),
         ("results", _counts(document["results_by_state"])),
-        ("why not answered", _counts(document["no_answer_by_cause"])),
-        ("pictures not live", _counts(document["pictures_not_live"])),
+        ("no answer because", _counts(document["no_answer_by_cause"])),
+        ("frames not live", _counts(document["pictures_not_live"])),
         ("marks", _counts(document["marks"])),
         ("gaps", "\n".join(document["gaps"][:10])),
         ("messages lost", str(document["messages_lost"] or "")),
@@ -40,7 +40,7 @@ def _rows(document: dict[str, Any]) -> list[tuple[str, str]]:
         ("made with", ", ".join(f"{name} {text}" for name, text in document["versions"].items())),
         ("made on", ", ".join(str(value) for value in machine.values())),
         ("clock", "\n".join(_jump(item) for item in document["clock_jumps"])),
-        ("on the disk after", "" if unsynced is None else f"{unsynced:.0f} ms at the latest"),
+        ("longest unsynced", "" if unsynced is None else f"{unsynced:.0f} ms"),
         ("size", f"{document['bytes'] / 2**20:.1f} MiB in {len(document['files'])} files"),
         ("cut from", _cut(document["cut_from"])),
         ("repaired", "\n".join(document["repaired"])),

@@ -1,0 +1,10 @@
+"""The Python interface: an engine that answers images and streams, and results that other libraries read.
+
+``from usassist import Engine`` is the way in; see ``docs/python.md``.
+"""
+
+from usassist.api.engine import Engine
+from usassist.api.result import FrameResult
+from usassist.api.stream import ResultStream
+
+__all__ = ["Engine", "FrameResult", "ResultStream"]

@@ -1,0 +1,31 @@
+"""Write a file whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from usassist.common.private_files import replacing
+from usassist.errors import SessionError
+from usassist.sinks.files import explain
+
+__all__ = ["new_file"]
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A private file to write into, which takes its name at the end, or is removed.
+
+    Raises
+    ------
+    SessionError
+        If the file exists, or cannot be written.
+    """
+    if path.exists():
+        raise SessionError(f"{path} already exists; choose another name or move it away")
+    try:
+        with replacing(path, private=True) as temporary:
+            yield temporary
+    except OSError as error:
+        raise SessionError(explain(path, error)) from error
