@@ -10,7 +10,7 @@ TENSORRT_API := 10.16.1.11 11.4.0.106
 export USASSIST_DATA ?= $(if $(DATA),$(abspath $(DATA)))
 
 .DEFAULT_GOAL := help
-.PHONY: help replay rerun references demo test test-long lint clips fuzz kill-builds kill-recordings tensorrt-api train-smoke wheel bench-peers soak clean
+.PHONY: help replay rerun references demo test test-long lint docs renew clips fuzz kill-builds kill-recordings tensorrt-api train-smoke wheel bench-peers soak clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -50,6 +50,16 @@ lint: $(VENV)/.installed-$(EXTRAS)  ## ruff, mypy, import contracts
 	  $(BIN)/mypy --exclude '^usassist/training/' usassist; fi
 	@echo "==> import contracts"
 	@$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-docs  ## the pages and the reference of all modules, into out/docs; a broken reference is an error
+	@echo "==> building the pages into out/docs"
+	@rm -rf out/docs out/reference
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs $(JOBS) --conf-dir docs/site . out/docs
+	@echo "    open out/docs/index.html in a browser"
+
+renew: $(VENV)/.installed  ## what is generated in docs: the picture and the table of the architecture, the list of commands
+	@$(BIN)/python -m tools.architecture --picture docs/pictures/architecture.svg --page docs/architecture.md
+	@$(BIN)/python -m tools.commands_page
 
 clips: $(VENV)/.installed-$(EXTRAS)  ## play every real clip below USASSIST_DATA, and say how it went
 	@test -n "$(USASSIST_DATA)" || { echo "USASSIST_DATA names no folder; set it to the folder with the data sets" >&2; exit 1; }

@@ -3,21 +3,21 @@
 A frame passes these stages in order; each is the time between two stamps of that frame, so that the stages of a frame
 that was answered add up to its ``total``.
 
-============== ==================================================== ===================================================
-stage          from                                                 to
-============== ==================================================== ===================================================
-``decode``     capture: the driver or the network gave the data     its pixels are ready
-``crop``       pixels ready                                         the scan area is looked at, cut out, and a frame
-``wait``       frame made                                           the loop has taken it out of the slot
-``preprocess`` taken                                                the engine's own call begins
-``infer``      engine's call begins                                 engine's call ends
-``postprocess`` engine's call ends                                  the answer is complete: outlines, sizes, descriptors
-``publish``    answer complete                                      the result goes out
-``total``      capture                                              the result goes out
-``overhead``   ``total`` without ``infer``
-``draw``       result and frame are here                            the overlay is drawn (of sinks)
-``browser``    capture                                              a browser has drawn the frame, and said so
-============== ==================================================== ===================================================
+=============== ==================================================== ===================================================
+stage           from                                                 to
+=============== ==================================================== ===================================================
+``decode``      capture: the driver or the network gave the data     its pixels are ready
+``crop``        pixels ready                                         the scan area is looked at, cut out, and a frame
+``wait``        frame made                                           the loop has taken it out of the slot
+``preprocess``  taken                                                the engine's own call begins
+``infer``       engine's call begins                                 engine's call ends
+``postprocess`` engine's call ends                                   answer is complete: outlines, sizes, descriptors
+``publish``     answer complete                                      the result goes out
+``total``       capture                                              the result goes out
+``overhead``    ``total`` without ``infer``
+``draw``        result and frame are here                            the overlay is drawn (of sinks)
+``browser``     capture                                              a browser has drawn the frame, and said so
+=============== ==================================================== ===================================================
 
 A source that plays a file stamps the capture when the frame is due, and has decoded and cut it before: there the first
 two stages are left out.

@@ -2,7 +2,7 @@
 
 A nodule is an ellipsoid whose radius is multiplied by a smooth function of direction g (a few plane waves on the unit
 sphere). A point with normalised coordinates q (each axis divided by its half-diameter) lies inside where
-|q| < g(q / |q|).
+``|q| < g(q / |q|)``.
 """
 
 from __future__ import annotations
