@@ -6,10 +6,15 @@ into ``out/reference`` first: every room, a page for each of its folders, every 
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
+from docutils import nodes
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.ext.autodoc.mock import _MockObject
+from sphinx.util import logging
 
 from tools.architecture import read_code
 
@@ -37,6 +42,7 @@ include_patterns = [
     "tests/golden/sessions/README.md",
 ]
 
+myst_enable_extensions = ["html_image"]
 myst_heading_anchors = 4
 napoleon_google_docstring = False
 napoleon_use_param = False
@@ -44,6 +50,8 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 autosummary_generate = False
 toc_object_entries = False
+add_module_names = False
+python_use_unqualified_type_names = True
 suppress_warnings = ["ref.python"]  # the name of an attribute that two classes have
 autodoc_member_order = "bysource"
 autodoc_mock_imports = ["torch", "nncf", "onnx", "onnxscript", "onnxconverter_common", "tensorrt", "sklearn", "scipy"]
@@ -55,7 +63,7 @@ html_show_sphinx = False
 
 SECTIONS = {
     "Use": ["commands", "python", "sources", "live", "recording", "replay", "bus", "settings"],
-    "Judge": ["evaluation", "performance"],
+    "Judge": ["figures", "evaluation", "performance"],
     "Extend": ["architecture", "glossary", "engines", "modalities", "training"],
 }
 LATER = ["CONTRIBUTING", "out/reference/index", "CHANGELOG"]
@@ -66,6 +74,7 @@ def setup(app: Sphinx) -> None:
     """Write the reference, and add the contents to the root page."""
     app.connect("config-inited", _write_reference)
     app.connect("source-read", _add_contents)
+    app.connect("missing-reference", _find_exported)
 
 
 def _write_reference(app: Sphinx, _: object) -> None:
@@ -106,3 +115,35 @@ def _add_contents(app: Sphinx, name: str, source: list[str]) -> None:
     sections |= {"Data": DATA, "Decisions": ["docs/adr/*"]}
     for title, pages in sections.items():
         source[0] += "\n\n```{toctree}\n:hidden:\n:glob:\n:caption: " + title + "\n\n" + "\n".join(pages) + "\n```\n"
+
+
+def _find_exported(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: nodes.Element
+) -> nodes.Element | None:
+    """Lead a reference to a name that a package exports to where it is defined; complain where there is none."""
+    if node.get("refdomain") != "py" or not isinstance(shown, nodes.literal) or not node.source:
+        return None  # a type in a signature
+    inside = [".".join(filter(None, (node.get("py:module"), part))) for part in (node.get("py:class"), None)]
+    names = [node["reftarget"], *(f"{part}.{node['reftarget']}" for part in inside)]
+    named = next((found for name in names if (found := _named(name))), None)
+    if named is None:
+        logging.getLogger(__name__).warning("there is no %s", node["reftarget"], location=node)
+        return None
+    target = f"{getattr(named[0], '__module__', '')}.{named[1]}"
+    return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, shown)
+
+
+def _named(name: str) -> tuple[object, str] | None:
+    """What a dotted name stands for, and its name within its module."""
+    package, _, rest = name.rpartition(".")
+    while package:
+        try:
+            found: object = importlib.import_module(package)
+            for part in rest.split("."):
+                found = getattr(found, part)
+        except (ImportError, AttributeError):
+            package, _, last = package.rpartition(".")
+            rest = f"{last}.{rest}"
+        else:
+            return found, rest
+    return None

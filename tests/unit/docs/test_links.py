@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 FENCE = re.compile(r"^( *)(`{3,}|~{3,}).*?^\1\2 *$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"(`+)(?:(?!\1).)+?\1", re.DOTALL)
 LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\[\]]*\])*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
+IMAGE = re.compile(r'<img [^>]*?src="([^"]+)"')
 HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*\s*$", re.MULTILINE)
 
 
@@ -48,7 +49,8 @@ def broken_links(page: Path, root: Path) -> list[str]:
     """Targets of a page's links that are not there, in words."""
     text = page.read_text(encoding="utf-8")
     wrong = []
-    for target in LINK.findall(CODE.sub("", FENCE.sub("", text))):
+    shown = CODE.sub("", FENCE.sub("", text))
+    for target in (*LINK.findall(shown), *IMAGE.findall(shown)):
         if re.match(r"[a-z][a-z0-9+.-]*:", target):
             continue
         path, _, anchor = urllib.parse.unquote(target).partition("#")
@@ -73,6 +75,7 @@ def test_a_link_to_a_missing_file_or_heading_is_found(tmp_path: Path) -> None:
     page.write_text(
         "# Top\n[a](other.md#one-word-two) [b](other.md#twice-1) [c](#top) [d](https://example.org/x)\n"
         "[e](missing.md) [f](other.md#three)\n![g](none.png) [h](../outside.md)\n"
+        '<img src="lost.png" alt="">\n'
         "`[i](in_code.md)`\n```\n[j](in_fence.md)\n```\n"
     )
     assert broken_links(page, tmp_path) == [
@@ -80,4 +83,5 @@ def test_a_link_to_a_missing_file_or_heading_is_found(tmp_path: Path) -> None:
         "other.md#three has no such heading",
         "none.png is no file",
         "../outside.md leads out of the project",
+        "lost.png is no file",
     ]
