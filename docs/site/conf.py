@@ -58,6 +58,8 @@ autodoc_mock_imports = ["torch", "nncf", "onnx", "onnxscript", "onnxconverter_co
 
 html_theme = "furo"
 html_extra_path = ["html"]  # its index.html leads to the root page
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 
