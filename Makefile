@@ -1,4 +1,4 @@
-# Each target makes the environment it needs and says what it is doing. Needs Python 3.11 or newer, and no root.
+# Each target makes the environment it needs and prints what it is doing. Needs Python 3.11 or newer, and no root.
 
 PYTHON ?= python3
 EXTRAS ?= dev
@@ -10,7 +10,7 @@ TENSORRT_API := 10.16.1.11 11.4.0.106
 export USASSIST_DATA ?= $(if $(DATA),$(abspath $(DATA)))
 
 .DEFAULT_GOAL := help
-.PHONY: help replay rerun references demo test test-long lint clips fuzz kill-builds kill-recordings tensorrt-api train-smoke wheel bench-peers soak clean
+.PHONY: help replay rerun references demo test test-long lint docs renew clips fuzz kill-builds kill-recordings tensorrt-api train-smoke wheel bench-peers soak clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -25,7 +25,7 @@ rerun: $(VENV)/.installed  ## the reference sessions through the pipeline again,
 	  echo "==> running the reference session $$name again"; \
 	  $(BIN)/usassist rerun tests/golden/sessions/$$name --diff --out out/rerun/$$name || exit 1; done
 
-references: $(VENV)/.installed-$(EXTRAS)  ## make the reference sessions that are not there; AGAIN=1 makes all anew and compares
+references: $(VENV)/.installed-$(EXTRAS)  ## record the reference sessions that are missing; AGAIN=1 records all again and compares
 	@echo "==> recording the reference sessions below tests/golden/sessions"
 	@$(BIN)/python -m tests.golden.sessions.make $(if $(AGAIN),--again)
 
@@ -51,20 +51,30 @@ lint: $(VENV)/.installed-$(EXTRAS)  ## ruff, mypy, import contracts
 	@echo "==> import contracts"
 	@$(BIN)/lint-imports
 
-clips: $(VENV)/.installed-$(EXTRAS)  ## play every real clip below USASSIST_DATA, and say how it went
+docs: $(VENV)/.installed-docs  ## the pages and the reference of all modules, into out/docs; a broken reference is an error
+	@echo "==> building the pages into out/docs"
+	@rm -rf out/docs out/reference
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs $(JOBS) --conf-dir docs/site . out/docs
+	@echo "    open out/docs/index.html in a browser"
+
+renew: $(VENV)/.installed  ## what is generated in docs: the picture and the table of the architecture, the list of commands
+	@$(BIN)/python -m tools.architecture --picture docs/pictures/architecture.svg --page docs/architecture.md
+	@$(BIN)/python -m tools.commands_page
+
+clips: $(VENV)/.installed-$(EXTRAS)  ## play every real clip below USASSIST_DATA, and report
 	@test -n "$(USASSIST_DATA)" || { echo "USASSIST_DATA names no folder; set it to the folder with the data sets" >&2; exit 1; }
 	@echo "==> playing every clip of ultrasound_clips_lung and ultrasound_clips_itkpocus in its own time"
 	@$(BIN)/python -m tests.replay.every_clip $(USASSIST_DATA)/ultrasound_clips_lung $(USASSIST_DATA)/ultrasound_clips_itkpocus
 
-fuzz: $(VENV)/.installed-$(EXTRAS)  ## 100,000 spoilt messages through everything that reads the bus
-	@echo "==> reading 100,000 messages that were spoilt in every way, and some over a socket"
+fuzz: $(VENV)/.installed-$(EXTRAS)  ## 100,000 corrupted messages through everything that reads the bus
+	@echo "==> reading 100,000 messages that were corrupted in every way, some over a socket"
 	@$(BIN)/python -m pytest tests/unit/bus/test_fuzz.py
 
-kill-builds: $(VENV)/.installed-$(EXTRAS)  ## kill builds of the shipped engine's plan, and look at what they leave (needs the extra tensorrt-rtx)
+kill-builds: $(VENV)/.installed-$(EXTRAS)  ## kill builds of the shipped engine's plan, and check what is left (needs the extra tensorrt-rtx)
 	@echo "==> killing 20 builds with TensorRT for RTX at moments spread over a build"
 	@$(BIN)/python -m tests.engines.kill_builds thyroid_nodule tensorrt-rtx
 
-kill-recordings: $(VENV)/.installed-$(EXTRAS)  ## kill the recorder of a live stream, and look at what can be read
+kill-recordings: $(VENV)/.installed-$(EXTRAS)  ## kill the recorder of a live stream, and check what can be read
 	@echo "==> killing 20 recorders of a live stream at random moments"
 	@$(BIN)/python -m tests.replay.kill_recordings
 
@@ -72,7 +82,7 @@ tensorrt-api: $(TENSORRT_API:%=$(VENV)/tensorrt-api/%)  ## the Python names of T
 
 train-smoke: $(VENV)/.installed-train  ## two epochs of the first run of the engine's recipe, on the data sets below USASSIST_DATA
 	@test -n "$(USASSIST_DATA)" || { echo "USASSIST_DATA names no folder; set it to the folder with the data sets" >&2; exit 1; }
-	@echo "==> training for two epochs and exporting; the result is of no use, the run is the test"
+	@echo "==> training for two epochs and exporting; the run is the test, its result is useless"
 	@$(BIN)/usassist train recipes/thyroid_nodule_0.2_first.toml --epochs 2 --out out/train-smoke
 
 wheel: $(VENV)/.installed-$(EXTRAS)  ## build dist/*.whl and try it in an empty environment

@@ -69,13 +69,13 @@ class SurfaceDistance:
 
 
 def dice(found: BoolArray, truth: BoolArray) -> float:
-    """2 |A and B| / (|A| + |B|); 1 when both are empty (Dice, Ecology 1945)."""
+    """``2 |A and B| / (|A| + |B|)``; 1 when both are empty (Dice, Ecology 1945)."""
     total = int(found.sum()) + int(truth.sum())
     return 1.0 if total == 0 else 2.0 * int((found & truth).sum()) / total
 
 
 def iou(found: BoolArray, truth: BoolArray) -> float:
-    """|A and B| / |A or B|; 1 when both are empty."""
+    """``|A and B| / |A or B|``; 1 when both are empty."""
     union = int((found | truth).sum())
     return 1.0 if union == 0 else int((found & truth).sum()) / union
 

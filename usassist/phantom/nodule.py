@@ -1,7 +1,8 @@
 """The nodules: their surface, their section with a plane, and their tissue.
 
 A nodule is an ellipsoid whose radius is multiplied by a smooth function of direction g (a few plane waves on the unit
-sphere). A point with normalised coordinates q (each axis divided by its half-diameter) is inside if |q| < g(q / |q|).
+sphere). A point with normalised coordinates q (each axis divided by its half-diameter) is inside if
+``|q| < g(q / |q|)``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ results       usassist.sinks.results         result, engine, session          re
 overlay_video usassist.sinks.overlay         frame, result, engine, session   a video file
 overlay       usassist.sinks.overlay         frame, result, engine, session   a window
 panel         usassist.sinks.panel           all topics                       a page in the browser
-bench_…       usassist.app.bench.workers     as the above do                  nothing: for benchmarks
+``bench_…``   usassist.app.bench.workers     as the above do                  nothing: for benchmarks
 ============= ============================== ================================ =====================
 """
 
