@@ -3,21 +3,21 @@
 A frame passes these stages in order; each is the time between two timestamps of that frame, so that the stages of a
 frame with a result add up to its ``total``.
 
-=============== ==================================================== ====================================================
-stage           from                                                 to
-=============== ==================================================== ====================================================
-``decode``      capture: the driver or the network delivered data    the pixels are ready
-``crop``        pixels ready                                         the scan area is checked and cropped to a frame
-``wait``        frame ready                                          the loop has taken it out of the slot
-``preprocess``  taken                                                the engine call begins
-``infer``       engine call begins                                   the engine call ends
-``postprocess`` engine call ends                                     the result is complete: outlines, sizes, descriptors
-``publish``     result complete                                      the result is sent
-``total``       capture                                              the result is sent
+=============== =================================================== ====================================================
+stage           from                                                to
+=============== =================================================== ====================================================
+``decode``      capture: the driver or the network delivered data   the pixels are ready
+``crop``        pixels ready                                        the scan area is checked and cropped to a frame
+``wait``        frame ready                                         the loop has taken it out of the slot
+``preprocess``  taken                                               the engine call begins
+``infer``       engine call begins                                  the engine call ends
+``postprocess`` engine call ends                                    the result is complete: outlines, sizes, descriptors
+``publish``     result complete                                     the result is sent
+``total``       capture                                             the result is sent
 ``overhead``    ``total`` without ``infer``
-``draw``        result and frame received                            the overlay is drawn (in sinks)
-``browser``     capture                                              a browser has drawn the frame and reported it
-=============== ==================================================== ====================================================
+``draw``        result and frame received                           the overlay is drawn (in sinks)
+``browser``     capture                                             a browser has drawn the frame and reported it
+=============== =================================================== ====================================================
 
 A source that plays a file stamps the capture when the frame is due, having decoded and cropped it before: there the
 first two stages are left out.
