@@ -179,7 +179,7 @@ def _key(spec: EngineSpec, threads: int) -> Mapping[str, Any]:
         "kind": "speed",
         "schema": 1,
         "engine_id": spec.engine_id,
-        "engine_toml": file_sha256(spec.folder / "engine.toml"),  # with it all artefacts and bounds
+        "engine_toml": file_sha256(spec.folder / "engine.toml"),  # with it all artifacts and bounds
         "pairs": [" ".join(pair) for pair in pairs],
         "threads": threads or processors(),
         "usable": processors(),
