@@ -27,7 +27,7 @@ from typing import Any
 from usassist.common.process_tuning import processors
 from usassist.common.processor import read_processor
 from usassist.engine.cache import open_cache
-from usassist.engine.entry import file_sha256
+from usassist.engine.cache_entry import file_sha256
 from usassist.engine.registry import Pair, candidates, device_of, get_backend
 from usassist.engine.spec import EngineSpec
 from usassist.engine.timing import TimingReport, time_variants
