@@ -134,7 +134,7 @@ def test_the_same_input_gives_the_same_bits(spec: EngineSpec, backend: str, prec
 
 
 @pytest.mark.parametrize("spec", QUANTISED)
-def test_openvino_really_runs_the_int8_artefact_in_int8(spec: EngineSpec) -> None:
+def test_openvino_really_runs_the_int8_artifact_in_int8(spec: EngineSpec) -> None:
     """Counted in what the processor executes after all fusions; a silent fall-back to float would only be slower."""
     _need(spec, "openvino", "int8")
     import openvino

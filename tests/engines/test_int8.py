@@ -1,4 +1,4 @@
-"""The INT8 artefact of every engine that ships has the form that every back end runs, and answers alike everywhere."""
+"""The INT8 artifact of every engine that ships has the form that every back end runs, and answers alike everywhere."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LARGEST_U8, LARGEST_I16 = 255, 32767
 
 
 @pytest.mark.parametrize("spec", QUANTISED)
-def test_the_int8_artefact_is_symmetric_qdq(spec: EngineSpec) -> None:
+def test_the_int8_artifact_is_symmetric_qdq(spec: EngineSpec) -> None:
     assert lint_qdq(spec.check_weights("onnx_int8")) == []
 
 

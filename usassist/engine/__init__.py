@@ -1,7 +1,13 @@
 """The engine layer: named tensors in, named tensors out. It knows no modality.
 
-What can be run lies as data in ``engines/``; the runtimes that run it are one file each in ``engine/backends/``. Start
-with :mod:`usassist.engine.registry` (what is there, why not, open) and :mod:`usassist.engine.backend` (the contract).
+What can be run lies as data in ``engines/``; the runtimes that run it are one file each in ``backends/``. Start with
+``registry`` (what is there, why not, open) and ``backend`` (the contract). Then, by subject:
+
+- an engine: ``spec``, ``engine_toml``, ``table``, ``base`` (every call checked), ``int8``, ``half``, ``qdq``
+- opening and failover: ``opening``, ``failover``, ``background``, ``speed``, ``timing``
+- plans: ``plan``, ``building``, ``build_child``, ``cache``, ``cache_entry``
+- comparing back ends: ``conformance``, ``parity``, ``comparison``, ``findings``, ``probe``
+- behind the back ends: ``onnx_torch``, ``trt``, ``gpu``, ``cuda``
 """
 
 from usassist.engine.backend import PRECISIONS, Backend

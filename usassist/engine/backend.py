@@ -1,6 +1,6 @@
 """The contract of a back end: one class with the same declared names, whatever runtime is behind it.
 
-A file of ``engine/backends/``, or a package of somebody else's, derives one class from :class:`Backend`, or from
+A file of ``engine/backends/``, or another package, derives one class from :class:`Backend`, or from
 :class:`usassist.engine.plan.PlanBackend` where the runtime needs a plan that is built first. It reports names, types
 and shapes as its runtime sees them, and raises when it fails. Everything else is done for it: hashes, comparison with
 ``engine.toml``, golden input, checks of every call, cache, locks, failover. ``docs/engines.md`` has a complete

@@ -20,7 +20,7 @@ from typing import Any
 
 from usassist.common.private_files import locked, sweep, try_locked, write_atomic
 from usassist.config import cache_dir, in_force
-from usassist.engine.entry import Entry, file_sha256, key_digest, pack, read_entry, read_header
+from usassist.engine.cache_entry import Entry, file_sha256, key_digest, pack, read_entry, read_header
 from usassist.errors import CacheError, ConfigError
 
 __all__ = ["Cache", "Row", "open_cache"]

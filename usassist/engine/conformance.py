@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import hashlib
+import functools
 import importlib
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,20 +25,19 @@ import numpy.typing as npt
 from usassist.engine.backend import DEVICES, PRECISIONS, Backend, Runner
 from usassist.engine.base import Engine
 from usassist.engine.comparison import Decoder, compare
+from usassist.engine.conformance_graphs import SHAPE, TOLERANCE, affine_graph, convolution_graph, difference_graph
 from usassist.engine.cuda import why_no_cuda
 from usassist.engine.half import half_artifact, why_no_half
 from usassist.engine.parity import open_reference
 from usassist.engine.plan import Plan, PlanBackend
-from usassist.engine.spec import INT8_ARTIFACT, EngineSpec, Golden, TensorSpec
+from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendUnavailableError, EngineError, EngineSpecError
-from usassist.records import LabelSpec
 
 __all__ = ["CHECKS", "CheckResult", "NotTested", "Setup", "check_backend", "run_check"]
 
 Array = npt.NDArray[Any]
 
-_TOLERANCE = {"fp32": 1e-5, "fp16": 5e-3, "int8": 5e-2}  # of values up to 2
-_FIXED, _LARGE = (1, 1, 4, 6), (1, 1, 8, 6)
+_LARGE = (1, 1, 8, 6)
 
 
 class NotTested(Exception):
@@ -153,21 +152,21 @@ def _fixed_shape(setup: Setup) -> None:
     spec, path = _affine(setup)
     with _opened(setup, spec, path) as (engine, runner):
         _expect(isinstance(runner.device, str) and bool(runner.device), "a runner needs a device, as text")
-        _answers(setup, engine, _image(_FIXED))
+        _answers(setup, engine, _image(SHAPE))
 
 
 def _free_axis(setup: Setup) -> None:
     """A free axis: several sizes, one after the other, each with outputs of its own size."""
     spec, path = _affine(setup, free=True)
     with _opened(setup, spec, path) as (engine, _):
-        for shape in (_FIXED, _LARGE, _FIXED):
+        for shape in (SHAPE, _LARGE, SHAPE):
             _answers(setup, engine, _image(shape))
 
 
 def _two_inputs(setup: Setup) -> None:
     """Two inputs that must not be confused."""
-    spec, path = _difference(setup)
-    first, second = _image(_FIXED), _image(_FIXED, seed=2)
+    spec, path = _made(setup, lambda: difference_graph(setup.folder))
+    first, second = _image(SHAPE), _image(SHAPE, seed=2)
     expected = first - second if setup.computes else np.zeros_like(first)
     with _opened(setup, spec, path) as (engine, _):
         outputs = engine.infer({"second": second, "first": first})  # not in the order of the graph
@@ -178,11 +177,11 @@ def _each_precision(setup: Setup) -> None:
     """Every precision that it declares opens a graph in that precision, and answers within its rounding."""
     reasons = {}
     for precision in setup.backend.precisions:
-        spec, path = _convolution(setup, precision)
-        expected = 2 * _image(_FIXED) if setup.computes else np.zeros(_FIXED, np.float32)
+        spec, path = _made(setup, functools.partial(convolution_graph, setup.folder, precision))
+        expected = 2 * _image(SHAPE) if setup.computes else np.zeros(SHAPE, np.float32)
         try:
             with _opened(setup, spec, path, precision) as (engine, _):
-                outputs = engine.infer({"image": _image(_FIXED)})
+                outputs = engine.infer({"image": _image(SHAPE)})
                 _close(outputs["doubled"], expected, precision, f"doubled in {precision}")
         except BackendUnavailableError as error:  # for example INT8 on a processor that has none
             reasons[precision] = str(error)
@@ -194,9 +193,9 @@ def _repeatable(setup: Setup) -> None:
     """Equal inputs give equal bits, also with another inference between."""
     spec, path = _affine(setup)
     with _opened(setup, spec, path) as (engine, _):
-        first = _copies(engine.infer({"image": _image(_FIXED)}))
-        engine.infer({"image": _image(_FIXED, seed=2)})
-        again = engine.infer({"image": _image(_FIXED)})
+        first = _copies(engine.infer({"image": _image(SHAPE)}))
+        engine.infer({"image": _image(SHAPE, seed=2)})
+        again = engine.infer({"image": _image(SHAPE)})
         for name, array in first.items():
             _expect(np.array_equal(array, again[name]), f"{name} differs between two runs of the same input")
 
@@ -205,10 +204,10 @@ def _inputs_kept(setup: Setup) -> None:
     """An inference writes into no input, and takes one that is read-only."""
     spec, path = _affine(setup)
     with _opened(setup, spec, path) as (engine, _):
-        image, read_only = _image(_FIXED), _image(_FIXED)
+        image, read_only = _image(SHAPE), _image(SHAPE)
         read_only.setflags(write=False)
         engine.infer({"image": image})
-        _expect(np.array_equal(image, _image(_FIXED)), "it wrote into its input")
+        _expect(np.array_equal(image, _image(SHAPE)), "it wrote into its input")
         engine.infer({"image": read_only})
 
 
@@ -216,7 +215,7 @@ def _outputs_apart(setup: Setup) -> None:
     """Outputs share no memory with an input or each other; writing into one changes no later answer."""
     spec, path = _affine(setup)
     with _opened(setup, spec, path) as (engine, _):
-        image = _image(_FIXED)
+        image = _image(SHAPE)
         outputs = engine.infer({"image": image})
         expected, arrays, before = _copies(outputs), list(outputs.values()), image.copy()
         _expect(not any(np.shares_memory(image, array) for array in arrays), "an output is the input's own memory")
@@ -225,7 +224,7 @@ def _outputs_apart(setup: Setup) -> None:
             if array.flags.writeable:
                 array.fill(7)
         _expect(np.array_equal(image, before), "writing into an output changed the input")
-        again = engine.infer({"image": _image(_FIXED)})
+        again = engine.infer({"image": _image(SHAPE)})
         for name, array in expected.items():
             _expect(np.allclose(array, again[name], atol=1e-5), f"writing into {name} changed the next answer")
 
@@ -236,9 +235,9 @@ def _wrong_inputs(setup: Setup) -> None:
     with _opened(setup, spec, path) as (engine, _):
         wrong: tuple[dict[str, Array], ...] = (
             {},
-            {"image": _image(_FIXED).astype(np.float64)},
+            {"image": _image(SHAPE).astype(np.float64)},
             {"image": _image(_LARGE)},
-            {"image": _image(_FIXED)[0]},
+            {"image": _image(SHAPE)[0]},
         )
         for inputs in wrong:
             try:
@@ -247,7 +246,7 @@ def _wrong_inputs(setup: Setup) -> None:
                 _expect("image float32" in str(error), f"the message names no input: {error}")
             else:
                 raise AssertionError("an input of another type or shape was accepted")
-        _answers(setup, engine, _image(_FIXED))
+        _answers(setup, engine, _image(SHAPE))
 
 
 def _errors(setup: Setup) -> None:
@@ -278,14 +277,14 @@ def _close_twice(setup: Setup) -> None:
     """It may be closed twice; after that outputs can still be read, and an inference raises."""
     spec, path = _affine(setup)
     runner = _load(setup.backend, spec, path, "fp32")
-    outputs = runner.run({"image": _image(_FIXED)})
+    outputs = runner.run({"image": _image(SHAPE)})
     expected = _copies(outputs)
     runner.close()
     runner.close()
     for name, array in outputs.items():
         _expect(np.array_equal(array, expected[name]), f"{name} changed when it was closed")
     try:
-        runner.run({"image": _image(_FIXED)})
+        runner.run({"image": _image(SHAPE)})
     except Exception:  # noqa: BLE001 - any will do: the layer makes one of its own of it
         return
     raise AssertionError("it answers after it was closed")
@@ -298,7 +297,7 @@ def _threads(setup: Setup) -> None:
         for threads in (0, 1, 2):
             runner = _load(setup.backend, spec, path, "fp32", threads)
             engine = Engine(spec, setup.backend.name, runner)
-            other.submit(_answers, setup, engine, _image(_FIXED)).result()
+            other.submit(_answers, setup, engine, _image(SHAPE)).result()
             other.submit(engine.close).result()
 
 
@@ -340,7 +339,7 @@ def _null(setup: Setup) -> None:
     spec, path = _affine(setup)
     for precision in setup.backend.precisions:
         with _opened(setup, spec, path, precision) as (engine, runner):
-            outputs = engine.infer({"image": _image(_FIXED)})
+            outputs = engine.infer({"image": _image(SHAPE)})
             _expect(not any(array.any() for array in outputs.values()), "device none returns something but zeros")
             _expect((engine.backend, runner.device) == ("null", "none"), "only the back end null may compute nothing")
 
@@ -378,7 +377,7 @@ def _expect_reason(name: str, reason: object) -> None:
 def _close(found: Array, expected: Array, precision: str, name: str) -> None:
     _expect((found.dtype, found.shape) == (expected.dtype, expected.shape), f"{name} is {found.dtype} {found.shape}")
     apart = float(np.abs(found - expected).max())
-    _expect(apart <= _TOLERANCE[precision], f"{name} is wrong by {apart:.3g}, allowed is {_TOLERANCE[precision]:g}")
+    _expect(apart <= TOLERANCE[precision], f"{name} is wrong by {apart:.3g}, allowed is {TOLERANCE[precision]:g}")
 
 
 def _answers(setup: Setup, engine: Engine, image: Array) -> None:
@@ -425,114 +424,13 @@ def _opened(setup: Setup, spec: EngineSpec, path: Path, precision: str = "fp32")
 
 
 def _affine(setup: Setup, *, free: bool = False) -> tuple[EngineSpec, Path]:
-    """`doubled` is 2 x and `negated` is -x, elementwise; `free`: the rows are free from 2 to 8."""
+    return _made(setup, lambda: affine_graph(setup.folder, free=free))
+
+
+def _made(setup: Setup, make: Callable[[], tuple[EngineSpec, Path]]) -> tuple[EngineSpec, Path]:
+    """A tiny graph, where the back end can run and onnx is here."""
     _need_running(setup.backend)
-    onnx = _onnx()
-    shape = (1, 1, "rows", 6) if free else _FIXED
-    outputs = ("doubled", "negated")
-    nodes = [
-        onnx.helper.make_node("Add", ["image", "image"], ["doubled"]),
-        onnx.helper.make_node("Neg", ["image"], ["negated"]),
-    ]
-    path = setup.folder / "affine.onnx"
-    _save(onnx, path, nodes, [("image", shape)], [(name, shape) for name in outputs])
-    return _spec(path, ("image",), outputs, free=free), path
-
-
-def _difference(setup: Setup) -> tuple[EngineSpec, Path]:
-    """`apart` is `first` - `second`."""
-    _need_running(setup.backend)
-    onnx = _onnx()
-    nodes = [onnx.helper.make_node("Sub", ["first", "second"], ["apart"])]
-    inputs = [("first", _FIXED), ("second", _FIXED)]
-    path = setup.folder / "difference.onnx"
-    _save(onnx, path, nodes, inputs, [("apart", _FIXED)])
-    return _spec(path, ("first", "second"), ("apart",)), path
-
-
-def _convolution(setup: Setup, precision: str) -> tuple[EngineSpec, Path]:
-    """`doubled` is 2 x by a convolution of 3 by 3 with a single weight, computed in `precision`."""
-    _need_running(setup.backend)
-    onnx = _onnx()
-    kernel = np.zeros((1, 1, 3, 3), np.float32)
-    kernel[0, 0, 1, 1] = 2.0
-    node, constant = onnx.helper.make_node, onnx.numpy_helper.from_array
-    nodes, source, target, weight, constants = [], "image", "doubled", "w", [constant(kernel, "w")]
-    if precision == "fp16":
-        half = onnx.TensorProto.FLOAT16
-        constants = [constant(kernel.astype(np.float16), "w")]
-        nodes = [node("Cast", ["image"], ["half"], to=half)]
-        source, target = "half", "doubled_half"
-    if precision == "int8":
-        codes = np.rint(kernel * (63 / 2)).astype(np.int8)
-        scales = [constant(np.float32(1 / 127), "s"), constant(np.float32(2 / 63), "ws")]
-        constants = [constant(codes, "q"), *scales, constant(np.int8(0), "z")]
-        nodes = [
-            node("QuantizeLinear", ["image", "s", "z"], ["codes"]),
-            node("DequantizeLinear", ["codes", "s", "z"], ["rounded"]),
-            node("DequantizeLinear", ["q", "ws", "z"], ["w"]),
-        ]
-        source = "rounded"
-    nodes.append(node("Conv", [source, weight], [target], pads=[1, 1, 1, 1]))
-    if precision == "fp16":
-        nodes.append(node("Cast", [target], ["doubled"], to=onnx.TensorProto.FLOAT))
-    path = setup.folder / f"convolution.{precision}.onnx"
-    _save(onnx, path, nodes, [("image", _FIXED)], [("doubled", _FIXED)], constants)
-    return _spec(path, ("image",), ("doubled",), precision=precision), path
-
-
-def _save(
-    onnx: Any, path: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any], constants: list[Any] | None = None
-) -> None:
-    def values(named: list[Any]) -> list[Any]:
-        return [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(shape)) for name, shape in named]
-
-    graph = onnx.helper.make_graph(nodes, "conformance", values(inputs), values(outputs), constants or [])
-    opset = onnx.helper.make_opsetid("", 20)
-    path.write_bytes(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10).SerializeToString())
-
-
-def _spec(
-    path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...], *, free: bool = False, precision: str = "fp32"
-) -> EngineSpec:
-    """A spec of tensors of one shape; the file stands for its artifact in `precision`."""
-    shape: tuple[int | None, ...] = (1, 1, None, 6) if free else _FIXED
-    ranges = {f"{name}_shape": (1, 1, rows, 6) for name, rows in (("min", 2), ("opt", 4), ("max", 8))} if free else {}
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    artifacts = {"onnx": (path, digest)} | ({INT8_ARTIFACT: (path, digest)} if precision == "int8" else {})
-    bounds = {precision: dict.fromkeys(outputs, _TOLERANCE[precision])} if precision != "fp32" else {}
-    label = LabelSpec(
-        id=0, name="thing", scheme="SCT", value="1", meaning="Thing", color_rgb=(1, 2, 3), score_threshold=0.5
-    )
-    return EngineSpec(
-        name="conformance",
-        version="1.0.0",
-        folder=path.parent,
-        modality="US",
-        task="segment",
-        artifacts=artifacts,
-        inputs=tuple(TensorSpec(name=item, dtype="float32", shape=shape, layout="NCHW", **ranges) for item in inputs),
-        outputs=tuple(TensorSpec(name=item, dtype="float32", shape=shape, layout="NCHW") for item in outputs),
-        color="GRAY",
-        input_range=(0.0, 1.0),
-        mean=(0.0,),
-        std=(1.0,),
-        labels=(label,),
-        precision="fp32",
-        rate_hz=1.0,
-        latency_budget_ms=1000.0,
-        diameter_rel_sd=None,
-        golden=Golden(path=path, max_abs_diff=_TOLERANCE["fp32"], mean_abs_diff=bounds),
-        licence="none",
-        intended_use="tests",
-    )
-
-
-def _onnx() -> Any:
     try:
-        import onnx
-        import onnx.helper
-        import onnx.numpy_helper
+        return make()
     except ImportError as error:
         raise NotTested(f"onnx cannot be imported ({error}); pip install onnx") from error
-    return onnx

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from usassist.engine.cache import open_cache
-from usassist.engine.entry import file_sha256
+from usassist.engine.cache_entry import file_sha256
 from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendUnavailableError, EngineError
 

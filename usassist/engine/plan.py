@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from usassist.engine.backend import Backend, Progress, Runner
 from usassist.engine.cache import Cache, open_cache
-from usassist.engine.entry import Entry, file_sha256
+from usassist.engine.cache_entry import Entry, file_sha256
 from usassist.engine.int8 import calibration_path
 from usassist.engine.qdq import check_qdq
 from usassist.engine.spec import EngineSpec

@@ -260,7 +260,7 @@ def _has_not(spec: EngineSpec, precision: str) -> str:
 
 
 def _foreign() -> dict[str, EntryPoint]:
-    """Back ends of other packages, by name; read anew, since that takes a millisecond and packages come and go."""
+    """Back ends of other packages, by name; not cached: reading takes milliseconds, and packages come and go."""
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=ENTRY_POINTS):
         if point.name in ("auto", "all") or point.name in BACKENDS or point.name.endswith(_SUFFIXES):

@@ -27,7 +27,7 @@ from typing import Any
 from usassist.common.process_tuning import usable_cpus
 from usassist.common.processor import read_processor
 from usassist.engine.cache import open_cache
-from usassist.engine.entry import file_sha256
+from usassist.engine.cache_entry import file_sha256
 from usassist.engine.registry import Pair, candidates, device_of, get_backend
 from usassist.engine.spec import EngineSpec
 from usassist.engine.timing import TimingReport, time_variants
@@ -179,7 +179,7 @@ def _key(spec: EngineSpec, threads: int) -> Mapping[str, Any]:
         "kind": "speed",
         "schema": 1,
         "engine_id": spec.engine_id,
-        "engine_toml": file_sha256(spec.folder / "engine.toml"),  # with it all artefacts and bounds
+        "engine_toml": file_sha256(spec.folder / "engine.toml"),  # with it all artifacts and bounds
         "pairs": [" ".join(pair) for pair in pairs],
         "threads": threads or usable_cpus(),
         "usable": usable_cpus(),

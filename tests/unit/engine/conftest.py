@@ -112,7 +112,7 @@ mean_abs_diff = { doubled = 0.05, inverse = 0.05 }
 
 @pytest.fixture
 def twin(tiny: Path) -> Path:
-    """`tiny` with a convolution in each branch instead, and with an INT8 artefact and its calibration file."""
+    """`tiny` with a convolution in each branch instead, and with an INT8 artifact and its calibration file."""
     folder = tiny / "tiny" / "1.2.3"
     x = np.linspace(0.1, 1, 24, dtype=np.float32).reshape(1, 1, 4, 6)
     digests = {}

@@ -17,7 +17,7 @@ from usassist.common import private_files
 from usassist.common.private_files import locked, sweep, try_locked, write_atomic
 from usassist.config import Config, EngineConfig, cache_dir
 from usassist.engine.cache import Cache, open_cache
-from usassist.engine.entry import key_digest
+from usassist.engine.cache_entry import key_digest
 from usassist.errors import CacheError, ConfigError
 
 KEY = {"kind": "plan", "runtime": {"version": "1.2.3", "sides": [1, 2]}}

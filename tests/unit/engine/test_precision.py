@@ -163,7 +163,7 @@ def test_int8_that_misses_its_golden_output_on_average_is_not_used(twin: Path) -
         ("[golden.int8]", "[golden.other]"),
     ],
 )
-def test_an_int8_artefact_without_a_tolerance_for_every_output_is_malformed(
+def test_an_int8_artifact_without_a_tolerance_for_every_output_is_malformed(
     twin: Path, before: str, after: str
 ) -> None:
     path = twin.parent / FOLDER / "engine.toml"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from usassist.common.processor import read_processor
 from usassist.engine.backend import Backend, Runner, Tensors
 from usassist.engine.cache import Cache, open_cache
-from usassist.engine.entry import file_sha256
+from usassist.engine.cache_entry import file_sha256
 from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendUnavailableError, CacheError, EngineError
 
