@@ -206,8 +206,8 @@ def _black(data: Path) -> None:
         (_all_the_same, "1 different pictures are too few"),
         (
             _unreadable,
-            "of 24 pictures in the order of their names, number 3 is no picture that can be read; number 5 is empty; "
-            "mend them or take them out of the folder",
+            "of 24 pictures in the order of their names, number 3 is not an image that can be read; number 5 is "
+            "empty; mend them or take them out of the folder",
         ),
         (_black, "number 4 shows no scan area; mend them or take them out of the folder"),
     ],
