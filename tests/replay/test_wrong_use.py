@@ -84,7 +84,7 @@ def _black(folder: Path) -> str:
         (_text_named_mp4, "notes.mp4", 1),
         (_empty, "empty.mp4 is empty", 1),
         (_sound_only, "no video", 1),
-        (_empty_folder, "holds no png, jpg, bmp or tif pictures", 1),
+        (_empty_folder, "holds no png, jpg, bmp or tif images", 1),
         (_black, "--crop", 1),
         (lambda folder: "null:frames=x", "frames", 2),
         (lambda folder: "nosuch:thing", "no source named nosuch", 2),

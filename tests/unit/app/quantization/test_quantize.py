@@ -204,7 +204,7 @@ def _black(data: Path) -> None:
         (_all_the_same, "1 different images are too few"),
         (
             _unreadable,
-            "of 24 images in the order of their names, number 3 is no picture that can be read; number 5 is empty; "
+            "of 24 images in the order of their names, number 3 is not an image that can be read; number 5 is empty; "
             "mend them or take them out of the folder",
         ),
         (_black, "number 4 shows no scan area; mend them or take them out of the folder"),
