@@ -69,7 +69,7 @@ def nodule(
     skipped: list[Skipped] = []
     pairs = list_pairs(images, masks, None if names is None else read_names(names), skipped)
     groups = Cases(None if cases is None else read_cases(cases))
-    engine_options = EngineOptions(
+    choice = EngineOptions(
         name=engine,
         engines=engines,
         backend=backend,
@@ -78,16 +78,16 @@ def nodule(
         point=point,
         threshold=threshold,
     )
-    with open_engine_under_test(engine_options) as tested:
-        outcomes = tested.run(_counted(read_pairs(pairs, groups, skipped), len(pairs)))
-        collected = collect_nodule_frames(outcomes, tested.threshold)
-    _need_frames(len(collected.frames), images, skipped)
-    report = nodule_report(collected, annotations)
-    console = _show(tested, report, skipped, extra=report["froc"]["at"])
+    with open_engine_under_test(choice) as measured:
+        outcomes = measured.run(_counted(read_pairs(pairs, groups, skipped), len(pairs)))
+        taken = collect_nodule_frames(outcomes, measured.threshold)
+    _need_frames(len(taken.frames), images, skipped)
+    report = nodule_report(taken, annotations)
+    console = _show(measured, report, skipped, extra=report["froc"]["at"])
     print_slices(console, report["slices"])
-    _write(tested, report, nodule_rows(collected, skipped), skipped, outputs)
-    title = f"lowest Dice of {len(collected.surfaces)} frames at {tested.threshold:.2f}"
-    _write_sheet(outputs[2], collected.tiles, title, with_truth=True)
+    _write(measured, report, nodule_rows(taken, skipped), skipped, outputs)
+    title = f"lowest Dice of {len(taken.surfaces)} frames at {measured.threshold:.2f}"
+    _write_sheet(outputs[2], taken.tiles, title, with_truth=True)
 
 
 @evaluate_app.command()
@@ -116,7 +116,7 @@ def negatives(
     skipped: list[Skipped] = []
     paths = list_negatives(images, None if names is None else read_names(names), skipped)
     groups = None if cases is None else Cases(read_cases(cases))
-    engine_options = EngineOptions(
+    choice = EngineOptions(
         name=engine,
         engines=engines,
         backend=backend,
@@ -125,15 +125,15 @@ def negatives(
         point=point,
         threshold=threshold,
     )
-    with open_engine_under_test(engine_options) as tested:
-        outcomes = tested.run(_counted(read_negatives(paths, groups, skipped), len(paths)))
-        collected = collect_negative_frames(outcomes, tested.threshold)
-    _need_frames(len(collected.frames), images, skipped)
-    report = negative_report(collected)
-    _show(tested, report, skipped)
-    _write(tested, report, negative_rows(collected, skipped), skipped, outputs)
-    title = f"false alarms with the highest scores, of {len(collected.frames)} frames at {tested.threshold:.2f}"
-    _write_sheet(outputs[2], collected.tiles, title, with_truth=False)
+    with open_engine_under_test(choice) as measured:
+        outcomes = measured.run(_counted(read_negatives(paths, groups, skipped), len(paths)))
+        taken = collect_negative_frames(outcomes, measured.threshold)
+    _need_frames(len(taken.frames), images, skipped)
+    report = negative_report(taken)
+    _show(measured, report, skipped)
+    _write(measured, report, negative_rows(taken, skipped), skipped, outputs)
+    title = f"false alarms with the highest scores, of {len(taken.frames)} frames at {measured.threshold:.2f}"
+    _write_sheet(outputs[2], taken.tiles, title, with_truth=False)
 
 
 @evaluate_app.command()
@@ -167,22 +167,22 @@ def calibrate(
     pairs = list_pairs(images, masks, None if names is None else read_names(names), skipped)
     paths = None if negatives is None else list_negatives(negatives, None, skipped)
     groups = Cases(None if cases is None else read_cases(cases))
-    engine_options = EngineOptions(
+    choice = EngineOptions(
         name=engine, engines=engines, backend=backend, threads=threads, precision=precision, raw=True
     )
-    with open_engine_under_test(engine_options) as tested:
-        frames = [tally(item) for item in tested.run(_counted(read_pairs(pairs, groups, skipped), len(pairs)))]
+    with open_engine_under_test(choice) as measured:
+        frames = [tally(item) for item in measured.run(_counted(read_pairs(pairs, groups, skipped), len(pairs)))]
         _need_frames(len(frames), images, skipped)
         without = None
         if paths is not None:
             read = _counted(read_negatives(paths, None, skipped), len(paths))
-            without = [tally(item) for item in tested.run(read)]
+            without = [tally(item) for item in measured.run(read)]
             _need_frames(len(without), paths[0].parent if paths else images, skipped)
     fitted = calibrate_scores(
         frames,
         without,
         calibration_id=out.stem,
-        spec=tested.spec,
+        spec=measured.spec,
         command=describe_command("usassist", sys.argv[1:]),
     )
     write_text(out, fitted.text)
@@ -223,7 +223,7 @@ def _need_frames(count: int, folder: Path, skipped: Sequence[Skipped]) -> None:
 
 
 def _show(
-    tested: EngineUnderTest,
+    measured: EngineUnderTest,
     report: Mapping[str, Any],
     skipped: Sequence[Skipped],
     extra: Mapping[str, Any] | None = None,
@@ -234,8 +234,8 @@ def _show(
     figures = dict(report["figures"])
     figures |= {f"nodules found at {rate} false pos. per frame": item for rate, item in (extra or {}).items()}
     title = (
-        f"{tested.spec.engine_id} on {tested.backend}\n"
-        f"threshold {tested.threshold:.3f} ({tested.threshold_from}), scores {tested.scores}"
+        f"{measured.spec.engine_id} on {measured.backend}\n"
+        f"threshold {measured.threshold:.3f} ({measured.threshold_from}), scores {measured.scores}"
     )
     print_figures(console, title, {"": figures})
     console.print(format_counts(report["counts"]), highlight=False, soft_wrap=True)
@@ -244,7 +244,7 @@ def _show(
 
 
 def _write(
-    tested: EngineUnderTest,
+    measured: EngineUnderTest,
     report: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
     skipped: Sequence[Skipped],
@@ -256,11 +256,11 @@ def _write(
     head = {
         "schema": 1,
         "command": describe_command("usassist", sys.argv[1:]),
-        "engine": tested.spec.engine_id,
-        "backend": tested.backend,
-        "scores": tested.scores,
-        "threshold": tested.threshold,
-        "threshold_from": tested.threshold_from,
+        "engine": measured.spec.engine_id,
+        "backend": measured.backend,
+        "scores": measured.scores,
+        "threshold": measured.threshold,
+        "threshold_from": measured.threshold_from,
     }
     write_json(json_path, head | dict(report) | {"skipped": list(skipped)})
     write_csv(csv_path, rows)
