@@ -286,7 +286,7 @@ def test_grey_grabs_are_watched_too(screens: Callable[..., list[UInt8Array | Non
 def test_a_dual_profile_wants_two_views(screens: Callable[..., list[UInt8Array | None]], scanner: FaultScanner) -> None:
     dual = screens("dual", 30.0, seconds=2.5)
     watch = SignalWatch(WatchProfile(views="dual"))
-    box = scanner._looks[0].box_xyxy_px
+    box = scanner._layouts[0].box_xyxy_px
     assert _states(_play(dual[40:62], box, 30.0, watch)) == {"live"}
 
 
