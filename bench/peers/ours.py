@@ -19,10 +19,9 @@ from usassist.common.process_tuning import usable_cpus
 from usassist.engine import Engine, EngineSpec, find_engine, open_engine
 from usassist.engine.opening import open_artifact
 from usassist.frames import fill_labelmap, find_scan_area
+from usassist.modalities import Task, TaskEngine
 from usassist.modalities.ultrasound import DescriptorModel, UltrasoundTask
 from usassist.modalities.ultrasound.preprocess import preprocess
-from usassist.pipeline import Task
-from usassist.pipeline.task import TaskEngine
 from usassist.records import Answer, Frame
 from usassist.sources.cropping import Roi, cut
 

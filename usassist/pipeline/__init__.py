@@ -1,17 +1,13 @@
 """The work between source and sink: the loop of a stream, and the run of a study."""
 
 from usassist.pipeline.stream import Stream
-from usassist.pipeline.study import StudyRun, StudyTask, make_study_task, run_study
+from usassist.pipeline.study import make_study_task, run_study
 from usassist.pipeline.summary import StreamSummary
-from usassist.pipeline.task import Task, TaskEngine, make_task, modality_of
+from usassist.pipeline.task import make_task, modality_of
 
 __all__ = [
     "Stream",
     "StreamSummary",
-    "StudyRun",
-    "StudyTask",
-    "Task",
-    "TaskEngine",
     "make_study_task",
     "make_task",
     "modality_of",

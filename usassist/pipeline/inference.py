@@ -10,8 +10,8 @@ from typing import Any
 from usassist.common.clock import Clock
 from usassist.engine import Engine
 from usassist.errors import BackendFailedError, UsAssistError
+from usassist.modalities import Task, TaskEngine, Tensors
 from usassist.pipeline.slot import DroppedFrame
-from usassist.pipeline.task import Task, TaskEngine, Tensors
 from usassist.records import Answer, Frame
 
 __all__ = ["Call", "CallAbandoned", "InferenceOutcome", "UnprocessedFrame", "infer_frame"]

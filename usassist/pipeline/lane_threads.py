@@ -9,8 +9,8 @@ from queue import SimpleQueue
 
 from usassist.common.closeable import Closeable
 from usassist.engine import Engine
+from usassist.modalities import Task
 from usassist.pipeline.inference import Call, CallAbandoned, InferenceOutcome
-from usassist.pipeline.task import Task
 from usassist.records import Answer, Frame
 
 __all__ = ["LaneThreads"]

@@ -16,10 +16,10 @@ from usassist.common.clock import Clock
 from usassist.common.closeable import Closeable
 from usassist.engine import Engine
 from usassist.errors import BackendHungError
+from usassist.modalities import Task
 from usassist.pipeline.deadline import InferenceDeadline
 from usassist.pipeline.inference import Call, CallAbandoned, InferenceOutcome, UnprocessedFrame, infer_frame
 from usassist.pipeline.lane_threads import LaneThreads
-from usassist.pipeline.task import Task
 from usassist.records import Answer, Frame
 
 __all__ = ["Lanes"]

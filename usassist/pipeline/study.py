@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,15 +28,15 @@ from usassist.errors import (
     UsAssistError,
     VolumeError,
 )
-from usassist.modalities import Kind
+from usassist.modalities import Kind, StudyTask
 from usassist.pipeline.deadline import InferenceDeadline
 from usassist.pipeline.study_engine import StudyEngine
 from usassist.pipeline.study_space import StudySpace
-from usassist.pipeline.task import TaskEngine, modality_of
+from usassist.pipeline.task import modality_of
 from usassist.records import ResultState
 from usassist.volumes import StudyAnswer, StudyCause, StudyResult, Volume
 
-__all__ = ["Progress", "StudyRun", "StudyTask", "make_study_task", "run_study"]
+__all__ = ["Progress", "make_study_task", "run_study"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +61,8 @@ class _ProgressFailed(BaseException):
         self.error = error
 
 
-class StudyRun:
-    """What a task has of the run that it is in: progress, cancelling, and room for its arrays.
+class _Attempt:
+    """The run as the task sees it, see :class:`usassist.modalities.StudyRun`: one attempt, with one back end.
 
     Parameters
     ----------
@@ -85,18 +85,7 @@ class StudyRun:
         self._done = 0.0
 
     def report(self, stage: str, done: float) -> None:
-        """Report progress; to be called once for every slab, whatever is done with it.
-
-        Parameters
-        ----------
-        stage : one of the task's stages
-        done : share of that stage, 0 to 1
-
-        Raises
-        ------
-        UsageError
-            If the task has no such stage.
-        """
+        """See :meth:`StudyRun.report`."""
         if stage not in self._spans:
             raise UsageError(f"the task has no stage {stage}; known: {', '.join(self._spans)}")
         begin, span = self._spans[stage]
@@ -108,11 +97,11 @@ class StudyRun:
             raise _Cancelled
 
     def output(self, name: str, shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
-        """An array of zeros for the answer; see :meth:`StudySpace.output`."""
+        """See :meth:`StudySpace.output`."""
         return self._space.output(name, shape, dtype)
 
     def scratch(self, shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
-        """An array of zeros that is thrown away at the end; see :meth:`StudySpace.scratch`."""
+        """See :meth:`StudySpace.scratch`."""
         return self._space.scratch(shape, dtype)
 
     def check_voxels(self, volume: Volume) -> None:
@@ -142,24 +131,6 @@ class StudyRun:
                 self._progress(stage, self._done)
             except Exception as error:
                 raise _ProgressFailed(error) from error
-
-
-class StudyTask(Protocol):
-    """What a modality does with one study; see ``modalities/``.
-
-    Attributes
-    ----------
-    stages : name → about how much of the time it takes, in any unit, in their order
-    """
-
-    stages: Mapping[str, float]
-
-    def __call__(self, volume: Volume, engine: TaskEngine, run: StudyRun) -> StudyAnswer:
-        """Preprocess, infer in windows or slabs, postprocess, measure.
-
-        Arrays as large as the volume come from `run`. Raises ``VolumeError`` where the volume cannot be processed.
-        """
-        ...
 
 
 def make_study_task(spec: EngineSpec) -> StudyTask:
@@ -275,7 +246,7 @@ def _attempt(
     if engine is None:
         return StudyCause.ENGINE_ERROR, f"no back end answers: {failover.note}"
     with StudySpace(folder) as space:
-        run = StudyRun(task.stages, progress, cancel, space)
+        run = _Attempt(task.stages, progress, cancel, space)
         try:
             run.check_voxels(volume)
             with StudyEngine(engine, run.check, deadline) as guarded:

@@ -15,8 +15,8 @@ from queue import SimpleQueue
 from usassist.common.closeable import Closeable
 from usassist.engine import Engine
 from usassist.errors import BackendHungError
+from usassist.modalities import Tensors
 from usassist.pipeline.deadline import InferenceDeadline
-from usassist.pipeline.task import Tensors
 
 __all__ = ["StudyEngine"]
 

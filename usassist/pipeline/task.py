@@ -1,40 +1,17 @@
-"""What is done with one frame, and how the bus describes the engine that does it."""
+"""The task of an engine's modality, and how the bus describes the engine."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Protocol
-
-import numpy.typing as npt
 
 from usassist.bus import EngineBody, LabelBody, PointBody
 from usassist.calibrate import ScoreCalibration
 from usassist.engine import EngineSpec
 from usassist.errors import EngineSpecError, UsageError
-from usassist.modalities import Kind, Modality, find_modality
+from usassist.modalities import Kind, Modality, Task, find_modality
 from usassist.modalities.ultrasound import DescriptorModel
-from usassist.records import Answer, Frame
 
-__all__ = ["Task", "TaskEngine", "Tensors", "describe_engine", "make_task", "modality_of"]
-
-Tensors = Mapping[str, npt.NDArray[Any]]
-
-
-class TaskEngine(Protocol):
-    """The engine as a task sees it: only ``infer``, which the pipeline wraps to time it."""
-
-    def infer(self, inputs: Tensors) -> Tensors:
-        """Run the engine once."""
-        ...
-
-
-class Task(Protocol):
-    """What a modality does with one frame; see ``modalities/``. It may keep buffers, so each thread has its own."""
-
-    def __call__(self, frame: Frame, engine: TaskEngine) -> Answer:
-        """Preprocess, infer, postprocess, measure, describe."""
-        ...
+__all__ = ["describe_engine", "make_task", "modality_of"]
 
 
 def modality_of(spec: EngineSpec) -> Modality:

@@ -30,7 +30,8 @@ from usassist.errors import (
     UsageError,
     VolumeError,
 )
-from usassist.pipeline import StudyRun, make_study_task, make_task, run_study
+from usassist.modalities import StudyRun
+from usassist.pipeline import make_study_task, make_task, run_study
 from usassist.records import ResultState
 from usassist.volumes import StudyAnswer, StudyCause, StudyResult, Volume
 

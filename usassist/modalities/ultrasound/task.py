@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from usassist.engine.comparison import Decoder
 from usassist.engine.findings import Findings
 from usassist.errors import EngineSpecError
 from usassist.frames import fill_labelmap, measure, to_grey
+from usassist.modalities.protocols import TaskEngine
 from usassist.modalities.ultrasound.descriptors import DescriptorModel
 from usassist.modalities.ultrasound.postprocess import MASK_STRIDE_PX, decode
 from usassist.modalities.ultrasound.preprocess import preprocess
@@ -25,10 +26,6 @@ __all__ = ["UltrasoundTask", "make_decoder", "make_task"]
 Array = npt.NDArray[Any]
 
 _NODULE_OUTPUTS = {"mask_prob", "center_score", "box_ltrb_px"}
-
-
-class _Engine(Protocol):
-    def infer(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]: ...
 
 
 class UltrasoundTask:
@@ -74,7 +71,7 @@ class UltrasoundTask:
             )
         self._tensor = np.empty((1, 1, *size_hw_px), np.float32)
 
-    def __call__(self, frame: Frame, engine: _Engine) -> Answer:
+    def __call__(self, frame: Frame, engine: TaskEngine) -> Answer:
         """Process one frame; detections come with the best raw score first.
 
         Raises

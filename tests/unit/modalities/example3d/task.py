@@ -11,7 +11,7 @@ from tests.unit.modalities.example3d.preprocess import window_hu
 from usassist.engine import EngineSpec
 from usassist.errors import EngineSpecError, VolumeError
 from usassist.frames import blend_windows
-from usassist.pipeline import StudyRun, TaskEngine
+from usassist.modalities import StudyRun, TaskEngine
 from usassist.volumes import StudyAnswer, Volume
 
 LOW_HU, HIGH_HU = 0.0, 100.0

@@ -1,0 +1,90 @@
+"""What the pipeline and a modality's task have to do with each other: the task, and what it is given to work with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from usassist.records import Answer, Frame
+from usassist.volumes import StudyAnswer, Volume
+
+__all__ = ["StudyRun", "StudyTask", "Task", "TaskEngine", "Tensors"]
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+
+
+class TaskEngine(Protocol):
+    """The engine as a task sees it: only ``infer``, which the pipeline wraps to time and to cancel it."""
+
+    def infer(self, inputs: Tensors) -> Tensors:
+        """Run the engine once. The outputs may be overwritten by the next call."""
+        ...
+
+
+class Task(Protocol):
+    """What a modality does with one frame. It may keep buffers, so each thread has its own."""
+
+    def __call__(self, frame: Frame, engine: TaskEngine) -> Answer:
+        """Preprocess, infer, postprocess, measure, describe."""
+        ...
+
+
+class StudyRun(Protocol):
+    """What a task has of the run that it is in: progress, cancelling, and room for its arrays."""
+
+    def report(self, stage: str, done: float) -> None:
+        """Report progress; to be called once for every slab. Leaves the task where the study was cancelled.
+
+        Parameters
+        ----------
+        stage : one of the task's stages
+        done : share of that stage, 0 to 1
+
+        Raises
+        ------
+        UsageError
+            If the task has no such stage.
+        """
+        ...
+
+    def output(self, name: str, shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
+        """An array of zeros for the answer; kept as ``NAME.npy`` where the run has a folder.
+
+        Raises
+        ------
+        UsageError
+            If the name is not ``[a-z0-9_]+``, or was used already.
+        StudyError
+            If the disk has no room for it.
+        """
+        ...
+
+    def scratch(self, shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
+        """An array of zeros that is thrown away at the end, for example the preprocessed volume.
+
+        Raises
+        ------
+        StudyError
+            If the disk has no room for it.
+        """
+        ...
+
+
+class StudyTask(Protocol):
+    """What a modality does with one study.
+
+    Attributes
+    ----------
+    stages : name → about how much of the time it takes, in any unit, in their order
+    """
+
+    stages: Mapping[str, float]
+
+    def __call__(self, volume: Volume, engine: TaskEngine, run: StudyRun) -> StudyAnswer:
+        """Preprocess, infer in windows or slabs, postprocess, measure.
+
+        Arrays as large as the volume come from `run`. Raises ``VolumeError`` where the volume cannot be processed.
+        """
+        ...
