@@ -139,7 +139,7 @@ def reader_keys(address: str) -> ReaderKeys | None:
     streams, wanted = keyring.stream_keys(), expected_stream(address)
     if wanted is None and len(streams) > 1:
         raise BusKeyError(
-            f"several streams are known here: {', '.join(streams)}; say which one {address} is, with ?keys=NAME"
+            f"several streams are known here: {', '.join(streams)}; name the one at {address} with ?keys=NAME"
         )
     name = wanted or next(iter(streams), "")
     if name not in streams:

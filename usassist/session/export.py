@@ -1,4 +1,4 @@
-"""Writes a recorded session in forms that other programs read: a table, a compact video, single pictures."""
+"""Writes a recorded session in forms that other programs read: a table, a compact video, single images."""
 
 from __future__ import annotations
 

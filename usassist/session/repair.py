@@ -83,7 +83,7 @@ def _copy_pictures(session: RecordedSession, known: Salvaged, new: Path) -> None
             made = _to_json(frame_line(dataclasses.replace(line, file=path.name))) + b"\n"
             there[line.frame_id] = known.frames.get(line.frame_id, made)
     gone = sorted(known.lines.keys() - there.keys())
-    known.lost += [f"frame {first} to {last}: no picture can be read" for first, last in id_ranges(gone)]
+    known.lost += [f"frame {first} to {last}: no image can be read" for first, last in id_ranges(gone)]
     known.frames = there
 
 
@@ -106,7 +106,7 @@ def _copy_one(source: Path, target: Path, lines: list[FrameLine], found: list[Fr
 
     problems = copy_frames(source, target, lines, wanted)
     if strange:
-        problems.append(f"{source.name}: {strange} pictures are left out, because nothing tells what they were")
+        problems.append(f"{source.name}: {strange} frames are left out, because they have neither a line nor a message")
     return problems
 
 

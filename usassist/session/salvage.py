@@ -98,14 +98,14 @@ def _take_message(message: Message, known: Salvaged, *, has_marks: bool, trusted
         known.session = body
     elif name == "frame":
         line = known.lines.get(body.frame_id)
-        told = frame_line(message, "" if line is None else line.file)
-        same = line is not None and same_frame(line, told)
+        expected = frame_line(message, "" if line is None else line.file)
+        same = line is not None and same_frame(line, expected)
         if line is not None and not same and trusted:
             known.lost.append(f"the line of frame {body.frame_id} was damaged and is rebuilt from its message")
             del known.frames[body.frame_id]
-            told = dataclasses.replace(told, covered_xyxy_px=line.covered_xyxy_px or told.covered_xyxy_px)
+            expected = dataclasses.replace(expected, covered_xyxy_px=line.covered_xyxy_px or expected.covered_xyxy_px)
         if line is None or (trusted and not same):
-            known.lines[body.frame_id] = told
+            known.lines[body.frame_id] = expected
     elif name == "result":
         before = known.results.get(body.frame_id)
         made = result_line(result_from(message), known.engine.get(body.engine_id), message.t_publish_ns)

@@ -156,8 +156,8 @@ def read_pixels(folder: Path, lines: Sequence[FrameLine]) -> Generator[tuple[Fra
     """
     for file, group in groupby(lines, lambda line: line.file):
         of_file = list(group)
-        with closing(_decode(folder / Path(file).name, of_file)) as pictures:
-            for index, image in pictures:
+        with closing(_decode(folder / Path(file).name, of_file)) as images:
+            for index, image in images:
                 yield of_file[index], image
 
 

@@ -263,7 +263,7 @@ def test_a_stream_that_is_not_known_is_told_with_the_commands_that_mend_it(use: 
     with pytest.raises(BusKeyError, match="KEY --name room2"):
         Subscriber("tcp://192.0.2.7:5600?keys=room2", ("result",))
     Keyring().allow("stream-" + "5b" * 32, "room2")
-    with pytest.raises(BusKeyError, match=r"several streams are known here: room1, room2; say which one"):
+    with pytest.raises(BusKeyError, match=r"several streams are known here: room1, room2; name the one"):
         Subscriber("tcp://192.0.2.7:5600", ("result",))
     Subscriber("tcp://192.0.2.7:5600?keys=room2", ("result",)).close()
 

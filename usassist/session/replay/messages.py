@@ -140,12 +140,12 @@ class Shift:
 class _Pixels:
     """Looks up the images of frames in order."""
 
-    pictures: Iterator[tuple[int, FrameImage | None]]
+    images: Iterator[tuple[int, FrameImage | None]]
     ahead: tuple[int, FrameImage | None] | None = field(default=None)
 
     def of(self, frame_id: int) -> FrameImage | None:
         while self.ahead is None or self.ahead[0] < frame_id:
-            self.ahead = next(self.pictures, None)
+            self.ahead = next(self.images, None)
             if self.ahead is None:
                 return None
         return self.ahead[1] if self.ahead[0] == frame_id else None

@@ -53,7 +53,7 @@ class SessionReplayOptions:
     def __post_init__(self) -> None:
         """Check that there is a viewer, and that the options agree."""
         if not (self.bus or self.overlay_video or self.page or self.window):
-            raise UsageError("nobody would see the recording; give --window, --page, --overlay-video or --bus")
+            raise UsageError("there is no viewer for the recording; give --window, --page, --overlay-video or --bus")
         if not 0.01 <= self.speed <= 100.0:
             raise UsageError(f"--speed must lie in 0.01 to 100, got {self.speed:g}")
         if self.fast and self.speed != 1.0:
