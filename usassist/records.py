@@ -1,7 +1,7 @@
 """The records that flow from source to sink. They hold numpy arrays and nothing else.
 
-A record that exists is valid: every field is checked when it is made, arrays are made read-only, and an error says
-what was wanted and what came.
+A record that exists is valid: every field is checked when it is made, arrays are made read-only, and an error
+says what was expected and what was given.
 
 Image coordinates are continuous, x to the right, y down, with the origin at the *top-left corner* of the top-left
 pixel. The whole image is ``(0, 0, W, H)``; the centre of pixel (row r, column c) is ``(c + 0.5, r + 0.5)``. All
@@ -93,7 +93,7 @@ class SignalState(StrEnum):
     FROZEN = "frozen"  # frames do not change: the scanner is frozen, or the grabber repeats a frame
     LOST = "lost"  # no frames: no device, no signal, or a blank one
     CHANGED = "changed"  # resolution, layout, depth or zoom are not what they were when the scan area was settled
-    NOT_B_MODE = "not_b_mode"  # colour Doppler, a menu, or another number of views than the profile says
+    NOT_B_MODE = "not_b_mode"  # colour Doppler, a menu, or another number of views than in the profile
     DAMAGED = "damaged"  # part of it, or of a frame that it is predicted from, was lost in transit
 
 
@@ -156,7 +156,7 @@ class LabelSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceInfo:
-    """What a source knows about its stream before the first frame.
+    """Properties of a stream that its source has before the first frame.
 
     Attributes
     ----------
@@ -182,9 +182,9 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FrameMetadata:
-    """What messages and recordings say of a frame, without its pixels. Its fields are defined here and nowhere else.
+    """What messages and recordings hold of a frame, without its pixels. Its fields are defined here and nowhere else.
 
-    How a field travels is said in its metadata, see ``usassist/common/wire_fields.py``; "Add a field" in
+    How a field travels is in its metadata, see ``usassist/common/wire_fields.py``; "Add a field" in
     ``docs/bus.md`` has the steps.
 
     Attributes
@@ -239,7 +239,7 @@ class Frame(FrameMetadata):
     session_id : the session it belongs to
     source_id : ``[a-z0-9_]+``, for example ``us0``
     image : uint8 (H, W) grey or (H, W, 3) RGB, C order, read-only
-    text_xyxy_px : boxes of text and marks that the source knows to be burnt into it, px of the image, x2 and y2
+    text_xyxy_px : boxes of text and marks that the source has burnt into it, px of the image, x2 and y2
         exclusive; a recorder covers them, and looks for others
     """
 
@@ -583,7 +583,7 @@ class Result:
                     f"a result in state {self.state} has no cause and no reason, got {self.cause} {self.reason!r}"
                 )
             if self.t_infer_start_ns is None or self.t_infer_end_ns is None:
-                raise RecordError(f"a result in state {self.state} must say when the engine ran")
+                raise RecordError(f"a result in state {self.state} must have the times of the engine")
         else:
             if self.cause is None or not self.reason:
                 raise RecordError(f"a result in state {self.state} must have a cause and a reason")

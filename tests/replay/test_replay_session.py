@@ -293,7 +293,7 @@ def test_a_recording_that_was_cut_off_is_sent_as_far_as_it_goes(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"bus": ""}, "nobody would see"),
+        ({"bus": ""}, "there is no viewer"),
         ({"speed": 0.0}, "--speed"),
         ({"speed": 2.0, "fast": True}, "--fast"),
         ({"span": Span(from_s=2.0, to_s=1.0)}, "--to must lie after"),
@@ -341,7 +341,7 @@ def test_no_engine_and_no_runtime_is_loaded_and_the_video_has_every_frame(
 def test_the_command_reports_what_is_wrong(usassist: Usassist, recorded: Path, tmp_path: Path) -> None:
     (tmp_path / "there.mkv").write_bytes(b"")
     for arguments, words in (
-        ((recorded,), "nobody would see"),
+        ((recorded,), "there is no viewer"),
         ((recorded, "--window"), "no display"),
         ((recorded, "--overlay-video", "--engine", "x"), "leave out --engine"),
         ((recorded, "--overlay-video", "--count", 3), "leave out --count"),

@@ -18,7 +18,7 @@ from usassist.bus.address import expected_stream, uses_keys
 from usassist.bus.keys import OWN, Keyring
 from usassist.errors import BusKeyError, ConfigError
 
-__all__ = ["Gatekeeper", "ReaderKeys", "reader_keys"]
+__all__ = ["Authenticator", "ReaderKeys", "reader_keys"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _DOMAIN = b"usassist"
 _LOGGED_LIMIT = 20  # refused keys that are logged
 
 
-class Gatekeeper:
+class Authenticator:
     """Accepts viewers whose keys are allowed. The folder of keys is read at every connection.
 
     Ends with its context: close all sockets that it guards, terminate the context, then ``join``.
@@ -139,7 +139,7 @@ def reader_keys(address: str) -> ReaderKeys | None:
     streams, wanted = keyring.stream_keys(), expected_stream(address)
     if wanted is None and len(streams) > 1:
         raise BusKeyError(
-            f"several streams are known here: {', '.join(streams)}; say which one {address} is, with ?keys=NAME"
+            f"several streams are known here: {', '.join(streams)}; name the one at {address} with ?keys=NAME"
         )
     name = wanted or next(iter(streams), "")
     if name not in streams:

@@ -89,7 +89,7 @@ class Keyring:
         Raises
         ------
         BusKeyError
-            If there is none, its file may be read by others or belongs to somebody else, or holds no key.
+            If there is none, its file may be read by others or belongs to another user, or holds no key.
         """
         path = self._secret_path(role)
         text = _read(path, 0o077, f"chmod 600 {path}", f"make one with: usassist keys make {role}")

@@ -23,7 +23,7 @@ import zmq
 
 from usassist.bus.address import endpoint, inbox_endpoint, uses_keys
 from usassist.bus.codec import encode, encode_frame, encode_result
-from usassist.bus.curve import Gatekeeper
+from usassist.bus.curve import Authenticator
 from usassist.bus.inbox import InboxReader
 from usassist.bus.publisher_sockets import ArchiveSocket, FrameViewers, bind
 from usassist.bus.topics import TOPICS, Lane
@@ -74,11 +74,11 @@ class Publisher:
         guarded = uses_keys(address)
         self._context: zmq.Context[Any] = zmq.Context(io_threads=3)
         self._sockets: list[zmq.Socket[Any]] = []
-        self._gatekeeper: Gatekeeper | None = None
+        self._authenticator: Authenticator | None = None
         self._frame_viewers: FrameViewers | None = None
         try:
             if guarded:
-                self._gatekeeper = Gatekeeper(self._context, address)
+                self._authenticator = Authenticator(self._context, address)
             frames, events = self._socket(zmq.PUB, _VIEW_THREAD), self._socket(zmq.PUB, _EVENT_THREAD)
             frames.set(zmq.CONFLATE, 1)
             events.set(zmq.SNDHWM, _VIEW_EVENT_QUEUE)
@@ -115,8 +115,8 @@ class Publisher:
         socket: zmq.Socket[Any] = self._context.socket(kind)
         self._sockets.append(socket)
         socket.set(zmq.AFFINITY, thread)
-        if self._gatekeeper is not None:
-            self._gatekeeper.guard(socket)
+        if self._authenticator is not None:
+            self._authenticator.guard(socket)
         return socket
 
     @property
@@ -235,5 +235,5 @@ class Publisher:
         if self._frame_viewers is not None:
             self._frame_viewers.close()
         self._context.term()
-        if self._gatekeeper is not None:
-            self._gatekeeper.join()
+        if self._authenticator is not None:
+            self._authenticator.join()

@@ -83,9 +83,9 @@ class FrameViewers:
     def any(self) -> bool:
         """True when a peer is connected, whether or not its handshake succeeds."""
         while _is_readable(self._monitor):
-            told = recv_monitor_message(self._monitor)
-            change = self._connected.add if told["event"] == zmq.Event.ACCEPTED else self._connected.discard
-            change(told["value"])
+            event = recv_monitor_message(self._monitor)
+            change = self._connected.add if event["event"] == zmq.Event.ACCEPTED else self._connected.discard
+            change(event["value"])
         return bool(self._connected)
 
     def close(self) -> None:
@@ -131,10 +131,10 @@ class ArchiveSocket:
     def poll(self, timeout_ms: int = 0) -> int:
         """Number of archives that have subscribed; waits up to `timeout_ms` for a change."""
         while self._socket.poll(timeout_ms) if timeout_ms else _is_readable(self._socket):
-            told, timeout_ms = self._socket.recv(), 0
-            change = {1: 1, 0: -1}.get(told[0] if told else -1, 0)
+            request, timeout_ms = self._socket.recv(), 0
+            change = {1: 1, 0: -1}.get(request[0] if request else -1, 0)
             self._subscriptions = max(0, self._subscriptions + change)
-            if told[1:] == self._mark:
+            if request[1:] == self._mark:
                 self._listeners = max(0, self._listeners + change)
         return self._listeners
 

@@ -165,9 +165,9 @@ class Subscriber(Closeable):
         deadline_s = time.monotonic() + timeout_ms / 1e3
         while True:
             left_ms = max(0, round((deadline_s - time.monotonic()) * 1e3))
-            told = [socket for socket, _ in self._poller.poll(left_ms)]
-            ready = [socket for socket in told if socket in self._sockets]
-            for monitor in told:
+            readable = [socket for socket, _ in self._poller.poll(left_ms)]
+            ready = [socket for socket in readable if socket in self._sockets]
+            for monitor in readable:
                 if monitor not in ready:
                     self._connections.read(monitor)
             self._connections.reconnect()

@@ -9,7 +9,7 @@ locked, try_locked one process at a time
 ================== ==========================================================================================
 
 A lock is a ``flock`` on a file of its own, so the system itself opens it when its holder dies, however it dies. A file
-that is being written carries such a lock too: what nobody holds was left behind by a writer that was killed.
+that is being written carries such a lock too: a file without a holder was left behind by a writer that was killed.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def locked(folder: Path, name: str, on_wait: Callable[[], None]) -> Iterator[Non
 
 @contextlib.contextmanager
 def try_locked(folder: Path, name: str) -> Iterator[bool]:
-    """Hold the lock `name` of a folder if nobody else does; gives False, and holds nothing, where somebody does."""
+    """Hold the lock `name` of a folder if it is free; yields False, without holding it, where it is not."""
     path = folder / f".{name}{_LOCK}"
     descriptor = _acquire(path, fcntl.LOCK_NB)
     try:

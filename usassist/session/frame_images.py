@@ -13,7 +13,7 @@ import numpy.typing as npt
 from usassist.common.pyav import av
 from usassist.errors import SourceError
 from usassist.records import FrameLine
-from usassist.sources.recorded import PacketCheck, Places, as_published, file_rate_hz
+from usassist.sources.recorded import LineMatcher, PacketCheck, as_published, file_rate_hz
 
 __all__ = ["FrameImage", "open_video", "read_frames"]
 
@@ -54,9 +54,9 @@ def read_frames(
     try:
         with open_video(path) as container:
             stream = container.streams.video[0]
-            places, check = Places(lines, file_rate_hz(stream)), PacketCheck(lines, stream)
+            matcher, check = LineMatcher(lines, file_rate_hz(stream)), PacketCheck(lines, stream)
             for pts_s, image in _decode(container, check, path.name, problems):
-                index = places.find(pts_s)
+                index = matcher.find(pts_s)
                 if index is None:
                     problems.append(f"{path.name} has a frame at {float(pts_s or 0):.3f} s that has no line")
                     continue

@@ -85,7 +85,7 @@ class Manifest:
 
     @property
     def closed(self) -> bool:
-        """True when whoever recorded it closed it, whatever made him."""
+        """True when its recorder closed it, for whatever reason."""
         return self.recording not in ("running", "unknown")
 
 

@@ -16,12 +16,12 @@ from usassist.records import FrameLine
 from usassist.session.frame_images import open_video
 from usassist.session.manifest import Manifest
 from usassist.session.opening import RecordedSession, open_session
-from usassist.session.salvage import Known, copy_log, take_lines
+from usassist.session.salvage import Salvaged, copy_log, take_lines
 from usassist.session.writing import copy_frames, new_folder, write_manifest
 from usassist.sinks.files import without_path
 from usassist.sinks.lines import frame_line
 from usassist.sinks.manifest import calibration_tables, engine_table, id_ranges, source_table
-from usassist.sources.recorded import Places, file_rate_hz
+from usassist.sources.recorded import LineMatcher, file_rate_hz
 
 __all__ = ["repair_session"]
 
@@ -53,7 +53,7 @@ def repair_session(folder: Path, target: Path) -> list[str]:
         If the session is of a newer major version.
     """
     session = open_session(folder)
-    known = Known(lost=list(session.problems))
+    known = Salvaged(lost=list(session.problems))
     with new_folder(target) as new:
         take_lines(session, known)
         copy_log(session, known, new)
@@ -68,7 +68,7 @@ def repair_session(folder: Path, target: Path) -> list[str]:
     return known.lost
 
 
-def _copy_pictures(session: RecordedSession, known: Known, new: Path) -> None:
+def _copy_pictures(session: RecordedSession, known: Salvaged, new: Path) -> None:
     """Copy the coded frames that have a line or a message; lines without one are removed."""
     there: dict[int, bytes] = {}
     for path in videos(session.folder):
@@ -83,21 +83,21 @@ def _copy_pictures(session: RecordedSession, known: Known, new: Path) -> None:
             made = _to_json(frame_line(dataclasses.replace(line, file=path.name))) + b"\n"
             there[line.frame_id] = known.frames.get(line.frame_id, made)
     gone = sorted(known.lines.keys() - there.keys())
-    known.lost += [f"frame {first} to {last}: no picture can be read" for first, last in id_ranges(gone)]
+    known.lost += [f"frame {first} to {last}: no image can be read" for first, last in id_ranges(gone)]
     known.frames = there
 
 
 def _copy_one(source: Path, target: Path, lines: list[FrameLine], found: list[FrameLine]) -> list[str]:
     try:
         with open_video(source) as container:
-            places = Places(lines, file_rate_hz(container.streams.video[0]))
+            matcher = LineMatcher(lines, file_rate_hz(container.streams.video[0]))
     except OSError as error:
         return [str(error)]
     strange = 0
 
     def wanted(pts_s: Any, crc32: int) -> bool:
         nonlocal strange
-        index = places.find(pts_s)
+        index = matcher.find(pts_s)
         if index is None:
             strange += 1
             return False
@@ -106,7 +106,7 @@ def _copy_one(source: Path, target: Path, lines: list[FrameLine], found: list[Fr
 
     problems = copy_frames(source, target, lines, wanted)
     if strange:
-        problems.append(f"{source.name}: {strange} pictures are left out, because nothing tells what they were")
+        problems.append(f"{source.name}: {strange} frames are left out, because they have neither a line nor a message")
     return problems
 
 
@@ -116,7 +116,7 @@ def videos(folder: Path) -> list[Path]:
     return [path for _, path in sorted(numbered)]
 
 
-def _write_lines(known: Known, new: Path) -> None:
+def _write_lines(known: Salvaged, new: Path) -> None:
     contents = {
         "frames.jsonl": [raw for _, raw in sorted(known.frames.items())],
         "results.jsonl": [raw for _, raw in sorted(known.results.values())],
@@ -127,7 +127,7 @@ def _write_lines(known: Known, new: Path) -> None:
             file.writelines(lines)
 
 
-def _manifest(session: RecordedSession, known: Known) -> Manifest:
+def _manifest(session: RecordedSession, known: Salvaged) -> Manifest:
     before, body = session.manifest, known.session
     last = max([-1, *known.lines, *known.results, *known.logged["frame"]])
     first = before.cut_from["first_frame_id"] if before.cut_from else 0

@@ -17,13 +17,13 @@ from usassist.session.messages import frame_line, same_frame, same_result, whole
 from usassist.session.opening import RecordedSession
 from usassist.sinks.lines import mark_line, result_line
 
-__all__ = ["Known", "copy_log", "take_lines"]
+__all__ = ["Salvaged", "copy_log", "take_lines"]
 
 _to_json = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True, kw_only=True)
-class Known:
+class Salvaged:
     """What could be read of a session.
 
     Attributes
@@ -46,7 +46,7 @@ class Known:
     lost: list[str] = field(default_factory=list)
 
 
-def take_lines(session: RecordedSession, known: Known) -> None:
+def take_lines(session: RecordedSession, known: Salvaged) -> None:
     """Take the lines as they are."""
     for raw, line in _raw(session.folder / "frames.jsonl", session.frame_spans(), session.frames):
         known.frames.setdefault(line.frame_id, raw)
@@ -65,7 +65,7 @@ def _raw(path: Path, spans: list[tuple[int, tuple[int, int]]], items: tuple[Any,
             yield file.read(end - start), item
 
 
-def copy_log(session: RecordedSession, known: Known, new: Path) -> None:
+def copy_log(session: RecordedSession, known: Salvaged, new: Path) -> None:
     """Copy every whole message, and take from it what no line has."""
     log, trusted = session.log(), session.manifest.schema >= (2, 0)
     with MessageLogWriter(new / "bus.log") as copy:
@@ -86,7 +86,7 @@ def copy_log(session: RecordedSession, known: Known, new: Path) -> None:
         known.lost.append(f"bus.log broke off in the middle of a message of {log.torn_bytes} bytes or more")
 
 
-def _take_message(message: Message, known: Known, *, has_marks: bool, trusted: bool) -> None:
+def _take_message(message: Message, known: Salvaged, *, has_marks: bool, trusted: bool) -> None:
     """Take in a message. `trusted`: it wins over its line, which has no checksum; older lines had other keys."""
     name, body = message.topic.name, message.body
     if name in known.logged:
@@ -98,14 +98,14 @@ def _take_message(message: Message, known: Known, *, has_marks: bool, trusted: b
         known.session = body
     elif name == "frame":
         line = known.lines.get(body.frame_id)
-        told = frame_line(message, "" if line is None else line.file)
-        same = line is not None and same_frame(line, told)
+        expected = frame_line(message, "" if line is None else line.file)
+        same = line is not None and same_frame(line, expected)
         if line is not None and not same and trusted:
             known.lost.append(f"the line of frame {body.frame_id} was damaged and is rebuilt from its message")
             del known.frames[body.frame_id]
-            told = dataclasses.replace(told, covered_xyxy_px=line.covered_xyxy_px or told.covered_xyxy_px)
+            expected = dataclasses.replace(expected, covered_xyxy_px=line.covered_xyxy_px or expected.covered_xyxy_px)
         if line is None or (trusted and not same):
-            known.lines[body.frame_id] = told
+            known.lines[body.frame_id] = expected
     elif name == "result":
         before = known.results.get(body.frame_id)
         made = result_line(result_from(message), known.engine.get(body.engine_id), message.t_publish_ns)

@@ -14,7 +14,7 @@ from usassist.session.frame_images import open_video
 from usassist.session.messages import whole_message
 from usassist.session.opening import RecordedSession, open_session
 from usassist.session.writing import copy_frames, new_folder, write_manifest
-from usassist.sources.recorded import Places, file_rate_hz
+from usassist.sources.recorded import LineMatcher, file_rate_hz
 
 __all__ = ["parse_moment", "trim_session"]
 
@@ -98,10 +98,10 @@ def _copy_frames(session: RecordedSession, first: int, last: int, new: Path) -> 
         lines = list(group)
         source = session.folder / Path(name).name
         with open_video(source) as container:
-            places = Places(lines, file_rate_hz(container.streams.video[0]))
+            matcher = LineMatcher(lines, file_rate_hz(container.streams.video[0]))
 
-        def wanted(pts_s: Any, _crc32: int, places: Places = places, lines: list[Any] = lines) -> bool:
-            index = places.find(pts_s)
+        def wanted(pts_s: Any, _crc32: int, matcher: LineMatcher = matcher, lines: list[Any] = lines) -> bool:
+            index = matcher.find(pts_s)
             return index is not None and first <= lines[index].frame_id <= last
 
         if any(first <= line.frame_id <= last for line in lines):

@@ -71,7 +71,7 @@ def verify_session(folder: Path, *, look_for_text: bool = True) -> VerifyReport:
     report.add(_files(session))
     _log(session, report)
     _pictures(session, report, look_for_text=look_for_text)
-    report.add([str(gap) for gap in session.gaps if not _is_told(session, gap)])
+    report.add([str(gap) for gap in session.gaps if not _is_listed(session, gap)])
     report.add(_counts(session))
     report.add(_names(session))
     return report
@@ -103,18 +103,20 @@ def _log(session: RecordedSession, report: VerifyReport) -> None:
     if not (session.folder / "bus.log").is_file():
         return  # a problem of the session already
     reader = session.log()
-    told: list[str] = []
+    mismatches: list[str] = []
     frames: set[int] = set()
     results: set[int] = set()
     try:
-        _messages(session, reader, frames, results, report, told)
+        _messages(session, reader, frames, results, report, mismatches)
     except (SessionError, BusError) as error:
         report.problems.append(str(error))
         return
-    told += [f"bus.log is damaged at byte {position}" for position in reader.damaged_at]
+    mismatches += [f"bus.log is damaged at byte {position}" for position in reader.damaged_at]
     if reader.torn_bytes:
-        told.append(f"bus.log breaks off in the middle of a message: its last {reader.torn_bytes} bytes are left out")
-    report.add(told)
+        mismatches.append(
+            f"bus.log breaks off in the middle of a message: its last {reader.torn_bytes} bytes are left out"
+        )
+    report.add(mismatches)
     for topic, known, lines in (
         ("frame", frames, {line.frame_id for line in session.frames}),
         ("result", results, {item.frame_id for item in session.results}),
@@ -141,7 +143,7 @@ def _messages(
     frames: set[int],
     results: set[int],
     report: VerifyReport,
-    told: list[str],
+    mismatches: list[str],
 ) -> None:
     """Decode every message; it must agree with its line."""
     engines: dict[str, EngineBody] = {}
@@ -159,41 +161,43 @@ def _messages(
                     frames.add(body.frame_id)
                     line = lines.get(body.frame_id)
                     if same and line is not None and not same_frame(line, frame_line(message, line.file)):
-                        told.append(f"the line of frame {body.frame_id} in frames.jsonl differs from its message")
+                        mismatches.append(f"the line of frame {body.frame_id} in frames.jsonl differs from its message")
                 elif name == "result":
                     results.add(body.frame_id)
                     said = read(body.frame_id)
                     expected = result_line(result_from(message), engines.get(body.engine_id), message.t_publish_ns)
                     if same and said is not None and not same_result(said, expected):
-                        told.append(f"the line of frame {body.frame_id} in results.jsonl differs from its message")
+                        mismatches.append(
+                            f"the line of frame {body.frame_id} in results.jsonl differs from its message"
+                        )
                 if getattr(body, "session_id", session.manifest.session_id) != session.manifest.session_id:
-                    told.append(f"message {number} belongs to another session, {body.session_id}")
+                    mismatches.append(f"message {number} belongs to another session, {body.session_id}")
             except BusError as error:
-                told.append(f"message {number} cannot be read: {error}")
+                mismatches.append(f"message {number} cannot be read: {error}")
 
 
 def _pictures(session: RecordedSession, report: VerifyReport, *, look_for_text: bool) -> None:
-    told: list[str] = []
+    mismatches: list[str] = []
     lost = []
     text = TextLeft(len(session.frames))
-    for index, (line, image) in enumerate(session.images(told)):
+    for index, (line, image) in enumerate(session.images(mismatches)):
         if image is None:
             if not _in(session, "picture", line.frame_id):
-                lost.append(f"frame {line.frame_id} has no picture in {line.file}")
+                lost.append(f"frame {line.frame_id} has no image in {line.file}")
             continue
         report.pictures += 1
         x1, y1, x2, y2 = line.roi_xyxy_px
         if image.shape[:2] != (y2 - y1, x2 - x1):
-            lost.append(f"frame {line.frame_id} is {image.shape[0]} x {image.shape[1]} px, its line says otherwise")
+            lost.append(f"frame {line.frame_id} is {image.shape[0]} x {image.shape[1]} px, unlike in its line")
         if look_for_text:
             text.add(index, line.frame_id, image)
     text.end()
     report.text_looked_at, report.text_suspected = text.looked_at, text.suspected
-    report.add(told)
+    report.add(mismatches)
     report.add(lost)
 
 
-def _is_told(session: RecordedSession, gap: Gap) -> bool:
+def _is_listed(session: RecordedSession, gap: Gap) -> bool:
     """True when the manifest lists this as missing."""
     if gap.last_frame_id is None:
         return False
@@ -250,5 +254,5 @@ def _names(session: RecordedSession) -> list[str]:
     for item in session.manifest.calibrations:
         content = item.get("content")
         if content is not None and hashlib.sha256(content.encode("utf-8")).hexdigest() != item.get("sha256"):
-            problems.append(f"the content of calibration {item.get('calibration_id')} is not what its SHA-256 says")
+            problems.append(f"the content of calibration {item.get('calibration_id')} does not match its SHA-256")
     return problems

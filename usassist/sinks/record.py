@@ -143,7 +143,7 @@ class Recorder:
         ------
         SessionError
             If recording had to stop before, for example because the disk is full; what was written is closed, readable
-            and says why.
+            and the manifest has the reason.
         """
         stopped: str | None = None
         try:

@@ -27,8 +27,8 @@ from usassist.records import Frame, FrameLine, frame_metadata
 from usassist.sources.checksums import SliceCheck
 
 __all__ = [
+    "LineMatcher",
     "PacketCheck",
-    "Places",
     "as_published",
     "file_rate_hz",
     "frame_of",
@@ -42,7 +42,7 @@ _decode_line = msgspec.json.Decoder(FrameLine, dec_hook=read_fraction).decode
 _FASTEST_HZ = 400  # a file keeps time in ms; above this rate two frames may have the same stamp, and order decides
 
 
-class Places:
+class LineMatcher:
     """Matches the images of one file to their lines.
 
     Parameters
@@ -95,12 +95,12 @@ class PacketCheck:
 
     def __init__(self, lines: Sequence[FrameLine], stream: Any) -> None:
         self._lines = lines
-        self._places = Places(lines, file_rate_hz(stream))
+        self._matcher = LineMatcher(lines, file_rate_hz(stream))
         self._slices = SliceCheck() if stream.codec_context.name == "ffv1" else None
 
     def passes(self, packet: Any) -> bool:
         """False when the next packet is known to be damaged."""
-        index = self._places.find(None if packet.pts is None else packet.pts * packet.time_base)
+        index = self._matcher.find(None if packet.pts is None else packet.pts * packet.time_base)
         wanted = None if index is None else self._lines[index].crc32
         if wanted is not None and zlib.crc32(packet) != wanted:
             return False
@@ -153,8 +153,8 @@ def read_pixels(folder: Path, lines: Sequence[FrameLine]) -> Generator[tuple[Fra
     """
     for file, group in groupby(lines, lambda line: line.file):
         of_file = list(group)
-        with closing(_decode(folder / Path(file).name, of_file)) as pictures:
-            for index, image in pictures:
+        with closing(_decode(folder / Path(file).name, of_file)) as images:
+            for index, image in images:
                 yield of_file[index], image
 
 
@@ -199,9 +199,9 @@ def _decode(path: Path, lines: Sequence[FrameLine]) -> Generator[tuple[int, UInt
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            places = Places(lines, file_rate_hz(stream))
+            matcher = LineMatcher(lines, file_rate_hz(stream))
             for frame in _undamaged(container, stream, PacketCheck(lines, stream)):
-                index = places.find(None if frame.pts is None else frame.pts * frame.time_base)
+                index = matcher.find(None if frame.pts is None else frame.pts * frame.time_base)
                 if index is not None:
                     image = frame.to_ndarray(format="gray" if frame.format.name == "gray" else "rgb24")
                     yield index, np.asarray(image, np.uint8)

@@ -90,8 +90,8 @@ def test_what_travels_cannot_be_read_on_the_way(use: Use, tcp_address: str) -> N
     Keyring().make("stream")
     Keyring().make("viewer")
     publisher = Publisher(tcp_address, "us0", MonotonicClock())
-    with _Wiretap(inbox_endpoint(tcp_address)) as tap, Inbox(tap.address + "?keys") as desk:
-        _until(lambda: desk.send("health", HEALTH))
+    with _Wiretap(inbox_endpoint(tcp_address)) as tap, Inbox(tap.address + "?keys") as inbox:
+        _until(lambda: inbox.send("health", HEALTH))
         _until(lambda: bool(list(publisher.received())))
         assert len(tap.heard) > 200
         assert b"panel" not in tap.heard
@@ -188,9 +188,9 @@ def test_the_desk_takes_nothing_from_who_is_not_allowed(cart: Publisher, use: Us
     plain.connect(inbox_endpoint(tcp_address))
     plain.send(b"health/v1/x/\n")
     use("ward")
-    with Inbox(tcp_address) as desk:
+    with Inbox(tcp_address) as inbox:
         use("cart")
-        _until(lambda: desk.send("health", HEALTH))
+        _until(lambda: inbox.send("health", HEALTH))
         posted: list[object] = []
         _until(lambda: bool(posted.extend(cart.received()) or posted))
         assert posted == [("health", HEALTH)]
@@ -263,7 +263,7 @@ def test_a_stream_that_is_not_known_is_told_with_the_commands_that_mend_it(use: 
     with pytest.raises(BusKeyError, match="KEY --name room2"):
         Subscriber("tcp://192.0.2.7:5600?keys=room2", ("result",))
     Keyring().allow("stream-" + "5b" * 32, "room2")
-    with pytest.raises(BusKeyError, match=r"several streams are known here: room1, room2; say which one"):
+    with pytest.raises(BusKeyError, match=r"several streams are known here: room1, room2; name the one"):
         Subscriber("tcp://192.0.2.7:5600", ("result",))
     Subscriber("tcp://192.0.2.7:5600?keys=room2", ("result",)).close()
 

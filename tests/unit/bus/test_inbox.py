@@ -35,17 +35,17 @@ def publisher(bus_address: str) -> Iterator[Publisher]:
 
 
 def test_what_is_handed_in_reaches_the_stream_in_order(publisher: Publisher, bus_address: str) -> None:
-    with Inbox(bus_address) as desk:
+    with Inbox(bus_address) as inbox:
         bodies = [msgspec.structs.replace(HEALTH, frames=number) for number in range(20)]
         for body in bodies:
-            _post(desk, body)
+            _post(inbox, body)
         assert _collect(publisher, 20) == [("health", body) for body in bodies]
 
 
 def test_the_stream_publishes_it_as_its_own(publisher: Publisher, bus_address: str) -> None:
-    with Inbox(bus_address) as desk, Subscriber(bus_address, ("health", "session"), "archive") as archive:
+    with Inbox(bus_address) as inbox, Subscriber(bus_address, ("health", "session"), "archive") as archive:
         assert publisher.wait_for_archives(0, 10, lambda: True)
-        _post(desk, HEALTH)
+        _post(inbox, HEALTH)
         (posted,) = _collect(publisher, 1)
         messages: list[msgspec.Struct] = []
         deadline = time.monotonic() + 10
@@ -57,10 +57,10 @@ def test_the_stream_publishes_it_as_its_own(publisher: Publisher, bus_address: s
 
 
 def test_nothing_is_kept_for_a_stream_that_is_not_there(bus_address: str) -> None:
-    with Inbox(bus_address) as desk:
-        assert not desk.send("health", HEALTH)
+    with Inbox(bus_address) as inbox:
+        assert not inbox.send("health", HEALTH)
         publisher = Publisher(bus_address, "us0", MonotonicClock())
-        _post(desk, msgspec.structs.replace(HEALTH, frames=7))
+        _post(inbox, msgspec.structs.replace(HEALTH, frames=7))
         assert [body.frames for _, body in _collect(publisher, 1)] == [7]
         publisher.close()
 
@@ -68,22 +68,22 @@ def test_nothing_is_kept_for_a_stream_that_is_not_there(bus_address: str) -> Non
 def test_a_stream_that_does_not_look_costs_the_poster_nothing_but_the_message(
     publisher: Publisher, bus_address: str
 ) -> None:
-    with Inbox(bus_address) as desk:
-        _post(desk, HEALTH)
+    with Inbox(bus_address) as inbox:
+        _post(inbox, HEALTH)
         assert not all(
-            desk.send("health", msgspec.structs.replace(HEALTH, last_error="x" * 12000)) for _ in range(1000)
+            inbox.send("health", msgspec.structs.replace(HEALTH, last_error="x" * 12000)) for _ in range(1000)
         )
 
 
 @pytest.mark.parametrize("topic", ["frame", "result", "engine", "session", "nonsense"])
 def test_only_marks_and_health_can_be_handed_in(publisher: Publisher, bus_address: str, topic: str) -> None:
-    with Inbox(bus_address) as desk, pytest.raises(MessageError, match="published by the stream alone"):
-        desk.send(topic, SESSION)
+    with Inbox(bus_address) as inbox, pytest.raises(MessageError, match="published by the stream alone"):
+        inbox.send(topic, SESSION)
 
 
 def test_a_text_that_is_too_long_is_refused_before_it_is_sent(publisher: Publisher, bus_address: str) -> None:
-    with Inbox(bus_address) as desk, pytest.raises(MessageError, match="shorten its texts"):
-        desk.send("health", msgspec.structs.replace(HEALTH, last_error="x" * 20000))
+    with Inbox(bus_address) as inbox, pytest.raises(MessageError, match="shorten its texts"):
+        inbox.send("health", msgspec.structs.replace(HEALTH, last_error="x" * 20000))
 
 
 def test_strangers_at_the_desk_are_counted_and_not_published(publisher: Publisher, bus_address: str) -> None:
@@ -105,16 +105,16 @@ def test_strangers_at_the_desk_are_counted_and_not_published(publisher: Publishe
 def test_a_message_that_is_larger_than_any_of_ours_is_not_taken_in(publisher: Publisher, bus_address: str) -> None:
     with _Stranger(bus_address) as socket:
         socket.send(b"health/v1/desk/\n" + bytes(2**20))
-    with Inbox(bus_address) as desk:
-        _post(desk, HEALTH)
+    with Inbox(bus_address) as inbox:
+        _post(inbox, HEALTH)
         assert _collect(publisher, 1) == [("health", HEALTH)]
         assert publisher.malformed == 0
 
 
 def test_one_round_takes_no_more_than_a_few_messages(publisher: Publisher, bus_address: str) -> None:
-    with Inbox(bus_address) as desk:
+    with Inbox(bus_address) as inbox:
         for _ in range(50):
-            _post(desk, HEALTH)
+            _post(inbox, HEALTH)
         rounds = []
         deadline = time.monotonic() + 10
         while sum(rounds) < 50 and time.monotonic() < deadline:
@@ -144,14 +144,14 @@ class _Stranger:
 
 def test_a_mark_reaches_the_stream(publisher: Publisher, bus_address: str) -> None:
     mark = MarkBody(session_id="20260101T000000Z-000000", frame_id=4, kind=MarkKind.MISSED, t_mark_ns=9)
-    with Inbox(bus_address) as desk:
-        _post(desk, mark, "mark")
+    with Inbox(bus_address) as inbox:
+        _post(inbox, mark, "mark")
         assert _collect(publisher, 1) == [("mark", mark)]
 
 
-def _post(desk: Inbox, body: msgspec.Struct, topic: str = "health") -> None:
+def _post(inbox: Inbox, body: msgspec.Struct, topic: str = "health") -> None:
     deadline = time.monotonic() + 10
-    while not desk.send(topic, body):
+    while not inbox.send(topic, body):
         assert time.monotonic() < deadline, "the stream did not take it"
         time.sleep(0.005)
 

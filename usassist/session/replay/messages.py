@@ -31,7 +31,7 @@ from usassist.records import Frame, Result
 from usassist.session import RecordedSession, whole_message
 from usassist.session.frame_images import FrameImage
 
-__all__ = ["Item", "Move", "Span", "read_items"]
+__all__ = ["Item", "Shift", "Span", "read_items"]
 
 _FRAME_STAMPS = stamp_fields(Frame)
 _RESULT_STAMPS = stamp_fields(Result)
@@ -73,7 +73,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class Shift:
     """How the messages of one round are shifted to now.
 
     Attributes
@@ -93,15 +93,17 @@ class Move:
 
     def frame(self, frame: Frame) -> Frame:
         """A frame with its stamps and its number shifted."""
-        return dataclasses.replace(frame, frame_id=frame.frame_id + self.id_offset, **self._moved(frame, _FRAME_STAMPS))
+        return dataclasses.replace(
+            frame, frame_id=frame.frame_id + self.id_offset, **self._shifted(frame, _FRAME_STAMPS)
+        )
 
     def result(self, result: Result) -> Result:
         """A result likewise."""
         return dataclasses.replace(
-            result, frame_id=result.frame_id + self.id_offset, **self._moved(result, _RESULT_STAMPS)
+            result, frame_id=result.frame_id + self.id_offset, **self._shifted(result, _RESULT_STAMPS)
         )
 
-    def _moved(self, record: Frame | Result, names: tuple[str, ...]) -> dict[str, Any]:
+    def _shifted(self, record: Frame | Result, names: tuple[str, ...]) -> dict[str, Any]:
         return {name: self._later(getattr(record, name)) for name in names}
 
     def session(self, body: SessionBody, last_frame_id: int) -> SessionBody:
@@ -138,12 +140,12 @@ class Move:
 class _Pixels:
     """Looks up the images of frames in order."""
 
-    pictures: Iterator[tuple[int, FrameImage | None]]
+    images: Iterator[tuple[int, FrameImage | None]]
     ahead: tuple[int, FrameImage | None] | None = field(default=None)
 
     def of(self, frame_id: int) -> FrameImage | None:
         while self.ahead is None or self.ahead[0] < frame_id:
-            self.ahead = next(self.pictures, None)
+            self.ahead = next(self.images, None)
             if self.ahead is None:
                 return None
         return self.ahead[1] if self.ahead[0] == frame_id else None

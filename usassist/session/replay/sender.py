@@ -15,7 +15,7 @@ from usassist.config import PanelConfig
 from usassist.errors import SessionError, UsageError
 from usassist.records import Frame, Result
 from usassist.session import RecordedSession
-from usassist.session.replay.messages import Item, Move, Span, read_items
+from usassist.session.replay.messages import Item, Shift, Span, read_items
 
 __all__ = ["RecordedMessages", "Replayed", "SessionReplayOptions"]
 
@@ -53,7 +53,7 @@ class SessionReplayOptions:
     def __post_init__(self) -> None:
         """Check that there is a viewer, and that the options agree."""
         if not (self.bus or self.overlay_video or self.page or self.window):
-            raise UsageError("nobody would see the recording; give --window, --page, --overlay-video or --bus")
+            raise UsageError("there is no viewer for the recording; give --window, --page, --overlay-video or --bus")
         if not 0.01 <= self.speed <= 100.0:
             raise UsageError(f"--speed must lie in 0.01 to 100, got {self.speed:g}")
         if self.fast and self.speed != 1.0:
@@ -146,30 +146,30 @@ class RecordedMessages:
         """Send the part once; returns how many messages were sent."""
         options, count, due_ns = self._options, 0, 0
         t_first_ns = t_begin_ns = 0
-        move: Move | None = None
+        shift: Shift | None = None
         problems: list[str] = []
         for item in read_items(self._session, options.span, problems):
-            if move is None:
+            if shift is None:
                 t_first_ns, t_begin_ns = item.t_ns, self._clock.now_ns()
-                move = self._move(t_begin_ns - t_first_ns)
+                shift = self._shift(t_begin_ns - t_first_ns)
             due_ns = max(due_ns, t_begin_ns + round((item.t_ns - t_first_ns) / options.speed))
             if not options.fast:
                 self._wait_until(due_ns, stop)
             if stop.is_set() or self._viewers_gone():
                 break
-            self._send(item, move)
+            self._send(item, shift)
             self._announce()
             count += 1
         if not self.sent.rounds:
             self.sent.problems += problems
         return count or int(stop.is_set())
 
-    def _move(self, shift_ns: int) -> Move:
+    def _shift(self, shift_ns: int) -> Shift:
         options = self._options
         inside = [
             line for line in self._session.frames if options.span.holds(line.t_capture_ns, self._t_first_capture_ns)
         ]
-        return Move(
+        return Shift(
             shift_ns=shift_ns,
             id_offset=self.sent.rounds * (self._session.frames[-1].frame_id + 1),
             source=self._source,
@@ -181,22 +181,22 @@ class RecordedMessages:
     def _t_first_capture_ns(self) -> int:
         return self._session.frames[0].t_capture_ns
 
-    def _send(self, item: Item, move: Move) -> None:
+    def _send(self, item: Item, shift: Shift) -> None:
         content = item.content
         if isinstance(content, Frame):
-            frame = move.frame(content)
+            frame = shift.frame(content)
             self._publisher.frame(frame)
             self._last_frame_id = frame.frame_id
             self.sent.frames += 1
         elif isinstance(content, Result):
-            self._publisher.result(move.result(content))
+            self._publisher.result(shift.result(content))
             self.sent.results += 1
         elif isinstance(content, MarkBody):
-            self._publisher.event("mark", move.mark(content))
+            self._publisher.event("mark", shift.mark(content))
             self.sent.marks += 1
         elif isinstance(content, SessionBody):
             self._ended = content
-            self._told = move.session(content, self._last_frame_id)
+            self._told = shift.session(content, self._last_frame_id)
             self._publisher.event("session", self._told)
         elif isinstance(content, EngineBody):
             self._engine = content
