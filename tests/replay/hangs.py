@@ -71,7 +71,7 @@ def _stopped(case: str, folder: Path) -> str:
     with LiveSession(folder, *_SOURCE, *page) as live:
         live.until(lambda: live.answers() > 30 and len(live.pids()["stream"]) > 1, "no answers came")
         if _STOPPED[case] == "panel":
-            live.until(lambda: any("the page is at" in line for line in live.said), "no page")
+            live.until(lambda: any("the page is at" in line for line in live.stderr), "no page")
         time.sleep(3.0)
         (pid, *_) = live.pids()["stream"]
         before, victim = rss_mb(pid), live.pids()[_STOPPED[case]][0]
@@ -80,7 +80,7 @@ def _stopped(case: str, folder: Path) -> str:
         works_again = {
             "stream": lambda: _answers_after(live, begin_s + 0.2),
             "record": lambda: len(_recorded(folder)) > 1,
-            "panel": lambda: _page_answers() and any("was killed" in line for line in live.said),
+            "panel": lambda: _page_answers() and any("was killed" in line for line in live.stderr),
         }
         return _row(case, live, begin_s, works_again[_STOPPED[case]], before)
 
@@ -102,10 +102,12 @@ def _page_answers() -> bool:
 
 
 def _row(case: str, live: LiveSession, begin_s: float, works_again: Callable[[], bool], before_mb: float) -> str:
-    session, came = live.results[-1].session_id, len(live.said)
+    session, came = live.results[-1].session_id, len(live.stderr)
 
     def noticed() -> bool:
-        return any(word in line for line in live.said[came - 1 :] for word in ("was killed", "hangs", "did not answer"))
+        return any(
+            word in line for line in live.stderr[came - 1 :] for word in ("was killed", "hangs", "did not answer")
+        )
 
     noticed_s = live.until(noticed, "it was not noticed") - begin_s
     again_s = live.until(works_again, "it does not work again") - begin_s

@@ -22,6 +22,8 @@ __all__ = ["DOUBLES", "LiveSession", "Seen", "rss_mb", "worker_pids"]
 
 DOUBLES = Path(__file__).resolve().parent.parent / "doubles" / "hanging"
 
+WORKER = b"usassist.app.runtime.worker"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -57,7 +59,7 @@ class LiveSession:
         self._sockets = tempfile.TemporaryDirectory(prefix="usa")
         self.address = f"ipc://{self._sockets.name}"
         self.folder, self.results = folder, list[Seen]()
-        self.said: list[str] = []
+        self.stderr: list[str] = []
         values = dict(os.environ if environment is None else environment)
         if engine:
             (folder / "engine").mkdir()
@@ -79,9 +81,9 @@ class LiveSession:
 
     def _read(self) -> None:
         assert self.process.stderr is not None
-        self.said += [""]
+        self.stderr += [""]
         for line in self.process.stderr:
-            self.said.append(line.rstrip())
+            self.stderr.append(line.rstrip())
 
     def _listen(self) -> None:
         with Subscriber(self.address, ("result",)) as subscriber:
@@ -105,9 +107,9 @@ class LiveSession:
         end_s = time.monotonic() + limit_s
         while not condition():
             if self.process.poll() is not None:
-                raise AssertionError(f"{what}: it has ended\n" + "\n".join(self.said))
+                raise AssertionError(f"{what}: it has ended\n" + "\n".join(self.stderr))
             if time.monotonic() > end_s:
-                raise AssertionError(f"{what}: not in {limit_s:.0f} s\n" + "\n".join(self.said))
+                raise AssertionError(f"{what}: not in {limit_s:.0f} s\n" + "\n".join(self.stderr))
             time.sleep(0.01)
         return time.monotonic()
 
@@ -116,7 +118,7 @@ class LiveSession:
         return sum(seen.answered for seen in self.results)
 
     def pids(self) -> dict[str, list[int]]:
-        """Name → process ids of its children, the one that works first."""
+        """Name → process ids of its children, the running one first."""
         return worker_pids(self.process.pid)
 
     def end(self) -> dict[str, Any]:
@@ -148,18 +150,19 @@ class LiveSession:
 
 
 def worker_pids(of_pid: int) -> dict[str, list[int]]:
-    """Name → process ids of the children of a command, the one that works first, then the one that stands by."""
+    """Name → process ids of the children of a command, the running one first, then its warm standby."""
     found: dict[str, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal():
             continue
         try:
             parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            words = (entry / "cmdline").read_bytes().split(b"\0")
+            arguments = (entry / "cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError, IndexError):
             continue
-        if parent == of_pid and b"usassist.app.runtime.worker" in words:
-            found.setdefault(words[-3].decode().rpartition(".")[2], []).append(int(entry.name))
+        if parent == of_pid and WORKER in arguments:
+            module = arguments[arguments.index(WORKER) + 1].decode()
+            found.setdefault(module.rpartition(".")[2], []).append(int(entry.name))
     return {name: sorted(pids) for name, pids in found.items()}
 
 

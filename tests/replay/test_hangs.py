@@ -47,7 +47,7 @@ def test_a_process_that_stalls_is_restarted_and_the_others_go_on(
         live.until(lambda: len(live.results) > 90, "no results came")  # the recorder holds a second of frames back
         victim = live.pids()[name][0]
         os.kill(victim, signal.SIGSTOP)
-        live.until(lambda: any("was killed" in line for line in live.said), "it was not noticed")
+        live.until(lambda: any("was killed" in line for line in live.stderr), "it was not noticed")
         assert not _lives(victim)
         came = len(live.results)
         live.until(lambda: len(live.results) > came + 30, "it does not go on")
@@ -65,7 +65,7 @@ def test_a_process_that_stalls_is_restarted_and_the_others_go_on(
 def test_an_engine_that_holds_the_interpreter_lock_is_detected(environment: dict[str, str], tmp_path: Path) -> None:
     engine = "gil,null,20,1"
     with LiveSession(tmp_path, *SOURCE, "--no-page", engine=engine, environment=environment) as live:
-        live.until(lambda: any("the process stream was killed" in line for line in live.said), "it was not noticed")
+        live.until(lambda: any("the process stream was killed" in line for line in live.stderr), "it was not noticed")
         first = live.results[0].session_id
         live.until(lambda: live.results[-1].session_id != first and live.results[-1].frame_id > 30, "it does not go on")
         report = live.end()
@@ -76,7 +76,7 @@ def test_an_engine_that_holds_the_interpreter_lock_is_detected(environment: dict
 def test_a_process_whose_engine_hangs_again_and_again_is_restarted(environment: dict[str, str], tmp_path: Path) -> None:
     engine = "sleep,null,20,2"
     with LiveSession(tmp_path, *SOURCE, "--no-page", engine=engine, environment=environment) as live:
-        live.until(lambda: any("the process stream has died" in line for line in live.said), "it was not noticed")
+        live.until(lambda: any("the process stream has died" in line for line in live.stderr), "it was not noticed")
         first = live.results[0].session_id
         live.until(lambda: live.results[-1].session_id != first and live.results[-1].frame_id > 30, "it does not go on")
         hung = [seen for seen in live.results if "engine hangs" in seen.reason]
@@ -91,7 +91,7 @@ def test_a_process_whose_engine_leaks_memory_is_restarted(environment: dict[str,
     (tmp_path / "settings.toml").write_text("[stream]\nmemory_limit_mb = 1500\n")
     options = (*SOURCE, "--no-page", "--config", str(tmp_path / "settings.toml"))
     with LiveSession(tmp_path, *options, engine="memory,null,20,1", environment=environment) as live:
-        live.until(lambda: any("stream was killed" in line for line in live.said), "it was not noticed")
+        live.until(lambda: any("stream was killed" in line for line in live.stderr), "it was not noticed")
         live.until(lambda: len({seen.session_id for seen in live.results}) > 1, "it does not go on")
         report = live.end()
     assert "1500 MiB are allowed" in report["problems"][0]
@@ -106,7 +106,7 @@ def test_a_page_that_never_comes_up_delays_nothing(environment: dict[str, str], 
         os.kill(page, signal.SIGSTOP)
         assert os.getpriority(os.PRIO_PROCESS, page) == 0, "its priority drops when it is ready, not before"
         live.until(lambda: len(live.results) > 60, "no results came")
-        live.until(lambda: any("page is still starting" in line for line in live.said), "it is not said")
+        live.until(lambda: any("page is still starting" in line for line in live.stderr), "it is not said")
         report = live.end()
     assert report["restarts"] == {}
     assert _frames(report["folders"][0]) > 60
@@ -115,11 +115,11 @@ def test_a_page_that_never_comes_up_delays_nothing(environment: dict[str, str], 
 @pytest.mark.slow
 def test_a_page_that_hangs_or_dies_is_restarted_without_the_stream(environment: dict[str, str], tmp_path: Path) -> None:
     with LiveSession(tmp_path, *SOURCE, "--port", str(_free_port()), environment=environment) as live:
-        live.until(lambda: any("the page is at" in line for line in live.said), "there is no page")
+        live.until(lambda: any("the page is at" in line for line in live.stderr), "there is no page")
         assert os.getpriority(os.PRIO_PROCESS, live.pids()["panel"][0]) == 10
         for sent, words in ((signal.SIGSTOP, "panel was killed"), (signal.SIGKILL, "panel has died")):
             os.kill(live.pids()["panel"][0], sent)
-            live.until(lambda words=words: any(words in line for line in live.said), "it was not noticed")
+            live.until(lambda words=words: any(words in line for line in live.stderr), "it was not noticed")
             live.until(lambda: "panel" in live.pids(), "it was not replaced")
         came = len(live.results)
         live.until(lambda: len(live.results) > came + 30, "it does not go on")

@@ -90,7 +90,7 @@ def _print_comparison(done: Rerun, comparison: Comparison, console: Console) -> 
     for fault in comparison.faults:
         console.print(f"  {fault}", style="red", markup=False, highlight=False)
     for item in comparison.differences[:_SHOWN]:
-        console.print(f"  frame {item.frame_id}: {item.words}", style="red", markup=False, highlight=False)
+        console.print(f"  frame {item.frame_id}: {item.description}", style="red", markup=False, highlight=False)
     if len(comparison.differences) > _SHOWN:
         console.print(f"  and {len(comparison.differences) - _SHOWN} frames more", style="red")
     console.print(f"[bold]{_describe_verdict(comparison)}[/bold]", highlight=False)

@@ -122,7 +122,7 @@ def _describe(recorded: Result, again: Result, fields: Mapping[str, FieldDiffere
     amount = functools.reduce(max, (apart.amount or 0.0 for apart in differing.values()), 0.0)
     return FrameDifference(
         frame_id=recorded.frame_id,
-        words=", ".join(parts) or "findings",
+        description=", ".join(parts) or "findings",
         weight=(severe, amount),
         recorded=recorded,
         again=again,

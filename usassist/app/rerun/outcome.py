@@ -93,13 +93,13 @@ class FrameDifference:
     Attributes
     ----------
     frame_id : of the frame
-    words : the differences, in one line
+    description : of the differences, in one line
     weight : severity, to sort the worst first
     recorded, again : both results
     """
 
     frame_id: int
-    words: str
+    description: str
     weight: tuple[int, float]
     recorded: Result
     again: Result
@@ -162,10 +162,16 @@ class Comparison:
             "missing": self.missing,
             "faults": self.faults,
             "fields": {name: row.as_dict() for name, row in self.fields.items()},
-            "differences": [{"frame_id": item.frame_id, "how": item.words} for item in self.differences],
+            "differences": _describe_all(self.differences),
             "covered_text": {
                 "frames_compared": self.covered_frames,
                 "fields": {name: row.as_dict() for name, row in self.covered.items()},
-                "differences": [{"frame_id": item.frame_id, "how": item.words} for item in self.covered_differences],
+                "differences": [
+                    {"frame_id": item.frame_id, "how": item.description} for item in self.covered_differences
+                ],
             },
         }
+
+
+def _describe_all(differences: list[FrameDifference]) -> list[dict[str, Any]]:
+    return [{"frame_id": item.frame_id, "how": item.description} for item in differences]

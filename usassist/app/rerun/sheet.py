@@ -83,7 +83,7 @@ def draw_contact_sheet(
             at = left + side * (_CELL_HW_PX[1] + _GAP_PX)
             bottom = top + _CELL_HW_PX[0]  # captions stand right below
             sheet[bottom - height : bottom, at : at + width] = drawn
-        _write(sheet, _fit(sheet, f"frame {item.frame_id}: {item.words}", pair_px), (left, top + cell_h - 25), 15)
+        _write(sheet, _fit(sheet, f"frame {item.frame_id}: {item.description}", pair_px), (left, top + cell_h - 25), 15)
     return sheet
 
 

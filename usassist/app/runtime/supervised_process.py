@@ -23,7 +23,7 @@ _BACK_OFF_S = (0.0, 1.0, 2.0, 5.0, 10.0)  # before the restart after the first, 
 class PollClock:
     """Clock of a supervisor's loop: iterates every :data:`POLL_S` until `stop`, and gives the time since the last poll.
 
-    A pause of the whole machine, as when a laptop sleeps, counts as the usual time between two polls.
+    A pause of the whole machine, as when a laptop sleeps, counts as two polls at most.
     """
 
     def __init__(self, stop: threading.Event) -> None:
@@ -83,7 +83,7 @@ class SupervisedProcess:
         self._restart_s = 0.0
         self._start_failed = False
         if standby:
-            self._start_standby()
+            self._spawn_standby()
 
     def start(self) -> None:
         """Start it, from the warm standby where there is one. :meth:`reap` reports a failure."""
@@ -101,7 +101,7 @@ class SupervisedProcess:
     def start_standby(self) -> None:
         """Start the warm standby, once this process is up: earlier it would slow the start."""
         if self._keep_standby and self._standby is None and time.monotonic() - self._started_s > _STANDBY_AFTER_S:
-            self._start_standby()
+            self._spawn_standby()
 
     def poll(self, elapsed_s: float) -> None:
         """Read its reports, and kill it if it hangs or uses too much memory.
@@ -190,7 +190,7 @@ class SupervisedProcess:
                 child.stop()
         self._standby = self.child = None
 
-    def _start_standby(self) -> None:
+    def _spawn_standby(self) -> None:
         try:
             self._standby = ChildProcess(self.name)
         except (OSError, RuntimeError):  # tried again at the next poll; a start that fails is reported

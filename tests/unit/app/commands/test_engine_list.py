@@ -52,7 +52,7 @@ def test_the_order_is_one_line_with_what_is_skipped_and_why() -> None:
     assert describe_speeds(_speeds(WRONG)).startswith("nothing answers correctly, on 2 threads")
 
 
-def test_doctor_measures_without_a_stored_order_and_reports_that_nothing_is_correct(
+def test_doctor_measures_without_a_stored_order_and_reports_wrong_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spec = find_engine("thyroid_nodule")

@@ -205,9 +205,9 @@ def _black(data: Path) -> None:
         (
             _unreadable,
             "of 24 images in the order of their names, number 3 is not an image that can be read; number 5 is empty; "
-            "mend them or take them out of the folder",
+            "repair or remove them",
         ),
-        (_black, "number 4 shows no scan area; mend them or take them out of the folder"),
+        (_black, "number 4 shows no scan area; repair or remove them"),
     ],
     ids=["no folder", "no images", "few", "all the same", "unreadable", "black"],
 )
@@ -245,7 +245,7 @@ def _nothing_marked(data: Path) -> None:
             "1 of 24 images have no mask of the same name (the first is image 8 in the order of their names), 1 of "
             "24 masks have no image, 1 files have the name of another",
         ),
-        (_small_mask, "number 8 image 560 x 360 px, mask 90 x 90 px; mend them"),
+        (_small_mask, "number 8 image 560 x 360 px, mask 90 x 90 px; repair or remove them"),
         (_grey_mask, "number 8 is neither black and white nor 0 and 1"),
         (_nothing_marked, "14 labelled images with a nodule in them are too few"),
     ],

@@ -187,7 +187,7 @@ def test_what_was_not_live_must_be_not_live_again(cause: Cause) -> None:
     recorded = [frozen if result.frame_id == 2 else result for result in RESULTS]
     outcome = _compare(_side(recorded), _side(RESULTS))
     assert [item.frame_id for item in outcome.differences] == [2]
-    assert outcome.differences[0].words.startswith(f"{cause.replace('_', ' ')} became finding")
+    assert outcome.differences[0].description.startswith(f"{cause.replace('_', ' ')} became finding")
     assert _compare(_side(recorded), _side(recorded)).not_live == 1
 
 
