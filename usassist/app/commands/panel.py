@@ -31,7 +31,6 @@ def panel(
         bus or settings.bus.address or "ipc",
         override_panel(settings.panel, host, port),
         modality=stream_titles(),
-        modality=stream_titles(),
         find_text=find_text_boxes,
         on_ready=print_page_address,
     )
