@@ -96,8 +96,8 @@ def test_a_result_that_is_no_answer_says_why(state: ResultState) -> None:
         make_result(state=state, reason="")
 
 
-def test_an_answer_says_when_the_engine_ran() -> None:
-    with pytest.raises(RecordError, match="when the engine ran"):
+def test_an_answer_has_the_times_of_the_engine() -> None:
+    with pytest.raises(RecordError, match="must have the times of the engine"):
         make_result(state=ResultState.NO_FINDING, t_infer_end_ns=None)
 
 
