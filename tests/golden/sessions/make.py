@@ -209,7 +209,7 @@ def _against(before: Recording, after: Recording) -> str:
     rules = make_rules(find_engine(ENGINE), before.engines[-1], [BACKEND])
     why = why_within_tolerances(before.session.manifest, after.session.manifest)
     comparison = compare_sessions(before.side, after.side, *rules, same_machine=not why)
-    faults = [*comparison.faults, *(f"frame {item.frame_id}: {item.words}" for item in comparison.differences)]
+    faults = [*comparison.faults, *(f"frame {item.frame_id}: {item.description}" for item in comparison.differences)]
     if faults:
         return f"OTHER ANSWERS in {len(faults)} frames: {'; '.join(faults)}"
     ids = [recording.engines[-1].engine_id for recording in (before, after)]
