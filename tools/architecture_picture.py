@@ -320,7 +320,9 @@ def _drop(place: _Place, bar: str, bar_top_px: float) -> str:
 
 
 def _bar_arrows(bar_top: Mapping[str, float], arrows: Collection[tuple[str, str]]) -> list[str]:
-    inside = sorted((arrow for arrow in arrows if arrow[0] in bar_top), key=lambda arrow: bar_top[arrow[0]])
+    inside = sorted(
+        (arrow for arrow in arrows if set(arrow) <= set(bar_top)), key=lambda arrow: [bar_top[room] for room in arrow]
+    )
     return [
         f'<path class="import" d="M{_MARGIN_PX + 30 + 22 * index} {bar_top[importer] + _BAR_PX}V{bar_top[imported]}" '
         'marker-end="url(#tip)"/>'
