@@ -67,10 +67,10 @@ def draw_rooms(layers: Sequence[Sequence[str]], arrows: Collection[tuple[str, st
     bars = _count_bars(layers)
     boxes = [list(layer) for layer in layers[: len(layers) - bars]]
     bar_rooms = [layer[0] for layer in layers[len(boxes) :]]
-    rows, lines = _place(boxes, bar_rooms, arrows)
+    rows, imports, path = _place(boxes, bar_rooms, arrows)
     _order(rows)
     _spread(rows)
-    return _svg(rows, lines, bar_rooms, arrows)
+    return _svg(rows, imports, path, bar_rooms, arrows)
 
 
 def _count_bars(layers: Sequence[Sequence[str]]) -> int:
@@ -82,29 +82,40 @@ def _count_bars(layers: Sequence[Sequence[str]]) -> int:
 
 def _place(
     boxes: Sequence[Sequence[str]], bars: Sequence[str], arrows: Iterable[tuple[str, str]]
-) -> tuple[list[list[_Place]], list[list[_Place]]]:
-    """Rows of places, and lines through them; a line that ends at a bar has it in ``drops`` of its last place."""
+) -> tuple[list[list[_Place]], list[list[_Place]], list[list[_Place]]]:
+    """Rows of places, and lines through them: imports, and the path of a frame from one row to another.
+
+    A line that ends at a bar has the bar in ``drops`` of its last place.
+    """
     rows = [[_Place(room, row, _box_width_px(room)) for room in layer] for row, layer in enumerate(boxes)]
-    place_of = {place.room: place for row in rows for place in row}
-    lines: list[list[_Place]] = []
-    for importer, imported in sorted(arrows):
-        if importer not in place_of or not (imported in place_of or imported in bars):
-            continue
-        line = [place_of[importer]]
-        end = place_of.get(imported)
-        for row in range(line[0].row + 1, end.row if end else len(rows)):
+    place_of = {place.room: place for row in rows for place in row if place.room}
+
+    def connect(start: _Place, end: _Place | None) -> list[_Place]:
+        line = [start]
+        for row in range(start.row + 1, end.row if end else len(rows)):
             line.append(_Place(None, row, 2.0))
             rows[row].append(line[-1])
         if end:
             line.append(end)
-        else:
-            line[-1].drops.append(imported)
-        if len(line) > 1:
-            lines.append(line)
         for upper, lower in pairwise(line):
             upper.below.append(lower)
             lower.above.append(upper)
-    return rows, lines
+        return line
+
+    imports: list[list[_Place]] = []
+    for importer, imported in sorted(arrows):
+        if importer in place_of and (imported in place_of or imported in bars):
+            line = connect(place_of[importer], place_of.get(imported))
+            if imported in bars:
+                line[-1].drops.append(imported)
+            if len(line) > 1:
+                imports.append(line)
+    path: list[list[_Place]] = []
+    if set(_PATH_ROOMS) <= set(place_of):
+        for first, second in pairwise(place_of[room] for room in _PATH_ROOMS):
+            if first.row != second.row:
+                path.append(connect(*sorted((first, second), key=lambda place: place.row)))
+    return rows, imports, path
 
 
 def _box_width_px(room: str) -> float:
@@ -219,7 +230,8 @@ def _rising(wanted: Sequence[tuple[float, float]]) -> list[float]:
 
 def _svg(
     rows: Sequence[Sequence[_Place]],
-    lines: Iterable[Sequence[_Place]],
+    imports: Iterable[Sequence[_Place]],
+    path: Iterable[Sequence[_Place]],
     bars: Sequence[str],
     arrows: Collection[tuple[str, str]],
 ) -> str:
@@ -234,10 +246,10 @@ def _svg(
         f"<style>{_STYLE}</style>",
         f"<defs>{_tip('tip', 9, _LINE)}{_tip('frame', 17, _ACCENT)}</defs>",
         f'<rect width="{_WIDTH_PX}" height="{height}" fill="#fff"/>',
-        *(_line(line) for line in lines),
+        *(_import_line(line) for line in imports),
         *(_drop(place, bar, bar_top[bar]) for place in places for bar in place.drops),
         *_bar_arrows(bar_top, arrows),
-        *_frame_lines({place.room: place for place in places}),
+        *_frame_lines({place.room: place for place in places}, path),
         *(_box(place.room, place.x_px, _y(place.row), place.width_px, _BOX_PX) for place in places if place.room),
         *(_box(room, _WIDTH_PX / 2, top, _WIDTH_PX - 2 * _MARGIN_PX, _BAR_PX) for room, top in bar_top.items()),
         f'<text class="small" x="{_MARGIN_PX}" y="{height - 8}">Grey: imports, without those that others imply. '
@@ -250,7 +262,8 @@ def _svg(
 def _tip(name: str, size_px: int, colour: str) -> str:
     return (
         f'<marker id="{name}" viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="{size_px}" markerHeight="{size_px}" '
-        f'orient="auto" markerUnits="userSpaceOnUse"><path d="M0 .8 8 4 0 7.2z" fill="{colour}"/></marker>'
+        'orient="auto-start-reverse" markerUnits="userSpaceOnUse">'
+        f'<path d="M0 .8 8 4 0 7.2z" fill="{colour}"/></marker>'
     )
 
 
@@ -277,19 +290,23 @@ def _box(room: str, x_px: float, y_px: float, width_px: float, height_px: float)
     return out
 
 
-def _line(line: Sequence[_Place]) -> str:
+def _import_line(line: Sequence[_Place]) -> str:
+    tip = ' marker-end="url(#tip)"' if line[-1].room else ""
+    return f'<path class="import" d="{_route(line)}"{tip}/>'
+
+
+def _route(line: Sequence[_Place], *, last: bool = False) -> str:
     """A line through its places, straight beside boxes; it leaves and meets boxes spread along their edges."""
-    x, y = _port(line[0], line[0].below, line[1]), _y(line[0].row) + _BOX_PX
+    x, y = _port(line[0], line[0].below, line[1], last=last), _y(line[0].row) + _BOX_PX
     parts = [f"M{x:.1f} {y:.1f}"]
     for upper, lower in pairwise(line):
-        to_x = lower.x_px if lower.room is None else _port(lower, lower.above, upper)
+        to_x = lower.x_px if lower.room is None else _port(lower, lower.above, upper, last=last)
         parts.append(_curve(x, y, to_x, _y(lower.row)))
         x, y = to_x, _y(lower.row)
         if lower.room is None:
             y += _BOX_PX
             parts.append(f"V{y:.1f}")
-    tip = ' marker-end="url(#tip)"' if line[-1].room else ""
-    return f'<path class="import" d="{"".join(parts)}"{tip}/>'
+    return "".join(parts)
 
 
 def _curve(x: float, y: float, to_x: float, to_y: float) -> str:
@@ -303,7 +320,9 @@ def _drop(place: _Place, bar: str, bar_top_px: float) -> str:
 
 
 def _bar_arrows(bar_top: Mapping[str, float], arrows: Collection[tuple[str, str]]) -> list[str]:
-    inside = sorted((arrow for arrow in arrows if arrow[0] in bar_top), key=lambda arrow: bar_top[arrow[0]])
+    inside = sorted(
+        (arrow for arrow in arrows if set(arrow) <= set(bar_top)), key=lambda arrow: [bar_top[room] for room in arrow]
+    )
     return [
         f'<path class="import" d="M{_MARGIN_PX + 30 + 22 * index} {bar_top[importer] + _BAR_PX}V{bar_top[imported]}" '
         'marker-end="url(#tip)"/>'
@@ -311,36 +330,31 @@ def _bar_arrows(bar_top: Mapping[str, float], arrows: Collection[tuple[str, str]
     ]
 
 
-def _port(place: _Place, neighbours: Sequence[_Place], other: _Place) -> float:
+def _port(place: _Place, neighbours: Sequence[_Place], other: _Place, *, last: bool) -> float:
+    """Where a line leaves or meets a box; of two lines between the same boxes the first or the last."""
     ordered = sorted(neighbours, key=lambda near: near.x_px)
-    index = next(i for i, near in enumerate(ordered) if near is other)
+    index = [i for i, near in enumerate(ordered) if near is other][-1 if last else 0]
     reach = min(place.width_px - 20, 18.0 * len(ordered))
     return place.x_px + reach * ((index + 0.5) / len(ordered) - 0.5)
 
 
-def _frame_lines(place_of: Mapping[str | None, _Place]) -> list[str]:
+def _frame_lines(place_of: Mapping[str | None, _Place], path: Iterable[Sequence[_Place]]) -> list[str]:
     """The path of a frame, from the left edge through its rooms to the right edge."""
     if not set(_PATH_ROOMS) <= set(place_of):
         return []
     stops = [place_of[room] for room in _PATH_ROOMS]
-    first, last = stops[0], stops[-1]
-    first_y, last_y = _y(first.row) + _BOX_PX / 2, _y(last.row) + _BOX_PX / 2
-    paths = [f"M14 {first_y:.1f}H{first.x_px - first.width_px / 2:.1f}"]
-    for start, end in pairwise(stops):
-        if start.row == end.row:
-            paths.append(
-                f"M{start.x_px + start.width_px / 2:.1f} {_y(start.row) + _BOX_PX / 2:.1f}"
-                f"H{end.x_px - end.width_px / 2:.1f}"
-            )
-            continue
-        side = 0.3 if end.x_px > start.x_px else -0.3
-        down = end.row > start.row
-        y, to_y = _y(start.row) + _BOX_PX * down, _y(end.row) + _BOX_PX * (not down)
-        x, to_x = start.x_px + side * start.width_px, end.x_px - side * end.width_px
-        paths.append(f"M{x:.1f} {y:.1f}{_curve(x, y, to_x, to_y)}")
-    paths.append(f"M{last.x_px + last.width_px / 2:.1f} {last_y:.1f}H{_WIDTH_PX - 10}")
+    y = [_y(place.row) + _BOX_PX / 2 for place in stops]
+    left = [place.x_px - place.width_px / 2 for place in stops]
+    right = [place.x_px + place.width_px / 2 for place in stops]
+    level = [f"M14 {y[0]:.1f}H{left[0]:.1f}", f"M{right[-1]:.1f} {y[-1]:.1f}H{_WIDTH_PX - 10}"]
+    level += [f"M{right[i]:.1f} {y[i]:.1f}H{left[i + 1]:.1f}" for i in range(len(stops) - 1) if y[i] == y[i + 1]]
+    out = [f'<path class="frame" d="{line}" marker-end="url(#frame)"/>' for line in level]
+    for line in path:
+        upward = _PATH_ROOMS.index(line[0].room or "") > _PATH_ROOMS.index(line[-1].room or "")
+        tip = "marker-start" if upward else "marker-end"
+        out.append(f'<path class="frame" d="{_route(line, last=True)}" {tip}="url(#frame)"/>')
     return [
-        *(f'<path class="frame" d="{path}" marker-end="url(#frame)"/>' for path in paths),
-        f'<text class="frame" x="14" y="{first_y - 10:.1f}">grabber</text>',
-        f'<text class="frame" x="{_WIDTH_PX - 14}" y="{last_y - 10:.1f}" text-anchor="end">pixel</text>',
+        *out,
+        f'<text class="frame" x="14" y="{y[0] - 10:.1f}">grabber</text>',
+        f'<text class="frame" x="{_WIDTH_PX - 14}" y="{y[-1] - 10:.1f}" text-anchor="end">pixel</text>',
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools.architecture import Code, count, draw, find_circles, read_code, reduce_imports, renew_table
+from tools.architecture_picture import FRAME_PATH
 
 ROOT = Path(__file__).resolve().parents[3]
 RENEW = "python -m tools.architecture --picture docs/pictures/architecture.svg --page docs/architecture.md"
@@ -68,8 +69,18 @@ def test_the_page_of_the_architecture_describes_every_room_of_the_contracts(here
 
 
 def test_no_modules_import_one_another_in_a_circle_but_those_that_are_known(here: Code) -> None:
-    known = {"usassist.engine.bench", "usassist.engine.registry", "usassist.engine.speed"}
+    known = {f"usassist.engine.{name}" for name in ("bench", "opening", "registry", "speed", "timing")}
     assert [circle for circle in find_circles(here) if not known.issuperset(circle)] == []
+
+
+def test_every_module_is_in_a_room_of_the_contracts(here: Code) -> None:
+    placed = {room for layer in here.layers for room in layer} | {"usassist", "usassist.__main__", "usassist.app"}
+    assert [room for room in here.rooms if room not in placed] == [], "give it a layer in pyproject.toml"
+
+
+def test_the_picture_shows_the_path_of_a_frame_from_edge_to_edge(here: Code) -> None:
+    paths = [path.get("d") or "" for path in ET.fromstring(draw(here)).iter() if path.get("class") == "frame"]
+    assert sum(path.startswith("M") for path in paths) == len(FRAME_PATH) + 1
 
 
 def test_rooms_are_read_from_the_contracts_and_imports_from_every_form_of_statement(small: Path) -> None:
