@@ -57,9 +57,10 @@ docs: $(VENV)/.installed-docs  ## the pages and the reference of all modules, in
 	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs $(JOBS) --conf-dir docs/site . out/docs
 	@echo "    open out/docs/index.html in a browser"
 
-renew: $(VENV)/.installed  ## what is generated in docs: the picture and the table of the architecture, the list of commands
+renew: $(VENV)/.installed  ## what is generated in docs: the picture and table of the architecture, the lists of commands and modalities
 	@$(BIN)/python -m tools.architecture --picture docs/pictures/architecture.svg --page docs/architecture.md
 	@$(BIN)/python -m tools.commands_page
+	@$(BIN)/python -m tools.modality_table
 
 clips: $(VENV)/.installed-$(EXTRAS)  ## play every real clip below USASSIST_DATA, and report
 	@test -n "$(USASSIST_DATA)" || { echo "USASSIST_DATA names no folder; set it to the folder with the data sets" >&2; exit 1; }

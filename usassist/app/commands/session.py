@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from usassist.app.commands.options import JsonOption
 from usassist.errors import UsageError
 
 __all__ = ["session_app"]
@@ -16,8 +17,7 @@ __all__ = ["session_app"]
 session_app = typer.Typer(help="Recorded sessions.", no_args_is_help=True)
 
 SessionArgument = Annotated[Path, typer.Argument(help="Folder of a recorded session.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-OutOption = Annotated[Path | None, typer.Option(help="New folder [default: beside the session].")]
+OutOption = Annotated[Path | None, typer.Option(help="New folder (default: beside the session).")]
 
 
 @session_app.command()
@@ -49,7 +49,7 @@ def verify(session: SessionArgument, as_json: JsonOption = False) -> None:
         for problem in verdict.problems:
             typer.echo(problem)
         counted = (
-            f"{verdict.frames} frames, {verdict.pictures} pictures, {verdict.results} results, {verdict.marks} marks, "
+            f"{verdict.frames} frames, {verdict.pictures} of them with pixels, {verdict.results} results, {verdict.marks} marks, "
             f"{verdict.messages} messages"
         )
         wrong = len(verdict.problems)
