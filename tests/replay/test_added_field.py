@@ -44,7 +44,7 @@ CHANGES = {
             r"    t_input_ns: Int64 \| None = field\(",
             "    queue_length: Int64 | None = field(default=None, metadata=travels(since=(1, {minor})))\n",
         ),
-        "pipeline/stream.py": (
+        "pipeline/stream_output.py": (
             r"            engine_id=self\._engine_body",
             "            queue_length=frame.frame_id + 7,\n",
         ),

@@ -43,7 +43,8 @@ class StudyEngine(Closeable):
         self._error: BaseException | None = None
         self._lock = threading.Lock()  # guards whether a call returned or was abandoned first
         self._abandoned = False
-        threading.Thread(target=self._serve, name="study-engine", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name="study-engine", daemon=True)
+        self._thread.start()
 
     def infer(self, inputs: Tensors) -> Tensors:
         """Run the engine once.
@@ -72,8 +73,13 @@ class StudyEngine(Closeable):
         return outputs
 
     def close(self) -> None:
-        """End the thread, unless it is stuck."""
+        """End the thread, unless it is stuck.
+
+        It is joined, so that nobody closes the engine while the thread still frees inputs that a runtime shares.
+        """
         self._requests.put(None)
+        if not self._abandoned:
+            self._thread.join()
 
     def _abandon(self, limit_s: float) -> None:
         with self._lock:

@@ -11,7 +11,14 @@ import pytest
 
 _MARKER = "<!-- python-example -->"
 _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
-_HEADINGS = ("An array", "A folder of images", "A clip", "A recorded session", "Compared with masks")
+_HEADINGS = (
+    "An array",
+    "A folder of images",
+    "A clip",
+    "A recorded session",
+    "Compared with masks",
+    "The rest of the package",
+)
 
 
 def _run(code: str, folder: Path) -> str:

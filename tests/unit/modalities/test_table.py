@@ -92,7 +92,7 @@ def test_the_page_names_what_streams() -> None:
     assert stream_titles() == MODALITIES["US"].title == "Ultrasound"
     # In a process of its own: Gradio leaves an event loop open.
     run = subprocess.run([sys.executable, "-c", _SHOW_PAGE], capture_output=True, check=True, text=True)
-    assert "Ultrasound: live image with outlines" in run.stdout
+    assert "Ultrasound: live frame with outlines" in run.stdout
 
 
 _SHOW_PAGE = """

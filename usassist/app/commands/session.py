@@ -49,8 +49,8 @@ def verify(session: SessionArgument, as_json: JsonOption = False) -> None:
         for problem in verdict.problems:
             typer.echo(problem)
         counted = (
-            f"{verdict.frames} frames, {verdict.pictures} of them with pixels, {verdict.results} results, {verdict.marks} marks, "
-            f"{verdict.messages} messages"
+            f"{verdict.frames} frames, {verdict.pictures} of them with pixels, {verdict.results} results, "
+            f"{verdict.marks} marks, {verdict.messages} messages"
         )
         wrong = len(verdict.problems)
         typer.echo(

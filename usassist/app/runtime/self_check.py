@@ -102,7 +102,7 @@ def _check_library(module: str, package: str) -> Check:
 
 
 def _check_codecs() -> tuple[bool, str]:
-    import av
+    from usassist.common.pyav import av
 
     missing = [name for name in _CODECS if name not in av.codecs_available]
     if missing:
