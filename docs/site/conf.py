@@ -77,6 +77,13 @@ def setup(app: Sphinx) -> None:
     app.connect("config-inited", _write_reference)
     app.connect("source-read", _add_contents)
     app.connect("missing-reference", _find_exported)
+    app.connect("autodoc-skip-member", _skip_others)
+
+
+def _skip_others(app: Sphinx, what: str, name: str, member: object, skip: bool, options: object) -> bool | None:
+    """Leave out what a module passes on from another library."""
+    origin = getattr(member, "__module__", None)
+    return True if isinstance(origin, str) and origin.partition(".")[0] == "av" else None
 
 
 def _write_reference(app: Sphinx, _: object) -> None:

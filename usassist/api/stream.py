@@ -38,7 +38,7 @@ class ResultStream(Closeable):
 
     Parameters
     ----------
-    source : opened with a :class:`MediaClock`
+    source : opened with a :class:`~usassist.api.stream.MediaClock`
     answer : called with each frame and its time in the source, ms
     """
 

@@ -79,7 +79,7 @@ class Call:
     outcome : None until there is one
     finished : set with `outcome`; None where nothing waits for it
     abandoned : it was overdue, and nothing waits for it any more
-    in_caller : it runs in the thread that called :meth:`Lanes.submit`
+    in_caller : it runs in the thread that called :meth:`usassist.pipeline.lanes.Lanes.submit`
     """
 
     frame: Frame
