@@ -19,8 +19,8 @@ def stage_times_ns(results: Results, frames: dict[str, IntArray] | None) -> dict
     Parameters
     ----------
     results : of one interval
-    frames : of :func:`~usassist.app.bench.result_collector.read_frame_times`; without them ``decode``, ``crop`` and ``wait`` are
-        one: ``until asked``
+    frames : of :func:`~usassist.app.bench.result_collector.read_frame_times`; without them ``decode``, ``crop`` and
+        ``wait`` are one: ``until asked``
 
     Returns
     -------
