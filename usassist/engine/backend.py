@@ -83,7 +83,9 @@ class Backend(ABC):
     formats: ClassVar[tuple[str, ...]] = ("onnx",)
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
 
-    def __init__(self, name: str, *, device: str = "cpu", install: str = "") -> None:
+    def __init__(
+        self, name: str, *, device: str = "cpu", install: str = "see the documentation of its package"
+    ) -> None:
         self.name = name
         self.device = device
         self.install = install

@@ -26,7 +26,7 @@ _NOT_LIVE = {
     SignalState.LOST: "SIGNAL LOST",
     SignalState.CHANGED: "PICTURE CHANGED",
     SignalState.NOT_B_MODE: "NOT B-MODE",
-    SignalState.DAMAGED: "PICTURE DAMAGED",
+    SignalState.DAMAGED: "FRAME DAMAGED",
 }
 
 

@@ -12,7 +12,7 @@ from usassist.errors import SourceError, UsageError
 from usassist.sources.base import Crop, Source, SourceOptions
 from usassist.sources.inputs.address import LIVE_SCHEMES, is_live
 
-__all__ = ["IMAGE_SUFFIXES", "open_source", "parse_settings"]
+__all__ = ["IMAGE_SUFFIXES", "NUMBERS_ONLY", "open_source", "parse_settings"]
 
 # One line per kind of source that is no live input; those are listed in inputs/address.py. Each module has
 # open_address(rest, options) -> Source and is imported on first use.
@@ -24,6 +24,8 @@ _MODULES = {
     "phantom": "usassist.sources.phantom",
     "session": "usassist.sources.session",
 }
+NUMBERS_ONLY = ("null", "phantom")
+"""Sources whose address holds only numbers, so that a recording may keep it whole; of any other it keeps the kind."""
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
 _NAMED = re.compile(r"([a-z][a-z0-9]*):(.*)", re.DOTALL)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from usassist.app.commands.main import app
 from usassist.engine import BACKENDS, find_engine, get_backend
 from usassist.engine.backend import Backend, Runner
 from usassist.engine.backends.onnxruntime import OnnxRuntimeBackend
@@ -246,3 +249,12 @@ def test_without_onnx_what_needs_a_graph_is_not_tested(monkeypatch: pytest.Monke
     assert results["declared"].state == "passed"
     assert results["fixed_shape"].state == "skipped"
     assert "pip install onnx" in results["fixed_shape"].detail
+
+
+def test_a_back_end_that_cannot_run_here_is_not_called_conformant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usassist.engine.registry.why_no_cuda", lambda: "there is no GPU in this test")
+    done = CliRunner().invoke(app, ["engine", "conformance", "tensorrt", "--json"])
+    assert done.exit_code == 1
+    document = json.loads(done.stdout)
+    assert document["failed"] == 0
+    assert document["skipped"] > 0

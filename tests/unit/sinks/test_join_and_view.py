@@ -183,7 +183,7 @@ def _with_signal(state: SignalState) -> SessionBody:
         (SignalState.LOST, "SIGNAL LOST"),
         (SignalState.CHANGED, "PICTURE CHANGED"),
         (SignalState.NOT_B_MODE, "NOT B-MODE"),
-        (SignalState.DAMAGED, "PICTURE DAMAGED"),
+        (SignalState.DAMAGED, "FRAME DAMAGED"),
     ],
 )
 def test_a_picture_that_is_not_live_is_named_and_nothing_is_drawn_on_it(state: SignalState, headline: str) -> None:

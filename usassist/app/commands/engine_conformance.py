@@ -23,7 +23,7 @@ def conformance(
     from rich.console import Console
     from rich.table import Table
 
-    from usassist.engine import find_engine, get_backend
+    from usassist.engine import find_engine, get_backend, why_not
     from usassist.engine.conformance import check_backend
     from usassist.modalities.findings_decoder import decoder_for
 
@@ -40,5 +40,5 @@ def conformance(
             table.add_row(item.check, item.state, item.detail, style="red" if item.state == "failed" else None)
         Console().print(table, markup=False)
         typer.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
-    if counts["failed"]:
+    if counts["failed"] or why_not(backend) is not None:
         raise typer.Exit(1)

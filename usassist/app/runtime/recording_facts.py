@@ -20,6 +20,7 @@ from usassist.common.processor import read_processor
 from usassist.config import resource_dir
 from usassist.engine import BACKENDS, EngineSpec, find_engine
 from usassist.engine.registry import device_of
+from usassist.sources.address import NUMBERS_ONLY
 
 __all__ = ["recording_facts", "source_kind"]
 
@@ -33,7 +34,6 @@ _PACKAGES = {
     "tensorrt": "tensorrt",
     "pyzmq": "pyzmq",
 }
-_WITHOUT_PATH = ("null", "phantom")  # their addresses hold only numbers
 _KIND = re.compile(r"[a-z0-9_+-]+")
 
 
@@ -67,7 +67,7 @@ def source_kind(address: str) -> str:
     kind, colon, _ = address.partition(":")
     if not colon or not _KIND.fullmatch(kind):
         return "clip"
-    return address if kind in _WITHOUT_PATH and "/" not in address else kind
+    return address if kind in NUMBERS_ONLY and "/" not in address else kind
 
 
 def _configuration(options: StreamOptions, spec: EngineSpec, calibrated: bool) -> dict[str, Any]:
