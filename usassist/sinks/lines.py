@@ -11,7 +11,7 @@ from usassist.bus import EngineBody, MarkBody
 from usassist.common.wire_fields import LineForm
 from usassist.records import FrameLine, Result
 
-__all__ = ["RESULT_KEYS", "frame_line", "mark_line", "result_line"]
+__all__ = ["FRAME_KEYS", "RESULT_KEYS", "frame_line", "mark_line", "result_line"]
 
 # The order that recordings have; a field that is not named here follows.
 _FRAME = LineForm(
@@ -56,6 +56,9 @@ _RESULT = LineForm(
         "nodules",
     ),
 )
+FRAME_KEYS = frozenset(_FRAME.keys)
+"""What a line of ``frames.jsonl`` may hold; a newer usassist may add to it."""
+
 RESULT_KEYS = frozenset(_RESULT.keys)
 """What a line of ``results.jsonl`` may hold; a newer usassist may add to it."""
 
