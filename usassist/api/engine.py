@@ -17,14 +17,13 @@ from usassist.api.result import FrameResult
 from usassist.api.stream import MediaClock, ResultStream
 from usassist.calibrate import DEFAULT_POINT, Geometry, ScoreCalibration, load_geometry, load_score_calibration
 from usassist.common.closeable import Closeable
-from usassist.config import resource_dir
 from usassist.engine import find_engine, open_engine
 from usassist.errors import UsageError, UsAssistError
 from usassist.modalities.ultrasound import DescriptorModel
 from usassist.pipeline.task import describe_engine, make_task
 from usassist.records import Answer, Cause, Frame, Result, ResultState, SignalState
 from usassist.sources import Crop, SourceOptions, open_source
-from usassist.sources.address import IMAGE_SUFFIXES
+from usassist.sources.address import DEMO_CALIBRATION, IMAGE_SUFFIXES, demo_address
 from usassist.sources.cropping import choose_roi, cut
 from usassist.sources.images import read_image
 from usassist.sources.inputs.address import is_live
@@ -209,8 +208,8 @@ class Engine(Closeable):
         if is_live(address):
             raise UsageError(f"{address} is live, and a live stream drops frames; run usassist live and read its bus")
         if address == "demo":
-            address = f"clip:{resource_dir('demo') / 'clip.mkv'}"
-            geometry = geometry or load_geometry("phantom_demo")
+            address = demo_address()
+            geometry = geometry or load_geometry(DEMO_CALIBRATION)
         elif (Path(address) / "session.toml").is_file() or (Path(address) / "frames.jsonl").is_file():
             if geometry is not None:
                 raise UsageError(

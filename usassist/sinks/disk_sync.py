@@ -194,7 +194,7 @@ class DiskSync(threading.Thread):
     def _look(self) -> None:
         self.free_bytes = self._ask_free(self._folder)
         if self.free_bytes < self._reserve_bytes:
-            self._tell(
+            self._report(
                 f"the disk is almost full: {mebibytes(self.free_bytes)} are free and {mebibytes(self._reserve_bytes)} "
                 f"stay free: the recording in {self._folder} ends here; free some space and start again"
             )
@@ -213,13 +213,13 @@ class DiskSync(threading.Thread):
         try:
             work()
         except OSError as error:
-            self._tell(explain(self._folder, error))
+            self._report(explain(self._folder, error))
         except UsAssistError as error:
             logger.warning("%s", error)
         except Exception as error:
             logger.exception("syncing the recording failed")
-            self._tell(f"the recording cannot be synced: {error!r}; this is a fault of usassist, report it")
+            self._report(f"the recording cannot be synced: {error!r}; this is a fault of usassist, report it")
 
-    def _tell(self, problem: str) -> None:
+    def _report(self, problem: str) -> None:
         if self.problem is None:
             self.problem = problem

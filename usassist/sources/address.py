@@ -8,11 +8,12 @@ from pathlib import Path
 
 from usassist.calibrate import Geometry
 from usassist.common.clock import Clock, MonotonicClock
+from usassist.config import resource_dir
 from usassist.errors import SourceError, UsageError
 from usassist.sources.base import Crop, Source, SourceOptions
 from usassist.sources.inputs.address import LIVE_SCHEMES, is_live
 
-__all__ = ["IMAGE_SUFFIXES", "NUMBERS_ONLY", "open_source", "parse_settings"]
+__all__ = ["DEMO_CALIBRATION", "IMAGE_SUFFIXES", "NUMBERS_ONLY", "demo_address", "open_source", "parse_settings"]
 
 # One line per kind of source that is no live input; those are listed in inputs/address.py. Each module has
 # open_address(rest, options) -> Source and is imported on first use.
@@ -27,6 +28,8 @@ _MODULES = {
 NUMBERS_ONLY = ("null", "phantom")
 """Sources whose address holds only numbers, so that a recording may keep it whole; of any other it keeps the kind."""
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
+DEMO_CALIBRATION = "phantom_demo"
+"""Geometry calibration of the bundled clip."""
 _NAMED = re.compile(r"([a-z][a-z0-9]*):(.*)", re.DOTALL)
 
 
@@ -93,6 +96,11 @@ def open_source(
         raise UsageError(f"a {name} source is never interlaced; leave out --deinterlace")
     source: Source = importlib.import_module(_MODULES[name]).open_address(rest, options)
     return source
+
+
+def demo_address() -> str:
+    """Address of the bundled clip, which ``demo`` stands for."""
+    return f"clip:{resource_dir('demo') / 'clip.mkv'}"
 
 
 def parse_settings(text: str, known: dict[str, str], *, source: str) -> dict[str, str]:

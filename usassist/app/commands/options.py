@@ -80,11 +80,11 @@ WindowOption = Annotated[bool, typer.Option("--window", help="Also show the over
 
 def resolve_demo(clip: str, calibration: str | None) -> tuple[str, str | None]:
     """Replace the word ``demo`` by the bundled clip and its calibration."""
-    from usassist.config import resource_dir
-
     if clip != "demo":
         return clip, calibration
-    return f"clip:{resource_dir('demo') / 'clip.mkv'}", calibration or "phantom_demo"
+    from usassist.sources.address import DEMO_CALIBRATION, demo_address
+
+    return demo_address(), calibration or DEMO_CALIBRATION
 
 
 def parse_size(text: str) -> tuple[int, int]:
