@@ -21,11 +21,15 @@ __all__ = ["Augmenter"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Float64Array = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+Grid = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 _NODULE_CENTRED_SHARE = 0.6  # of enlarged frames, so that nodules are cropped no more often than shown whole
 _REFLECT_SHARE = 0.3  # of shrunk frames, which are padded with their mirror image instead of black
 _PLAIN_SHARE = 0.3  # of frames, which keep their size: the engine gets plain letterboxed frames
 _BEND_NODES_HW = (5, 7)
+_FAN_NARROW = (0.45, 0.9)  # width at the skin, share of that in the depth
+_FAN_ARC_SHARE = 0.12  # highest rise of a line of equal depth towards the side, share of the height
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,9 @@ class Augmenter:
         affine, border = self._warp(sample, size_hw_px, rng)
         bend = rng.uniform(0.0, self.config.elastic_most) * size_hw_px[0]
         bent = _bent_grid(size_hw_px, bend, rng) if bend > 1.0 else None
+        shown: BoolArray | None = None
+        if rng.random() < self.config.fan_p:
+            bent, shown = _fan_grid(size_hw_px, bent, rng)
 
         def warped(plane: UInt8Array, smooth: int) -> UInt8Array:
             if bent is None:
@@ -61,10 +68,11 @@ class Augmenter:
             back = cv2.invertAffineTransform(affine).astype(np.float32)
             x = back[0, 0] * bent[0] + back[0, 1] * bent[1] + back[0, 2]
             y = back[1, 0] * bent[0] + back[1, 1] * bent[1] + back[1, 2]
-            return np.asarray(cv2.remap(plane, x, y, smooth, borderMode=border))
+            out = np.asarray(cv2.remap(plane, x, y, smooth, borderMode=border))
+            return out if shown is None else out * shown
 
         image = warped(sample.image, cv2.INTER_LINEAR)
-        nodule = warped(sample.nodule, cv2.INTER_NEAREST)
+        nodule = warped(sample.nodule, cv2.INTER_NEAREST) if sample.nodule.any() else np.zeros(size_hw_px, np.uint8)
         gland = warped(sample.gland, cv2.INTER_NEAREST) if sample.gland.any() else np.zeros_like(nodule)
         return self.appearance(image, cumulative_histogram(sample.image), rng), nodule, gland
 
@@ -100,9 +108,26 @@ class Augmenter:
         return affine, cv2.BORDER_REFLECT if mirrored else cv2.BORDER_CONSTANT
 
 
-def _bent_grid(
-    size_hw_px: tuple[int, int], bend_px: float, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _fan_grid(size_hw_px: tuple[int, int], bent: Grid | None, rng: np.random.Generator) -> tuple[Grid, BoolArray]:
+    """Pixel coordinates as of :func:`_bent_grid` for a trapezoid or fan, and where it shows anything: bool size_hw_px.
+
+    A virtual convex probe steers its outer beams outwards: the frame is narrow at the skin, as wide as before in the
+    depth, and points of equal depth lie on an arc.
+    """
+    height_px, width_px = size_hw_px
+    narrow = float(rng.uniform(*_FAN_NARROW))
+    arc_px = float(rng.uniform(0.0, _FAN_ARC_SHARE)) * height_px
+    y, x = np.mgrid[:height_px, :width_px].astype(np.float32)
+    depth = (y + 0.5) / height_px
+    side = (x + 0.5 - width_px / 2) / (narrow + (1 - narrow) * depth)
+    across, down = side + width_px / 2 - 0.5, y + arc_px * depth * (side / (width_px / 2)) ** 2
+    shown = (np.abs(side) <= width_px / 2) & (down < height_px)
+    if bent is not None:
+        across, down = across + bent[0] - x, down + bent[1] - y
+    return (across.astype(np.float32), down.astype(np.float32)), shown
+
+
+def _bent_grid(size_hw_px: tuple[int, int], bend_px: float, rng: np.random.Generator) -> Grid:
     """Pixel coordinates x and y, each float32 size_hw_px, smoothly displaced by about ``bend_px``.
 
     Random displacements on a coarse grid with cubic interpolation (Ronneberger et al., U-Net, MICCAI 2015).

@@ -6,16 +6,20 @@ folder keeps the result between runs.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.private_files import replacing
 from usassist.errors import ConfigError, ScanAreaError
 from usassist.frames import find_scan_area
 
@@ -23,13 +27,15 @@ __all__ = [
     "DUPLICATE_GROUPS",
     "Sample",
     "compute_fingerprint",
+    "crop",
     "cumulative_histogram",
     "list_nodule_frames",
     "load_cached",
-    "load_clip_frames",
     "load_gland",
     "load_nodule",
     "load_phantom",
+    "nothing_marked",
+    "read_pair",
 ]
 
 logger = logging.getLogger(__name__)
@@ -47,7 +53,8 @@ DUPLICATE_GROUPS: tuple[frozenset[str], ...] = (
 )
 """DDTI frames with identical pixels, some of them listed under different cases."""
 
-_CACHE_SCHEMA = 3
+_CACHE_SCHEMA = 4
+_FACTS = ("name", "look", "outline_known", "all_marked", "is_thyroid")
 _PHANTOM_MAX_HW_PX = (400, 600)  # larger images are reduced once, because the later warp does not average
 _MIN_SIDE_PX = 96  # a smaller crop is taken for an error, and the whole frame is used
 
@@ -62,12 +69,20 @@ class Sample:
     image : uint8 (H, W), grey
     nodule : uint8 (H, W), 1 = nodule
     gland : uint8 (H, W), 1 = thyroid gland; all 0 if unknown
+    look : which scanner or set it looks like; frames are drawn evenly over the looks of a kind
+    outline_known : False: of each nodule only the box is known, and `nodule` holds the ellipse that touches its sides
+    all_marked : False: nodules may be visible that are not marked
+    is_thyroid : False: it shows something else, and what is marked is no thyroid nodule
     """
 
     name: str
     image: UInt8Array
     nodule: UInt8Array
     gland: UInt8Array
+    look: str = ""
+    outline_known: bool = True
+    all_marked: bool = True
+    is_thyroid: bool = True
 
 
 def list_nodule_frames(folder: Path, part: str) -> list[str]:
@@ -99,9 +114,9 @@ def load_nodule(folder: Path, part: str) -> list[Sample]:
     """DDTI frames of a part with their nodule masks, cropped to the scan area."""
     samples = []
     for name in list_nodule_frames(folder, part):
-        image, mask = _read_pair(folder / "images" / f"{name}.jpg", folder / "masks" / f"{name}.png")
+        image, mask = read_pair(folder / "images" / f"{name}.jpg", folder / "masks" / f"{name}.png")
         if mask.any():
-            samples.append(_crop(name, image, nodule=mask, gland=np.zeros_like(mask)))
+            samples.append(crop(Sample(name=name, image=image, nodule=mask, gland=nothing_marked(mask))))
     return samples
 
 
@@ -116,9 +131,9 @@ def load_gland(folder: Path, last_number: int) -> list[Sample]:
     samples = []
     for path in sorted((folder / "train" / "images").glob("*.jpg")):
         if int(path.stem) <= last_number:
-            image, mask = _read_pair(path, folder / "train" / "masks" / path.name)
+            image, mask = read_pair(path, folder / "train" / "masks" / path.name)
             mask = _largest_component(mask)  # burnt-in text is foreground in these masks
-            samples.append(_crop(path.stem, image, nodule=np.zeros_like(mask), gland=mask))
+            samples.append(crop(Sample(name=path.stem, image=image, nodule=nothing_marked(mask), gland=mask)))
     return samples
 
 
@@ -153,29 +168,6 @@ def load_phantom(count: int, first_seed: int, crossing_share: float) -> list[Sam
     return samples
 
 
-def load_clip_frames(folder: Path) -> list[Sample]:
-    """Three frames of every second clip of other anatomy, without nodules; the other clips are held out.
-
-    Parameters
-    ----------
-    folder : clips (``*.mp4``, ``*.mov``, ``*.mpeg``) in sub-folders
-    """
-    paths = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in (".mp4", ".mov", ".mpeg"))
-    samples = []
-    for path in paths[::2]:
-        clip = cv2.VideoCapture(str(path))
-        count = int(clip.get(cv2.CAP_PROP_FRAME_COUNT))
-        for index in (count // 6, count // 2, 5 * count // 6):
-            clip.set(cv2.CAP_PROP_POS_FRAMES, index)
-            ok, frame = clip.read()
-            if ok:
-                grey = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), np.uint8)
-                nothing = np.zeros_like(grey)
-                samples.append(_crop(f"{path.stem}_{index}", grey, nodule=nothing, gland=nothing))
-        clip.release()
-    return samples
-
-
 def cumulative_histogram(image: UInt8Array) -> Float32Array:
     """Cumulative histogram of the pixels that are not black: float32 (256,)."""
     count = np.bincount(image.ravel(), minlength=256).astype(np.float64)
@@ -188,16 +180,41 @@ def load_cached(cache_dir: Path, key: str, make: Callable[[], list[Sample]]) -> 
     path = cache_dir / f"{key}-{_CACHE_SCHEMA}.npz"
     if path.is_file():
         with np.load(path) as arrays:
-            names = [str(name) for name in arrays["names"]]
+            facts = json.loads(str(arrays["facts"]))
             return [
-                Sample(name=name, image=stack[0], nodule=stack[1], gland=stack[2])
-                for name, stack in ((name, arrays[f"s{index}"]) for index, name in enumerate(names))
+                Sample(
+                    image=arrays[f"i{place}"],
+                    nodule=_plane(arrays, "n", place),
+                    gland=_plane(arrays, "g", place),
+                    **fact,
+                )
+                for place, fact in enumerate(facts)
             ]
     samples = make()
     cache_dir.mkdir(parents=True, exist_ok=True)
-    stacks = {f"s{i}": np.stack([s.image, s.nodule, s.gland]) for i, s in enumerate(samples)}
-    np.savez(path, names=np.array([sample.name for sample in samples]), **stacks)  # type: ignore[arg-type]
+    planes: dict[str, npt.NDArray[Any]] = {}
+    for place, sample in enumerate(samples):
+        planes[f"i{place}"] = sample.image
+        planes |= {f"{letter}{place}": plane for letter, plane in _marked_planes(sample) if plane.any()}
+    facts = [{name: getattr(sample, name) for name in _FACTS} for sample in samples]
+    with replacing(path) as fresh:
+        np.savez(fresh, facts=np.array(json.dumps(facts)), **planes)  # type: ignore[arg-type]
     return samples
+
+
+def _marked_planes(sample: Sample) -> tuple[tuple[str, UInt8Array], ...]:
+    return ("n", sample.nodule), ("g", sample.gland)
+
+
+def _plane(arrays: Mapping[str, npt.NDArray[Any]], letter: str, place: int) -> UInt8Array:
+    """A plane of the cache; one that is not there has no marks, and takes no memory."""
+    name = f"{letter}{place}"
+    return arrays[name] if name in arrays else nothing_marked(arrays[f"i{place}"])
+
+
+def nothing_marked(image: UInt8Array) -> UInt8Array:
+    """A read-only plane of zeros of an image's size, which takes no memory."""
+    return np.broadcast_to(np.uint8(0), image.shape)
 
 
 def compute_fingerprint(samples: Sequence[Sample]) -> str:
@@ -210,19 +227,23 @@ def compute_fingerprint(samples: Sequence[Sample]) -> str:
     return digest.hexdigest()
 
 
-def _crop(name: str, image: UInt8Array, *, nodule: UInt8Array, gland: UInt8Array) -> Sample:
+def crop(sample: Sample) -> Sample:
+    """The same frame, cropped to its scan area; whole where none is found."""
+    image = sample.image
     try:
         x1, y1, x2, y2 = find_scan_area([image]).xyxy_px
     except ScanAreaError as error:
-        logger.warning("frame %s is used without cropping: %s", name, error)
+        logger.warning("frame %s is used without cropping: %s", sample.name, error)
         x1, y1, x2, y2 = 0, 0, image.shape[1], image.shape[0]
     if min(x2 - x1, y2 - y1) < _MIN_SIDE_PX:
         x1, y1, x2, y2 = 0, 0, image.shape[1], image.shape[0]
     area = np.s_[y1:y2, x1:x2]
-    return Sample(name=name, image=image[area].copy(), nodule=nodule[area].copy(), gland=gland[area].copy())
+    planes = {name: getattr(sample, name)[area].copy() for name in ("image", "nodule", "gland")}
+    return dataclasses.replace(sample, **planes)
 
 
-def _read_pair(image_path: Path, mask_path: Path) -> tuple[UInt8Array, UInt8Array]:
+def read_pair(image_path: Path, mask_path: Path) -> tuple[UInt8Array, UInt8Array]:
+    """Read an image, grey, and its mask, 1 = marked; both uint8 (H, W)."""
     image = cv2.imread(str(image_path), cv2.IMREAD_GRAYSCALE)
     mask = cv2.imread(str(mask_path), cv2.IMREAD_GRAYSCALE)
     if image is None or mask is None or image.shape != mask.shape:

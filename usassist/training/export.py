@@ -20,18 +20,19 @@ import numpy.typing as npt
 import torch
 
 from usassist.errors import EngineSpecError
-from usassist.training.model import CELL_PX, MASK_STRIDE_PX, DetectSegmentNet, ExportModule, fold_norms
+from usassist.training.layers import fold_norms
+from usassist.training.model import CELL_PX, MASK_STRIDE_PX, DetectSegmentNet, ExportModule
 
 __all__ = ["OUTPUT_NAMES", "EngineText", "export_onnx", "output_shapes", "run_onnx", "write_engine", "write_golden"]
 
 Array = npt.NDArray[Any]
 
 OPSET = 20
-OUTPUT_NAMES = ("mask_prob", "center_score", "box_ltrb_px")
+OUTPUT_NAMES = ("mask_prob", "center_score", "box_ltrb_px", "thyroid_prob")
 MAX_ONNX_BYTES = 8_000_000
 MAX_GOLDEN_BYTES = 200_000
 
-_PARITY_ABS = {"mask_prob": 2e-3, "center_score": 2e-3, "box_ltrb_px": 0.1}
+_PARITY_ABS = {"mask_prob": 2e-3, "center_score": 2e-3, "box_ltrb_px": 0.1, "thyroid_prob": 2e-3}
 """Largest difference between PyTorch and ONNX Runtime, both FP32: rounding in another order of summation only."""
 
 
@@ -59,7 +60,7 @@ class EngineText:
     golden_max_abs_diff: float = 0.02
 
 
-def output_shapes(size_hw_px: tuple[int, int]) -> dict[str, tuple[int, int, int, int]]:
+def output_shapes(size_hw_px: tuple[int, int]) -> dict[str, tuple[int, ...]]:
     """Shapes of the engine's outputs for an input of ``size_hw_px``."""
     height_px, width_px = size_hw_px
     cells = (height_px // CELL_PX, width_px // CELL_PX)
@@ -67,6 +68,7 @@ def output_shapes(size_hw_px: tuple[int, int]) -> dict[str, tuple[int, int, int,
         "mask_prob": (1, 1, height_px // MASK_STRIDE_PX, width_px // MASK_STRIDE_PX),
         "center_score": (1, 1, *cells),
         "box_ltrb_px": (1, 4, *cells),
+        "thyroid_prob": (1, 1),
     }
 
 

@@ -14,6 +14,9 @@ from usassist.errors import ConfigError
 __all__ = ["AugmentConfig", "DataConfig", "ModelConfig", "OptimConfig", "Recipe", "load_recipe"]
 
 
+ENCODER_NAMES = ("mobilenet_v2", "efficientnet_lite0")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
     """Table ``[data]``: the frames, and the number of each kind in a batch.
@@ -28,7 +31,13 @@ class DataConfig:
     phantom_seed : seed of the first simulated scene
     phantom_crossing_share : share of the scenes that are rendered while the plane crosses a nodule
     paste_share : share of gland frames with a nodule of another frame pasted into the gland
-    other_per_batch : frames of other anatomy without nodules (every second lung clip)
+    other_per_batch : frames without nodules that do not show the thyroid
+    boxed_per_batch : frames with one nodule box each (TN5000, part ``train``)
+    breast_per_batch : breast frames with outlined lesions (BUSI)
+    other_pictures : the other frames are not only those of lung clips, but also carotids, heads and drawn screens
+    look_power : a scanner look with n frames is drawn with a probability in proportion to n to this power; 1 = every
+        frame alike, 0 = every look alike
+    unmarked_weight : weight of the loss where nodules may be that are not marked
     dual_share : share of labelled frames that are combined with another one to a dual view
     """
 
@@ -41,21 +50,34 @@ class DataConfig:
     phantom_crossing_share: float = 0.75
     paste_share: float = 0.4
     other_per_batch: int = 0
+    boxed_per_batch: int = 0
+    breast_per_batch: int = 0
+    other_pictures: bool = False
+    look_power: float = 1.0
+    unmarked_weight: float = 0.5
     dual_share: float = 0.0
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        counts = (self.gland_per_batch, self.phantom_per_batch, self.other_per_batch, self.phantom_frames)
+        counts = (
+            self.gland_per_batch,
+            self.phantom_per_batch,
+            self.other_per_batch,
+            self.boxed_per_batch,
+            self.breast_per_batch,
+            self.phantom_frames,
+        )
         _require(self.nodule_per_batch >= 1, "data.nodule_per_batch must be at least 1")
         _require(min(counts) >= 0, "data counts are 0 or more")
-        for name in ("paste_share", "dual_share", "phantom_crossing_share"):
+        for name in ("paste_share", "dual_share", "phantom_crossing_share", "look_power", "unmarked_weight"):
             _require(0.0 <= getattr(self, name) <= 1.0, f"data.{name} must lie in 0 to 1")
 
     @property
     def batch_size(self) -> int:
         """Images in a batch."""
         phantom = self.phantom_per_batch if self.phantom_frames else 0
-        return self.nodule_per_batch + self.gland_per_batch + phantom + self.other_per_batch
+        others = self.gland_per_batch + self.other_per_batch + self.boxed_per_batch + self.breast_per_batch
+        return self.nodule_per_batch + phantom + others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +100,7 @@ class AugmentConfig:
     speckle_swap_p : the speckle is smoothed out and replaced by one with another grain
     equalise_p : adaptive contrast (CLAHE), as on newer scanners
     corners_p : black corners, as beside a trapezoid or a fan
+    fan_p : the frame is bent into a trapezoid or a fan, as with a virtual convex or a convex probe
     """
 
     zoom_least: float = 0.55
@@ -99,6 +122,7 @@ class AugmentConfig:
     speckle_swap_p: float = 0.0
     equalise_p: float = 0.0
     corners_p: float = 0.0
+    fan_p: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +131,8 @@ class ModelConfig:
 
     Attributes
     ----------
-    encoder_width : factor on MobileNetV2's channels; ImageNet weights need 1.0
+    encoder : ``mobilenet_v2`` or ``efficientnet_lite0``
+    encoder_width : factor on the encoder's channels; ImageNet weights need 1.0
     pyramid_channels : of the pyramid at strides 32 to 8
     mask_channels : of the pyramid at stride 4
     frozen_blocks : number of encoder blocks, 1 to 16, that are frozen together with the stem; 0 = all are trained
@@ -115,10 +140,14 @@ class ModelConfig:
     dropout : share of the pyramid's channels that are dropped in a training image, at strides 32 and 8
     mix_style_p : probability that the channels' mean and spread are mixed between training images
     gland_weight : weight of the gland mask in the loss; 0 = the gland is not learnt
+    filled_weight : weight of the mask's loss where only the box of a nodule is known
+    pair_weight : weight of alike neighbours in that loss
+    domain_weight : weight of the frame showing the thyroid
     separable_heads : the heads have depthwise 3x3 and 1x1 convolutions instead of full 3x3 ones
     fresh : parts of the network, by name, that a run with ``--start`` initialises anew
     """
 
+    encoder: str = "mobilenet_v2"
     encoder_width: float = 1.0
     pyramid_channels: int = 64
     mask_channels: int = 48
@@ -127,6 +156,9 @@ class ModelConfig:
     dropout: float = 0.0
     mix_style_p: float = 0.0
     gland_weight: float = 0.0
+    filled_weight: float = 0.0
+    pair_weight: float = 0.0
+    domain_weight: float = 0.0
     separable_heads: bool = False
     fresh: tuple[str, ...] = ()
 
@@ -140,7 +172,9 @@ class ModelConfig:
             "model.drop_path and dropout must lie in 0 to 1",
         )
         _require(0.0 <= self.mix_style_p <= 1.0, "model.mix_style_p must lie in 0 to 1")
-        _require(self.gland_weight >= 0.0, "model.gland_weight must not be negative")
+        weights = (self.gland_weight, self.filled_weight, self.pair_weight, self.domain_weight)
+        _require(min(weights) >= 0.0, "model weights of the loss must not be negative")
+        _require(self.encoder in ENCODER_NAMES, f"model.encoder must be {' or '.join(ENCODER_NAMES)}")
 
     def channels(self, full: int) -> int:
         """Channels of a layer that has ``full`` of them at full width; a multiple of 8."""

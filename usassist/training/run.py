@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import logging
 import subprocess
 from collections.abc import Callable, Sequence
@@ -16,26 +18,28 @@ from usassist.errors import ConfigError
 from usassist.frames import letterbox
 from usassist.training.appearance import Appearance, compute_low_spectrum
 from usassist.training.augment import Augmenter
+from usassist.training.batches import TrainFrames
+from usassist.training.boxed import OUTLINES_LIST, load_boxed
 from usassist.training.checkpoint import MANIFEST, Progress, describe_run, write_manifest
 from usassist.training.datasets import (
     Sample,
     compute_fingerprint,
     cumulative_histogram,
     load_cached,
-    load_clip_frames,
     load_gland,
     load_nodule,
     load_phantom,
 )
+from usassist.training.encoder import find_weights
 from usassist.training.export import export_onnx
+from usassist.training.other_anatomy import load_breast, load_clip_frames, load_pictures
 from usassist.training.recipe import Recipe
 from usassist.training.train import TrainData, train
 
-__all__ = ["ENCODER_FILE", "RunResult", "prepare", "run_recipe"]
+__all__ = ["RunResult", "prepare", "run_recipe"]
 
 logger = logging.getLogger(__name__)
 
-ENCODER_FILE = Path("weights_mobilenet_v2", "mobilenet_v2_1.0_224_imagenet_folded.npz")
 _APPEARANCE_STRIDE = 10  # every 10th gland frame is a donor of histogram and low frequencies
 
 
@@ -55,55 +59,91 @@ class RunResult:
     parity: dict[str, float]
 
 
-def prepare(recipe: Recipe, cache_dir: Path) -> TrainData:
+def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> TrainData:
     """Read, crop and simulate all frames of a recipe.
 
     Parameters
     ----------
     recipe : the run
     cache_dir : cache of decoded and simulated frames
+    outlines : folder of the outlines that a teacher drew into the boxes; None = boxes alone
 
     Raises
     ------
     ConfigError
         When the data folder is not set or a data set is missing from it.
     """
-    root = data_dir()
-    nodule_dir, gland_dir, clip_dir = (
-        root / name for name in ("thyroid_ddti", "thyroid_gland_tg3k", "ultrasound_clips_lung")
-    )
-    for folder in (nodule_dir, gland_dir, clip_dir):
-        if not folder.is_dir():
-            raise ConfigError(f"the data set {folder.name} is missing from the folder in USASSIST_DATA; fetch it")
-    data = recipe.data
-    nodule = load_cached(cache_dir, "ddti-train", lambda: load_nodule(nodule_dir, "train"))
-    validation = load_cached(cache_dir, "ddti-val", lambda: load_nodule(nodule_dir, "val"))
+    root, data = data_dir(), recipe.data
+    wanted = {
+        "thyroid_ddti": True,
+        "thyroid_gland_tg3k": True,
+        "ultrasound_clips_lung": True,
+        "thyroid_tn5000": bool(data.boxed_per_batch),
+        "breast_busi": bool(data.breast_per_batch),
+        "ultrasound_carotid": data.other_pictures,
+        "ct_head_png": data.other_pictures,
+    }
+    missing = [name for name, needed in wanted.items() if needed and not (root / name).is_dir()]
+    if missing:
+        raise ConfigError(f"the data set {', '.join(missing)} is missing from the folder in USASSIST_DATA; fetch it")
+
+    def cached(key: str, make: Callable[[], list[Sample]]) -> list[Sample]:
+        return load_cached(cache_dir, key, make)
+
+    nodule_dir = root / "thyroid_ddti"
+    nodule = cached("ddti-train", lambda: load_nodule(nodule_dir, "train"))
+    validation = cached("ddti-val", lambda: load_nodule(nodule_dir, "val"))
     last = data.gland_last_number
-    gland = load_cached(cache_dir, f"tg3k-train-{last}", lambda: load_gland(gland_dir, last))
+    gland = cached(f"tg3k-train-{last}", lambda: load_gland(root / "thyroid_gland_tg3k", last))
     phantom: list[Sample] = []
     if data.phantom_frames:
         share = data.phantom_crossing_share
         key = f"phantom-{data.phantom_seed}-{data.phantom_frames}-{share:g}"
-        phantom = load_cached(cache_dir, key, lambda: load_phantom(data.phantom_frames, data.phantom_seed, share))
-    clips = load_cached(cache_dir, "clips", lambda: load_clip_frames(clip_dir))
-    donors = [sample.image for sample in (*gland[::_APPEARANCE_STRIDE], *clips)]
+        phantom = cached(key, lambda: load_phantom(data.phantom_frames, data.phantom_seed, share))
+    clips = cached("clips", lambda: load_clip_frames(root / "ultrasound_clips_lung"))
+    boxed: list[Sample] = []
+    if data.boxed_per_batch:
+        key = "tn5000-train" if outlines is None else f"tn5000-train-{_fingerprint_outlines(outlines)}"
+        boxed = cached(key, lambda: load_boxed(root / "thyroid_tn5000", "train", outlines))
+    breast = cached("busi", lambda: load_breast(root / "breast_busi")) if data.breast_per_batch else []
+    pictures = cached("pictures", lambda: load_pictures(root)) if data.other_pictures else []
+    donors = [sample.image for sample in (*gland[::_APPEARANCE_STRIDE], *clips, *boxed[::_APPEARANCE_STRIDE])]
     appearance = Appearance(
         recipe.augment,
         histograms=np.stack([cumulative_histogram(image) for image in donors]),
         spectra=np.stack([compute_low_spectrum(image) for image in donors]),
     )
-    other = clips if data.other_per_batch else []
-    counts = [len(samples) for samples in (nodule, gland, phantom, other, validation)]
-    logger.info("%d nodule, %d gland, %d phantom, %d other, %d validation frames", *counts)
-    return TrainData(
+    frames = TrainFrames(
         nodule=nodule,
         gland=gland,
         phantom=phantom,
-        other=other,
+        boxed=boxed,
+        breast=breast,
+        other=[*clips, *pictures] if data.other_per_batch else [],
+    )
+    counts = ", ".join(f"{len(samples)} {kind}" for kind, samples in _by_kind(frames).items())
+    logger.info("%s, %d validation frames", counts, len(validation))
+    return TrainData(
+        frames=frames,
         validation=validation,
         augmenter=Augmenter(recipe.augment, appearance),
-        encoder_npz=root / ENCODER_FILE if recipe.pretrained else None,
+        encoder_weights=find_weights(recipe.model.encoder, root) if recipe.pretrained else None,
     )
+
+
+def _by_kind(frames: TrainFrames) -> dict[str, Sequence[Sample]]:
+    return {item.name: getattr(frames, item.name) for item in dataclasses.fields(TrainFrames)}
+
+
+def _fingerprint_outlines(outlines: Path) -> str:
+    """First digits of the SHA-256 of the list of outlines, which names their frames and figures."""
+    path = outlines / OUTLINES_LIST
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}; make the outlines with the teacher first"
+        ) from error
 
 
 def run_recipe(
@@ -133,20 +173,14 @@ def run_recipe(
         on_step(progress)
 
     net = train(recipe, data, out_dir, start_dirs=start_dirs, on_step=keep_last)
-    probe = _make_probe(data.validation or data.nodule, recipe.size_hw_px)
+    probe = _make_probe(data.validation or data.frames.nodule, recipe.size_hw_px)
     parity = export_onnx(net, recipe.size_hw_px, out_dir / "model.onnx", probe)
     facts: dict[str, Any] = {
         "commit": commit,
         "started_from": [describe_run(start_dir) for start_dir in start_dirs],
         "data_sha256": {
             name: {"frames": len(samples), "sha256": compute_fingerprint(samples)}
-            for name, samples in (
-                ("nodule", data.nodule),
-                ("gland", data.gland),
-                ("phantom", data.phantom),
-                ("other", data.other),
-                ("validation", data.validation),
-            )
+            for name, samples in (*_by_kind(data.frames).items(), ("validation", data.validation))
         },
         "onnx_parity_max_abs": parity,
     }

@@ -17,7 +17,7 @@ from torch import Tensor
 from usassist.errors import ConfigError
 from usassist.frames import letterbox
 from usassist.training.augment import Augmenter
-from usassist.training.batches import BatchMaker, Prefetcher
+from usassist.training.batches import BatchMaker, Prefetcher, TrainFrames
 from usassist.training.checkpoint import Progress, WeightAverage, load_trained, resume, save_checkpoint
 from usassist.training.datasets import Sample
 from usassist.training.loss import Batch, LossParts, detect_segment_loss
@@ -36,19 +36,16 @@ class TrainData:
 
     Attributes
     ----------
-    nodule, gland, phantom, other : training frames of the four kinds
+    frames : training frames
     validation : labelled frames that are not trained on
     augmenter : random changes
-    encoder_npz : ImageNet weights, or None for random initialisation
+    encoder_weights : file of ImageNet weights, or None for random initialisation
     """
 
-    nodule: Sequence[Sample]
-    gland: Sequence[Sample]
-    phantom: Sequence[Sample]
-    other: Sequence[Sample]
+    frames: TrainFrames
     validation: Sequence[Sample]
     augmenter: Augmenter
-    encoder_npz: Path | None
+    encoder_weights: Path | None
 
 
 def train(
@@ -80,7 +77,7 @@ def train(
     cv2.setNumThreads(1)
     precision = choose_precision(optim.precision, optim.threads)
     torch.manual_seed(recipe.seed)
-    maker = BatchMaker(recipe, data.augmenter, data.nodule, data.gland, data.phantom, data.other)
+    maker = BatchMaker(recipe, data.augmenter, data.frames)
     net = _average_networks(recipe, start_dirs) if start_dirs else _init_network(recipe, data, maker)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = WeightAverage(net, optim.average_decay)
@@ -124,8 +121,8 @@ def train(
 
 def _init_network(recipe: Recipe, data: TrainData, maker: BatchMaker) -> DetectSegmentNet:
     net = DetectSegmentNet(recipe.model)
-    if data.encoder_npz is not None:
-        net.load_encoder(data.encoder_npz, maker.make(0, recipe.size_hw_px).image)
+    if data.encoder_weights is not None:
+        net.load_encoder(data.encoder_weights, maker.make(0, recipe.size_hw_px).image)
     net.freeze(recipe.model.frozen_blocks)
     return net
 
@@ -163,7 +160,7 @@ def validate(net: DetectSegmentNet, samples: Sequence[Sample], size_hw_px: tuple
     for sample in samples:
         padded, _ = letterbox(sample.image, size_hw_px)
         nodule, _ = letterbox(sample.nodule, size_hw_px)
-        mask_prob, center_score, _ = module(torch.from_numpy(padded)[None, None].float() / 255.0)
+        mask_prob, center_score, *_ = module(torch.from_numpy(padded)[None, None].float() / 255.0)
         found = mask_prob[0, 0].numpy() >= 0.5
         truth = nodule[1::2, 1::2] > 0
         dice.append(float(2 * (found & truth).sum() / max(1, found.sum() + truth.sum())))
@@ -211,7 +208,7 @@ def _step(
     image = batch.image.contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision.is_bf16):
         raw = net(image)
-    parts = detect_segment_loss(raw, batch, recipe.model.gland_weight)
+    parts = detect_segment_loss(raw, batch, recipe.model)
     optimizer.zero_grad(set_to_none=True)
     parts.total.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.optim.clip_norm)
@@ -230,7 +227,7 @@ def _update_loss(progress: Progress, parts: LossParts) -> None:
 
 def _epoch(step: int, data: TrainData, recipe: Recipe) -> int:
     """Number of complete epochs over the frames with nodules after this many batches."""
-    return step * recipe.data.nodule_per_batch // max(1, len(data.nodule))
+    return step * recipe.data.nodule_per_batch // max(1, len(data.frames.nodule))
 
 
 def _record(progress: Progress, data: TrainData, recipe: Recipe, figures: dict[str, float]) -> None:

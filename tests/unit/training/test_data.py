@@ -10,6 +10,7 @@ from usassist.config import data_dir
 from usassist.errors import ConfigError
 from usassist.training.appearance import Appearance, compute_low_spectrum
 from usassist.training.augment import Augmenter
+from usassist.training.boxed import load_boxed
 from usassist.training.compose import compose_dual_view, paste_nodule
 from usassist.training.datasets import (
     DUPLICATE_GROUPS,
@@ -153,6 +154,70 @@ def test_pasting_needs_a_gland():
     assert paste_nodule(empty, sample("d"), np.random.default_rng(0)) is empty
 
 
+def test_a_fan_is_narrow_at_the_skin_and_black_beside_it():
+    config = dataclasses.replace(PLAIN, fan_p=1.0)
+    wide = dataclasses.replace(sample(), image=np.full((200, 300), 120, np.uint8))
+    for seed in range(5):
+        image, nodule, _ = augmenter(config)(wide, SIZE_HW_PX, np.random.default_rng(seed))
+        widths = (image > 60).sum(1)
+        assert widths[3] < widths[200] <= SIZE_HW_PX[1]
+        assert nodule.any()
+        assert not nodule[image == 0].any()
+
+
+def boxes_csv(folder, *rows):
+    (folder / "images").mkdir(exist_ok=True)
+    head = "id,part,width,height,original_width,original_height,class,x1,y1,x2,y2\n"
+    (folder / "boxes.csv").write_text(head + "".join(f"{row}\n" for row in rows), encoding="utf-8")
+    grey = np.random.default_rng(0).integers(30, 200, (150, 200)).astype(np.uint8)
+    for row in rows:
+        cv2.imwrite(str(folder / "images" / f"{row.split(',')[0]}.jpg"), grey)
+
+
+def test_boxed_frames_have_an_ellipse_or_the_outline_of_a_teacher(tmp_path):
+    boxes_csv(
+        tmp_path,
+        "a,train,200,150,718,500,benign,60,40,120,90",
+        "b,train,200,150,818,628,benign,60,40,120,90",
+        "c,val,200,150,718,500,benign,0,0,9,9",
+    )
+    outlines = tmp_path / "outlines"
+    outlines.mkdir()
+    outline = np.zeros((150, 200), np.uint8)
+    outline[50:80, 70:110] = 255
+    cv2.imwrite(str(outlines / "b.png"), outline)
+    (outlines / "outlines.csv").write_text("id\nb\n", encoding="utf-8")
+    box, drawn = load_boxed(tmp_path, "train", outlines)
+    assert (box.name, box.look, box.outline_known, box.all_marked) == ("a", "718x500", False, False)
+    assert (drawn.name, drawn.look, drawn.outline_known) == ("b", "818x628", True)
+    assert abs(int(box.nodule.sum()) - np.pi * 30 * 25) < 30
+    assert box.nodule.any(0).sum() == 60
+    assert box.nodule.any(1).sum() == 50
+    assert drawn.nodule.sum() == 30 * 40
+
+
+@pytest.mark.parametrize("box", ["120,40,60,90", "60,40,260,90", "-20,40,60,90"])
+def test_a_bad_box_is_named_before_any_frame_is_read(tmp_path, box):
+    boxes_csv(tmp_path, f"a,train,200,150,718,500,benign,{box}")
+    (tmp_path / "images" / "a.jpg").unlink()
+    with pytest.raises(ConfigError, match="box of a is empty or outside"):
+        load_boxed(tmp_path, "train")
+
+
+def test_missing_boxes_frames_and_outlines_are_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"boxes\.csv cannot be read"):
+        load_boxed(tmp_path, "train")
+    boxes_csv(tmp_path, "a,train,200,150,718,500,benign,60,40,120,90")
+    with pytest.raises(ConfigError, match=r"outlines\.csv cannot be read"):
+        load_boxed(tmp_path, "train", tmp_path)
+    (tmp_path / "images" / "a.jpg").unlink()
+    with pytest.raises(ConfigError, match="fetch the data set again"):
+        load_boxed(tmp_path, "train")
+    (tmp_path / "boxes.csv").write_text("id,part\na,train\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="no column width"):
+        load_boxed(tmp_path, "train")
+
+
 def test_images_that_also_occur_in_val_are_excluded_from_train(tmp_path):
     (tmp_path / "train.txt").write_text("349_1\n349_2\n150_1\n353_2\n396_1\n7_1\n5_1\n", encoding="utf-8")
     (tmp_path / "val.txt").write_text("326_1\n7_2\n", encoding="utf-8")
@@ -161,9 +226,13 @@ def test_images_that_also_occur_in_val_are_excluded_from_train(tmp_path):
 
 
 def test_the_cache_returns_the_made_samples(tmp_path):
-    made = load_cached(tmp_path, "key", lambda: [sample("a"), sample("b", gland=True)])
+    made = load_cached(
+        tmp_path, "key", lambda: [sample("a"), dataclasses.replace(sample("b", gland=True), look="x", is_thyroid=False)]
+    )
     again = load_cached(tmp_path, "key", lambda: pytest.fail("made twice"))
     assert compute_fingerprint(again) == compute_fingerprint(made)
+    facts = ("name", "look", "outline_known", "all_marked", "is_thyroid")
+    assert [[getattr(s, f) for f in facts] for s in again] == [[getattr(s, f) for f in facts] for s in made]
 
 
 @pytest.fixture

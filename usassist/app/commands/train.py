@@ -30,6 +30,9 @@ def train(
     start: Annotated[
         list[Path] | None, typer.Option(help="Folder of another run to start from; of several, from their mean.")
     ] = None,
+    outlines: Annotated[
+        Path | None, typer.Option(help="Folder of outlines that a teacher drew into the boxes (default: boxes alone).")
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(help="auto, bf16 or fp32 (default: that of the recipe; auto measures which is faster)."),
@@ -70,9 +73,9 @@ def train(
     try:
         with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
             task = bar.add_task("reading and simulating frames", total=None)
-            data = prepare(plan, cache or folder / "cache")
+            data = prepare(plan, cache or folder / "cache", outlines)
             if epochs is not None:
-                plan = shortened(plan, epochs, len(data.nodule))
+                plan = shortened(plan, epochs, len(data.frames.nodule))
 
             def on_step(progress: RunProgress) -> None:
                 text = f"step {progress.step}  loss {progress.loss.get('total', float('nan')):.3f}"
