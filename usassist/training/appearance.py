@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from usassist.training.mark_drawing import draw_marks
 from usassist.training.recipe import AugmentConfig
 
-__all__ = ["SPECTRUM_REACH", "Appearance", "compute_low_spectrum", "draw_marks"]
+__all__ = ["SPECTRUM_REACH", "Appearance", "compute_low_spectrum"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
@@ -23,7 +24,6 @@ SPECTRUM_REACH = 4
 """Highest spatial frequency that belongs to a frame's appearance and not to its content, cycles per frame."""
 
 _BLACK_KEPT_SHARE = 0.8  # share of frames in which black stays black
-_LABELS = ("LT", "RT", "TRV", "SAG", "ISTHMUS", "THYROID", "1 D 12.4mm", "2 D 8.1mm", "MI 0.9", "Gn 52", "12 cm", "2D")
 
 
 def compute_low_spectrum(image: UInt8Array) -> Float32Array:
@@ -160,25 +160,6 @@ class Appearance:
         return np.asarray(
             cv2.resize(field.astype(np.float32), size_hw_px[::-1], interpolation=cv2.INTER_LINEAR), np.float32
         )
-
-
-def draw_marks(image: UInt8Array, rng: np.random.Generator) -> None:
-    """Draw calipers and text at random positions: on real frames they mark nodules, and must not become a cue."""
-    height_px, width_px = image.shape
-    level = int(rng.integers(150, 256))
-    for _ in range(int(rng.integers(0, 3))):
-        ends = [(int(rng.integers(width_px)), int(rng.integers(height_px))) for _ in range(2)]
-        kind = cv2.MARKER_CROSS if rng.random() < 0.5 else cv2.MARKER_TILTED_CROSS
-        for end in ends:
-            cv2.drawMarker(image, end, level, kind, int(rng.integers(5, 12)), 1)
-        if rng.random() < 0.6:
-            steps = np.linspace(0, 1, int(rng.integers(8, 30)))[:, None]
-            dots = np.round((1 - steps) * ends[0] + steps * ends[1]).astype(np.int64)
-            image[dots[:, 1], dots[:, 0]] = level
-    for _ in range(int(rng.integers(0, 3))):
-        text = _LABELS[rng.integers(len(_LABELS))]
-        position = (int(rng.integers(width_px)), int(rng.integers(height_px)))
-        cv2.putText(image, text, position, cv2.FONT_HERSHEY_SIMPLEX, float(rng.uniform(0.25, 0.5)), level, 1)
 
 
 def _cut_corners(image: UInt8Array, rng: np.random.Generator) -> None:
