@@ -1,0 +1,250 @@
+"""Frames that occur more than once, within a data set and across the sets, also mirrored or cut and saved again.
+
+A frame is reduced to 32 x 32 pixels of its picture area. Pairs whose 64-bit perceptual hashes differ in few bits (signs
+of the lowest coefficients of the cosine transform; Zauner, Implementation and Benchmarking of Perceptual Image Hash
+Functions, 2010) are then compared by the correlation of the small pictures without their slow changes of grey.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from usassist.errors import ConfigError
+
+__all__ = [
+    "TRAINING",
+    "VALIDATION",
+    "FrameFile",
+    "Pair",
+    "find_pairs",
+    "list_frames",
+    "list_leaks",
+    "list_repeats",
+]
+
+UInt8Array = npt.NDArray[np.uint8]
+Float32Array = npt.NDArray[np.float32]
+Part = tuple[str, str]
+
+TRAINING: tuple[Part, ...] = (
+    ("thyroid_ddti", "train"),
+    ("thyroid_tn5000", "train"),
+    ("thyroid_gland_tg3k", "train"),
+    ("breast_busi", ""),
+)
+"""Folder and part of the sets that frames are trained on."""
+
+VALIDATION: tuple[Part, ...] = (
+    ("thyroid_ddti", "val"),
+    ("thyroid_tn5000", "val"),
+    ("thyroid_gland_tg3k", "val"),
+    ("thyroid_cine", ""),
+    ("thyroid_tn3k9", ""),
+)
+"""Folder and part of the sets that engines are compared on."""
+
+MOST_BITS = 10
+"""Bits of 64 in which the hashes of a pair may differ."""
+
+LEAST_CORRELATION = 0.9
+"""Correlation of the small pictures from which a pair is the same picture, or its neighbour in a sweep."""
+
+_SIDE_PX = 32
+_DARK = 12  # grey level up to which a pixel is taken for the screen around the picture
+_LEAST_SHARE = 0.15  # share of a row or column that is brighter, inside the picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameFile:
+    """One frame of a data set.
+
+    Attributes
+    ----------
+    folder : the data set, as its folder is named
+    part : ``train``, ``val``, or "" where the set has no parts
+    name : as the training samples name it
+    path : the picture
+    """
+
+    folder: str
+    part: str
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two frames of the same picture.
+
+    Attributes
+    ----------
+    first, second : the frames, in the order of the list
+    bits : in which the hashes differ, 0 to 64
+    correlation : of the small pictures, -1 to 1
+    mirrored : whether the second is the first from right to left
+    """
+
+    first: FrameFile
+    second: FrameFile
+    bits: int
+    correlation: float
+    mirrored: bool
+
+
+def list_frames(data_dir: Path, parts: Iterable[Part]) -> list[FrameFile]:
+    """The frames of the parts named, in their order.
+
+    Parameters
+    ----------
+    data_dir : folder that holds the data sets
+    parts : of :data:`TRAINING` and :data:`VALIDATION`
+
+    Raises
+    ------
+    ConfigError
+        If a set is missing or a listed frame is.
+    """
+    frames: list[FrameFile] = []
+    for folder, part in parts:
+        root = data_dir / folder
+        if not root.is_dir():
+            raise ConfigError(f"the data set {folder} is not in {data_dir}; fetch it or leave it out")
+        if (root / "boxes.csv").is_file():
+            with (root / "boxes.csv").open(encoding="utf-8", newline="") as file:
+                names = [row["id"] for row in csv.DictReader(file) if row["part"] == part]
+            paths = [root / "images" / f"{name}.jpg" for name in names]
+        elif part and (root / f"{part}.txt").is_file():
+            names = (root / f"{part}.txt").read_text(encoding="utf-8").split()
+            paths = [root / "images" / f"{name}.jpg" for name in names]
+        else:
+            paths = sorted((root / part / "images").glob("*.jpg"))
+            names = [path.stem for path in paths]
+        if not paths:
+            raise ConfigError(f"the data set {folder} has no frames of the part {part or 'images'!r}; fetch it again")
+        frames += [
+            FrameFile(folder=folder, part=part, name=name, path=path) for name, path in zip(names, paths, strict=True)
+        ]
+    return frames
+
+
+def find_pairs(
+    frames: Sequence[FrameFile], *, most_bits: int = MOST_BITS, least_correlation: float = LEAST_CORRELATION
+) -> list[Pair]:
+    """Every pair of frames that show the same picture.
+
+    Parameters
+    ----------
+    frames : to compare, each with each
+    most_bits, least_correlation : limits of the two tests
+
+    Raises
+    ------
+    ConfigError
+        If a picture cannot be read.
+    """
+    small = np.stack([_reduce(_read(frame.path)) for frame in frames])
+    mirror = np.ascontiguousarray(small[:, :, ::-1])
+    hashes, mirror_hashes = _hash(small), _hash(mirror)
+    shape, mirror_shape = _standardise(small), _standardise(mirror)
+    pairs = []
+    for index in range(len(frames) - 1):
+        after = hashes[index + 1 :]
+        for mirrored, own in ((False, hashes[index]), (True, mirror_hashes[index])):
+            bits = np.bitwise_count(after ^ own)
+            likely = np.flatnonzero(bits <= most_bits)
+            correlation = shape[index + 1 + likely] @ (mirror_shape if mirrored else shape)[index]
+            for offset, value in zip(likely, correlation, strict=True):
+                if value >= least_correlation:
+                    pairs.append(
+                        Pair(
+                            first=frames[index],
+                            second=frames[index + 1 + int(offset)],
+                            bits=int(bits[offset]),
+                            correlation=float(value),
+                            mirrored=mirrored,
+                        )
+                    )
+    return pairs
+
+
+def list_leaks(
+    data_dir: Path, training: Iterable[Part] = TRAINING, validation: Iterable[Part] = VALIDATION
+) -> dict[str, frozenset[str]]:
+    """Training frames that show the same picture as a frame of a validation set: not to be trained on.
+
+    Parameters
+    ----------
+    data_dir : folder that holds the data sets
+    training, validation : parts to compare
+
+    Returns
+    -------
+    for each folder of a training set, the names to exclude
+    """
+    taught, held_out = list_frames(data_dir, training), list_frames(data_dir, validation)
+    held_out_files = {frame.path for frame in held_out}
+    leaks: dict[str, set[str]] = {frame.folder: set() for frame in taught}
+    for pair in find_pairs(taught + held_out):
+        if (pair.first.path in held_out_files) != (pair.second.path in held_out_files):
+            leaks[pair.first.folder].add(pair.first.name)
+    return {folder: frozenset(names) for folder, names in leaks.items()}
+
+
+def list_repeats(data_dir: Path, training: Iterable[Part] = TRAINING) -> dict[str, frozenset[str]]:
+    """Training frames that show the same picture as an earlier one: leaving them out, each picture occurs once.
+
+    Parameters
+    ----------
+    data_dir : folder that holds the data sets
+    training : parts to compare
+
+    Returns
+    -------
+    for each folder of a training set, the names to leave out
+    """
+    frames = list_frames(data_dir, training)
+    repeats: dict[str, set[str]] = {frame.folder: set() for frame in frames}
+    for pair in find_pairs(frames):
+        if pair.first.name not in repeats[pair.first.folder]:
+            repeats[pair.second.folder].add(pair.second.name)
+    return {folder: frozenset(names) for folder, names in repeats.items()}
+
+
+def _read(path: Path) -> UInt8Array:
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise ConfigError(f"{path} cannot be read; fetch the data set again")
+    return np.asarray(image, np.uint8)
+
+
+def _reduce(image: UInt8Array) -> Float32Array:
+    """The picture without the dark screen around it, 32 x 32."""
+    bright = cv2.blur(image, (5, 5)) > _DARK
+    rows = np.flatnonzero(bright.mean(axis=1) > _LEAST_SHARE)
+    columns = np.flatnonzero(bright.mean(axis=0) > _LEAST_SHARE)
+    if len(rows) > _SIDE_PX and len(columns) > _SIDE_PX:
+        image = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return np.asarray(cv2.resize(image, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _hash(small: Float32Array) -> npt.NDArray[np.uint64]:
+    """The signs of the 64 lowest coefficients of the cosine transform, about their median: uint64 (N,)."""
+    low = np.stack([cv2.dct(one)[:8, :8].ravel() for one in small])
+    low[:, 0] = 0.0  # the mean grey says nothing
+    bits = low > np.median(low, axis=1, keepdims=True)
+    return np.packbits(bits, axis=1).view(np.uint64).ravel()
+
+
+def _standardise(small: Float32Array) -> Float32Array:
+    """Without slow changes of grey, of mean 0 and length 1: float32 (N, 1024)."""
+    fine = np.stack([one - cv2.GaussianBlur(one, (0, 0), 3.0) for one in small])
+    flat = fine.reshape(len(fine), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6), np.float32)
