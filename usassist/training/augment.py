@@ -71,7 +71,8 @@ class Augmenter:
             out = np.asarray(cv2.remap(plane, x, y, smooth, borderMode=border))
             return out if shown is None else out * shown
 
-        image = warped(sample.image, cv2.INTER_LINEAR)
+        cleaned = sample.cleaned if rng.random() < self.config.marks_out_p else None
+        image = warped(sample.image if cleaned is None else cleaned, cv2.INTER_LINEAR)
         nodule = warped(sample.nodule, cv2.INTER_NEAREST) if sample.nodule.any() else np.zeros(size_hw_px, np.uint8)
         gland = warped(sample.gland, cv2.INTER_NEAREST) if sample.gland.any() else np.zeros_like(nodule)
         return self.appearance(image, cumulative_histogram(sample.image), rng), nodule, gland

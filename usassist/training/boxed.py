@@ -7,6 +7,7 @@ sides, which stands for the box: its extent is known and its outline is not.
 from __future__ import annotations
 
 import csv
+from collections.abc import Collection
 from pathlib import Path
 
 import cv2
@@ -14,18 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import ConfigError
-from usassist.training.datasets import Sample, crop, nothing_marked
+from usassist.training.datasets import Sample, crop_and_clean, nothing_marked
 
 __all__ = ["OUTLINES_LIST", "load_boxed"]
 
 OUTLINES_LIST = "outlines.csv"
-"""In a teacher's folder: the frames whose outline was kept, column ``id``."""
+"""In a teacher's folder: the frames that it outlined, column ``name``, and which outlines were kept, column ``kept``."""
 
 _ROUNDING_PX = 1.0  # boxes were scaled with their frames and rounded
 _COLUMNS = ("id", "part", "width", "height", "original_width", "original_height", "x1", "y1", "x2", "y2")
 
 
-def load_boxed(folder: Path, part: str, outlines: Path | None = None) -> list[Sample]:
+def load_boxed(folder: Path, part: str, outlines: Path | None = None, left_out: Collection[str] = ()) -> list[Sample]:
     """TN5000 frames of a part, cropped to the scan area.
 
     Parameters
@@ -33,6 +34,7 @@ def load_boxed(folder: Path, part: str, outlines: Path | None = None) -> list[Sa
     folder : the data set, with ``boxes.csv`` and ``images``
     part : ``train`` or ``val``
     outlines : folder of ``ID.png`` (0 or 255, size of the frame) and ``outlines.csv``; None = boxes alone
+    left_out : ids of frames that are excluded
 
     Raises
     ------
@@ -43,7 +45,7 @@ def load_boxed(folder: Path, part: str, outlines: Path | None = None) -> list[Sa
     rows = _read_rows(folder / "boxes.csv", part)
     kept = set() if outlines is None else _read_kept(outlines)
     samples = []
-    for row in rows:
+    for row in (row for row in rows if row["id"] not in left_out):
         path = folder / "images" / f"{row['id']}.jpg"
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         if image is None or image.shape != (int(row["height"]), int(row["width"])):
@@ -53,7 +55,7 @@ def load_boxed(folder: Path, part: str, outlines: Path | None = None) -> list[Sa
         known = row["id"] in kept
         marked = _read_outline(outlines, row["id"], image.shape) if outlines and known else _ellipse(row, image.shape)
         samples.append(
-            crop(
+            crop_and_clean(
                 Sample(
                     name=row["id"],
                     image=np.asarray(image, np.uint8),
@@ -90,7 +92,7 @@ def _read_kept(outlines: Path) -> set[str]:
     path = outlines / OUTLINES_LIST
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return {row["id"] for row in csv.DictReader(file)}
+            return {row["name"] for row in csv.DictReader(file) if row["kept"] == "1"}
     except (OSError, KeyError) as error:
         raise ConfigError(f"{path} cannot be read ({error}); make the outlines with the teacher first") from error
 

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,14 @@ import numpy.typing as npt
 from usassist.common.private_files import replacing
 from usassist.errors import ConfigError, ScanAreaError
 from usassist.frames import find_scan_area
+from usassist.training.marks import remove_marks
 
 __all__ = [
     "DUPLICATE_GROUPS",
     "Sample",
     "compute_fingerprint",
     "crop",
+    "crop_and_clean",
     "cumulative_histogram",
     "list_nodule_frames",
     "load_cached",
@@ -53,7 +55,7 @@ DUPLICATE_GROUPS: tuple[frozenset[str], ...] = (
 )
 """DDTI frames with identical pixels, some of them listed under different cases."""
 
-_CACHE_SCHEMA = 4
+_CACHE_SCHEMA = 5
 _FACTS = ("name", "look", "outline_known", "all_marked", "is_thyroid")
 _PHANTOM_MAX_HW_PX = (400, 600)  # larger images are reduced once, because the later warp does not average
 _MIN_SIDE_PX = 96  # a smaller crop is taken for an error, and the whole frame is used
@@ -73,6 +75,7 @@ class Sample:
     outline_known : False: of each nodule only the box is known, and `nodule` holds the ellipse that touches its sides
     all_marked : False: nodules may be visible that are not marked
     is_thyroid : False: it shows something else, and what is marked is no thyroid nodule
+    cleaned : uint8 (H, W), `image` with its calipers painted out; None = it has none
     """
 
     name: str
@@ -83,6 +86,7 @@ class Sample:
     outline_known: bool = True
     all_marked: bool = True
     is_thyroid: bool = True
+    cleaned: UInt8Array | None = None
 
 
 def list_nodule_frames(folder: Path, part: str) -> list[str]:
@@ -110,27 +114,30 @@ def list_nodule_frames(folder: Path, part: str) -> list[str]:
     return names
 
 
-def load_nodule(folder: Path, part: str) -> list[Sample]:
-    """DDTI frames of a part with their nodule masks, cropped to the scan area."""
+def load_nodule(folder: Path, part: str, left_out: Collection[str] = ()) -> list[Sample]:
+    """DDTI frames of a part with their nodule masks, cropped to the scan area, without those that are left out."""
     samples = []
     for name in list_nodule_frames(folder, part):
+        if name in left_out:
+            continue
         image, mask = read_pair(folder / "images" / f"{name}.jpg", folder / "masks" / f"{name}.png")
         if mask.any():
-            samples.append(crop(Sample(name=name, image=image, nodule=mask, gland=nothing_marked(mask))))
+            samples.append(crop_and_clean(Sample(name=name, image=image, nodule=mask, gland=nothing_marked(mask))))
     return samples
 
 
-def load_gland(folder: Path, last_number: int) -> list[Sample]:
+def load_gland(folder: Path, last_number: int, left_out: Collection[str] = ()) -> list[Sample]:
     """TG3K frames (part ``train``) with their gland masks, without marked nodules.
 
     Parameters
     ----------
     folder : the data set
     last_number : frames with a higher file number are excluded
+    left_out : names of frames that are excluded
     """
     samples = []
     for path in sorted((folder / "train" / "images").glob("*.jpg")):
-        if int(path.stem) <= last_number:
+        if int(path.stem) <= last_number and path.stem not in left_out:
             image, mask = read_pair(path, folder / "train" / "masks" / path.name)
             mask = _largest_component(mask)  # burnt-in text is foreground in these masks
             samples.append(crop(Sample(name=path.stem, image=image, nodule=nothing_marked(mask), gland=mask)))
@@ -186,6 +193,7 @@ def load_cached(cache_dir: Path, key: str, make: Callable[[], list[Sample]]) -> 
                     image=arrays[f"i{place}"],
                     nodule=_plane(arrays, "n", place),
                     gland=_plane(arrays, "g", place),
+                    cleaned=arrays[f"c{place}"] if f"c{place}" in arrays else None,
                     **fact,
                 )
                 for place, fact in enumerate(facts)
@@ -195,15 +203,12 @@ def load_cached(cache_dir: Path, key: str, make: Callable[[], list[Sample]]) -> 
     planes: dict[str, npt.NDArray[Any]] = {}
     for place, sample in enumerate(samples):
         planes[f"i{place}"] = sample.image
-        planes |= {f"{letter}{place}": plane for letter, plane in _marked_planes(sample) if plane.any()}
+        others = {"n": sample.nodule, "g": sample.gland, "c": sample.cleaned}
+        planes |= {f"{letter}{place}": plane for letter, plane in others.items() if plane is not None and plane.any()}
     facts = [{name: getattr(sample, name) for name in _FACTS} for sample in samples]
     with replacing(path) as fresh:
         np.savez(fresh, facts=np.array(json.dumps(facts)), **planes)  # type: ignore[arg-type]
     return samples
-
-
-def _marked_planes(sample: Sample) -> tuple[tuple[str, UInt8Array], ...]:
-    return ("n", sample.nodule), ("g", sample.gland)
 
 
 def _plane(arrays: Mapping[str, npt.NDArray[Any]], letter: str, place: int) -> UInt8Array:
@@ -240,6 +245,13 @@ def crop(sample: Sample) -> Sample:
     area = np.s_[y1:y2, x1:x2]
     planes = {name: getattr(sample, name)[area].copy() for name in ("image", "nodule", "gland")}
     return dataclasses.replace(sample, **planes)
+
+
+def crop_and_clean(sample: Sample) -> Sample:
+    """The same frame, cropped to its scan area, and besides with its calipers painted out."""
+    cropped = crop(sample)
+    cleaned = remove_marks(cropped.image)
+    return cropped if np.array_equal(cleaned, cropped.image) else dataclasses.replace(cropped, cleaned=cleaned)
 
 
 def read_pair(image_path: Path, mask_path: Path) -> tuple[UInt8Array, UInt8Array]:

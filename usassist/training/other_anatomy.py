@@ -7,7 +7,7 @@ thyroid nodules and are not to be detected.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import cv2
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import ConfigError
-from usassist.training.datasets import Sample, crop, nothing_marked, read_pair
+from usassist.training.datasets import Sample, crop, crop_and_clean, nothing_marked, read_pair
 
 __all__ = ["BREAST_HELD_OUT", "is_held_out_breast", "list_clips", "load_breast", "load_clip_frames", "load_pictures"]
 
@@ -34,13 +34,13 @@ def is_held_out_breast(name: str) -> bool:
     return zlib.crc32(name.encode()) % BREAST_HELD_OUT == 0
 
 
-def load_breast(folder: Path) -> list[Sample]:
-    """BUSI frames with the outlines of their lesions, cropped, without those that are held out."""
+def load_breast(folder: Path, left_out: Collection[str] = ()) -> list[Sample]:
+    """BUSI frames with the outlines of their lesions, cropped, without those that are held out or left out."""
     samples = []
     for path in sorted((folder / "images").glob("*.jpg")):
-        if not is_held_out_breast(path.stem):
+        if not is_held_out_breast(path.stem) and path.stem not in left_out:
             image, mask = read_pair(path, folder / "masks" / f"{path.stem}.png")
-            samples.append(crop(_other(path.stem, image, look="breast", nodule=mask)))
+            samples.append(crop_and_clean(_other(path.stem, image, look="breast", nodule=mask)))
     return samples
 
 

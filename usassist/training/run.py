@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import logging
 import subprocess
@@ -30,6 +31,7 @@ from usassist.training.datasets import (
     load_nodule,
     load_phantom,
 )
+from usassist.training.duplicates import list_leaks
 from usassist.training.encoder import find_weights
 from usassist.training.export import export_onnx
 from usassist.training.other_anatomy import load_breast, load_clip_frames, load_pictures
@@ -87,14 +89,18 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
     if missing:
         raise ConfigError(f"the data set {', '.join(missing)} is missing from the folder in USASSIST_DATA; fetch it")
 
+    @functools.cache
+    def leaks() -> dict[str, frozenset[str]]:
+        return list_leaks(root)
+
     def cached(key: str, make: Callable[[], list[Sample]]) -> list[Sample]:
         return load_cached(cache_dir, key, make)
 
     nodule_dir = root / "thyroid_ddti"
-    nodule = cached("ddti-train", lambda: load_nodule(nodule_dir, "train"))
+    nodule = cached("ddti-train", lambda: load_nodule(nodule_dir, "train", leaks()["thyroid_ddti"]))
     validation = cached("ddti-val", lambda: load_nodule(nodule_dir, "val"))
-    last = data.gland_last_number
-    gland = cached(f"tg3k-train-{last}", lambda: load_gland(root / "thyroid_gland_tg3k", last))
+    last, gland_set = data.gland_last_number, "thyroid_gland_tg3k"
+    gland = cached(f"tg3k-train-{last}", lambda: load_gland(root / gland_set, last, leaks()[gland_set]))
     phantom: list[Sample] = []
     if data.phantom_frames:
         share = data.phantom_crossing_share
@@ -102,10 +108,13 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
         phantom = cached(key, lambda: load_phantom(data.phantom_frames, data.phantom_seed, share))
     clips = cached("clips", lambda: load_clip_frames(root / "ultrasound_clips_lung"))
     boxed: list[Sample] = []
+    boxed_set, breast_set = "thyroid_tn5000", "breast_busi"
     if data.boxed_per_batch:
         key = "tn5000-train" if outlines is None else f"tn5000-train-{_fingerprint_outlines(outlines)}"
-        boxed = cached(key, lambda: load_boxed(root / "thyroid_tn5000", "train", outlines))
-    breast = cached("busi", lambda: load_breast(root / "breast_busi")) if data.breast_per_batch else []
+        boxed = cached(key, lambda: load_boxed(root / boxed_set, "train", outlines, leaks()[boxed_set]))
+    breast: list[Sample] = []
+    if data.breast_per_batch:
+        breast = cached("busi", lambda: load_breast(root / breast_set, leaks()[breast_set]))
     pictures = cached("pictures", lambda: load_pictures(root)) if data.other_pictures else []
     donors = [sample.image for sample in (*gland[::_APPEARANCE_STRIDE], *clips, *boxed[::_APPEARANCE_STRIDE])]
     appearance = Appearance(

@@ -186,7 +186,7 @@ def test_boxed_frames_have_an_ellipse_or_the_outline_of_a_teacher(tmp_path):
     outline = np.zeros((150, 200), np.uint8)
     outline[50:80, 70:110] = 255
     cv2.imwrite(str(outlines / "b.png"), outline)
-    (outlines / "outlines.csv").write_text("id\nb\n", encoding="utf-8")
+    (outlines / "outlines.csv").write_text("name,kept\na,0\nb,1\n", encoding="utf-8")
     box, drawn = load_boxed(tmp_path, "train", outlines)
     assert (box.name, box.look, box.outline_known, box.all_marked) == ("a", "718x500", False, False)
     assert (drawn.name, drawn.look, drawn.outline_known) == ("b", "818x628", True)
