@@ -13,7 +13,7 @@ from torch import Tensor
 
 from usassist.training.appearance import Appearance
 from usassist.training.datasets import cumulative_histogram
-from usassist.training.teacher_data import BoxedNodule, box_plane, to_indices, warp
+from usassist.training.teacher_data import BoxedNodule, box_plane, ellipse_plane, to_indices, warp
 
 __all__ = ["BoxBatch", "BoxBatchMaker", "TrainCrop", "augment_crop"]
 
@@ -36,7 +36,7 @@ class TrainCrop:
     Attributes
     ----------
     image : uint8 (S, S)
-    shown : float32 (S, S), the box that the network is shown
+    shown : float32 (S, S), :func:`ellipse_plane` of the box that the network is shown
     target : float32 (S/2, S/2): the mask, or the box where only the box is known
     has_mask : whether ``target`` is a mask
     """
@@ -53,7 +53,7 @@ class BoxBatch:
 
     Attributes
     ----------
-    inputs : float32 (B, 2, S, S): grey, 0 to 1, and the box that is shown
+    inputs : float32 (B, 2, S, S): grey, 0 to 1, and the plane that shows the box
     target : float32 (B, 1, S/2, S/2)
     has_mask : float32 (B,), 1 where the target is a mask, 0 where it is a box
     """
@@ -140,7 +140,7 @@ def augment_crop(nodule: BoxedNodule, size_px: int, appearance: Appearance, rng:
     else:
         whole = warp(mask * np.uint8(255), affine, size_px)
         target = cv2.resize(whole, (half, half), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255.0)
-    return TrainCrop(out, box_plane(in_crop(loose), (size_px, size_px)), target, mask is not None)
+    return TrainCrop(out, ellipse_plane(in_crop(loose), (size_px, size_px)), target, mask is not None)
 
 
 def _cut(image: UInt8Array, mask: UInt8Array, rng: np.random.Generator) -> tuple[UInt8Array, UInt8Array]:

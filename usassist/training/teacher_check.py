@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from usassist.engine import Engine
 from usassist.modalities.ultrasound import preprocess
-from usassist.training.teacher_data import BoxedNodule, box_plane, to_indices
+from usassist.training.teacher_data import BoxedNodule, box_plane, ellipse_plane, to_indices
 
 __all__ = ["OutlineCheck", "check_outlines", "ellipse_in_box", "engine_in_box", "loosen"]
 
@@ -61,10 +61,8 @@ def check_outlines(nodules: Sequence[BoxedNodule], masks: Sequence[UInt8Array]) 
 
 def ellipse_in_box(nodule: BoxedNodule) -> UInt8Array:
     """The ellipse that fills the box, as a mask: uint8 (H, W)."""
-    box = nodule.box_xyxy_px
-    center, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
-    y, x = np.indices(nodule.image.shape) + 0.5
-    return np.asarray(((x - center[0]) / half[0]) ** 2 + ((y - center[1]) / half[1]) ** 2 <= 1, np.uint8)
+    height_px, width_px = nodule.image.shape
+    return np.asarray(ellipse_plane(nodule.box_xyxy_px, (height_px, width_px)) >= 0.5, np.uint8)
 
 
 def loosen(nodule: BoxedNodule) -> BoxedNodule:
@@ -88,14 +86,14 @@ def engine_in_box(engine: Engine, nodule: BoxedNodule) -> UInt8Array:
     tensor, image_to_input = preprocess(nodule.image, (height_px, width_px))
     prob = engine.infer({wanted.name: tensor})["mask_prob"][0, 0]
     to_mask = np.diag([prob.shape[1] / width_px, prob.shape[0] / height_px]) @ image_to_input
-    size_wh = nodule.image.shape[::-1]
+    size_wh = nodule.image.shape[1], nodule.image.shape[0]
     back = cv2.warpAffine(
         np.ascontiguousarray(prob, np.float32),
         to_indices(to_mask),
         size_wh,
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     )
-    inside = box_plane(nodule.box_xyxy_px, nodule.image.shape) > 0  # type: ignore[arg-type]
+    inside = box_plane(nodule.box_xyxy_px, size_wh[::-1]) > 0
     return np.asarray((back >= 0.5) & inside, np.uint8)
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "box_of_mask",
     "box_plane",
     "crop_plain",
+    "ellipse_plane",
     "load_boxed",
     "load_masked_folder",
     "split_nodules",
@@ -64,7 +65,7 @@ class Crop:
     Attributes
     ----------
     image : uint8 (S, S)
-    shown : float32 (S, S), share of each pixel inside the box that the network is shown
+    shown : float32 (S, S), :func:`ellipse_plane` of the box that the network is shown
     affine : float64 (2, 3), from pixel indices of the frame to those of the crop
     """
 
@@ -88,6 +89,18 @@ def box_plane(box_xyxy_px: Float64Array, size_hw_px: tuple[int, int]) -> Float32
     return np.asarray(np.outer(spans[1], spans[0]), np.float32)
 
 
+def ellipse_plane(box_xyxy_px: Float64Array, size_hw_px: tuple[int, int]) -> Float32Array:
+    """How a box is shown to the network: 1 at its centre, 0.5 on the ellipse that fills it, 0 far outside.
+
+    Returns
+    -------
+    float32 (H, W), (1 + max(-1, 1 - r^2)) / 2, where r is the distance from the centre in units of half the box
+    """
+    center, half = (box_xyxy_px[:2] + box_xyxy_px[2:]) / 2, (box_xyxy_px[2:] - box_xyxy_px[:2]) / 2
+    x, y = (((np.arange(size_hw_px[1 - axis]) + 0.5 - center[axis]) / half[axis]) ** 2 for axis in (0, 1))
+    return np.asarray(np.maximum(0.0, 1.0 - (y[:, None] + x[None, :]) / 2), np.float32)
+
+
 def crop_plain(nodule: BoxedNodule, size_px: int, margin: float, *, mirrored: bool = False) -> Crop:
     """Crop around the box, its sides enlarged by a factor and stretched to a square; beyond the frame it is black.
 
@@ -104,7 +117,7 @@ def crop_plain(nodule: BoxedNodule, size_px: int, margin: float, *, mirrored: bo
     linear = np.diag(scale * (-1.0 if mirrored else 1.0, 1.0))
     affine = to_indices(np.column_stack([linear, size_px / 2 - linear @ center]))
     edge = size_px / 2 * (1 - 1 / margin)
-    shown = box_plane(np.array([edge, edge, size_px - edge, size_px - edge]), (size_px, size_px))
+    shown = ellipse_plane(np.array([edge, edge, size_px - edge, size_px - edge]), (size_px, size_px))
     return Crop(warp(nodule.image, affine, size_px), shown, affine)
 
 

@@ -1,14 +1,15 @@
 """The teacher of outlines: a network that is shown a box and outlines the nodule in it, and its loss.
 
-The encoder is that of :mod:`usassist.training.model`, with the box as a second input plane (Xu et al., Deep GrabCut,
-BMVC 2017); the decoder joins coarse and fine features as in U-Net (Ronneberger et al., MICCAI 2015), to stride 2.
+The encoder is that of :mod:`usassist.training.model`, frozen to stride 4; there the box is added. The decoder joins
+coarse and fine features as in U-Net (Ronneberger et al., MICCAI 2015), to stride 2. What is learnt is a correction of
+the ellipse that fills the box, which is a good outline of most nodules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +21,12 @@ from usassist.training.teacher_batches import BoxBatch
 
 __all__ = ["BoxLossParts", "BoxOutlineNet", "box_outline_loss"]
 
+_FROZEN_BLOCKS = 3  # to the end of stride 4, as in the recipes of the engines
 _TAPS = (1, 3, 6, 13, 16)  # blocks at the ends of strides 2, 4, 8, 16 and 32
 _WIDTHS = (32, 48, 64, 96)  # of the decoder at strides 2, 4, 8, 16
 _DROP_PATH = 0.1
 _DROPOUT = 0.1
+_ELLIPSE_GAIN = 4.0  # logit at the centre of the box before training
 _BOX_WEIGHT = 0.5  # of crops that have only a box
 
 
@@ -43,7 +46,7 @@ class _Join(nn.Module):
 
 
 class BoxOutlineNet(nn.Module):
-    """Grey and box in, the nodule's mask out.
+    """Grey and box in, the logits of the nodule's mask out.
 
     Parameters
     ----------
@@ -56,12 +59,11 @@ class BoxOutlineNet(nn.Module):
         base = DetectSegmentNet(ModelConfig(drop_path=_DROP_PATH))
         if encoder_npz is not None and images is not None:
             base.load_encoder(encoder_npz, images)
-        grey = base.stem.conv
-        widened = nn.Conv2d(2, grey.out_channels, 3, 2, 1, bias=False)
-        widened.weight = nn.Parameter(torch.cat([grey.weight.detach(), torch.zeros_like(grey.weight)], 1))
-        base.stem.conv = widened
+        base.freeze(_FROZEN_BLOCKS)
         self.stem, self.blocks = base.stem, base.blocks
         channels = [int(base.blocks[tap - 1].project.conv.out_channels) for tap in _TAPS]  # type: ignore[union-attr, arg-type]
+        self.show = nn.Conv2d(1, channels[1], 1)
+        nn.init.zeros_(self.show.weight)
         self.context = ConvNorm(channels[4], channels[4], 5, groups=channels[4])
         self.drop = nn.Dropout2d(_DROPOUT)
         coarse = (*_WIDTHS[1:], channels[4])
@@ -69,26 +71,40 @@ class BoxOutlineNet(nn.Module):
             _Join(fine + 1, below, width) for fine, below, width in zip(channels, coarse, _WIDTHS, strict=False)
         )
         self.head = nn.Conv2d(_WIDTHS[0], 1, 1)
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        self.ellipse_gain = nn.Parameter(torch.tensor(_ELLIPSE_GAIN))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Float32 (B, 2, S, S) in 0 to 1, S a multiple of 32, to logits (B, 1, S/2, S/2)."""
-        x = self.stem(inputs * 2.0 - 1.0)
+        """Float32 (B, 2, S, S), 0 to 1, S a multiple of 32, to logits (B, 1, S/2, S/2).
+
+        The planes are grey and :func:`usassist.training.teacher_data.ellipse_plane` of the box.
+        """
+        shown = [functional.avg_pool2d(inputs[:, 1:], 2**level) for level in range(1, 5)]
+        x = self.stem(inputs[:, :1] * 2.0 - 1.0)
         taps: list[Tensor] = []
         for number, block in enumerate(self.blocks, start=1):
             x = block(x)
+            if number == _FROZEN_BLOCKS:
+                x = x + self.show(shown[1])
             if number in _TAPS:
                 taps.append(x)
         x = self.drop(x + self.context(x))
         for level in (3, 2, 1, 0):
-            shown = functional.avg_pool2d(inputs[:, 1:], 2 ** (level + 1)).to(x.dtype)
-            x = self.joins[level](torch.cat([taps[level], shown], 1), x)
-        logit: Tensor = self.head(x)
-        return logit
+            x = self.joins[level](torch.cat([taps[level], shown[level].to(x.dtype)], 1), x)
+        correction: Tensor = self.head(x)
+        return correction + self.ellipse_gain * (2.0 * shown[0] - 1.0)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and evaluation mode; frozen blocks stay in evaluation mode."""
+        super().train(mode)
+        for module in self.blocks[:_FROZEN_BLOCKS]:
+            module.eval()
+        return self
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that can start from ImageNet weights."""
-        yield from self.stem.parameters()
-        yield from self.blocks.parameters()
+        yield from (parameter for parameter in self.blocks.parameters() if parameter.requires_grad)
 
 
 class BoxLossParts(NamedTuple):

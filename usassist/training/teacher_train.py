@@ -48,7 +48,7 @@ class TeacherConfig:
     seed: int = 1
     steps: int = 2400
     minutes: float = 12.0
-    size_px: int = 160
+    size_px: int = 128
     ddti: int = 5
     busi: int = 5
     phantom: int = 2
@@ -57,7 +57,7 @@ class TeacherConfig:
     learning_rate: float = 2e-3
     encoder_learning_rate: float = 7e-4
     weight_decay: float = 0.02
-    average_decay: float = 0.995
+    average_decay: float = 0.99
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -198,7 +198,7 @@ def _optimizer(net: BoxOutlineNet, config: TeacherConfig) -> torch.optim.Optimiz
     """AdamW without weight decay of norms and biases."""
     encoder = {id(parameter) for parameter in net.encoder_parameters()}
     groups: dict[tuple[bool, bool], list[Tensor]] = {}
-    for parameter in net.parameters():
+    for parameter in (parameter for parameter in net.parameters() if parameter.requires_grad):
         groups.setdefault((id(parameter) in encoder, parameter.ndim > 1), []).append(parameter)
     return torch.optim.AdamW(
         [
