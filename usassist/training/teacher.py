@@ -11,114 +11,38 @@ import hashlib
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
 from rich.console import Console
 from rich.logging import RichHandler
 
 from usassist.config import data_dir
 from usassist.engine import find_engine, open_engine
-from usassist.errors import ConfigError, UsAssistError
-from usassist.training.appearance import Appearance, compute_low_spectrum
+from usassist.errors import UsAssistError
 from usassist.training.box_outlines import MARGINS, BoxOutline, Rules, choose_outline, predict, write_outlines
 from usassist.training.checkpoint import MANIFEST
-from usassist.training.datasets import cumulative_histogram, load_cached, load_nodule, load_phantom
 from usassist.training.precision import PRECISIONS, choose_precision
-from usassist.training.recipe import AugmentConfig
 from usassist.training.run import ENCODER_FILE
-from usassist.training.teacher_batches import BoxBatchMaker
 from usassist.training.teacher_check import check_outlines, ellipse_in_box, engine_in_box, loosen
-from usassist.training.teacher_data import BoxedNodule, load_boxed, load_masked_folder, split_nodules
+from usassist.training.teacher_data import BoxedNodule
 from usassist.training.teacher_net import BoxOutlineNet
+from usassist.training.teacher_sets import AUGMENT, TeacherData, fingerprint, make_batch_maker, prepare
 from usassist.training.teacher_train import CHECKPOINT, TeacherConfig, train_teacher
 
-__all__ = ["TeacherData", "main", "prepare"]
+__all__ = ["MASKS", "main", "run"]
 
 logger = logging.getLogger(__name__)
 
 MASKS = "masks"
 """Name of the folder of outlines, in the folder of a run."""
 
-_SETS = ("thyroid_ddti", "breast_busi", "thyroid_tn5000", "thyroid_tn3k9")
-_PHANTOM_SEED = 50_000
-_PHANTOM_CROSSING_SHARE = 1.0
-_DONOR_STRIDE = 8  # every 8th TN5000 frame is a donor of histogram and low frequencies
 _CHUNK = 16
-_AUGMENT = AugmentConfig(
-    histogram_p=0.5, spectrum_p=0.2, equalise_p=0.1, speckle_swap_p=0.1, marks_p=0.4, shadow_p=0.2, gamma_sd=0.2
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TeacherData:
-    """The nodules of a run.
-
-    Attributes
-    ----------
-    train : of each set that is trained on
-    checked : with masks, not trained on
-    boxed : of each part of TN5000, boxes only; ``train`` takes part in training with its boxes
-    """
-
-    train: Mapping[str, Sequence[BoxedNodule]]
-    checked: Mapping[str, Sequence[BoxedNodule]]
-    boxed: Mapping[str, Sequence[BoxedNodule]]
-
-
-def prepare(config: TeacherConfig, cache_dir: Path) -> TeacherData:
-    """Read and simulate all frames.
-
-    Raises
-    ------
-    ConfigError
-        When the data folder is not set, a data set is missing from it, or a frame, mask or box is not usable.
-    """
-    root = data_dir()
-    for name in (*_SETS, ENCODER_FILE.parts[0]):
-        if not (root / name).is_dir():
-            raise ConfigError(f"the data set {name} is missing from the folder in USASSIST_DATA; fetch it")
-    ddti, busi, boxed, tn3k = (root / name for name in _SETS)
-    count = config.phantom_frames
-    phantom = load_cached(
-        cache_dir,
-        f"teacher-phantom-{_PHANTOM_SEED}-{count}",
-        lambda: load_phantom(count, _PHANTOM_SEED, _PHANTOM_CROSSING_SHARE),
-    )
-    return TeacherData(
-        train={
-            "ddti": split_nodules(load_cached(cache_dir, "ddti-train", lambda: load_nodule(ddti, "train"))),
-            "busi": split_nodules(load_masked_folder(busi, ("benign", "malignant"))),
-            "phantom": split_nodules(phantom),
-        },
-        checked={
-            "ddti_val": split_nodules(load_cached(cache_dir, "ddti-val", lambda: load_nodule(ddti, "val"))),
-            "tn3k9": split_nodules(load_masked_folder(tn3k)),
-        },
-        boxed={part: load_boxed(boxed, part) for part in ("train", "val")},
-    )
-
-
-def _make_batch_maker(config: TeacherConfig, data: TeacherData) -> BoxBatchMaker:
-    donors = [nodule.image for nodule in data.boxed["train"][::_DONOR_STRIDE]]
-    appearance = Appearance(
-        _AUGMENT,
-        histograms=np.stack([cumulative_histogram(image) for image in donors]),
-        spectra=np.stack([compute_low_spectrum(image) for image in donors]),
-    )
-    groups = (
-        (data.train["ddti"], config.ddti),
-        (data.train["busi"], config.busi),
-        (data.train["phantom"], config.phantom),
-        (data.boxed["train"], config.boxed),
-    )
-    return BoxBatchMaker(groups, appearance, config.size_px, config.seed)
 
 
 def _outlines(
@@ -158,16 +82,6 @@ def _check(
     return report
 
 
-def _fingerprint(nodules: Sequence[BoxedNodule]) -> dict[str, Any]:
-    """SHA-256 over names, pixels, boxes and masks, in order."""
-    digest = hashlib.sha256()
-    for nodule in nodules:
-        digest.update(f"{nodule.name} {nodule.image.shape}".encode())
-        for array in (nodule.image, nodule.box_xyxy_px, *(() if nodule.mask is None else (nodule.mask,))):
-            digest.update(np.ascontiguousarray(array).tobytes())
-    return {"nodules": len(nodules), "sha256": digest.hexdigest()}
-
-
 def run(
     config: TeacherConfig, out_dir: Path, *, precision: str = "auto", threads: int = 2, engine_name: str | None = None
 ) -> dict[str, Any]:
@@ -177,7 +91,7 @@ def run(
     data = prepare(config, out_dir / "cache")
     encoder_npz = data_dir() / ENCODER_FILE
     choice = choose_precision(precision, threads)
-    maker = _make_batch_maker(config, data)
+    maker = make_batch_maker(config, data)
     net, state = train_teacher(config, maker, out_dir, encoder_npz=encoder_npz, precision=choice)
     checks = _check(net, data, config, engine_name, bf16=choice.is_bf16)
     outlines = (
@@ -191,13 +105,13 @@ def run(
         "schema": 1,
         "written_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "config": asdict(config),
-        "augment": asdict(_AUGMENT),
+        "augment": asdict(AUGMENT),
         "rules": asdict(Rules()),
         "margins": MARGINS,
         "torch": torch.__version__,
         "encoder_sha256": hashlib.sha256(encoder_npz.read_bytes()).hexdigest(),
         "checkpoint_sha256": hashlib.sha256((out_dir / CHECKPOINT).read_bytes()).hexdigest(),
-        "data_sha256": {name: _fingerprint(nodules) for name, nodules in sets.items()},
+        "data_sha256": {name: fingerprint(nodules) for name, nodules in sets.items()},
         **asdict(state),
         "checks": checks,
         "outlines": counts,

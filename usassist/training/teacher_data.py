@@ -203,6 +203,8 @@ def _read_boxed(folder: Path, row: dict[str, str]) -> BoxedNodule:
     try:
         box = np.array([float(row[column]) for column in ("x1", "y1", "x2", "y2")])
         size_wh = int(row["width"]), int(row["height"])
+        if not np.isfinite(box).all():
+            raise ValueError
     except (TypeError, ValueError):
         raise ConfigError(f"the box of frame {name} in {folder / 'boxes.csv'} is no number; correct it") from None
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)

@@ -7,7 +7,7 @@ the ellipse that fills the box, which is a good outline of most nodules.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -21,7 +21,7 @@ from usassist.training.teacher_batches import BoxBatch
 
 __all__ = ["BoxLossParts", "BoxOutlineNet", "box_outline_loss"]
 
-_FROZEN_BLOCKS = 3  # to the end of stride 4, as in the recipes of the engines
+_SHOWN_AFTER = 3  # blocks, at the end of stride 4; these can be frozen
 _TAPS = (1, 3, 6, 13, 16)  # blocks at the ends of strides 2, 4, 8, 16 and 32
 _WIDTHS = (32, 48, 64, 96)  # of the decoder at strides 2, 4, 8, 16
 _DROP_PATH = 0.1
@@ -50,16 +50,13 @@ class BoxOutlineNet(nn.Module):
 
     Parameters
     ----------
-    encoder_npz : ImageNet weights as in :meth:`DetectSegmentNet.load_encoder`; None = random ones
-    images : float32 (B, 1, S, S) in 0 to 1, typical crops, needed with ``encoder_npz``
+    base : gives its encoder, with the stem and the first blocks frozen or not; None = random weights
     """
 
-    def __init__(self, encoder_npz: Path | None = None, images: Tensor | None = None):
+    def __init__(self, base: DetectSegmentNet | None = None):
         super().__init__()
-        base = DetectSegmentNet(ModelConfig(drop_path=_DROP_PATH))
-        if encoder_npz is not None and images is not None:
-            base.load_encoder(encoder_npz, images)
-        base.freeze(_FROZEN_BLOCKS)
+        base = base or DetectSegmentNet(ModelConfig(drop_path=_DROP_PATH))
+        self.frozen_blocks = base.frozen_blocks
         self.stem, self.blocks = base.stem, base.blocks
         channels = [int(base.blocks[tap - 1].project.conv.out_channels) for tap in _TAPS]  # type: ignore[union-attr, arg-type]
         self.show = nn.Conv2d(1, channels[1], 1)
@@ -85,7 +82,7 @@ class BoxOutlineNet(nn.Module):
         taps: list[Tensor] = []
         for number, block in enumerate(self.blocks, start=1):
             x = block(x)
-            if number == _FROZEN_BLOCKS:
+            if number == _SHOWN_AFTER:
                 x = x + self.show(shown[1])
             if number in _TAPS:
                 taps.append(x)
@@ -98,13 +95,38 @@ class BoxOutlineNet(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Switch between training and evaluation mode; frozen blocks stay in evaluation mode."""
         super().train(mode)
-        for module in self.blocks[:_FROZEN_BLOCKS]:
+        for module in self.blocks[: self.frozen_blocks]:
             module.eval()
         return self
 
+    @classmethod
+    def pretrained(cls, encoder_npz: Path, images: Tensor) -> Self:
+        """A network with ImageNet weights, frozen to stride 4 as in the recipes of the engines.
+
+        Parameters
+        ----------
+        encoder_npz : as in :meth:`DetectSegmentNet.load_encoder`
+        images : float32 (B, 1, S, S) in 0 to 1, typical crops
+        """
+        base = DetectSegmentNet(ModelConfig(drop_path=_DROP_PATH))
+        base.load_encoder(encoder_npz, images)
+        base.freeze(_SHOWN_AFTER)
+        return cls(base)
+
+    @classmethod
+    def like(cls, state: Mapping[str, Tensor]) -> Self:
+        """A network with the weights of a ``state_dict``, in evaluation mode."""
+        base = DetectSegmentNet(ModelConfig(drop_path=_DROP_PATH))
+        if "stem.conv.bias" in state:  # only a frozen convolution has one
+            base.freeze(_SHOWN_AFTER)
+        net = cls(base)
+        net.load_state_dict(state)
+        return net.eval()
+
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that can start from ImageNet weights."""
-        yield from (parameter for parameter in self.blocks.parameters() if parameter.requires_grad)
+        for module in (self.stem, self.blocks):
+            yield from (parameter for parameter in module.parameters() if parameter.requires_grad)
 
 
 class BoxLossParts(NamedTuple):

@@ -102,11 +102,11 @@ def train_teacher(
         When the checkpoint belongs to other settings.
     """
     torch.manual_seed(config.seed)
-    images = maker.make(0).inputs[:, :1] if encoder_npz is not None else None
-    net = BoxOutlineNet(encoder_npz, images).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    mean = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(config.average_decay), use_buffers=True
-    )
+    net = (
+        BoxOutlineNet() if encoder_npz is None else BoxOutlineNet.pretrained(encoder_npz, maker.make(0).inputs[:, :1])
+    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = torch.optim.swa_utils.get_ema_multi_avg_fn(config.average_decay)  # type: ignore[no-untyped-call]
+    mean = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=average, use_buffers=True)
     optimizer = _optimizer(net, config)
     state = _resume(out_dir, config, net, mean, optimizer)
     state.arithmetic.append({"from_step": state.step, **precision.as_dict()})
@@ -146,7 +146,8 @@ def train_teacher(
         logger.info("stopped after %d steps; the same command resumes from there", state.step)
         raise
     save()
-    trained: BoxOutlineNet = mean.module
+    trained = mean.module
+    assert isinstance(trained, BoxOutlineNet)
     return trained.eval(), state
 
 
@@ -162,12 +163,9 @@ def load_teacher(out_dir: Path) -> tuple[BoxOutlineNet, TeacherConfig]:
     if not path.is_file():
         raise ConfigError(f"there is no {CHECKPOINT} in {out_dir}; train first")
     document: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    net = BoxOutlineNet()
     prefix = "module."
-    net.load_state_dict(
-        {name.removeprefix(prefix): value for name, value in document["mean"].items() if name.startswith(prefix)}
-    )
-    return net.eval(), TeacherConfig(**document["config"])
+    weights = {name.removeprefix(prefix): value for name, value in document["mean"].items() if name.startswith(prefix)}
+    return BoxOutlineNet.like(weights), TeacherConfig(**document["config"])
 
 
 def _step(

@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="training needs the extra `train`: pip insta
 import torch
 
 from usassist.training.box_outlines import FIGURES_FILE, MARGINS, Rules, choose_outline, predict, write_outlines
+from usassist.training.teacher_check import ellipse_in_box
 from usassist.training.teacher_data import BoxedNodule
 
 BOX = np.array([30.0, 20.0, 90.0, 70.0])
@@ -111,8 +112,8 @@ def test_kept_masks_and_the_table_of_all_are_written(tmp_path):
     assert [(row["name"], row["kept"], row["refused"]) for row in rows] == [("a", "1", ""), ("b", "0", "sides")]
 
 
-class _ShownBox(torch.nn.Module):
-    """Answers with the box that it is shown."""
+class _Shown(torch.nn.Module):
+    """Answers with the ellipse in the box that it is shown."""
 
     def forward(self, inputs):
         return (torch.nn.functional.avg_pool2d(inputs[:, 1:], 2) - 0.5) * 20
@@ -120,10 +121,8 @@ class _ShownBox(torch.nn.Module):
 
 @pytest.mark.parametrize("box", [BOX, [0.0, 0.0, 40.0, 30.0], [70.0, 60.0, 120.0, 100.0]])
 def test_predictions_come_back_to_the_place_of_the_box(box):
-    (probs,) = predict(_ShownBox(), [nodule(box=box)], 64)
+    (probs,) = predict(_Shown(), [nodule(box=box)], 64)
     assert probs.shape == (2 * len(MARGINS), 100, 120)
-    x1, y1, x2, y2 = (int(side) for side in box)
-    truth = np.zeros((100, 120), bool)
-    truth[y1:y2, x1:x2] = True
+    truth = ellipse_in_box(nodule(box=box)) > 0
     for prob in probs:
         assert ((prob >= 0.5) & truth).sum() / ((prob >= 0.5) | truth).sum() > 0.93

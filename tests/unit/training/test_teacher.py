@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -11,12 +13,15 @@ pytest.importorskip("torch", reason="training needs the extra `train`: pip insta
 
 import torch
 
+from usassist.config import data_dir
 from usassist.errors import ConfigError
 from usassist.training import teacher
 from usassist.training.appearance import Appearance
 from usassist.training.datasets import Sample
+from usassist.training.model import DetectSegmentNet
 from usassist.training.precision import choose_precision
 from usassist.training.recipe import AugmentConfig
+from usassist.training.run import ENCODER_FILE
 from usassist.training.teacher_batches import BoxBatch, BoxBatchMaker, augment_crop
 from usassist.training.teacher_check import check_outlines, ellipse_in_box, loosen
 from usassist.training.teacher_data import (
@@ -24,6 +29,7 @@ from usassist.training.teacher_data import (
     box_of_mask,
     box_plane,
     crop_plain,
+    ellipse_plane,
     load_boxed,
     load_masked_folder,
     split_nodules,
@@ -80,7 +86,7 @@ def test_the_plane_of_a_box_has_its_area_and_partial_pixels():
 def test_a_crop_shows_the_box_where_the_nodule_is(mirrored):
     nodule = disc(3)
     crop = crop_plain(nodule, 96, 1.5, mirrored=mirrored)
-    assert crop.shown.sum() == pytest.approx((96 / 1.5) ** 2, rel=1e-4)
+    assert (crop.shown >= 0.5).sum() == pytest.approx(np.pi / 4 * (96 / 1.5) ** 2, rel=0.02)
     mask = cv2.warpAffine(nodule.mask * 255, crop.affine, (96, 96)) > 127
     filled = box_of_mask(mask.astype(np.uint8))
     np.testing.assert_allclose(filled, [16, 16, 80, 80], atol=1.5)
@@ -94,7 +100,7 @@ def test_an_augmented_crop_moves_image_box_and_target_together():
         assert crop.target.shape == (48, 48)
         inside = cv2.resize(crop.target, (96, 96)) > 0.9
         assert np.median(crop.image[inside]) < 90
-        covered = (inside & (crop.shown > 0)).sum() / inside.sum()
+        covered = (inside & (crop.shown >= 0.5)).sum() / inside.sum()
         assert covered > 0.85  # the box that is shown is a little off, as drawn boxes are
 
 
@@ -103,7 +109,7 @@ def test_the_target_of_a_box_without_mask_is_the_box():
     assert not crop.has_mask
     rows, columns = crop.target.max(1), crop.target.max(0)
     np.testing.assert_allclose(crop.target, np.outer(rows, columns), atol=1e-6)
-    assert 0.7 < crop.target.sum() * 4 / crop.shown.sum() < 1.3
+    assert 0.7 < np.pi * crop.target.sum() / (crop.shown >= 0.5).sum() < 1.3
 
 
 def test_batches_depend_on_seed_and_number_alone():
@@ -146,21 +152,37 @@ def small_maker():
     return BoxBatchMaker(groups, appearance(), 64, seed=1)
 
 
+def triangle(seed):
+    """A dark triangle in bright speckle: the ellipse in its box is a poor outline."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(120, 180, (120, 160)).astype(np.uint8)
+    x, y = int(rng.integers(60, 100)), int(rng.integers(50, 70))
+    wide, high = rng.integers(18, 32, 2)
+    mask = np.zeros_like(image)
+    cv2.fillPoly(mask, [np.array([(x, y - high), (x + wide, y + high), (x - wide, y + high)], np.int32)], 1)
+    image[mask > 0] = 40
+    return BoxedNodule(name="1_1", image=image, box_xyxy_px=box_of_mask(mask), mask=mask)
+
+
 @pytest.mark.timeout(120)
-def test_it_learns_a_disc_in_thirty_steps_and_is_loaded_again(tmp_path):
-    config = small_config(average_decay=0.6)
-    precision = choose_precision("fp32", 1)
-    net, state = train_teacher(config, small_maker(), tmp_path, encoder_npz=None, precision=precision)
+def test_it_learns_a_shape_in_thirty_steps_and_is_loaded_again(tmp_path):
+    config = small_config(average_decay=0.6, learning_rate=1e-2, encoder_learning_rate=5e-3)
+    maker = BoxBatchMaker((([triangle(n) for n in range(12)], 6),), appearance(), 64, seed=1)
+    net, state = train_teacher(config, maker, tmp_path, encoder_npz=None, precision=choose_precision("fp32", 1))
     assert state.step == 30
-    batch = small_maker().make(1000)
+    batch = maker.make(1000)
+    truth = batch.target > 0.5
+
+    def dice(found):
+        return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+
     with torch.no_grad():
-        found = net(batch.inputs)[:5] > 0
-        loaded = load_teacher(tmp_path)
-        assert torch.equal(loaded[0](batch.inputs)[:5] > 0, found)
-    truth = batch.target[:5] > 0.5
-    dice = 2 * (found & truth).sum() / (found.sum() + truth.sum())
-    assert float(dice) > 0.85
-    assert loaded[1] == config
+        learnt, before = net(batch.inputs) > 0, BoxOutlineNet().eval()(batch.inputs) > 0
+        again, settings = load_teacher(tmp_path)
+        assert torch.equal(again(batch.inputs) > 0, learnt)
+    assert settings == config
+    assert dice(before) < 0.8
+    assert dice(learnt) > 0.9
 
 
 def test_it_resumes_and_refuses_a_checkpoint_of_other_settings(tmp_path):
@@ -186,11 +208,28 @@ def test_it_resumes_and_refuses_a_checkpoint_of_other_settings(tmp_path):
         load_teacher(tmp_path / "nothing")
 
 
-def test_the_network_starts_from_the_encoder_without_regard_to_the_box():
-    net = BoxOutlineNet()
-    assert net.stem.conv.weight.shape[1] == 2
-    assert not net.stem.conv.weight[:, 1].any()
-    assert net(torch.rand(1, 2, 64, 96)).shape == (1, 1, 32, 48)
+def test_an_untrained_network_answers_with_the_ellipse_in_the_box():
+    box = np.array([10.0, 20.0, 50.0, 60.0])
+    shown = ellipse_plane(box, (64, 96))
+    inputs = torch.from_numpy(np.stack([np.zeros_like(shown), shown]))[None]
+    logit = BoxOutlineNet().eval()(inputs)
+    assert logit.shape == (1, 1, 32, 48)
+    found = box_of_mask((logit[0, 0].detach().numpy() > 0).astype(np.uint8))
+    np.testing.assert_allclose(found * 2, box, atol=2)
+
+
+def test_the_frozen_blocks_do_not_learn_and_are_loaded_again():
+    base = DetectSegmentNet()
+    base.freeze(3)
+    net = BoxOutlineNet(base).train()
+    learns = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
+    assert not any(name.startswith(("stem", "blocks.0.", "blocks.1.", "blocks.2.")) for name in learns)
+    assert any(name.startswith("blocks.3.") for name in learns)
+    assert {"ellipse_gain", "show.weight", "head.weight"} <= learns
+    assert [block.training for block in net.blocks[:5]] == [False, False, False, True, True]
+    inputs = torch.rand(1, 2, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(BoxOutlineNet.like(net.state_dict())(inputs), net.eval()(inputs))
 
 
 def test_connected_nodules_are_separate_and_specks_are_left_out():
@@ -280,3 +319,64 @@ def test_missing_data_is_named_before_the_run(tmp_path, capsys, monkeypatch):
     assert teacher.main(["--out", str(tmp_path / "run")]) != 0
     assert "thyroid_ddti is missing" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def write_sets(root):
+    """All sets of the command, with two synthetic frames each, beside the real weights of the encoder."""
+    try:
+        weights = data_dir() / ENCODER_FILE.parts[0]
+    except ConfigError as error:
+        pytest.skip(str(error))
+    if not weights.is_dir():
+        pytest.skip(f"the data set {weights.name} is missing")
+    (root / weights.name).symlink_to(weights)
+    for number, (folder, names) in enumerate(
+        {
+            "thyroid_ddti": ("1_1", "2_1"),
+            "breast_busi": ("benign_0001", "malignant_0001"),
+            "thyroid_tn3k9": ("0000", "0001"),
+            "thyroid_tn5000": ("000001", "000002"),
+        }.items()
+    ):
+        (root / folder / "images").mkdir(parents=True)
+        (root / folder / "masks").mkdir()
+        for place, name in enumerate(names):
+            nodule = disc(10 * number + place)
+            cv2.imwrite(str(root / folder / "images" / f"{name}.jpg"), nodule.image)
+            cv2.imwrite(str(root / folder / "masks" / f"{name}.png"), nodule.mask * 255)
+            if folder == "thyroid_tn5000":
+                sides = ",".join(f"{side:g}" for side in nodule.box_xyxy_px)
+                with (root / folder / "boxes.csv").open("a", encoding="utf-8") as table:
+                    table.write(HEADER if place == 0 else "")
+                    table.write(f"{name},{('train', 'val')[place]},160,120,160,120,benign,{sides}\n")
+    (root / "thyroid_ddti" / "train.txt").write_text("1_1\n", encoding="utf-8")
+    (root / "thyroid_ddti" / "val.txt").write_text("2_1\n", encoding="utf-8")
+
+
+@pytest.mark.timeout(120)
+def test_the_command_trains_checks_outlines_and_says_what_it_used(tmp_path, monkeypatch):
+    root, out = tmp_path / "data", tmp_path / "run"
+    root.mkdir()
+    write_sets(root)
+    monkeypatch.setenv("USASSIST_DATA", str(root))
+    arguments = ["--out", str(out), "--steps", "2", "--size", "64", "--phantom", "1", "--threads", "1"]
+    assert teacher.main([*arguments, "--precision", "fp32"]) == 0
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["step"] == 2
+    assert manifest["outlines"]["train"]["frames"] == manifest["outlines"]["val"]["frames"] == 1
+    assert manifest["data_sha256"]["tn5000_train"]["nodules"] == 1
+    assert manifest["checks"]["ddti_val, true_boxes"]["ellipse"]["dice"] > 0.9
+    kept = sum(part["kept"] for part in manifest["outlines"].values())
+    assert len(list((out / "masks").glob("*.png"))) == kept
+    checkpoint = (out / "teacher.pt").stat().st_mtime_ns
+    assert teacher.main([*arguments, "--steps", "3"]) != 0  # other settings: the checkpoint is left alone
+    assert (out / "teacher.pt").stat().st_mtime_ns == checkpoint
+
+
+def test_ctrl_c_is_said_in_one_line(tmp_path, capsys, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(teacher, "run", interrupted)
+    assert teacher.main(["--out", str(tmp_path)]) == 130
+    assert "resumes" in capsys.readouterr().err
