@@ -118,13 +118,14 @@ def draw_sheet(tiles: Sequence[Tile], title: str, *, with_truth: bool = True) ->
     return sheet
 
 
-def draw_frame(tile: Tile, size_hw_px: tuple[int, int], *, dash_px: int = 0) -> UInt8Array:
+def draw_frame(tile: Tile, size_hw_px: tuple[int, int], *, line_px: int = 1, dash_px: int = 0) -> UInt8Array:
     """The frame with both outlines, as large as fits.
 
     Parameters
     ----------
     tile : the frame
     size_hw_px : largest height and width of the drawing, px
+    line_px : width of the outlines
     dash_px : the marked outline is dashed, with dashes of so many px; 0 = it is a line
 
     Returns
@@ -139,7 +140,7 @@ def draw_frame(tile: Tile, size_hw_px: tuple[int, int], *, dash_px: int = 0) -> 
         shown = cv2.resize(mask.astype(np.uint8) * 255, size_wh, interpolation=cv2.INTER_LINEAR)
         outlines, _ = cv2.findContours((shown > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         lines = [line for outline in outlines for line in _dashes(outline, dash)]
-        for shade, width in (((0, 0, 0), 3), (color, 1)):  # a dark rim, for bright tissue
+        for shade, width in (((0, 0, 0), line_px + 2), (color, line_px)):  # a dark rim, for bright tissue
             cv2.polylines(image, lines, not dash, shade, width, cv2.LINE_AA)
     return np.asarray(image, np.uint8)
 

@@ -121,8 +121,11 @@ def list_clips(
     if not image_by_name:
         raise SourceError(f"no frame in {images} can be evaluated; check the folder")
     placed = _place([*image_by_name, *mask_by_name], table)
-    chosen = dict.fromkeys(place.clip for place in placed.values()) if names is None else dict.fromkeys(names)
-    members: dict[str, list[str]] = {name: [] for name in chosen}
+    known = list(dict.fromkeys(place.clip for place in placed.values()))
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise UsageError(f"there is no clip {unknown[0]}; the clips are {', '.join(known)}")
+    members: dict[str, list[str]] = {name: [] for name in names or known}
     for name in sorted(placed, key=lambda name: placed[name].number):
         if placed[name].clip in members:
             members[placed[name].clip].append(name)
@@ -177,24 +180,21 @@ def read_clip(clip: Clip) -> Iterator[LabelledFrame]:
 
 
 def _place(names: Sequence[str], table: Mapping[str, Place] | None) -> dict[str, Place]:
-    """The place of every frame, from the table or from its name."""
-    placed: dict[str, Place] = {}
-    for name in names:
-        if table is None:
-            clip, _, number = name.rpartition("_")
-            if not number.isdecimal() or not _CLIP_NAME.fullmatch(clip):
-                raise UsageError(
-                    f"{name} does not give its clip and its number as CLIP_NUMBER; "
-                    "rename the frames, or list them in a CSV file with --clips"
-                )
-            placed[name] = Place(clip=clip, number=int(number))
-        elif name in table:
-            placed[name] = table[name]
-        else:
-            raise ConfigError(f"the table of clips has no line for {name}; add it")
+    """The place of every frame, from its name or the table; the table may name frames that are missed then."""
     if table is not None:
-        # A frame that is only in the table belongs to its clip too, and is missed there.
-        placed |= {name: place for name, place in table.items() if name not in placed}
+        unknown = [name for name in names if name not in table]
+        if unknown:
+            raise ConfigError(f"the table of clips has no line for {unknown[0]}; add it")
+        return dict(table)
+    placed = {}
+    for name in names:
+        clip, _, number = name.rpartition("_")
+        if not number.isdecimal() or not _CLIP_NAME.fullmatch(clip):
+            raise UsageError(
+                f"{name} does not give its clip and its number as CLIP_NUMBER; "
+                "rename the frames, or list them in a CSV file with --clips"
+            )
+        placed[name] = Place(clip=clip, number=int(number))
     return placed
 
 
@@ -209,8 +209,6 @@ def _require_pairs(names: Sequence[str], images: Mapping[str, Path], masks: Mapp
 
 
 def _check_frames(clip: str, frames: Sequence[str], numbers: Sequence[int]) -> None:
-    if not frames:
-        raise UsageError(f"there is no clip {clip}; check the names of the clips")
     if len(frames) == 1:
         raise UsageError(
             f"clip {clip} has one frame only, {frames[0]}, and a sweep has two or more; "

@@ -27,7 +27,7 @@ UNKNOWN_RATE_HZ = 10.0
 """At which clips are shown whose rate is not known; a folder of images is replayed as fast."""
 
 _IMAGE_HW_PX = (720, 1080)
-_BAR_PX, _MARGIN_PX, _DASH_PX = 36, 12, 6
+_BAR_PX, _MARGIN_PX, _LINE_PX, _DASH_PX = 36, 12, 2, 7
 _MIN_WIDTH_PX = 820  # for the text in the bars
 _GROUND_BGR = (32, 32, 32)
 # VP9 as in the clips of the phantom: browsers play it, and the encoder is not under the GPL.
@@ -141,7 +141,7 @@ def draw_sweep_frame(outcome: FrameOutcome, frame: SweepFrame, threshold: float,
     -------
     drawn : uint8 (H, W, 3), RGB, with even sides
     """
-    image = draw_frame(make_tile(outcome, threshold, (0.0, ""), ""), _IMAGE_HW_PX, dash_px=_DASH_PX)
+    image = draw_frame(make_tile(outcome, threshold, (0.0, ""), ""), _IMAGE_HW_PX, line_px=_LINE_PX, dash_px=_DASH_PX)
     height, width = image.shape[:2]
     drawn = np.empty((height + height % 2 + 2 * _BAR_PX, max(_MIN_WIDTH_PX, width + width % 2), 3), np.uint8)
     drawn[:] = _GROUND_BGR
