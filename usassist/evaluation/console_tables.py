@@ -31,6 +31,19 @@ FIGURE_NAMES = {
     "diameter_rel_sd": "relative error of diameter, sd",
     "false_alarms_per_frame": "false alarms per frame",
     "frames_with_false_alarm": "frames with a false alarm",
+    "clips_found": "clips with the nodule found at all",
+    "frames_to_first_detection": "frames to first detection, mean",
+    "flicker": "flicker: 1 - IoU of neighbours, mean",
+    "flicker_of_truth": "the same of the marked outlines",
+    "changes_per_100_pairs": "found or lost per 100 pairs",
+    "false_positives_per_marked_frame": "false positives per frame with mask",
+    "false_positives_per_unmarked_frame": "false positives per frame without mask",
+    "false_alarms_per_minute": "false alarms per minute",
+    "false_alarms_marked_per_minute": "false alarms per minute, with mask",
+    "false_alarms_unmarked_per_minute": "false alarms per minute, without mask",
+    "false_alarms_per_1000_frames": "false alarms per 1000 frames",
+    "false_alarms_marked_per_1000_frames": "false alarms per 1000, with mask",
+    "false_alarms_unmarked_per_1000_frames": "false alarms per 1000, without mask",
 }
 _MAX_SKIPPED = 20
 _SLICES = {"size": "size", "tirads": "TI-RADS", "view": "view"}

@@ -14,7 +14,8 @@ from usassist.calibrate import DEFAULT_POINT, ScoreCalibration, load_score_calib
 from usassist.engine import EngineSpec, find_engine, open_engine
 from usassist.errors import UsageError
 from usassist.evaluation.folders import LabelledFrame
-from usassist.evaluation.run import FrameOutcome, Infer, run_frames
+from usassist.evaluation.run import FrameOutcome, Infer, SettledArea, run_frames
+from usassist.modalities.findings_decoder import decoder_for
 
 __all__ = ["MIN_SCORE", "EngineOptions", "EngineUnderTest", "open_engine_under_test"]
 
@@ -71,13 +72,13 @@ class EngineUnderTest:
         """Which scores are in use, in words."""
         return "raw" if self.calibration is None else f"calibrated, {self.calibration.calibration_id}"
 
-    def run(self, frames: Iterable[LabelledFrame]) -> Iterator[FrameOutcome]:
+    def run(self, frames: Iterable[LabelledFrame], area: SettledArea | None = None) -> Iterator[FrameOutcome]:
         """Run frames through the live path, see :func:`usassist.evaluation.run.run_frames`."""
         height_px, width_px = self.spec.inputs[0].shape[2:]
         if height_px is None or width_px is None:
             raise UsageError(f"{self.spec.engine_id} has an input without a fixed size; choose another engine")
         lowest = tuple(dataclasses.replace(label, score_threshold=MIN_SCORE) for label in self.spec.labels)
-        return run_frames(self.infer, (height_px, width_px), lowest, frames, self.calibration)
+        return run_frames(self.infer, (height_px, width_px), lowest, frames, self.calibration, area)
 
 
 @contextmanager
@@ -87,13 +88,17 @@ def open_engine_under_test(options: EngineOptions) -> Iterator[EngineUnderTest]:
     Raises
     ------
     UsageError
-        If point and threshold are both given, or a point without a score calibration.
+        If point and threshold are both given, a point without a score calibration, or the engine has other outputs
+        than outlines of nodules.
     EngineError
         If the engine cannot be found or opened.
     """
     if options.point is not None and options.threshold is not None:
         raise UsageError("--point and --threshold cannot go together; leave one out")
     spec = find_engine(options.name, options.engines)
+    if decoder_for(spec) is None:
+        outputs = ", ".join(tensor.name for tensor in spec.outputs)
+        raise UsageError(f"{spec.engine_id} gives {outputs}, and no outlines of nodules; choose another engine")
     calibration = None if options.raw else load_score_calibration(spec.engine_id)
     if calibration is not None:
         calibration.check_labels([label.name for label in spec.labels])

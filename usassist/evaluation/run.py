@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,25 @@ from usassist.frames import fill_labelmap, find_scan_area, measure
 from usassist.modalities.ultrasound import decode, preprocess
 from usassist.records import LabelSpec
 
-__all__ = ["FrameOutcome", "Infer", "run_frames"]
+__all__ = ["FrameOutcome", "Infer", "SettledArea", "run_frames", "settle_area"]
 
 Array = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
 Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledArea:
+    """The rectangle that frames are cropped to.
+
+    Attributes
+    ----------
+    xyxy_px : px of the whole frame
+    found : False when no scan area was found, and it is the whole frame
+    """
+
+    xyxy_px: tuple[int, int, int, int]
+    found: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,12 +73,22 @@ class FrameOutcome:
         return self.frame.image[y1:y2, x1:x2]
 
 
+def settle_area(images: Sequence[npt.NDArray[np.uint8]]) -> SettledArea:
+    """Find the scan area of one image, or of several of a clip, which have one size: uint8 (H, W)."""
+    try:
+        return SettledArea(xyxy_px=find_scan_area(images).xyxy_px, found=True)
+    except ScanAreaError:
+        height_px, width_px = images[0].shape
+        return SettledArea(xyxy_px=(0, 0, width_px, height_px), found=False)
+
+
 def run_frames(
     infer: Infer,
     size_hw_px: tuple[int, int],
     labels: tuple[LabelSpec, ...],
     frames: Iterable[LabelledFrame],
     calibration: ScoreCalibration | None = None,
+    area: SettledArea | None = None,
 ) -> Iterator[FrameOutcome]:
     """Run frames through the live path, one after the other.
 
@@ -78,6 +102,7 @@ def run_frames(
     labels : one, with the lowest threshold of interest, on the raw score
     frames : not cropped
     calibration : of the scores; None = they stay raw
+    area : of all frames, as for a clip; None = it is found on each frame alone
 
     Raises
     ------
@@ -87,18 +112,14 @@ def run_frames(
     if len(labels) != 1:
         raise UsageError(f"only engines with one label can be evaluated, this one has {len(labels)}; choose another")
     for frame in frames:
-        height_px, width_px = frame.image.shape
-        cropped = True
-        try:
-            x1, y1, x2, y2 = find_scan_area([frame.image]).xyxy_px
-        except ScanAreaError:
-            x1, y1, x2, y2, cropped = 0, 0, width_px, height_px, False
+        settled = area or settle_area([frame.image])
+        x1, y1, x2, y2 = settled.xyxy_px
         image = np.ascontiguousarray(frame.image[y1:y2, x1:x2])
         started_s = time.perf_counter()
         tensor, image_to_input = preprocess(image, size_hw_px)
         detections, segmentation = decode(infer({"image": tensor}), image_to_input, (y2 - y1, x2 - x1), labels)
         elapsed_ms = 1e3 * (time.perf_counter() - started_s)
-        labelmap = np.zeros((height_px, width_px), np.uint8)
+        labelmap = np.zeros(frame.image.shape, np.uint8)
         labelmap[y1:y2, x1:x2] = fill_labelmap(segmentation, (y2 - y1, x2 - x1))
         score = detections.score if calibration is None else calibration.calibrated(detections.score, labels[0].id)
         yield FrameOutcome(
@@ -106,7 +127,7 @@ def run_frames(
             labelmap=labelmap,
             score=score.astype(np.float64),
             diameter_px=measure(segmentation).major_px.astype(np.float64),
-            scan_xyxy_px=(x1, y1, x2, y2),
-            cropped=cropped,
+            scan_xyxy_px=settled.xyxy_px,
+            cropped=settled.found,
             elapsed_ms=elapsed_ms,
         )

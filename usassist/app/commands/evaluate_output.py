@@ -60,12 +60,12 @@ def resolve_outputs(json_path: Path, csv_path: Path | None, sheet: Path | None) 
     return paths
 
 
-def with_progress(frames: Any, total: int) -> Any:
-    """The frames, with a progress bar on standard error."""
+def with_progress(frames: Any, total: int, what: str = "frames") -> Any:
+    """The frames, or what else there is to count, with a progress bar on standard error."""
     from rich.console import Console
     from rich.progress import track
 
-    return track(frames, "frames", total=total, console=Console(stderr=True), transient=True)
+    return track(frames, what, total=total, console=Console(stderr=True), transient=True)
 
 
 def require_frames(count: int, folder: Path, skipped: Sequence[Skipped]) -> None:

@@ -1,0 +1,163 @@
+"""The command ``usassist eval sweep``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from usassist.app.commands.evaluate_output import (
+    CsvOption,
+    ImagesArgument,
+    JsonFileOption,
+    MasksArgument,
+    PointChoice,
+    SheetOption,
+    ThresholdOption,
+    print_report,
+    resolve_outputs,
+    with_progress,
+    write_contact_sheet,
+    write_report,
+)
+from usassist.app.commands.options import BackendOption, EngineOption, EnginesOption, PrecisionOption, ThreadsOption
+from usassist.errors import UsageError
+
+if TYPE_CHECKING:
+    from usassist.evaluation.engine_under_test import EngineUnderTest
+    from usassist.evaluation.images import Skipped
+    from usassist.evaluation.run import FrameOutcome
+    from usassist.evaluation.sweep_clips import Clip
+    from usassist.evaluation.sweep_figures import SweepFrame
+
+__all__ = ["sweep"]
+
+ByOption = Annotated[str, typer.Option(help="What the intervals resample: clip, or case with --cases.")]
+ClipsOption = Annotated[
+    Path | None, typer.Option(help="CSV file with the columns file, clip and frame (default: names CLIP_NUMBER).")
+]
+ClipCasesOption = Annotated[Path | None, typer.Option(help="Text file: clip and case in each line.")]
+ClipNamesOption = Annotated[Path | None, typer.Option(help="Text file: only the clips named there.")]
+RateOption = Annotated[
+    float | None, typer.Option(min=0.1, max=1000, help="Frames a second of the clips, for false alarms per minute.")
+]
+VideosOption = Annotated[Path | None, typer.Option(help="Folder for overlay videos, one per clip.")]
+VideoOption = Annotated[
+    list[str] | None, typer.Option(metavar="CLIP", help="A video of this clip only; may be given several times.")
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace videos that exist.")]
+
+
+def sweep(
+    images: ImagesArgument,
+    masks: MasksArgument,
+    json_path: JsonFileOption,
+    by: ByOption = "clip",
+    clips: ClipsOption = None,
+    cases: ClipCasesOption = None,
+    names: ClipNamesOption = None,
+    rate_hz: RateOption = None,
+    engine: EngineOption = "thyroid_nodule",
+    engines: EnginesOption = None,
+    backend: BackendOption = "auto",
+    threads: ThreadsOption = 0,
+    precision: PrecisionOption = "auto",
+    point: PointChoice = None,
+    threshold: ThresholdOption = None,
+    csv_path: CsvOption = None,
+    sheet: SheetOption = None,
+    videos: VideosOption = None,
+    video: VideoOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Clips with a mask on every frame: outlines, first detection, flicker, false alarms, clip by clip."""
+    from usassist.evaluation.cases import read_cases, read_names
+    from usassist.evaluation.engine_under_test import EngineOptions, open_engine_under_test
+    from usassist.evaluation.sweep_clips import check_clip, list_clips, read_clip_table
+    from usassist.evaluation.sweep_report import Sweeps, sweep_report, sweep_rows
+    from usassist.evaluation.sweep_table import print_clips
+    from usassist.evaluation.sweep_video import plan_videos
+
+    _check_choices(by, cases, videos, video)
+    outputs = resolve_outputs(json_path, csv_path, sheet)
+    skipped: list[Skipped] = []
+    found = list_clips(
+        images,
+        masks,
+        skipped,
+        table=None if clips is None else read_clip_table(clips),
+        names=None if names is None else read_names(names),
+        cases=None if cases is None else read_cases(cases),
+    )
+    wanted: Mapping[str, Path] = {}
+    if videos is not None:
+        wanted = plan_videos(videos, [clip.name for clip in found], video or (), overwrite=overwrite)
+    choice = EngineOptions(
+        name=engine,
+        engines=engines,
+        backend=backend,
+        threads=threads,
+        precision=precision,
+        point=point,
+        threshold=threshold,
+    )
+    with open_engine_under_test(choice) as measured:
+        for clip in with_progress(found, len(found), "clips checked"):
+            check_clip(clip)
+        sweeps = Sweeps(measured.threshold)
+        for clip in with_progress(found, len(found), "clips"):
+            with _watched(_run_clip(measured, clip), clip, wanted, measured.threshold, rate_hz) as frames:
+                sweeps.take(clip.name, frames)
+    report = sweep_report(sweeps, rate_hz, by)
+    console = print_report(measured, report, skipped, extra=report["froc"]["at"])
+    print_clips(console, sweeps.clips, rate_hz)
+    write_report(measured, report, sweep_rows(sweeps, skipped), skipped, outputs)
+    title = f"worst frames of {len(sweeps.clips)} clips (most area wrong) at {measured.threshold:.2f}"
+    write_contact_sheet(outputs[2], sweeps.tiles, title, with_truth=True)
+    for path in wanted.values():
+        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _check_choices(by: str, cases: Path | None, videos: Path | None, video: list[str] | None) -> None:
+    if by not in ("clip", "case"):
+        raise UsageError(f"--by {by} is not known; write clip or case")
+    if (by == "case") != (cases is not None):
+        raise UsageError("--by case and --cases go together: a text file with clip and case in each line; give both")
+    if video and videos is None:
+        raise UsageError("--video needs a folder for the videos; name it with --videos")
+
+
+def _run_clip(measured: EngineUnderTest, clip: Clip) -> Iterator[tuple[FrameOutcome, SweepFrame]]:
+    """Run the frames of one clip in order, all cropped to the one scan area that was settled for the clip."""
+    from usassist.evaluation.run import settle_area
+    from usassist.evaluation.sweep_clips import read_clip, sample_images
+    from usassist.evaluation.sweep_figures import follow_clip
+
+    outcomes = measured.run(read_clip(clip), settle_area(sample_images(clip)))
+    return follow_clip(outcomes, clip.numbers, measured.threshold)
+
+
+@contextmanager
+def _watched(
+    frames: Iterator[tuple[FrameOutcome, SweepFrame]],
+    clip: Clip,
+    videos: Mapping[str, Path],
+    threshold: float,
+    rate_hz: float | None,
+) -> Iterator[Iterable[tuple[FrameOutcome, SweepFrame]]]:
+    """The frames as they are, each also written into the video of the clip where it gets one."""
+    from usassist.evaluation.sweep_video import SweepVideo, open_video
+
+    def written(video: SweepVideo) -> Iterator[Any]:
+        for outcome, frame in frames:
+            video.write(outcome, frame)
+            yield outcome, frame
+
+    if clip.name not in videos:
+        yield frames
+        return
+    with open_video(videos[clip.name], len(clip.pairs), threshold, rate_hz) as video:
+        yield written(video)

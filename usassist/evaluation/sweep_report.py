@@ -1,0 +1,150 @@
+"""The report of ``usassist eval sweep``: from the frames of clips to figures, rows and tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from usassist.evaluation.contact_sheet import Tile, WorstFrames
+from usassist.evaluation.detection import calibration_bins, ece_figure, froc_figures, match_detections
+from usassist.evaluation.figures import compute_score_figures
+from usassist.evaluation.frame_reports import count_frames
+from usassist.evaluation.images import Skipped
+from usassist.evaluation.run import FrameOutcome
+from usassist.evaluation.sweep_figures import ClipScore, SweepFrame, compute_sweep_figures, score_clip
+
+__all__ = ["Sweeps", "sweep_report", "sweep_rows"]
+
+_TILES = 12  # of frames with a mask, and as many of frames without
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ScoredClip:
+    score: ClipScore
+    frames: tuple[SweepFrame, ...]
+
+
+class Sweeps:
+    """Collects clips. Pixels are kept only for the contact sheet: of each clip the worst frame with and without mask.
+
+    The worst is the one with the largest area that is wrong: missed or outlined falsely, relative to the scan area.
+    Frames without mask are a group of their own, because they may show a nodule that nobody outlined.
+
+    Parameters
+    ----------
+    threshold : detections with a lower score are ignored
+    """
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._clips: list[_ScoredClip] = []
+        self._tiles: dict[bool, list[Tile]] = {True: [], False: []}
+
+    def take(self, clip: str, frames: Iterable[tuple[FrameOutcome, SweepFrame]]) -> None:
+        """Add a clip, from :func:`usassist.evaluation.sweep_figures.follow_clip`."""
+        kept: list[SweepFrame] = []
+        worst = {is_marked: WorstFrames(1) for is_marked in self._tiles}
+        for outcome, frame in frames:
+            kept.append(frame)
+            wrong = float((outcome.found(self._threshold) ^ outcome.frame.truth).sum()) / frame.tally.scan_px
+            if wrong:
+                worst[frame.is_marked].offer(outcome, self._threshold, -wrong, _caption(frame))
+        self._clips.append(_ScoredClip(score=score_clip(clip, kept), frames=tuple(kept)))
+        for is_marked, tiles in self._tiles.items():
+            tiles.extend(worst[is_marked].tiles)
+            tiles.sort(key=lambda tile: tile.key)
+            del tiles[_TILES:]
+
+    @property
+    def clips(self) -> list[ClipScore]:
+        """One for each clip."""
+        return [clip.score for clip in self._clips]
+
+    @property
+    def frames(self) -> Iterator[tuple[str, SweepFrame]]:
+        """The frames of all clips, each with the name of its clip."""
+        return ((clip.score.clip, frame) for clip in self._clips for frame in clip.frames)
+
+    @property
+    def tiles(self) -> list[Tile]:
+        """Of the contact sheet: those with mask, worst first, then those without."""
+        return [*self._tiles[True], *self._tiles[False]]
+
+
+def sweep_report(sweeps: Sweeps, rate_hz: float | None, by: str) -> dict[str, Any]:
+    """Compute all figures of clips.
+
+    Parameters
+    ----------
+    sweeps : at least one clip
+    rate_hz : frames a second of the clips; None = not known
+    by : what the intervals resample, in a word
+
+    Returns
+    -------
+    ``by``, ``rate_hz``, ``counts``, ``figures``, ``froc`` (``at``), ``score_calibration`` (``ece`` and ``bins``),
+    ``clips`` (one each)
+    """
+    frames = [frame for _, frame in sweeps.frames]
+    tallies = tuple(frame.tally for frame in frames)
+    matched = [match_detections(frame) for frame in tallies]
+    figures = compute_score_figures([frame.score for frame in frames])
+    figures |= compute_sweep_figures(sweeps.clips, rate_hz)
+    figures["ece"] = ece_figure(tallies)
+    return {
+        "by": by,
+        "rate_hz": rate_hz,
+        "counts": count_frames(tallies)
+        | {
+            "clips": len(sweeps.clips),
+            "clips_with_nodule": sum(clip.nodules > 0 for clip in sweeps.clips),
+            "frames_with_nothing_marked": sum(clip.unmarked for clip in sweeps.clips),
+            "nodules": sum(clip.nodules for clip in sweeps.clips),
+        },
+        "figures": figures,
+        "froc": {"at": froc_figures(tallies)},
+        "score_calibration": {
+            "ece": figures["ece"],
+            "bins": calibration_bins(
+                np.concatenate([item.score for item in matched]), np.concatenate([item.is_hit for item in matched])
+            ),
+        },
+        "clips": sweeps.clips,
+    }
+
+
+def sweep_rows(sweeps: Sweeps, skipped: Iterable[Skipped]) -> list[Mapping[str, Any]]:
+    """One row per frame and per skipped file, for CSV."""
+    rows: list[Mapping[str, Any]] = [
+        {
+            "name": frame.tally.name,
+            "clip": clip,
+            "frame": frame.number,
+            "state": "evaluated" if frame.is_marked else "evaluated, nothing marked",
+            "dice": frame.score.dice,
+            "iou": frame.score.iou,
+            "nodules": len(frame.tally.nodule_px),
+            "hits": sum(frame.score.hits),
+            "detections": frame.score.kept,
+            "false_positives": frame.score.false_positives,
+            "best_score": frame.tally.best_score,
+            "change": frame.change,
+            "truth_change": frame.truth_change,
+            "crop_xyxy_px": " ".join(map(str, frame.tally.scan_xyxy_px))
+            + ("" if frame.tally.cropped else " whole frame"),
+            "converted": frame.tally.converted,
+        }
+        for clip, frame in sweeps.frames
+    ]
+    keys = list(rows[0])
+    rows.extend(dict.fromkeys(keys) | {"name": item.name, "state": f"skipped: {item.reason}"} for item in skipped)
+    return rows
+
+
+def _caption(frame: SweepFrame) -> str:
+    what = f"Dice {frame.score.dice:.2f}" if frame.is_marked else "nothing marked"
+    best = f"score {frame.tally.best_score:.2f}" if frame.score.kept else "nothing found"
+    return f"{frame.tally.name}   {what}   {best}"
