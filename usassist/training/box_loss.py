@@ -55,7 +55,7 @@ def box_mask_loss(mask_logit: Tensor, inside: Tensor, image: Tensor, pair_weight
         def shifted(plane: Tensor, offset: tuple[int, int] = offset) -> Tensor:
             return torch.roll(plane, offset, (2, 3))
 
-        alike = ((grey - shifted(grey)).abs() < _ALIKE_GREY).float() * box * shifted(box)
+        alike = ((grey - shifted(grey)).abs() < _ALIKE_GREY).float() * torch.maximum(box, shifted(box))
         same = torch.logaddexp(log_in + shifted(log_in), log_out + shifted(log_out))
         disagree = disagree - (same * alike).sum((1, 2, 3))
         pairs = pairs + alike.sum((1, 2, 3))

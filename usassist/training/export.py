@@ -47,6 +47,8 @@ class EngineText:
     score_threshold : the operating point, 0 to 1
     diameter_rel_sd : relative standard uncertainty of the longest diameter; None = not measured
     measured_by : the command that printed these two
+    domain_threshold : the engine abstains below it; 0 = never
+    domain_measured_by : the command that printed it
     golden_max_abs_diff : tolerance of the golden sample
     """
 
@@ -57,6 +59,8 @@ class EngineText:
     score_threshold: float
     diameter_rel_sd: float | None
     measured_by: str
+    domain_threshold: float = 0.0
+    domain_measured_by: str = "not measured"
     golden_max_abs_diff: float = 0.02
 
 
@@ -186,6 +190,7 @@ def write_golden(onnx_path: Path, image: Array, path: Path) -> None:
         mask_prob=outputs["mask_prob"].astype(np.float16),
         center_score=outputs["center_score"].astype(np.float16),
         box_ltrb_px=outputs["box_ltrb_px"],
+        thyroid_prob=outputs["thyroid_prob"],
     )
     if path.stat().st_size > MAX_GOLDEN_BYTES:
         raise EngineSpecError(f"{path.name} has {path.stat().st_size} bytes, more than 200 kB: use a smoother frame")
@@ -222,6 +227,10 @@ def write_engine(folder: Path, text: EngineText, size_hw_px: tuple[int, int]) ->
         *_pairs({"id": 0, "name": "nodule", "scheme": "SCT", "value": "27925004", "meaning": "Nodule"}),
         *_pairs({"color_rgb": [255, 196, 0], "score_threshold": text.score_threshold}),
         "",
+        "[domain]",
+        *_pairs({"name": "thyroid", "output": "thyroid_prob", "threshold": text.domain_threshold}),
+        *_pairs({"source": text.domain_measured_by}),
+        "",
         *measurement,
         "[golden]",
         *_pairs({"path": "golden/golden.npz", "max_abs_diff": text.golden_max_abs_diff}),
@@ -235,4 +244,5 @@ def _pairs(values: Mapping[str, Any]) -> list[str]:
 
 
 def _tensor(kind: str, name: str, shape: tuple[int, ...]) -> list[str]:
-    return [f"[[{kind}]]", *_pairs({"name": name, "dtype": "float32", "shape": list(shape), "layout": "NCHW"})]
+    layout = "NCHW"[: len(shape)]
+    return [f"[[{kind}]]", *_pairs({"name": name, "dtype": "float32", "shape": list(shape), "layout": layout})]

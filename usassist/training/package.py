@@ -44,6 +44,7 @@ def write_engine_folder(
     engines_dir: Path,
     report: dict[str, Any] | None,
     golden: npt.NDArray[np.float32] | None = None,
+    domain: dict[str, Any] | None = None,
 ) -> Path:
     """Write ``engines_dir/<name>/<version>`` with the model, ``engine.toml`` and the golden sample.
 
@@ -54,6 +55,7 @@ def write_engine_folder(
     engines_dir : the folder of engines
     report : of the evaluation, or None for a provisional engine
     golden : float32 (1, 1, H, W); None = a simulated frame
+    domain : report of ``usassist eval domain``, whose proposed threshold is taken; None = the engine never abstains
 
     Returns
     -------
@@ -67,8 +69,11 @@ def write_engine_folder(
     model = run_dir / "model.onnx"
     if not model.is_file():
         raise ConfigError(f"there is no model.onnx in {run_dir}; train first")
-    if report is not None and not str(report.get("engine", "")).startswith(f"{recipe.engine}@{recipe.version}+"):
-        raise ConfigError(f"the report is about {report.get('engine')}, not {recipe.engine}@{recipe.version}")
+    for measured in (report, domain):
+        if measured is not None and not str(measured.get("engine", "")).startswith(f"{recipe.engine}@{recipe.version}+"):
+            raise ConfigError(f"the report is about {measured.get('engine')}, not {recipe.engine}@{recipe.version}")
+    if domain is not None and domain.get("proposed") is None:
+        raise ConfigError("the report of the domain proposes no threshold; give it frames of the thyroid")
     folder = engines_dir / recipe.engine / recipe.version
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(model, folder / "model.onnx")
@@ -85,6 +90,8 @@ def write_engine_folder(
         score_threshold=0.5 if report is None else round(float(report["threshold"]), 4),
         diameter_rel_sd=None if report is None else _diameter_rel_sd(report),
         measured_by="" if report is None else str(report["command"]),
+        domain_threshold=0.0 if domain is None else round(float(domain["proposed"]["threshold"]), 4),
+        domain_measured_by="not measured" if domain is None else str(domain["command"]),
     )
     (folder / "model.int8.onnx").unlink(missing_ok=True)  # of other weights, or gated at another threshold
     write_engine(folder, text, recipe.size_hw_px)
@@ -108,11 +115,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--run", type=Path, required=True, help="folder of the training run, with model.onnx")
     parser.add_argument("--engines", type=Path, required=True, help="folder of engines to write to")
     parser.add_argument("--evaluation", type=Path, help="JSON of python -m usassist.evaluation")
+    parser.add_argument("--domain", type=Path, help="JSON of usassist eval domain")
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     try:
-        report = None if options.evaluation is None else json.loads(options.evaluation.read_text(encoding="utf-8"))
-        folder = write_engine_folder(load_recipe(options.recipe), options.run, options.engines, report)
+        report, domain = (
+            None if path is None else json.loads(path.read_text(encoding="utf-8"))
+            for path in (options.evaluation, options.domain)
+        )
+        folder = write_engine_folder(load_recipe(options.recipe), options.run, options.engines, report, domain=domain)
     except UsAssistError as error:
         console.print(f"error: {error}", style="red", markup=False)
         return error.exit_code

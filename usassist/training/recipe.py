@@ -33,6 +33,7 @@ class DataConfig:
     paste_share : share of gland frames with a nodule of another frame pasted into the gland
     other_per_batch : frames without nodules that do not show the thyroid
     boxed_per_batch : frames with one nodule box each (TN5000, part ``train``)
+    teacher_outlines : False: of the frames with boxes only the boxes are used, even where a teacher drew outlines
     breast_per_batch : breast frames with outlined lesions (BUSI)
     other_pictures : the other frames are not only those of lung clips, but also carotids, heads and drawn screens
     look_power : a scanner look with n frames is drawn with a probability in proportion to n to this power; 1 = every
@@ -51,6 +52,7 @@ class DataConfig:
     paste_share: float = 0.4
     other_per_batch: int = 0
     boxed_per_batch: int = 0
+    teacher_outlines: bool = True
     breast_per_batch: int = 0
     other_pictures: bool = False
     look_power: float = 1.0

@@ -110,6 +110,7 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
     boxed: list[Sample] = []
     boxed_set, breast_set = "thyroid_tn5000", "breast_busi"
     if data.boxed_per_batch:
+        outlines = outlines if data.teacher_outlines else None
         key = "tn5000-train" if outlines is None else f"tn5000-train-{_fingerprint_outlines(outlines)}"
         boxed = cached(key, lambda: load_boxed(root / boxed_set, "train", outlines, leaks()[boxed_set]))
     breast: list[Sample] = []

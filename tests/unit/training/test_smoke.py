@@ -18,7 +18,7 @@ from usassist.config import data_dir
 from usassist.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
-RECIPE = ROOT / "recipes" / "thyroid_nodule_0.2_first.toml"
+RECIPE = ROOT / "recipes" / "thyroid_nodule_0.4_first.toml"
 SIZE_HW_PX = (96, 128)  # a sixth of the recipe's, for its time
 SETS = ("thyroid_ddti", "thyroid_gland_tg3k", "ultrasound_clips_lung", "weights_mobilenet_v2")
 
@@ -36,7 +36,8 @@ def test_two_epochs_of_the_recipe_learn_and_export(tmp_path):
     small = tmp_path / "small.toml"
     small.write_text(
         f'base = "{RECIPE}"\nheight_px = {SIZE_HW_PX[0]}\nwidth_px = {SIZE_HW_PX[1]}\n'
-        "[data]\nphantom_frames = 60\n[optim]\ncoarse_share = 0.0\n",
+        "[data]\nphantom_frames = 60\nboxed_per_batch = 0\nbreast_per_batch = 0\nother_pictures = false\n"
+        "[optim]\ncoarse_share = 0.0\nstop_at_step = 0\n",
         encoding="utf-8",
     )
     command = [sys.executable, "-m", "usassist", "train", str(small), "--epochs", "2", "--out", str(tmp_path / "run")]

@@ -232,7 +232,7 @@ def test_a_mask_must_fill_its_box_and_follow_the_grey_levels():
     half[:, :48] = 0
     box = NOTHING.copy()
     box[20:45, 28:69] = 1
-    assert filled(ellipse) < 0.1
+    assert filled(ellipse, 0.0) < 0.1
     assert filled(half, 0.0) > filled(ellipse, 0.0) + 0.2
     assert filled(box, 0.0) < 0.1  # the projections alone do not see the corners
     assert filled(box) > filled(ellipse) + 0.1  # the neighbours of like grey do
@@ -536,9 +536,9 @@ def test_a_run_ends_with_its_time(tmp_path):
 
 def test_a_failure_while_making_batches_reaches_the_caller(tmp_path):
     data = tiny_data()
-    empty = dataclasses.replace(data.frames.gland[0], nodule=np.ones((0, 0), np.uint8))
-    broken = dataclasses.replace(data, frames=dataclasses.replace(data.frames, nodule=[empty]))
-    with pytest.raises(cv2.error):
+    empty = dataclasses.replace(data.frames.other[0], image=np.zeros((0, 0), np.uint8))
+    broken = dataclasses.replace(data, frames=dataclasses.replace(data.frames, other=[empty]))
+    with pytest.raises(ValueError, match="sides must be positive"):
         train(tiny_recipe(), broken, tmp_path)
 
 
