@@ -50,11 +50,17 @@ VALIDATION: tuple[Part, ...] = (
 )
 """Folder and part of the sets that engines are compared on."""
 
-MOST_BITS = 10
+MOST_BITS = 12
 """Bits of 64 in which the hashes of a pair may differ."""
 
-LEAST_CORRELATION = 0.9
-"""Correlation of the small pictures from which a pair is the same picture, or its neighbour in a sweep."""
+LEAST_CORRELATION = 0.8
+"""Correlation of the small pictures from which a pair is one picture, or one plane of one patient."""
+
+SAME_CORRELATION = 0.95
+"""Correlation from which a pair is one picture, or neighbouring frames of one sweep."""
+
+_NEIGHBOURS = {"thyroid_tn5000": 3}
+"""Sets whose parts are blocks of numbers, with the distance up to which frames may be of one patient."""
 
 _SIDE_PX = 32
 _DARK = 12  # grey level up to which a pixel is taken for the screen around the picture
@@ -81,7 +87,7 @@ class FrameFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two frames of the same picture.
+    """Two frames of the same picture or plane.
 
     Attributes
     ----------
@@ -137,7 +143,7 @@ def list_frames(data_dir: Path, parts: Iterable[Part]) -> list[FrameFile]:
 def find_pairs(
     frames: Sequence[FrameFile], *, most_bits: int = MOST_BITS, least_correlation: float = LEAST_CORRELATION
 ) -> list[Pair]:
-    """Every pair of frames that show the same picture.
+    """Every pair of frames that show the same picture, or the same plane.
 
     Parameters
     ----------
@@ -177,7 +183,9 @@ def find_pairs(
 def list_leaks(
     data_dir: Path, training: Iterable[Part] = TRAINING, validation: Iterable[Part] = VALIDATION
 ) -> dict[str, frozenset[str]]:
-    """Training frames that show the same picture as a frame of a validation set: not to be trained on.
+    """Training frames that show the same plane as a frame of a validation set: not to be trained on.
+
+    Where the parts of a set are blocks of numbers, the frames next to a block of the other part are taken as well.
 
     Parameters
     ----------
@@ -194,6 +202,11 @@ def list_leaks(
     for pair in find_pairs(taught + held_out):
         if (pair.first.path in held_out_files) != (pair.second.path in held_out_files):
             leaks[pair.first.folder].add(pair.first.name)
+    for folder, distance in _NEIGHBOURS.items():
+        numbers = np.array([int(frame.name) for frame in held_out if frame.folder == folder])
+        for frame in taught:
+            if frame.folder == folder and len(numbers) and np.abs(numbers - int(frame.name)).min() <= distance:
+                leaks[folder].add(frame.name)
     return {folder: frozenset(names) for folder, names in leaks.items()}
 
 
@@ -211,7 +224,7 @@ def list_repeats(data_dir: Path, training: Iterable[Part] = TRAINING) -> dict[st
     """
     frames = list_frames(data_dir, training)
     repeats: dict[str, set[str]] = {frame.folder: set() for frame in frames}
-    for pair in find_pairs(frames):
+    for pair in find_pairs(frames, least_correlation=SAME_CORRELATION):
         if pair.first.name not in repeats[pair.first.folder]:
             repeats[pair.second.folder].add(pair.second.name)
     return {folder: frozenset(names) for folder, names in repeats.items()}
