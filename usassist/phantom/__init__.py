@@ -7,6 +7,7 @@ from usassist.phantom.config import NodulePlan, PhantomConfig
 from usassist.phantom.fault_scanner import FaultFrame, FaultScanner
 from usassist.phantom.faults import Fault, FaultPlan, load_faults
 from usassist.phantom.scanner import PhantomScanner
+from usassist.phantom.training_scenes import draw_training_scene
 from usassist.phantom.truth import ClipTruth, NoduleTruth, PhantomFrame, PhantomScan, TruthFrame, read_truth
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "PhantomScan",
     "PhantomScanner",
     "TruthFrame",
+    "draw_training_scene",
     "load_faults",
     "read_truth",
     "render_clip",

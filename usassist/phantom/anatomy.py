@@ -10,73 +10,20 @@ Echo levels are relative to normal gland; attenuation in dB/cm/MHz follows commo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from usassist.phantom.config import FloatArray, NodulePlan, PhantomConfig, as_float32, rng_of
+from usassist.phantom.neck import Neck
 from usassist.phantom.nodule import Nodule, TissueMaps
 from usassist.phantom.noise import TEXTURES, TextureField
 
-__all__ = ["Anatomy", "Neck"]
+__all__ = ["Anatomy"]
 
+_NOWHERE_MM = 40.0  # distance to a gland that is not there
 _MUSCLE_DB, _FAT_DB, _FIBROUS_DB, _LUMEN_DB = -10.5, -6.0, -6.5, -44.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Neck:
-    """The dimensions of one neck, mm; see :meth:`draw`."""
-
-    skin: float
-    fat: float
-    strap: float
-    trachea_radius: float
-    trachea_z: float
-    lobe_u: float
-    lobe_z: float
-    lobe_half_uzy: tuple[float, float, float]
-    isthmus: float
-    carotid_u: float
-    carotid_z: float
-    carotid_radius: float
-    jugular_half_uz: tuple[float, float]
-    spine_z: float
-    heterogeneity: float
-    reverberation_mm: float
-    center_u: float
-
-    @classmethod
-    def draw(cls, config: PhantomConfig) -> Neck:
-        """Draw random dimensions for a configuration."""
-        rng = rng_of(config.seed, 0xA7A)
-        skin = rng.uniform(1.2, 2.0)
-        fat = skin + rng.uniform(1.6, 6.0) * min(1.0, config.depth_mm / 40.0)
-        strap = rng.uniform(3.2, 5.2)
-        radius = rng.uniform(8.0, 10.5)
-        half = (rng.uniform(8.0, 11.0), rng.uniform(6.8, 9.5), rng.uniform(20.0, 26.0))
-        top = fat + strap
-        lobe_u = 0.72 * radius + half[0] - 1.0
-        carotid_radius = rng.uniform(2.6, 3.7)
-        return cls(
-            skin=skin,
-            fat=fat,
-            strap=strap,
-            trachea_radius=radius,
-            trachea_z=top + rng.uniform(2.2, 3.5) + radius,
-            lobe_u=lobe_u,
-            lobe_z=top + half[1] + 0.3,
-            lobe_half_uzy=half,
-            isthmus=rng.uniform(1.6, 3.2),
-            carotid_u=lobe_u + 0.85 * half[0] + carotid_radius + rng.uniform(0.8, 2.5),
-            carotid_z=top + half[1] + rng.uniform(0.5, 4.0),
-            carotid_radius=carotid_radius,
-            jugular_half_uz=(rng.uniform(3.0, 6.0), rng.uniform(1.4, 3.2)),
-            spine_z=top + 2.0 * half[1] + rng.uniform(7.0, 12.0),
-            heterogeneity=rng.uniform(0.5, 1.6),
-            reverberation_mm=rng.uniform(1.8, 3.0),
-            center_u=0.0 if config.view == "midline" else lobe_u + rng.uniform(-1.0, 3.0),
-        )
 
 
 class Anatomy:
@@ -90,7 +37,7 @@ class Anatomy:
 
     def __init__(self, config: PhantomConfig, extent_xzxz_mm: tuple[float, float, float, float]) -> None:
         self.neck = Neck.draw(config)
-        self.view = config.view
+        self.view, self._gland, self._uniform = config.view, config.gland, config.tissue == "uniform"
         self.texture = TextureField(config.seed, extent_xzxz_mm)
         rng = rng_of(config.seed, 0xFA5)
         self._tilt = rng.uniform(-0.06, 0.06)
@@ -109,14 +56,7 @@ class Anatomy:
 
     def to_probe(self, u: float, y: float) -> tuple[float, float]:
         """Lateral position x and elevation e of a point of the neck; the inverse of `to_neck`."""
-        center = self.neck.center_u
-        if self.view == "right_lobe":
-            return center - u, y
-        if self.view == "left_lobe":
-            return u - center, y
-        if self.view == "midline":
-            return u, y
-        return y, u - center
+        return self.neck.to_probe(self.view, u, y)
 
     def trachea_reach_mm(self, z_mm: float, half_height_mm: float) -> float:
         """Half-width of the trachea and its wall over the depths `z_mm` ± `half_height_mm`."""
@@ -154,6 +94,8 @@ class Anatomy:
         """
         n = self.neck
         tex = {name: self.texture.at(name, e_mm, x, z) for name in TEXTURES}
+        if self._uniform:
+            return _uniform_block(tex["grain"]), np.zeros_like(x)
         signed_u, y = self.to_neck(x + np.float32(0.5) * tex["warp_x"], e_mm)
         u = np.abs(signed_u)
         flat_z = z
@@ -181,7 +123,7 @@ class Anatomy:
         wall = np.hypot(u, z - n.trachea_z) - n.trachea_radius
         narrow = np.clip(1.0 - (y / 11.0) ** 2, -1.0, 1.0)
         isthmus = np.maximum(np.abs(wall - 1.3 - n.isthmus / 2) - n.isthmus / 2 * narrow, z - n.trachea_z + 3.0)
-        d = _smooth_min(lobe, isthmus.astype(np.float32), 1.5)
+        d = _smooth_min(lobe, isthmus.astype(np.float32), 1.5) if self._gland else np.full_like(lobe, _NOWHERE_MM)
         for nodule in nodules:
             if abs(e_mm - nodule.plan.center_xze_mm[2]) < nodule.reach_mm:
                 grown, _ = nodule.level(x, flat_z, e_mm)
@@ -260,6 +202,11 @@ class Anatomy:
         _fill(canvas, depth - n.skin, np.float32(3.0) + tex["stria"], 0.9)
         canvas.mirror += np.float32(0.6) * np.exp(-(((depth - n.skin) / 0.15) ** 2))
         canvas.echo_db += np.float32(9.0) * np.exp(-((z / 0.35) ** 2))
+
+
+def _uniform_block(grain: FloatArray) -> TissueMaps:
+    """Speckle of one level and one attenuation, as in a block for testing scanners."""
+    return TissueMaps(as_float32(0.3 * grain), np.full_like(grain, 0.5), np.zeros_like(grain))
 
 
 def _ellipsoid(du: Any, dz: Any, dy: Any, half: tuple[float, float, float]) -> FloatArray:

@@ -18,12 +18,13 @@ import numpy.typing as npt
 
 from usassist.errors import UsageError
 
-__all__ = ["GEOMETRIES", "KINDS", "LAYOUTS", "VIEWS", "NodulePlan", "PhantomConfig", "sample_prior"]
+__all__ = ["GEOMETRIES", "KINDS", "LAYOUTS", "TISSUES", "VIEWS", "NodulePlan", "PhantomConfig", "sample_prior"]
 
 Kind = Literal["hypo", "iso", "hyper", "cystic", "mixed", "spongiform"]
 View = Literal["right_lobe", "left_lobe", "midline", "longitudinal"]
 Geometry = Literal["linear", "trapezoid", "convex"]
 Layout = Literal["wide", "left_panel", "compact", "bare"]
+Tissue = Literal["neck", "uniform"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -31,6 +32,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 VIEWS: tuple[str, ...] = get_args(View)
 GEOMETRIES: tuple[str, ...] = get_args(Geometry)
 LAYOUTS: tuple[str, ...] = get_args(Layout)
+TISSUES: tuple[str, ...] = get_args(Tissue)
 
 # Percentiles 5, 25, 50, 75, 95 of 690 outlines in the 614 test masks of the public set TN3K, extrapolated to 0 and 100.
 _PRIOR_P = np.array([0.0, 0.05, 0.25, 0.50, 0.75, 0.95, 1.0])
@@ -105,6 +107,9 @@ class PhantomConfig:
     nodule_count : number of nodules to draw, or None for a random number
     layout : ``wide``, ``left_panel``, ``compact`` or ``bare``
     calipers : whether measuring marks are burnt into the image
+    tissue : ``neck``, or ``uniform``: a block of even speckle, in which the nodules are its test targets
+    gland : whether the neck has a thyroid gland; without it, as after its removal, the carotid lies beside the trachea
+    lateral_mm : how far the middle of a view of a lobe lies to the side of where it usually does, away from the midline
     """
 
     seed: int = 7
@@ -132,10 +137,13 @@ class PhantomConfig:
     nodule_count: int | None = None
     layout: Layout = "wide"
     calipers: bool = False
+    tissue: Tissue = "neck"
+    gland: bool = True
+    lateral_mm: float = 0.0
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name, allowed in (("view", VIEWS), ("geometry", GEOMETRIES), ("layout", LAYOUTS)):
+        for name, allowed in (("view", VIEWS), ("geometry", GEOMETRIES), ("layout", LAYOUTS), ("tissue", TISSUES)):
             value = getattr(self, name)
             _require(value in allowed, f"{name} must be one of {', '.join(allowed)}, got {value!r}")
         for name, low, high in _RANGES:
@@ -153,6 +161,11 @@ class PhantomConfig:
             f"scan_hw_px must be at least 64 by 64, got {self.scan_hw_px}",
         )
         _require(self.nodules is None or len(self.nodules) <= 20, "at most 20 nodules fit into one phantom")
+
+    @property
+    def shows_thyroid(self) -> bool:
+        """Whether there is a thyroid gland; where not, a nodule of the plan is none of the thyroid."""
+        return self.tissue == "neck" and self.gland
 
     @classmethod
     def demo(cls) -> PhantomConfig:
@@ -244,6 +257,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("sweep_s", 0.1, 3600),
     ("breathing_mm", 0, 1),
     ("pulse_hz", 0, 4),
+    ("lateral_mm", -60, 60),
 )
 
 

@@ -1,22 +1,20 @@
 """Frames that occur more than once, within a data set and across the sets, also mirrored or cut and saved again.
 
-A frame is reduced to 32 x 32 pixels of its picture area. Pairs whose 64-bit perceptual hashes differ in few bits (signs
-of the lowest coefficients of the cosine transform; Zauner, Implementation and Benchmarking of Perceptual Image Hash
-Functions, 2010) are then compared by the correlation of the small pictures without their slow changes of grey.
+Pairs whose 64-bit perceptual hashes differ in few bits are compared by the correlation of the small pictures without
+their slow changes of grey (:mod:`usassist.training.picture_hash`).
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from usassist.errors import ConfigError
+from usassist.training.picture_hash import hash_pictures, read_grey, reduce_picture, standardise
 
 __all__ = [
     "TRAINING",
@@ -29,8 +27,6 @@ __all__ = [
     "list_repeats",
 ]
 
-UInt8Array = npt.NDArray[np.uint8]
-Float32Array = npt.NDArray[np.float32]
 Part = tuple[str, str]
 
 TRAINING: tuple[Part, ...] = (
@@ -50,15 +46,17 @@ VALIDATION: tuple[Part, ...] = (
 )
 """Folder and part of the sets that engines are compared on."""
 
-MOST_BITS = 10
+MOST_BITS = 12
 """Bits of 64 in which the hashes of a pair may differ."""
 
-LEAST_CORRELATION = 0.9
-"""Correlation of the small pictures from which a pair is the same picture, or its neighbour in a sweep."""
+LEAST_CORRELATION = 0.8
+"""Correlation of the small pictures from which a pair is one picture, or one plane of one patient."""
 
-_SIDE_PX = 32
-_DARK = 12  # grey level up to which a pixel is taken for the screen around the picture
-_LEAST_SHARE = 0.15  # share of a row or column that is brighter, inside the picture
+SAME_CORRELATION = 0.95
+"""Correlation from which a pair is one picture, or neighbouring frames of one sweep."""
+
+_NEIGHBOURS = {"thyroid_tn5000": 3}
+"""Sets whose parts are blocks of numbers, with the distance up to which frames may be of one patient."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +79,7 @@ class FrameFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two frames of the same picture.
+    """Two frames of the same picture or plane.
 
     Attributes
     ----------
@@ -109,7 +107,7 @@ def list_frames(data_dir: Path, parts: Iterable[Part]) -> list[FrameFile]:
     Raises
     ------
     ConfigError
-        If a set is missing or a listed frame is.
+        If a set is missing or has no frames of a part.
     """
     frames: list[FrameFile] = []
     for folder, part in parts:
@@ -137,7 +135,7 @@ def list_frames(data_dir: Path, parts: Iterable[Part]) -> list[FrameFile]:
 def find_pairs(
     frames: Sequence[FrameFile], *, most_bits: int = MOST_BITS, least_correlation: float = LEAST_CORRELATION
 ) -> list[Pair]:
-    """Every pair of frames that show the same picture.
+    """Every pair of frames that show the same picture, or the same plane.
 
     Parameters
     ----------
@@ -149,10 +147,10 @@ def find_pairs(
     ConfigError
         If a picture cannot be read.
     """
-    small = np.stack([_reduce(_read(frame.path)) for frame in frames])
+    small = np.stack([reduce_picture(read_grey(frame.path)) for frame in frames])
     mirror = np.ascontiguousarray(small[:, :, ::-1])
-    hashes, mirror_hashes = _hash(small), _hash(mirror)
-    shape, mirror_shape = _standardise(small), _standardise(mirror)
+    hashes, mirror_hashes = hash_pictures(small), hash_pictures(mirror)
+    shape, mirror_shape = standardise(small), standardise(mirror)
     pairs = []
     for index in range(len(frames) - 1):
         after = hashes[index + 1 :]
@@ -175,25 +173,40 @@ def find_pairs(
 
 
 def list_leaks(
-    data_dir: Path, training: Iterable[Part] = TRAINING, validation: Iterable[Part] = VALIDATION
+    data_dir: Path,
+    training: Iterable[Part] = TRAINING,
+    validation: Iterable[Part] = VALIDATION,
+    held_out: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, frozenset[str]]:
-    """Training frames that show the same picture as a frame of a validation set: not to be trained on.
+    """Training frames that show the same plane as a frame of a validation set: not to be trained on.
+
+    Where the parts of a set are blocks of numbers, the frames next to a block of the other part are taken as well.
 
     Parameters
     ----------
     data_dir : folder that holds the data sets
     training, validation : parts to compare
+    held_out : for a folder of a training set, the names in it that are validation frames, too
 
     Returns
     -------
-    for each folder of a training set, the names to exclude
+    for each folder of a training set, the names to exclude, without those of `held_out`
     """
-    taught, held_out = list_frames(data_dir, training), list_frames(data_dir, validation)
-    held_out_files = {frame.path for frame in held_out}
+    kept_back = held_out or {}
+    every = list_frames(data_dir, training)
+    taught = [frame for frame in every if frame.name not in kept_back.get(frame.folder, ())]
+    compared = [frame for frame in every if frame.name in kept_back.get(frame.folder, ())]
+    compared += list_frames(data_dir, validation)
+    compared_paths = {frame.path for frame in compared}
     leaks: dict[str, set[str]] = {frame.folder: set() for frame in taught}
-    for pair in find_pairs(taught + held_out):
-        if (pair.first.path in held_out_files) != (pair.second.path in held_out_files):
+    for pair in find_pairs(taught + compared):
+        if (pair.first.path in compared_paths) != (pair.second.path in compared_paths):
             leaks[pair.first.folder].add(pair.first.name)
+    for folder, distance in _NEIGHBOURS.items():
+        numbers = np.array([int(frame.name) for frame in compared if frame.folder == folder])
+        for frame in taught:
+            if frame.folder == folder and len(numbers) and np.abs(numbers - int(frame.name)).min() <= distance:
+                leaks[folder].add(frame.name)
     return {folder: frozenset(names) for folder, names in leaks.items()}
 
 
@@ -211,40 +224,7 @@ def list_repeats(data_dir: Path, training: Iterable[Part] = TRAINING) -> dict[st
     """
     frames = list_frames(data_dir, training)
     repeats: dict[str, set[str]] = {frame.folder: set() for frame in frames}
-    for pair in find_pairs(frames):
+    for pair in find_pairs(frames, least_correlation=SAME_CORRELATION):
         if pair.first.name not in repeats[pair.first.folder]:
             repeats[pair.second.folder].add(pair.second.name)
     return {folder: frozenset(names) for folder, names in repeats.items()}
-
-
-def _read(path: Path) -> UInt8Array:
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise ConfigError(f"{path} cannot be read; fetch the data set again")
-    return np.asarray(image, np.uint8)
-
-
-def _reduce(image: UInt8Array) -> Float32Array:
-    """The picture without the dark screen around it, 32 x 32."""
-    bright = cv2.blur(image, (5, 5)) > _DARK
-    rows = np.flatnonzero(bright.mean(axis=1) > _LEAST_SHARE)
-    columns = np.flatnonzero(bright.mean(axis=0) > _LEAST_SHARE)
-    if len(rows) > _SIDE_PX and len(columns) > _SIDE_PX:
-        image = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return np.asarray(cv2.resize(image, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _hash(small: Float32Array) -> npt.NDArray[np.uint64]:
-    """The signs of the 64 lowest coefficients of the cosine transform, about their median: uint64 (N,)."""
-    low = np.stack([cv2.dct(one)[:8, :8].ravel() for one in small])
-    low[:, 0] = 0.0  # the mean grey says nothing
-    bits = low > np.median(low, axis=1, keepdims=True)
-    return np.packbits(bits, axis=1).view(np.uint64).ravel()
-
-
-def _standardise(small: Float32Array) -> Float32Array:
-    """Without slow changes of grey, of mean 0 and length 1: float32 (N, 1024)."""
-    fine = np.stack([one - cv2.GaussianBlur(one, (0, 0), 3.0) for one in small])
-    flat = fine.reshape(len(fine), -1)
-    flat = flat - flat.mean(axis=1, keepdims=True)
-    return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6), np.float32)

@@ -46,6 +46,8 @@ def test_a_framed_and_a_mirrored_copy_are_found_and_nothing_else(data):
 
 def test_leaks_are_training_frames_and_repeats_are_the_later_ones(data):
     assert list_leaks(data, TRAINING, VALIDATION) == {"set_a": frozenset({"b"}), "set_b": frozenset()}
+    held_out = list_leaks(data, TRAINING, VALIDATION, held_out={"set_b": {"m"}})
+    assert held_out == {"set_a": frozenset({"b", "c"})}
     assert list_repeats(data, TRAINING) == {"set_a": frozenset(), "set_b": frozenset({"m"})}
 
 
@@ -55,3 +57,15 @@ def test_a_missing_set_and_a_missing_frame_are_named(data):
     (data / "set_a/images/d.jpg").unlink()
     with pytest.raises(ConfigError, match=r"d\.jpg cannot be read"):
         list_leaks(data, TRAINING, VALIDATION)
+
+
+def test_frames_beside_a_block_of_the_other_part_are_leaks(tmp_path):
+    folder = tmp_path / "thyroid_tn5000"
+    (folder / "images").mkdir(parents=True)
+    rows = ["id,part"]
+    for number, part in ((95, "train"), (97, "train"), (100, "val"), (101, "val"), (104, "train"), (106, "train")):
+        cv2.imwrite(str(folder / f"images/{number:06}.jpg"), picture(number))
+        rows.append(f"{number:06},{part}")
+    (folder / "boxes.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    leaks = list_leaks(tmp_path, (("thyroid_tn5000", "train"),), (("thyroid_tn5000", "val"),))
+    assert leaks == {"thyroid_tn5000": frozenset({"000097", "000104"})}

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tools.marks_report import measure
 from usassist.phantom import NodulePlan, PhantomConfig, PhantomScanner
 from usassist.training.mark_drawing import draw_marks
 from usassist.training.marks import fill_marks, find_marks, remove_marks
@@ -88,3 +89,9 @@ def test_drawn_marks_are_reproducible_reported_and_everywhere():
     draw_marks(one, np.random.default_rng(8))
     draw_marks(other, np.random.default_rng(8))
     np.testing.assert_array_equal(one, other)
+
+
+def test_the_report_counts_found_marks(frame):
+    found = measure([frame] * 4, "upright", seed=2)
+    assert found.marks > 0.8
+    assert found.others < 1e-3
