@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from usassist.training.augment import Augmenter
-from usassist.training.compose import compose_dual_view, paste_nodule
+from usassist.training.compose import compose_dual_view, crop_nodule_free, paste_nodule
 from usassist.training.datasets import Sample
 from usassist.training.loss import Batch, Targets, make_targets
 from usassist.training.recipe import Recipe
@@ -83,9 +83,12 @@ class BatchMaker:
         chosen += self._draw("other", 4, step, data.other_per_batch)
         chosen += self._draw("boxed", 5, step, data.boxed_per_batch)
         chosen += self._draw("breast", 6, step, data.breast_per_batch)
+        free_p = recipe.augment.nodule_free_p
         images: list[Tensor] = []
         targets: list[Targets] = []
         for sample in chosen:
+            if rng.random() < free_p and sample.is_thyroid and sample.nodule.any():
+                sample = crop_nodule_free(sample) or sample
             image, nodule, gland = self._augmenter(sample, size_hw_px, rng)
             images.append(torch.from_numpy(image)[None])
             targets.append(

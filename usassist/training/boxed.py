@@ -1,7 +1,7 @@
 """TN5000: frames of modern scanners with one nodule box each, and no outlines.
 
-Each frame gets the outline that a teacher drew into its box, where there is one; else the ellipse that touches the box's
-sides, which stands for the box: its extent is known and its outline is not.
+Each frame gets the outline that a teacher drew into its box, where there is one; else the ellipse that touches its
+four sides, which stands for the box: its extent is known and its outline is not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from usassist.training.datasets import Sample, crop_and_clean, nothing_marked
 __all__ = ["OUTLINES_LIST", "load_boxed"]
 
 OUTLINES_LIST = "outlines.csv"
-"""In a teacher's folder: the frames that it outlined, column ``name``, and which outlines were kept, column ``kept``."""
+"""In a teacher's folder: the frames that it outlined (column ``name``) and which outlines were kept (``kept``)."""
 
 _ROUNDING_PX = 1.0  # boxes were scaled with their frames and rounded
 _COLUMNS = ("id", "part", "width", "height", "original_width", "original_height", "x1", "y1", "x2", "y2")

@@ -1,6 +1,8 @@
-"""Frames composed of two others: a nodule pasted into another gland, and dual views."""
+"""Frames made of others: a nodule pasted into another gland, dual views, the side of a frame without its nodules."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import cv2
 import numpy as np
@@ -8,11 +10,13 @@ import numpy.typing as npt
 
 from usassist.training.datasets import Sample
 
-__all__ = ["compose_dual_view", "paste_nodule"]
+__all__ = ["compose_dual_view", "crop_nodule_free", "paste_nodule"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
 _GAP_SHARE = 0.02  # width of the dark gap of a dual view
+_LEAST_FREE_SHARE = 0.35  # of the width, for a side without nodules
+_FREE_MARGIN_SHARE = 0.02  # of the width, between a nodule and that side: outlines and boxes are loose
 
 
 def compose_dual_view(left: Sample, right: Sample) -> Sample:
@@ -83,3 +87,20 @@ def paste_nodule(gland: Sample, donor: Sample, rng: np.random.Generator) -> Samp
     image[place] = blended.astype(np.uint8)
     nodule[place] |= mask
     return Sample(name=f"{gland.name}+{donor.name}", image=image, nodule=nodule, gland=gland.gland)
+
+
+def crop_nodule_free(sample: Sample) -> Sample | None:
+    """The wider side of a frame, left or right of all its nodules; None where neither is wide enough.
+
+    So frames of every scanner occur without a nodule, although each was recorded for one.
+    """
+    width_px = sample.image.shape[1]
+    columns = np.flatnonzero(sample.nodule.any(0))
+    margin_px = round(_FREE_MARGIN_SHARE * width_px)
+    left, right = int(columns[0]) - margin_px, int(columns[-1]) + 1 + margin_px
+    side = slice(0, left) if left >= width_px - right else slice(right, width_px)
+    if side.stop - side.start < _LEAST_FREE_SHARE * width_px:
+        return None
+    planes = {name: getattr(sample, name)[:, side] for name in ("image", "nodule", "gland")}
+    cleaned = None if sample.cleaned is None else sample.cleaned[:, side]
+    return dataclasses.replace(sample, name=f"{sample.name}|", cleaned=cleaned, **planes)

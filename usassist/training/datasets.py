@@ -145,7 +145,7 @@ def load_gland(folder: Path, last_number: int, left_out: Collection[str] = ()) -
 
 
 def load_phantom(count: int, first_seed: int, crossing_share: float) -> list[Sample]:
-    """Simulated frames with exact masks: one scene per seed, at one time each.
+    """Simulated frames with exact masks: one scene per seed, at one time each; some show no thyroid.
 
     Parameters
     ----------
@@ -154,12 +154,13 @@ def load_phantom(count: int, first_seed: int, crossing_share: float) -> list[Sam
     crossing_share : share of the scenes that are rendered when the plane crosses one of their nodules; the others are
         rendered at a random time, often without a nodule
     """
-    from usassist.phantom import PhantomConfig, PhantomScanner
+    from usassist.phantom import PhantomScanner, draw_training_scene
 
     samples = []
     for seed in range(first_seed, first_seed + count):
         rng = np.random.default_rng(seed)
-        scanner = PhantomScanner(PhantomConfig.random(seed))
+        config = draw_training_scene(seed)
+        scanner = PhantomScanner(config)
         if scanner.nodules and rng.random() < crossing_share:
             t_s = scanner.crossing_s(1 + int(rng.integers(len(scanner.nodules)))) + float(rng.normal(0.0, 0.15))
         else:
@@ -171,7 +172,18 @@ def load_phantom(count: int, first_seed: int, crossing_share: float) -> list[Sam
             size_wh = (round(image.shape[1] * scale), round(image.shape[0] * scale))
             image = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
             nodule = np.asarray(cv2.resize(nodule, size_wh, interpolation=cv2.INTER_NEAREST), np.uint8)
-        samples.append(Sample(name=f"{seed}", image=image.copy(), nodule=nodule, gland=np.zeros_like(nodule)))
+        shows = config.shows_thyroid
+        nothing = nothing_marked(image)
+        samples.append(
+            Sample(
+                name=f"{seed}",
+                image=image.copy(),
+                nodule=nodule if shows else nothing,
+                gland=nothing,
+                look="phantom" if shows else "phantom_other",
+                is_thyroid=shows,
+            )
+        )
     return samples
 
 
@@ -193,7 +205,7 @@ def load_cached(cache_dir: Path, key: str, make: Callable[[], list[Sample]]) -> 
                     image=arrays[f"i{place}"],
                     nodule=_plane(arrays, "n", place),
                     gland=_plane(arrays, "g", place),
-                    cleaned=arrays[f"c{place}"] if f"c{place}" in arrays else None,
+                    cleaned=arrays.get(f"c{place}"),
                     **fact,
                 )
                 for place, fact in enumerate(facts)

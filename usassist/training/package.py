@@ -70,7 +70,9 @@ def write_engine_folder(
     if not model.is_file():
         raise ConfigError(f"there is no model.onnx in {run_dir}; train first")
     for measured in (report, domain):
-        if measured is not None and not str(measured.get("engine", "")).startswith(f"{recipe.engine}@{recipe.version}+"):
+        if measured is not None and not str(measured.get("engine", "")).startswith(
+            f"{recipe.engine}@{recipe.version}+"
+        ):
             raise ConfigError(f"the report is about {measured.get('engine')}, not {recipe.engine}@{recipe.version}")
     if domain is not None and domain.get("proposed") is None:
         raise ConfigError("the report of the domain proposes no threshold; give it frames of the thyroid")

@@ -102,6 +102,7 @@ class AugmentConfig:
     speckle_swap_p : the speckle is smoothed out and replaced by one with another grain
     equalise_p : adaptive contrast (CLAHE), as on newer scanners
     corners_p : black corners, as beside a trapezoid or a fan
+    nodule_free_p : a frame with nodules is cropped to a side of it that shows none, where that is wide enough
     marks_out_p : calipers of the frame itself are painted out
     fan_p : the frame is bent into a trapezoid or a fan, as with a virtual convex or a convex probe
     """
@@ -125,6 +126,7 @@ class AugmentConfig:
     speckle_swap_p: float = 0.0
     equalise_p: float = 0.0
     corners_p: float = 0.0
+    nodule_free_p: float = 0.0
     marks_out_p: float = 0.0
     fan_p: float = 0.0
 

@@ -31,8 +31,9 @@ from usassist.training.datasets import (
     load_nodule,
     load_phantom,
 )
+from usassist.training.data_terms import describe_terms, load_terms, require_terms
 from usassist.training.duplicates import list_leaks
-from usassist.training.encoder import find_weights
+from usassist.training.encoder import START_WEIGHTS, find_weights
 from usassist.training.export import export_onnx
 from usassist.training.other_anatomy import load_breast, load_clip_frames, load_pictures
 from usassist.training.recipe import Recipe
@@ -84,10 +85,16 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
         "breast_busi": bool(data.breast_per_batch),
         "ultrasound_carotid": data.other_pictures,
         "ct_head_png": data.other_pictures,
+        "ultrasound_sequences_plus": data.other_pictures,
     }
-    missing = [name for name, needed in wanted.items() if needed and not (root / name).is_dir()]
+    used = [name for name, needed in wanted.items() if needed]
+    missing = [name for name in used if not (root / name).is_dir()]
     if missing:
         raise ConfigError(f"the data set {', '.join(missing)} is missing from the folder in USASSIST_DATA; fetch it")
+    terms = load_terms()
+    used_terms = require_terms([*used, *(["phantom"] if data.phantom_frames else [])], "training", terms)
+    if recipe.pretrained:
+        used_terms += require_terms([START_WEIGHTS[recipe.model.encoder]], "start", terms)
 
     @functools.cache
     def leaks() -> dict[str, frozenset[str]]:
@@ -104,7 +111,7 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
     phantom: list[Sample] = []
     if data.phantom_frames:
         share = data.phantom_crossing_share
-        key = f"phantom-{data.phantom_seed}-{data.phantom_frames}-{share:g}"
+        key = f"scenes-{data.phantom_seed}-{data.phantom_frames}-{share:g}"
         phantom = cached(key, lambda: load_phantom(data.phantom_frames, data.phantom_seed, share))
     clips = cached("clips", lambda: load_clip_frames(root / "ultrasound_clips_lung"))
     boxed: list[Sample] = []
@@ -138,6 +145,7 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
         validation=validation,
         augmenter=Augmenter(recipe.augment, appearance),
         encoder_weights=find_weights(recipe.model.encoder, root) if recipe.pretrained else None,
+        terms=describe_terms(used_terms),
     )
 
 
@@ -193,6 +201,7 @@ def run_recipe(
             for name, samples in (*_by_kind(data.frames).items(), ("validation", data.validation))
         },
         "onnx_parity_max_abs": parity,
+        "data_terms": list(data.terms),
     }
     write_manifest(out_dir / MANIFEST, recipe, last, facts)
     return RunResult(onnx_path=out_dir / "model.onnx", manifest_path=out_dir / MANIFEST, parity=parity)

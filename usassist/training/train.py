@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,12 +40,14 @@ class TrainData:
     validation : labelled frames that are not trained on
     augmenter : random changes
     encoder_weights : file of ImageNet weights, or None for random initialisation
+    terms : under which the sets are used, for the manifest
     """
 
     frames: TrainFrames
     validation: Sequence[Sample]
     augmenter: Augmenter
     encoder_weights: Path | None
+    terms: Sequence[Mapping[str, object]] = ()
 
 
 def train(
