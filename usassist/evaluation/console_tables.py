@@ -13,9 +13,17 @@ from rich.table import Table
 from usassist.calibrate import LabelScale, OperatingPoint
 from usassist.evaluation.images import Skipped
 from usassist.evaluation.metrics import Figure
-from usassist.evaluation.slices import Slice
+from usassist.evaluation.slices import LookSlice, Slice
 
-__all__ = ["FIGURE_NAMES", "format_counts", "print_calibration", "print_figures", "print_skipped", "print_slices"]
+__all__ = [
+    "FIGURE_NAMES",
+    "format_counts",
+    "print_calibration",
+    "print_figures",
+    "print_looks",
+    "print_skipped",
+    "print_slices",
+]
 
 FIGURE_NAMES = {
     "dice_mean": "Dice per frame, mean",
@@ -24,11 +32,15 @@ FIGURE_NAMES = {
     "nsd_2px": "NSD at 2 px, mean",
     "hd95_px": "HD95, mean, px",
     "sensitivity": "nodules found (IoU ≥ 0.3)",
+    "sensitivity_iou50": "nodules found (IoU ≥ 0.5)",
     "false_positives_per_frame": "false positives per frame",
     "ap50": "AP50 (IoU of masks ≥ 0.5)",
+    "ap50_boxes": "AP50 (IoU of boxes ≥ 0.5)",
     "ece": "expected calibration error",
     "diameter_rel_bias": "relative error of diameter, mean",
     "diameter_rel_sd": "relative error of diameter, sd",
+    "side_rel_bias": "relative error of longer side, mean",
+    "side_rel_sd": "relative error of longer side, sd",
     "false_alarms_per_frame": "false alarms per frame",
     "frames_with_false_alarm": "frames with a false alarm",
 }
@@ -64,6 +76,27 @@ def print_slices(console: Console, slices: Mapping[str, Mapping[str, Slice]]) ->
         table.add_section()
     console.print(table)
     console.print("(size: share of the scan area that the nodule covers)", highlight=False)
+
+
+def print_looks(console: Console, looks: Mapping[str, LookSlice], *, boxed: bool) -> None:
+    """Print the figures of every look of the screen; of frames with boxes there is no Dice."""
+    table = Table(title="by look of the screen", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("look", no_wrap=True)
+    figures = [
+        *(() if boxed else (("Dice, mean", "dice_mean"),)),
+        ("nodules found", "sensitivity"),
+        ("false pos. per frame", "false_positives_per_frame"),
+        ("calibration error", "ece"),
+    ]
+    error = "error of side" if boxed else "error of diameter"
+    for column in ("frames", "nodules", *(name for name, _ in figures), f"{error}, mean", "sd"):
+        table.add_column(column, justify="right")
+    for name, part in looks.items():
+        cells = [_cell(getattr(part, attribute)) for _, attribute in figures]
+        sizes = [_short(part.diameter_rel_bias), _short(part.diameter_rel_sd).lstrip("+")]
+        table.add_row(name, str(part.frames), str(part.nodules), *cells, *sizes)
+    console.print(table)
+    console.print("(errors are relative to the true one; their intervals are in the JSON)", highlight=False)
 
 
 def print_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
@@ -105,3 +138,7 @@ def _interval(figure: Figure) -> str:
 
 def _cell(figure: Figure) -> str:
     return f"{figure.value:.2f} {figure.low:.2f}-{figure.high:.2f}" if figure.count else "-"
+
+
+def _short(figure: Figure) -> str:
+    return f"{figure.value:+.2f}" if math.isfinite(figure.value) else "-"

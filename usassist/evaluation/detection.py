@@ -33,7 +33,7 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 AP_IOU = 0.5
-FROC_RATES = (0.05, 0.1, 0.2, 0.5)
+FROC_RATES = (0.05, 0.1, 0.15, 0.2, 0.5)
 BINS = 10
 _MAX_THRESHOLDS = 400  # of a FROC with interval; more make no visible difference
 
@@ -108,7 +108,7 @@ class CalibrationBin:
 def match_detections(frame: FrameTally, min_iou: float = MIN_IOU) -> MatchedDetections:
     """Classify every detection as hit or false positive, best score first.
 
-    A detection is matched to the unmatched nodule with the largest overlap (IoU of the masks), and is a hit if that is
+    A detection is matched to the unmatched nodule with the largest overlap, and is a hit if that is
     at least `min_iou`. A second detection of the same nodule is a false positive.
     """
     free = frame.overlap.copy()
@@ -188,7 +188,7 @@ def average_precision(score: Array, is_hit: Array, nodules: int) -> float:
 
 
 def average_precision_figure(frames: Sequence[FrameTally]) -> Figure:
-    """AP50: average precision with an IoU of the masks of 0.5 or more."""
+    """AP50: average precision with an IoU of 0.5 or more, of the masks or, where they are the truth, of the boxes."""
     matched = [match_detections(frame, AP_IOU) for frame in frames]
     score, is_hit = _concatenate(matched)
     nodules = sum(item.nodules for item in matched)
