@@ -28,7 +28,9 @@ def collect_box_frames(outcomes: Iterable[FrameOutcome], threshold: float) -> No
         if len(frame.nodule_px):
             overlap = _best_overlap(frame, threshold)
             best = f"score {frame.best_score:.2f}" if score.kept else "nothing found"
-            worst.offer(outcome, threshold, overlap, f"{frame.name}   IoU of boxes {overlap:.2f}   {best}")
+            # Of the nodules that were missed, first those where something else was found with a high score.
+            place = overlap if any(score.hits) or not score.kept else overlap - frame.best_score
+            worst.offer(outcome, threshold, place, f"{frame.name}   IoU of boxes {overlap:.2f}   {best}")
     return NoduleFrames(frames=tuple(frames), scores=tuple(scores), surfaces={}, tiles=tuple(worst.tiles))
 
 

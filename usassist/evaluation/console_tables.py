@@ -82,21 +82,27 @@ def print_looks(console: Console, looks: Mapping[str, LookSlice], *, boxed: bool
     """Print the figures of every look of the screen; of frames with boxes there is no Dice."""
     table = Table(title="by look of the screen", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
     table.add_column("look", no_wrap=True)
-    figures = [
-        *(() if boxed else (("Dice, mean", "dice_mean"),)),
-        ("nodules found", "sensitivity"),
-        ("false pos. per frame", "false_positives_per_frame"),
-        ("calibration error", "ece"),
-    ]
-    error = "error of side" if boxed else "error of diameter"
-    for column in ("frames", "nodules", *(name for name, _ in figures), f"{error}, mean", "sd"):
+    figures = {
+        **({} if boxed else {"Dice, mean": "dice_mean"}),
+        "nodules found": "sensitivity",
+        "false pos. per frame": "false_positives_per_frame",
+        "ECE": "ece",
+    }
+    for column in ("frames", "nodules"):
         table.add_column(column, justify="right")
+    for column in figures:
+        table.add_column(column, justify="right", min_width=9)
+    table.add_column("error of side" if boxed else "error of diam.", justify="right", min_width=6)
     for name, part in looks.items():
-        cells = [_cell(getattr(part, attribute)) for _, attribute in figures]
-        sizes = [_short(part.diameter_rel_bias), _short(part.diameter_rel_sd).lstrip("+")]
-        table.add_row(name, str(part.frames), str(part.nodules), *cells, *sizes)
+        cells = [_cell(getattr(part, attribute)) for attribute in figures.values()]
+        error = f"{_short(part.diameter_rel_bias)} ± {_short(part.diameter_rel_sd).lstrip('+')}"
+        table.add_row(name, str(part.frames), str(part.nodules), *cells, error)
     console.print(table)
-    console.print("(errors are relative to the true one; their intervals are in the JSON)", highlight=False)
+    console.print(
+        "(ECE: expected calibration error; error: relative to the true size, mean ± sd, with intervals in the JSON)",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def print_skipped(console: Console, skipped: Sequence[Skipped]) -> None:

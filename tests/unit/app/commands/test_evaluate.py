@@ -98,8 +98,9 @@ def test_what_is_left_out_is_named_on_the_screen_in_json_and_in_csv(run: Run, da
     need_extra()
     (data / "masks/3_1.png").unlink()
     cv2.imwrite(str(data / "masks/4_1.png"), np.zeros((360, 560), np.uint8))
-    code, out, _ = run("nodule", data / "images", data / "masks", "--json", data / "n.json")
+    code, out, err = run("nodule", data / "images", data / "masks", "--json", data / "n.json")
     assert code == 0
+    assert "3_1: no mask" in err  # before the run
     assert "3_1: no mask" in out
     report = json.loads((data / "n.json").read_text())
     assert report["skipped"] == [{"name": "3_1", "reason": "no mask"}]
@@ -109,6 +110,64 @@ def test_what_is_left_out_is_named_on_the_screen_in_json_and_in_csv(run: Run, da
     states = {row["name"]: row["state"] for row in csv.DictReader((data / "n.csv").read_text().splitlines())}
     assert states["3_1"] == "skipped: no mask"
     assert states["4_1"] == "evaluated, nothing marked"
+
+
+def write_boxes(data: Path, last: str = "") -> Path:
+    lines = [
+        f"{index}_1.png,{'old' if index < 4 else 'new'},{120 + 10 * index},92,{201 + 10 * index},149"
+        for index in range(8)
+    ]
+    (data / "boxes.csv").write_text("\n".join(["file,look,x1,y1,x2,y2", *lines, last]))
+    return data / "boxes.csv"
+
+
+def test_boxes_may_be_the_truth(run: Run, data: Path) -> None:
+    need_extra()
+    code, out, _ = run("nodule", data / "images", "--boxes", write_boxes(data), "--json", data / "n.json")
+    assert code == 0
+    assert "IoU of boxes" in out
+    assert "by look of the screen" in out
+    assert "Dice per frame" not in out
+    report = json.loads((data / "n.json").read_text())
+    assert report["figures"]["sensitivity_iou50"]["value"] == 1.0
+    assert report["figures"]["false_positives_per_frame"]["value"] == 0.5
+    assert report["figures"]["ap50_boxes"]["value"] == 1.0
+    assert {look: part["frames"] for look, part in report["looks"].items()} == {"new": 4, "old": 4}
+    assert (data / "n.csv").read_text().count("evaluated") == 8
+    assert (data / "n.png").is_file()
+
+
+def test_masks_with_looks_give_a_table_by_look(run: Run, data: Path) -> None:
+    need_extra()
+    (data / "looks.csv").write_text("name,look\n0_1,mine\n")
+    arguments = ("nodule", data / "images", data / "masks", "--looks", data / "looks.csv", "--json", data / "n.json")
+    code, out, _ = run(*arguments)
+    assert code == 0
+    assert "by look of the screen" in out
+    report = json.loads((data / "n.json").read_text())
+    assert {look: part["frames"] for look, part in report["looks"].items()} == {"unknown": 7, "mine": 1}
+    assert report["looks"]["mine"]["dice_mean"]["value"] > 0.9
+
+
+def test_a_bad_box_ends_the_command_before_any_frame_is_run(run: Run, data: Path) -> None:
+    need_extra()
+    boxes = write_boxes(data, "7_1.png,new,500,300,600,340")
+    code, out, err = run("nodule", data / "images", "--boxes", boxes, "--json", data / "n.json")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "boxes.csv: line 10 (7_1): box 500, 300, 600, 340 is outside of the image" in err
+    assert out == ""
+    assert not (data / "n.json").exists()
+
+
+def test_the_truth_is_masks_or_boxes_and_not_both(run: Run, data: Path) -> None:
+    code, _, err = run("nodule", data / "images", "--json", data / "n.json")
+    assert (code, "give one of them" in err) == (2, True)
+    boxes = write_boxes(data)
+    code, _, err = run("nodule", data / "images", data / "masks", "--boxes", boxes, "--json", data / "n.json")
+    assert (code, "give one of them" in err) == (2, True)
+    code, _, err = run("nodule", data / "images", data / "masks", "--part", "val", "--json", data / "n.json")
+    assert (code, "--part" in err) == (2, True)
 
 
 def test_frames_without_nodules_give_false_alarms(run: Run, data: Path) -> None:
