@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from usassist.calibrate import LabelScale, OperatingPoint
+from usassist.calibrate import OperatingPoint, PointFigures, ScoreCalibration
 from usassist.evaluation.images import Skipped
 from usassist.evaluation.metrics import Figure
 from usassist.evaluation.slices import LookSlice, Slice
@@ -115,21 +115,42 @@ def print_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
         console.print(f"  and {len(skipped) - _MAX_SKIPPED} more, see the JSON or CSV file", highlight=False)
 
 
-def print_calibration(console: Console, label: LabelScale, points: Sequence[OperatingPoint]) -> None:
-    """Print a score calibration and its operating points."""
-    console.print(
-        f"{label.name}: slope {label.slope:.3f}, intercept {label.intercept:.3f}; expected calibration error "
-        f"{label.ece:.3f}, cross-validated by case {label.ece_cross_validated:.3f}; "
-        f"{label.detections} detections, {label.nodules} nodules",
-        highlight=False,
-        soft_wrap=True,
-    )
-    table = Table("point", "score", "nodules found", "false pos. per frame", "alarms per negative frame")
-    for point in points:
-        alarms = point.alarms_per_negative_frame
-        figures = (point.score, point.sensitivity, point.false_positives_per_frame)
-        table.add_row(point.name, *(f"{value:.3f}" for value in figures), "" if alarms is None else f"{alarms:.3f}")
+def print_calibration(console: Console, calibration: ScoreCalibration) -> None:
+    """Print a score calibration: its error on every set, and its operating points on all sets and on each."""
+    for label in calibration.labels:
+        console.print(
+            f"{label.name}: slope {label.slope:.3f}, intercept {label.intercept:.3f}; expected calibration error "
+            f"{label.ece:.3f}, cross-validated by case {label.ece_cross_validated:.3f}; "
+            f"{label.detections} detections, {label.nodules} nodules",
+            highlight=False,
+            soft_wrap=True,
+        )
+    columns = ("set", "truth", "frames", "nodules", "detections", "ECE", "ECE, fitted on the others")
+    table = Table(*columns, title="expected calibration error", title_justify="left")
+    for item in calibration.sets:
+        counts = (item.frames, item.nodules, item.detections)
+        table.add_row(item.name, item.truth, *map(str, counts), _number(item.ece), _number(item.ece_left_out))
     console.print(table)
+    several = len(calibration.sets) > 1
+    table = Table("point", "score", "set", "nodules found", "false pos. per frame", "alarms per negative frame")
+    for point in calibration.points.values():
+        table.add_row(point.name, _number(point.score), "mean of sets" if several else "", *_figures_of(point))
+        for figures in point.sets if several else ():
+            table.add_row("", "", figures.name, *_figures_of(figures))
+        table.add_section()
+    console.print(table)
+
+
+def _figures_of(item: OperatingPoint | PointFigures) -> tuple[str, str, str]:
+    return (
+        _number(item.sensitivity),
+        _number(item.false_positives_per_frame),
+        _number(item.alarms_per_negative_frame),
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def format_counts(counts: Mapping[str, Any]) -> str:

@@ -235,12 +235,20 @@ def calibration_bins(score: Array, is_hit: Array) -> list[CalibrationBin]:
     return bins
 
 
-def expected_calibration_error(score: Array, is_hit: Array) -> float:
-    """Mean gap between mean score and share of hits of the bins, weighted by their detections (Guo et al. 2017)."""
+def expected_calibration_error(score: Array, is_hit: Array, weight: Array | None = None) -> float:
+    """Mean gap between mean score and share of hits of the bins, weighted by their detections (Guo et al. 2017).
+
+    Parameters
+    ----------
+    score, is_hit : (N,)
+    weight : (N,) of each detection, in means and sums; None = 1
+    """
     if len(score) == 0:
         return float("nan")
-    bins = [item for item in calibration_bins(score, is_hit) if item.detections]
-    return sum(item.detections * abs(item.mean_score - item.hit_share) for item in bins) / len(score)
+    weight = np.ones(len(score)) if weight is None else weight
+    # A bin contributes its weight times the gap of its means, which is the gap of its sums.
+    gaps = np.bincount(_bin_of(score), weight * (score - is_hit), BINS)
+    return float(np.abs(gaps).sum() / weight.sum())
 
 
 def ece_figure(frames: Sequence[FrameTally]) -> Figure:

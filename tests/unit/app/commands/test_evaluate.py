@@ -209,6 +209,72 @@ def test_a_calibration_is_written_once_and_can_be_loaded(run: Run, data: Path) -
     assert "never changed" in err
 
 
+def test_one_calibration_is_fitted_on_several_sets(run: Run, data: Path) -> None:
+    need_extra()
+    write_boxes(data)
+    (data / "sets.toml").write_text(
+        """
+        sets = [
+            {name = "drawn", images = "images", masks = "masks"},
+            {name = "boxed", images = "images", boxes = "boxes.csv"},
+            {name = "empty", images = "without", negative = true},
+        ]
+        """
+    )
+    code, out, _ = run("calibrate", "--sets", data / "sets.toml", "--out", data / "s.toml")
+    assert code == 0
+    assert "fitted on the others" in out
+    engine_id = next(line.split('"')[1] for line in (data / "s.toml").read_text().splitlines() if "engine_id" in line)
+    calibration = load_score_calibration(engine_id, data)
+    assert calibration is not None
+    assert [(item.name, item.truth, item.frames) for item in calibration.sets] == [
+        ("drawn", "masks", 8),
+        ("boxed", "boxes", 8),
+        ("empty", "negative", 8),
+    ]
+    assert calibration.point("balanced").sets[1].sensitivity == 1.0
+    assert "note: sensitive and balanced have the same threshold" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sets = []", "must have tables"),
+        ("[other]\nsets = 3", "must have tables"),
+        ("sets = [3]", "must be a table"),
+        ('sets = [{images = "images", masks = "masks"}]', "missing keys ['name']"),
+        ('sets = [{name = "a", images = "images", mask = "masks"}]', "unknown keys ['mask']"),
+        ('sets = [{name = "a", images = "images"}]', "a: give either masks or boxes"),
+        ('sets = [{name = "a", images = "images", masks = "masks", negative = true}]', "a: give either masks or boxes"),
+        ('sets = [{name = "a", images = "images", masks = "masks", part = "val"}]', "a: a part is chosen"),
+        ('sets = [{name = "a", images = "images", negative = "yes"}]', "negative must be bool"),
+        ('sets = [{name = "a", images = "gone", masks = "masks"}]', "there is no folder"),
+        (
+            'sets = [{name = "a", images = "images", masks = "masks"}, '
+            '{name = "a", images = "without", negative = true}]',
+            "a name of its own",
+        ),
+        ('sets = [{name = "a", images = "without", negative = true}]', "all sets are negative"),
+    ],
+)
+def test_a_bad_file_of_sets_is_one_line(run: Run, data: Path, text: str, message: str) -> None:
+    need_extra()
+    (data / "sets.toml").write_text(text)
+    code, _, err = run("calibrate", "--sets", data / "sets.toml", "--out", data / "s.toml")
+    assert code in (1, 2)
+    assert message in err.splitlines()[-1]
+    assert not (data / "s.toml").exists()
+
+
+def test_sets_and_folders_exclude_each_other(run: Run, data: Path) -> None:
+    need_extra()
+    (data / "sets.toml").write_text("")
+    code, _, err = run("calibrate", data / "images", "--sets", data / "sets.toml", "--out", data / "s.toml")
+    assert (code, "leave out IMAGES" in err) == (2, True)
+    code, _, err = run("calibrate", data / "images", "--out", data / "s.toml")
+    assert (code, "give IMAGES and MASKS, or --sets" in err) == (2, True)
+
+
 def test_a_calibration_that_is_there_is_applied(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_extra()
     run("calibrate", data / "images", data / "masks", "--out", data / "s.toml")
