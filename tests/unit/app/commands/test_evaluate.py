@@ -223,7 +223,7 @@ def test_one_calibration_is_fitted_on_several_sets(run: Run, data: Path) -> None
     )
     code, out, _ = run("calibrate", "--sets", data / "sets.toml", "--out", data / "s.toml")
     assert code == 0
-    assert "fitted on the others" in out
+    assert "mean of sets" in out
     engine_id = next(line.split('"')[1] for line in (data / "s.toml").read_text().splitlines() if "engine_id" in line)
     calibration = load_score_calibration(engine_id, data)
     assert calibration is not None
