@@ -221,11 +221,12 @@ def test_one_calibration_is_fitted_on_several_sets(run: Run, data: Path) -> None
         ]
         """
     )
-    code, out, _ = run("calibrate", "--sets", data / "sets.toml", "--out", data / "s.toml")
+    code, out, _ = run("calibrate", "--sets", data / "sets.toml", "--out", data / "scores/s.toml")
     assert code == 0
     assert "mean of sets" in out
-    engine_id = next(line.split('"')[1] for line in (data / "s.toml").read_text().splitlines() if "engine_id" in line)
-    calibration = load_score_calibration(engine_id, data)
+    text = (data / "scores/s.toml").read_text()
+    engine_id = next(line.split('"')[1] for line in text.splitlines() if "engine_id" in line)
+    calibration = load_score_calibration(engine_id, data / "scores")
     assert calibration is not None
     assert [(item.name, item.truth, item.frames) for item in calibration.sets] == [
         ("drawn", "masks", 8),
