@@ -88,7 +88,13 @@ def cases_of_rows(path: Path, rows: Sequence[Row]) -> dict[str, str] | None:
 
 
 def list_boxed(
-    images: Path, path: Path, rows: Sequence[Row], names: Sequence[str] | None, skipped: list[Skipped]
+    images: Path,
+    path: Path,
+    rows: Sequence[Row],
+    names: Sequence[str] | None,
+    skipped: list[Skipped],
+    *,
+    name_rest: bool = False,
 ) -> list[BoxedImage]:
     """Join rows and images, and check every box against its image; each image is read once for this.
 
@@ -98,6 +104,7 @@ def list_boxed(
     path, rows : of :func:`read_box_rows`
     names : only these, in this order; None = all of `rows`
     skipped : names without a row are added here
+    name_rest : without `names`, also add images without a row, and files that are no images
 
     Raises
     ------
@@ -106,7 +113,8 @@ def list_boxed(
     ConfigError
         If a row has no image that can be read, or another size than it, or a box that is empty or outside of it.
     """
-    image_by_name = list_images(list_files(images), [])
+    strays: list[Skipped] = []
+    image_by_name = list_images(list_files(images), strays)
     rows_by_name: dict[str, list[Row]] = {}
     for row in rows:
         rows_by_name.setdefault(row.name, []).append(row)
@@ -114,6 +122,9 @@ def list_boxed(
         skipped.extend(
             Skipped(name=name, reason=f"no row in {path.name}") for name in names if name not in rows_by_name
         )
+    elif name_rest:
+        rest = (name for name in image_by_name if name not in rows_by_name)
+        skipped.extend([*(Skipped(name=name, reason=f"no row in {path.name}") for name in rest), *strays])
     problems: list[str] = []
     frames = []
     for name in rows_by_name if names is None else [name for name in names if name in rows_by_name]:

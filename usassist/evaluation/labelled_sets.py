@@ -98,7 +98,7 @@ def open_set(chosen: LabelledSet, skipped: list[Skipped]) -> OpenSet:
         rows = read_box_rows(chosen.boxes, chosen.part)
         listed = cases_of_rows(chosen.boxes, rows) if listed is None else listed
         looks = looks_of_rows(chosen.boxes, rows)
-        boxed = list_boxed(chosen.images, chosen.boxes, rows, names, skipped)
+        boxed = list_boxed(chosen.images, chosen.boxes, rows, names, skipped, name_rest=chosen.part is None)
         frames = read_boxed(boxed, Cases(listed), skipped)
         return OpenSet(names=tuple(item.name for item in boxed), frames=frames, looks=looks)
     if chosen.masks is not None:
@@ -151,7 +151,7 @@ def _set_from(table: Any, where: str, folder: Path) -> LabelledSet:
         expected = bool if key == "negative" else str
         if type(value) is not expected or value == "":
             raise ConfigError(f"{where}: {key} must be {expected.__name__}, got {value!r}; fix the file")
-        values[key] = value if key in ("name", "part", "negative") else _path(value, folder)
+        values[key] = value if key in ("name", "part", "negative") else _path(str(value), folder)
     return LabelledSet(**values)
 
 

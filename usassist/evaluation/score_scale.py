@@ -117,9 +117,10 @@ def fit_scale(score: Array, is_hit: Array, weight: Array | None = None) -> Scale
         If scikit-learn is not installed.
     """
     if not is_hit.any() or is_hit.all():
-        hits = int(is_hit.sum())
+        correct = int(is_hit.sum())
+        wrong = len(is_hit) - correct
         raise CalibrationError(
-            f"a score cannot be fitted on {hits} correct and {len(is_hit) - hits} wrong detections; give more frames"
+            f"a score cannot be fitted on {correct} correct and {wrong} wrong detections; give more frames"
         )
     weight = np.ones(len(score)) if weight is None else weight
     hits, misses = float(weight[is_hit].sum()), float(weight[~is_hit].sum())

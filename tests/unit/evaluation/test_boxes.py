@@ -43,7 +43,7 @@ def read(images, text, part=None, names=None):
     path = write(images, text)
     skipped: list[Skipped] = []
     rows = read_box_rows(path, part)
-    boxed = list_boxed(images, path, rows, names, skipped)
+    boxed = list_boxed(images, path, rows, names, skipped, name_rest=part is None)
     return list(read_boxed(boxed, Cases(cases_of_rows(path, rows)), skipped)), skipped
 
 
@@ -68,7 +68,10 @@ def test_a_file_of_another_user_is_read(images):
     assert frames[0].truth[2:12, 1:11].all()
     assert frames[1].boxes_xyxy_px.shape == (0, 4)
     assert not frames[1].truth.any()
-    assert skipped == []
+    assert [(item.name, item.reason) for item in skipped] == [
+        ("broken", "no row in boxes.csv"),
+        ("c", "no row in boxes.csv"),
+    ]
 
 
 def test_part_and_names_choose_rows(images):
