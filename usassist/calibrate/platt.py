@@ -17,15 +17,32 @@ import numpy.typing as npt
 
 from usassist.errors import CalibrationError, UsageError
 
-__all__ = ["LabelScale", "OperatingPoint", "ScoreCalibration"]
+__all__ = ["CalibrationSet", "LabelScale", "OperatingPoint", "PointFigures", "ScoreCalibration"]
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PointFigures:
+    """The performance at an operating point on one of the sets of frames.
+
+    Attributes
+    ----------
+    name : of the set
+    sensitivity, false_positives_per_frame : as of :class:`OperatingPoint`; None for a set without nodules
+    alarms_per_negative_frame : None for a set with nodules
+    """
+
+    name: str
+    sensitivity: float | None = None
+    false_positives_per_frame: float | None = None
+    alarms_per_negative_frame: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperatingPoint:
-    """A named threshold, and the performance measured at it.
+    """A named threshold, and the performance measured at it; on several sets, the mean of the sets.
 
     Attributes
     ----------
@@ -34,6 +51,7 @@ class OperatingPoint:
     sensitivity : share of the nodules that are found, 0 to 1
     false_positives_per_frame : detections that match no nodule, per frame
     alarms_per_negative_frame : the same on frames without a nodule; None = not measured
+    sets : the same on every set; empty in a file of schema 1
     """
 
     name: str
@@ -41,6 +59,7 @@ class OperatingPoint:
     sensitivity: float
     false_positives_per_frame: float
     alarms_per_negative_frame: float | None = None
+    sets: tuple[PointFigures, ...] = ()
 
     @property
     def min_score(self) -> np.float32:
@@ -71,6 +90,29 @@ class LabelScale:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationSet:
+    """One of the sets of frames that a calibration was fitted on.
+
+    Attributes
+    ----------
+    name : of the set
+    truth : ``masks``, ``boxes``, or ``negative``: no frame shows a nodule
+    frames, cases, nodules, detections : number of each
+    ece : expected calibration error on this set; None without detections
+    ece_left_out : the same, fitted on all other sets; None where these allow no fit
+    """
+
+    name: str
+    truth: str
+    frames: int
+    cases: int
+    nodules: int
+    detections: int
+    ece: float | None = None
+    ece_left_out: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreCalibration:
     """The contents of one score file.
 
@@ -83,6 +125,7 @@ class ScoreCalibration:
     measured_on, measured_by : date, and the role of the person
     method, command : how it was fitted, and the command that printed it
     valid_for : images for which the figures are valid
+    sets : that it was fitted on; empty in a file of schema 1
     """
 
     calibration_id: str
@@ -94,6 +137,7 @@ class ScoreCalibration:
     method: str
     command: str
     valid_for: str
+    sets: tuple[CalibrationSet, ...] = ()
 
     def point(self, name: str) -> OperatingPoint:
         """The operating point of that name.

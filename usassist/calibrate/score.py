@@ -4,7 +4,7 @@ A file holds, per label, slope and intercept of the scaling in ``platt``, and op
 calibrated score, with the performance measured there. It is TOML, belongs to one engine, weights included, and is never
 edited; a new measurement is a new file. Its keys::
 
-    schema = 1
+    schema = 2
     calibration_id = "thyroid_nodule_0.2.0_ddti_val"
     engine_id = "thyroid_nodule@0.2.0+0599db8f8336"
     measured_on = 2026-11-21            # date
@@ -18,7 +18,7 @@ edited; a new measurement is a new file. Its keys::
     slope = 1.23                        # above 0, so that the order of scores is kept
     intercept = -0.4
     [labels.residual]
-    ece = 0.02                          # expected calibration error on the frames of the fit
+    ece = 0.02                          # expected calibration error on the frames of the fit, sets weighted alike
     ece_cross_validated = 0.04          # the same on held-out frames
     detections = 130
     nodules = 96
@@ -29,21 +29,46 @@ edited; a new measurement is a new file. Its keys::
     sensitivity = 0.97                  # share of the nodules that are found
     false_positives_per_frame = 0.2
     alarms_per_negative_frame = 0.03    # on frames without a nodule; optional
+    [[points.sets]]                     # the same on every set: `sensitivity` and `false_positives_per_frame`,
+    name = "ddti_val"                   # or `alarms_per_negative_frame` where no frame shows a nodule
+    sensitivity = 0.97
+    false_positives_per_frame = 0.2
+
+    [[sets]]                            # that it was fitted on
+    name = "ddti_val"
+    truth = "masks"                     # or "boxes", "negative"
+    frames = 65
+    cases = 56
+    nodules = 96
+    detections = 130
+    ece = 0.02                          # on this set; absent where it has no detections
+    ece_left_out = 0.05                 # fitted on all other sets; absent where these allow no fit
+
+A file of schema 1 has neither ``sets`` nor ``points.sets``, and is read as well.
 """
 
 from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Collection
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from usassist.calibrate.platt import LabelScale, OperatingPoint, ScoreCalibration
+from usassist.calibrate.platt import CalibrationSet, LabelScale, OperatingPoint, PointFigures, ScoreCalibration
 from usassist.config import resource_dir
 from usassist.errors import CalibrationError
 
-__all__ = ["DEFAULT_POINT", "LabelScale", "OperatingPoint", "ScoreCalibration", "load_score_calibration"]
+__all__ = [
+    "DEFAULT_POINT",
+    "CalibrationSet",
+    "LabelScale",
+    "OperatingPoint",
+    "PointFigures",
+    "ScoreCalibration",
+    "load_score_calibration",
+]
 
 DEFAULT_POINT = "balanced"
 
@@ -68,7 +93,18 @@ _POINT = {
     "false_positives_per_frame": float,
     "alarms_per_negative_frame": float,
 }
-_OPTIONAL = {"alarms_per_negative_frame"}
+_POINT_FIGURES = {key: value for key, value in _POINT.items() if key != "score"}
+_SET = {
+    "name": str,
+    "truth": str,
+    "frames": int,
+    "cases": int,
+    "nodules": int,
+    "detections": int,
+    "ece": float,
+    "ece_left_out": float,
+}
+_TRUTHS = ("masks", "boxes", "negative")
 
 
 def load_score_calibration(engine_id: str, folder: Path | None = None) -> ScoreCalibration | None:
@@ -116,18 +152,28 @@ def load_score_calibration(engine_id: str, folder: Path | None = None) -> ScoreC
 
 
 def _calibration_from(document: dict[str, Any], where: str) -> ScoreCalibration:
-    _check_keys(document, _TOP, where)
-    if document["schema"] != 1:
-        raise CalibrationError(f"{where} has schema {document['schema']}, this usassist reads 1; update usassist")
+    schema = document.get("schema")
+    if type(schema) is int and schema not in (1, 2):
+        raise CalibrationError(f"{where} has schema {schema}, this usassist reads 1 and 2; update usassist")
+    has_sets = schema == 2
+    _check_keys(document, _TOP | ({"sets": list} if has_sets else {}), where)
     labels = tuple(_label_from(item, f"{where}, labels[{i}]") for i, item in enumerate(document["labels"]))
-    points = [_point_from(item, f"{where}, points[{i}]") for i, item in enumerate(document["points"])]
-    for kind, names in (("labels", [label.name for label in labels]), ("points", [point.name for point in points])):
+    sets = tuple(_set_from(item, f"{where}, sets[{i}]") for i, item in enumerate(document.get("sets", ())))
+    points = [
+        _point_from(item, f"{where}, points[{i}]", [item.name for item in sets] if has_sets else None)
+        for i, item in enumerate(document["points"])
+    ]
+    for kind, names in (
+        ("labels", [label.name for label in labels]),
+        ("points", [point.name for point in points]),
+        *((("sets", [item.name for item in sets]),) if has_sets else ()),
+    ):
         if not names or len(set(names)) != len(names):
             raise CalibrationError(f"{where}: {kind} must have one entry or more, each with its own name, got {names}")
     if DEFAULT_POINT not in {point.name for point in points}:
         raise CalibrationError(f"{where}: points must hold one with the name {DEFAULT_POINT}; make the file again")
-    texts = {key: value for key, value in document.items() if key not in ("schema", "labels", "points")}
-    return ScoreCalibration(labels=labels, points={point.name: point for point in points}, **texts)
+    texts = {key: value for key, value in document.items() if key not in ("schema", "labels", "points", "sets")}
+    return ScoreCalibration(labels=labels, points={point.name: point for point in points}, sets=sets, **texts)
 
 
 def _label_from(table: Any, where: str) -> LabelScale:
@@ -145,19 +191,43 @@ def _label_from(table: Any, where: str) -> LabelScale:
     )
 
 
-def _point_from(table: Any, where: str) -> OperatingPoint:
-    _check_keys(table, _POINT, where)
-    for key in table.keys() - {"name"}:
+def _set_from(table: Any, where: str) -> CalibrationSet:
+    _check_keys(table, _SET, where, optional={"ece", "ece_left_out"})
+    if table["truth"] not in _TRUTHS:
+        raise CalibrationError(f"{where}: truth must be one of {', '.join(_TRUTHS)}, got {table['truth']!r}")
+    for key in table.keys() - {"name", "truth"}:
+        _check_range(table, key, 1.0 if key.startswith("ece") else math.inf, where)
+    return CalibrationSet(**table)
+
+
+def _point_from(table: Any, where: str, set_names: list[str] | None) -> OperatingPoint:
+    """A point; `set_names` is None in a file of schema 1, whose points have no figures of sets."""
+    keys = _POINT if set_names is None else _POINT | {"sets": list}
+    _check_keys(table, keys, where, optional={"alarms_per_negative_frame"})
+    sets = tuple(_figures_from(item, f"{where}, sets[{i}]") for i, item in enumerate(table.get("sets", ())))
+    if [item.name for item in sets] != (set_names or []):
+        raise CalibrationError(f"{where}: sets must be {set_names}, got {[item.name for item in sets]}; make it again")
+    _check_figures(table, where)
+    figures = {key: float(value) for key, value in table.items() if key not in ("name", "sets")}
+    return OperatingPoint(name=table["name"], sets=sets, **figures)
+
+
+def _figures_from(table: Any, where: str) -> PointFigures:
+    _check_keys(table, _POINT_FIGURES, where, optional=set(_POINT_FIGURES) - {"name"})
+    _check_figures(table, where)
+    return PointFigures(**table)
+
+
+def _check_figures(table: dict[str, Any], where: str) -> None:
+    for key in table.keys() - {"name", "sets"}:
         _check_range(table, key, 1.0 if key in ("score", "sensitivity") else math.inf, where)
-    figures = {key: float(value) for key, value in table.items() if key != "name"}
-    return OperatingPoint(name=table["name"], **figures)
 
 
-def _check_keys(table: Any, keys: dict[str, type], where: str) -> None:
+def _check_keys(table: Any, keys: dict[str, type], where: str, *, optional: Collection[str] = ()) -> None:
     """Check that a table has all keys, no unknown one, and finite values of the right type."""
     if not isinstance(table, dict):
         raise CalibrationError(f"{where} must be a table, got {table!r}; make the file again")
-    unknown, missing = sorted(table.keys() - keys.keys()), sorted(keys.keys() - _OPTIONAL - table.keys())
+    unknown, missing = sorted(table.keys() - keys.keys()), sorted(keys.keys() - set(optional) - table.keys())
     if unknown or missing:
         raise CalibrationError(f"{where}: unknown keys {unknown}, missing keys {missing}; make the file again")
     for key, value in table.items():

@@ -10,12 +10,20 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from usassist.calibrate import LabelScale, OperatingPoint
+from usassist.calibrate import OperatingPoint, PointFigures, ScoreCalibration
 from usassist.evaluation.images import Skipped
 from usassist.evaluation.metrics import Figure
-from usassist.evaluation.slices import Slice
+from usassist.evaluation.slices import LookSlice, Slice
 
-__all__ = ["FIGURE_NAMES", "format_counts", "print_calibration", "print_figures", "print_skipped", "print_slices"]
+__all__ = [
+    "FIGURE_NAMES",
+    "format_counts",
+    "print_calibration",
+    "print_figures",
+    "print_looks",
+    "print_skipped",
+    "print_slices",
+]
 
 FIGURE_NAMES = {
     "dice_mean": "Dice per frame, mean",
@@ -24,11 +32,15 @@ FIGURE_NAMES = {
     "nsd_2px": "NSD at 2 px, mean",
     "hd95_px": "HD95, mean, px",
     "sensitivity": "nodules found (IoU ≥ 0.3)",
+    "sensitivity_iou50": "nodules found (IoU ≥ 0.5)",
     "false_positives_per_frame": "false positives per frame",
     "ap50": "AP50 (IoU of masks ≥ 0.5)",
+    "ap50_boxes": "AP50 (IoU of boxes ≥ 0.5)",
     "ece": "expected calibration error",
     "diameter_rel_bias": "relative error of diameter, mean",
     "diameter_rel_sd": "relative error of diameter, sd",
+    "side_rel_bias": "relative error of longer side, mean",
+    "side_rel_sd": "relative error of longer side, sd",
     "false_alarms_per_frame": "false alarms per frame",
     "frames_with_false_alarm": "frames with a false alarm",
     "clips_found": "clips with the nodule found at all",
@@ -79,6 +91,33 @@ def print_slices(console: Console, slices: Mapping[str, Mapping[str, Slice]]) ->
     console.print("(size: share of the scan area that the nodule covers)", highlight=False)
 
 
+def print_looks(console: Console, looks: Mapping[str, LookSlice], *, boxed: bool) -> None:
+    """Print the figures of every look of the screen; of frames with boxes there is no Dice."""
+    table = Table(title="by look of the screen", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("look", no_wrap=True)
+    figures = {
+        **({} if boxed else {"Dice, mean": "dice_mean"}),
+        "nodules found": "sensitivity",
+        "false pos. per frame": "false_positives_per_frame",
+        "ECE": "ece",
+    }
+    for column in ("frames", "nodules"):
+        table.add_column(column, justify="right")
+    for column in figures:
+        table.add_column(column, justify="right", min_width=9)
+    table.add_column("error of side" if boxed else "error of diam.", justify="right", min_width=6)
+    for name, part in looks.items():
+        cells = [_cell(getattr(part, attribute)) for attribute in figures.values()]
+        error = f"{_short(part.diameter_rel_bias)} ± {_short(part.diameter_rel_sd).lstrip('+')}"
+        table.add_row(name, str(part.frames), str(part.nodules), *cells, error)
+    console.print(table)
+    console.print(
+        "(ECE: expected calibration error; error: relative to the true size, mean ± sd, with intervals in the JSON)",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def print_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
     """Print the skipped files; of many, the first and the number of the others."""
     if skipped:
@@ -89,21 +128,42 @@ def print_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
         console.print(f"  and {len(skipped) - _MAX_SKIPPED} more, see the JSON or CSV file", highlight=False)
 
 
-def print_calibration(console: Console, label: LabelScale, points: Sequence[OperatingPoint]) -> None:
-    """Print a score calibration and its operating points."""
-    console.print(
-        f"{label.name}: slope {label.slope:.3f}, intercept {label.intercept:.3f}; expected calibration error "
-        f"{label.ece:.3f}, cross-validated by case {label.ece_cross_validated:.3f}; "
-        f"{label.detections} detections, {label.nodules} nodules",
-        highlight=False,
-        soft_wrap=True,
-    )
-    table = Table("point", "score", "nodules found", "false pos. per frame", "alarms per negative frame")
-    for point in points:
-        alarms = point.alarms_per_negative_frame
-        figures = (point.score, point.sensitivity, point.false_positives_per_frame)
-        table.add_row(point.name, *(f"{value:.3f}" for value in figures), "" if alarms is None else f"{alarms:.3f}")
+def print_calibration(console: Console, calibration: ScoreCalibration) -> None:
+    """Print a score calibration: its error on every set, and its operating points on all sets and on each."""
+    for label in calibration.labels:
+        console.print(
+            f"{label.name}: slope {label.slope:.3f}, intercept {label.intercept:.3f}; expected calibration error "
+            f"{label.ece:.3f}, cross-validated by case {label.ece_cross_validated:.3f}; "
+            f"{label.detections} detections, {label.nodules} nodules",
+            highlight=False,
+            soft_wrap=True,
+        )
+    columns = ("set", "truth", "frames", "nodules", "detections", "ECE", "ECE, fitted on the others")
+    table = Table(*columns, title="expected calibration error", title_justify="left")
+    for item in calibration.sets:
+        counts = (item.frames, item.nodules, item.detections)
+        table.add_row(item.name, item.truth, *map(str, counts), _number(item.ece), _number(item.ece_left_out))
     console.print(table)
+    several = len(calibration.sets) > 1
+    table = Table("point", "score", "set", "nodules found", "false pos. per frame", "alarms per negative frame")
+    for point in calibration.points.values():
+        table.add_row(point.name, _number(point.score), "mean of sets" if several else "", *_figures_of(point))
+        for figures in point.sets if several else ():
+            table.add_row("", "", figures.name, *_figures_of(figures))
+        table.add_section()
+    console.print(table)
+
+
+def _figures_of(item: OperatingPoint | PointFigures) -> tuple[str, str, str]:
+    return (
+        _number(item.sensitivity),
+        _number(item.false_positives_per_frame),
+        _number(item.alarms_per_negative_frame),
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def format_counts(counts: Mapping[str, Any]) -> str:
@@ -118,3 +178,7 @@ def _interval(figure: Figure) -> str:
 
 def _cell(figure: Figure) -> str:
     return f"{figure.value:.2f} {figure.low:.2f}-{figure.high:.2f}" if figure.count else "-"
+
+
+def _short(figure: Figure) -> str:
+    return f"{figure.value:+.2f}" if math.isfinite(figure.value) else "-"

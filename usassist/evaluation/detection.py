@@ -33,7 +33,7 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 AP_IOU = 0.5
-FROC_RATES = (0.05, 0.1, 0.2, 0.5)
+FROC_RATES = (0.05, 0.1, 0.15, 0.2, 0.5)
 BINS = 10
 _MAX_THRESHOLDS = 400  # of a FROC with interval; more make no visible difference
 
@@ -108,7 +108,7 @@ class CalibrationBin:
 def match_detections(frame: FrameTally, min_iou: float = MIN_IOU) -> MatchedDetections:
     """Classify every detection as hit or false positive, best score first.
 
-    A detection is matched to the unmatched nodule with the largest overlap (IoU of the masks), and is a hit if that is
+    A detection is matched to the unmatched nodule with the largest overlap, and is a hit if that is
     at least `min_iou`. A second detection of the same nodule is a false positive.
     """
     free = frame.overlap.copy()
@@ -188,7 +188,7 @@ def average_precision(score: Array, is_hit: Array, nodules: int) -> float:
 
 
 def average_precision_figure(frames: Sequence[FrameTally]) -> Figure:
-    """AP50: average precision with an IoU of the masks of 0.5 or more."""
+    """AP50: average precision with an IoU of 0.5 or more, of the masks or, where they are the truth, of the boxes."""
     matched = [match_detections(frame, AP_IOU) for frame in frames]
     score, is_hit = _concatenate(matched)
     nodules = sum(item.nodules for item in matched)
@@ -235,12 +235,20 @@ def calibration_bins(score: Array, is_hit: Array) -> list[CalibrationBin]:
     return bins
 
 
-def expected_calibration_error(score: Array, is_hit: Array) -> float:
-    """Mean gap between mean score and share of hits of the bins, weighted by their detections (Guo et al. 2017)."""
+def expected_calibration_error(score: Array, is_hit: Array, weight: Array | None = None) -> float:
+    """Mean gap between mean score and share of hits of the bins, weighted by their detections (Guo et al. 2017).
+
+    Parameters
+    ----------
+    score, is_hit : (N,)
+    weight : (N,) of each detection, in means and sums; None = 1
+    """
     if len(score) == 0:
         return float("nan")
-    bins = [item for item in calibration_bins(score, is_hit) if item.detections]
-    return sum(item.detections * abs(item.mean_score - item.hit_share) for item in bins) / len(score)
+    weight = np.ones(len(score)) if weight is None else weight
+    # A bin contributes its weight times the gap of its means, which is the gap of its sums.
+    gaps = np.bincount(_bin_of(score), weight * (score - is_hit), BINS)
+    return float(np.abs(gaps).sum() / weight.sum())
 
 
 def ece_figure(frames: Sequence[FrameTally]) -> Figure:

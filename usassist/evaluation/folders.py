@@ -45,7 +45,8 @@ class LabelledFrame:
     name : file name without suffix
     case : frames of one case belong together
     image : uint8 (H, W), grey
-    truth : bool (H, W), True = nodule
+    truth : bool (H, W), True = nodule; of a frame with boxes: inside of a box
+    boxes_xyxy_px : float64 (T, 4), the nodules of a frame with boxes for truth; None = `truth` is a mask
     converted : conversions of the original: ``16 bit``, ``colour``, both, or empty
     """
 
@@ -54,6 +55,7 @@ class LabelledFrame:
     image: UInt8Array
     truth: BoolArray
     converted: str = ""
+    boxes_xyxy_px: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

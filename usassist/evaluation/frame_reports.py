@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from usassist.evaluation.detection import (
 from usassist.evaluation.extras import import_extra
 from usassist.evaluation.figures import compute_false_alarms, compute_score_figures, mean_by_case
 from usassist.evaluation.images import Skipped
-from usassist.evaluation.metrics import SurfaceDistance, surface_distance
+from usassist.evaluation.metrics import Figure, SurfaceDistance, surface_distance
 from usassist.evaluation.run import FrameOutcome
-from usassist.evaluation.slices import slices_by_size, slices_by_tirads, slices_by_view
+from usassist.evaluation.slices import slices_by_look, slices_by_size, slices_by_tirads, slices_by_view
 from usassist.evaluation.tally import FrameScore, FrameTally, score_frame, tally
 
 __all__ = [
@@ -38,7 +38,9 @@ __all__ = [
     "negative_rows",
     "nodule_report",
     "nodule_rows",
+    "report_of",
     "require_libraries",
+    "rows_of_skipped",
 ]
 
 
@@ -103,19 +105,10 @@ def collect_nodule_frames(outcomes: Iterable[FrameOutcome], threshold: float) ->
     return NoduleFrames(frames=tuple(frames), scores=tuple(scores), surfaces=surfaces, tiles=tuple(worst.tiles))
 
 
-def nodule_report(collected: NoduleFrames, annotations: Path | None) -> dict[str, Any]:
-    """Compute all figures of frames with nodules.
-
-    Parameters
-    ----------
-    collected : at least one frame
-    annotations : folder of ``<case>.xml`` of the DDTI database; None = no slices by TI-RADS
-
-    Returns
-    -------
-    ``counts``, ``figures``, ``froc`` (``at`` and ``curve``), ``score_calibration`` (``ece`` and ``bins``), ``slices``
-    """
-    scored = list(zip(collected.frames, collected.scores, strict=True))
+def nodule_report(
+    collected: NoduleFrames, annotations: Path | None, looks: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Compute all figures of frames with masks of nodules, see :func:`report_of`."""
     case_by_name = {frame.name: frame.case for frame in collected.frames}
     distances = [(case_by_name[name], surface) for name, surface in collected.surfaces.items()]
     figures = compute_score_figures(collected.scores)
@@ -123,12 +116,33 @@ def nodule_report(collected: NoduleFrames, annotations: Path | None) -> dict[str
     figures["hd95_px"] = mean_by_case([(case, surface.hd95_px) for case, surface in distances])
     figures["ap50"] = average_precision_figure(collected.frames)
     figures["ece"] = ece_figure(collected.frames)
+    return report_of(collected, figures, annotations, looks)
+
+
+def report_of(
+    collected: NoduleFrames, figures: Mapping[str, Figure], annotations: Path | None, looks: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """The report of frames with nodules, around their figures.
+
+    Parameters
+    ----------
+    collected : at least one frame
+    figures : of all frames, ``ece`` among them
+    annotations : folder of ``<case>.xml`` of the DDTI database; None = no slices by TI-RADS
+    looks : name → look of the screen; None = no slices by look
+
+    Returns
+    -------
+    ``counts``, ``figures``, ``froc`` (``at`` and ``curve``), ``score_calibration`` (``ece`` and ``bins``), ``slices``,
+    and ``looks`` where there are some
+    """
+    scored = list(zip(collected.frames, collected.scores, strict=True))
     matched = [match_detections(frame) for frame in collected.frames]
     slices: dict[str, Any] = {"size": slices_by_size(scored), "view": slices_by_view(scored)}
     if annotations is not None:
         tirads = {case: read_tirads(annotations, case) for case in {case_of(frame.name) for frame in collected.frames}}
         slices["tirads"] = slices_by_tirads(scored, tirads)
-    return {
+    report = {
         "counts": count_frames(collected.frames)
         | {
             "frames_with_nothing_marked": sum(not frame.truth_px for frame in collected.frames),
@@ -146,6 +160,7 @@ def nodule_report(collected: NoduleFrames, annotations: Path | None) -> dict[str
         },
         "slices": slices,
     }
+    return report if looks is None else report | {"looks": slices_by_look(scored, looks)}
 
 
 def count_frames(frames: tuple[FrameTally, ...]) -> dict[str, int]:
@@ -181,10 +196,13 @@ def nodule_rows(collected: NoduleFrames, skipped: Iterable[Skipped]) -> list[Map
                 "converted": frame.converted,
             }
         )
+    return [*rows, *rows_of_skipped(rows, skipped)]
+
+
+def rows_of_skipped(rows: Sequence[Mapping[str, Any]], skipped: Iterable[Skipped]) -> list[Mapping[str, Any]]:
+    """One row per skipped file, with the keys of `rows`."""
     keys = list(rows[0]) if rows else []
-    for item in skipped:
-        rows.append(dict.fromkeys(keys) | {"name": item.name, "state": f"skipped: {item.reason}"})
-    return rows
+    return [dict.fromkeys(keys) | {"name": item.name, "state": f"skipped: {item.reason}"} for item in skipped]
 
 
 def collect_negative_frames(outcomes: Iterable[FrameOutcome], threshold: float) -> NegativeFrames:
@@ -222,9 +240,7 @@ def negative_rows(collected: NegativeFrames, skipped: Iterable[Skipped]) -> list
         }
         for frame in collected.frames
     ]
-    keys = list(rows[0]) if rows else []
-    rows.extend(dict.fromkeys(keys) | {"name": item.name, "state": f"skipped: {item.reason}"} for item in skipped)
-    return rows
+    return [*rows, *rows_of_skipped(rows, skipped)]
 
 
 def _curve(curve: Froc) -> list[dict[str, float]]:

@@ -20,6 +20,7 @@ __all__ = [
     "Figure",
     "SurfaceDistance",
     "bootstrap_by_case",
+    "box_overlaps",
     "case_weights",
     "dice",
     "iou",
@@ -118,6 +119,20 @@ def match_overlaps(overlap: npt.NDArray[Any], min_iou: float) -> list[tuple[int,
         if all(found != first and nodule != second for first, second in chosen):
             chosen.append((found, nodule))
     return chosen
+
+
+def box_overlaps(first_xyxy_px: npt.NDArray[Any], second_xyxy_px: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """IoU of every box with every other: float64 (N, T).
+
+    Parameters
+    ----------
+    first_xyxy_px, second_xyxy_px : float (N, 4) and (T, 4), none empty
+    """
+    first, second = first_xyxy_px[:, None, :].astype(np.float64), second_xyxy_px[None, :, :].astype(np.float64)
+    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
+    shared = np.clip(sides, 0.0, None).prod(axis=-1)
+    area = [(boxes[..., 2:] - boxes[..., :2]).prod(axis=-1) for boxes in (first, second)]
+    return np.asarray(shared / (area[0] + area[1] - shared))
 
 
 def longest_diameter_px(region: BoolArray) -> float:

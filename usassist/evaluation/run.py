@@ -47,6 +47,7 @@ class FrameOutcome:
     frame : with image and truth
     labelmap : uint8 (H, W), 0 = background, k = detection k - 1
     score : float64 (N,), descending
+    box_xyxy_px : float64 (N, 4), of the pixels of each detection, as the live path gives it
     diameter_px : float64 (N,), longest diameter as in the live path
     scan_xyxy_px : the scan area
     cropped : False when no scan area was found and the whole frame was used
@@ -56,6 +57,7 @@ class FrameOutcome:
     frame: LabelledFrame
     labelmap: npt.NDArray[np.uint8]
     score: Array
+    box_xyxy_px: Array
     diameter_px: Array
     scan_xyxy_px: tuple[int, int, int, int]
     cropped: bool
@@ -126,6 +128,7 @@ def run_frames(
             frame=frame,
             labelmap=labelmap,
             score=score.astype(np.float64),
+            box_xyxy_px=detections.xyxy_px + np.array([x1, y1, x1, y1], np.float64),
             diameter_px=measure(segmentation).major_px.astype(np.float64),
             scan_xyxy_px=settled.xyxy_px,
             cropped=settled.found,

@@ -9,62 +9,61 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tomlkit
 
-from usassist.calibrate import LabelScale, OperatingPoint, ScoreCalibration
+from usassist.calibrate import CalibrationSet, LabelScale, OperatingPoint, ScoreCalibration
 from usassist.engine import EngineSpec
 from usassist.errors import CalibrationError
-from usassist.evaluation.detection import MatchedDetections, expected_calibration_error, match_detections
+from usassist.evaluation.detection import expected_calibration_error
 from usassist.evaluation.engine_under_test import MIN_SCORE
-from usassist.evaluation.extras import import_extra
-from usassist.evaluation.operating_points import LIMITS, SENSITIVE, choose_points
-from usassist.evaluation.tally import MIN_IOU, FrameTally
+from usassist.evaluation.operating_points import choose_points, describe_limits, same_points
+from usassist.evaluation.score_scale import (
+    FOLDS,
+    Pool,
+    Scale,
+    TalliedSet,
+    cross_validate,
+    fit_scale,
+    leave_one_out,
+    pool_sets,
+)
+from usassist.evaluation.tally import MIN_IOU
 
-__all__ = ["FOLDS", "FittedCalibration", "Scale", "calibrate_scores", "calibration_toml", "fit_label", "fit_scale"]
+__all__ = ["FittedCalibration", "calibrate_scores", "calibration_toml", "fit_sets"]
 
-Array = npt.NDArray[Any]
-
-FOLDS = 5
-_EDGE = 1e-6  # a score of exactly 0 or 1 has no finite logit
 _DIGITS = 6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
-    """Slope and intercept on the logit of the raw score."""
-
-    slope: float
-    intercept: float
-
-    def of(self, score: Array) -> Array:
-        """Convert raw scores to calibrated ones, float64 (N,)."""
-        return np.asarray(1.0 / (1.0 + np.exp(-(self.slope * _logit(score) + self.intercept))))
+_FACTS = ("calibration_id", "engine_id", "measured_on", "measured_by", "method", "command", "valid_for")
+_TRUTHS = {"masks": "masks of nodules", "boxes": "boxes of nodules", "negative": "no nodule"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedCalibration:
-    """The fitted scaling, the chosen operating points, and the text of the score file."""
+    """The fitted scaling with its operating points, the text of the score file, and what is to be said about it.
 
-    label: LabelScale
-    points: tuple[OperatingPoint, ...]
+    Attributes
+    ----------
+    calibration, text : the same content
+    notes : of operating points that coincide, one line each
+    """
+
+    calibration: ScoreCalibration
     text: str
+    notes: tuple[str, ...]
 
 
 def calibrate_scores(
-    frames: Sequence[FrameTally],
-    negatives: Sequence[FrameTally] | None,
+    sets: Sequence[TalliedSet],
     *,
     calibration_id: str,
     spec: EngineSpec,
     command: str,
     measured_on: date | None = None,
 ) -> FittedCalibration:
-    """Fit the scaling on frames with nodules, then choose thresholds on all frames.
+    """Fit the scaling on all sets, then choose thresholds on all sets; every set counts as much as any other.
 
     Parameters
     ----------
-    frames, negatives : with and without nodules, with raw scores; the second may be None
+    sets : with raw scores, one with nodules at least
     calibration_id : name of the measurement
     spec : of the engine
     command : command line, for the file
@@ -75,153 +74,127 @@ def calibrate_scores(
     CalibrationError
         If the frames do not allow a fit or a choice.
     """
-    label = fit_label(frames, spec.labels[0].name)
-    today = datetime.now(UTC).date() if measured_on is None else measured_on
-    count = f"{len(frames)} frames of {len({frame.case for frame in frames})} cases"
-    rest = "no frames without nodules" if negatives is None else f"{len(negatives)} frames without nodules"
-    limits = "; ".join(
-        f"{name}: most nodules with at most {false:g} false positives per frame"
-        + ("" if negatives is None else f" and {alarms:g} alarms per frame without nodules")
-        for name, (false, alarms) in LIMITS.items()
+    label, of_sets = fit_sets(sets, spec.labels[0].name)
+    limits = describe_limits(with_negatives=any(item.is_negative for item in sets))
+    described = "; ".join(
+        f"{item.name}: {item.frames} frames of {item.cases} cases, {_TRUTHS[item.truth]}" for item in of_sets
     )
-    facts = {
-        "calibration_id": calibration_id,
-        "engine_id": spec.engine_id,
-        "command": command,
-        "method": (
-            f"platt scaling on the logit of the centre score, of detections with a raw score of {MIN_SCORE:g} or "
-            f"more on {count} with nodules; right = IoU of {MIN_IOU:g} or more with a nodule; cross-validated in up "
-            f"to {FOLDS} folds of cases; points chosen on the same frames and {rest}; sensitive: highest threshold "
-            f"with {SENSITIVE:g} of the nodules, or the most there are; {limits}"
-        ),
-        "valid_for": (
-            "this engine on frames of the kind that it was fitted on; the share of detections that are right depends "
+    method = (
+        f"platt scaling on the logit of the centre score, of detections with a raw score of {MIN_SCORE:g} or more on "
+        f"{described}; a frame weighs inversely to the number of frames of its set; right = IoU of {MIN_IOU:g} or more "
+        f"with a nodule; cross-validated in up to {FOLDS} folds of cases; points chosen on the same frames, with means "
+        f"over the sets; {limits}"
+    )
+    scaled = ScoreCalibration(
+        calibration_id=calibration_id,
+        engine_id=spec.engine_id,
+        labels=(label,),
+        points={},
+        measured_on=datetime.now(UTC).date() if measured_on is None else measured_on,
+        measured_by="developer",
+        method=method,
+        command=command,
+        valid_for=(
+            "this engine on frames of the kinds that it was fitted on; the share of detections that are right depends "
             "on how many frames show a nodule"
         ),
-    }
+        sets=of_sets,
+    )
+    points = choose_points([_with_calibrated_scores(item, scaled) for item in sets])
+    notes = same_points(points)
+    calibration = dataclasses.replace(
+        scaled, points={point.name: point for point in points}, method="; ".join([method, *notes])
+    )
+    return FittedCalibration(calibration=calibration, text=calibration_toml(calibration), notes=tuple(notes))
 
-    def calibrated(items: Sequence[FrameTally]) -> list[FrameTally]:
-        return [dataclasses.replace(item, score=scale.calibrated(item.score, 0).astype(np.float64)) for item in items]
 
-    scale = ScoreCalibration(labels=(label,), points={}, measured_on=today, measured_by="developer", **facts)
-    points = choose_points(calibrated(frames), None if negatives is None else calibrated(negatives))
-    text = calibration_toml(label=label, points=points, measured_on=today, **facts)
-    return FittedCalibration(label=label, points=tuple(points), text=text)
-
-
-def fit_scale(score: Array, is_hit: Array) -> Scale:
-    """Platt scaling: a logistic regression of hit or miss on the logit of the raw score.
-
-    As in Platt 1999 the targets are (n+ + 1) / (n+ + 2) and 1 / (n- + 2) instead of 1 and 0, so that scores which
-    separate hits and misses perfectly do not give an infinite slope. Every detection occurs twice in the regression, as
-    a hit and as a miss, weighted by its target.
+def fit_sets(sets: Sequence[TalliedSet], name: str) -> tuple[LabelScale, tuple[CalibrationSet, ...]]:
+    """Fit one label on all sets, with the calibration error on all of them, cross-validated by case, and on each set.
 
     Parameters
     ----------
-    score, is_hit : (N,) raw scores, 0 to 1, and whether each is a hit
-
-    Raises
-    ------
-    CalibrationError
-        If there are only hits or only misses, or the slope is not positive.
-    UsageError
-        If scikit-learn is not installed.
-    """
-    hits, misses = int(is_hit.sum()), int((~is_hit).sum())
-    if hits == 0 or misses == 0:
-        raise CalibrationError(
-            f"a score cannot be fitted on {hits} correct and {misses} wrong detections; give more frames"
-        )
-    target = np.where(is_hit, (hits + 1) / (hits + 2), 1 / (misses + 2))
-    model = import_extra("sklearn.linear_model").LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
-    x = np.tile(_logit(score), 2)[:, None]
-    model.fit(x, np.repeat([1, 0], len(score)), sample_weight=np.concatenate([target, 1.0 - target]))
-    slope = float(model.coef_[0, 0])
-    if slope <= 0:
-        raise CalibrationError(f"higher scores are not more often correct (slope {slope:.3g}); train the engine again")
-    return Scale(slope=round(slope, _DIGITS), intercept=round(float(model.intercept_[0]), _DIGITS))
-
-
-def fit_label(frames: Sequence[FrameTally], name: str) -> LabelScale:
-    """Fit one label on frames with raw scores, with its error on the same frames and cross-validated by case.
-
-    For the second error the cases are split into five folds (fewer if there are fewer cases); the detections of each
-    fold are scaled as fitted on the others, and the error is computed over all of them.
-
-    Parameters
-    ----------
-    frames : with raw scores
+    sets : with raw scores
     name : of the label
 
     Raises
     ------
     CalibrationError
-        If the frames are too few, see :func:`fit_scale`.
+        If the frames are too few, see :func:`usassist.evaluation.score_scale.fit_scale`.
     """
-    matched = [match_detections(frame) for frame in frames]
-    score = np.concatenate([item.score for item in matched] or [np.zeros(0)])
-    is_hit = np.concatenate([item.is_hit for item in matched] or [np.zeros(0, np.bool_)])
-    scale = fit_scale(score, is_hit)
-    return LabelScale(
+    if all(item.is_negative for item in sets):
+        raise CalibrationError("a calibration needs frames with nodules, and all sets are negative; add a set")
+    pool = pool_sets(sets)
+    scale = fit_scale(pool.score, pool.is_hit, pool.weight)
+    label = LabelScale(
         name=name,
         slope=scale.slope,
         intercept=scale.intercept,
-        ece=round(expected_calibration_error(scale.of(score), is_hit), _DIGITS),
-        ece_cross_validated=round(_cross_validated(matched, score, is_hit), _DIGITS),
-        detections=len(score),
-        nodules=sum(item.nodules for item in matched),
+        ece=round(expected_calibration_error(scale.of(pool.score), pool.is_hit, pool.weight), _DIGITS),
+        ece_cross_validated=round(expected_calibration_error(cross_validate(pool), pool.is_hit, pool.weight), _DIGITS),
+        detections=len(pool.score),
+        nodules=sum(_nodules(item) for item in sets),
     )
+    return label, tuple(_describe(item, index, pool, scale) for index, item in enumerate(sets))
 
 
-def calibration_toml(
-    *,
-    calibration_id: str,
-    engine_id: str,
-    label: LabelScale,
-    points: Sequence[OperatingPoint],
-    method: str,
-    command: str,
-    valid_for: str,
-    measured_on: date,
-) -> str:
+def calibration_toml(calibration: ScoreCalibration) -> str:
     """The text of a score file, as :func:`usassist.calibrate.load_score_calibration` reads it."""
-    file = ScoreCalibration(
-        calibration_id=calibration_id,
-        engine_id=engine_id,
-        labels=(label,),
-        points={point.name: point for point in points},
-        measured_on=measured_on,
-        measured_by="developer",
-        method=method,
-        command=command,
-        valid_for=valid_for,
-    )
     document = tomlkit.document()
-    document["schema"] = 1
-    keys = ("calibration_id", "engine_id", "measured_on", "measured_by", "method", "command", "valid_for")
-    for key in keys:
-        document[key] = getattr(file, key)
-    residual = {key: getattr(label, key) for key in ("ece", "ece_cross_validated", "detections", "nodules")}
-    scale = {"name": label.name, "slope": label.slope, "intercept": label.intercept, "residual": residual}
-    document["labels"] = _tables([scale])
-    document["points"] = _tables([_point(point) for point in points])
+    document["schema"] = 2
+    for key in _FACTS:
+        document[key] = getattr(calibration, key)
+    labels = []
+    for label in calibration.labels:
+        residual = {key: getattr(label, key) for key in ("ece", "ece_cross_validated", "detections", "nodules")}
+        scale = {"name": label.name, "slope": label.slope, "intercept": label.intercept}
+        labels.append(scale | {"residual": residual})
+    document["labels"] = _tables(labels)
+    document["points"] = _tables([_point(point) for point in calibration.points.values()])
+    document["sets"] = _tables([_known(item) for item in calibration.sets])
     return tomlkit.dumps(document)
 
 
-def _cross_validated(matched: Sequence[MatchedDetections], score: Array, is_hit: Array) -> float:
-    case = np.concatenate([np.full(len(item.score), item.case, object) for item in matched])
-    folds = min(FOLDS, len(set(case)))
-    if folds < 2:
-        raise CalibrationError("all detections are of one case, so nothing can be cross-validated; give more cases")
-    out_of_fold = np.zeros(len(score))
-    for inside, outside in import_extra("sklearn.model_selection").GroupKFold(folds).split(score, is_hit, case):
-        out_of_fold[outside] = fit_scale(score[inside], is_hit[inside]).of(score[outside])
-    return expected_calibration_error(out_of_fold, is_hit)
+def _with_calibrated_scores(tallied: TalliedSet, calibration: ScoreCalibration) -> TalliedSet:
+    frames = (
+        dataclasses.replace(frame, score=calibration.calibrated(frame.score, 0).astype(np.float64))
+        for frame in tallied.frames
+    )
+    return dataclasses.replace(tallied, frames=tuple(frames))
+
+
+def _nodules(tallied: TalliedSet) -> int:
+    return sum(len(frame.nodule_px) for frame in tallied.frames)
+
+
+def _describe(tallied: TalliedSet, index: int, pool: Pool, scale: Scale) -> CalibrationSet:
+    own = pool.set_index == index
+    left_out = leave_one_out(pool, index)
+    return CalibrationSet(
+        name=tallied.name,
+        truth=tallied.truth,
+        frames=len(tallied.frames),
+        cases=len({frame.case for frame in tallied.frames}),
+        nodules=_nodules(tallied),
+        detections=int(own.sum()),
+        ece=(
+            round(expected_calibration_error(scale.of(pool.score[own]), pool.is_hit[own]), _DIGITS)
+            if own.any()
+            else None
+        ),
+        ece_left_out=None if left_out is None else round(left_out, _DIGITS),
+    )
 
 
 def _point(point: OperatingPoint) -> dict[str, Any]:
-    keys = ("name", "score", "sensitivity", "false_positives_per_frame", "alarms_per_negative_frame")
-    return {key: getattr(point, key) for key in keys if getattr(point, key) is not None}
+    table = _known(point)
+    table.pop("sets")
+    return table | {"sets": _tables([_known(figures) for figures in point.sets])}
+
+
+def _known(item: Any) -> dict[str, Any]:
+    """The attributes that are not None, in their order."""
+    values = {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _tables(items: Sequence[dict[str, Any]]) -> tomlkit.items.AoT:
@@ -229,8 +202,3 @@ def _tables(items: Sequence[dict[str, Any]]) -> tomlkit.items.AoT:
     for item in items:
         tables.append(tomlkit.item(item))
     return tables
-
-
-def _logit(score: Array) -> Array:
-    clipped = np.clip(np.asarray(score, np.float64), _EDGE, 1.0 - _EDGE)
-    return np.asarray(np.log(clipped) - np.log1p(-clipped))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from usassist.evaluation.metrics import longest_diameter_px, match_overlaps, regions
+from usassist.evaluation.metrics import box_overlaps, longest_diameter_px, match_overlaps, regions
 from usassist.evaluation.run import FrameOutcome
 
 __all__ = ["MIN_IOU", "MIN_TRUTH_PX", "FrameScore", "FrameTally", "is_dual_view", "score_frame", "tally"]
@@ -30,6 +30,9 @@ _MIN_DUAL_WIDTH_PX = 64
 class FrameTally:
     """One frame with N detections and T nodules.
 
+    Where the truth are boxes, each box is a nodule, pixels are those in boxes, a diameter is the longer side of a box,
+    and overlaps are of boxes.
+
     Attributes
     ----------
     name, case, converted : of the frame
@@ -43,6 +46,7 @@ class FrameTally:
     scan_xyxy_px, cropped : the scan area; False when none was found
     is_dual : whether it is a dual view
     elapsed_ms : of preprocess, engine and decode
+    is_boxed : whether the truth are boxes
     """
 
     name: str
@@ -60,6 +64,7 @@ class FrameTally:
     cropped: bool
     is_dual: bool
     elapsed_ms: float
+    is_boxed: bool = False
 
     @property
     def scan_px(self) -> int:
@@ -84,7 +89,7 @@ class FrameScore:
     Attributes
     ----------
     case : of the frame
-    dice, iou : of all detections against all nodules; NaN when nothing is marked
+    dice, iou : of all detections against all nodules; NaN when nothing is marked, or boxes are the truth
     hits : for every nodule, whether a detection matches it
     diameter_rel_error : for every nodule found, error of the longest diameter relative to the true one
     false_positives : detections that match no nodule
@@ -102,46 +107,77 @@ class FrameScore:
 
 def tally(outcome: FrameOutcome) -> FrameTally:
     """Reduce one frame to its tally."""
-    truth = outcome.frame.truth
-    count = len(outcome.score)
-    nodules = regions(truth, MIN_TRUTH_PX)
+    frame, count = outcome.frame, len(outcome.score)
     found_px = np.bincount(outcome.labelmap.ravel(), minlength=count + 1)[1:]
-    nodule_px = np.array([int(region.sum()) for region in nodules], np.int64)
-    both = [np.bincount(outcome.labelmap[region], minlength=count + 1)[1:] for region in nodules]
-    both_px = np.stack(both, axis=1) if both else np.zeros((count, 0), np.int64)
+    nodules = _masks(outcome, found_px) if frame.boxes_xyxy_px is None else _boxes(outcome, frame.boxes_xyxy_px)
     return FrameTally(
-        name=outcome.frame.name,
-        case=outcome.frame.case,
-        converted=outcome.frame.converted,
-        truth_px=int(truth.sum()),
-        nodule_px=nodule_px,
-        nodule_diameter_px=np.array([longest_diameter_px(region) for region in nodules], np.float64),
+        name=frame.name,
+        case=frame.case,
+        converted=frame.converted,
+        truth_px=int(frame.truth.sum()),
+        nodule_px=nodules.px,
+        nodule_diameter_px=nodules.diameter_px,
         score=outcome.score,
         found_px=found_px,
-        shared_px=np.bincount(outcome.labelmap[truth], minlength=count + 1)[1:],
-        diameter_px=outcome.diameter_px,
-        overlap=both_px / np.maximum(1, found_px[:, None] + nodule_px[None, :] - both_px),
+        shared_px=np.bincount(outcome.labelmap[frame.truth], minlength=count + 1)[1:],
+        diameter_px=nodules.found_diameter_px,
+        overlap=nodules.overlap,
         scan_xyxy_px=outcome.scan_xyxy_px,
         cropped=outcome.cropped,
         is_dual=is_dual_view(outcome.scan),
         elapsed_ms=outcome.elapsed_ms,
+        is_boxed=frame.boxes_xyxy_px is not None,
     )
 
 
-def score_frame(frame: FrameTally, threshold: float) -> FrameScore:
+class _Nodules(NamedTuple):
+    """The nodules of a frame (T,), against its detections (N,)."""
+
+    px: Array
+    diameter_px: Array
+    found_diameter_px: Array
+    overlap: Array
+
+
+def _masks(outcome: FrameOutcome, found_px: Array) -> _Nodules:
+    count = len(outcome.score)
+    nodules = regions(outcome.frame.truth, MIN_TRUTH_PX)
+    px = np.array([int(region.sum()) for region in nodules], np.int64)
+    both = [np.bincount(outcome.labelmap[region], minlength=count + 1)[1:] for region in nodules]
+    both_px = np.stack(both, axis=1) if both else np.zeros((count, 0), np.int64)
+    return _Nodules(
+        px=px,
+        diameter_px=np.array([longest_diameter_px(region) for region in nodules], np.float64),
+        found_diameter_px=outcome.diameter_px,
+        overlap=both_px / np.maximum(1, found_px[:, None] + px[None, :] - both_px),
+    )
+
+
+def _boxes(outcome: FrameOutcome, boxes_xyxy_px: Array) -> _Nodules:
+    size_px, found_size_px = (boxes[:, 2:] - boxes[:, :2] for boxes in (boxes_xyxy_px, outcome.box_xyxy_px))
+    return _Nodules(
+        px=np.rint(size_px.prod(axis=1)).astype(np.int64),
+        diameter_px=size_px.max(axis=1),
+        found_diameter_px=found_size_px.max(axis=1),
+        overlap=box_overlaps(outcome.box_xyxy_px, boxes_xyxy_px),
+    )
+
+
+def score_frame(frame: FrameTally, threshold: float, min_iou: float = MIN_IOU) -> FrameScore:
     """Score one frame, ignoring detections below the threshold.
 
-    Detections and nodules are matched one to one, the best overlap first, with an IoU of 0.3 or more.
+    Detections and nodules are matched one to one, the best overlap first, with an IoU of `min_iou` or more.
     """
     kept = frame.kept(threshold)
-    pairs = match_overlaps(frame.overlap[:kept], MIN_IOU)
+    pairs = match_overlaps(frame.overlap[:kept], min_iou)
     found_px, shared_px = int(frame.found_px[:kept].sum()), int(frame.shared_px[:kept].sum())
     total_px = found_px + frame.truth_px
     matched = {nodule for _, nodule in pairs}
+    has_mask = frame.truth_px > 0 and not frame.is_boxed
     return FrameScore(
         case=frame.case,
-        dice=2 * shared_px / total_px if frame.truth_px else float("nan"),
-        iou=shared_px / (total_px - shared_px) if frame.truth_px else float("nan"),
+        dice=2 * shared_px / total_px if has_mask else float("nan"),
+        iou=shared_px / (total_px - shared_px) if has_mask else float("nan"),
         hits=tuple(index in matched for index in range(len(frame.nodule_px))),
         diameter_rel_error=tuple(
             float(frame.diameter_px[found] / frame.nodule_diameter_px[nodule] - 1.0) for found, nodule in pairs

@@ -58,7 +58,8 @@ def test_two_files_of_one_day_for_one_engine_are_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("schema = 1", "schema = 2", "update usassist"),
+        ("schema = 1", "schema = 3", "update usassist"),
+        ("schema = 1", "schema = 2", "missing keys \\['sets'\\]"),
         ("schema = 1", "schema = true", "schema must be int"),
         ("schema = 1", "schema = ", "cannot be read"),
         ('method = "fitted"', "", "missing keys \\['method'\\]"),
@@ -99,6 +100,78 @@ def test_a_malformed_file_is_refused_in_one_line(tmp_path: Path, before: str, af
         load_score_calibration(ENGINE_ID, tmp_path)
     assert "broken.toml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+SETS = """
+[[sets]]
+name = "first"
+truth = "boxes"
+frames = 65
+cases = 56
+nodules = 96
+detections = 130
+ece = 0.02
+ece_left_out = 0.05
+
+[[sets]]
+name = "second"
+truth = "negative"
+frames = 30
+cases = 2
+nodules = 0
+detections = 0
+"""
+FIGURES = """
+[[points.sets]]
+name = "first"
+sensitivity = 0.9
+false_positives_per_frame = 0.1
+[[points.sets]]
+name = "second"
+alarms_per_negative_frame = 0.01
+"""
+
+
+def file_with_sets() -> str:
+    text = score_file(ENGINE_ID).replace("schema = 1", "schema = 2")
+    head, *points = text.split("[[points]]")
+    return "[[points]]".join([head, *(f"{point}{FIGURES}\n" for point in points)]) + SETS
+
+
+def test_a_file_with_sets_gives_the_figures_of_each(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(file_with_sets())
+    calibration = load_score_calibration(ENGINE_ID, tmp_path)
+    assert calibration is not None
+    first, second = calibration.sets
+    assert (first.truth, first.ece_left_out) == ("boxes", 0.05)
+    assert (second.truth, second.ece, second.ece_left_out) == ("negative", None, None)
+    figures = calibration.point("quiet").sets
+    assert [item.name for item in figures] == ["first", "second"]
+    assert (figures[0].sensitivity, figures[0].alarms_per_negative_frame) == (0.9, None)
+    assert (figures[1].sensitivity, figures[1].alarms_per_negative_frame) == (None, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('truth = "boxes"', 'truth = "box"', "sets\\[0\\]: truth must be one of masks, boxes, negative"),
+        ("ece_left_out = 0.05", "ece_left_out = 2.0", "sets\\[0\\]: ece_left_out must lie in 0 to 1"),
+        ("frames = 65", "frames = 6.5", "sets\\[0\\]: frames must be int"),
+        ("cases = 56", "", "missing keys \\['cases'\\]"),
+        ("sensitivity = 0.9\n", "sensitivity = 1.9\n", "points\\[0\\], sets\\[0\\]: sensitivity must lie in 0 to 1"),
+        ("schema = 2", "schema = 1", "unknown keys \\['sets'\\]"),
+        ('name = "second"\ntruth', 'name = "third"\ntruth', "points\\[0\\]: sets must be"),
+    ],
+)
+def test_a_malformed_file_with_sets_is_refused_in_one_line(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    text = file_with_sets()
+    assert before in text
+    (tmp_path / "broken.toml").write_text(text.replace(before, after))
+    with pytest.raises(CalibrationError, match=message) as caught:
+        load_score_calibration(ENGINE_ID, tmp_path)
+    assert "broken.toml" in str(caught.value)
 
 
 def test_tables_instead_of_lists_are_refused(tmp_path: Path) -> None:

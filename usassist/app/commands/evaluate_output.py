@@ -26,6 +26,7 @@ __all__ = [
     "PointChoice",
     "SheetOption",
     "ThresholdOption",
+    "name_skipped",
     "print_report",
     "require_frames",
     "resolve_outputs",
@@ -66,6 +67,15 @@ def with_progress(frames: Any, total: int, what: str = "frames") -> Any:
     from rich.progress import track
 
     return track(frames, what, total=total, console=Console(stderr=True), transient=True)
+
+
+def name_skipped(skipped: Sequence[Skipped]) -> None:
+    """Name on standard error, before the run, what it will not use."""
+    from rich.console import Console
+
+    from usassist.evaluation.console_tables import print_skipped
+
+    print_skipped(Console(stderr=True), skipped)
 
 
 def require_frames(count: int, folder: Path, skipped: Sequence[Skipped]) -> None:

@@ -98,8 +98,9 @@ def test_what_is_left_out_is_named_on_the_screen_in_json_and_in_csv(run: Run, da
     need_extra()
     (data / "masks/3_1.png").unlink()
     cv2.imwrite(str(data / "masks/4_1.png"), np.zeros((360, 560), np.uint8))
-    code, out, _ = run("nodule", data / "images", data / "masks", "--json", data / "n.json")
+    code, out, err = run("nodule", data / "images", data / "masks", "--json", data / "n.json")
     assert code == 0
+    assert "3_1: no mask" in err  # before the run
     assert "3_1: no mask" in out
     report = json.loads((data / "n.json").read_text())
     assert report["skipped"] == [{"name": "3_1", "reason": "no mask"}]
@@ -109,6 +110,64 @@ def test_what_is_left_out_is_named_on_the_screen_in_json_and_in_csv(run: Run, da
     states = {row["name"]: row["state"] for row in csv.DictReader((data / "n.csv").read_text().splitlines())}
     assert states["3_1"] == "skipped: no mask"
     assert states["4_1"] == "evaluated, nothing marked"
+
+
+def write_boxes(data: Path, last: str = "") -> Path:
+    lines = [
+        f"{index}_1.png,{'old' if index < 4 else 'new'},{120 + 10 * index},92,{201 + 10 * index},149"
+        for index in range(8)
+    ]
+    (data / "boxes.csv").write_text("\n".join(["file,look,x1,y1,x2,y2", *lines, last]))
+    return data / "boxes.csv"
+
+
+def test_boxes_may_be_the_truth(run: Run, data: Path) -> None:
+    need_extra()
+    code, out, _ = run("nodule", data / "images", "--boxes", write_boxes(data), "--json", data / "n.json")
+    assert code == 0
+    assert "IoU of boxes" in out
+    assert "by look of the screen" in out
+    assert "Dice per frame" not in out
+    report = json.loads((data / "n.json").read_text())
+    assert report["figures"]["sensitivity_iou50"]["value"] == 1.0
+    assert report["figures"]["false_positives_per_frame"]["value"] == 0.5
+    assert report["figures"]["ap50_boxes"]["value"] == 1.0
+    assert {look: part["frames"] for look, part in report["looks"].items()} == {"new": 4, "old": 4}
+    assert (data / "n.csv").read_text().count("evaluated") == 8
+    assert (data / "n.png").is_file()
+
+
+def test_masks_with_looks_give_a_table_by_look(run: Run, data: Path) -> None:
+    need_extra()
+    (data / "looks.csv").write_text("name,look\n0_1,mine\n")
+    arguments = ("nodule", data / "images", data / "masks", "--looks", data / "looks.csv", "--json", data / "n.json")
+    code, out, _ = run(*arguments)
+    assert code == 0
+    assert "by look of the screen" in out
+    report = json.loads((data / "n.json").read_text())
+    assert {look: part["frames"] for look, part in report["looks"].items()} == {"unknown": 7, "mine": 1}
+    assert report["looks"]["mine"]["dice_mean"]["value"] > 0.9
+
+
+def test_a_bad_box_ends_the_command_before_any_frame_is_run(run: Run, data: Path) -> None:
+    need_extra()
+    boxes = write_boxes(data, "7_1.png,new,500,300,600,340")
+    code, out, err = run("nodule", data / "images", "--boxes", boxes, "--json", data / "n.json")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "boxes.csv: line 10 (7_1): box 500, 300, 600, 340 is outside of the image" in err
+    assert out == ""
+    assert not (data / "n.json").exists()
+
+
+def test_the_truth_is_masks_or_boxes_and_not_both(run: Run, data: Path) -> None:
+    code, _, err = run("nodule", data / "images", "--json", data / "n.json")
+    assert (code, "give one of them" in err) == (2, True)
+    boxes = write_boxes(data)
+    code, _, err = run("nodule", data / "images", data / "masks", "--boxes", boxes, "--json", data / "n.json")
+    assert (code, "give one of them" in err) == (2, True)
+    code, _, err = run("nodule", data / "images", data / "masks", "--part", "val", "--json", data / "n.json")
+    assert (code, "--part" in err) == (2, True)
 
 
 def test_frames_without_nodules_give_false_alarms(run: Run, data: Path) -> None:
@@ -148,6 +207,73 @@ def test_a_calibration_is_written_once_and_can_be_loaded(run: Run, data: Path) -
     code, _, err = run(*arguments)
     assert code == 2
     assert "never changed" in err
+
+
+def test_one_calibration_is_fitted_on_several_sets(run: Run, data: Path) -> None:
+    need_extra()
+    write_boxes(data)
+    (data / "sets.toml").write_text(
+        """
+        sets = [
+            {name = "drawn", images = "images", masks = "masks"},
+            {name = "boxed", images = "images", boxes = "boxes.csv"},
+            {name = "empty", images = "without", negative = true},
+        ]
+        """
+    )
+    code, out, _ = run("calibrate", "--sets", data / "sets.toml", "--out", data / "scores/s.toml")
+    assert code == 0
+    assert "mean of sets" in out
+    text = (data / "scores/s.toml").read_text()
+    engine_id = next(line.split('"')[1] for line in text.splitlines() if "engine_id" in line)
+    calibration = load_score_calibration(engine_id, data / "scores")
+    assert calibration is not None
+    assert [(item.name, item.truth, item.frames) for item in calibration.sets] == [
+        ("drawn", "masks", 8),
+        ("boxed", "boxes", 8),
+        ("empty", "negative", 8),
+    ]
+    assert calibration.point("balanced").sets[1].sensitivity == 1.0
+    assert "note: sensitive and balanced have the same threshold" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sets = []", "must have tables"),
+        ("[other]\nsets = 3", "must have tables"),
+        ("sets = [3]", "must be a table"),
+        ('sets = [{images = "images", masks = "masks"}]', "missing keys ['name']"),
+        ('sets = [{name = "a", images = "images", mask = "masks"}]', "unknown keys ['mask']"),
+        ('sets = [{name = "a", images = "images"}]', "a: give either masks or boxes"),
+        ('sets = [{name = "a", images = "images", masks = "masks", negative = true}]', "a: give either masks or boxes"),
+        ('sets = [{name = "a", images = "images", masks = "masks", part = "val"}]', "a: a part is chosen"),
+        ('sets = [{name = "a", images = "images", negative = "yes"}]', "negative must be bool"),
+        ('sets = [{name = "a", images = "gone", masks = "masks"}]', "there is no folder"),
+        (
+            'sets = [{name = "a", images = "images", masks = "masks"}, '
+            '{name = "a", images = "without", negative = true}]',
+            "a name of its own",
+        ),
+        ('sets = [{name = "a", images = "without", negative = true}]', "all sets are negative"),
+    ],
+)
+def test_a_bad_file_of_sets_is_one_line(run: Run, data: Path, text: str, message: str) -> None:
+    need_extra()
+    (data / "sets.toml").write_text(text)
+    code, _, err = run("calibrate", "--sets", data / "sets.toml", "--out", data / "s.toml")
+    assert code in (1, 2)
+    assert message in err.splitlines()[-1]
+    assert not (data / "s.toml").exists()
+
+
+def test_sets_and_folders_exclude_each_other(run: Run, data: Path) -> None:
+    need_extra()
+    (data / "sets.toml").write_text("")
+    code, _, err = run("calibrate", data / "images", "--sets", data / "sets.toml", "--out", data / "s.toml")
+    assert (code, "leave out IMAGES" in err) == (2, True)
+    code, _, err = run("calibrate", data / "images", "--out", data / "s.toml")
+    assert (code, "give IMAGES and MASKS, or --sets" in err) == (2, True)
 
 
 def test_a_calibration_that_is_there_is_applied(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
