@@ -45,7 +45,11 @@ def _spec(**changes: Any) -> EngineSpec:
         "task": "detect_segment",
         "artifacts": {"onnx": (Path("model.onnx"), "0" * 64)},
         "inputs": (TensorSpec(name="image", dtype="float32", shape=(1, 1, 64, 96), layout="NCHW"),),
-        "outputs": (TensorSpec(name="mask_prob", dtype="float32", shape=(1, 1, 32, 48), layout="NCHW"),),
+        "outputs": (
+            TensorSpec(name="mask_prob", dtype="float32", shape=(1, 1, 32, 48), layout="NCHW"),
+            TensorSpec(name="center_score", dtype="float32", shape=(1, 1, 8, 12), layout="NCHW"),
+            TensorSpec(name="box_ltrb_px", dtype="float32", shape=(1, 4, 8, 12), layout="NCHW"),
+        ),
         "color": "GRAY",
         "input_range": (0.0, 1.0),
         "mean": (0.0,),
