@@ -15,7 +15,15 @@ from usassist.evaluation.images import Skipped
 from usassist.evaluation.metrics import Figure
 from usassist.evaluation.slices import Slice
 
-__all__ = ["FIGURE_NAMES", "format_counts", "print_calibration", "print_figures", "print_skipped", "print_slices"]
+__all__ = [
+    "FIGURE_NAMES",
+    "format_counts",
+    "print_calibration",
+    "print_domain",
+    "print_figures",
+    "print_skipped",
+    "print_slices",
+]
 
 FIGURE_NAMES = {
     "dice_mean": "Dice per frame, mean",
@@ -90,6 +98,36 @@ def print_calibration(console: Console, label: LabelScale, points: Sequence[Oper
         alarms = point.alarms_per_negative_frame
         figures = (point.score, point.sensitivity, point.false_positives_per_frame)
         table.add_row(point.name, *(f"{value:.3f}" for value in figures), "" if alarms is None else f"{alarms:.3f}")
+    console.print(table)
+
+
+def print_domain(console: Console, title: str, report: Mapping[str, Any], name: str) -> None:
+    """Print how often an engine abstains, one row per set.
+
+    Parameters
+    ----------
+    title : of the table
+    report : from :func:`usassist.evaluation.domain.domain_report`
+    name : of what the engine was made for
+    """
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("set", no_wrap=True)
+    for column in ("shows", "frames", "cases", "abstained", "95 % interval", "prob p5", "p50", "p95"):
+        table.add_column(column, justify="right")
+    pooled = {f"all {'with' if key == 'inside' else 'without'} {name}": row for key, row in report["pooled"].items()}
+    for rows in (report["sets"], pooled):
+        for key, row in rows.items():
+            figure, prob = row["abstained"], row["prob"]
+            table.add_row(
+                key,
+                name if row["inside"] else "other",
+                str(row["frames"]),
+                str(row["cases"]),
+                f"{figure.value:.3f}",
+                _interval(figure),
+                *(f"{prob[level]:.3f}" for level in ("p5", "p50", "p95")),
+            )
+        table.add_section()
     console.print(table)
 
 

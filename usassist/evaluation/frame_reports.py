@@ -153,6 +153,7 @@ def count_frames(frames: tuple[FrameTally, ...]) -> dict[str, int]:
     return {
         "frames": len(frames),
         "cases": len({frame.case for frame in frames}),
+        "frames_abstained": sum(frame.abstained for frame in frames),
         "frames_without_scan_area": sum(not frame.cropped for frame in frames),
         "converted_from_16_bit": sum("16 bit" in frame.converted for frame in frames),
         "converted_from_colour": sum("colour" in frame.converted for frame in frames),
@@ -168,7 +169,7 @@ def nodule_rows(collected: NoduleFrames, skipped: Iterable[Skipped]) -> list[Map
             {
                 "name": frame.name,
                 "case": frame.case,
-                "state": "evaluated" if frame.truth_px else "evaluated, nothing marked",
+                "state": _state(frame) + ("" if frame.truth_px else ", nothing marked"),
                 "dice": score.dice,
                 "iou": score.iou,
                 "nsd": None if surface is None else surface.nsd,
@@ -214,7 +215,7 @@ def negative_rows(collected: NegativeFrames, skipped: Iterable[Skipped]) -> list
         {
             "name": frame.name,
             "case": frame.case,
-            "state": "evaluated",
+            "state": _state(frame),
             "false_alarms": frame.kept(collected.threshold),
             "best_score": frame.best_score,
             "crop_xyxy_px": " ".join(map(str, frame.scan_xyxy_px)) + ("" if frame.cropped else " whole frame"),
@@ -225,6 +226,10 @@ def negative_rows(collected: NegativeFrames, skipped: Iterable[Skipped]) -> list
     keys = list(rows[0]) if rows else []
     rows.extend(dict.fromkeys(keys) | {"name": item.name, "state": f"skipped: {item.reason}"} for item in skipped)
     return rows
+
+
+def _state(frame: FrameTally) -> str:
+    return "abstained" if frame.abstained else "evaluated"
 
 
 def _curve(curve: Froc) -> list[dict[str, float]]:

@@ -43,6 +43,7 @@ class FrameTally:
     scan_xyxy_px, cropped : the scan area; False when none was found
     is_dual : whether it is a dual view
     elapsed_ms : of preprocess, engine and decode
+    abstained : the engine abstained; there are no detections then, and every nodule is missed
     """
 
     name: str
@@ -60,6 +61,7 @@ class FrameTally:
     cropped: bool
     is_dual: bool
     elapsed_ms: float
+    abstained: bool = False
 
     @property
     def scan_px(self) -> int:
@@ -125,6 +127,7 @@ def tally(outcome: FrameOutcome) -> FrameTally:
         cropped=outcome.cropped,
         is_dual=is_dual_view(outcome.scan),
         elapsed_ms=outcome.elapsed_ms,
+        abstained=outcome.abstained,
     )
 
 

@@ -1,9 +1,9 @@
 """Compares a recording with a rerun of it, frame by frame: what is compared, left out, or missing.
 
 Only frames that the engine has answered, or on which it abstained, can be compared: one that was dropped, too late or
-interrupted has no answer in the recording, and is counted and left out. A frame that was not live must be not live again. Where the recorder covered
-text, the engine saw other pixels than the recording holds: such frames are compared, but listed apart, and they do not
-count.
+interrupted has no answer in the recording, and is counted and left out. A frame that was not live must be not live
+again. Where the recorder covered text, the engine saw other pixels than the recording holds: such frames are compared,
+but listed apart, and they do not count.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from usassist.modalities.ultrasound.postprocess import MASK_STRIDE_PX, decode
 from usassist.modalities.ultrasound.preprocess import preprocess
 from usassist.records import Answer, Descriptors, Detections, Frame, LabelSpec, Segmentation
 
-__all__ = ["UltrasoundTask", "make_decoder", "make_task"]
+__all__ = ["UltrasoundTask", "check_outputs", "make_decoder", "make_task"]
 
 Array = npt.NDArray[Any]
 
@@ -130,12 +130,7 @@ def make_task(
     CalibrationError, UsageError
         As :class:`UltrasoundTask`.
     """
-    expected, found = _expected_outputs(spec), [tensor.name for tensor in spec.outputs]
-    if set(found) != set(expected):
-        raise EngineSpecError(
-            f"engine {spec.engine_id}: outputs must be {', '.join(expected)}, got {', '.join(found)}; "
-            "export it so, or name the output of a probability under [domain]"
-        )
+    check_outputs(spec)
     image = spec.inputs[0]
     height, width = image.shape[-2:]
     if image.layout != "NCHW" or height is None or width is None or spec.color != "GRAY":
@@ -147,6 +142,22 @@ def make_task(
             f"engine {spec.engine_id}: ultrasound input is scaled to 0 to 1; put any other scaling into the graph"
         )
     return UltrasoundTask((height, width), spec.labels, spec.diameter_rel_sd, scores, point, descriptors, spec.domain)
+
+
+def check_outputs(spec: EngineSpec) -> None:
+    """See that an engine has the outputs that :func:`decode` reads, and that of its domain, and no others.
+
+    Raises
+    ------
+    EngineSpecError
+        Naming the expected outputs and those found.
+    """
+    expected, found = _expected_outputs(spec), [tensor.name for tensor in spec.outputs]
+    if set(found) != set(expected):
+        raise EngineSpecError(
+            f"engine {spec.engine_id}: the outputs must be {', '.join(expected)}, found {', '.join(found)}; export it "
+            "so, and name the output that gives the probability of the domain in the table [domain] of engine.toml"
+        )
 
 
 def make_decoder(spec: EngineSpec) -> Decoder | None:
