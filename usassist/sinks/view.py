@@ -128,14 +128,10 @@ def _not_live(state: SignalState, detail: str) -> View:
 
 def _abstains(result: Result, engine: EngineBody | None, age_ms: float | None) -> View:
     """The engine does not know this kind of frame, which is said in so many words: nobody has looked for anything."""
-    known = engine is not None and engine.engine_id == result.engine_id and engine.domain
-    return View(
-        state=ResultState.NO_RESULT,
-        headline=f"NOT {engine.domain.upper()}" if engine is not None and known else "NO RESULT",
-        detail=f"no result: {result.reason}",
-        draw=False,
-        age_ms=age_ms,
-    )
+    if engine is None or engine.engine_id != result.engine_id or not engine.domain:
+        return _no_result(result.reason, age_ms)
+    headline, detail = f"NOT {engine.domain.upper()}", f"no result: {result.reason}"
+    return View(state=ResultState.NO_RESULT, headline=headline, detail=detail, draw=False, age_ms=age_ms)
 
 
 def _no_result(detail: str, age_ms: float | None = None) -> View:

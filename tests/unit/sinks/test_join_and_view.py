@@ -66,7 +66,7 @@ def test_an_engine_that_abstains_is_said_to_and_never_looks_like_no_finding() ->
     assert (view.detail, view.age_ms) == (f"no result: {reason}", 20.0)
     for unknown in (None, ENGINE, msgspec.structs.replace(engine, engine_id="other@1+0")):
         view = view_of_frame(result, unknown, SESSION, 21_000_000)
-        assert (view.state, view.headline, view.detail) == (ResultState.NO_RESULT, "NO RESULT", f"no result: {reason}")
+        assert (view.state, view.headline, view.detail) == (ResultState.NO_RESULT, "NO RESULT", reason)
 
 
 def test_after_a_frame_that_waited_in_vain_the_newest_gets_its_turn() -> None:

@@ -23,6 +23,7 @@ UInt8Array = npt.NDArray[np.uint8]
 
 COLOUR_REASON = "the image shows colour: colour Doppler or another mode"
 MENU_REASON = "a menu or a dialog covers the image"
+_LEAST = 8  # samples on a side; on fewer no menu can be told
 _STILL = 2  # levels by which a menu may change from image to image
 SAMPLES = 168  # along the longer side of the scan area, about
 
@@ -64,6 +65,8 @@ class ClipWatch:
 
     def _has_menu(self, samples: UInt8Array, t_ns: int) -> bool:
         """A menu that is there from the first image on belongs to what was cut out, and is none."""
+        if min(samples.shape[:2]) < _LEAST:
+            return False
         grey = samples if samples.ndim == 2 else np.asarray(cv2.cvtColor(samples, cv2.COLOR_RGB2GRAY), np.uint8)
         before, self._before = self._before, None if self._separate else grey
         still = None if before is None or before.shape != grey.shape else cv2.absdiff(grey, before) <= _STILL
