@@ -72,7 +72,7 @@ def test_abstention_is_recorded_drawn_exported_and_met_again(
 
     again = usassist("rerun", tmp_path / "rec", "--diff", "--json", "--out", tmp_path / "again", "--engines", engines)
     assert again.returncode == 0, again.stdout + again.stderr
-    report = json.loads(again.stdout)["diff"]
+    report = json.loads(again.stdout)["comparison"]
     assert (report["identical"], report["frames_compared"], report["left_out"]) == (True, FRAMES, {})
 
     exports = ("--csv", tmp_path / "t.csv", "--coco", tmp_path / "c.json")

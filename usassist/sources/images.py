@@ -1,8 +1,8 @@
 """A folder of images as a source, in natural order of their names, ten a second.
 
 Images of one size whose scan areas agree count as one sequence and get one crop; otherwise each image is cropped on its
-own, and ``info`` describes the first. Each image is judged on its own: one in colour Doppler or under a menu carries
-the state ``not_b_mode``.
+own, and ``info`` describes the first. Each image is judged on its own: one in colour Doppler carries the state
+``not_b_mode``.
 """
 
 from __future__ import annotations

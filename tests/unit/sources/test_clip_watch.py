@@ -103,6 +103,12 @@ def test_a_menu_is_reported_once_it_has_lasted_and_a_still_image_is_none() -> No
     assert set(_judge([opened] * 20)) == {LIVE}, "what is there from the start belongs to what was cut out"
 
 
+def test_dark_flat_tissue_that_comes_and_stays_is_no_menu() -> None:
+    dark = _speckle(0)
+    dark[80:, :] = 14
+    assert set(_judge([*[_speckle(0)] * 10, *[dark] * 20])) == {LIVE}
+
+
 def test_a_clip_in_power_doppler_has_no_frame_that_is_live(tmp_path: Path) -> None:
     path = tmp_path / "doppler.mkv"
     with av.open(str(path), "w") as container:

@@ -24,6 +24,7 @@ UInt8Array = npt.NDArray[np.uint8]
 COLOUR_REASON = "the image shows colour: colour Doppler or another mode"
 MENU_REASON = "a menu or a dialog covers the image"
 _LEAST = 8  # samples on a side; on fewer no menu can be told
+_DARK = 28  # levels: tissue that returns little is as flat as a menu, and hardly above the bare screen
 _STILL = 2  # levels by which a menu may change from image to image
 SAMPLES = 168  # along the longer side of the scan area, about
 
@@ -34,7 +35,8 @@ class ClipWatch:
     Parameters
     ----------
     profile : thresholds, and how long colour is held, because it comes and goes with the pulse
-    separate : each image is a still of its own: no tint is learnt from the others, and nothing depends on time
+    separate : each image is a still of its own: no tint is learnt from the others, and nothing depends on time;
+        menus are not looked for, because only one that comes and stays can be told from tissue
     """
 
     def __init__(self, profile: WatchProfile | None = None, *, separate: bool = False) -> None:
@@ -44,7 +46,7 @@ class ClipWatch:
         self._colour_until_ns = -1
         self._menu = DebouncedFault(self._profile.confirm_s, self._profile.clear_s)
         self._had_menu: bool | None = None
-        self._background = 0
+        self._darkest: int | None = None
         self._before: UInt8Array | None = None
 
     def judge(self, image: UInt8Array, t_ns: int) -> tuple[SignalState, str]:
@@ -65,21 +67,17 @@ class ClipWatch:
 
     def _has_menu(self, samples: UInt8Array, t_ns: int) -> bool:
         """A menu that is there from the first image on belongs to what was cut out, and is none."""
-        if min(samples.shape[:2]) < _LEAST:
+        if self._separate or min(samples.shape[:2]) < _LEAST:
             return False
         grey = samples if samples.ndim == 2 else np.asarray(cv2.cvtColor(samples, cv2.COLOR_RGB2GRAY), np.uint8)
-        before, self._before = self._before, None if self._separate else grey
+        before, self._before = self._before, grey
         still = None if before is None or before.shape != grey.shape else cv2.absdiff(grey, before) <= _STILL
-        first = self._had_menu is None
-        if first or self._separate:
-            self._background = int(np.percentile(grey, 1))
-        menu = has_menu(grey, still, self._background, self._profile.menu_share)
-        if first:
+        if self._darkest is None:
+            self._darkest = int(np.percentile(grey, 1)) + _DARK
+        menu = has_menu(grey, still, self._darkest, self._profile.menu_share)
+        if self._had_menu is None:
             self._had_menu = menu
-        menu = menu and not self._had_menu
-        if self._separate:
-            return menu
-        self._menu.update(MENU_REASON if menu else None, t_ns)
+        self._menu.update(MENU_REASON if menu and not self._had_menu else None, t_ns)
         return self._menu.raised
 
     def _has_colour(self, samples: UInt8Array, t_ns: int) -> bool:
