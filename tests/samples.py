@@ -281,7 +281,16 @@ max_abs_diff = 0.001
 """
 
 
-def bright_engine(engines: Path, layers: int = 0) -> Path:
+_DOMAIN_TOML = """
+[domain]
+name = "thyroid"
+output = "thyroid_prob"
+threshold = {threshold}
+source = "tests"
+"""
+
+
+def bright_engine(engines: Path, layers: int = 0, threshold: float | None = None) -> Path:
     """Put the engine `bright` 1.0.0, which takes what is bright for a nodule, into a folder of engines.
 
     Mask: brighter than 0.7. Score: share of the bright pixels in a square of 33 px, at its peaks. Box: 104 px. It is
@@ -290,6 +299,7 @@ def bright_engine(engines: Path, layers: int = 0) -> Path:
     Parameters
     ----------
     layers : convolutions in front that change nothing, so that there is something to quantise
+    threshold : with it the engine has a fourth output and a domain: below this mean of its input it abstains
     """
     import onnx
     import onnxruntime
@@ -317,6 +327,13 @@ def bright_engine(engines: Path, layers: int = 0) -> Path:
         helper.make_node("Where", ["is_peak", "share", "zero"], ["center_score"], "center_score"),
         helper.make_node("Expand", ["side", "shape"], ["box_ltrb_px"], "box_ltrb_px"),
     ]
+    shapes |= {} if threshold is None else {"thyroid_prob": [1, 1]}
+    if threshold is not None:
+        nodes += [
+            helper.make_node("GlobalAveragePool", ["image"], ["mean"], "mean"),
+            helper.make_node("Reshape", ["mean", "one_by_one"], ["thyroid_prob"], "thyroid_prob"),
+        ]
+        constants["one_by_one"] = np.array([1, 1])
     constants |= {name: np.full(1, value, np.float32) for name, value in (("cut", 0.7), ("zero", 0.0), ("side", 52.0))}
     constants["shape"] = np.array([1, 4, 32, 48])
     graph = helper.make_graph(
@@ -331,7 +348,11 @@ def bright_engine(engines: Path, layers: int = 0) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.save(model, folder / "model.onnx")
     digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
-    (folder / "engine.toml").write_text(_BRIGHT_TOML.format(sha256=digest))
+    toml = _BRIGHT_TOML.format(sha256=digest)
+    if threshold is not None:
+        output = '[[outputs]]\nname = "thyroid_prob"\ndtype = "float32"\nshape = [1, 1]\nlayout = "NC"\n\n'
+        toml = toml.replace("[preprocess]", output + "[preprocess]") + _DOMAIN_TOML.format(threshold=threshold)
+    (folder / "engine.toml").write_text(toml)
     image = np.random.default_rng(0).random((1, 1, 256, 384), np.float32)
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     answers = dict(zip(shapes, session.run(list(shapes), {"image": image}), strict=True))

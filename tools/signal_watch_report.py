@@ -20,10 +20,11 @@ from usassist.frames import find_scan_area
 from usassist.phantom.fault_scanner import FaultScanner
 from usassist.phantom.faults import FaultPlan
 from usassist.records import SignalState
+from usassist.sources.cropping import cut_plain
 from usassist.sources.decoding import VideoPass
 from usassist.sources.grab import Grab
 from usassist.sources.screen import Screen
-from usassist.sources.watch import SignalVerdict, SignalWatch
+from usassist.sources.watch import ClipWatch, SignalVerdict, SignalWatch
 
 __all__ = ["EXPECTED", "ClipRow", "FaultRow", "clip_row", "fault_rows", "play"]
 
@@ -83,7 +84,8 @@ class ClipRow:
     ----------
     folder, name : of the clip
     seconds : how long it is
-    alarms : state other than live → how often it began
+    alarms : state other than live → how often it began, played as a live signal
+    frames, refused : how many frames, and how many of them get no answer when it is replayed as a recording
     look_p50_ms, look_p99_ms : time per frame on this machine
     """
 
@@ -91,6 +93,8 @@ class ClipRow:
     name: str
     seconds: float
     alarms: dict[str, int]
+    frames: int
+    refused: int
     look_p50_ms: float
     look_p99_ms: float
 
@@ -165,10 +169,21 @@ def clip_row(path: Path) -> ClipRow | None:
         folder=path.parent.name,
         name=path.name,
         seconds=len(screens) / rate_hz,
+        frames=len(screens),
+        refused=_refused(screens, roi, rate_hz),
         alarms={str(state): begun.count(state) for state in set(begun) - {SignalState.LIVE}},
         look_p50_ms=float(np.percentile(times_ms, 50)),
         look_p99_ms=float(np.percentile(times_ms, 99)),
     )
+
+
+def _refused(screens: Sequence[UInt8Array], roi_xyxy_px: Roi, rate_hz: float) -> int:
+    watch = ClipWatch()
+    states = [
+        watch.judge(cut_plain(screen, roi_xyxy_px), round(number * 1e9 / rate_hz))[0]
+        for number, screen in enumerate(screens)
+    ]
+    return len(states) - states.count(SignalState.LIVE)
 
 
 def _grab(number: int, screen: UInt8Array, t_ns: int) -> Grab:
@@ -197,9 +212,11 @@ def _print_clips(data: Path) -> None:
         minutes = sum(row.seconds for row in rows) / 60.0
         counts = {state: sum(row.alarms.get(state, 0) for row in rows) for state in SignalState if state != "live"}
         typer.echo(f"{folder}: {len(rows)} clips, {minutes:.1f} min; alarms {counts}")
+        frames, refused = sum(row.frames for row in rows), sum(row.refused for row in rows)
+        typer.echo(f"  as recordings: {refused} of {frames} frames without an answer")
         for row in rows:
-            if row.alarms:
-                typer.echo(f"  {row.name}: {row.alarms}")
+            if row.alarms or row.refused:
+                typer.echo(f"  {row.name}: {row.alarms}, {row.refused} of {row.frames} frames")
 
 
 def main(data: Path | None = None, rate_hz: list[float] | None = None, small: bool = False) -> None:

@@ -84,6 +84,7 @@ class Cause(StrEnum):
     INTERRUPTED = "interrupted"  # the run ended before the engine was asked
     NOT_LIVE = "not_live"  # the signal is frozen, changed, or no B-mode: such a frame gets no answer
     DAMAGED = "damaged"  # part of the frame, or of one that it is predicted from, was lost in transit
+    OUT_OF_DOMAIN = "out_of_domain"  # the engine judged that the frame does not show what it was made for: it abstains
 
 
 class SignalState(StrEnum):
@@ -515,12 +516,27 @@ said about that nodule."""
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answer:
-    """The answer of an engine's modality for one frame: one row each per detection, descriptors where estimated."""
+    """The answer of an engine's modality for one frame: one row each per detection, descriptors where estimated.
+
+    Attributes
+    ----------
+    detections, segmentation, measurements, descriptors : see :class:`Result`
+    domain_prob : probability that the frame shows what the engine was made for; None = it does not judge that
+    abstains : why the engine abstains, in words; there is nothing else then, and it does not mean that nothing was
+        found. Empty = it answers
+    """
 
     detections: Detections = field(default_factory=Detections.empty)
     segmentation: Segmentation = field(default_factory=Segmentation.empty)
     measurements: Measurements = field(default_factory=Measurements.empty)
     descriptors: Descriptors = ()
+    domain_prob: float | None = None
+    abstains: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that an engine that abstains has found nothing."""
+        if self.abstains and len(self.detections):
+            raise RecordError(f"an engine that abstains cannot give {len(self.detections)} detections")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -568,6 +584,11 @@ class Result:
     t_input_ns: Int64 | None = field(default=None, metadata=travels(since=(1, 2), line="always"))
     t_output_ns: Int64 | None = field(default=None, metadata=travels(since=(1, 2), line="always"))
 
+    @property
+    def is_verdict(self) -> bool:
+        """True where the engine's own verdict on the frame stands: an answer, or that it abstains."""
+        return self.state.is_answer or self.cause is Cause.OUT_OF_DOMAIN
+
     def __post_init__(self) -> None:
         """Check that state, cause and content agree."""
         _require_identity(self.session_id, self.source_id, self.frame_id)
@@ -587,6 +608,8 @@ class Result:
         else:
             if self.cause is None or not self.reason:
                 raise RecordError(f"a result in state {self.state} must have a cause and a reason")
+            if self.cause is Cause.OUT_OF_DOMAIN and self.state is not ResultState.NO_RESULT:
+                raise RecordError(f"an engine that abstains gives no result, got state {self.state}")
         if self.state is ResultState.FINDING and not count:
             raise RecordError("state finding needs at least one detection")
         if self.state in (ResultState.NO_FINDING, ResultState.NO_RESULT) and count:

@@ -69,7 +69,14 @@ def open_shipped(model: Path, folder: Path) -> tuple[str, Loop]:
     scores, descriptors = load_score_calibration(spec.engine_id), DescriptorModel.load(spec.folder, spec.engine_id)
 
     def make_task() -> UltrasoundTask:
-        return UltrasoundTask(_size(spec), spec.labels, spec.diameter_rel_sd, scores=scores, descriptors=descriptors)
+        return UltrasoundTask(
+            _size(spec),
+            spec.labels,
+            spec.diameter_rel_sd,
+            scores=scores,
+            descriptors=descriptors,
+            domain=spec.domain,
+        )
 
     def to_mask(frame: Frame, answer: Answer) -> UInt8Array:
         x1, y1, x2, y2 = frame.roi_xyxy_px

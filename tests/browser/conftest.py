@@ -42,6 +42,7 @@ class Stream:
     def __init__(self, address: str, session_id: str) -> None:
         self.session_id = session_id
         self.state = ResultState.FINDING
+        self.abstains = False  # the cause of state ``no_result``
         self.calibrated = True
         self.point: PointBody | None = None  # of calibrated scores
         self.nodules = 1
@@ -87,6 +88,7 @@ class Stream:
                 score_calibration_id=None if self.point is None else "test",
                 point=self.point,
                 descriptor_agreement=self.agreement,
+                domain="thyroid",
             ),
         )
         self._publisher.event(
@@ -156,6 +158,8 @@ class Stream:
                 "descriptors": (described,) * len(contours) if described else (),
                 "measurements": Measurements(major_px=one * 80, minor_px=one * 50, area_px2=one * 3000, **lengths),
             }
+        elif state is ResultState.NO_RESULT and self.abstains:
+            content = {"cause": Cause.OUT_OF_DOMAIN, "reason": "not thyroid (0.03 < 0.50)"}
         elif not state.is_answer:
             content = {"cause": Cause.ENGINE_ERROR, "reason": f"a test asked for {state.value}"}
         return Result(

@@ -67,6 +67,19 @@ def test_no_result_covers_the_frame_and_says_why(page: Any, stream: Any) -> None
     assert page.locator(".us-veil span").inner_text() == "a test asked for no_result"
 
 
+def test_an_engine_that_abstains_is_named_and_counted_apart(page: Any, stream: Any) -> None:
+    stream.abstains, stream.state = True, ResultState.NO_RESULT
+    page.wait_for_function("document.querySelector('.us [data-at=word]').textContent === 'NOT THYROID'")
+    page.wait_for_function("getComputedStyle(document.querySelector('.us-veil')).opacity === '1'")
+    assert page.evaluate("usassist.state") == "no_result"
+    assert page.locator(".us-veil b").inner_text() == "NOT THYROID"
+    assert page.locator(".us-veil span").inner_text() == "no result: not thyroid (0.03 < 0.50)"
+    assert page.locator(".us tbody tr").count() == 0
+    assert page.evaluate(MAGENTA_PIXELS) == 0
+    assert page.locator("[data-at=table-note]").inner_text() == "NOT THYROID: nothing is listed."
+    page.wait_for_function("document.querySelector('[data-at=causes]').textContent.includes('out of domain')")
+
+
 def test_silence_is_no_result_within_a_second_and_a_half(page: Any, stream: Any) -> None:
     shows(page, "finding")
     page.evaluate("""() => {

@@ -261,6 +261,8 @@ class Engine(Closeable):
                 t_end_ns = time.monotonic_ns()
             if self.backend == "null":
                 cause, reason, answer = Cause.NULL_ENGINE, reason or "back end null computes nothing", Answer()
+            elif answer.abstains:
+                cause, reason = Cause.OUT_OF_DOMAIN, answer.abstains
         if not reason:
             state = ResultState.FINDING if len(answer.detections) else ResultState.NO_FINDING
         record = Result(

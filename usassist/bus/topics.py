@@ -4,14 +4,15 @@
 topic    schema           version rate, Hz   recorded lane  body
 ======== ================ ======= ========== ======== ===== ====================================================
 frame    usassist.frame   1.3     of source  yes      frame fields of ``Frame``; buffer ``image``
-result   usassist.result  1.3     of source  yes      event fields of ``Result``; its arrays as buffers
-engine   usassist.engine  1.2     1          yes      event what the engine is, its labels, operating point, descriptors
+result   usassist.result  1.4     of source  yes      event fields of ``Result``; its arrays as buffers
+engine   usassist.engine  1.3     1          yes      event what the engine is, its labels, operating point, descriptors
 session  usassist.session 1.2     1          yes      event what is being streamed, whether it still runs, its signal
 health   usassist.health  1.1     2          yes      event counts, drops and latency of a process
 mark     usassist.mark    1.0     on event   yes      event a mark that a person made on a frame
 ======== ================ ======= ========== ======== ===== ====================================================
 
-A version is ``(major, minor)``. Minor: a field is added, with a default; readers ignore what they do not know.
+A version is ``(major, minor)``. Minor: a field is added, with a default, and readers ignore what they do not know; or a
+word to a closed list, such as the causes, and a reader from before drops a message with it and counts it as malformed.
 Major: anything else. The major version is part of the topic on the wire, so a reader can refuse, before it reads on,
 bytes that it does not understand. Messages that must reach late joiners (``engine``, ``session``) repeat once a second.
 ``mark`` and the health of other processes reach the stream through its inbox, and it publishes them like its own.
@@ -110,6 +111,8 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     shown wherever a descriptor is shown.
     ``note`` reports background work, for example that a plan is being built, and why the back end changed.
     It came with 1.2.
+    ``domain`` names what the frames show that the engine was made for; it abstains on others, with the cause
+    ``out_of_domain``. Empty where it never abstains. It came with 1.3.
     """
 
     engine_id: str
@@ -120,6 +123,7 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     point: PointBody | None = None
     descriptor_agreement: dict[str, str] = {}
     note: str = ""
+    domain: str = ""
 
 
 class SignalBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,8 +244,8 @@ TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         Topic(name="frame", version=(1, 3), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
-        Topic(name="result", version=(1, 3), rate_hz=None, recorded=True, lane="event", body=ResultBody),
-        Topic(name="engine", version=(1, 2), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
+        Topic(name="result", version=(1, 4), rate_hz=None, recorded=True, lane="event", body=ResultBody),
+        Topic(name="engine", version=(1, 3), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
         Topic(name="session", version=(1, 2), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
         Topic(name="health", version=(1, 1), rate_hz=2.0, recorded=True, lane="event", body=HealthBody),
         Topic(name="mark", version=(1, 0), rate_hz=None, recorded=True, lane="event", body=MarkBody),

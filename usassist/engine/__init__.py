@@ -12,6 +12,7 @@ What can be run lies as data in ``engines/``; the runtimes that run it are one f
 
 from usassist.engine.backend import PRECISIONS, Backend
 from usassist.engine.base import Engine
+from usassist.engine.domain import Domain
 from usassist.engine.engine_toml import find_engine, list_engines, load_spec
 from usassist.engine.failover import FailoverEngine
 from usassist.engine.plan import PlanBackend
@@ -22,6 +23,7 @@ __all__ = [
     "BACKENDS",
     "PRECISIONS",
     "Backend",
+    "Domain",
     "Engine",
     "EngineSpec",
     "FailoverEngine",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from usassist.config import resource_dir
+from usassist.engine.domain import Domain
 from usassist.engine.spec import EngineSpec, Golden, ParityLimits, TensorSpec
 from usassist.engine.table import Table
 from usassist.errors import EngineNotFoundError, EngineSpecError, RecordError
@@ -72,6 +73,7 @@ def load_spec(path: Path) -> EngineSpec:
         raise EngineSpecError(f"{path} has another schema than 1; update usassist")
     preprocess = table.take_table("preprocess")
     measurement = table.take_table("measurement", optional=True)
+    domain = table.take_table("domain", optional=True)
     golden = table.take_table("golden")
     golden_rounded = {name: golden.take_table(name, optional=True) for name in ("fp16", "int8")}
     parity = table.take_table("parity", optional=True)
@@ -110,13 +112,14 @@ def load_spec(path: Path) -> EngineSpec:
             licence=table.take("licence", str),
             intended_use=table.take("intended_use", str),
             parity={name: _parity(inner) for name, inner in parity_tables.items()},
+            domain=_domain(domain) if domain else None,
         )
     except (RecordError, TypeError) as error:
         raise EngineSpecError(f"{path}: {error}") from error
     if measurement:
         measurement.take("source", str)
         measurement.finish()
-    for rest in (preprocess, *golden_rounded.values(), golden, *parity_tables.values(), parity, table):
+    for rest in (preprocess, domain, *golden_rounded.values(), golden, *parity_tables.values(), parity, table):
         rest.finish()
     if (spec.name, spec.version) != (folder.parent.name, folder.name):
         raise EngineSpecError(f"{path} names {spec.name} {spec.version}, its folder another; rename one")
@@ -159,6 +162,15 @@ def _label(item: Any, where: str) -> LabelSpec:
     )
     entry.finish()
     return label
+
+
+def _domain(table: Table) -> Domain:
+    return Domain(
+        name=table.take("name", str),
+        output=table.take("output", str),
+        threshold=table.take("threshold", float),
+        source=table.take("source", str),
+    )
 
 
 def _parity(table: Table) -> ParityLimits:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from usassist.engine.domain import Domain
 from usassist.errors import EngineSpecError
 from usassist.records import LabelSpec
 
@@ -201,6 +202,7 @@ class EngineSpec:
     golden : acceptance input and outputs
     licence, intended_use : texts
     parity : precision → limits of the comparison with the reference, where they differ from the defaults
+    domain : what its frames show, and how it judges that; None = it never abstains
     """
 
     name: str
@@ -224,9 +226,10 @@ class EngineSpec:
     licence: str
     intended_use: str
     parity: Mapping[str, ParityLimits] = field(default_factory=dict)
+    domain: Domain | None = None
 
     def __post_init__(self) -> None:
-        """Check the closed lists and that labels count from 0."""
+        """Check the closed lists, that labels count from 0, and the output of the domain."""
         for key, value, known in (
             ("modality", self.modality, _MODALITIES),
             ("task", self.task, _TASKS),
@@ -241,6 +244,8 @@ class EngineSpec:
             raise EngineSpecError(f"engine {self.name}: label ids must count from 0")
         if not self.inputs or not self.outputs:
             raise EngineSpecError(f"engine {self.name}: inputs and outputs must not be empty")
+        if self.domain is not None:
+            self.domain.check_outputs(self.outputs)
         if (INT8_ARTIFACT in self.artifacts) != ("int8" in self.golden.mean_abs_diff):
             raise EngineSpecError(
                 f"engine {self.name}: golden.int8.mean_abs_diff must be there exactly when the artifact "

@@ -19,6 +19,7 @@ __all__ = [
     "FIGURE_NAMES",
     "format_counts",
     "print_calibration",
+    "print_domain",
     "print_figures",
     "print_looks",
     "print_skipped",
@@ -164,6 +165,36 @@ def _figures_of(item: OperatingPoint | PointFigures) -> tuple[str, str, str]:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+def print_domain(console: Console, title: str, report: Mapping[str, Any], name: str) -> None:
+    """Print how often an engine abstains, one row per set.
+
+    Parameters
+    ----------
+    title : of the table
+    report : from :func:`usassist.evaluation.domain.domain_report`
+    name : of what the engine was made for
+    """
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("set", no_wrap=True)
+    for column in ("shows", "frames", "cases", "abstained", "95 % interval", "prob p5", "p50", "p95"):
+        table.add_column(column, justify="right")
+    pooled = {f"all {'with' if key == 'inside' else 'without'} {name}": row for key, row in report["pooled"].items()}
+    for rows in (report["sets"], pooled):
+        for key, row in rows.items():
+            figure, prob = row["abstained"], row["prob"]
+            table.add_row(
+                key,
+                name if row["inside"] else "other",
+                str(row["frames"]),
+                str(row["cases"]),
+                f"{figure.value:.3f}",
+                _interval(figure),
+                *(f"{prob[level]:.3f}" for level in ("p5", "p50", "p95")),
+            )
+        table.add_section()
+    console.print(table)
 
 
 def format_counts(counts: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from usassist.engine import EngineSpec, find_engine, open_engine
 from usassist.errors import UsageError
 from usassist.evaluation.folders import LabelledFrame
 from usassist.evaluation.run import FrameOutcome, Infer, SettledArea, run_frames
-from usassist.modalities.findings_decoder import decoder_for
+from usassist.modalities.ultrasound import check_outputs
 
 __all__ = ["MIN_SCORE", "EngineOptions", "EngineUnderTest", "open_engine_under_test"]
 
@@ -78,7 +78,8 @@ class EngineUnderTest:
         if height_px is None or width_px is None:
             raise UsageError(f"{self.spec.engine_id} has an input without a fixed size; choose another engine")
         lowest = tuple(dataclasses.replace(label, score_threshold=MIN_SCORE) for label in self.spec.labels)
-        return run_frames(self.infer, (height_px, width_px), lowest, frames, self.calibration, area)
+        size_hw_px = (height_px, width_px)
+        return run_frames(self.infer, size_hw_px, lowest, frames, self.calibration, area, self.spec.domain)
 
 
 @contextmanager
@@ -88,17 +89,14 @@ def open_engine_under_test(options: EngineOptions) -> Iterator[EngineUnderTest]:
     Raises
     ------
     UsageError
-        If point and threshold are both given, a point without a score calibration, or the engine has other outputs
-        than outlines of nodules.
+        If point and threshold are both given, or a point without a score calibration.
     EngineError
-        If the engine cannot be found or opened.
+        If the engine cannot be found or opened, or has other outputs than an ultrasound engine.
     """
     if options.point is not None and options.threshold is not None:
         raise UsageError("--point and --threshold cannot go together; leave one out")
     spec = find_engine(options.name, options.engines)
-    if decoder_for(spec) is None:
-        outputs = ", ".join(tensor.name for tensor in spec.outputs)
-        raise UsageError(f"{spec.engine_id} gives {outputs}, and no outlines of nodules; choose another engine")
+    check_outputs(spec)
     calibration = None if options.raw else load_score_calibration(spec.engine_id)
     if calibration is not None:
         calibration.check_labels([label.name for label in spec.labels])

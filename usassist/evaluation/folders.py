@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -155,7 +156,9 @@ def list_negatives(folder: Path, names: Sequence[str] | None, skipped: list[Skip
     return [by_name[name] for name in names if name in by_name]
 
 
-def read_negatives(paths: Sequence[Path], cases: Cases | None, skipped: list[Skipped]) -> Iterator[LabelledFrame]:
+def read_negatives(
+    paths: Sequence[Path], cases: Cases | None, skipped: list[Skipped], *, clip_stride: int | None = None
+) -> Iterator[LabelledFrame]:
     """Read the frames of :func:`list_negatives`, without marked nodules.
 
     Of a clip every 20th of the first 100 frames is read, and the clip is a case. If all images are named by numbers,
@@ -166,13 +169,14 @@ def read_negatives(paths: Sequence[Path], cases: Cases | None, skipped: list[Ski
     paths : images and clips
     cases : None = blocks of numbers if all images are named by numbers, else derived from the names
     skipped : frames that cannot be read are added here
+    clip_stride : of a clip every frame of this number is read instead, to its end
     """
     images = [path for path in paths if path.suffix.lower() not in CLIP_SUFFIXES]
     numbered = cases is None and all(re.fullmatch(r"\d+", path.stem) for path in images)
     cases = cases or Cases()
     for path in paths:
         if path.suffix.lower() in CLIP_SUFFIXES:
-            yield from _frames_of_clip(path, skipped)
+            yield from _frames_of_clip(path, skipped, clip_stride)
             continue
         try:
             image, converted = read_grey(path)
@@ -202,16 +206,16 @@ def render_phantom(count: int) -> Iterator[LabelledFrame]:
         yield LabelledFrame(name=f"{seed}", case=f"{seed}", image=image, truth=truth)
 
 
-def _frames_of_clip(path: Path, skipped: list[Skipped]) -> Iterator[LabelledFrame]:
+def _frames_of_clip(path: Path, skipped: list[Skipped], stride: int | None) -> Iterator[LabelledFrame]:
     clip = cv2.VideoCapture(str(path))
     try:
-        for index in range(_CLIP_FRAMES):
+        for index in range(_CLIP_FRAMES) if stride is None else count():
             ok, frame = clip.read()
             if not ok:
                 if index == 0:
                     skipped.append(Skipped(name=path.stem, reason=f"{path.name} is not a readable clip"))
                 break
-            if index % _CLIP_STRIDE == 0:
+            if index % (stride or _CLIP_STRIDE) == 0:
                 image = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), np.uint8)
                 truth = np.zeros(image.shape, np.bool_)
                 yield LabelledFrame(name=f"{path.stem}_{index}", case=path.stem, image=image, truth=truth)

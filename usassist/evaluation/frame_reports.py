@@ -168,6 +168,7 @@ def count_frames(frames: tuple[FrameTally, ...]) -> dict[str, int]:
     return {
         "frames": len(frames),
         "cases": len({frame.case for frame in frames}),
+        "frames_abstained": sum(frame.abstained for frame in frames),
         "frames_without_scan_area": sum(not frame.cropped for frame in frames),
         "converted_from_16_bit": sum("16 bit" in frame.converted for frame in frames),
         "converted_from_colour": sum("colour" in frame.converted for frame in frames),
@@ -183,7 +184,7 @@ def nodule_rows(collected: NoduleFrames, skipped: Iterable[Skipped]) -> list[Map
             {
                 "name": frame.name,
                 "case": frame.case,
-                "state": "evaluated" if frame.truth_px else "evaluated, nothing marked",
+                "state": _state(frame) + ("" if frame.truth_px else ", nothing marked"),
                 "dice": score.dice,
                 "iou": score.iou,
                 "nsd": None if surface is None else surface.nsd,
@@ -232,7 +233,7 @@ def negative_rows(collected: NegativeFrames, skipped: Iterable[Skipped]) -> list
         {
             "name": frame.name,
             "case": frame.case,
-            "state": "evaluated",
+            "state": _state(frame),
             "false_alarms": frame.kept(collected.threshold),
             "best_score": frame.best_score,
             "crop_xyxy_px": " ".join(map(str, frame.scan_xyxy_px)) + ("" if frame.cropped else " whole frame"),
@@ -241,6 +242,10 @@ def negative_rows(collected: NegativeFrames, skipped: Iterable[Skipped]) -> list
         for frame in collected.frames
     ]
     return [*rows, *rows_of_skipped(rows, skipped)]
+
+
+def _state(frame: FrameTally) -> str:
+    return "abstained" if frame.abstained else "evaluated"
 
 
 def _curve(curve: Froc) -> list[dict[str, float]]:

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.calibrate import ScoreCalibration
+from usassist.engine import Domain
 from usassist.errors import ScanAreaError, UsageError
 from usassist.evaluation.folders import LabelledFrame
 from usassist.frames import fill_labelmap, find_scan_area, measure
 from usassist.modalities.ultrasound import decode, preprocess
-from usassist.records import LabelSpec
+from usassist.records import Detections, LabelSpec, Segmentation
 
 __all__ = ["FrameOutcome", "Infer", "SettledArea", "run_frames", "settle_area"]
 
@@ -52,6 +53,8 @@ class FrameOutcome:
     scan_xyxy_px : the scan area
     cropped : False when no scan area was found and the whole frame was used
     elapsed_ms : of preprocess, engine and decode; the scan area is found once per stream and not included
+    abstained : the engine abstained, as it would in the live path: there are no detections, and a nodule is missed
+    domain_prob : probability that the frame shows what the engine was made for; None = it does not judge that
     """
 
     frame: LabelledFrame
@@ -62,6 +65,8 @@ class FrameOutcome:
     scan_xyxy_px: tuple[int, int, int, int]
     cropped: bool
     elapsed_ms: float
+    abstained: bool = False
+    domain_prob: float | None = None
 
     def found(self, threshold: float) -> BoolArray:
         """Mask of all detections with at least this score: bool (H, W)."""
@@ -91,6 +96,7 @@ def run_frames(
     frames: Iterable[LabelledFrame],
     calibration: ScoreCalibration | None = None,
     area: SettledArea | None = None,
+    domain: Domain | None = None,
 ) -> Iterator[FrameOutcome]:
     """Run frames through the live path, one after the other.
 
@@ -105,6 +111,7 @@ def run_frames(
     frames : not cropped
     calibration : of the scores; None = they stay raw
     area : of all frames, as for a clip; None = it is found on each frame alone
+    domain : of the engine; None = it never abstains
 
     Raises
     ------
@@ -119,7 +126,12 @@ def run_frames(
         image = np.ascontiguousarray(frame.image[y1:y2, x1:x2])
         started_s = time.perf_counter()
         tensor, image_to_input = preprocess(image, size_hw_px)
-        detections, segmentation = decode(infer({"image": tensor}), image_to_input, (y2 - y1, x2 - x1), labels)
+        outputs = infer({"image": tensor})
+        prob = None if domain is None else domain.read_prob(outputs)
+        abstained = domain is not None and prob is not None and bool(domain.why_abstain(prob))
+        detections, segmentation = Detections.empty(), Segmentation.empty()
+        if not abstained:
+            detections, segmentation = decode(outputs, image_to_input, (y2 - y1, x2 - x1), labels)
         elapsed_ms = 1e3 * (time.perf_counter() - started_s)
         labelmap = np.zeros(frame.image.shape, np.uint8)
         labelmap[y1:y2, x1:x2] = fill_labelmap(segmentation, (y2 - y1, x2 - x1))
@@ -133,4 +145,6 @@ def run_frames(
             scan_xyxy_px=settled.xyxy_px,
             cropped=settled.found,
             elapsed_ms=elapsed_ms,
+            abstained=abstained,
+            domain_prob=prob,
         )

@@ -47,6 +47,7 @@ class FrameTally:
     is_dual : whether it is a dual view
     elapsed_ms : of preprocess, engine and decode
     is_boxed : whether the truth are boxes
+    abstained : the engine abstained; there are no detections then, and every nodule is missed
     """
 
     name: str
@@ -65,6 +66,7 @@ class FrameTally:
     is_dual: bool
     elapsed_ms: float
     is_boxed: bool = False
+    abstained: bool = False
 
     @property
     def scan_px(self) -> int:
@@ -127,6 +129,7 @@ def tally(outcome: FrameOutcome) -> FrameTally:
         is_dual=is_dual_view(outcome.scan),
         elapsed_ms=outcome.elapsed_ms,
         is_boxed=frame.boxes_xyxy_px is not None,
+        abstained=outcome.abstained,
     )
 
 

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class InferenceOutcome:
-    """What came of one frame that was given to an engine: an answer or a failure.
+    """What came of one frame that was given to an engine: an answer, that the engine abstains, or a failure.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class InferenceOutcome:
     backend : of the engine
     t_start_ns, t_end_ns : monotonic ns around everything
     t_input_ns, t_output_ns : around the engine's own call, None where it was not reached
-    reason : why there is no answer; empty when there is one
+    reason : what failed; empty when there is an answer, or the engine abstains
     failure : of the back end itself, which must not be called again
     engine : that was called
     """

@@ -86,6 +86,8 @@ class StreamOutput:
         elif outcome.backend == "null":
             cause, reason = Cause.NULL_ENGINE, "back end null computes nothing"
             answer = Answer()
+        elif answer.abstains:
+            cause, reason = Cause.OUT_OF_DOMAIN, answer.abstains
         elif self._realtime and age_ms > self._max_age_ms:
             state, cause = ResultState.STALE, Cause.LATE
             reason = f"answer came after {age_ms:.0f} ms, limit {self._max_age_ms:.0f} ms"

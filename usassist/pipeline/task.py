@@ -72,4 +72,5 @@ def describe_engine(
         score_calibration_id=None if scores is None else scores.calibration_id,
         point=None if cut is None else PointBody(**{name: getattr(cut, name) for name in PointBody.__struct_fields__}),
         descriptor_agreement={} if descriptors is None else descriptors.agreement,
+        domain="" if spec.domain is None else spec.domain.name,
     )

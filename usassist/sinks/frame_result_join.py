@@ -29,9 +29,9 @@ class FrameWithResult:
 class NewestFrameJoin:
     """For viewers: the newest frame, with its own result, or without one after a timeout.
 
-    A dropped frame (the engine was busy) is skipped while answered frames keep coming: an engine slower than the source
-    leaves such gaps by design, and showing them would make the outline flicker between two true states. Without an
-    answer for 150 ms they are shown without a result.
+    A dropped frame (the engine was busy) is skipped while the engine's verdicts keep coming: an engine slower than the
+    source leaves such gaps by design, and showing them would make the outline flicker between two true states. Without
+    a verdict for 150 ms they are shown without a result.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class NewestFrameJoin:
             self._newest = newest
             self._hold(newest)
         now_ns = self._clock.now_ns()
-        if result is not None and result.state.is_answer:
+        if result is not None and result.is_verdict:
             self._answered_ns = now_ns
         calm = self._answered_ns is not None and now_ns - self._answered_ns < _CALM_NS
         if calm and result is not None and result.cause is Cause.DROPPED:

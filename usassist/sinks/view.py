@@ -73,6 +73,8 @@ def view_of_frame(
         return _not_live(picture, result.reason)
     realtime = session is None or session.realtime
     age_ms = (now_ns - result.t_capture_ns) / 1e6 if realtime else None
+    if result.cause is Cause.OUT_OF_DOMAIN:
+        return _abstains(result, engine, age_ms)
     if result.state is ResultState.NO_RESULT:
         return _no_result(result.reason, age_ms)
     if result.state is ResultState.STALE:
@@ -122,6 +124,14 @@ def view_of_silence(session: SessionBody | None, silent_ms: float | None) -> Vie
 def _not_live(state: SignalState, detail: str) -> View:
     headline = _NOT_LIVE.get(state, "NO RESULT")
     return View(state=ResultState.NO_RESULT, headline=headline, detail=detail, draw=False, age_ms=None)
+
+
+def _abstains(result: Result, engine: EngineBody | None, age_ms: float | None) -> View:
+    """The engine does not know this kind of frame, which is said in so many words: nobody has looked for anything."""
+    if engine is None or engine.engine_id != result.engine_id or not engine.domain:
+        return _no_result(result.reason, age_ms)
+    headline, detail = f"NOT {engine.domain.upper()}", f"no result: {result.reason}"
+    return View(state=ResultState.NO_RESULT, headline=headline, detail=detail, draw=False, age_ms=age_ms)
 
 
 def _no_result(detail: str, age_ms: float | None = None) -> View:

@@ -2,7 +2,8 @@
 
 Pixels are those of the file, in one grey plane where they show no colour, else RGB; rotated upright where the file asks
 for it, and scaled to square pixels. Interlaced video stays interlaced unless deinterlacing is requested. A frame that
-is damaged, or predicted from a damaged frame, carries the state ``damaged``.
+is damaged, or predicted from a damaged frame, carries the state ``damaged``, and one in colour Doppler or under a menu
+``not_b_mode`` (:mod:`usassist.sources.watch.clip_watch`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from usassist.sources.decoding import VideoPass, check_file
 from usassist.sources.interlacing import DEINTERLACED, INTERLACED
 from usassist.sources.paced import PacedSource, RawFrame
 from usassist.sources.pixels import is_grey, orient, orientation_of
+from usassist.sources.watch import ClipWatch
 
 __all__ = ["ClipSource", "Timeline", "open_address"]
 
@@ -114,10 +116,11 @@ class ClipSource(PacedSource):
 
     def _raw_frames(self) -> Iterator[RawFrame]:
         timeline = Timeline(self._period_ns, report=lambda problem: _log.warning("%s: %s", self._path.name, problem))
+        watch = ClipWatch()
         count = 0
         while True:
             count_before = count
-            for frame in self._one_pass(timeline, count):
+            for frame in self._one_pass(timeline, watch, count):
                 count += 1
                 yield frame
             if not self._options.repeat:
@@ -126,7 +129,7 @@ class ClipSource(PacedSource):
                 raise SourceError(f"{self._path.name} cannot be decoded any more; check that it was not changed")
             timeline.restart()
 
-    def _one_pass(self, timeline: Timeline, count_before: int) -> Iterator[RawFrame]:
+    def _one_pass(self, timeline: Timeline, watch: ClipWatch, count_before: int) -> Iterator[RawFrame]:
         check_file(self._path)
         errors_before = self.decode_errors
         damaged = 0
@@ -143,14 +146,18 @@ class ClipSource(PacedSource):
                     if frame.interlaced_frame and not self._interlacing_reported:
                         self._interlacing_reported = True
                         _log.warning("%s: from frame %d on %s", self._path.name, count_before + number, INTERLACED)
+                    image, t_media_ns = self._cut(video, frame), timeline.due_ns(frame.pts, frame.time_base)
+                    state, reason = SignalState.DAMAGED, damage_reason
+                    if not damage_reason:
+                        state, reason = watch.judge(image, t_media_ns)
                     yield RawFrame(
-                        image=self._cut(video, frame),
+                        image=image,
                         roi_xyxy_px=self._roi,
-                        t_media_ns=timeline.due_ns(frame.pts, frame.time_base),
+                        t_media_ns=t_media_ns,
                         pts=frame.pts,
                         time_base=frame.time_base if frame.pts is not None else None,
-                        state=SignalState.DAMAGED if damage_reason else SignalState.LIVE,
-                        state_reason=damage_reason,
+                        state=state,
+                        state_reason=reason,
                     )
             finally:
                 self.decode_errors = errors_before + video.decode_errors

@@ -1,7 +1,8 @@
 """A folder of images as a source, in natural order of their names, ten a second.
 
 Images of one size whose scan areas agree count as one sequence and get one crop; otherwise each image is cropped on its
-own, and ``info`` describes the first.
+own, and ``info`` describes the first. Each image is judged on its own: one in colour Doppler carries the state
+``not_b_mode``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from usassist.sources.base import SourceOptions
 from usassist.sources.cropping import Roi, choose_roi, common_area, cut, is_automatic
 from usassist.sources.paced import PacedSource, RawFrame
 from usassist.sources.pixels import to_eight_bits
+from usassist.sources.watch import ClipWatch
 
 __all__ = ["ImagesSource", "open_address", "read_image"]
 
@@ -80,14 +82,16 @@ class ImagesSource(PacedSource):
         super().__init__(info, options)
 
     def _raw_frames(self) -> Iterator[RawFrame]:
-        number = 0
+        number, watch = 0, ClipWatch(separate=True)
         while True:
             for path in self._paths:
                 image = read_image(path)
                 if self._colour and image.ndim == 2:
                     image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
                 roi = self._roi(path, image)
-                yield RawFrame(image=cut(image, roi), roi_xyxy_px=roi, t_media_ns=round(number * 1e9 / RATE_HZ))
+                part, t_media_ns = cut(image, roi), round(number * 1e9 / RATE_HZ)
+                state, reason = watch.judge(part, t_media_ns)
+                yield RawFrame(image=part, roi_xyxy_px=roi, t_media_ns=t_media_ns, state=state, state_reason=reason)
                 number += 1
             if not self._options.repeat:
                 return

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from tests.samples import CALIBRATED_ENGINE, damaged_session, make_frame, make_result
 from usassist.bus import TOPICS, HealthBody, MarkBody, MarkKind, StageBody
 from usassist.bus.codec import encode, encode_frame, encode_result
@@ -18,6 +20,12 @@ NOT_LIVE = {
     "picture": SignalState.DAMAGED,
     "picture_reason": "part of it is lost",
     "text_xyxy_px": ((1, 2, 3, 4),),
+}
+ABSTAINS = {
+    "cause": Cause.OUT_OF_DOMAIN,
+    "reason": "not thyroid (0.03 < 0.50)",
+    "t_infer_start_ns": 4,
+    "t_infer_end_ns": 5,
 }
 HEALTH = HealthBody(
     process="stream",
@@ -39,8 +47,10 @@ def messages() -> dict[str, bytes]:
     """One message of every topic, as it is written now."""
     made = {
         "frame": encode_frame(make_frame(3, (8, 12), 3, **NOT_LIVE), 5, 6),
-        "result": encode_result(make_result(3, ResultState.NO_RESULT, cause=Cause.DAMAGED), 5, 6),
-        "engine": encode(TOPICS["engine"], "us0", 5, 6, CALIBRATED_ENGINE, {}),
+        "result": encode_result(make_result(3, ResultState.NO_RESULT, **ABSTAINS), 5, 6),
+        "engine": encode(
+            TOPICS["engine"], "us0", 5, 6, msgspec.structs.replace(CALIBRATED_ENGINE, domain="thyroid"), {}
+        ),
         "session": encode(TOPICS["session"], "us0", 5, 6, damaged_session(), {}),
         "health": encode(TOPICS["health"], "us0", 5, 6, HEALTH, {}),
         "mark": encode(TOPICS["mark"], "us0", 5, 6, MARK, {}),

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.golden.messages.make import messages
+from tests.golden.messages.make import ABSTAINS, messages
 from tests.samples import (
     CALIBRATED_ENGINE,
     DESCRIBED,
@@ -163,6 +163,23 @@ def test_types_that_are_never_sent_are_refused(dtype: str) -> None:
         decode(_with_header(frame, lambda header: header["buffers"][0].update(dtype=dtype)))
 
 
+def test_a_cause_of_a_later_version_is_a_message_error_and_no_other_cause() -> None:
+    data = bytes(encode_result(make_result(3, ResultState.NO_RESULT, **ABSTAINS), 0, 0))
+    later = _with_header(data, lambda header: header["body"].update(cause="of_a_later_version"))
+    with pytest.raises(MessageError, match="cannot be read"):
+        decode(later)
+
+
+def test_a_later_minor_version_with_another_field_is_read() -> None:
+    data = bytes(encode_result(make_result(3, ResultState.NO_RESULT, **ABSTAINS), 0, 0))
+
+    def change(header: Any) -> None:
+        header["version"] = [1, 99]
+        header["body"]["of_a_later_version"] = 1
+
+    assert result_from(decode(_with_header(data, change))).cause is Cause.OUT_OF_DOMAIN
+
+
 def test_an_invalid_result_on_the_wire_is_a_message_error() -> None:
     data = bytes(encode_result(make_result(), 0, 0))
     broken = _with_header(data, lambda header: header["body"].update(state="no_finding"))
@@ -206,12 +223,14 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
             stamps = {"t_input_ns": 2, "t_output_ns": 3} if minor == 2 else {}
             expected = make_result(3, descriptors=descriptors, **stamps)
             if minor >= 3:
-                expected = make_result(3, ResultState.NO_RESULT, cause=Cause.DAMAGED)
+                without = ABSTAINS if minor >= 4 else {"cause": Cause.DAMAGED}
+                expected = make_result(3, ResultState.NO_RESULT, **without)
             _assert_same(result_from(message), expected)
         elif topic == "engine":
             note = CALIBRATED_ENGINE.note if minor >= 2 else ""
             expected = CALIBRATED_ENGINE if minor else ENGINE
-            assert message.body == msgspec.structs.replace(expected, note=note)
+            domain = "thyroid" if minor >= 3 else ""
+            assert message.body == msgspec.structs.replace(expected, note=note, domain=domain)
         elif topic == "session":
             assert message.body == (damaged_session() if minor >= 2 else LIVE_SESSION if minor else SESSION)
 

@@ -17,7 +17,7 @@ from tests.unit.modalities.rows import empty_rooms
 from usassist.bus import Inbox, MarkBody, MarkKind, SessionState, Subscriber, frame_from, result_from
 from usassist.bus.publisher import Publisher
 from usassist.common.clock import MonotonicClock
-from usassist.engine import FailoverEngine
+from usassist.engine import Domain, FailoverEngine
 from usassist.engine.spec import EngineSpec, Golden, TensorSpec
 from usassist.errors import (
     BackendFailedError,
@@ -45,7 +45,11 @@ def _spec(**changes: Any) -> EngineSpec:
         "task": "detect_segment",
         "artifacts": {"onnx": (Path("model.onnx"), "0" * 64)},
         "inputs": (TensorSpec(name="image", dtype="float32", shape=(1, 1, 64, 96), layout="NCHW"),),
-        "outputs": (TensorSpec(name="mask_prob", dtype="float32", shape=(1, 1, 32, 48), layout="NCHW"),),
+        "outputs": (
+            TensorSpec(name="mask_prob", dtype="float32", shape=(1, 1, 32, 48), layout="NCHW"),
+            TensorSpec(name="center_score", dtype="float32", shape=(1, 1, 8, 12), layout="NCHW"),
+            TensorSpec(name="box_ltrb_px", dtype="float32", shape=(1, 4, 8, 12), layout="NCHW"),
+        ),
         "color": "GRAY",
         "input_range": (0.0, 1.0),
         "mean": (0.0,),
@@ -186,6 +190,52 @@ def test_every_frame_that_a_busy_engine_missed_ends_as_a_dropped_result(bus_addr
     assert all(result.state is ResultState.NO_RESULT and not len(result.detections) for result in dropped)
     assert sum(result.frames_dropped for result in run.results) == len(dropped)
     assert sorted(run.frames) == list(range(60)), "a frame is published whether or not the engine takes it"
+
+
+class HalfBlindEngine(FakeEngine):
+    """Has a domain, and judges every other frame not to show it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spec = _spec(
+            outputs=(*self.spec.outputs, TensorSpec(name="thyroid_prob", dtype="float32", shape=(1, 1), layout="NC")),
+            domain=Domain(name="thyroid", output="thyroid_prob", threshold=0.5, source="tests"),
+        )
+
+    def infer(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = super().infer(inputs)
+        return outputs | {"thyroid_prob": np.full((1, 1), 0.03 if self.calls % 2 else 0.97, np.float32)}
+
+
+def test_an_engine_that_abstains_gives_no_result_and_is_no_failure(
+    bus_address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = HalfBlindEngine()
+    run = Run(bus_address, engine, _null(40))
+    with caplog.at_level("WARNING"):
+        summary = run()
+    abstained, answered = run.results[::2], run.results[1::2]
+    assert {(result.state, result.cause, result.reason) for result in abstained} == {
+        (ResultState.NO_RESULT, Cause.OUT_OF_DOMAIN, "not thyroid (0.03 < 0.50)")
+    }
+    assert all(result.t_output_ns is not None and not len(result.detections) for result in abstained)
+    assert {result.state for result in answered} == {ResultState.FINDING}
+    assert (summary.answered, summary.by_cause) == (20, {Cause.OUT_OF_DOMAIN: 20})
+    assert summary.as_dict()["no_answer_by_cause"]["out_of_domain"] == 20
+    assert summary.as_dict()["no_answer_by_cause"]["engine_error"] == 0
+    assert not caplog.records, "neither an error per frame nor a failover"
+    assert not summary.changes
+    assert {body.domain for body in run.engines} == {"thyroid"}
+    assert run.health[-1].last_error == ""
+    assert (run.health[-1].answered, run.health[-1].by_state) == (20, {"finding": 20, "no_result": 20})
+
+
+def test_a_back_end_that_computes_nothing_does_not_abstain(bus_address: str) -> None:
+    engine = HalfBlindEngine()
+    engine.backend = "null"
+    run = Run(bus_address, engine, _null(4))
+    run()
+    assert {result.cause for result in run.results} == {Cause.NULL_ENGINE}
 
 
 def test_an_engine_that_fails_gives_no_result_for_that_frame_only(bus_address: str) -> None:

@@ -46,6 +46,29 @@ def test_a_newer_frame_whose_result_is_there_goes_before_one_that_waits() -> Non
     assert pair.frame.frame_id == 3
 
 
+def test_frames_that_were_dropped_are_passed_over_while_the_engine_abstains() -> None:
+    clock = FakeClock()
+    pairs = NewestFrameJoin(clock)
+    pairs.add_frame(make_frame(1))
+    pairs.add_result(make_result(1, ResultState.NO_RESULT, cause=Cause.OUT_OF_DOMAIN))
+    assert pairs.take() is not None
+    pairs.add_frame(make_frame(2))
+    pairs.add_result(make_result(2, ResultState.NO_RESULT))
+    assert pairs.take() is None, "it would blink between two reasons"
+
+
+def test_an_engine_that_abstains_is_said_to_and_never_looks_like_no_finding() -> None:
+    reason = "not thyroid (0.03 < 0.50)"
+    result = make_result(1, ResultState.NO_RESULT, cause=Cause.OUT_OF_DOMAIN, reason=reason)
+    engine = msgspec.structs.replace(ENGINE, domain="thyroid")
+    view = view_of_frame(result, engine, SESSION, 21_000_000)
+    assert (view.state, view.headline, view.draw) == (ResultState.NO_RESULT, "NOT THYROID", False)
+    assert (view.detail, view.age_ms) == (f"no result: {reason}", 20.0)
+    for unknown in (None, ENGINE, msgspec.structs.replace(engine, engine_id="other@1+0")):
+        view = view_of_frame(result, unknown, SESSION, 21_000_000)
+        assert (view.state, view.headline, view.detail) == (ResultState.NO_RESULT, "NO RESULT", reason)
+
+
 def test_after_a_frame_that_waited_in_vain_the_newest_gets_its_turn() -> None:
     clock = FakeClock()
     pairs = NewestFrameJoin(clock, hold_ms=50)

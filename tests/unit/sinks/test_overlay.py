@@ -6,7 +6,7 @@ import pytest
 
 from tests.samples import CALIBRATED_ENGINE, ENGINE, SESSION, make_frame, make_result
 from usassist.frames import fill_labelmap
-from usassist.records import ResultState
+from usassist.records import Cause, ResultState
 from usassist.sinks.overlay import Painter
 from usassist.sinks.view import STATE_COLOR_RGB, view_of_frame, view_of_silence
 
@@ -58,6 +58,20 @@ def test_without_an_answer_the_frame_is_hatched_and_nothing_is_outlined(state: R
     assert 0.4 < hatched[border].mean() < 0.6
     assert not hatched[~border].any()
     assert (image[6:-6, 6:-6] == 60).all(), "an old outline on a new image is worse than none"
+
+
+def test_an_engine_that_abstains_is_hatched_and_named() -> None:
+    frame = make_frame(1, HW, image=np.full(HW, 60, np.uint8), roi_xyxy_px=(0, 0, HW[1], HW[0]))
+    result = make_result(1, ResultState.NO_RESULT, HW, cause=Cause.OUT_OF_DOMAIN, reason="not thyroid (0.03 < 0.50)")
+    canvases = []
+    for engine in (ENGINE, msgspec.structs.replace(ENGINE, domain="thyroid")):
+        view = view_of_frame(result, engine, SESSION, 1_000_000)
+        canvases.append(Painter().paint(frame, result, view, engine).copy())
+    unnamed, named = canvases
+    assert (_image(named) == np.array(STATE_COLOR_RGB[ResultState.NO_RESULT])).all(axis=2).any()
+    np.testing.assert_array_equal(_image(named), _image(unnamed))
+    assert (named[:BAR] != unnamed[:BAR]).any(), "the upper bar names what the frame does not show"
+    assert (named[:BAR] != _paint(ResultState.NO_FINDING)[:BAR]).any()
 
 
 def test_no_two_states_look_alike() -> None:

@@ -89,7 +89,8 @@ class Accounts:
     not_taken : frames that the source has skipped, because a newer one was there already
     by_state, by_cause : results of the frames
     unaccounted : frame numbers without a result, with two, or missing without a reason
-    without_own_percent : frames without an answer of their own, of all that were due
+    without_own_percent : frames without an answer of their own, of all that were due; where the engine abstained, that
+        is its own
     """
 
     due: int

@@ -75,8 +75,10 @@ class Results:
 
     @property
     def answered(self) -> npt.NDArray[np.bool_]:
-        """Where the engine has answered in time."""
-        return np.isin(self.state, [_STATES.index(ResultState.FINDING), _STATES.index(ResultState.NO_FINDING)])
+        """Where the engine has answered in time, or abstained: the same work was done on the frame."""
+        answers = [_STATES.index(ResultState.FINDING), _STATES.index(ResultState.NO_FINDING)]
+        abstained = self.cause == _CAUSES.index(Cause.OUT_OF_DOMAIN)
+        return np.asarray(np.isin(self.state, answers) | abstained, np.bool_)
 
     def by_state(self) -> dict[str, int]:
         """Counts, every state."""

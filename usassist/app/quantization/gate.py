@@ -193,7 +193,7 @@ def _accuracy_gate(spec: EngineSpec, frames: Callable[[], Iterable[LabelledFrame
 
 
 def _outcomes(spec: EngineSpec, engine: Engine, frames: Iterable[LabelledFrame]) -> Iterator[FrameOutcome]:
-    return run_frames(engine.infer, input_size(spec), spec.labels, frames)
+    return run_frames(engine.infer, input_size(spec), spec.labels, frames, domain=spec.domain)
 
 
 def _setting(spec: EngineSpec) -> str:

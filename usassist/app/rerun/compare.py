@@ -1,9 +1,9 @@
 """Compares a recording with a rerun of it, frame by frame: what is compared, left out, or missing.
 
-Only frames that the engine has answered can be compared: one that was dropped, too late or interrupted has no answer in
-the recording, and is counted and left out. A frame that was not live must be not live again. Where the recorder covered
-text, the engine saw other pixels than the recording holds: such frames are compared, but listed apart, and they do not
-count.
+Only frames that the engine has answered, or on which it abstained, can be compared: one that was dropped, too late or
+interrupted has no answer in the recording, and is counted and left out. A frame that was not live must be not live
+again. Where the recorder covered text, the engine saw other pixels than the recording holds: such frames are compared,
+but listed apart, and they do not count.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def compare_sessions(recorded: Side, again: Side, exact: Rules, tolerant: Rules,
         old, new = before.get(frame_id), after.get(frame_id)
         if old is None or new is None:
             continue
-        if not (old.state.is_answer or old.cause in _OF_THE_FRAME):
+        if not (old.is_verdict or old.cause in _OF_THE_FRAME):
             outcome.left_out[str(old.cause)] += 1
             continue
         outcome.not_live += old.cause in _OF_THE_FRAME

@@ -91,7 +91,7 @@ def rerun_session(
     if not compare or outcome.exit_code == 130:
         return Rerun(recording=recording, outcome=outcome, comparison=None, notes=tuple(notes))
     again = read_recording(out)
-    labels = {result.backend for result in (*recording.results, *again.results) if result.state.is_answer}
+    labels = {result.backend for result in (*recording.results, *again.results) if result.is_verdict}
     announced = recording.engines[-1] if recording.engines else None
     exact, tolerant = make_rules(spec, announced, sorted(labels))
     manifests = recording.session.manifest, again.session.manifest

@@ -3,6 +3,6 @@
 from usassist.modalities.ultrasound.descriptors import DescriptorModel
 from usassist.modalities.ultrasound.postprocess import decode
 from usassist.modalities.ultrasound.preprocess import preprocess
-from usassist.modalities.ultrasound.task import UltrasoundTask
+from usassist.modalities.ultrasound.task import UltrasoundTask, check_outputs
 
-__all__ = ["DescriptorModel", "UltrasoundTask", "decode", "preprocess"]
+__all__ = ["DescriptorModel", "UltrasoundTask", "check_outputs", "decode", "preprocess"]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.calibrate import DEFAULT_POINT, OperatingPoint, ScoreCalibration
-from usassist.engine import EngineSpec
+from usassist.engine import Domain, EngineSpec
 from usassist.engine.comparison import Decoder
 from usassist.engine.findings import Findings
 from usassist.errors import EngineSpecError
@@ -21,15 +21,17 @@ from usassist.modalities.ultrasound.postprocess import MASK_STRIDE_PX, decode
 from usassist.modalities.ultrasound.preprocess import preprocess
 from usassist.records import Answer, Descriptors, Detections, Frame, LabelSpec, Segmentation
 
-__all__ = ["UltrasoundTask", "make_decoder", "make_task"]
+__all__ = ["UltrasoundTask", "check_outputs", "make_decoder", "make_task"]
 
 Array = npt.NDArray[Any]
 
-_NODULE_OUTPUTS = {"mask_prob", "center_score", "box_ltrb_px"}
+_NODULE_OUTPUTS = ("mask_prob", "center_score", "box_ltrb_px")
 
 
 class UltrasoundTask:
     """Detects, outlines, measures and describes in one frame. Keeps its input buffer from frame to frame.
+
+    On a frame that the engine judges not to show what it was made for, it abstains. Each frame is judged on its own.
 
     Parameters
     ----------
@@ -39,6 +41,7 @@ class UltrasoundTask:
     scores : score calibration of the engine; without it scores stay raw and each label is cut at its own threshold
     point : operating point of `scores` at which it is cut
     descriptors : of the engine; without it nodules are not described, which takes no time
+    domain : of the engine; without it the engine never abstains
 
     Raises
     ------
@@ -56,12 +59,14 @@ class UltrasoundTask:
         scores: ScoreCalibration | None = None,
         point: str = DEFAULT_POINT,
         descriptors: DescriptorModel | None = None,
+        domain: Domain | None = None,
     ) -> None:
         self._size_hw_px = size_hw_px
         self._labels = labels
         self._diameter_rel_sd = diameter_rel_sd
         self._scores = scores
         self._descriptors = descriptors
+        self._domain = domain
         self._point: OperatingPoint | None = None
         if scores is not None:
             scores.check_labels([label.name for label in labels])
@@ -72,7 +77,7 @@ class UltrasoundTask:
         self._tensor = np.empty((1, 1, *size_hw_px), np.float32)
 
     def __call__(self, frame: Frame, engine: TaskEngine) -> Answer:
-        """Process one frame; detections come with the best raw score first.
+        """Process one frame; detections come with the best raw score first. Nothing is decoded where it abstains.
 
         Raises
         ------
@@ -81,6 +86,9 @@ class UltrasoundTask:
         """
         tensor, image_to_input = preprocess(frame.image, self._size_hw_px, self._tensor)
         outputs = engine.infer({"image": tensor})
+        prob = None if self._domain is None else self._domain.read_prob(outputs)
+        if self._domain is not None and prob is not None and (reason := self._domain.why_abstain(prob)):
+            return Answer(domain_prob=prob, abstains=reason)
         detections, segmentation = decode(outputs, image_to_input, frame.image_hw_px, self._labels)
         detections = self._calibrated(detections)
         sizes = measure(segmentation, frame.spacing_rc_mm, frame.spacing_rel_sd, self._diameter_rel_sd)
@@ -89,6 +97,7 @@ class UltrasoundTask:
             segmentation=segmentation,
             measurements=sizes,
             descriptors=self._described(frame, segmentation),
+            domain_prob=prob,
         )
 
     def _described(self, frame: Frame, segmentation: Segmentation) -> Descriptors:
@@ -117,10 +126,11 @@ def make_task(
     Raises
     ------
     EngineSpecError
-        If its input is not one that :func:`preprocess` makes.
+        If its input is not one that :func:`preprocess` makes, or its outputs are not those that :func:`decode` reads.
     CalibrationError, UsageError
         As :class:`UltrasoundTask`.
     """
+    check_outputs(spec)
     image = spec.inputs[0]
     height, width = image.shape[-2:]
     if image.layout != "NCHW" or height is None or width is None or spec.color != "GRAY":
@@ -131,15 +141,32 @@ def make_task(
         raise EngineSpecError(
             f"engine {spec.engine_id}: ultrasound input is scaled to 0 to 1; put any other scaling into the graph"
         )
-    return UltrasoundTask((height, width), spec.labels, spec.diameter_rel_sd, scores, point, descriptors)
+    return UltrasoundTask((height, width), spec.labels, spec.diameter_rel_sd, scores, point, descriptors, spec.domain)
+
+
+def check_outputs(spec: EngineSpec) -> None:
+    """See that an engine has the outputs that :func:`decode` reads, and that of its domain, and no others.
+
+    Raises
+    ------
+    EngineSpecError
+        Naming the expected outputs and those found.
+    """
+    expected, found = _expected_outputs(spec), [tensor.name for tensor in spec.outputs]
+    if set(found) != set(expected):
+        raise EngineSpecError(
+            f"engine {spec.engine_id}: the outputs must be {', '.join(expected)}, found {', '.join(found)}; export it "
+            "so, and name the output that gives the probability of the domain in the table [domain] of engine.toml"
+        )
 
 
 def make_decoder(spec: EngineSpec) -> Decoder | None:
     """The decoder of an ultrasound engine's outputs: boxes and masks in pixels of its input, as a stream decodes them.
 
-    None where the engine has other outputs.
+    None where the engine has other outputs. The output of its domain is compared as a tensor: findings are decoded also
+    where the engine would abstain, so that back ends are compared on all inputs.
     """
-    if {tensor.name for tensor in spec.outputs} != _NODULE_OUTPUTS:
+    if {tensor.name for tensor in spec.outputs} != set(_expected_outputs(spec)):
         return None
 
     def read(outputs: Mapping[str, Array]) -> Findings:
@@ -154,3 +181,7 @@ def make_decoder(spec: EngineSpec) -> Decoder | None:
         )
 
     return read
+
+
+def _expected_outputs(spec: EngineSpec) -> tuple[str, ...]:
+    return _NODULE_OUTPUTS if spec.domain is None else (*_NODULE_OUTPUTS, spec.domain.output)

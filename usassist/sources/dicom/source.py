@@ -25,6 +25,7 @@ from usassist.sources.dicom.frames import FrameSpans, find_frames, read_span
 from usassist.sources.dicom.header import read_header
 from usassist.sources.dicom.pixels import FrameError, decode_frame
 from usassist.sources.paced import PacedSource, RawFrame
+from usassist.sources.watch import ClipWatch
 
 __all__ = ["DicomSource", "open_address"]
 
@@ -112,16 +113,17 @@ class DicomSource(PacedSource):
     def _raw_frames(self) -> Iterator[RawFrame]:
         timing, count = self._timing, len(self._spans)
         t_pass_ns, t_period_ns = 0, round(timing.period_ms * 1_000_000)
+        watch = ClipWatch()
         while True:
             errors_before = self.decode_errors
             for index, image in self._images(range(count)):
                 if image is None:
                     self.decode_errors += 1
                     continue
+                part, t_media_ns = cut(image, self._roi), t_pass_ns + timing.due_ns(index)
+                state, reason = watch.judge(part, t_media_ns)
                 yield RawFrame(
-                    image=cut(image, self._roi),
-                    roi_xyxy_px=self._roi,
-                    t_media_ns=t_pass_ns + timing.due_ns(index),
+                    image=part, roi_xyxy_px=self._roi, t_media_ns=t_media_ns, state=state, state_reason=reason
                 )
             missed = self.decode_errors - errors_before
             if missed:

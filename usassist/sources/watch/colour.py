@@ -1,9 +1,10 @@
 """Detect colour in the image that is not the tint of its grey levels.
 
-A tinted B-mode image (sepia, blue) gives every grey level one colour. So the colour of each level is learnt, and what
-differs strongly from it, in thick spots, is colour Doppler, power Doppler or elastography. Calipers, guide lines and
-logos are thin or small. When most of the image changes colour at once, its levels are learnt again first: the user has
-chosen another tint.
+A tinted B-mode image (sepia, blue) gives every grey level one colour, nearly that of the level below. So the colour of
+each level is learnt, and what differs strongly from it, in thick spots, is colour Doppler, power Doppler or
+elastography. Where the bright levels are mostly flow, their colour is a step away from that of the dark ones, and is
+not learnt. Calipers, guide lines and logos are thin or small. When most of the image changes colour at once, its levels
+are learnt again first: the user has chosen another tint.
 
 Not detected: colour mode while nothing flows and no colour is shown; colour on a grabber that delivers grey.
 """
@@ -21,6 +22,7 @@ UInt8Array = npt.NDArray[np.uint8]
 _LEVELS = 32  # steps of luma for which a tint is kept
 _FAR = 44  # levels between a colour and the tint of its luma
 _STRONG = 40  # and at least so much between the strongest and the weakest channel
+_STEEP = 32  # levels by which a tint may change from one step of luma to the next
 _TINT_SHARE = 0.5  # of the lit samples: the tint itself was changed
 _THICK = 3  # samples on a side of the smallest spot
 
@@ -73,15 +75,20 @@ def _range(samples: UInt8Array) -> UInt8Array:
 
 
 def _tint_of(samples: UInt8Array) -> npt.NDArray[np.int16]:
-    """Median of each channel minus the luma, for every step of luma; int16 (steps, 3)."""
+    """Median of each channel minus the luma, for every step of luma; int16 (steps, 3).
+
+    A step that differs too much from the last one that was learnt, and one with few pixels, has the tint of that one.
+    """
     pixels = samples.reshape(-1, 3)
     luma = np.asarray(cv2.cvtColor(samples, cv2.COLOR_RGB2GRAY), np.uint8).ravel()
     away = pixels.astype(np.int16) - luma[:, None]
     tint = np.zeros((_LEVELS, 3), np.int16)
+    empty_steps = 0
     for step in range(_LEVELS):
+        before = tint[max(0, step - 1)]
         of_step = away[luma >> 3 == step]
-        if len(of_step) >= 8:
-            tint[step] = np.median(of_step, axis=0)
-        elif step:
-            tint[step] = tint[step - 1]
+        tint[step] = np.median(of_step, axis=0) if len(of_step) >= 8 else before
+        if np.abs(tint[step] - before).max() > _STEEP * (1 + empty_steps):
+            tint[step] = before
+        empty_steps = 0 if len(of_step) >= 8 else empty_steps + 1
     return tint if np.abs(tint).max() > 6 else np.zeros_like(tint)

@@ -18,6 +18,7 @@ from usassist.errors import UsageError
 from usassist.records import SignalState
 from usassist.sources.grab import Grab
 from usassist.sources.screen import Screen
+from usassist.sources.watch.clip_watch import COLOUR_REASON, MENU_REASON, SAMPLES
 from usassist.sources.watch.colour import Colour
 from usassist.sources.watch.motion import Motion, Movement
 from usassist.sources.watch.profile import WatchProfile
@@ -31,7 +32,6 @@ __all__ = ["SignalVerdict", "SignalWatch", "WatchProfile"]
 UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
 
-_SAMPLES = 168  # samples along the longer side of the scan area, about
 _MARGIN = 0.1  # of the scan area's width that is sampled beside it
 _MAX_NOISE = 3.0  # levels; a limit for the search for menus
 _INTERVALS = 15  # over which the rate is estimated
@@ -92,7 +92,7 @@ class SignalWatch:
             )
         profile = self._profile
         self._shape = screen.hw_px
-        self._step = step = max(1, max(x2 - x1, y2 - y1) // _SAMPLES)
+        self._step = step = max(1, max(x2 - x1, y2 - y1) // SAMPLES)
         before = round(_MARGIN * (x2 - x1) / step)
         left, right = min(before, x1 // step), min(before, (width - x2) // step)
         below = min(before, (height - y2) // step)
@@ -220,13 +220,12 @@ class SignalWatch:
             else cv2.absdiff(inner, np.ascontiguousarray(before[self._in_box()])) <= 2 + 3 * noise
         )
         menu = not self._had_menu and has_menu(inner, still, self._background, profile.menu_share, noise)
-        self._faults["menu"].update("a menu or a dialog covers the image" if menu else None, t_ns)
+        self._faults["menu"].update(MENU_REASON if menu else None, t_ns)
         if not screen.is_grey:
             colours = screen.colours(self._colour_window)
             share = self._colour.share(inner if colours is None else colours)
             coloured = share >= profile.colour_share and not menu
-            reason = "the image shows colour: colour Doppler or another mode"
-            self._faults["colour"].update(reason if coloured else None, t_ns)
+            self._faults["colour"].update(COLOUR_REASON if coloured else None, t_ns)
 
     def _conclude(self, movement: Movement, screen: Screen, t_ns: int) -> SignalVerdict:
         old = self._verdict

@@ -149,3 +149,11 @@ def test_nothing_is_accounted_for_as_nothing() -> None:
 def test_gaps_are_missing_numbers_and_duplicates_are_allowed() -> None:
     assert count_gaps(np.array([3, 4, 4, 7, 8])) == 2
     assert count_gaps(np.empty(0, np.int64)) == 0
+
+
+def test_a_frame_on_which_the_engine_abstained_has_its_own_verdict_and_is_counted_by_cause() -> None:
+    states = [ResultState.FINDING, ResultState.NO_RESULT, ResultState.NO_RESULT, ResultState.NO_FINDING]
+    results = _results([0, 1, 2, 3], states, [None, Cause.OUT_OF_DOMAIN, Cause.ENGINE_ERROR, None])
+    accounts = account_for(results, rate_hz=25.0)
+    assert accounts.by_cause == {"out_of_domain": 1, "engine_error": 1}
+    assert (accounts.by_state["no_result"], accounts.without_own_percent) == (2, 25.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import sys
 from collections.abc import Callable
@@ -49,8 +50,8 @@ def data(tmp_path: Path) -> Path:
 def run(engines: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Call ``usassist eval`` with the engine `bright`; exit code, standard output, standard error."""
 
-    def call(*arguments: object) -> tuple[int, str, str]:
-        options = ["--engine", "bright", "--engines", engines, "--backend", "onnxruntime"]
+    def call(*arguments: object, folder: Path = engines) -> tuple[int, str, str]:
+        options = ["--engine", "bright", "--engines", folder, "--backend", "onnxruntime"]
         monkeypatch.setattr(sys, "argv", ["usassist", "eval", *map(str, (*arguments, *options))])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -330,3 +331,106 @@ def test_a_missing_library_is_named_before_any_frame_is_run(
     code, _, err = run("nodule", data / "images", data / "masks", "--json", data / "n.json")
     assert code == 2
     assert "pip install 'usassist[eval]'" in err
+
+
+@pytest.fixture
+def seen(tmp_path: Path) -> Path:
+    """`neck`: five images, one of them dark. `lung`: a clip of dark images. `hand`: four dark images, one bright."""
+    for folder in ("neck", "lung", "hand"):
+        (tmp_path / folder).mkdir()
+    for index in range(5):
+        bright, dark = bright_screen(index, [(280, 160, 40, 28)]), bright_screen(index, []) // 3
+        cv2.imwrite(str(tmp_path / f"neck/{index}_1.png"), dark if index == 4 else bright)
+        cv2.imwrite(str(tmp_path / f"hand/{index}_1.png"), bright if index == 4 else dark)
+    writer = cv2.VideoWriter(str(tmp_path / "lung/a.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 25.0, (560, 360), False)
+    for index in range(30):
+        writer.write(bright_screen(index, []) // 3)
+    writer.release()
+    return tmp_path
+
+
+@pytest.fixture
+def run_domain(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Run:
+    engines = bright_engine(tmp_path_factory.mktemp("domain"), threshold=0.2)
+    return functools.partial(run, folder=engines)
+
+
+def test_how_often_an_engine_abstains_is_told_by_set(run_domain: Run, seen: Path) -> None:
+    sets = ["--thyroid", f"neck={seen / 'neck'}", "--other", f"lung={seen / 'lung/a.mp4'}", "--other"]
+    code, out, _ = run_domain(
+        "domain", *sets, f"hand={seen / 'hand'}", "--stride", 1, "--loss", 0.2, "--json", seen / "d.json"
+    )
+    assert code == 0
+    assert "bright@1.0.0" in out
+    assert "all without thyroid" in out
+    report = json.loads((seen / "d.json").read_text())
+    neck, lung, hand = (report["sets"][name] for name in ("neck", "lung", "hand"))
+    assert (neck["inside"], neck["frames"], neck["cases"], neck["abstained"]["value"]) == (True, 5, 5, 0.2)
+    assert (lung["inside"], lung["frames"], lung["cases"], lung["abstained"]["value"]) == (False, 30, 1, 1.0)
+    assert (hand["frames"], hand["abstained"]["value"]) == (5, 0.8)
+    assert report["pooled"]["outside"]["abstained"]["value"] == pytest.approx(34 / 35)
+    assert neck["prob"]["p5"] < 0.2 < neck["prob"]["p50"]
+    proposed = report["proposed"]
+    assert proposed["threshold"] > 0.2
+    assert proposed["pooled"]["inside"]["abstained"]["value"] == 0.2
+    states = [row["state"] for row in csv.DictReader((seen / "d.csv").read_text().splitlines())]
+    assert (states.count("abstained"), states.count("answered")) == (35, 5)
+    assert cv2.imread(str(seen / "d.png")) is not None
+
+
+def test_names_and_a_stride_choose_the_frames(run_domain: Run, seen: Path) -> None:
+    (seen / "names.txt").write_text("0_1 4_1")
+    arguments = ["--thyroid", f"neck={seen / 'neck'}", "--names", f"neck={seen / 'names.txt'}"]
+    code, _, _ = run_domain("domain", *arguments, "--json", seen / "d.json")
+    assert code == 0
+    assert json.loads((seen / "d.json").read_text())["sets"]["neck"]["frames"] == 2
+    code, _, _ = run_domain("domain", "--other", f"lung={seen / 'lung'}", "--stride", 10, "--json", seen / "d.json")
+    assert code == 0
+    report = json.loads((seen / "d.json").read_text())
+    assert (report["sets"]["lung"]["frames"], report["proposed"]) == (3, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "every set needs a name of its own, got no set"),
+        (["--thyroid", "neck"], "is no set; write NAME=PATH"),
+        (["--thyroid", "a={}/neck", "--other", "a={}/hand"], "every set needs a name of its own, got a, a"),
+        (["--thyroid", "a={}/neck", "--names", "b={}/names.txt"], "--names b: there is no such set; use a"),
+        (["--thyroid", "a={}/nothing"], "there is no folder"),
+        (["--thyroid", "a={}"], "holds no image and no clip"),
+    ],
+)
+def test_wrong_sets_are_refused_before_anything_runs(
+    run_domain: Run, seen: Path, arguments: list[str], message: str
+) -> None:
+    (seen / "names.txt").write_text("0_1")
+    (seen / "lung/a.mp4").unlink()
+    code, _, err = run_domain("domain", *(item.format(seen) for item in arguments), "--json", seen / "o/d.json")
+    assert code in (1, 2)
+    assert message in " ".join(err.split())
+    assert not (seen / "o/d.json").exists()
+
+
+def test_an_engine_without_a_domain_is_refused(run: Run, seen: Path) -> None:
+    code, _, err = run("domain", "--thyroid", f"neck={seen / 'neck'}", "--json", seen / "d.json")
+    assert code == 2
+    assert "has no table [domain]" in " ".join(err.split())
+
+
+def test_a_nodule_on_a_frame_without_an_answer_is_missed_and_counted(run_domain: Run, data: Path) -> None:
+    need_extra()
+    image = cv2.imread(str(data / "images/2_1.png"), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(data / "images/2_1.png"), np.where(image < 230, image // 4, image))
+    code, out, _ = run_domain("nodule", data / "images", data / "masks", "--json", data / "n.json")
+    assert code == 0
+    report = json.loads((data / "n.json").read_text())
+    assert report["counts"]["frames_abstained"] == 1
+    assert report["figures"]["sensitivity"] == {"value": 7 / 8, **_bounds(report["figures"]["sensitivity"]), "count": 8}
+    rows = list(csv.DictReader((data / "n.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows if row["state"] == "abstained"] == ["2_1"]
+    assert "frames abstained 1" in out
+
+
+def _bounds(figure: dict[str, float]) -> dict[str, float]:
+    return {key: figure[key] for key in ("low", "high")}
