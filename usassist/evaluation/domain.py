@@ -152,7 +152,7 @@ def choose_domain_threshold(frames: Sequence[DomainFrame], loss: float) -> float
     if not probs.size:
         raise UsageError("there is no frame of the domain to choose a threshold on; give a set that shows it")
     lost = min(int(loss * probs.size + 1e-9), probs.size - 1)
-    return math.floor(float(probs[lost]) * 10**_DIGITS) / 10**_DIGITS
+    return float(math.floor(float(probs[lost]) * 10**_DIGITS) / 10**_DIGITS)
 
 
 def domain_report(frames: Sequence[DomainFrame], threshold: float) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Encoders of the detect-and-segment network: MobileNetV2 and EfficientNet-Lite0, and their ImageNet weights.
 
-Both are chains of inverted residual blocks with ReLU6 and no squeeze-and-excite, which INT8 represents well: MobileNetV2
+Both are chains of inverted residual blocks with ReLU6 and no squeeze-and-excite, which suits INT8: MobileNetV2
 with width 1.0 (Sandler et al., CVPR 2018), and EfficientNet-Lite0 (Tan and Le, EfficientNet, ICML 2019, in the variant
 for fixed-point processors). Each is truncated before its last stage, whose 320 channels serve the ImageNet classifier.
 """
@@ -151,7 +151,7 @@ def _grey(weight: Tensor, layer: ConvNorm) -> Tensor:
 def _load_folded(path: Path, stem: ConvNorm, blocks: nn.ModuleList, images: Tensor) -> None:
     """Weights whose batch norms are folded into the convolutions: ``LAYER.weight`` and ``LAYER.bias``, float16.
 
-    Each norm here is set to act as the identity plus the folded bias: scale and running variance, shift and running mean
+    Each norm here is set to act as the identity plus the folded bias: its scale and variance, its shift and mean
     are computed from the activations of ``images``.
     """
     arrays = np.load(path)

@@ -132,7 +132,7 @@ def make_targets(
     return Targets(
         mask=np.asarray(mask, np.float32),
         gland=np.asarray(around, np.float32),
-        mask_weight=mask_weight,
+        mask_weight=np.asarray(mask_weight, np.float32),
         heat=heat,
         weight=weight,
         ltrb_px=ltrb_px.astype(np.float32),
@@ -147,7 +147,7 @@ def _cells(x1: int, y1: int, x2: int, y2: int, stride_px: int) -> tuple[slice, s
 def detect_segment_loss(raw: RawOutputs, targets: Batch, config: ModelConfig) -> LossParts:
     """Weighted sum of the mask, gland, centre, box and domain losses.
 
-    Mask: binary cross entropy plus 1 - soft Dice (Milletari et al., V-Net, 3DV 2016) over the images with a nodule whose
+    Mask: binary cross entropy, plus 1 - soft Dice (Milletari et al., V-Net, 3DV 2016) over images with a nodule whose
     outline is known; where only the box is, :func:`usassist.training.box_loss.box_mask_loss`.
     Centre: penalty-reduced focal loss (Zhou et al., Objects as Points, 2019, equation 1, alpha 2, beta 4).
     Box: generalised IoU (Rezatofighi et al., CVPR 2019) in the cells near a centre, weighted by their heat.

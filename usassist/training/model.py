@@ -6,7 +6,7 @@ Zhou et al., Objects as Points, 2019); at stride 4 every cell predicts the mask 
 the gland. The masks are upsampled to stride 2 by linear interpolation. From the mean and the maximum of the coarsest
 features a small head tells whether the frame shows the region of the thyroid at all.
 
-The stem and the first blocks can be frozen: they are general filters, and they would take half of the time of a training
+The stem and the first blocks can be frozen: they are general filters, and they take half of the time of a training
 step.
 
 Only plain operators with fixed shapes: the exported graph has no top-k, no loops and no box suppression.

@@ -1,6 +1,6 @@
 """Frames that do not show the thyroid: breast, lung, carotid, bone, test blocks, heads in CT, and drawn screens.
 
-They teach the network when to abstain. Breast lesions have outlines, which teach the borders of lesions, but they are no
+They teach the network when to abstain. Breast lesions have outlines, which teach borders of lesions, but they are no
 thyroid nodules and are not to be detected.
 """
 

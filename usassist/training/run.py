@@ -22,6 +22,7 @@ from usassist.training.augment import Augmenter
 from usassist.training.batches import TrainFrames
 from usassist.training.boxed import OUTLINES_LIST, load_boxed
 from usassist.training.checkpoint import MANIFEST, Progress, describe_run, write_manifest
+from usassist.training.data_terms import describe_terms, load_terms, require_terms
 from usassist.training.datasets import (
     Sample,
     compute_fingerprint,
@@ -31,7 +32,6 @@ from usassist.training.datasets import (
     load_nodule,
     load_phantom,
 )
-from usassist.training.data_terms import describe_terms, load_terms, require_terms
 from usassist.training.duplicates import list_leaks
 from usassist.training.encoder import START_WEIGHTS, find_weights
 from usassist.training.export import export_onnx

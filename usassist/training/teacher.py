@@ -27,8 +27,8 @@ from usassist.engine import find_engine, open_engine
 from usassist.errors import UsAssistError
 from usassist.training.box_outlines import MARGINS, BoxOutline, Rules, choose_outline, predict, write_outlines
 from usassist.training.checkpoint import MANIFEST
+from usassist.training.encoder import find_weights
 from usassist.training.precision import PRECISIONS, choose_precision
-from usassist.training.run import ENCODER_FILE
 from usassist.training.teacher_check import check_outlines, ellipse_in_box, engine_in_box, loosen
 from usassist.training.teacher_data import BoxedNodule
 from usassist.training.teacher_net import BoxOutlineNet
@@ -89,7 +89,7 @@ def run(
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
     data = prepare(config, out_dir / "cache")
-    encoder_npz = data_dir() / ENCODER_FILE
+    encoder_npz = find_weights("mobilenet_v2", data_dir())
     choice = choose_precision(precision, threads)
     maker = make_batch_maker(config, data)
     net, state = train_teacher(config, maker, out_dir, encoder_npz=encoder_npz, precision=choice)

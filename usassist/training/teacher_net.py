@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from usassist.training.model import ConvNorm, DetectSegmentNet
+from usassist.training.layers import ConvNorm
+from usassist.training.model import DetectSegmentNet
 from usassist.training.recipe import ModelConfig
 from usassist.training.teacher_batches import BoxBatch
 

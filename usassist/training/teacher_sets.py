@@ -14,8 +14,8 @@ from usassist.config import data_dir
 from usassist.errors import ConfigError
 from usassist.training.appearance import Appearance, compute_low_spectrum
 from usassist.training.datasets import cumulative_histogram, load_cached, load_nodule, load_phantom
+from usassist.training.encoder import START_WEIGHTS
 from usassist.training.recipe import AugmentConfig
-from usassist.training.run import ENCODER_FILE
 from usassist.training.teacher_batches import BoxBatchMaker
 from usassist.training.teacher_data import BoxedNodule, load_boxed, load_masked_folder, split_nodules
 from usassist.training.teacher_train import TeacherConfig
@@ -58,7 +58,7 @@ def prepare(config: TeacherConfig, cache_dir: Path) -> TeacherData:
         When the data folder is not set, a data set is missing from it, or a frame, mask or box is not usable.
     """
     root = data_dir()
-    for name in (*_SETS, ENCODER_FILE.parts[0]):
+    for name in (*_SETS, START_WEIGHTS["mobilenet_v2"]):
         if not (root / name).is_dir():
             raise ConfigError(f"the data set {name} is missing from the folder in USASSIST_DATA; fetch it")
     ddti, busi, boxed, tn3k = (root / name for name in _SETS)
