@@ -45,7 +45,7 @@ class Cross(NamedTuple):
 
 def find_crosses(image: UInt8Array) -> list[Cross]:
     """Crosses of both orientations; where there is one, others of its level are taken on less evidence."""
-    padded = np.asarray(cv2.copyMakeBorder(image, *(4 * [_PAD_PX]), cv2.BORDER_REPLICATE), np.uint8)
+    padded = np.asarray(cv2.copyMakeBorder(image, _PAD_PX, _PAD_PX, _PAD_PX, _PAD_PX, cv2.BORDER_REPLICATE), np.uint8)
     soft = np.asarray(cv2.blur(padded, (3, 3)), np.uint8)
     mean = cv2.blur(image, (11, 11))
     evidence = {tilted: _weigh_evidence(image, padded, soft, mean, tilted=tilted) for tilted in (False, True)}
