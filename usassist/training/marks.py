@@ -148,7 +148,8 @@ def _find_dots(image: UInt8Array) -> IntArray:
     # thin in every direction: along each of the four lines through the spot, it falls off on both sides
     padded = cv2.copyMakeBorder(image, 2, 2, 2, 2, cv2.BORDER_REPLICATE)
     height_px, width_px = image.shape
-    limit = np.maximum(image, _DOT_CONTRAST * 2 // 3) - np.uint8(_DOT_CONTRAST * 2 // 3)
+    fall = np.uint8(2 * _DOT_CONTRAST // 3)
+    limit = np.maximum(image, fall) - fall
     for dx, dy in ((1, 0), (0, 1), (1, 1), (1, -1)):
         sides = [padded[2 + s * dy : 2 + s * dy + height_px, 2 + s * dx : 2 + s * dx + width_px] for s in (2, -2)]
         spot &= (sides[0] <= limit) & (sides[1] <= limit)
