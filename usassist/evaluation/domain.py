@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
-_DIGITS = 3  # of a threshold that is chosen; rounded down, which loses no frame more
+_STEPS = 1000  # of a threshold that is chosen; rounded down, which loses no frame more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +152,7 @@ def choose_domain_threshold(frames: Sequence[DomainFrame], loss: float) -> float
     if not probs.size:
         raise UsageError("there is no frame of the domain to choose a threshold on; give a set that shows it")
     lost = min(int(loss * probs.size + 1e-9), probs.size - 1)
-    return float(math.floor(float(probs[lost]) * 10**_DIGITS) / 10**_DIGITS)
+    return math.floor(float(probs[lost]) * _STEPS) / _STEPS
 
 
 def domain_report(frames: Sequence[DomainFrame], threshold: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 import usassist.api.engine as module
+from tests.samples import bright_engine, bright_screen
 from usassist import Engine, FrameResult
 from usassist.errors import (
     BackendFailedError,
@@ -228,6 +229,19 @@ def test_a_closed_engine_says_so_and_its_results_stay(image: UInt8Array) -> None
     for use in (lambda: engine(image), lambda: next(stream), lambda: engine.stream("demo")):
         with pytest.raises(UsageError, match="is closed"):
             use()
+
+
+def test_an_engine_that_abstains_gives_no_result_and_not_no_finding(tmp_path: Path) -> None:
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package, reason="the engine of this test is made with onnx and runs on onnxruntime")
+    bright = bright_screen(1, [(280, 160, 40, 28)])
+    with Engine("bright", engines=bright_engine(tmp_path, threshold=0.1), backend="onnxruntime") as engine:
+        known, unknown = engine(bright), engine(np.asarray(np.where(bright < 230, bright // 4, bright), np.uint8))
+    assert known.state == "finding"
+    assert (unknown.state, unknown.cause, unknown.is_answer) == ("no_result", "out_of_domain", False)
+    assert unknown.reason.startswith("not thyroid (0.")
+    assert not len(unknown.scores)
+    assert (unknown.draw()[:34] != known.draw()[:34]).any()
 
 
 def test_threads_may_share_an_engine(engine: Engine, image: UInt8Array) -> None:
