@@ -17,25 +17,20 @@ import numpy as np
 from usassist.config import data_dir
 from usassist.errors import ConfigError
 from usassist.frames import letterbox
-from usassist.training.appearance import Appearance, compute_low_spectrum
-from usassist.training.augment import Augmenter
-from usassist.training.batches import TrainFrames
-from usassist.training.boxed import OUTLINES_LIST, load_boxed
 from usassist.training.checkpoint import MANIFEST, Progress, describe_run, write_manifest
-from usassist.training.data_terms import describe_terms, load_terms, require_terms
-from usassist.training.datasets import (
-    Sample,
-    compute_fingerprint,
-    cumulative_histogram,
-    load_cached,
-    load_gland,
-    load_nodule,
-    load_phantom,
-)
-from usassist.training.duplicates import list_leaks
-from usassist.training.encoder import START_WEIGHTS, find_weights
+from usassist.training.data.appearance import Appearance, compute_low_spectrum, cumulative_histogram
+from usassist.training.data.augment import Augmenter
+from usassist.training.data.batches import TrainFrames
+from usassist.training.data.boxed import OUTLINES_LIST, load_boxed
+from usassist.training.data.cache import load_cached
+from usassist.training.data.duplicates import list_leaks
+from usassist.training.data.other_anatomy import load_breast, load_clip_frames, load_pictures
+from usassist.training.data.sample import Sample, compute_fingerprint
+from usassist.training.data.simulated import load_phantom
+from usassist.training.data.terms import describe_terms, load_terms, require_terms
+from usassist.training.data.thyroid import load_gland, load_nodule
 from usassist.training.export import export_onnx
-from usassist.training.other_anatomy import load_breast, load_clip_frames, load_pictures
+from usassist.training.network.encoder import START_WEIGHTS, find_weights
 from usassist.training.recipe import Recipe
 from usassist.training.train import TrainData, train
 

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from usassist.errors import ConfigError
 from usassist.frames import letterbox
-from usassist.training.augment import Augmenter
-from usassist.training.batches import BatchMaker, Prefetcher, TrainFrames
 from usassist.training.checkpoint import Progress, WeightAverage, load_trained, resume, save_checkpoint
-from usassist.training.datasets import Sample
-from usassist.training.loss import Batch, LossParts, detect_segment_loss
-from usassist.training.model import DetectSegmentNet, ExportModule
+from usassist.training.data.augment import Augmenter
+from usassist.training.data.batches import BatchMaker, Prefetcher, TrainFrames
+from usassist.training.data.sample import Sample
+from usassist.training.network.loss import Batch, LossParts, detect_segment_loss
+from usassist.training.network.model import DetectSegmentNet, ExportModule
 from usassist.training.precision import PrecisionChoice, choose_precision
 from usassist.training.recipe import Recipe
 

@@ -1,0 +1,93 @@
+"""The command of the teacher of outlines: a whole run on tiny sets, and what is refused before a run."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import pytest
+
+pytest.importorskip("torch", reason="training needs the extra `train`: pip install usassist[train]")
+
+from tests.unit.training.teacher.test_nodules import HEADER, disc
+from usassist.config import data_dir
+from usassist.errors import ConfigError
+from usassist.training.network.encoder import START_WEIGHTS
+from usassist.training.teacher import command as teacher
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--steps", "0"], "must be positive"), (["--size", "100"], "multiple of 32"), (["--phantom", "0"], "at least 1")],
+)
+def test_settings_out_of_range_are_one_line(tmp_path, capsys, arguments, message):
+    assert teacher.main([*arguments, "--out", str(tmp_path)]) != 0
+    assert message in capsys.readouterr().err
+
+
+def test_missing_data_is_named_before_the_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("USASSIST_DATA", str(tmp_path))
+    assert teacher.main(["--out", str(tmp_path / "run")]) != 0
+    assert "thyroid_ddti is missing" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def write_sets(root):
+    """All sets of the command, with two synthetic frames each, beside the real weights of the encoder."""
+    try:
+        weights = data_dir() / START_WEIGHTS["mobilenet_v2"]
+    except ConfigError as error:
+        pytest.skip(str(error))
+    if not weights.is_dir():
+        pytest.skip(f"the data set {weights.name} is missing")
+    (root / weights.name).symlink_to(weights)
+    for number, (folder, names) in enumerate(
+        {
+            "thyroid_ddti": ("1_1", "2_1"),
+            "breast_busi": ("benign_0001", "malignant_0001"),
+            "thyroid_tn3k9": ("0000", "0001"),
+            "thyroid_tn5000": ("000001", "000002"),
+        }.items()
+    ):
+        (root / folder / "images").mkdir(parents=True)
+        (root / folder / "masks").mkdir()
+        for place, name in enumerate(names):
+            nodule = disc(10 * number + place)
+            cv2.imwrite(str(root / folder / "images" / f"{name}.jpg"), nodule.image)
+            cv2.imwrite(str(root / folder / "masks" / f"{name}.png"), nodule.mask * 255)
+            if folder == "thyroid_tn5000":
+                sides = ",".join(f"{side:g}" for side in nodule.box_xyxy_px)
+                with (root / folder / "boxes.csv").open("a", encoding="utf-8") as table:
+                    table.write(HEADER if place == 0 else "")
+                    table.write(f"{name},{('train', 'val')[place]},160,120,160,120,benign,{sides}\n")
+    (root / "thyroid_ddti" / "train.txt").write_text("1_1\n", encoding="utf-8")
+    (root / "thyroid_ddti" / "val.txt").write_text("2_1\n", encoding="utf-8")
+
+
+@pytest.mark.timeout(120)
+def test_the_command_trains_checks_outlines_and_says_what_it_used(tmp_path, monkeypatch):
+    root, out = tmp_path / "data", tmp_path / "run"
+    root.mkdir()
+    write_sets(root)
+    monkeypatch.setenv("USASSIST_DATA", str(root))
+    arguments = ["--out", str(out), "--steps", "2", "--size", "64", "--phantom", "1", "--threads", "1"]
+    assert teacher.main([*arguments, "--precision", "fp32"]) == 0
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["step"] == 2
+    assert manifest["outlines"]["train"]["frames"] == manifest["outlines"]["val"]["frames"] == 1
+    assert manifest["data_sha256"]["tn5000_train"]["nodules"] == 1
+    assert manifest["checks"]["ddti_val, true_boxes"]["ellipse"]["dice"] > 0.9
+    kept = sum(part["kept"] for part in manifest["outlines"].values())
+    assert len(list((out / "masks").glob("*.png"))) == kept
+    checkpoint = (out / "teacher.pt").stat().st_mtime_ns
+    assert teacher.main([*arguments, "--steps", "3"]) != 0  # other settings: the checkpoint is left alone
+    assert (out / "teacher.pt").stat().st_mtime_ns == checkpoint
+
+
+def test_ctrl_c_is_said_in_one_line(tmp_path, capsys, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(teacher, "run", interrupted)
+    assert teacher.main(["--out", str(tmp_path)]) == 130
+    assert "resumes" in capsys.readouterr().err
