@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 
 import cv2
 import numpy as np
@@ -218,22 +220,20 @@ def test_an_interrupted_run_resumes_where_it_stopped(tmp_path):
         train(other, tiny_data(), tmp_path)
 
 
-def test_the_state_before_an_interruption_is_kept(tmp_path, monkeypatch):
-    from usassist.training import train as module
-
-    real, calls = module._step, []
-
-    def step_then_stop(*arguments):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(module, "_step", step_then_stop)
-    with pytest.raises(KeyboardInterrupt):
-        train(tiny_recipe(steps=5), tiny_data(), tmp_path)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_after_its_step_even_where_the_shell_ignores_it(tmp_path, number):
+    recipe, before = tiny_recipe(steps=5), signal.signal(number, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt, match="stopped after 1 steps; the same command resumes"):
+            train(recipe, tiny_data(), tmp_path, on_step=lambda progress: os.kill(os.getpid(), number))
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
     _, progress = load_trained(tmp_path)
     assert progress.step == 1
+    seen = []
+    train(recipe, tiny_data(), tmp_path, on_step=lambda progress: seen.append(progress.step))
+    assert seen[0] == 2
 
 
 def test_a_run_ends_with_its_time(tmp_path):

@@ -1,7 +1,7 @@
 """``python -m usassist.training.teacher --out DIR``: train the teacher of outlines, check it, outline the boxes.
 
 The teacher is shown the box of a nodule and outlines it. It makes masks for TN5000, which has only boxes; it is not
-part of any engine. Ctrl-C saves a checkpoint; the same command resumes from there.
+part of any engine. Ctrl-C or SIGTERM saves a checkpoint; the same command resumes from there.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 from rich.console import Console
 from rich.logging import RichHandler
 
+from usassist.common.signals import interrupt_on_signal
 from usassist.config import data_dir
 from usassist.engine import find_engine, open_engine
 from usassist.errors import UsAssistError
@@ -143,18 +144,19 @@ def main(arguments: list[str] | None = None) -> int:
             size_px=options.size,
             phantom_frames=options.phantom,
         )
-        document = run(
-            config,
-            options.out,
-            precision=options.precision,
-            threads=options.threads,
-            engine_name=options.engine,
-        )
+        with interrupt_on_signal():
+            document = run(
+                config,
+                options.out,
+                precision=options.precision,
+                threads=options.threads,
+                engine_name=options.engine,
+            )
     except UsAssistError as error:
         console.print(f"error: {error}", style="red", markup=False)
         return error.exit_code
-    except KeyboardInterrupt:
-        console.print("stopped; the same command resumes from the checkpoint", markup=False)
+    except KeyboardInterrupt as stopped:
+        console.print(str(stopped) or "stopped; the same command starts again from what is in --out", markup=False)
         return 130
     console.print(f"wrote {options.out / MASKS}: {document['outlines']}", markup=False)
     return 0

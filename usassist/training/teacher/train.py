@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from usassist.common.private_files import replacing
+from usassist.common.signals import set_on_signal
 from usassist.errors import ConfigError
 from usassist.training.precision import PrecisionChoice
 from usassist.training.teacher.batches import BoxBatchMaker
@@ -100,6 +102,8 @@ def train_teacher(
     ------
     ConfigError
         When the checkpoint belongs to other settings.
+    KeyboardInterrupt
+        After SIGINT or SIGTERM, once the step that ran is done and its checkpoint is written.
     """
     torch.manual_seed(config.seed)
     net = (
@@ -126,8 +130,12 @@ def train_teacher(
         with replacing(out_dir / CHECKPOINT) as fresh:
             torch.save(document, fresh)
 
-    try:
-        while (share := max(state.step / config.steps, state.elapsed_s / (60 * config.minutes))) < 1.0:
+    stop = threading.Event()
+    with set_on_signal(stop):
+        while (
+            not stop.is_set()
+            and (share := max(state.step / config.steps, state.elapsed_s / (60 * config.minutes))) < 1.0
+        ):
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * _schedule(share)
             recent.append(torch.stack(list(_step(net, maker, state.step, optimizer, bf16=precision.is_bf16))))
@@ -141,11 +149,9 @@ def train_teacher(
                 state.history.append({"step": state.step, "elapsed_s": round(state.elapsed_s, 1), **entry})
                 logger.info("%s", state.history[-1])
                 save()
-    except KeyboardInterrupt:
         save()
-        logger.info("stopped after %d steps; the same command resumes from there", state.step)
-        raise
-    save()
+    if stop.is_set():
+        raise KeyboardInterrupt(f"stopped after {state.step} steps; the same command resumes from there")
     trained = mean.module
     assert isinstance(trained, BoxOutlineNet)
     return trained.eval(), state

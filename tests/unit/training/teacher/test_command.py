@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import cv2
 import pytest
@@ -84,10 +88,20 @@ def test_the_command_trains_checks_outlines_and_says_what_it_used(tmp_path, monk
     assert (out / "teacher.pt").stat().st_mtime_ns == checkpoint
 
 
-def test_ctrl_c_is_said_in_one_line(tmp_path, capsys, monkeypatch):
-    def interrupted(*arguments, **options):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_one_line_and_130_even_where_the_shell_ignores_it(tmp_path, capsys, monkeypatch, number):
+    monkeypatch.setattr(teacher, "run", lambda *arguments, **options: os.kill(os.getpid(), number))
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        assert teacher.main(["--out", str(tmp_path)]) == 130
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+    assert capsys.readouterr().err.splitlines() == ["stopped; the same command starts again from what is in --out"]
 
-    monkeypatch.setattr(teacher, "run", interrupted)
-    assert teacher.main(["--out", str(tmp_path)]) == 130
-    assert "resumes" in capsys.readouterr().err
+
+def test_it_is_started_by_the_name_of_its_folder():
+    words = [sys.executable, "-m", "usassist.training.teacher", "--steps", "0"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "error: --steps and --minutes must be positive"

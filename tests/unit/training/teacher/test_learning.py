@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import cv2
 import numpy as np
 import pytest
@@ -99,14 +102,14 @@ def test_it_resumes_and_refuses_a_checkpoint_of_other_settings(tmp_path):
 
     class Interrupted(BoxBatchMaker):
         def make(self, step):
-            if step == 2:
-                raise KeyboardInterrupt
+            if step == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
             return super().make(step)
 
     maker = small_maker()
     broken = Interrupted(maker.groups, maker.appearance, maker.size_px, maker.seed)
     config = small_config(steps=3)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="stopped after 2 steps"):
         train_teacher(config, broken, tmp_path, encoder_npz=None, precision=precision)
     _, state = train_teacher(config, maker, tmp_path, encoder_npz=None, precision=precision)
     assert state.step == 3
