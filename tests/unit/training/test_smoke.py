@@ -40,7 +40,8 @@ def test_two_epochs_of_the_recipe_learn_and_export(tmp_path):
     small = tmp_path / "small.toml"
     small.write_text(
         f'base = "{RECIPE}"\nheight_px = {SIZE_HW_PX[0]}\nwidth_px = {SIZE_HW_PX[1]}\n'
-        "[data]\ngland_last_number = 200\nphantom_frames = 20\nboxed_per_batch = 0\nbreast_per_batch = 0\nother_pictures = false\n"
+        "[data]\ngland_last_number = 200\nphantom_frames = 20\n"
+        "boxed_per_batch = 0\nbreast_per_batch = 0\nother_pictures = false\n"
         "[optim]\ncoarse_share = 0.0\nstop_at_step = 0\n",
         encoding="utf-8",
     )

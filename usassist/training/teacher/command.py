@@ -112,6 +112,7 @@ def run(
         "encoder_sha256": hashlib.sha256(encoder_npz.read_bytes()).hexdigest(),
         "checkpoint_sha256": hashlib.sha256((out_dir / CHECKPOINT).read_bytes()).hexdigest(),
         "data_sha256": {name: fingerprint(nodules) for name, nodules in sets.items()},
+        "data_terms": list(data.terms),
         **asdict(state),
         "checks": checks,
         "outlines": counts,

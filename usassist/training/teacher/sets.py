@@ -15,6 +15,7 @@ from usassist.errors import ConfigError
 from usassist.training.data.appearance import Appearance, compute_low_spectrum, cumulative_histogram
 from usassist.training.data.cache import load_cached
 from usassist.training.data.simulated import load_phantom
+from usassist.training.data.terms import describe_terms, load_terms, require_terms
 from usassist.training.data.thyroid import load_nodule
 from usassist.training.network.encoder import START_WEIGHTS
 from usassist.training.recipe import AugmentConfig
@@ -30,6 +31,8 @@ AUGMENT = AugmentConfig(
 """Ranges of the changes of appearance."""
 
 _SETS = ("thyroid_ddti", "breast_busi", "thyroid_tn5000", "thyroid_tn3k9")
+_CHECK_ALONE = "thyroid_tn3k9"
+_ENCODER = START_WEIGHTS["mobilenet_v2"]
 _PHANTOM_SEED = 50_000
 _PHANTOM_CROSSING_SHARE = 1.0
 _DONOR_STRIDE = 8  # every 8th TN5000 frame is a donor of histogram and low frequencies
@@ -44,11 +47,13 @@ class TeacherData:
     train : of each set that is trained on
     checked : with masks, not trained on
     boxed : of each part of TN5000, boxes only; ``train`` takes part in training with its boxes
+    terms : under which the sets are used, for the manifest
     """
 
     train: Mapping[str, Sequence[BoxedNodule]]
     checked: Mapping[str, Sequence[BoxedNodule]]
     boxed: Mapping[str, Sequence[BoxedNodule]]
+    terms: Sequence[Mapping[str, object]] = ()
 
 
 def prepare(config: TeacherConfig, cache_dir: Path) -> TeacherData:
@@ -57,12 +62,16 @@ def prepare(config: TeacherConfig, cache_dir: Path) -> TeacherData:
     Raises
     ------
     ConfigError
-        When the data folder is not set, a data set is missing from it, or a frame, mask or box is not usable.
+        When the data folder is not set, a data set is missing from it, has no terms stated, or is not for a teacher,
+        or a frame, mask or box is not usable.
     """
     root = data_dir()
-    for name in (*_SETS, START_WEIGHTS["mobilenet_v2"]):
+    for name in (*_SETS, _ENCODER):
         if not (root / name).is_dir():
             raise ConfigError(f"the data set {name} is missing from the folder in USASSIST_DATA; fetch it")
+    terms = load_terms()
+    used = require_terms({*_SETS, "phantom", _ENCODER} - {_CHECK_ALONE}, "teacher", terms)
+    used += require_terms([_CHECK_ALONE], "validation", terms)
     ddti, busi, boxed, tn3k = (root / name for name in _SETS)
     count = config.phantom_frames
     phantom = load_cached(
@@ -81,6 +90,7 @@ def prepare(config: TeacherConfig, cache_dir: Path) -> TeacherData:
             "tn3k9": split_nodules(load_masked(tn3k)),
         },
         boxed={part: load_boxed_nodules(boxed, part) for part in ("train", "val")},
+        terms=describe_terms(used),
     )
 
 

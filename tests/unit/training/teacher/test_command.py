@@ -16,8 +16,10 @@ pytest.importorskip("torch", reason="training needs the extra `train`: pip insta
 from tests.unit.training.teacher.test_nodules import HEADER, disc
 from usassist.config import data_dir
 from usassist.errors import ConfigError
+from usassist.training.data.terms import load_terms
 from usassist.training.network.encoder import START_WEIGHTS
 from usassist.training.teacher import command as teacher
+from usassist.training.teacher import sets
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,17 @@ def test_missing_data_is_named_before_the_run(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("USASSIST_DATA", str(tmp_path))
     assert teacher.main(["--out", str(tmp_path / "run")]) != 0
     assert "thyroid_ddti is missing" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_set_without_stated_terms_is_refused_before_any_frame_is_read(tmp_path, capsys, monkeypatch):
+    for name in (*sets._SETS, START_WEIGHTS["mobilenet_v2"]):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("USASSIST_DATA", str(tmp_path))
+    terms = {name: entry for name, entry in load_terms().items() if name != "breast_busi"}
+    monkeypatch.setattr(sets, "load_terms", lambda: terms)
+    assert teacher.main(["--out", str(tmp_path / "run")]) == 2
+    assert "no terms are stated for breast_busi" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -80,6 +93,7 @@ def test_the_command_trains_checks_outlines_and_says_what_it_used(tmp_path, monk
     assert manifest["step"] == 2
     assert manifest["outlines"]["train"]["frames"] == manifest["outlines"]["val"]["frames"] == 1
     assert manifest["data_sha256"]["tn5000_train"]["nodules"] == 1
+    assert {entry["name"] for entry in manifest["data_terms"]} >= {"thyroid_ddti", "thyroid_tn3k9", "phantom"}
     assert manifest["checks"]["ddti_val, true_boxes"]["ellipse"]["dice"] > 0.9
     kept = sum(part["kept"] for part in manifest["outlines"].values())
     assert len(list((out / "masks").glob("*.png"))) == kept
