@@ -18,7 +18,7 @@ from usassist.config import data_dir
 from usassist.errors import ConfigError
 from usassist.frames import letterbox
 from usassist.training.checkpoint import MANIFEST, Progress, describe_run, write_manifest
-from usassist.training.data.appearance import Appearance, compute_low_spectrum, cumulative_histogram
+from usassist.training.data.appearance import Appearance
 from usassist.training.data.augment import Augmenter
 from usassist.training.data.batches import TrainFrames
 from usassist.training.data.boxed import OUTLINES_LIST, load_boxed
@@ -120,11 +120,6 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
         breast = cached("busi", lambda: load_breast(root / breast_set, leaks()[breast_set]))
     pictures = cached("pictures", lambda: load_pictures(root)) if data.other_pictures else []
     donors = [sample.image for sample in (*gland[::_APPEARANCE_STRIDE], *clips, *boxed[::_APPEARANCE_STRIDE])]
-    appearance = Appearance(
-        recipe.augment,
-        histograms=np.stack([cumulative_histogram(image) for image in donors]),
-        spectra=np.stack([compute_low_spectrum(image) for image in donors]),
-    )
     frames = TrainFrames(
         nodule=nodule,
         gland=gland,
@@ -138,7 +133,7 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
     return TrainData(
         frames=frames,
         validation=validation,
-        augmenter=Augmenter(recipe.augment, appearance),
+        augmenter=Augmenter(recipe.augment, Appearance.from_donors(recipe.augment, donors)),
         encoder_weights=find_weights(recipe.model.encoder, root) if recipe.pretrained else None,
         terms=describe_terms(used_terms),
     )

@@ -16,7 +16,7 @@ pytest.importorskip("onnxscript", reason="training needs the extra `train`: pip 
 from usassist.engine import find_engine, open_engine  # noqa: E402
 from usassist.errors import ConfigError, EngineSpecError  # noqa: E402
 from usassist.training.checkpoint import load_trained  # noqa: E402
-from usassist.training.data.appearance import Appearance, compute_low_spectrum, cumulative_histogram  # noqa: E402
+from usassist.training.data.appearance import Appearance  # noqa: E402
 from usassist.training.data.augment import Augmenter  # noqa: E402
 from usassist.training.data.batches import TrainFrames  # noqa: E402
 from usassist.training.data.sample import Sample  # noqa: E402
@@ -88,11 +88,7 @@ def tiny_sample(index, *, nodule):
 def tiny_data(encoder_weights=None):
     nodule = [tiny_sample(index, nodule=True) for index in range(3)]
     empty = [tiny_sample(index, nodule=False) for index in range(3, 5)]
-    looks = Appearance(
-        AugmentConfig(spectrum_p=1.0),
-        histograms=np.stack([cumulative_histogram(item.image) for item in nodule]),
-        spectra=np.stack([compute_low_spectrum(item.image) for item in nodule]),
-    )
+    looks = Appearance.from_donors(AugmentConfig(spectrum_p=1.0), [item.image for item in nodule])
     return TrainData(
         frames=TrainFrames(
             nodule=nodule,

@@ -6,7 +6,9 @@ entries.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import cv2
 import numpy as np
@@ -64,6 +66,15 @@ class Appearance:
     config: AugmentConfig
     histograms: Float32Array
     spectra: Float32Array
+
+    @classmethod
+    def from_donors(cls, config: AugmentConfig, images: Sequence[UInt8Array]) -> Self:
+        """With the histograms and low frequencies of frames, at least one."""
+        return cls(
+            config,
+            histograms=np.stack([cumulative_histogram(image) for image in images]),
+            spectra=np.stack([compute_low_spectrum(image) for image in images]),
+        )
 
     def __call__(self, image: UInt8Array, before: Float32Array, rng: np.random.Generator) -> UInt8Array:
         """Augment one frame.

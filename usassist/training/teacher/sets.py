@@ -12,7 +12,7 @@ import numpy as np
 
 from usassist.config import data_dir
 from usassist.errors import ConfigError
-from usassist.training.data.appearance import Appearance, compute_low_spectrum, cumulative_histogram
+from usassist.training.data.appearance import Appearance
 from usassist.training.data.cache import load_cached
 from usassist.training.data.simulated import load_phantom
 from usassist.training.data.terms import describe_terms, load_terms, require_terms
@@ -97,11 +97,7 @@ def prepare(config: TeacherConfig, cache_dir: Path) -> TeacherData:
 def make_batch_maker(config: TeacherConfig, data: TeacherData) -> BoxBatchMaker:
     """Batches of all sets that are trained on, with TN5000 as donor of appearance."""
     donors = [nodule.image for nodule in data.boxed["train"][::_DONOR_STRIDE]]
-    appearance = Appearance(
-        AUGMENT,
-        histograms=np.stack([cumulative_histogram(image) for image in donors]),
-        spectra=np.stack([compute_low_spectrum(image) for image in donors]),
-    )
+    appearance = Appearance.from_donors(AUGMENT, donors)
     groups = (
         (data.train["ddti"], config.ddti),
         (data.train["busi"], config.busi),
