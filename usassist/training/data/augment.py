@@ -68,7 +68,7 @@ class Augmenter:
             back = cv2.invertAffineTransform(affine).astype(np.float32)
             x = back[0, 0] * bent[0] + back[0, 1] * bent[1] + back[0, 2]
             y = back[1, 0] * bent[0] + back[1, 1] * bent[1] + back[1, 2]
-            out = np.asarray(cv2.remap(plane, x, y, smooth, borderMode=border))
+            out = np.asarray(cv2.remap(plane, x, y, smooth, borderMode=border), np.uint8)
             return out if shown is None else np.asarray(out * shown, np.uint8)
 
         cleaned = sample.cleaned if rng.random() < self.config.marks_out_p else None
