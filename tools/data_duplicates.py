@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from usassist.config import data_dir
 from usassist.errors import UsAssistError
-from usassist.training.duplicates import (
+from usassist.training.data.duplicates import (
     LEAST_CORRELATION,
     MOST_BITS,
     TRAINING,

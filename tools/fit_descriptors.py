@@ -29,7 +29,8 @@ from usassist.errors import UsAssistError
 from usassist.evaluation.descriptors import RatedNodule, agreement, confusion, found_outlines
 from usassist.evaluation.metrics import Figure, regions
 from usassist.modalities.ultrasound.descriptors import LogisticTable
-from usassist.training.datasets import Sample, load_nodule
+from usassist.training.data.sample import Sample
+from usassist.training.data.thyroid import load_nodule
 from usassist.training.descriptors import (
     MIN_NODULE_PX,
     TARGETS,

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.phantom import PhantomConfig, PhantomScanner
-from usassist.training.mark_drawing import FINE, draw_diameter
-from usassist.training.marks import find_marks, remove_marks
+from usassist.training.data.mark_drawing import FINE, draw_diameter
+from usassist.training.data.marks import find_marks, remove_marks
 
 __all__ = ["KINDS", "Found", "main", "measure"]
 

@@ -1,8 +1,9 @@
 """Handling of SIGINT and SIGTERM, one function per kind of process.
 
-A command stops what it runs, and a second Ctrl-C ends it at once (:func:`stop_on_signal`). A server inside another
-program restores the previous handlers (:func:`set_on_signal`). A child process handles them for its whole life, also
-where its parent had them ignored or blocked (:func:`call_on_signal`).
+A command stops what it runs, and a second Ctrl-C ends it at once (:func:`stop_on_signal`). One that has nothing to
+finish ends at once (:func:`interrupt_on_signal`). A server inside another program restores the previous
+handlers (:func:`set_on_signal`). A child process handles them for its whole life, also where its parent had them
+ignored or blocked (:func:`call_on_signal`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-__all__ = ["call_on_signal", "set_on_signal", "stop_on_signal"]
+__all__ = ["call_on_signal", "interrupt_on_signal", "set_on_signal", "stop_on_signal"]
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -29,6 +30,17 @@ def stop_on_signal() -> Iterator[threading.Event]:
 
     with _handled(request):
         yield stop
+
+
+@contextlib.contextmanager
+def interrupt_on_signal() -> Iterator[None]:
+    """Have SIGINT and SIGTERM raise KeyboardInterrupt, also where a shell had them ignored. For the main thread."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with _handled(interrupt):
+        yield
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import torch
 
 from usassist.common.private_files import replacing
 from usassist.errors import ConfigError
-from usassist.training.model import DetectSegmentNet
+from usassist.training.network.model import DetectSegmentNet
 from usassist.training.recipe import ModelConfig, Recipe
 
 __all__ = [

@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from usassist.errors import ConfigError
 from usassist.modalities.ultrasound.descriptors import FEATURES, LogisticTable, nodule_features, standardise
-from usassist.training.datasets import DUPLICATE_GROUPS, Sample
+from usassist.training.data.sample import Sample
+from usassist.training.data.thyroid import DUPLICATE_GROUPS
 
 __all__ = [
     "MIN_NODULE_PX",

@@ -20,8 +20,8 @@ import numpy.typing as npt
 import torch
 
 from usassist.errors import EngineSpecError
-from usassist.training.layers import fold_norms
-from usassist.training.model import CELL_PX, MASK_STRIDE_PX, DetectSegmentNet, ExportModule
+from usassist.training.network.layers import fold_norms
+from usassist.training.network.model import CELL_PX, MASK_STRIDE_PX, DetectSegmentNet, ExportModule
 
 __all__ = ["OUTPUT_NAMES", "EngineText", "export_onnx", "output_shapes", "run_onnx", "write_engine", "write_golden"]
 

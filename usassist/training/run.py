@@ -17,25 +17,20 @@ import numpy as np
 from usassist.config import data_dir
 from usassist.errors import ConfigError
 from usassist.frames import letterbox
-from usassist.training.appearance import Appearance, compute_low_spectrum
-from usassist.training.augment import Augmenter
-from usassist.training.batches import TrainFrames
-from usassist.training.boxed import OUTLINES_LIST, load_boxed
 from usassist.training.checkpoint import MANIFEST, Progress, describe_run, write_manifest
-from usassist.training.data_terms import describe_terms, load_terms, require_terms
-from usassist.training.datasets import (
-    Sample,
-    compute_fingerprint,
-    cumulative_histogram,
-    load_cached,
-    load_gland,
-    load_nodule,
-    load_phantom,
-)
-from usassist.training.duplicates import list_leaks
-from usassist.training.encoder import START_WEIGHTS, find_weights
+from usassist.training.data.appearance import Appearance
+from usassist.training.data.augment import Augmenter
+from usassist.training.data.batches import TrainFrames
+from usassist.training.data.boxed import OUTLINES_LIST, load_boxed
+from usassist.training.data.cache import load_cached
+from usassist.training.data.duplicates import list_leaks
+from usassist.training.data.other_anatomy import load_breast, load_clip_frames, load_pictures
+from usassist.training.data.sample import Sample, compute_fingerprint
+from usassist.training.data.simulated import load_phantom
+from usassist.training.data.terms import describe_terms, load_terms, require_terms
+from usassist.training.data.thyroid import load_gland, load_nodule
 from usassist.training.export import export_onnx
-from usassist.training.other_anatomy import load_breast, load_clip_frames, load_pictures
+from usassist.training.network.encoder import START_WEIGHTS, find_weights
 from usassist.training.recipe import Recipe
 from usassist.training.train import TrainData, train
 
@@ -125,11 +120,6 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
         breast = cached("busi", lambda: load_breast(root / breast_set, leaks()[breast_set]))
     pictures = cached("pictures", lambda: load_pictures(root)) if data.other_pictures else []
     donors = [sample.image for sample in (*gland[::_APPEARANCE_STRIDE], *clips, *boxed[::_APPEARANCE_STRIDE])]
-    appearance = Appearance(
-        recipe.augment,
-        histograms=np.stack([cumulative_histogram(image) for image in donors]),
-        spectra=np.stack([compute_low_spectrum(image) for image in donors]),
-    )
     frames = TrainFrames(
         nodule=nodule,
         gland=gland,
@@ -143,7 +133,7 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
     return TrainData(
         frames=frames,
         validation=validation,
-        augmenter=Augmenter(recipe.augment, appearance),
+        augmenter=Augmenter(recipe.augment, Appearance.from_donors(recipe.augment, donors)),
         encoder_weights=find_weights(recipe.model.encoder, root) if recipe.pretrained else None,
         terms=describe_terms(used_terms),
     )

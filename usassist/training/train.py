@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from usassist.common.signals import set_on_signal
 from usassist.errors import ConfigError
 from usassist.frames import letterbox
-from usassist.training.augment import Augmenter
-from usassist.training.batches import BatchMaker, Prefetcher, TrainFrames
 from usassist.training.checkpoint import Progress, WeightAverage, load_trained, resume, save_checkpoint
-from usassist.training.datasets import Sample
-from usassist.training.loss import Batch, LossParts, detect_segment_loss
-from usassist.training.model import DetectSegmentNet, ExportModule
+from usassist.training.data.augment import Augmenter
+from usassist.training.data.batches import BatchMaker, Prefetcher, TrainFrames
+from usassist.training.data.sample import Sample
+from usassist.training.network.loss import Batch, LossParts, detect_segment_loss
+from usassist.training.network.model import DetectSegmentNet, ExportModule
 from usassist.training.precision import PrecisionChoice, choose_precision
 from usassist.training.recipe import Recipe
 
@@ -73,6 +75,8 @@ def train(
     ------
     ConfigError
         When the checkpoint belongs to another recipe, or a run in ``start_dirs`` has another network.
+    KeyboardInterrupt
+        After SIGINT or SIGTERM, once the step that ran is done and its checkpoint is written.
     """
     optim = recipe.optim
     torch.set_num_threads(optim.threads)
@@ -92,18 +96,17 @@ def train(
         return max(progress.step / optim.steps, (time.monotonic() - started_s) / (60 * optim.wall_clock_min))
 
     net.train()
-    with Prefetcher(lambda step: maker.make(step, recipe.size_hw_px_at(share_now())), progress.step) as batches:
-        while (share := share_now()) < 1.0 and progress.step != (optim.stop_at_step or -1):
+    stop = threading.Event()
+    with (
+        set_on_signal(stop),
+        Prefetcher(lambda step: maker.make(step, recipe.size_hw_px_at(share_now())), progress.step) as batches,
+    ):
+        while not stop.is_set() and (share := share_now()) < 1.0 and progress.step != (optim.stop_at_step or -1):
             if share >= 1.0 - optim.rounding_share:
                 net.enable_fake_quantisation()
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * _schedule(share, optim.warmup_share)
-            try:
-                parts = _step(net, batches.get(), optimizer, recipe, precision)
-            except KeyboardInterrupt:
-                save_checkpoint(out_dir, recipe, net, mean, optimizer, progress)
-                logger.info("stopped after %d steps; the same command resumes from there", progress.step)
-                raise
+            parts = _step(net, batches.get(), optimizer, recipe, precision)
             mean.update(net, progress.step)
             progress.step += 1
             progress.elapsed_s, progress.share = time.monotonic() - started_s, min(1.0, share_now())
@@ -115,8 +118,11 @@ def train(
             if optim.checkpoint_every_steps and progress.step % optim.checkpoint_every_steps == 0:
                 save_checkpoint(out_dir, recipe, net, mean, optimizer, progress)
             on_step(progress)
-    _record(progress, data, recipe, validate(mean.net, data.validation, recipe.size_hw_px))
-    save_checkpoint(out_dir, recipe, net, mean, optimizer, progress)
+        if not stop.is_set():
+            _record(progress, data, recipe, validate(mean.net, data.validation, recipe.size_hw_px))
+        save_checkpoint(out_dir, recipe, net, mean, optimizer, progress)
+    if stop.is_set():
+        raise KeyboardInterrupt(f"stopped after {progress.step} steps; the same command resumes from there")
     on_step(progress)
     return mean.net
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
+import typer
 
 pytest.importorskip("torch", reason="training needs the extra `train`: pip install usassist[train]")
 
@@ -38,3 +42,44 @@ def test_packaging_before_training_exits_with_code_2(tmp_path, capsys):
     assert package_command.main([str(recipe), "--run", str(tmp_path), "--engines", str(tmp_path / "engines")]) == 2
     assert "model.onnx" in capsys.readouterr().err
     assert not (tmp_path / "engines").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_frames_are_read_is_one_line_and_130(tmp_path, capsys, monkeypatch, number):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("seed = 1\n", encoding="utf-8")
+    monkeypatch.setattr("usassist.training.run.prepare", lambda *arguments: os.kill(os.getpid(), number))
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with pytest.raises(typer.Exit) as ended:
+            train(recipe, out=tmp_path / "out")
+    finally:
+        signal.signal(number, before)
+    assert ended.value.exit_code == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "usassist: stopped"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_signal_while_training_saves_and_is_one_line_and_130(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("onnxscript", reason="training needs the extra `train`: pip install usassist[train]")
+    from tests.unit.training.test_train import tiny_data, tiny_recipe
+    from usassist.training.checkpoint import load_trained
+    from usassist.training.data.batches import BatchMaker
+
+    make = BatchMaker.make
+
+    def make_and_send(self, step, size_hw_px):
+        if step == 6:  # a few are made ahead
+            os.kill(os.getpid(), signal.SIGTERM)
+        return make(self, step, size_hw_px)
+
+    monkeypatch.setattr("usassist.training.recipe.load_recipe", lambda path: tiny_recipe(steps=50))
+    monkeypatch.setattr("usassist.training.run.prepare", lambda *arguments: tiny_data())
+    monkeypatch.setattr(BatchMaker, "make", make_and_send)
+    with pytest.raises(typer.Exit) as ended:
+        train(tmp_path / "recipe.toml", out=tmp_path / "out")
+    assert ended.value.exit_code == 130
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert lines[-1].startswith("usassist: stopped after ")
+    assert lines[-1].endswith("the same command resumes from there")
+    assert 1 <= load_trained(tmp_path / "out")[1].step < 50

@@ -15,7 +15,7 @@ from usassist.evaluation.descriptors import RatedNodule, agreement, confusion, f
 from usassist.evaluation.metrics import Figure
 from usassist.modalities.ultrasound.descriptors import FEATURES, FILE_NAME, DescriptorModel
 from usassist.records import LabelSpec
-from usassist.training.datasets import Sample
+from usassist.training.data.sample import Sample
 from usassist.training.descriptors import (
     TARGETS,
     Example,

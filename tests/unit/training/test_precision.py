@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra `train`: p
 from tests.unit.training.test_train import tiny_data, tiny_recipe  # noqa: E402
 from usassist.errors import ConfigError  # noqa: E402
 from usassist.training.checkpoint import load_trained  # noqa: E402
-from usassist.training.loss import detect_segment_loss  # noqa: E402
+from usassist.training.network.loss import detect_segment_loss  # noqa: E402
 from usassist.training.precision import StepTimes, choose_precision, time_steps  # noqa: E402
 from usassist.training.train import train  # noqa: E402
 

@@ -16,11 +16,14 @@ pytest.importorskip("onnxscript", reason="training needs the extra `train`: pip 
 
 from usassist.config import data_dir
 from usassist.errors import ConfigError
+from usassist.training import load_recipe
+from usassist.training.data.duplicates import TRAINING, VALIDATION
+from usassist.training.network.encoder import find_weights
 
 ROOT = Path(__file__).resolve().parents[3]
 RECIPE = ROOT / "recipes" / "thyroid_nodule_0.4_first.toml"
 SIZE_HW_PX = (96, 128)  # a sixth of the recipe's, for its time
-SETS = ("thyroid_ddti", "thyroid_gland_tg3k", "ultrasound_clips_lung", "weights_mobilenet_v2")
+SETS = sorted({folder for folder, _ in (*TRAINING, *VALIDATION)} | {"ultrasound_clips_lung"})
 
 
 @pytest.mark.slow
@@ -28,6 +31,7 @@ SETS = ("thyroid_ddti", "thyroid_gland_tg3k", "ultrasound_clips_lung", "weights_
 def test_two_epochs_of_the_recipe_learn_and_export(tmp_path):
     try:
         root = data_dir()
+        find_weights(load_recipe(RECIPE).model.encoder, root)
     except ConfigError as error:
         pytest.skip(str(error))
     missing = [name for name in SETS if not (root / name).is_dir()]
@@ -36,7 +40,8 @@ def test_two_epochs_of_the_recipe_learn_and_export(tmp_path):
     small = tmp_path / "small.toml"
     small.write_text(
         f'base = "{RECIPE}"\nheight_px = {SIZE_HW_PX[0]}\nwidth_px = {SIZE_HW_PX[1]}\n'
-        "[data]\nphantom_frames = 60\nboxed_per_batch = 0\nbreast_per_batch = 0\nother_pictures = false\n"
+        "[data]\ngland_last_number = 200\nphantom_frames = 20\n"
+        "boxed_per_batch = 0\nbreast_per_batch = 0\nother_pictures = false\n"
         "[optim]\ncoarse_share = 0.0\nstop_at_step = 0\n",
         encoding="utf-8",
     )

@@ -32,7 +32,7 @@ def quantize(
     from usassist.app.quantization.choose_frames import FrameFolders, choose_frames
     from usassist.app.quantization.quantize import check_can_quantise, quantise_engine
     from usassist.engine import find_engine
-    from usassist.training.quantize import import_quantiser
+    from usassist.training.int8.quantize import import_quantiser
 
     folders = FrameFolders(images=images, gate_images=gate_images, gate_masks=gate_masks, count=count, data=data)
     spec = find_engine(name, engines)

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from usassist.app.commands.options import print_error
+from usassist.common.signals import interrupt_on_signal
 from usassist.errors import ConfigError
 
 if TYPE_CHECKING:
     from usassist.training.recipe import Recipe
+    from usassist.training.run import RunResult
 
 __all__ = ["train"]
 
@@ -42,6 +45,26 @@ def train(
     ] = None,
 ) -> None:
     """Train an engine from a recipe, and export it to ONNX. Needs the extra `train` and the data sets."""
+    try:
+        with interrupt_on_signal():
+            outcome = _run(recipe, out, cache, start or [], outlines, precision, epochs)
+    except KeyboardInterrupt as stopped:
+        print_error(str(stopped) or "stopped")
+        raise typer.Exit(130) from None
+    for path in (outcome.onnx_path, outcome.manifest_path):
+        typer.echo(str(path))
+
+
+def _run(
+    recipe: Path,
+    out: Path | None,
+    cache: Path | None,
+    start: list[Path],
+    outlines: Path | None,
+    precision: str | None,
+    epochs: float | None,
+) -> RunResult:
+    """Read the data, train and export, with the progress on standard error."""
     from rich.console import Console
     from rich.logging import RichHandler
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -81,12 +104,10 @@ def train(
                 text = f"step {progress.step}  loss {progress.loss.get('total', float('nan')):.3f}"
                 bar.update(task, completed=progress.share, total=1.0, description=text)
 
-            outcome = run_recipe(plan, folder, data=data, start_dirs=start or (), on_step=on_step)
+            return run_recipe(plan, folder, data=data, start_dirs=start, on_step=on_step)
     finally:
         own.setLevel(before[0])
         own.propagate, own.handlers = before[1], before[2]
-    for path in (outcome.onnx_path, outcome.manifest_path):
-        typer.echo(str(path))
 
 
 def shortened(recipe: Recipe, epochs: float, frames: int) -> Recipe:

@@ -10,7 +10,7 @@ from usassist.app.quantization.user_frames import read_user_images, read_user_la
 from usassist.config import data_dir
 from usassist.engine import EngineSpec
 from usassist.errors import UsageError
-from usassist.training.quantize import CalibrationSet, load_thyroid_sets
+from usassist.training.int8.quantize import CalibrationSet, load_thyroid_sets
 
 __all__ = ["FrameFolders", "choose_frames"]
 

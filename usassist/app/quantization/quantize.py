@@ -26,7 +26,7 @@ from usassist.engine import EngineSpec
 from usassist.engine.base import Engine
 from usassist.engine.int8 import FrameSet, GateFigure, Int8Calibration, calibration_path, calibration_text
 from usassist.errors import EngineError, EngineSpecError, UsageError, UsAssistError
-from usassist.training.quantize import CalibrationSet, describe_settings, quantise
+from usassist.training.int8.quantize import CalibrationSet, describe_settings, quantise
 
 __all__ = ["QuantisedEngine", "check_can_quantise", "engine_toml", "quantise_engine"]
 

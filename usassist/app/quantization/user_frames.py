@@ -21,7 +21,7 @@ from usassist.evaluation.images import Skipped, list_files, list_images, read_gr
 from usassist.evaluation.metrics import regions
 from usassist.evaluation.tally import MIN_TRUTH_PX
 from usassist.frames import find_scan_area
-from usassist.training.quantize import CalibrationSet, spread_evenly
+from usassist.training.int8.quantize import CalibrationSet, spread_evenly
 
 __all__ = [
     "MIN_FRAMES",

@@ -1,0 +1,1 @@
+"""The training frames: read, checked, cleaned, varied and drawn into batches."""

@@ -1,0 +1,1 @@
+"""The detect-and-segment network: encoder, heads and loss. Needs torch."""
