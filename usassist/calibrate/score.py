@@ -29,6 +29,7 @@ edited; a new measurement is a new file. Its keys::
     sensitivity = 0.97                  # share of the nodules that are found
     false_positives_per_frame = 0.2
     alarms_per_negative_frame = 0.03    # on frames without a nodule; optional
+    [points.association]                # over the frames of a stream; optional, see ``association``
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from usassist.calibrate.association import AssociationRule
 from usassist.calibrate.platt import LabelScale, OperatingPoint, ScoreCalibration
 from usassist.config import resource_dir
 from usassist.errors import CalibrationError
@@ -67,8 +69,10 @@ _POINT = {
     "sensitivity": float,
     "false_positives_per_frame": float,
     "alarms_per_negative_frame": float,
+    "association": dict,
 }
-_OPTIONAL = {"alarms_per_negative_frame"}
+_OPTIONAL = {"alarms_per_negative_frame", "association"}
+_ASSOCIATION = {"alone": float, "rise": float, "release": float, "frames": int, "iou": float}
 
 
 def load_score_calibration(engine_id: str, folder: Path | None = None) -> ScoreCalibration | None:
@@ -147,10 +151,19 @@ def _label_from(table: Any, where: str) -> LabelScale:
 
 def _point_from(table: Any, where: str) -> OperatingPoint:
     _check_keys(table, _POINT, where)
-    for key in table.keys() - {"name"}:
+    figures = {key: float(value) for key, value in table.items() if key not in ("name", "association")}
+    for key in figures:
         _check_range(table, key, 1.0 if key in ("score", "sensitivity") else math.inf, where)
-    figures = {key: float(value) for key, value in table.items() if key != "name"}
-    return OperatingPoint(name=table["name"], **figures)
+    rule = _association_from(table["association"], f"{where}, association") if "association" in table else None
+    return OperatingPoint(name=table["name"], association=rule, **figures)
+
+
+def _association_from(table: Any, where: str) -> AssociationRule:
+    _check_keys(table, _ASSOCIATION, where)
+    try:
+        return AssociationRule(**{key: _ASSOCIATION[key](value) for key, value in table.items()})
+    except CalibrationError as error:
+        raise CalibrationError(f"{where}: {error}") from error
 
 
 def _check_keys(table: Any, keys: dict[str, type], where: str) -> None:
