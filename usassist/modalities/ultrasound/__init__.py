@@ -1,8 +1,9 @@
 """Ultrasound: frames to tensors and tensors to results."""
 
+from usassist.modalities.ultrasound.association import SweepAssociation
 from usassist.modalities.ultrasound.descriptors import DescriptorModel
 from usassist.modalities.ultrasound.postprocess import decode
 from usassist.modalities.ultrasound.preprocess import preprocess
 from usassist.modalities.ultrasound.task import UltrasoundTask
 
-__all__ = ["DescriptorModel", "UltrasoundTask", "decode", "preprocess"]
+__all__ = ["DescriptorModel", "SweepAssociation", "UltrasoundTask", "decode", "preprocess"]
