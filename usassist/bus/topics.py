@@ -4,8 +4,8 @@
 topic    schema           version rate, Hz   recorded lane  body
 ======== ================ ======= ========== ======== ===== ====================================================
 frame    usassist.frame   1.3     of source  yes      frame fields of ``Frame``; buffer ``image``
-result   usassist.result  1.3     of source  yes      event fields of ``Result``; its arrays as buffers
-engine   usassist.engine  1.2     1          yes      event what the engine is, its labels, operating point, descriptors
+result   usassist.result  1.4     of source  yes      event fields of ``Result``; its arrays as buffers
+engine   usassist.engine  1.3     1          yes      event what the engine is, labels, point, association, descriptors
 session  usassist.session 1.2     1          yes      event what is being streamed, whether it still runs, its signal
 health   usassist.health  1.1     2          yes      event counts, drops and latency of a process
 mark     usassist.mark    1.0     on event   yes      event a mark that a person made on a frame
@@ -31,6 +31,7 @@ from usassist.records import Descriptor, Frame, Result, SignalState
 
 __all__ = [
     "TOPICS",
+    "AssociationBody",
     "DescriptorBody",
     "EngineBody",
     "FrameBody",
@@ -100,6 +101,24 @@ def _rounded_up(rate: float) -> str:
     return f"{math.ceil(100.0 * rate - 1e-6) / 100.0:g}"
 
 
+class AssociationBody(msgspec.Struct, frozen=True, kw_only=True):
+    """How findings are associated over frames; see ``calibrate.AssociationRule``."""
+
+    alone: float
+    rise: float
+    release: float
+    frames: Int64
+    iou: float
+
+    @property
+    def words(self) -> str:
+        """For display."""
+        return (
+            f"over {self.frames} frame{'s' * (self.frames != 1)}: shown from {self.alone:g} at once, from "
+            f"{self.rise:g} where it was seen before, from {self.release:g} where it was shown before"
+        )
+
+
 class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     """Body of ``engine``.
 
@@ -109,7 +128,8 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     readers, in words and numbers. It is the same for every nodule, so it is here and not in each result; it must be
     shown wherever a descriptor is shown.
     ``note`` reports background work, for example that a plan is being built, and why the back end changed.
-    It came with 1.2.
+    It came with 1.2. ``association`` is set where findings are associated over the frames of the stream, so that a
+    result depends on the frames before it; it came with 1.3.
     """
 
     engine_id: str
@@ -120,6 +140,7 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     point: PointBody | None = None
     descriptor_agreement: dict[str, str] = {}
     note: str = ""
+    association: AssociationBody | None = None
 
 
 class SignalBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,8 +261,8 @@ TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         Topic(name="frame", version=(1, 3), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
-        Topic(name="result", version=(1, 3), rate_hz=None, recorded=True, lane="event", body=ResultBody),
-        Topic(name="engine", version=(1, 2), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
+        Topic(name="result", version=(1, 4), rate_hz=None, recorded=True, lane="event", body=ResultBody),
+        Topic(name="engine", version=(1, 3), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
         Topic(name="session", version=(1, 2), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
         Topic(name="health", version=(1, 1), rate_hz=2.0, recorded=True, lane="event", body=HealthBody),
         Topic(name="mark", version=(1, 0), rate_hz=None, recorded=True, lane="event", body=MarkBody),

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.golden.messages.make import messages
+from tests.golden.messages.make import ASSOCIATED_ENGINE, messages
 from tests.samples import (
     CALIBRATED_ENGINE,
     DESCRIBED,
@@ -205,12 +205,14 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
             descriptors = DESCRIBED if minor else ()
             stamps = {"t_input_ns": 2, "t_output_ns": 3} if minor == 2 else {}
             expected = make_result(3, descriptors=descriptors, **stamps)
-            if minor >= 3:
+            if minor == 3:
                 expected = make_result(3, ResultState.NO_RESULT, cause=Cause.DAMAGED)
+            if minor >= 4:
+                expected = make_result(3, follows_frame_id=1)
             _assert_same(result_from(message), expected)
         elif topic == "engine":
             note = CALIBRATED_ENGINE.note if minor >= 2 else ""
-            expected = CALIBRATED_ENGINE if minor else ENGINE
+            expected = ASSOCIATED_ENGINE if minor >= 3 else CALIBRATED_ENGINE if minor else ENGINE
             assert message.body == msgspec.structs.replace(expected, note=note)
         elif topic == "session":
             assert message.body == (damaged_session() if minor >= 2 else LIVE_SESSION if minor else SESSION)
