@@ -174,7 +174,8 @@ def test_a_malformed_file_with_sets_is_refused_in_one_line(
     assert "broken.toml" in str(caught.value)
 
 
-ASSOCIATION = "[points.association]\nalone = 0.9\nrise = 0.7\nrelease = 0.4\nframes = 3\niou = 0.3\n"
+RULE = {"alone": 0.9, "rise": 0.7, "release": 0.4, "frames": 3, "iou": 0.3}
+ASSOCIATION = "\n".join(["[points.association]", *(f"{key} = {value}" for key, value in RULE.items()), ""])
 
 
 def _with_association(table: str) -> str:
@@ -189,6 +190,15 @@ def test_an_association_belongs_to_its_point(tmp_path: Path) -> None:
     rule = AssociationRule(alone=1.0, rise=0.7, release=0.4, frames=3, iou=0.3)
     assert calibration.point("quiet").association == rule
     assert calibration.point("balanced").association is None
+
+
+def test_a_file_with_sets_may_have_an_association(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(file_with_sets().replace("[[points.sets]]", f"{ASSOCIATION}[[points.sets]]", 1))
+    calibration = load_score_calibration(ENGINE_ID, tmp_path)
+    assert calibration is not None
+    rules = {name: point.association for name, point in calibration.points.items()}
+    assert rules == {"sensitive": AssociationRule(**RULE), "balanced": None, "quiet": None}
+    assert all(len(point.sets) == 2 for point in calibration.points.values())
 
 
 @pytest.mark.parametrize(

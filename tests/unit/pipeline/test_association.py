@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.samples import make_frame, make_scores
-from tests.unit.pipeline.test_stream import FakeEngine, Run, _null
+from tests.unit.pipeline.test_stream import FakeEngine, HalfBlindEngine, Run, _null
 from usassist.bus import AssociationBody
 from usassist.calibrate import AssociationRule, ScoreCalibration
 from usassist.common.clock import MonotonicClock
@@ -19,7 +19,7 @@ from usassist.engine import FailoverEngine
 from usassist.errors import BackendUnavailableError, EngineError
 from usassist.pipeline import StreamAssociation
 from usassist.pipeline.inference import InferenceOutcome
-from usassist.records import Answer, Frame, Result, ResultState, SignalState
+from usassist.records import Answer, Cause, Frame, Result, ResultState, SignalState
 
 RULE = AssociationRule(alone=0.875, rise=0.625, release=0.25, frames=3, iou=0.25)
 MS = 1_000_000
@@ -39,6 +39,18 @@ class Hashed(FakeEngine):
         outputs = super().infer(inputs)
         outputs["center_score"][0, 0, 4, 6] = hashlib.sha256(inputs["image"].tobytes()).digest()[0] / 255.0
         return outputs
+
+
+class HashedHalfBlind(Hashed):
+    """The same, and abstains on about every fourth frame, as its pixels have it."""
+
+    def __init__(self, act: Callable[[int], None] = lambda call: None) -> None:
+        super().__init__(act)
+        self.spec = HalfBlindEngine().spec
+
+    def infer(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        is_blind = hashlib.sha256(inputs["image"].tobytes()).digest()[1] < 64
+        return super().infer(inputs) | {"thyroid_prob": np.full((1, 1), 0.03 if is_blind else 0.97, np.float32)}
 
 
 def _numbered(results: list[Result]) -> list[tuple[Any, ...]]:
@@ -119,6 +131,29 @@ def test_a_rerun_of_a_stream_with_drops_remembers_the_same_frames(bus_address: s
         [len(result.detections) for result in run.results if result.frame_id in recorded] for run in (again, naive)
     ]
     assert shown[0] != shown[1], "the drops matter, or this test shows nothing"
+
+
+def test_all_is_forgotten_where_the_engine_abstains_and_a_rerun_of_a_stream_with_drops_forgets_the_same(
+    bus_address: str,
+) -> None:
+    dropped = {frame_id for frame_id in range(90) if frame_id % 5 in (1, 3)}
+    source = _null(90)
+    frames = source.frames
+    source.frames = lambda: (frame for frame in frames() if frame.frame_id not in dropped)
+    live = Run(bus_address, HashedHalfBlind(), source, scores=_scores())
+    live()
+    last: int | None = None
+    for result in live.results:
+        assert result.follows_frame_id == (None if result.cause is Cause.OUT_OF_DOMAIN else last)
+        last = result.frame_id if result.state.is_answer else None
+    recorded = {result.frame_id: result.follows_frame_id for result in live.results if result.state.is_answer}
+    again = Run(bus_address, HashedHalfBlind(), _null(90), scores=_scores(), recorded=recorded)
+    again()
+    same = [result for result in again.results if result.frame_id not in dropped]
+    assert _numbered(same) == _numbered(live.results)
+    blind = {result.frame_id for result in again.results if result.cause is Cause.OUT_OF_DOMAIN}
+    assert blind & dropped, "the rerun abstains on frames that were dropped, or this test shows nothing"
+    assert blind - dropped
 
 
 class Memory:
@@ -205,3 +240,14 @@ def test_an_outcome_without_an_answer_is_left_as_it_is_and_a_fault_is_an_outcome
     assert failed.t_end_ns > outcome.t_end_ns
     for untouched in (dataclasses.replace(outcome, reason="device lost"), dataclasses.replace(outcome, backend="null")):
         assert association.apply(untouched, MonotonicClock()) is untouched
+
+
+def test_an_answer_that_abstains_is_left_as_it_is_and_the_next_follows_none() -> None:
+    memory = Memory()
+    association = StreamAssociation(memory, realtime=False)
+    abstains = Answer(domain_prob=0.03, abstains="not thyroid (0.03 < 0.50)")
+    assert association.complete(make_frame(0), Answer())[1] is None
+    assert association.complete(make_frame(1), abstains) == (abstains, None)
+    assert memory.known == []
+    assert association.complete(make_frame(2), Answer())[1] is None
+    assert memory.known == [2]

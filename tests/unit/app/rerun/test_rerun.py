@@ -393,3 +393,17 @@ def test_what_follows_a_frame_with_covered_text_does_not_count() -> None:
     outcome = compare_sessions(recorded, again, EXACT, EXACT, same_machine=True, memory_frames=1)
     assert outcome.ok
     assert (outcome.exact, outcome.covered_frames, outcome.unsettled_frames) == (2, 1, 2)
+
+
+def test_whether_a_frame_has_an_answer_counts_whatever_is_remembered() -> None:
+    recorded = _followed((0, None), (5, 4), (6, 5), (7, 6))
+    silent = {"cause": Cause.OUT_OF_DOMAIN, "reason": "not thyroid", "t_infer_start_ns": 4, "t_infer_end_ns": 5}
+    abstains = make_result(6, ResultState.NO_RESULT, **silent)
+    answers = _followed((0, None), (5, None), (6, 5), (7, None)).results
+    again = dataclasses.replace(recorded, results=(*answers[:2], abstains, answers[3]))
+    outcome = compare_sessions(recorded, again, EXACT, EXACT, same_machine=True, memory_frames=9)
+    assert [item.frame_id for item in outcome.differences] == [6]
+    assert (outcome.exact, outcome.unsettled_frames) == (2, 2)
+    both = dataclasses.replace(recorded, results=(*answers[:2], abstains, make_result(7)))
+    outcome = compare_sessions(both, both, EXACT, EXACT, same_machine=True, memory_frames=9)
+    assert (outcome.exact, outcome.unsettled_frames) == (4, 0), "both have forgotten all at 6"
