@@ -21,7 +21,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from tools.sweep_counts import NAMES, ClipFrame, Counts, count_clip, figures_of
+from tools.sweep_counts import NAMES, Chooser, ClipFrame, Counts, count_clip, figures_of
 from usassist.calibrate import DEFAULT_POINT, AssociationRule, ScoreCalibration, load_score_calibration
 from usassist.engine import find_engine, open_engine
 from usassist.errors import ScanAreaError, UsageError, UsAssistError
@@ -29,10 +29,10 @@ from usassist.evaluation.folders import Pair, list_pairs
 from usassist.evaluation.images import read_grey, read_mask
 from usassist.evaluation.metrics import case_weights, percentile_interval
 from usassist.frames import fill_labelmap, find_scan_area
-from usassist.modalities.ultrasound import SweepAssociation, decode, preprocess
+from usassist.modalities.ultrasound import SweepAssociation, check_outputs, decode, preprocess
 from usassist.records import Detections, Segmentation
 
-__all__ = ["choose_rule", "main", "make_rules"]
+__all__ = ["choose_associated", "choose_rule", "main", "make_rules"]
 
 _SLACK = 0.01  # in nodules found, and in false positives a frame, that a rule may be worse than each frame alone
 _SCAN_SAMPLES = 8
@@ -63,9 +63,23 @@ def choose_rule(alone: Sequence[Counts], by_rule: Sequence[Sequence[Counts]]) ->
     return best
 
 
+def choose_associated(rule: AssociationRule) -> Chooser:
+    """What is shown of the frames of one clip, which forgets all where the engine abstains, as a stream does."""
+    association = SweepAssociation(rule)
+
+    def choose(frame: ClipFrame) -> npt.NDArray[np.intp]:
+        if frame.abstained:
+            association.reset()
+            return np.zeros(0, np.intp)
+        return association.update(frame.candidates)
+
+    return choose
+
+
 def _read_clips(options: argparse.Namespace, scores: ScoreCalibration) -> list[list[ClipFrame]]:
     """The candidates of all frames; a clip is what has one name up to the last underscore."""
     spec = find_engine(options.engine, options.engines)
+    check_outputs(spec)
     least = min(rule.release for rule in make_rules(scores.point(options.point).score))
     labels = tuple(dataclasses.replace(item, score_threshold=scores.raw_score(least, item.id)) for item in spec.labels)
     clips: dict[str, list[Pair]] = {}
@@ -89,9 +103,15 @@ def _read_clips(options: argparse.Namespace, scores: ScoreCalibration) -> list[l
             for pair, image in zip(pairs, images, strict=True):
                 cut = np.ascontiguousarray(image[y1:y2, x1:x2])
                 tensor, image_to_input = preprocess(cut, (height_px, width_px))
-                found, outlines = decode(engine.infer({"image": tensor}), image_to_input, (y2 - y1, x2 - x1), labels)
+                outputs = engine.infer({"image": tensor})
+                area, truth = (x1, y1, x2, y2), read_mask(pair.mask)
+                if spec.domain is not None and spec.domain.why_abstain(spec.domain.read_prob(outputs)):
+                    frame = _frame(Detections.empty(), Segmentation.empty(), truth, area)
+                    frames.append(dataclasses.replace(frame, abstained=True))
+                    continue
+                found, outlines = decode(outputs, image_to_input, (y2 - y1, x2 - x1), labels)
                 found = dataclasses.replace(found, score=scores.calibrated(found.score, 0))
-                frames.append(_frame(found, outlines, read_mask(pair.mask), (x1, y1, x2, y2)))
+                frames.append(_frame(found, outlines, truth, area))
             read.append(frames)
     return read
 
@@ -135,9 +155,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _fit(clips: Sequence[Sequence[ClipFrame]], score: float, console: Console) -> None:
     """Choose a rule for the threshold `score`, and print what it gives."""
-    alone = [count_clip(clip, lambda found: np.nonzero(found.score >= score)[0]) for clip in clips]
+    abstained = sum(frame.abstained for clip in clips for frame in clip)
+    if abstained:
+        console.print(f"the engine abstained on {abstained} frames: nodules on them are missed, and all is forgotten")
+    alone = [count_clip(clip, lambda frame: np.nonzero(frame.candidates.score >= score)[0]) for clip in clips]
     rules = make_rules(score)
-    by_rule = [[count_clip(clip, SweepAssociation(rule).update) for clip in clips] for rule in rules]
+    by_rule = [[count_clip(clip, choose_associated(rule)) for clip in clips] for rule in rules]
     halves = [list(range(start, len(clips), 2)) for start in (0, 1)]
     for chosen_on, measured_on in (halves, halves[::-1]):
         best = choose_rule([alone[i] for i in chosen_on], [[counts[i] for i in chosen_on] for counts in by_rule])

@@ -28,7 +28,7 @@ NAMES = {
 }
 """Figure → in words."""
 
-Chooser = Callable[[Detections], npt.NDArray[np.intp]]
+Chooser = Callable[["ClipFrame"], npt.NDArray[np.intp]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,12 +40,14 @@ class ClipFrame:
     candidates : with calibrated scores
     area_px, shared_px : int (N,), pixels of each region, and of its overlap with the nodule
     truth_px : pixels of the nodule
+    abstained : the engine abstained; there are no candidates then
     """
 
     candidates: Detections
     area_px: npt.NDArray[np.int64]
     shared_px: npt.NDArray[np.int64]
     truth_px: int
+    abstained: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,14 +72,14 @@ def count_clip(frames: Sequence[ClipFrame], choose: Chooser) -> Counts:
     Parameters
     ----------
     frames : in order
-    choose : rows of the candidates that are shown, called once per frame in order
+    choose : rows of the candidates of a frame that are shown, called once per frame in order
     """
     counts = Counts(frames=len(frames))
     shown_boxes: list[npt.NDArray[np.float32]] = []
     false: list[npt.NDArray[np.bool_]] = []
     hits: list[bool | None] = []
     for frame in frames:
-        rows = choose(frame.candidates)
+        rows = choose(frame)
         area, shared = frame.area_px[rows], frame.shared_px[rows]
         match = shared / np.maximum(area + frame.truth_px - shared, 1) >= _MATCH_IOU
         has_nodule = frame.truth_px >= _MIN_NODULE_PX

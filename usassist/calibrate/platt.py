@@ -106,6 +106,7 @@ class CalibrationSet:
     name : of the set
     truth : ``masks``, ``boxes``, or ``negative``: no frame shows a nodule
     frames, cases, nodules, detections : number of each
+    abstained : frames on which the engine abstained; they have no detections, and their nodules are missed
     ece : expected calibration error on this set; None without detections
     ece_left_out : the same, fitted on all other sets; None where these allow no fit
     """
@@ -116,6 +117,7 @@ class CalibrationSet:
     cases: int
     nodules: int
     detections: int
+    abstained: int = 0
     ece: float | None = None
     ece_left_out: float | None = None
 

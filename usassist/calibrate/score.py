@@ -42,6 +42,7 @@ edited; a new measurement is a new file. Its keys::
     cases = 56
     nodules = 96
     detections = 130
+    abstained = 0                       # frames on which the engine abstained; optional
     ece = 0.02                          # on this set; absent where it has no detections
     ece_left_out = 0.05                 # fitted on all other sets; absent where these allow no fit
 
@@ -100,7 +101,7 @@ _OPTIONAL = {"alarms_per_negative_frame", "association"}
 _POINT_FIGURES = {key: value for key, value in _POINT.items() if key not in ("score", "association")}
 _ASSOCIATION = {"alone": float, "rise": float, "release": float, "frames": int, "iou": float}
 _SET = {"name": str, "truth": str, "ece": float, "ece_left_out": float}
-_SET |= dict.fromkeys(("frames", "cases", "nodules", "detections"), int)
+_SET |= dict.fromkeys(("frames", "cases", "nodules", "detections", "abstained"), int)
 _TRUTHS = ("masks", "boxes", "negative")
 
 
@@ -189,7 +190,7 @@ def _label_from(table: Any, where: str) -> LabelScale:
 
 
 def _set_from(table: Any, where: str) -> CalibrationSet:
-    _check_keys(table, _SET, where, optional={"ece", "ece_left_out"})
+    _check_keys(table, _SET, where, optional={"abstained", "ece", "ece_left_out"})
     if table["truth"] not in _TRUTHS:
         raise CalibrationError(f"{where}: truth must be one of {', '.join(_TRUTHS)}, got {table['truth']!r}")
     for key in table.keys() - {"name", "truth"}:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
-from tools.fit_association import choose_rule, make_rules
+from tools.fit_association import choose_associated, choose_rule, make_rules
 from tools.sweep_counts import ClipFrame, Counts, count_clip, figures_of
+from usassist.calibrate import AssociationRule
 from usassist.records import Detections
 
 HERE, THERE = (10, 10, 50, 40), (100, 60, 150, 90)
@@ -27,8 +30,8 @@ def _frame(*found: tuple[tuple[int, int, int, int], float, int], truth_px: int =
     )
 
 
-def _all(found: Detections) -> np.ndarray:
-    return np.arange(len(found))
+def _all(frame: ClipFrame) -> np.ndarray:
+    return np.arange(len(frame.candidates))
 
 
 def test_what_is_shown_is_counted_frame_by_frame() -> None:
@@ -46,6 +49,14 @@ def test_what_is_shown_is_counted_frame_by_frame() -> None:
     assert counts.events == 3, "THERE goes, HERE goes, THERE comes"
     every = np.ones((1, 1))
     assert figures_of([counts], every)["events"][0] == 3 / 4
+
+
+def test_where_the_engine_abstained_its_nodule_is_missed_and_all_is_forgotten() -> None:
+    rule = AssociationRule(alone=0.9, rise=0.9, release=0.4, frames=3, iou=0.3)
+    seen, weak = _frame((HERE, 0.95, 80), truth_px=100), _frame((HERE, 0.5, 80), truth_px=100)
+    blind = dataclasses.replace(_frame(truth_px=100), abstained=True)
+    found = [count_clip(clip, choose_associated(rule)).found for clip in ([seen, weak, weak], [seen, blind, weak])]
+    assert found == [3, 1]
 
 
 def test_the_rule_that_flickers_least_is_taken_where_it_is_not_worse() -> None:
