@@ -52,6 +52,7 @@ class StreamConfig:
     backend : name of a back end, or ``auto``
     precision : ``fp32`` or ``int8``, or ``auto`` for INT8 where the engine has it and the back end runs it
     point : operating point of the engine, or ``auto`` for ``balanced`` where its scores are calibrated
+    each_frame_alone : leave out the association of findings over frames that the operating point may have
     threads : CPU threads for the engine; 0 = as many as the process may use
     max_age_ms : an answer older than this at publication is ``stale``
     deadline_s : the shortest deadline of an engine call; a call that exceeds it, or ten times the average of
@@ -64,6 +65,7 @@ class StreamConfig:
     backend: str = "auto"
     precision: str = "auto"
     point: str = "auto"
+    each_frame_alone: bool = False
     threads: int = 0
     max_age_ms: float = 150.0
     deadline_s: float = 1.0

@@ -557,6 +557,8 @@ class Result:
     cause, reason : why there is no answer; set exactly when ``state`` is ``no_result`` or ``stale``
     detections, segmentation, measurements : one row each per detection
     descriptors : see :data:`Descriptors`; only in state ``finding``, a late answer is not described
+    follows_frame_id : the last frame before it that it depends on, where findings are associated over frames; None =
+        on its own frame alone
     """
 
     session_id: str = field(metadata=travels(line="never"))
@@ -583,6 +585,7 @@ class Result:
     descriptors: Descriptors = field(default=(), metadata=travels(since=(1, 1), line="never"))
     t_input_ns: Int64 | None = field(default=None, metadata=travels(since=(1, 2), line="always"))
     t_output_ns: Int64 | None = field(default=None, metadata=travels(since=(1, 2), line="always"))
+    follows_frame_id: Int64 | None = field(default=None, metadata=travels(since=(1, 4)))
 
     @property
     def is_verdict(self) -> bool:
@@ -614,6 +617,8 @@ class Result:
             raise RecordError("state finding needs at least one detection")
         if self.state in (ResultState.NO_FINDING, ResultState.NO_RESULT) and count:
             raise RecordError(f"state {self.state} cannot carry detections")
+        if self.follows_frame_id is not None and not 0 <= self.follows_frame_id < self.frame_id:
+            raise RecordError(f"frame {self.frame_id} cannot follow frame {self.follows_frame_id}")
         if self.descriptors:
             if self.state is not ResultState.FINDING:
                 raise RecordError(f"state {self.state} cannot carry descriptors")

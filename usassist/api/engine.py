@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -15,12 +17,15 @@ import numpy.typing as npt
 
 from usassist.api.result import FrameResult
 from usassist.api.stream import MediaClock, ResultStream
+from usassist.bus import EngineBody
 from usassist.calibrate import DEFAULT_POINT, Geometry, ScoreCalibration, load_geometry, load_score_calibration
 from usassist.common.closeable import Closeable
 from usassist.engine import find_engine, open_engine
 from usassist.errors import UsageError, UsAssistError
+from usassist.modalities import Task
 from usassist.modalities.ultrasound import DescriptorModel
-from usassist.pipeline.task import describe_engine, make_task
+from usassist.pipeline.association import StreamAssociation
+from usassist.pipeline.task import describe_engine, make_association, make_task
 from usassist.records import Answer, Cause, Frame, Result, ResultState, SignalState
 from usassist.sources import Crop, SourceOptions, open_source
 from usassist.sources.address import DEMO_CALIBRATION, IMAGE_SUFFIXES, demo_address
@@ -62,6 +67,8 @@ class Engine(Closeable):
     precision : ``auto``, ``fp32``, ``fp16`` or ``int8``
     point : operating point at which scores are cut, for example ``sensitive``, ``balanced`` or ``quiet``; ``auto`` =
         ``balanced``, or the engine's own thresholds where its scores are not calibrated
+    each_frame_alone : in a stream, leave out the association over frames that the operating point may have; a call with
+        images always answers each alone
     threads : CPU threads; 0 = as many as the process may use
     calibration : name or path of a geometry calibration, for sizes in mm
     spacing_mm, spacing_rel_sd : instead of a calibration, mm per px (row step, column step) and its relative standard
@@ -85,6 +92,7 @@ class Engine(Closeable):
         backend: str = "auto",
         precision: str = "auto",
         point: str = "auto",
+        each_frame_alone: bool = False,
         threads: int = 0,
         calibration: str | os.PathLike[str] | None = None,
         spacing_mm: tuple[float, float] | None = None,
@@ -97,9 +105,15 @@ class Engine(Closeable):
         chosen = _choose_point(spec.engine_id, scores, point)
         descriptors = DescriptorModel.load(spec.folder, spec.engine_id)
         self._task = make_task(spec, scores, chosen, descriptors)
-        about = describe_engine(spec, scores, chosen, descriptors)
+        make = functools.partial(make_association, spec, scores, chosen, descriptors)
+        self._make_association = (lambda: None) if each_frame_alone else make
+        associated = self._make_association() is not None
         self._engine = open_engine(spec, backend, threads, precision)
-        self._about = msgspec.structs.replace(about, backend=self._engine.backend)
+        about = functools.partial(describe_engine, spec, scores, chosen, descriptors)
+        self._about, self._about_stream = (
+            msgspec.structs.replace(body, backend=self._engine.backend)
+            for body in (about(), about(associated=associated))
+        )
         self._lock = threading.Lock()
         self._closed = False
 
@@ -171,7 +185,7 @@ class Engine(Closeable):
             spacing_rel_sd=geometry.spacing_rel_sd if geometry is not None else None,
             calibration_id=geometry.calibration_id if geometry is not None and has_scale else None,
         )
-        return self._answer(frame, None)
+        return self._answer(frame, None, self._about, self._task)
 
     def stream(
         self,
@@ -226,7 +240,7 @@ class Engine(Closeable):
             clock=MediaClock(),
             deinterlace=deinterlace,
         )
-        return ResultStream(opened, self._answer)
+        return ResultStream(opened, self._stream_answer())
 
     def close(self) -> None:
         """Free the runtime. May be called twice; results that were given stay valid."""
@@ -242,22 +256,47 @@ class Engine(Closeable):
         if self._closed:
             raise UsageError("this Engine is closed; open another")
 
-    def _answer(self, frame: Frame, t_ms: float | None) -> FrameResult:
+    def _stream_answer(self) -> Callable[[Frame, float], FrameResult]:
+        """What answers the frames of one stream, which may depend on those before."""
+        association = self._make_association()
+        if association is None:
+            return functools.partial(self._answer, about=self._about, task=self._task)
+        return functools.partial(
+            self._answer,
+            about=self._about_stream,
+            task=association.make_task(),
+            association=StreamAssociation(association, realtime=False),
+        )
+
+    def _answer(
+        self,
+        frame: Frame,
+        t_ms: float | None,
+        about: EngineBody,
+        task: Task,
+        association: StreamAssociation | None = None,
+    ) -> FrameResult:
         """Ask the engine, unless the frame's image may not be answered; the rules are those of the live path."""
+        follows_frame_id: int | None = None
         state, cause, reason, answer = ResultState.NO_RESULT, Cause.ENGINE_ERROR, "", Answer()
         t_start_ns = t_end_ns = None
         if frame.picture is not SignalState.LIVE:
             cause = Cause.DAMAGED if frame.picture is SignalState.DAMAGED else Cause.NOT_LIVE
             reason = frame.picture_reason or str(frame.picture)
+            if association is not None:
+                association.reset()
         else:
             with self._lock:
                 self._check_open()
                 t_start_ns = time.monotonic_ns()
                 try:
-                    answer = self._task(frame, self._engine)
+                    answer = task(frame, self._engine)
+                    if association is not None and self.backend != "null":
+                        answer, follows_frame_id = association.complete(frame, answer)
                 except Exception as error:  # whatever fails, this frame has no result
                     logger.exception("no result for frame %d", frame.frame_id)
                     reason = str(error) if isinstance(error, UsAssistError) else f"engine failed: {error!r}"
+                    answer = Answer()
                 t_end_ns = time.monotonic_ns()
             if self.backend == "null":
                 cause, reason, answer = Cause.NULL_ENGINE, reason or "back end null computes nothing", Answer()
@@ -284,8 +323,9 @@ class Engine(Closeable):
             segmentation=answer.segmentation,
             measurements=answer.measurements,
             descriptors=answer.descriptors,
+            follows_frame_id=follows_frame_id,
         )
-        return FrameResult(frame=frame, record=record, engine=self._about, t_ms=t_ms)
+        return FrameResult(frame=frame, record=record, engine=about, t_ms=t_ms)
 
 
 def _geometry(

@@ -7,6 +7,7 @@ from usassist.bus.publisher import Publisher
 from usassist.bus.subscriber import Subscriber
 from usassist.bus.topics import (
     TOPICS,
+    AssociationBody,
     DescriptorBody,
     EngineBody,
     FrameBody,
@@ -25,6 +26,7 @@ from usassist.bus.topics import (
 
 __all__ = [
     "TOPICS",
+    "AssociationBody",
     "DescriptorBody",
     "EngineBody",
     "FrameBody",

@@ -5,7 +5,7 @@ topic    schema           version rate, Hz   recorded lane  body
 ======== ================ ======= ========== ======== ===== ====================================================
 frame    usassist.frame   1.3     of source  yes      frame fields of ``Frame``; buffer ``image``
 result   usassist.result  1.4     of source  yes      event fields of ``Result``; its arrays as buffers
-engine   usassist.engine  1.3     1          yes      event what the engine is, its labels, operating point, descriptors
+engine   usassist.engine  1.3     1          yes      event what it is, labels, point, association, domain, descriptors
 session  usassist.session 1.2     1          yes      event what is being streamed, whether it still runs, its signal
 health   usassist.health  1.1     2          yes      event counts, drops and latency of a process
 mark     usassist.mark    1.0     on event   yes      event a mark that a person made on a frame
@@ -32,6 +32,7 @@ from usassist.records import Descriptor, Frame, Result, SignalState
 
 __all__ = [
     "TOPICS",
+    "AssociationBody",
     "DescriptorBody",
     "EngineBody",
     "FrameBody",
@@ -101,6 +102,24 @@ def _rounded_up(rate: float) -> str:
     return f"{math.ceil(100.0 * rate - 1e-6) / 100.0:g}"
 
 
+class AssociationBody(msgspec.Struct, frozen=True, kw_only=True):
+    """How findings are associated over frames; see ``calibrate.AssociationRule``."""
+
+    alone: float
+    rise: float
+    release: float
+    frames: Int64
+    iou: float
+
+    @property
+    def words(self) -> str:
+        """For display."""
+        return (
+            f"over {self.frames} frame{'s' * (self.frames != 1)}: shown from {self.alone:g} at once, from "
+            f"{self.rise:g} where it was seen before, from {self.release:g} where it was shown before"
+        )
+
+
 class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     """Body of ``engine``.
 
@@ -113,6 +132,8 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     It came with 1.2.
     ``domain`` names what the frames show that the engine was made for; it abstains on others, with the cause
     ``out_of_domain``. Empty where it never abstains. It came with 1.3.
+    ``association`` is set where findings are associated over the frames of the stream, so that a result depends on the
+    frames before it. It came with 1.3.
     """
 
     engine_id: str
@@ -124,6 +145,7 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     descriptor_agreement: dict[str, str] = {}
     note: str = ""
     domain: str = ""
+    association: AssociationBody | None = None
 
 
 class SignalBody(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Load and validate calibration files; the files themselves are in ``calibration/``."""
 
+from usassist.calibrate.association import AssociationRule
 from usassist.calibrate.geometry import Geometry, load_geometry
 from usassist.calibrate.score import (
     DEFAULT_POINT,
@@ -13,6 +14,7 @@ from usassist.calibrate.score import (
 
 __all__ = [
     "DEFAULT_POINT",
+    "AssociationRule",
     "CalibrationSet",
     "Geometry",
     "LabelScale",

@@ -15,12 +15,19 @@ from datetime import date
 import numpy as np
 import numpy.typing as npt
 
+from usassist.calibrate.association import AssociationRule
 from usassist.errors import CalibrationError, UsageError
 
-__all__ = ["CalibrationSet", "LabelScale", "OperatingPoint", "PointFigures", "ScoreCalibration"]
+__all__ = ["CalibrationSet", "LabelScale", "OperatingPoint", "PointFigures", "ScoreCalibration", "at_least"]
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
+
+
+def at_least(score: float) -> np.float32:
+    """The smallest float32 that is not below `score`: a score of 0.08 as float32 lies a little below 0.08."""
+    nearest = np.float32(score)
+    return nearest if float(nearest) >= score else np.nextafter(nearest, np.float32(2.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +59,7 @@ class OperatingPoint:
     false_positives_per_frame : detections that match no nodule, per frame
     alarms_per_negative_frame : the same on frames without a nodule; None = not measured
     sets : the same on every set; empty in a file of schema 1
+    association : over the frames of a stream; None = each frame alone, which is what the figures were measured with
     """
 
     name: str
@@ -60,12 +68,12 @@ class OperatingPoint:
     false_positives_per_frame: float
     alarms_per_negative_frame: float | None = None
     sets: tuple[PointFigures, ...] = ()
+    association: AssociationRule | None = None
 
     @property
     def min_score(self) -> np.float32:
-        """The smallest float32 that is not below `score`: a score of 0.08 as float32 lies a little below 0.08."""
-        nearest = np.float32(self.score)
-        return nearest if float(nearest) >= self.score else np.nextafter(nearest, np.float32(2.0))
+        """`score` as the least score that reaches it, see :func:`at_least`."""
+        return at_least(self.score)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +106,7 @@ class CalibrationSet:
     name : of the set
     truth : ``masks``, ``boxes``, or ``negative``: no frame shows a nodule
     frames, cases, nodules, detections : number of each
+    abstained : frames on which the engine abstained; they have no detections, and their nodules are missed
     ece : expected calibration error on this set; None without detections
     ece_left_out : the same, fitted on all other sets; None where these allow no fit
     """
@@ -108,6 +117,7 @@ class CalibrationSet:
     cases: int
     nodules: int
     detections: int
+    abstained: int = 0
     ece: float | None = None
     ece_left_out: float | None = None
 
@@ -175,17 +185,22 @@ class ScoreCalibration:
         return _sigmoid(scale.slope * _logit(raw) + scale.intercept).astype(np.float32)
 
     def raw_threshold(self, point_name: str, label_id: int) -> float:
-        """The lowest raw score whose calibrated score reaches an operating point: the inverse of `calibrated`.
-
-        It is a float32, found by bisection instead of the formula, so that thresholding raw scores selects exactly the
-        same detections as thresholding calibrated scores.
+        """The lowest raw score whose calibrated score reaches an operating point, see :meth:`raw_score`.
 
         Raises
         ------
         UsageError
             If there is no such point.
         """
-        min_score = self.point(point_name).min_score
+        return self.raw_score(self.point(point_name).score, label_id)
+
+    def raw_score(self, score: float, label_id: int) -> float:
+        """The lowest raw score whose calibrated score reaches `score`: the inverse of `calibrated`.
+
+        It is a float32, found by bisection instead of the formula, so that thresholding raw scores selects exactly the
+        same detections as thresholding calibrated scores.
+        """
+        min_score = at_least(score)
         low, high = 0, int(np.float32(1.0).view(np.int32))  # the bits of a positive float32 increase with its value
         while low < high:
             middle = (low + high) // 2

@@ -29,6 +29,7 @@ edited; a new measurement is a new file. Its keys::
     sensitivity = 0.97                  # share of the nodules that are found
     false_positives_per_frame = 0.2
     alarms_per_negative_frame = 0.03    # on frames without a nodule; optional
+    [points.association]                # over the frames of a stream; optional, see ``association``
     [[points.sets]]                     # the same on every set: `sensitivity` and `false_positives_per_frame`,
     name = "ddti_val"                   # or `alarms_per_negative_frame` where no frame shows a nodule
     sensitivity = 0.97
@@ -41,6 +42,7 @@ edited; a new measurement is a new file. Its keys::
     cases = 56
     nodules = 96
     detections = 130
+    abstained = 0                       # frames on which the engine abstained; optional
     ece = 0.02                          # on this set; absent where it has no detections
     ece_left_out = 0.05                 # fitted on all other sets; absent where these allow no fit
 
@@ -56,6 +58,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from usassist.calibrate.association import AssociationRule
 from usassist.calibrate.platt import CalibrationSet, LabelScale, OperatingPoint, PointFigures, ScoreCalibration
 from usassist.config import resource_dir
 from usassist.errors import CalibrationError
@@ -92,18 +95,13 @@ _POINT = {
     "sensitivity": float,
     "false_positives_per_frame": float,
     "alarms_per_negative_frame": float,
+    "association": dict,
 }
-_POINT_FIGURES = {key: value for key, value in _POINT.items() if key != "score"}
-_SET = {
-    "name": str,
-    "truth": str,
-    "frames": int,
-    "cases": int,
-    "nodules": int,
-    "detections": int,
-    "ece": float,
-    "ece_left_out": float,
-}
+_OPTIONAL = {"alarms_per_negative_frame", "association"}
+_POINT_FIGURES = {key: value for key, value in _POINT.items() if key not in ("score", "association")}
+_ASSOCIATION = {"alone": float, "rise": float, "release": float, "frames": int, "iou": float}
+_SET = {"name": str, "truth": str, "ece": float, "ece_left_out": float}
+_SET |= dict.fromkeys(("frames", "cases", "nodules", "detections", "abstained"), int)
 _TRUTHS = ("masks", "boxes", "negative")
 
 
@@ -192,7 +190,7 @@ def _label_from(table: Any, where: str) -> LabelScale:
 
 
 def _set_from(table: Any, where: str) -> CalibrationSet:
-    _check_keys(table, _SET, where, optional={"ece", "ece_left_out"})
+    _check_keys(table, _SET, where, optional={"abstained", "ece", "ece_left_out"})
     if table["truth"] not in _TRUTHS:
         raise CalibrationError(f"{where}: truth must be one of {', '.join(_TRUTHS)}, got {table['truth']!r}")
     for key in table.keys() - {"name", "truth"}:
@@ -203,24 +201,33 @@ def _set_from(table: Any, where: str) -> CalibrationSet:
 def _point_from(table: Any, where: str, set_names: list[str] | None) -> OperatingPoint:
     """A point; `set_names` is None in a file of schema 1, whose points have no figures of sets."""
     keys = _POINT if set_names is None else _POINT | {"sets": list}
-    _check_keys(table, keys, where, optional={"alarms_per_negative_frame"})
+    _check_keys(table, keys, where, optional=_OPTIONAL)
     sets = tuple(_figures_from(item, f"{where}, sets[{i}]") for i, item in enumerate(table.get("sets", ())))
     if [item.name for item in sets] != (set_names or []):
         raise CalibrationError(f"{where}: sets must be {set_names}, got {[item.name for item in sets]}; make it again")
-    _check_figures(table, where)
-    figures = {key: float(value) for key, value in table.items() if key not in ("name", "sets")}
-    return OperatingPoint(name=table["name"], sets=sets, **figures)
+    figures = {key: float(value) for key, value in table.items() if key not in ("name", "association", "sets")}
+    _check_figures(figures, where)
+    rule = _association_from(table["association"], f"{where}, association") if "association" in table else None
+    return OperatingPoint(name=table["name"], association=rule, sets=sets, **figures)
 
 
 def _figures_from(table: Any, where: str) -> PointFigures:
     _check_keys(table, _POINT_FIGURES, where, optional=set(_POINT_FIGURES) - {"name"})
-    _check_figures(table, where)
+    _check_figures({key: value for key, value in table.items() if key != "name"}, where)
     return PointFigures(**table)
 
 
-def _check_figures(table: dict[str, Any], where: str) -> None:
-    for key in table.keys() - {"name", "sets"}:
-        _check_range(table, key, 1.0 if key in ("score", "sensitivity") else math.inf, where)
+def _check_figures(figures: dict[str, Any], where: str) -> None:
+    for key in figures:
+        _check_range(figures, key, 1.0 if key in ("score", "sensitivity") else math.inf, where)
+
+
+def _association_from(table: Any, where: str) -> AssociationRule:
+    _check_keys(table, _ASSOCIATION, where)
+    try:
+        return AssociationRule(**{key: _ASSOCIATION[key](value) for key, value in table.items()})
+    except CalibrationError as error:
+        raise CalibrationError(f"{where}: {error}") from error
 
 
 def _check_keys(table: Any, keys: dict[str, type], where: str, *, optional: Collection[str] = ()) -> None:

@@ -145,6 +145,9 @@ def print_calibration(console: Console, calibration: ScoreCalibration) -> None:
         counts = (item.frames, item.nodules, item.detections)
         table.add_row(item.name, item.truth, *map(str, counts), _number(item.ece), _number(item.ece_left_out))
     console.print(table)
+    if any(item.abstained for item in calibration.sets):
+        counts_text = ", ".join(f"{item.abstained} frames of {item.name}" for item in calibration.sets)
+        console.print(f"abstained on {counts_text}; nodules on them are missed", highlight=False, soft_wrap=True)
     several = len(calibration.sets) > 1
     table = Table("point", "score", "set", "nodules found", "false pos. per frame", "alarms per negative frame")
     for point in calibration.points.values():

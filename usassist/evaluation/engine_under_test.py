@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 
-from usassist.calibrate import DEFAULT_POINT, ScoreCalibration, load_score_calibration
+from usassist.calibrate import DEFAULT_POINT, AssociationRule, ScoreCalibration, load_score_calibration
 from usassist.engine import EngineSpec, find_engine, open_engine
 from usassist.errors import UsageError
 from usassist.evaluation.folders import LabelledFrame
@@ -35,6 +35,7 @@ class EngineOptions:
     point : operating point of the score calibration; None = the default point, if there is a calibration
     threshold : instead of a point, on the scores in use
     raw : ignore a score calibration
+    associated : findings are associated over the frames of a clip, where the operating point has a rule for that
     """
 
     name: str = "thyroid_nodule"
@@ -45,6 +46,7 @@ class EngineOptions:
     point: str | None = None
     threshold: float | None = None
     raw: bool = False
+    associated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ class EngineUnderTest:
     threshold : on the scores in use
     threshold_from : origin of the threshold, in words
     calibration : of the scores; None = they are raw
+    association : over the frames of a clip, instead of the threshold; None = each frame is answered alone
     """
 
     spec: EngineSpec
@@ -66,6 +69,12 @@ class EngineUnderTest:
     threshold: float
     threshold_from: str
     calibration: ScoreCalibration | None
+    association: AssociationRule | None = None
+
+    @property
+    def least_score(self) -> float:
+        """Nothing with a lower score is shown: the threshold, or where findings are associated, the release."""
+        return self.threshold if self.association is None else self.association.release
 
     @property
     def scores(self) -> str:
@@ -77,9 +86,15 @@ class EngineUnderTest:
         height_px, width_px = self.spec.inputs[0].shape[2:]
         if height_px is None or width_px is None:
             raise UsageError(f"{self.spec.engine_id} has an input without a fixed size; choose another engine")
-        lowest = tuple(dataclasses.replace(label, score_threshold=MIN_SCORE) for label in self.spec.labels)
+        lowest = tuple(dataclasses.replace(label, score_threshold=self._lowest(label.id)) for label in self.spec.labels)
         size_hw_px = (height_px, width_px)
         return run_frames(self.infer, size_hw_px, lowest, frames, self.calibration, area, self.spec.domain)
+
+    def _lowest(self, label_id: int) -> float:
+        """The lowest raw score of interest."""
+        if self.calibration is None or self.association is None:
+            return MIN_SCORE
+        return min(MIN_SCORE, self.calibration.raw_score(self.association.release, label_id))
 
 
 @contextmanager
@@ -110,7 +125,14 @@ def open_engine_under_test(options: EngineOptions) -> Iterator[EngineUnderTest]:
             threshold=threshold,
             threshold_from=origin,
             calibration=calibration,
+            association=_association(options, calibration),
         )
+
+
+def _association(options: EngineOptions, calibration: ScoreCalibration | None) -> AssociationRule | None:
+    if not options.associated or calibration is None or options.threshold is not None:
+        return None
+    return calibration.point(options.point or DEFAULT_POINT).association
 
 
 def _threshold(options: EngineOptions, spec: EngineSpec, calibration: ScoreCalibration | None) -> tuple[float, str]:

@@ -176,6 +176,7 @@ def _describe(tallied: TalliedSet, index: int, pool: Pool, scale: Scale) -> Cali
         cases=len({frame.case for frame in tallied.frames}),
         nodules=_nodules(tallied),
         detections=int(own.sum()),
+        abstained=sum(frame.abstained for frame in tallied.frames),
         ece=(
             round(expected_calibration_error(scale.of(pool.score[own]), pool.is_hit[own]), _DIGITS)
             if own.any()

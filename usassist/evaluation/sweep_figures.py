@@ -62,6 +62,8 @@ class ClipScore:
     clip, case : of the clip
     frames, marked, unmarked : number of frames, of those with a mask, and of those without
     frames_with_nodule : with a marked region of 50 px or more
+    abstained, abstained_with_nodule : frames on which the engine abstained, and those of them with a nodule, which is
+        missed there
     dice : mean over the frames with a mask; NaN without one
     nodules, found : marked regions of 50 px or more in all frames, and how many of them are found
     to_first_detection : frames from the first that shows the nodule to the first on which it is found, 0 = at once;
@@ -82,6 +84,8 @@ class ClipScore:
     marked: int
     unmarked: int
     frames_with_nodule: int
+    abstained: int
+    abstained_with_nodule: int
     dice: float
     nodules: int
     found: int
@@ -141,6 +145,8 @@ def score_clip(clip: str, frames: Sequence[SweepFrame]) -> ClipScore:
         marked=len(marked),
         unmarked=len(unmarked),
         frames_with_nodule=len(with_nodule),
+        abstained=sum(frame.tally.abstained for frame in frames),
+        abstained_with_nodule=sum(frame.tally.abstained and frame.has_nodule for frame in frames),
         dice=_mean([frame.score.dice for frame in marked]),
         nodules=sum(len(frame.score.hits) for frame in frames),
         found=sum(sum(frame.score.hits) for frame in frames),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from usassist.calibrate import AssociationRule
 from usassist.evaluation.contact_sheet import Tile, WorstFrames
 from usassist.evaluation.detection import calibration_bins, ece_figure, froc_figures, match_detections
 from usassist.evaluation.figures import compute_score_figures
@@ -74,7 +75,9 @@ class Sweeps:
         return [*self._tiles[True], *self._tiles[False]]
 
 
-def sweep_report(sweeps: Sweeps, rate_hz: float | None, by: str) -> dict[str, Any]:
+def sweep_report(
+    sweeps: Sweeps, rate_hz: float | None, by: str, association: AssociationRule | None = None
+) -> dict[str, Any]:
     """Compute all figures of clips.
 
     Parameters
@@ -82,11 +85,13 @@ def sweep_report(sweeps: Sweeps, rate_hz: float | None, by: str) -> dict[str, An
     sweeps : at least one clip
     rate_hz : frames a second of the clips; None = not known
     by : what the intervals resample, in a word
+    association : that the frames have passed through; None = each was answered alone. With it there is no FROC, because
+        what is shown does not follow from a threshold, and the calibration is that of what is shown
 
     Returns
     -------
-    ``by``, ``rate_hz``, ``counts``, ``figures``, ``froc`` (``at``), ``score_calibration`` (``ece`` and ``bins``),
-    ``clips`` (one each)
+    ``by``, ``rate_hz``, ``association``, ``counts``, ``figures``, ``froc`` (``at``), ``score_calibration`` (``ece`` and
+    ``bins``), ``clips`` (one each)
     """
     frames = [frame for _, frame in sweeps.frames]
     tallies = tuple(frame.tally for frame in frames)
@@ -97,15 +102,17 @@ def sweep_report(sweeps: Sweeps, rate_hz: float | None, by: str) -> dict[str, An
     return {
         "by": by,
         "rate_hz": rate_hz,
+        "association": association,
         "counts": count_frames(tallies)
         | {
             "clips": len(sweeps.clips),
             "clips_with_nodule": sum(clip.nodules > 0 for clip in sweeps.clips),
+            "frames_abstained_with_nodule": sum(clip.abstained_with_nodule for clip in sweeps.clips),
             "frames_with_nothing_marked": sum(clip.unmarked for clip in sweeps.clips),
             "nodules": sum(clip.nodules for clip in sweeps.clips),
         },
         "figures": figures,
-        "froc": {"at": froc_figures(tallies)},
+        "froc": {"at": froc_figures(tallies) if association is None else {}},
         "score_calibration": {
             "ece": figures["ece"],
             "bins": calibration_bins(
@@ -123,7 +130,8 @@ def sweep_rows(sweeps: Sweeps, skipped: Iterable[Skipped]) -> list[Mapping[str, 
             "name": frame.tally.name,
             "clip": clip,
             "frame": frame.number,
-            "state": "evaluated" if frame.is_marked else "evaluated, nothing marked",
+            "state": ("abstained" if frame.tally.abstained else "evaluated")
+            + ("" if frame.is_marked else ", nothing marked"),
             "dice": frame.score.dice,
             "iou": frame.score.iou,
             "nodules": len(frame.tally.nodule_px),
@@ -147,4 +155,5 @@ def sweep_rows(sweeps: Sweeps, skipped: Iterable[Skipped]) -> list[Mapping[str, 
 def _caption(frame: SweepFrame) -> str:
     what = f"Dice {frame.score.dice:.2f}" if frame.is_marked else "nothing marked"
     best = f"score {frame.tally.best_score:.2f}" if frame.score.kept else "nothing found"
+    best = "abstained" if frame.tally.abstained else best
     return f"{frame.tally.name}   {what}   {best}"

@@ -17,9 +17,10 @@ _COLUMNS = ("clip", "frames", "Dice", "found", "first", "flicker", "changes", "F
 
 
 def print_clips(console: Console, clips: Sequence[ClipScore], rate_hz: float | None) -> None:
-    """Print one row per clip."""
+    """Print one row per clip; frames on which the engine abstained have a column where there are any."""
+    abstained = any(clip.abstained for clip in clips)
     table = Table(title="clips", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
-    for column in _COLUMNS:
+    for column in (*_COLUMNS, *(("abst.",) if abstained else ())):
         table.add_column(column, justify="left" if column == "clip" else "right", no_wrap=True)
     for clip in clips:
         table.add_row(
@@ -33,13 +34,16 @@ def print_clips(console: Console, clips: Sequence[ClipScore], rate_hz: float | N
             f"{clip.false_positives_marked}/{clip.marked}",
             f"{clip.false_positives_unmarked}/{clip.unmarked}",
             str(clip.alarms_marked + clip.alarms_unmarked),
+            *((str(clip.abstained),) if abstained else ()),
         )
     console.print(table)
     rate = "the rate of the clips is not known" if rate_hz is None else f"{rate_hz:g} frames a second"
     console.print(
         "(found: of the marked nodules on all frames; first: frames from the first that shows the nodule to the first "
         "on which it is found; changes: found or lost, of the pairs of neighbours with a nodule; FP: false positives "
-        f"on frames with and without mask; alarms: unbroken runs of frames with false positives; {rate})",
+        "on frames with and without mask; alarms: unbroken runs of frames with false positives; "
+        + ("abst.: frames on which the engine abstained, a nodule on them is missed; " if abstained else "")
+        + f"{rate})",
         highlight=False,
     )
 

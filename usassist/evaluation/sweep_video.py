@@ -80,20 +80,34 @@ class SweepVideo:
     frame_count : of the clip
     threshold : detections with a lower score are not drawn
     rate_hz : at which it is shown
+    associated, domain : see :func:`draw_sweep_frame`
     """
 
-    def __init__(self, path: Path, frame_count: int, threshold: float, rate_hz: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        frame_count: int,
+        threshold: float,
+        rate_hz: float,
+        *,
+        associated: bool = False,
+        domain: str = "",
+    ) -> None:
         self._path = path
         self._frame_count = frame_count
         self._threshold = threshold
         self._rate_hz = rate_hz
+        self._associated = associated
+        self._domain = domain
         self._writer: VideoWriter | None = None
         self._written = 0
 
     def write(self, outcome: FrameOutcome, frame: SweepFrame) -> None:
         """Add the next frame."""
         place = f"frame {frame.number}   {self._written + 1} of {self._frame_count}"
-        drawn = draw_sweep_frame(outcome, frame, self._threshold, place)
+        drawn = draw_sweep_frame(
+            outcome, frame, self._threshold, place, associated=self._associated, domain=self._domain
+        )
         if self._writer is None:
             self._writer = VideoWriter(self._path, drawn.shape[:2], self._rate_hz, _CODING)
         self._writer.write(drawn, self._written)
@@ -107,7 +121,15 @@ class SweepVideo:
 
 
 @contextmanager
-def open_video(path: Path, frame_count: int, threshold: float, rate_hz: float | None) -> Iterator[SweepVideo]:
+def open_video(
+    path: Path,
+    frame_count: int,
+    threshold: float,
+    rate_hz: float | None,
+    *,
+    associated: bool = False,
+    domain: str = "",
+) -> Iterator[SweepVideo]:
     """The video of one clip; the file is there once the block has ended, and not at all when it raises.
 
     Raises
@@ -117,7 +139,8 @@ def open_video(path: Path, frame_count: int, threshold: float, rate_hz: float | 
     """
     try:
         with replacing(path) as part:
-            video = SweepVideo(part, frame_count, threshold, rate_hz or UNKNOWN_RATE_HZ)
+            rate_hz = rate_hz or UNKNOWN_RATE_HZ
+            video = SweepVideo(part, frame_count, threshold, rate_hz, associated=associated, domain=domain)
             try:
                 yield video
             finally:
@@ -128,7 +151,15 @@ def open_video(path: Path, frame_count: int, threshold: float, rate_hz: float | 
         raise SessionError(f"{path} cannot be written: {reason}; choose another folder for --videos") from error
 
 
-def draw_sweep_frame(outcome: FrameOutcome, frame: SweepFrame, threshold: float, place: str) -> UInt8Array:
+def draw_sweep_frame(
+    outcome: FrameOutcome,
+    frame: SweepFrame,
+    threshold: float,
+    place: str,
+    *,
+    associated: bool = False,
+    domain: str = "",
+) -> UInt8Array:
     """Draw one frame between two bars: what the engine says above, what the outlines mean below.
 
     Parameters
@@ -136,6 +167,8 @@ def draw_sweep_frame(outcome: FrameOutcome, frame: SweepFrame, threshold: float,
     outcome, frame : the frame
     threshold : detections with a lower score are not drawn
     place : which frame of the clip it is, in words
+    associated : findings are associated over the frames, so `threshold` is not all that decides
+    domain : name of what the engine was made for, shown where it abstains
 
     Returns
     -------
@@ -148,8 +181,9 @@ def draw_sweep_frame(outcome: FrameOutcome, frame: SweepFrame, threshold: float,
     left = (drawn.shape[1] - width) // 2
     drawn[_BAR_PX : _BAR_PX + height, left : left + width] = image
     state = ResultState.FINDING if frame.score.kept else ResultState.NO_FINDING
+    state = ResultState.NO_RESULT if frame.tally.abstained else state
     cv2.rectangle(drawn, (0, 0), (drawn.shape[1] - 1, 3), STATE_COLOR_RGB[state][::-1], -1)
-    x = draw_text(drawn, _headline(frame), (_MARGIN_PX, 26), 18)
+    x = draw_text(drawn, _headline(frame, domain), (_MARGIN_PX, 26), 18)
     draw_text(drawn, _against_truth(frame), (max(x + 24, 330), 26), 17)
     draw_text(drawn, place, (drawn.shape[1] - 210, 26), 16)
     bottom = drawn.shape[0] - 12
@@ -159,11 +193,14 @@ def draw_sweep_frame(outcome: FrameOutcome, frame: SweepFrame, threshold: float,
         for start in range(x, x + 36, 2 * step):
             cv2.line(drawn, (start, bottom - 6), (start + step, bottom - 6), color, 2, cv2.LINE_AA)
         x = draw_text(drawn, word, (x + 46, bottom), 16) + 24
-    draw_text(drawn, f"{frame.tally.name}   threshold {threshold:.2f}", (x, bottom), 16)
+    cut = f"associated, {threshold:.2f} or more" if associated else f"threshold {threshold:.2f}"
+    draw_text(drawn, f"{frame.tally.name}   {cut}", (x, bottom), 16)
     return np.asarray(cv2.cvtColor(drawn, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _headline(frame: SweepFrame) -> str:
+def _headline(frame: SweepFrame, domain: str) -> str:
+    if frame.tally.abstained:
+        return f"NOT {domain.upper()} - no result" if domain else "OUT OF DOMAIN - no result"
     if not frame.score.kept:
         return "NO FINDING"
     scores = ", ".join(f"{score:.2f}" for score in frame.tally.score[: frame.score.kept])

@@ -4,11 +4,12 @@
 ``postprocess.py`` and ``task.py``; see ``docs/modalities.md``.
 """
 
-from usassist.modalities.protocols import StudyRun, StudyTask, Task, TaskEngine, Tensors
+from usassist.modalities.protocols import Association, StudyRun, StudyTask, Task, TaskEngine, Tensors
 from usassist.modalities.table import MODALITIES, Kind, Modality, find_modality, list_modalities, stream_titles
 
 __all__ = [
     "MODALITIES",
+    "Association",
     "Kind",
     "Modality",
     "StudyRun",

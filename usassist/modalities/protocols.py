@@ -10,7 +10,7 @@ import numpy.typing as npt
 from usassist.records import Answer, Frame
 from usassist.volumes import StudyAnswer, Volume
 
-__all__ = ["StudyRun", "StudyTask", "Task", "TaskEngine", "Tensors"]
+__all__ = ["Association", "StudyRun", "StudyTask", "Task", "TaskEngine", "Tensors"]
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
@@ -28,6 +28,33 @@ class Task(Protocol):
 
     def __call__(self, frame: Frame, engine: TaskEngine) -> Answer:
         """Preprocess, infer, postprocess, measure, describe."""
+        ...
+
+
+class Association(Protocol):
+    """What a modality does over the frames of one stream: it is given them in their order, in one thread at a time."""
+
+    def make_task(self) -> Task:
+        """A task whose answers are candidates, for :meth:`complete`. Each thread has its own."""
+        ...
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        ...
+
+    def follows(self, frame: Frame) -> bool:
+        """Whether the frames that are remembered show the same place as `frame`; False where there are none."""
+        ...
+
+    def complete(self, frame: Frame, candidates: Answer, *, remember: bool = True) -> Answer:
+        """The answer for the next frame, from its candidates and the frames that are remembered.
+
+        Parameters
+        ----------
+        frame : in the order of the stream
+        candidates : what the task gave for it, where it did not abstain
+        remember : False leaves the memory as it was
+        """
         ...
 
 

@@ -67,6 +67,9 @@ class Modality:
     make_task : ``module:function`` that makes its task; empty where there is none. The function takes
         ``(spec, scores, point, descriptors)`` for a stream and ``(spec)`` for a study, and raises ``EngineSpecError``
         where the engine does not fit.
+    make_association : ``module:function`` that makes what associates the answers of a stream over its frames
+        (:class:`usassist.modalities.Association`), or gives None where each frame is answered alone; empty = always so.
+        It takes what `make_task` takes.
     make_decoder : ``module:function`` that takes a spec and gives the decoder with which two back ends are compared, or
         None; empty = only tensors are compared
     missing : why nothing of it runs, in one line; set exactly when there is no `make_task`
@@ -79,6 +82,7 @@ class Modality:
     room: str = ""
     engine_tasks: tuple[str, ...] = ()
     make_task: str = ""
+    make_association: str = ""
     make_decoder: str = ""
     missing: str = ""
     provider: str = "usassist"
@@ -88,7 +92,7 @@ class Modality:
         _require(bool(_CODE.fullmatch(self.code)), f"modality code must be a DICOM term such as US, got {self.code!r}")
         _require(bool(self.title), f"modality {self.code} needs a title")
         _require(self.kind in tuple(Kind), f"modality {self.code}: kind must be stream or study, got {self.kind!r}")
-        for name in (self.make_task, self.make_decoder):
+        for name in (self.make_task, self.make_association, self.make_decoder):
             _require(not name or bool(_FUNCTION.fullmatch(name)), f"modality {self.code}: {name} is no module:function")
         _require(
             bool(self.make_task) != bool(self.missing),
@@ -134,6 +138,7 @@ MODALITIES: Mapping[str, Modality] = MappingProxyType(
                 room="usassist.modalities.ultrasound",
                 engine_tasks=("detect_segment",),
                 make_task="usassist.modalities.ultrasound.task:make_task",
+                make_association="usassist.modalities.ultrasound.answers:make_association",
                 make_decoder="usassist.modalities.ultrasound.task:make_decoder",
             ),
             Modality(

@@ -1,13 +1,16 @@
 """The work between source and sink: the loop of a stream, and the run of a study."""
 
+from usassist.pipeline.association import StreamAssociation
 from usassist.pipeline.stream import Stream
 from usassist.pipeline.study import make_study_task, run_study
 from usassist.pipeline.summary import StreamSummary
-from usassist.pipeline.task import make_task, modality_of
+from usassist.pipeline.task import make_association, make_task, modality_of
 
 __all__ = [
     "Stream",
+    "StreamAssociation",
     "StreamSummary",
+    "make_association",
     "make_study_task",
     "make_task",
     "modality_of",

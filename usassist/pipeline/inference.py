@@ -33,6 +33,7 @@ class InferenceOutcome:
     reason : what failed; empty when there is an answer, or the engine abstains
     failure : of the back end itself, which must not be called again
     engine : that was called
+    follows_frame_id : see :class:`usassist.records.Result`
     """
 
     frame: Frame
@@ -45,6 +46,7 @@ class InferenceOutcome:
     reason: str = ""
     failure: BackendFailedError | None = None
     engine: Engine | None = None
+    follows_frame_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from usassist.bus import Publisher, SessionState
 from usassist.calibrate import DEFAULT_POINT, ScoreCalibration
@@ -25,6 +25,7 @@ from usassist.common.heartbeat import Heartbeat
 from usassist.engine import FailoverEngine
 from usassist.errors import BackendHungError, UsAssistError
 from usassist.modalities.ultrasound import DescriptorModel
+from usassist.pipeline.association import StreamAssociation
 from usassist.pipeline.deadline import MIN_S, InferenceDeadline
 from usassist.pipeline.extra_engines import ExtraEngines
 from usassist.pipeline.inference import CallAbandoned, InferenceOutcome, UnprocessedFrame
@@ -32,7 +33,7 @@ from usassist.pipeline.lanes import Lanes
 from usassist.pipeline.slot import Slot
 from usassist.pipeline.stream_output import StreamOutput
 from usassist.pipeline.summary import StreamSummary
-from usassist.pipeline.task import describe_engine, make_task
+from usassist.pipeline.task import describe_engine, make_association, make_task
 from usassist.records import Frame, Result, SignalState
 from usassist.sources import Source
 
@@ -65,6 +66,8 @@ class Stream:
     scores : score calibration of the engine; without it scores are raw and cut at the engine's own thresholds
     point : operating point of `scores`
     descriptors : of the engine; without it nodules are not described
+    each_frame_alone : leave out the association over frames that the operating point may have
+    recorded : of a recording that is run again, see :class:`usassist.pipeline.association.StreamAssociation`
     on_result : called after every published result
     lanes : how many frames may be processed in parallel, where the engine runs on the processor
     deadline_s : the least time that a call of the engine is given, see ``pipeline.deadline``
@@ -85,6 +88,8 @@ class Stream:
         scores: ScoreCalibration | None = None,
         point: str = DEFAULT_POINT,
         descriptors: DescriptorModel | None = None,
+        each_frame_alone: bool = False,
+        recorded: Mapping[int, int | None] | None = None,
         on_result: Callable[[Result], None] | None = None,
         lanes: int = 1,
         deadline_s: float = MIN_S,
@@ -94,8 +99,12 @@ class Stream:
         self._realtime = realtime
         spec = failover.spec
         self._slot = Slot(clock, lossless=not realtime)
+        association = None if each_frame_alone else make_association(spec, scores, point, descriptors)
+        self._association = (
+            None if association is None else StreamAssociation(association, realtime=realtime, recorded=recorded)
+        )
         self._lanes = Lanes(
-            lambda: make_task(spec, scores, point, descriptors),
+            association.make_task if association else lambda: make_task(spec, scores, point, descriptors),
             clock,
             self._slot.wake,
             ahead=0 if realtime else 1,
@@ -105,7 +114,7 @@ class Stream:
         self._halted = threading.Event()
         self._extra_engines = ExtraEngines(failover, self._lanes, lanes)
         self._capture_error: UsAssistError | None = None
-        engine_body = describe_engine(spec, scores, point, descriptors)
+        engine_body = describe_engine(spec, scores, point, descriptors, associated=association is not None)
         self.publisher = publisher
         self.summary = StreamSummary(
             session_id=session_id,
@@ -114,6 +123,7 @@ class Stream:
             realtime=realtime,
             score_calibration_id=engine_body.score_calibration_id,
             point=engine_body.point,
+            association=engine_body.association,
         )
         self._output = StreamOutput(
             publisher,
@@ -259,6 +269,8 @@ class Stream:
         if interrupted:
             self._publish_unprocessed(UnprocessedFrame(frame=frame, interrupted=True))
         elif frame.picture is not SignalState.LIVE:
+            if self._association is not None:
+                self._association.reset()
             self._output.publish_not_live(frame)
         else:
             self._output.publish_no_engine(frame)
@@ -290,6 +302,8 @@ class Stream:
             if isinstance(item, UnprocessedFrame):
                 self._publish_unprocessed(item)
                 continue
+            if self._association is not None:
+                item = self._association.apply(item, self._clock)
             self._output.publish_outcome(item)
             failed = item if item.failure is not None and failed is None else failed
         return failed

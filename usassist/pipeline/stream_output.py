@@ -219,6 +219,7 @@ class StreamOutput:
             descriptors=answer.descriptors,
             t_input_ns=None if outcome is None else outcome.t_input_ns,
             t_output_ns=None if outcome is None else outcome.t_output_ns,
+            follows_frame_id=None if outcome is None else outcome.follows_frame_id,
         )
         t_publish_ns = self._publisher.result(result)
         self._last_published_id = frame.frame_id

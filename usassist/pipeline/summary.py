@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from usassist.bus import HealthBody, PointBody, SessionState, StageBody
+from usassist.bus import AssociationBody, HealthBody, PointBody, SessionState, StageBody
 from usassist.common.latency import STREAM_STAGES, LatencyHistogram
 from usassist.common.process_tuning import cpu_s, rss_bytes
 from usassist.records import Cause, Frame, Result, ResultState
@@ -82,6 +82,7 @@ class StreamSummary:
     ----------
     realtime : frames came at the source's rate; if not, latency includes waiting for the frame before
     score_calibration_id, point : of the scores, None when they are not calibrated
+    association : of the answers over the frames; None = each frame alone
     frames : of the source
     backend : the one that answers, or the last that did
     by_state : results per state
@@ -101,6 +102,7 @@ class StreamSummary:
     realtime: bool
     score_calibration_id: str | None = None
     point: PointBody | None = None
+    association: AssociationBody | None = None
     frames: int = 0
     by_state: Counter[str] = field(default_factory=Counter)
     by_cause: Counter[str] = field(default_factory=Counter)
@@ -162,6 +164,7 @@ class StreamSummary:
             "backend_changes": self.changes,
             "score_calibration_id": self.score_calibration_id,
             "point": None if self.point is None else msgspec.structs.asdict(self.point),
+            "association": None if self.association is None else msgspec.structs.asdict(self.association),
         }
 
     def health(self, last_error: str) -> HealthBody:

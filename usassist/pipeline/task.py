@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from usassist.bus import EngineBody, LabelBody, PointBody
+from usassist.bus import AssociationBody, EngineBody, LabelBody, PointBody
 from usassist.calibrate import ScoreCalibration
 from usassist.engine import EngineSpec
 from usassist.errors import EngineSpecError, UsageError
-from usassist.modalities import Kind, Modality, Task, find_modality
+from usassist.modalities import Association, Kind, Modality, Task, find_modality
 from usassist.modalities.ultrasound import DescriptorModel
 
-__all__ = ["describe_engine", "make_task", "modality_of"]
+__all__ = ["describe_engine", "make_association", "make_task", "modality_of"]
 
 
 def modality_of(spec: EngineSpec) -> Modality:
@@ -54,14 +54,44 @@ def make_task(
     return task
 
 
-def describe_engine(
+def make_association(
     spec: EngineSpec, scores: ScoreCalibration | None, point: str, descriptors: DescriptorModel | None
+) -> Association | None:
+    """What associates the answers of one stream over its frames; None where each frame is answered alone.
+
+    Raises
+    ------
+    EngineSpecError
+        As :func:`make_task`.
+    """
+    row = modality_of(spec)
+    if not row.make_association:
+        return None
+    association: Association | None = row.load(row.make_association)(spec, scores, point, descriptors)
+    return association
+
+
+def describe_engine(
+    spec: EngineSpec,
+    scores: ScoreCalibration | None,
+    point: str,
+    descriptors: DescriptorModel | None,
+    *,
+    associated: bool = False,
 ) -> EngineBody:
-    """The engine for the bus; thresholds are those of the scores that are published."""
+    """The engine for the bus; thresholds are those of the scores that are published.
+
+    Parameters
+    ----------
+    spec, scores, point, descriptors : as for :func:`make_task`
+    associated : its answers are associated over the frames of the stream, by the rule of the operating point
+    """
     cut = None if scores is None else scores.point(point)
+    rule = None if cut is None or not associated else cut.association
     labels = spec.labels
     if cut is not None:
-        labels = tuple(dataclasses.replace(label, score_threshold=cut.score) for label in labels)
+        least = cut.score if rule is None else rule.release
+        labels = tuple(dataclasses.replace(label, score_threshold=least) for label in labels)
     return EngineBody(
         engine_id=spec.engine_id,
         backend="none",
@@ -73,4 +103,5 @@ def describe_engine(
         point=None if cut is None else PointBody(**{name: getattr(cut, name) for name in PointBody.__struct_fields__}),
         descriptor_agreement={} if descriptors is None else descriptors.agreement,
         domain="" if spec.domain is None else spec.domain.name,
+        association=None if rule is None else AssociationBody(**dataclasses.asdict(rule)),
     )

@@ -1,6 +1,7 @@
 """A recorded session as one thing: its manifest, frames, results, marks, messages, and what is missing of it."""
 
 from usassist.records import FrameLine
+from usassist.session.followed import read_followed
 from usassist.session.lines import MarkLine
 from usassist.session.manifest import Manifest, read_manifest
 from usassist.session.messages import whole_message
@@ -16,6 +17,7 @@ __all__ = [
     "SessionLine",
     "migration",
     "open_session",
+    "read_followed",
     "read_manifest",
     "whole_message",
 ]

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 
 from tests.samples import CALIBRATED_ENGINE, damaged_session, make_frame, make_result
-from usassist.bus import TOPICS, HealthBody, MarkBody, MarkKind, StageBody
+from usassist.bus import TOPICS, AssociationBody, HealthBody, MarkBody, MarkKind, StageBody
 from usassist.bus.codec import encode, encode_frame, encode_result
-from usassist.records import Cause, ResultState, SignalState
+from usassist.records import SignalState
 
 NOT_LIVE = {
     "t_decoded_ns": 4,
@@ -20,12 +20,6 @@ NOT_LIVE = {
     "picture": SignalState.DAMAGED,
     "picture_reason": "part of it is lost",
     "text_xyxy_px": ((1, 2, 3, 4),),
-}
-ABSTAINS = {
-    "cause": Cause.OUT_OF_DOMAIN,
-    "reason": "not thyroid (0.03 < 0.50)",
-    "t_infer_start_ns": 4,
-    "t_infer_end_ns": 5,
 }
 HEALTH = HealthBody(
     process="stream",
@@ -40,6 +34,11 @@ HEALTH = HealthBody(
     cpu_s=1.5,
     rss_bytes=200_000_000,
 )
+NEWEST_ENGINE = msgspec.structs.replace(
+    CALIBRATED_ENGINE,
+    domain="thyroid",
+    association=AssociationBody(alone=0.875, rise=0.75, release=0.375, frames=3, iou=0.25),
+)
 MARK = MarkBody(session_id="20260314T101500Z-3f9a2c", frame_id=3, kind=MarkKind.MISSED, t_mark_ns=7)
 
 
@@ -47,10 +46,8 @@ def messages() -> dict[str, bytes]:
     """One message of every topic, as it is written now."""
     made = {
         "frame": encode_frame(make_frame(3, (8, 12), 3, **NOT_LIVE), 5, 6),
-        "result": encode_result(make_result(3, ResultState.NO_RESULT, **ABSTAINS), 5, 6),
-        "engine": encode(
-            TOPICS["engine"], "us0", 5, 6, msgspec.structs.replace(CALIBRATED_ENGINE, domain="thyroid"), {}
-        ),
+        "result": encode_result(make_result(3, follows_frame_id=1), 5, 6),
+        "engine": encode(TOPICS["engine"], "us0", 5, 6, NEWEST_ENGINE, {}),
         "session": encode(TOPICS["session"], "us0", 5, 6, damaged_session(), {}),
         "health": encode(TOPICS["health"], "us0", 5, 6, HEALTH, {}),
         "mark": encode(TOPICS["mark"], "us0", 5, 6, MARK, {}),

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.golden.messages.make import ABSTAINS, messages
+from tests.golden.messages.make import NEWEST_ENGINE, messages
 from tests.samples import (
     CALIBRATED_ENGINE,
     DESCRIBED,
@@ -31,6 +31,12 @@ from usassist.common.wire_fields import Travel
 from usassist.errors import MessageError, RecordError, SchemaVersionError
 from usassist.records import Cause, Descriptors, Frame, Measurements, Result, ResultState, SignalState
 
+ABSTAINS = {
+    "cause": Cause.OUT_OF_DOMAIN,
+    "reason": "not thyroid (0.03 < 0.50)",
+    "t_infer_start_ns": 4,
+    "t_infer_end_ns": 5,
+}
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "messages"
 
 
@@ -222,15 +228,15 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
             descriptors = DESCRIBED if minor else ()
             stamps = {"t_input_ns": 2, "t_output_ns": 3} if minor == 2 else {}
             expected = make_result(3, descriptors=descriptors, **stamps)
-            if minor >= 3:
-                without = ABSTAINS if minor >= 4 else {"cause": Cause.DAMAGED}
-                expected = make_result(3, ResultState.NO_RESULT, **without)
+            if minor == 3:
+                expected = make_result(3, ResultState.NO_RESULT, cause=Cause.DAMAGED)
+            if minor >= 4:
+                expected = make_result(3, follows_frame_id=1)
             _assert_same(result_from(message), expected)
         elif topic == "engine":
             note = CALIBRATED_ENGINE.note if minor >= 2 else ""
-            expected = CALIBRATED_ENGINE if minor else ENGINE
-            domain = "thyroid" if minor >= 3 else ""
-            assert message.body == msgspec.structs.replace(expected, note=note, domain=domain)
+            expected = NEWEST_ENGINE if minor >= 3 else CALIBRATED_ENGINE if minor else ENGINE
+            assert message.body == msgspec.structs.replace(expected, note=note)
         elif topic == "session":
             assert message.body == (damaged_session() if minor >= 2 else LIVE_SESSION if minor else SESSION)
 

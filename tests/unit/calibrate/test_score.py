@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import make_scores, score_file
-from usassist.calibrate import OperatingPoint, load_score_calibration
+from usassist.calibrate import AssociationRule, OperatingPoint, load_score_calibration
 from usassist.config import resource_dir
 from usassist.engine import list_engines
 from usassist.errors import CalibrationError, UsageError
@@ -172,6 +172,57 @@ def test_a_malformed_file_with_sets_is_refused_in_one_line(
     with pytest.raises(CalibrationError, match=message) as caught:
         load_score_calibration(ENGINE_ID, tmp_path)
     assert "broken.toml" in str(caught.value)
+
+
+RULE = {"alone": 0.9, "rise": 0.7, "release": 0.4, "frames": 3, "iou": 0.3}
+ASSOCIATION = "\n".join(["[points.association]", *(f"{key} = {value}" for key, value in RULE.items()), ""])
+
+
+def _with_association(table: str) -> str:
+    """The file with an association at its last point, quiet."""
+    return f"{score_file(ENGINE_ID)}\n{table}"
+
+
+def test_an_association_belongs_to_its_point(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(_with_association(ASSOCIATION.replace("0.9", "1")))
+    calibration = load_score_calibration(ENGINE_ID, tmp_path)
+    assert calibration is not None
+    rule = AssociationRule(alone=1.0, rise=0.7, release=0.4, frames=3, iou=0.3)
+    assert calibration.point("quiet").association == rule
+    assert calibration.point("balanced").association is None
+
+
+def test_a_file_with_sets_may_have_an_association(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(file_with_sets().replace("[[points.sets]]", f"{ASSOCIATION}[[points.sets]]", 1))
+    calibration = load_score_calibration(ENGINE_ID, tmp_path)
+    assert calibration is not None
+    rules = {name: point.association for name, point in calibration.points.items()}
+    assert rules == {"sensitive": AssociationRule(**RULE), "balanced": None, "quiet": None}
+    assert all(len(point.sets) == 2 for point in calibration.points.values())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("alone = 0.9", "", "missing keys \\['alone'\\]"),
+        ("alone = 0.9", "alone = 0.9\nhold = 3", "unknown keys \\['hold'\\]"),
+        ("alone = 0.9", 'alone = "high"', "alone must be float"),
+        ("alone = 0.9", "alone = nan", "alone must be float"),
+        ("frames = 3", "frames = 3.0", "frames must be int"),
+        ("frames = 3", "frames = 0", "frames of an association must lie in 1 to 30, got 0"),
+        ("rise = 0.7", "rise = 0.95", "0 < release <= rise <= alone <= 1, got 0.4, 0.95 and 0.9"),
+        ("release = 0.4", "release = 0.8", "got 0.8, 0.7 and 0.9"),
+        ("iou = 0.3", "iou = 1.0", "iou of an association must lie between 0 and 1"),
+        (ASSOCIATION, "association = 3", "association must be dict"),
+    ],
+)
+def test_a_malformed_association_is_refused_in_one_line(tmp_path: Path, before: str, after: str, message: str) -> None:
+    assert before in ASSOCIATION
+    (tmp_path / "broken.toml").write_text(_with_association(ASSOCIATION.replace(before, after)))
+    with pytest.raises(CalibrationError, match=message) as caught:
+        load_score_calibration(ENGINE_ID, tmp_path)
+    assert str(caught.value).startswith("score calibration broken.toml, points[2]")
+    assert "\n" not in str(caught.value)
 
 
 def test_tables_instead_of_lists_are_refused(tmp_path: Path) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from tests.unit.evaluation.test_sweep import NODULE, SPOT, followed
 from usassist.common.pyav import av
 from usassist.errors import SessionError, UsageError
+from usassist.evaluation import sweep_video
 from usassist.evaluation.sweep_video import draw_sweep_frame, open_video, plan_videos
+from usassist.records import ResultState
+from usassist.sinks.view import STATE_COLOR_RGB
 
 BLUE, ORANGE = (60, 200, 255), (255, 150, 40)
 
@@ -44,6 +49,28 @@ def test_the_marked_outline_is_dashed_and_the_found_one_is_a_line():
     ]
     assert count(missed, ORANGE) == 0
     assert 0.3 < count(missed, BLUE) / count(nodule, ORANGE) < 0.75
+
+
+def test_a_frame_on_which_the_engine_abstained_is_told_from_one_without_a_finding(monkeypatch):
+    said = []
+    monkeypatch.setattr(sweep_video, "draw_text", lambda image, text, place, size: said.append(text) or place[0])
+    ((outcome, item),) = followed("a", [([NODULE], 1)], score=0.2)
+    silent = dataclasses.replace(item, tally=dataclasses.replace(item.tally, abstained=True))
+    shown = [
+        draw_sweep_frame(outcome, one, 0.5, "frame 0", associated=associated, domain="thyroid")
+        for one, associated in ((item, False), (silent, True))
+    ]
+    assert [text for text in said if text.isupper() or "no result" in text] == [
+        "NO FINDING",
+        "NOT THYROID - no result",
+    ]
+    assert [text.partition("   ")[2] for text in said if text.startswith("a_0")] == [
+        "threshold 0.50",
+        "associated, 0.50 or more",
+    ]
+    assert "Dice 0.00   missed" in said
+    bars = [image[1, 5].astype(int) for image in shown]
+    assert np.abs(bars[1] - STATE_COLOR_RGB[ResultState.NO_RESULT]).max() < 3 < np.abs(bars[0] - bars[1]).max()
 
 
 def test_nothing_is_left_of_a_video_that_was_not_finished(tmp_path):

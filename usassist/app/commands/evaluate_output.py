@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -99,15 +100,17 @@ def print_report(
     extra: Mapping[str, Any] | None = None,
 ) -> Any:
     """Print the figures of a report; gives the console for more."""
+    from usassist.bus import AssociationBody
     from usassist.evaluation.console_tables import format_counts, print_figures, print_skipped
 
     console = _console()
     figures = dict(report["figures"])
     figures |= {f"nodules found at {rate} false pos. per frame": item for rate, item in (extra or {}).items()}
-    title = (
-        f"{measured.spec.engine_id} on {measured.backend}\n"
-        f"threshold {measured.threshold:.3f} ({measured.threshold_from}), scores {measured.scores}"
-    )
+    cut = f"threshold {measured.threshold:.3f} ({measured.threshold_from})"
+    if measured.association is not None:
+        words = AssociationBody(**dataclasses.asdict(measured.association)).words
+        cut = f"{measured.threshold_from}, findings associated {words}"
+    title = f"{measured.spec.engine_id} on {measured.backend}\n{cut}, scores {measured.scores}"
     print_figures(console, title, {"": figures})
     console.print(format_counts(report["counts"]), highlight=False, soft_wrap=True)
     print_skipped(console, skipped)
@@ -131,7 +134,7 @@ def write_report(
         "engine": measured.spec.engine_id,
         "backend": measured.backend,
         "scores": measured.scores,
-        "threshold": measured.threshold,
+        "threshold": measured.threshold if measured.association is None else None,
         "threshold_from": measured.threshold_from,
     }
     write_json(json_path, head | dict(report) | {"skipped": list(skipped)})

@@ -23,7 +23,14 @@ from usassist.app.commands.evaluate_output import (
     write_contact_sheet,
     write_report,
 )
-from usassist.app.commands.options import BackendOption, EngineOption, EnginesOption, PrecisionOption, ThreadsOption
+from usassist.app.commands.options import (
+    BackendOption,
+    EachFrameAloneSetting,
+    EngineOption,
+    EnginesOption,
+    PrecisionOption,
+    ThreadsOption,
+)
 from usassist.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,6 +74,7 @@ def sweep(
     precision: PrecisionOption = "auto",
     point: PointChoice = None,
     threshold: ThresholdOption = None,
+    each_frame_alone: EachFrameAloneSetting = None,
     csv_path: CsvOption = None,
     sheet: SheetOption = None,
     videos: VideosOption = None,
@@ -103,19 +111,26 @@ def sweep(
         precision=precision,
         point=point,
         threshold=threshold,
+        associated=not each_frame_alone,
     )
     with open_engine_under_test(choice) as measured:
         for clip in with_progress(found, len(found), "clips checked"):
             check_clip(clip)
-        sweeps = Sweeps(measured.threshold)
+        if each_frame_alone is False and measured.association is None:
+            raise UsageError(
+                f"--associated: no operating point is in use that has an association ({measured.threshold_from}); "
+                "leave the option out"
+            )
+        sweeps = Sweeps(measured.least_score)
         for clip in with_progress(found, len(found), "clips"):
-            with _watched(_run_clip(measured, clip), clip, wanted, measured.threshold, rate_hz) as frames:
+            with _watched(_run_clip(measured, clip), clip, wanted, measured, rate_hz) as frames:
                 sweeps.take(clip.name, frames)
-    report = sweep_report(sweeps, rate_hz, by)
+    report = sweep_report(sweeps, rate_hz, by, measured.association)
     console = print_report(measured, report, skipped, extra=report["froc"]["at"])
     print_clips(console, sweeps.clips, rate_hz)
     write_report(measured, report, sweep_rows(sweeps, skipped), skipped, outputs)
-    title = f"worst frames of {len(sweeps.clips)} clips (most area wrong) at {measured.threshold:.2f}"
+    how = "associated" if measured.association is not None else f"at {measured.threshold:.2f}"
+    title = f"worst frames of {len(sweeps.clips)} clips (most area wrong), {how}"
     write_contact_sheet(outputs[2], sweeps.tiles, title, with_truth=True)
     for path in wanted.values():
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
@@ -132,12 +147,15 @@ def _check_choices(by: str, cases: Path | None, videos: Path | None, video: list
 
 def _run_clip(measured: EngineUnderTest, clip: Clip) -> Iterator[tuple[FrameOutcome, SweepFrame]]:
     """Run the frames of one clip in order, all cropped to the one scan area that was settled for the clip."""
+    from usassist.evaluation.association import associate
     from usassist.evaluation.run import settle_area
     from usassist.evaluation.sweep_clips import read_clip, sample_images
     from usassist.evaluation.sweep_figures import follow_clip
 
     outcomes = measured.run(read_clip(clip), settle_area(sample_images(clip)))
-    return follow_clip(outcomes, clip.numbers, measured.threshold)
+    if measured.association is not None:
+        outcomes = associate(outcomes, measured.association)
+    return follow_clip(outcomes, clip.numbers, measured.least_score)
 
 
 @contextmanager
@@ -145,7 +163,7 @@ def _watched(
     frames: Iterator[tuple[FrameOutcome, SweepFrame]],
     clip: Clip,
     videos: Mapping[str, Path],
-    threshold: float,
+    measured: EngineUnderTest,
     rate_hz: float | None,
 ) -> Iterator[Iterable[tuple[FrameOutcome, SweepFrame]]]:
     """The frames as they are, each also written into the video of the clip where it gets one."""
@@ -159,5 +177,8 @@ def _watched(
     if clip.name not in videos:
         yield frames
         return
-    with open_video(videos[clip.name], len(clip.pairs), threshold, rate_hz) as video:
+    associated, made_for = measured.association is not None, measured.spec.domain
+    domain = "" if made_for is None else made_for.name
+    path, count = videos[clip.name], len(clip.pairs)
+    with open_video(path, count, measured.least_score, rate_hz, associated=associated, domain=domain) as video:
         yield written(video)

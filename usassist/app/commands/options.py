@@ -24,6 +24,7 @@ __all__ = [
     "ConfigOption",
     "CountOption",
     "DeinterlaceOption",
+    "EachFrameAloneSetting",
     "EngineArgument",
     "EngineOption",
     "EngineSetting",
@@ -71,6 +72,10 @@ ConfigOption = Annotated[Path | None, typer.Option(help="Settings file (TOML).")
 CountOption = Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")]
 DeinterlaceOption = Annotated[
     bool, typer.Option("--deinterlace", help="Of interlaced video: split each frame into its two fields.")
+]
+EachFrameAloneSetting = Annotated[
+    bool | None,
+    typer.Option("--each-frame-alone/--associated", help="Answer each frame alone, or as the operating point says."),
 ]
 FpsOption = Annotated[int, typer.Option(min=1, max=240, help="Frames per second.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]

@@ -14,6 +14,7 @@ from usassist.app.commands.options import (
     ConfigOption,
     CountOption,
     DeinterlaceOption,
+    EachFrameAloneSetting,
     EngineSetting,
     EnginesOption,
     JsonOption,
@@ -42,6 +43,7 @@ def replay(
     backend: BackendSetting = None,
     precision: PrecisionSetting = None,
     point: PointSetting = None,
+    each_frame_alone: EachFrameAloneSetting = None,
     threads: ThreadsSetting = None,
     engines: EnginesOption = None,
     fast: Annotated[bool, typer.Option("--fast", help="Answer every frame as fast as possible.")] = False,
@@ -71,6 +73,7 @@ def replay(
             "precision": precision,
             "point": point,
             "threads": threads,
+            "each-frame-alone": each_frame_alone,
         }
         not_for_sessions |= {"engines": engines, "count": count, "calibration": calibration}
         not_for_sessions["crop"] = None if crop == "auto" else crop
@@ -111,6 +114,7 @@ def replay(
         backend=backend or settings.stream.backend,
         precision=precision or settings.stream.precision,
         point=point or settings.stream.point,
+        each_frame_alone=settings.stream.each_frame_alone if each_frame_alone is None else each_frame_alone,
         threads=settings.stream.threads if threads is None else threads,
         fast=fast,
         repeat=repeat,

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from usassist.app.commands.result_rows import add_result_rows, format_latency
 from usassist.app.runtime.clip_session import ReplayOutcome
-from usassist.bus import PointBody
+from usassist.bus import AssociationBody, PointBody
 
 __all__ = ["print_replay"]
 
@@ -29,6 +29,8 @@ def print_replay(outcome: ReplayOutcome) -> None:
         table.add_row("answered by", answered)
     table.add_row("nodules outlined", str(summary["nodules"]))
     table.add_row("operating point", _describe_point(summary["point"]))
+    if summary["association"] is not None:
+        table.add_row("findings associated", AssociationBody(**summary["association"]).words)
     if summary["decode_errors"]:
         table.add_row("could not be decoded", str(summary["decode_errors"]))
     latency = summary["latency_capture_to_published"]

@@ -85,6 +85,13 @@ def _print_comparison(done: Rerun, comparison: Comparison, console: Console) -> 
             f"{comparison.covered_frames} frames listed apart, which do not count: the recorder covered text in them"
         )
         console.print(_table(title, comparison.covered))
+    if comparison.unsettled_frames:
+        console.print(
+            f"  {comparison.unsettled_frames} frames listed apart, which do not count: their answers depend on frames "
+            f"that are not in the recording as they were answered; {len(comparison.unsettled_differences)} differ",
+            highlight=False,
+            soft_wrap=True,
+        )
     for line in _left_out(done, comparison):
         console.print(f"  {line}", markup=False, highlight=False)
     for fault in comparison.faults:

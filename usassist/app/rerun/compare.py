@@ -3,7 +3,8 @@
 Only frames that the engine has answered, or on which it abstained, can be compared: one that was dropped, too late or
 interrupted has no answer in the recording, and is counted and left out. A frame that was not live must be not live
 again. Where the recorder covered text, the engine saw other pixels than the recording holds: such frames are compared,
-but listed apart, and they do not count.
+but listed apart, and they do not count. Where findings are associated over frames, the same holds for frames whose
+answer depends on such a frame, or on one that is not in the recording.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ __all__ = ["compare_sessions"]
 _OF_THE_FRAME = (Cause.NOT_LIVE, Cause.DAMAGED)  # recorded with the frame itself
 
 
-def compare_sessions(recorded: Side, again: Side, exact: Rules, tolerant: Rules, *, same_machine: bool) -> Comparison:
+def compare_sessions(
+    recorded: Side, again: Side, exact: Rules, tolerant: Rules, *, same_machine: bool, memory_frames: int = 0
+) -> Comparison:
     """Compare every result of a recording with that of the same frame of a rerun.
 
     Parameters
@@ -28,32 +31,49 @@ def compare_sessions(recorded: Side, again: Side, exact: Rules, tolerant: Rules,
     recorded, again : the recording, and the rerun of its frames
     exact, tolerant : rules for two results of the same engine and back end, and for others
     same_machine : False where even the same back end may round differently; all is compared within tolerances then
+    memory_frames : of the association over frames: so many answers in a row without a difference, of the same frames,
+        leave both sides with the same memory; 0 = each frame was answered alone
     """
     outcome = Comparison()
     before, after = _by_frame(recorded, outcome, "the recording"), _by_frame(again, outcome, "the rerun")
     _find_missing(recorded, again, before, after, outcome)
+    apart = 0  # so many more answers must agree until both sides remember the same
     for frame_id in recorded.frame_ids:
         old, new = before.get(frame_id), after.get(frame_id)
         if old is None or new is None:
             continue
         if not (old.is_verdict or old.cause in _OF_THE_FRAME):
             outcome.left_out[str(old.cause)] += 1
+            if old.cause is Cause.LATE and apart:  # it is remembered, and not compared
+                apart = memory_frames
             continue
         outcome.not_live += old.cause in _OF_THE_FRAME
         must_equal = same_machine and (old.engine_id, old.backend) == (new.engine_id, new.backend)
         fields = compare_fields(old, new, exact if must_equal else tolerant)
         covered = frame_id in recorded.covered
+        differs = any(field.verdict is FieldVerdict.DIFFERS for field in fields.values())
+        if old.follows_frame_id is None and new.follows_frame_id is None:
+            apart = 0
+        elif old.follows_frame_id != new.follows_frame_id:
+            apart = memory_frames
+        # That there is an answer at all never depends on the frames before.
+        unsettled = apart > 0 and not covered and old.state.is_answer and new.state.is_answer
+        apart = memory_frames if covered or (apart and differs) else max(apart - 1, 0)
+        if unsettled:
+            outcome.unsettled_frames += 1
+            outcome.unsettled_differences += [_describe(old, new, fields)] * differs
+            continue
         outcome.covered_frames += covered
         outcome.exact += must_equal and not covered
         outcome.tolerant += not must_equal and not covered
-        for name, apart in fields.items():
-            (outcome.covered if covered else outcome.fields)[name].add(frame_id, apart)
-        if any(apart.verdict is FieldVerdict.DIFFERS for apart in fields.values()):
+        for name, field in fields.items():
+            (outcome.covered if covered else outcome.fields)[name].add(frame_id, field)
+        if differs:
             found = outcome.covered_differences if covered else outcome.differences
             found.append(_describe(old, new, fields))
     for found in (outcome.differences, outcome.covered_differences):
         found.sort(key=lambda item: (tuple(-part for part in item.weight), item.frame_id))
-    if not outcome.compared + outcome.covered_frames:
+    if not outcome.compared + outcome.covered_frames + outcome.unsettled_frames:
         outcome.faults.append("no frame has an answer in both, so there is nothing to compare")
     return outcome
 

@@ -37,6 +37,7 @@ IGNORED: Mapping[str, str] = {
     "reason": "free text; the cause is compared",
     "engine_id": "decides how the other fields are compared",
     "backend": "decides how the other fields are compared",
+    "follows_frame_id": "decides whether the other fields count",
 }
 
 # row of the table → the fields of a result that it compares

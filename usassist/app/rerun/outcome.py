@@ -114,12 +114,15 @@ class Comparison:
     exact, tolerant : frames that had to be the same to the last bit, and frames within tolerances
     fields, covered : row of the table → counts, for frames that count, and for those whose text was covered
     covered_frames : compared frames whose text was covered
+    unsettled_frames : compared frames whose answer depends on frames that the recording does not hold as they were
+        answered
     not_live : frames that were not live in the recording
     left_out : cause → frames that had no answer in the recording
     missing : what the recording lacks by its own count, one line each
     faults : what is wrong beside differences of results, one line each
     differences : frames that differ, worst first
     covered_differences : likewise, of frames whose text was covered
+    unsettled_differences : likewise, of the unsettled ones
     """
 
     exact: int = 0
@@ -127,12 +130,14 @@ class Comparison:
     fields: dict[str, FieldRow] = field(default_factory=lambda: {name: FieldRow() for name in COMPARED})
     covered: dict[str, FieldRow] = field(default_factory=lambda: {name: FieldRow() for name in COMPARED})
     covered_frames: int = 0
+    unsettled_frames: int = 0
     not_live: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     differences: list[FrameDifference] = field(default_factory=list)
     covered_differences: list[FrameDifference] = field(default_factory=list)
+    unsettled_differences: list[FrameDifference] = field(default_factory=list)
 
     @property
     def compared(self) -> int:
@@ -147,7 +152,8 @@ class Comparison:
     @property
     def ok(self) -> bool:
         """True when something was compared and nothing differs."""
-        return self.compared + self.covered_frames > 0 and not self.differences and not self.faults
+        found = self.compared + self.covered_frames + self.unsettled_frames
+        return found > 0 and not self.differences and not self.faults
 
     def as_dict(self) -> dict[str, Any]:
         """For a document."""
@@ -166,9 +172,11 @@ class Comparison:
             "covered_text": {
                 "frames_compared": self.covered_frames,
                 "fields": {name: row.as_dict() for name, row in self.covered.items()},
-                "differences": [
-                    {"frame_id": item.frame_id, "how": item.description} for item in self.covered_differences
-                ],
+                "differences": _describe_all(self.covered_differences),
+            },
+            "unsettled": {
+                "frames_compared": self.unsettled_frames,
+                "differences": _describe_all(self.unsettled_differences),
             },
         }
 

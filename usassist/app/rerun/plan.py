@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ import numpy.typing as npt
 
 from usassist.app.rerun.fields import Rules
 from usassist.app.runtime.open_stream import StreamOptions
-from usassist.bus import EngineBody
-from usassist.calibrate import LabelScale, load_score_calibration
+from usassist.bus import AssociationBody, EngineBody
+from usassist.calibrate import DEFAULT_POINT, LabelScale, load_score_calibration
 from usassist.engine import PRECISIONS, EngineSpec, find_engine, get_backend, list_backends, list_engines, why_not
 from usassist.errors import EngineNotFoundError, SessionError
 from usassist.records import Result
@@ -91,13 +92,17 @@ def plan_rerun(
         if reason is not None:
             notes.append(f"recorded on {recorded_backend or 'no back end'}, rerun on the first that can: {reason}")
             backend = "auto"
+    point = overrides.point or _recorded_point(spec, engines, notes)
+    alone, as_recorded = _recorded_association(spec, engines, overrides, point, notes)
     options = StreamOptions(
         source=f"session:{folder}",
         bus="",
         engine=f"{spec.name}@{spec.version}",
         backend=backend,
         precision=precision,
-        point=overrides.point or _recorded_point(spec, engines, notes),
+        point=point,
+        each_frame_alone=alone,
+        as_recorded=as_recorded,
         threads=overrides.threads,
         engines=None if overrides.engines is None else str(overrides.engines.resolve()),
         fast=True,
@@ -158,6 +163,22 @@ def _recorded_point(spec: EngineSpec, engines: Sequence[EngineBody], notes: list
     if before != now:
         notes.append(f"scores were calibrated with {before or 'nothing'}, now with {now or 'nothing'}")
     return point if point is not None and scores is not None and point in scores.points else "auto"
+
+
+def _recorded_association(
+    spec: EngineSpec, engines: Sequence[EngineBody], overrides: Overrides, point: str, notes: list[str]
+) -> tuple[bool, bool]:
+    """Whether each frame is answered alone, and whether the frames are remembered that were when it was recorded."""
+    before = engines[-1].association if engines else None
+    if overrides.engine is not None or overrides.point is not None:
+        return False, before is not None
+    scores = load_score_calibration(spec.engine_id)
+    rule = None if scores is None else scores.point(DEFAULT_POINT if point == "auto" else point).association
+    now = None if rule is None else AssociationBody(**dataclasses.asdict(rule))
+    if before is not None and before != now:
+        words = "each frame is answered alone" if now is None else f"now {now.words}"
+        notes.append(f"findings were associated {before.words}; {words}")
+    return before is None, before is not None
 
 
 def _to_raw(scales: Mapping[int, LabelScale]) -> Callable[[Float32Array, int], Float32Array]:

@@ -96,7 +96,14 @@ def rerun_session(
     exact, tolerant = make_rules(spec, announced, sorted(labels))
     manifests = recording.session.manifest, again.session.manifest
     not_exact = why_within_tolerances(*manifests)
-    comparison = compare_sessions(recording.side, again.side, exact, tolerant, same_machine=not not_exact)
+    comparison = compare_sessions(
+        recording.side,
+        again.side,
+        exact,
+        tolerant,
+        same_machine=not not_exact,
+        memory_frames=_memory_frames(recording, again),
+    )
     return Rerun(
         recording=recording,
         outcome=outcome,
@@ -105,3 +112,10 @@ def rerun_session(
         not_exact=not_exact,
         same_kind=same_kind_of_processor(*manifests),
     )
+
+
+def _memory_frames(recording: Recording, again: Recording) -> int:
+    """How many frames both remember; 0 where one of them answered each frame alone."""
+    rules = [side.engines[-1].association if side.engines else None for side in (recording, again)]
+    frames = [rule.frames for rule in rules if rule is not None]
+    return max(frames) if len(frames) == len(rules) else 0

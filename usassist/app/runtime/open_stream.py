@@ -24,6 +24,7 @@ from usassist.errors import UsageError
 from usassist.modalities.ultrasound import DescriptorModel
 from usassist.pipeline import Stream
 from usassist.records import Result, SourceInfo
+from usassist.session import read_followed
 from usassist.sources import open_source, parse_crop
 
 __all__ = ["StreamOptions", "new_session_id", "open_stream"]
@@ -52,6 +53,8 @@ class StreamOptions:
     point : operating point of the engine; ``auto`` = ``balanced``, or the engine's own thresholds where its scores are
         not calibrated
     score_folder : of score calibrations; None = the one that ships
+    each_frame_alone : leave out the association over frames that the operating point may have
+    as_recorded : of a source ``session:FOLDER``: associate the frames that were answered when it was recorded
     fast : answer every frame as fast as possible, instead of keeping the source's own time
     repeat : start again at the end
     count : stop after so many frames; None = all
@@ -72,6 +75,8 @@ class StreamOptions:
     point: str = "auto"
     engines: str | None = None
     score_folder: str | None = None
+    each_frame_alone: bool = False
+    as_recorded: bool = False
     fast: bool = False
     repeat: bool = False
     count: int | None = None
@@ -115,6 +120,7 @@ def open_stream(
         spec = find_engine(options.engine, Path(options.engines) if options.engines else None)
         scores, point = _choose_point(spec.engine_id, options)
         descriptors = DescriptorModel.load(spec.folder, spec.engine_id)
+        recorded = read_followed(Path(options.source.partition(":")[2])) if options.as_recorded else None
         source = stack.enter_context(
             open_source(
                 options.source,
@@ -152,6 +158,8 @@ def open_stream(
             scores=scores,
             point=point,
             descriptors=descriptors,
+            each_frame_alone=options.each_frame_alone,
+            recorded=recorded,
             on_result=on_result,
             lanes=lanes,
             deadline_s=options.deadline_s,

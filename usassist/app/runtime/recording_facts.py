@@ -77,6 +77,7 @@ def _configuration(options: StreamOptions, spec: EngineSpec, calibrated: bool) -
         "backend": options.backend,
         "precision": options.precision,
         "point": options.point if options.point != "auto" else DEFAULT_POINT if calibrated else None,
+        "each_frame_alone": options.each_frame_alone,
         "threads": options.threads,
         "crop": options.crop,
         "deinterlace": options.deinterlace,

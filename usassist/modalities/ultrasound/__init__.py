@@ -1,8 +1,9 @@
 """Ultrasound: frames to tensors and tensors to results."""
 
+from usassist.modalities.ultrasound.association import SweepAssociation
 from usassist.modalities.ultrasound.descriptors import DescriptorModel
 from usassist.modalities.ultrasound.postprocess import decode
 from usassist.modalities.ultrasound.preprocess import preprocess
 from usassist.modalities.ultrasound.task import UltrasoundTask, check_outputs
 
-__all__ = ["DescriptorModel", "UltrasoundTask", "check_outputs", "decode", "preprocess"]
+__all__ = ["DescriptorModel", "SweepAssociation", "UltrasoundTask", "check_outputs", "decode", "preprocess"]

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usassist.calibrate import DEFAULT_POINT, OperatingPoint, ScoreCalibration
+from usassist.calibrate import DEFAULT_POINT, ScoreCalibration
+from usassist.calibrate.platt import at_least
 from usassist.engine import Domain, EngineSpec
 from usassist.engine.comparison import Decoder
 from usassist.engine.findings import Findings
-from usassist.errors import EngineSpecError
+from usassist.errors import EngineSpecError, UsageError
 from usassist.frames import fill_labelmap, measure, to_grey
 from usassist.modalities.protocols import TaskEngine
 from usassist.modalities.ultrasound.descriptors import DescriptorModel
@@ -42,13 +43,15 @@ class UltrasoundTask:
     point : operating point of `scores` at which it is cut
     descriptors : of the engine; without it nodules are not described, which takes no time
     domain : of the engine; without it the engine never abstains
+    candidates : True: an answer holds every candidate that the point's association may show, down to its ``release``,
+        without sizes and descriptors. Those that are shown are chosen in the order of the frames, see ``answers.py``
 
     Raises
     ------
     CalibrationError
         If `scores` has other labels than the engine.
     UsageError
-        If `scores` has no such point.
+        If `scores` has no such point, or candidates are asked for where it has no association.
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class UltrasoundTask:
         point: str = DEFAULT_POINT,
         descriptors: DescriptorModel | None = None,
         domain: Domain | None = None,
+        *,
+        candidates: bool = False,
     ) -> None:
         self._size_hw_px = size_hw_px
         self._labels = labels
@@ -67,12 +72,17 @@ class UltrasoundTask:
         self._scores = scores
         self._descriptors = descriptors
         self._domain = domain
-        self._point: OperatingPoint | None = None
+        self._candidates = candidates
+        self._least = np.float32(0.0)
+        rule = None if scores is None else scores.point(point).association
+        if candidates and rule is None:
+            raise UsageError(f"operating point {point} has no association over frames; answer each frame alone")
         if scores is not None:
             scores.check_labels([label.name for label in labels])
-            self._point = scores.point(point)
+            least = rule.release if candidates and rule is not None else scores.point(point).score
+            self._least = at_least(least)
             self._labels = tuple(
-                dataclasses.replace(label, score_threshold=scores.raw_threshold(point, label.id)) for label in labels
+                dataclasses.replace(label, score_threshold=scores.raw_score(least, label.id)) for label in labels
             )
         self._tensor = np.empty((1, 1, *size_hw_px), np.float32)
 
@@ -91,13 +101,21 @@ class UltrasoundTask:
             return Answer(domain_prob=prob, abstains=reason)
         detections, segmentation = decode(outputs, image_to_input, frame.image_hw_px, self._labels)
         detections = self._calibrated(detections)
+        if self._candidates:
+            return Answer(detections=detections, segmentation=segmentation, domain_prob=prob)
+        return self.complete(frame, detections, segmentation, prob)
+
+    def complete(
+        self, frame: Frame, detections: Detections, segmentation: Segmentation, domain_prob: float | None = None
+    ) -> Answer:
+        """Add sizes and descriptors to what is shown of a frame on which the engine did not abstain."""
         sizes = measure(segmentation, frame.spacing_rc_mm, frame.spacing_rel_sd, self._diameter_rel_sd)
         return Answer(
             detections=detections,
             segmentation=segmentation,
             measurements=sizes,
             descriptors=self._described(frame, segmentation),
-            domain_prob=prob,
+            domain_prob=domain_prob,
         )
 
     def _described(self, frame: Frame, segmentation: Segmentation) -> Descriptors:
@@ -108,18 +126,23 @@ class UltrasoundTask:
         return tuple(model.estimate(grey, outline) for outline in segmentation)
 
     def _calibrated(self, detections: Detections) -> Detections:
-        """The same with calibrated scores, none of them below the operating point."""
-        if self._scores is None or self._point is None or not len(detections):
+        """The same with calibrated scores, none of them below the least that is asked for."""
+        if self._scores is None or not len(detections):
             return detections
         score = detections.score.copy()
         for label_id in set(detections.label_id.tolist()):
             rows = detections.label_id == label_id
             score[rows] = self._scores.calibrated(detections.score[rows], label_id)
-        return dataclasses.replace(detections, score=np.maximum(score, self._point.min_score))
+        return dataclasses.replace(detections, score=np.maximum(score, self._least))
 
 
 def make_task(
-    spec: EngineSpec, scores: ScoreCalibration | None, point: str, descriptors: DescriptorModel | None
+    spec: EngineSpec,
+    scores: ScoreCalibration | None,
+    point: str,
+    descriptors: DescriptorModel | None,
+    *,
+    candidates: bool = False,
 ) -> UltrasoundTask:
     """The task of an ultrasound engine, for the table of modalities.
 
@@ -141,7 +164,16 @@ def make_task(
         raise EngineSpecError(
             f"engine {spec.engine_id}: ultrasound input is scaled to 0 to 1; put any other scaling into the graph"
         )
-    return UltrasoundTask((height, width), spec.labels, spec.diameter_rel_sd, scores, point, descriptors, spec.domain)
+    return UltrasoundTask(
+        (height, width),
+        spec.labels,
+        spec.diameter_rel_sd,
+        scores,
+        point,
+        descriptors,
+        spec.domain,
+        candidates=candidates,
+    )
 
 
 def check_outputs(spec: EngineSpec) -> None:

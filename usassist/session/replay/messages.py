@@ -99,8 +99,12 @@ class Shift:
 
     def result(self, result: Result) -> Result:
         """A result likewise."""
+        follows = result.follows_frame_id
         return dataclasses.replace(
-            result, frame_id=result.frame_id + self.id_offset, **self._shifted(result, _RESULT_STAMPS)
+            result,
+            frame_id=result.frame_id + self.id_offset,
+            follows_frame_id=None if follows is None else follows + self.id_offset,
+            **self._shifted(result, _RESULT_STAMPS),
         )
 
     def _shifted(self, record: Frame | Result, names: tuple[str, ...]) -> dict[str, Any]:

@@ -224,4 +224,6 @@ def point_of(engine: EngineBody | None) -> str:
     """Text of the engine's operating point; empty while no engine is known."""
     if engine is None:
         return ""
-    return "the engine's own; scores are not calibrated" if engine.point is None else engine.point.words
+    if engine.point is None:
+        return "the engine's own; scores are not calibrated"
+    return engine.point.words + ("" if engine.association is None else f"; associated {engine.association.words}")

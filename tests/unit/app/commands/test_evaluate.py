@@ -6,6 +6,7 @@ import csv
 import functools
 import json
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -430,6 +431,15 @@ def test_a_nodule_on_a_frame_without_an_answer_is_missed_and_counted(run_domain:
     rows = list(csv.DictReader((data / "n.csv").read_text().splitlines()))
     assert [row["name"] for row in rows if row["state"] == "abstained"] == ["2_1"]
     assert "frames abstained 1" in out
+    code, out, err = run_domain("calibrate", data / "images", data / "masks", "--out", data / "scores/s.toml")
+    assert code == 0, err
+    (fitted,) = tomllib.loads((data / "scores/s.toml").read_text())["sets"]
+    assert (fitted["frames"], fitted["abstained"], fitted["nodules"]) == (8, 1, 8)
+    (balanced,) = (
+        row for row in tomllib.loads((data / "scores/s.toml").read_text())["points"] if row["name"] == "balanced"
+    )
+    assert balanced["sensitivity"] == 7 / 8
+    assert "abstained on 1 frames of nodules; nodules on them are missed" in out
 
 
 def _bounds(figure: dict[str, float]) -> dict[str, float]:

@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.samples import bright_engine, bright_screen
+from tests.samples import bright_engine, bright_screen, score_file
 from usassist.app.commands.main import main
+from usassist.calibrate import load_score_calibration
+from usassist.engine import find_engine
 
 pytest.importorskip("onnx", reason="the engine of these tests is made with onnx")
 pytest.importorskip("onnxruntime", reason="the engine of these tests runs on onnxruntime")
@@ -114,6 +116,65 @@ def test_videos_are_written_once_and_only_of_the_clips_asked_for(run: Run, data:
     assert run("--videos", data / "v", "--video", "B", "--overwrite")[0] == 0
 
 
+ASSOCIATION = "[points.association]\nalone = 1.0\nrise = 0.15\nrelease = 0.04\nframes = 2\niou = 0.3\n"
+
+
+@pytest.fixture
+def scores(engines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine `bright` has a score calibration, whose point `quiet` has an association."""
+    folder = tmp_path / "score"
+    folder.mkdir()
+    text = score_file(find_engine("bright", engines).engine_id, slope=1.0, intercept=0.0)
+    (folder / "bright.toml").write_text(f"{text}\n{ASSOCIATION}")
+    monkeypatch.setattr(
+        "usassist.evaluation.engine_under_test.load_score_calibration",
+        lambda engine_id: load_score_calibration(engine_id, folder),
+    )
+
+
+@pytest.mark.usefixtures("scores")
+def test_findings_are_associated_as_the_point_says_unless_each_frame_is_answered_alone(run: Run, data: Path) -> None:
+    code, out, _ = run("--point", "quiet", "--videos", data / "v", "--video", "B")
+    assert code == 0
+    assert "findings associated over 2 frames: shown from 1 at once" in " ".join(out.split())
+    report = json.loads((data / "o/s.json").read_text())
+    assert report["association"] == {"alone": 1.0, "rise": 0.15, "release": 0.04, "frames": 2, "iou": 0.3}
+    assert (report["threshold"], report["threshold_from"], report["froc"]["at"]) == (None, "point quiet", {})
+    assert [clip["found"] for clip in report["clips"]] == [3, 4], "the nodules have a score of 1"
+    assert report["clips"][1]["false_positives_marked"] == 1, "the spot is shown on the second frame that has it"
+    code, out, _ = run("--point", "quiet", "--each-frame-alone")
+    alone = json.loads((data / "o/s.json").read_text())
+    assert (alone["association"], alone["threshold"]) == (None, pytest.approx(0.8))
+    assert alone["froc"]["at"]
+    assert [clip["false_positives_marked"] for clip in alone["clips"]] == [0, 0]
+    assert "findings associated" not in out
+    code, _, err = run("--point", "balanced", "--associated")
+    assert code == 2
+    assert "leave the option out" in err
+
+
+def test_frames_on_which_the_engine_abstains_are_counted_and_their_nodules_are_missed(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
+    for name in ("A_000", "B_001"):  # without a nodule, and with one
+        path = str(data / f"images/{name}.png")
+        screen = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
+        cv2.imwrite(path, np.where(screen < 230, screen // 4, screen))
+    code, out, _ = run("--engines", bright_engine(tmp_path / "judging", threshold=0.2))
+    assert code == 0
+    report = json.loads((data / "o/s.json").read_text())
+    counts = report["counts"]
+    assert (counts["frames_abstained"], counts["frames_abstained_with_nodule"]) == (2, 1)
+    assert "frames abstained 2;" in " ".join(out.split())
+    assert "frames abstained with nodule 1;" in " ".join(out.split())
+    first, second = report["clips"]
+    assert (first["abstained"], first["abstained_with_nodule"], first["found"]) == (1, 0, 3)
+    assert (second["abstained"], second["abstained_with_nodule"], second["found"], second["nodules"]) == (1, 1, 3, 4)
+    rows = csv.DictReader((data / "o/s.csv").read_text().splitlines())
+    states = {row["name"]: row["state"] for row in rows if row["state"].startswith("abstained")}
+    assert states == {"A_000": "abstained, nothing marked", "B_001": "abstained"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -151,8 +212,10 @@ def test_a_broken_last_frame_is_named_before_the_first_is_run(
     assert "561 x 360 px" in err
 
 
-def test_an_engine_with_other_outputs_is_refused(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("usassist.evaluation.engine_under_test.decoder_for", lambda spec: None)
-    code, _, err = run()
-    assert code == 2
-    assert "no outlines of nodules" in err
+def test_an_engine_with_other_outputs_is_refused(run: Run, tmp_path: Path) -> None:
+    engines = bright_engine(tmp_path / "judging", threshold=0.2)
+    path = engines / "bright/1.0.0/engine.toml"
+    path.write_text(path.read_text().partition("[domain]")[0])
+    code, _, err = run("--engines", engines)
+    assert code == 1
+    assert "the outputs must be mask_prob, center_score, box_ltrb_px, found" in err

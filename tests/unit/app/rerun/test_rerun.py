@@ -350,3 +350,60 @@ def test_the_sheet_shows_at_most_twelve_frames() -> None:
     assert len(outcome.differences) == 20
     sheet = draw_contact_sheet(outcome.differences, {}, "t")
     assert sheet.shape == draw_contact_sheet(outcome.differences[:MAX_FRAMES], {}, "t").shape
+
+
+def _followed(*pairs: tuple[int, int | None], moved: tuple[int, ...] = ()) -> Side:
+    """Answers of frames that follow others; those that are named in `moved` lie somewhere else."""
+    results = [make_result(frame_id, follows_frame_id=follows) for frame_id, follows in pairs]
+    return Side(
+        frame_ids=tuple(frame_id for frame_id, _ in pairs),
+        results=tuple(_moved(result, 2.0) if result.frame_id in moved else result for result in results),
+    )
+
+
+def test_answers_that_depend_on_frames_that_are_not_in_the_recording_do_not_count() -> None:
+    recorded = _followed((0, None), (1, 0), (5, 4), (6, 5), (7, 6), (8, 7), (9, 8))
+    rerun = [(0, None), (1, 0), (5, None), (6, 5), (7, 6), (8, 7), (9, 8)]
+    outcome = compare_sessions(
+        recorded, _followed(*rerun, moved=(5,)), EXACT, EXACT, same_machine=True, memory_frames=2
+    )
+    assert outcome.ok
+    assert (outcome.exact, outcome.unsettled_frames) == (4, 3), (
+        "5 differs, 6 and 7 agree: both remember the same from 8"
+    )
+    assert [item.frame_id for item in outcome.unsettled_differences] == [5]
+    assert outcome.as_dict()["unsettled"]["frames_compared"] == 3
+    later = compare_sessions(
+        recorded, _followed(*rerun, moved=(5, 8)), EXACT, EXACT, same_machine=True, memory_frames=2
+    )
+    assert [item.frame_id for item in later.differences] == [8]
+
+
+def test_after_all_was_forgotten_answers_count_again() -> None:
+    recorded = _followed((0, None), (5, 4), (6, None), (7, 6))
+    again = _followed((0, None), (5, None), (6, None), (7, 6), moved=(5, 6))
+    outcome = compare_sessions(recorded, again, EXACT, EXACT, same_machine=True, memory_frames=9)
+    assert (outcome.exact, outcome.unsettled_frames) == (3, 1)
+    assert [item.frame_id for item in outcome.differences] == [6]
+
+
+def test_what_follows_a_frame_with_covered_text_does_not_count() -> None:
+    recorded = dataclasses.replace(_followed((0, None), (1, 0), (2, 1), (3, 2), (4, 3)), covered=frozenset({1}))
+    again = _followed((0, None), (1, 0), (2, 1), (3, 2), (4, 3), moved=(1, 2))
+    outcome = compare_sessions(recorded, again, EXACT, EXACT, same_machine=True, memory_frames=1)
+    assert outcome.ok
+    assert (outcome.exact, outcome.covered_frames, outcome.unsettled_frames) == (2, 1, 2)
+
+
+def test_whether_a_frame_has_an_answer_counts_whatever_is_remembered() -> None:
+    recorded = _followed((0, None), (5, 4), (6, 5), (7, 6))
+    silent = {"cause": Cause.OUT_OF_DOMAIN, "reason": "not thyroid", "t_infer_start_ns": 4, "t_infer_end_ns": 5}
+    abstains = make_result(6, ResultState.NO_RESULT, **silent)
+    answers = _followed((0, None), (5, None), (6, 5), (7, None)).results
+    again = dataclasses.replace(recorded, results=(*answers[:2], abstains, answers[3]))
+    outcome = compare_sessions(recorded, again, EXACT, EXACT, same_machine=True, memory_frames=9)
+    assert [item.frame_id for item in outcome.differences] == [6]
+    assert (outcome.exact, outcome.unsettled_frames) == (2, 2)
+    both = dataclasses.replace(recorded, results=(*answers[:2], abstains, make_result(7)))
+    outcome = compare_sessions(both, both, EXACT, EXACT, same_machine=True, memory_frames=9)
+    assert (outcome.exact, outcome.unsettled_frames) == (4, 0), "both have forgotten all at 6"

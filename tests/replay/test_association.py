@@ -1,0 +1,95 @@
+"""The main job with findings associated over frames: recorded with drops, and run again to the same answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.samples import score_file
+from usassist.app.commands.progress import ProgressBar
+from usassist.app.rerun import plan, run
+from usassist.app.rerun.plan import Overrides
+from usassist.app.rerun.recording import read_recording
+from usassist.app.rerun.run import rerun_session
+from usassist.app.runtime.clip_session import replay
+from usassist.app.runtime.open_stream import StreamOptions
+from usassist.bus import AssociationBody
+from usassist.calibrate import load_score_calibration
+from usassist.config import RecordConfig
+from usassist.engine import find_engine
+from usassist.session import read_followed
+
+ENGINE = find_engine("thyroid_nodule")
+UNCOVERED = RecordConfig(cover_text=False)  # covered text changes what the engine sees again
+ASSOCIATION = "[points.association]\nalone = 0.9\nrise = 0.5\nrelease = 0.1\nframes = 3\niou = 0.3\n"
+
+
+@pytest.fixture
+def scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a calibration whose balanced point has an association; a rerun uses it as if it were shipped."""
+    folder = tmp_path / "score"
+    folder.mkdir()
+    quiet = '[[points]]\nname = "quiet"'
+    text = score_file(ENGINE.engine_id).replace(quiet, f"{ASSOCIATION}\n{quiet}")
+    (folder / "any_name.toml").write_text(text)
+
+    def plan_here(*arguments: Any) -> Any:
+        options, spec, notes = plan.plan_rerun(*arguments)
+        return dataclasses.replace(options, score_folder=str(folder)), spec, notes
+
+    monkeypatch.setattr(run, "plan_rerun", plan_here)
+    monkeypatch.setattr(plan, "load_score_calibration", lambda engine_id: load_score_calibration(engine_id, folder))
+    return folder
+
+
+def test_a_recording_with_drops_is_run_again_to_the_last_bit(scores: Path, tmp_path: Path) -> None:
+    options = StreamOptions(
+        source="phantom:seed=3,seconds=2",
+        bus="",
+        engine=f"{ENGINE.name}@{ENGINE.version}",
+        backend="onnxruntime",
+        precision="fp32",
+        threads=1,
+        score_folder=str(scores),
+        max_age_ms=1e6,
+    )
+    with ProgressBar(quiet=True) as progress:
+        first = replay(
+            options, tmp_path / "first", overlay_video=False, window=False, progress=progress, record=UNCOVERED
+        )
+        assert first.error is None
+        again = rerun_session(
+            tmp_path / "first", tmp_path / "again", Overrides(), progress=progress, compare=True, record=UNCOVERED
+        )
+    assert first.summary["association"] == {"alone": 0.9, "rise": 0.5, "release": 0.1, "frames": 3, "iou": 0.3}
+    assert (again.exit_code, again.notes) == (0, ())
+    assert again.comparison is not None
+    assert again.comparison.identical, again.comparison.as_dict()
+    assert again.comparison.unsettled_frames == 0
+    followed = read_followed(tmp_path / "first")
+    assert again.comparison.exact == len(followed) == 60 - first.summary["no_answer_by_cause"]["dropped"]
+    assert set(followed.values()) <= {None, *followed}, "an answer follows one that was given"
+    recording = read_recording(tmp_path / "first")
+    assert recording.engines[-1].association == AssociationBody(**first.summary["association"])
+
+
+def test_a_recording_of_each_frame_alone_is_run_again_so(scores: Path, tmp_path: Path) -> None:
+    options = StreamOptions(
+        source="phantom:seed=3,seconds=1",
+        bus="",
+        engine=f"{ENGINE.name}@{ENGINE.version}",
+        backend="onnxruntime",
+        score_folder=str(scores),
+        fast=True,
+        each_frame_alone=True,
+    )
+    with ProgressBar(quiet=True) as progress:
+        first = replay(options, tmp_path / "first", overlay_video=False, window=False, progress=progress)
+        again = rerun_session(tmp_path / "first", tmp_path / "again", Overrides(), progress=progress, compare=True)
+    assert first.summary["association"] is None
+    assert again.outcome.summary["association"] is None
+    assert again.comparison is not None
+    assert again.comparison.identical

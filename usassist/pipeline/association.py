@@ -1,0 +1,98 @@
+"""Association of findings over the frames of a stream: which frames are remembered, and when all are forgotten.
+
+It is applied in one place, to the outcomes in the order of the frames, however many engines have worked in parallel.
+Every answer carries the number of the frame that it follows, so a rerun can remember the same frames: those that were
+dropped or failed while the recording was made are answered again, but not remembered.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+
+from usassist.common.clock import Clock
+from usassist.errors import UsAssistError
+from usassist.modalities import Association
+from usassist.pipeline.inference import InferenceOutcome
+from usassist.records import Answer, Frame
+
+__all__ = ["StreamAssociation"]
+
+logger = logging.getLogger(__name__)
+
+_MAX_GAP_NS = 500_000_000  # after a longer pause the probe may be anywhere
+_MAX_GAP_FRAMES = 15  # likewise, where frames have no time of their own: half a second at 30 Hz
+
+
+class StreamAssociation:
+    """Completes the answers of one stream. Frames must come in their order, and in one thread at a time.
+
+    All frames are forgotten where the frame before is too far away (more than half a second in real time, or more than
+    15 frames), where the source, the scan area or the size of the image changes, where the engine abstains (the probe
+    shows another region, so the frames before say nothing about those after), and by :meth:`reset`. Any other frame
+    without an answer is not remembered and changes nothing else; neither does a change of the back end, which answers
+    for the same engine within its tolerances.
+
+    Parameters
+    ----------
+    association : of the engine's modality
+    realtime : the stamps of the frames are times at which they were captured, so their distances count
+    recorded : number of a frame that was answered → number of the frame that its answer followed, None = it followed
+        none; of a recording that is run again. None = decide by the rules above
+    """
+
+    def __init__(
+        self, association: Association, *, realtime: bool, recorded: Mapping[int, int | None] | None = None
+    ) -> None:
+        self._association, self._realtime, self._recorded = association, realtime, recorded
+        self._last: tuple[int, int] | None = None  # number and stamp of the last frame that is remembered
+
+    def reset(self) -> None:
+        """Forget all frames; to be called at a frame that is not live."""
+        self._association.reset()
+        self._last = None
+
+    def complete(self, frame: Frame, candidates: Answer) -> tuple[Answer, int | None]:
+        """The answer for the next frame. Where the engine abstains it stays as it is, and all frames are forgotten.
+
+        Returns
+        -------
+        answer : what is shown
+        follows_frame_id : number of the last frame that it depends on; None = of none
+        """
+        if candidates.abstains:
+            # In a recording that is run again, the frame may have been dropped, and then nothing was forgotten.
+            if self._recorded is None:
+                self.reset()
+            return candidates, None
+        if self._last is not None and not self._goes_on(frame, *self._last):
+            self.reset()
+        remember = self._recorded is None or frame.frame_id in self._recorded
+        answer = self._association.complete(frame, candidates, remember=remember)
+        follows_frame_id = None if self._last is None else self._last[0]
+        if remember:
+            self._last = frame.frame_id, frame.t_capture_ns
+        return answer, follows_frame_id
+
+    def apply(self, outcome: InferenceOutcome, clock: Clock) -> InferenceOutcome:
+        """The same with a complete answer. Never raises an ``Exception``: a failure is an outcome."""
+        if outcome.reason or outcome.backend == "null":
+            return outcome
+        try:
+            answer, follows_frame_id = self.complete(outcome.frame, outcome.answer)
+        except Exception as error:
+            logger.exception("no result for frame %d", outcome.frame.frame_id)
+            reason = str(error) if isinstance(error, UsAssistError) else f"association failed: {error!r}"
+            return dataclasses.replace(outcome, answer=Answer(), reason=reason, t_end_ns=clock.now_ns())
+        return dataclasses.replace(outcome, answer=answer, follows_frame_id=follows_frame_id, t_end_ns=clock.now_ns())
+
+    def _goes_on(self, frame: Frame, last_frame_id: int, t_last_ns: int) -> bool:
+        """Whether a frame belongs to the frames that are remembered."""
+        if not self._association.follows(frame):
+            return False
+        if self._recorded is not None:
+            return self._recorded.get(frame.frame_id, last_frame_id) == last_frame_id
+        if self._realtime and frame.t_capture_ns - t_last_ns > _MAX_GAP_NS:
+            return False
+        return frame.frame_id - last_frame_id <= _MAX_GAP_FRAMES
