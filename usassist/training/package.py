@@ -10,6 +10,7 @@ import argparse
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def write_engine_folder(
     report: dict[str, Any] | None,
     golden: npt.NDArray[np.float32] | None = None,
     domain: dict[str, Any] | None = None,
+    sizes: Sequence[dict[str, Any]] = (),
 ) -> Path:
     """Write ``engines_dir/<name>/<version>`` with the model, ``engine.toml`` and the golden sample.
 
@@ -56,6 +58,8 @@ def write_engine_folder(
     report : of the evaluation, or None for a provisional engine
     golden : float32 (1, 1, H, W); None = a simulated frame
     domain : report of ``usassist eval domain``, whose proposed threshold is taken; None = the engine never abstains
+    sizes : reports of ``usassist eval nodule`` or ``sweep`` on several scanners; the largest uncertainty of their
+        diameters is taken, before that of `report`
 
     Returns
     -------
@@ -69,7 +73,7 @@ def write_engine_folder(
     model = run_dir / "model.onnx"
     if not model.is_file():
         raise ConfigError(f"there is no model.onnx in {run_dir}; train first")
-    for measured in (report, domain):
+    for measured in (report, domain, *sizes):
         if measured is not None and not str(measured.get("engine", "")).startswith(
             f"{recipe.engine}@{recipe.version}+"
         ):
@@ -84,14 +88,20 @@ def write_engine_folder(
         make_golden_input(recipe.size_hw_px) if golden is None else golden,
         folder / "golden" / "golden.npz",
     )
+    diameter_rel_sd, measured_by = None, ""
+    if report is not None:
+        diameter_rel_sd, measured_by = _diameter_rel_sd(report["sets"][_NODULE_SET]), str(report["command"])
+    if sizes:
+        diameter_rel_sd = max(_diameter_rel_sd(item["figures"]) for item in sizes)
+        measured_by = "largest of: " + "; ".join(str(item["command"]) for item in sizes)
     text = EngineText(
         name=recipe.engine,
         version=recipe.version,
         licence=recipe.licence,
         intended_use=recipe.intended_use,
         score_threshold=0.5 if report is None else round(float(report["threshold"]), 4),
-        diameter_rel_sd=None if report is None else _diameter_rel_sd(report),
-        measured_by="" if report is None else str(report["command"]),
+        diameter_rel_sd=diameter_rel_sd,
+        measured_by=measured_by,
         domain_threshold=0.0 if domain is None else round(float(domain["proposed"]["threshold"]), 4),
         domain_measured_by="not measured" if domain is None else str(domain["command"]),
     )
@@ -100,12 +110,11 @@ def write_engine_folder(
     return folder
 
 
-def _diameter_rel_sd(report: dict[str, Any]) -> float:
+def _diameter_rel_sd(figures: dict[str, Any]) -> float:
     """Relative standard uncertainty of a diameter: spread and bias of the relative error (JCGM 100:2008, F.2.4.5).
 
     The bias is not corrected, so it is included in the variance.
     """
-    figures = report["sets"][_NODULE_SET]
     spread, bias = figures["diameter_rel_sd"]["value"], figures["diameter_rel_bias"]["value"]
     return round(float(np.hypot(spread, bias)), 4)
 
@@ -118,14 +127,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--engines", type=Path, required=True, help="folder of engines to write to")
     parser.add_argument("--evaluation", type=Path, help="JSON of python -m usassist.evaluation")
     parser.add_argument("--domain", type=Path, help="JSON of usassist eval domain")
+    parser.add_argument("--sizes", type=Path, nargs="*", default=[], help="JSON of usassist eval nodule or eval sweep")
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     try:
-        report, domain = (
+        report, domain, *sizes = (
             None if path is None else json.loads(path.read_text(encoding="utf-8"))
-            for path in (options.evaluation, options.domain)
+            for path in (options.evaluation, options.domain, *options.sizes)
         )
-        folder = write_engine_folder(load_recipe(options.recipe), options.run, options.engines, report, domain=domain)
+        folder = write_engine_folder(
+            load_recipe(options.recipe), options.run, options.engines, report, domain=domain, sizes=sizes
+        )
     except UsAssistError as error:
         console.print(f"error: {error}", style="red", markup=False)
         return error.exit_code

@@ -24,7 +24,7 @@ from usassist.training.data.batches import TrainFrames
 from usassist.training.data.boxed import OUTLINES_LIST, load_boxed
 from usassist.training.data.cache import load_cached
 from usassist.training.data.duplicates import list_leaks
-from usassist.training.data.other_anatomy import load_breast, load_clip_frames, load_pictures
+from usassist.training.data.other_anatomy import is_held_out_breast, load_breast, load_clip_frames, load_pictures
 from usassist.training.data.sample import Sample, compute_fingerprint
 from usassist.training.data.simulated import load_phantom
 from usassist.training.data.terms import describe_terms, load_terms, require_terms
@@ -72,6 +72,7 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
         When the data folder is not set or a data set is missing from it.
     """
     root, data = data_dir(), recipe.data
+    boxed_set, breast_set = "thyroid_tn5000", "breast_busi"
     wanted = {
         "thyroid_ddti": True,
         "thyroid_gland_tg3k": True,
@@ -93,7 +94,8 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
 
     @functools.cache
     def leaks() -> dict[str, frozenset[str]]:
-        return list_leaks(root)
+        names = (path.stem for path in (root / breast_set / "images").glob("*.jpg"))
+        return list_leaks(root, held_out={breast_set: [name for name in names if is_held_out_breast(name)]})
 
     def cached(key: str, make: Callable[[], list[Sample]]) -> list[Sample]:
         return load_cached(cache_dir, key, make)
@@ -110,7 +112,6 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
         phantom = cached(key, lambda: load_phantom(data.phantom_frames, data.phantom_seed, share))
     clips = cached("clips", lambda: load_clip_frames(root / "ultrasound_clips_lung"))
     boxed: list[Sample] = []
-    boxed_set, breast_set = "thyroid_tn5000", "breast_busi"
     if data.boxed_per_batch:
         outlines = outlines if data.teacher_outlines else None
         key = "tn5000-train" if outlines is None else f"tn5000-train-{_fingerprint_outlines(outlines)}"

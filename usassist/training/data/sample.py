@@ -15,7 +15,7 @@ from usassist.errors import ScanAreaError
 from usassist.frames import find_scan_area
 from usassist.training.data.marks import remove_marks
 
-__all__ = ["Sample", "compute_fingerprint", "crop", "crop_and_clean", "nothing_marked"]
+__all__ = ["Sample", "bare_sample", "compute_fingerprint", "crop", "crop_and_clean", "nothing_marked"]
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,11 @@ def compute_fingerprint(samples: Sequence[Sample]) -> str:
         for array in (sample.image, sample.nodule, sample.gland):
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def bare_sample(name: str, image: UInt8Array) -> Sample:
+    """A frame of which nothing is marked."""
+    return Sample(name=name, image=image, nodule=nothing_marked(image), gland=nothing_marked(image))
 
 
 def crop(sample: Sample) -> Sample:

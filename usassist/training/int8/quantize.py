@@ -24,6 +24,9 @@ import numpy.typing as npt
 
 from usassist.engine.qdq import MAX_CODE, MIN_CODE, check_qdq
 from usassist.errors import ConfigError, EngineSpecError
+from usassist.training.data.boxed import read_boxed_frame, read_boxes
+from usassist.training.data.other_anatomy import load_clip_frames
+from usassist.training.data.sample import bare_sample, crop
 from usassist.training.data.simulated import load_phantom
 from usassist.training.data.thyroid import load_gland, load_nodule
 from usassist.training.int8.weight_rounding import round_weights
@@ -41,7 +44,8 @@ __all__ = [
 Array = npt.NDArray[Any]
 UInt8Array = npt.NDArray[np.uint8]
 
-_NODULE_FRAMES, _GLAND_FRAMES, _PHANTOM_FRAMES = 200, 50, 50
+_NODULE_FRAMES, _BOXED_FRAMES, _GLAND_FRAMES, _PHANTOM_FRAMES, _LUNG_FRAMES = 80, 120, 40, 30, 30
+_SETS = ("thyroid_ddti", "thyroid_gland_tg3k", "thyroid_tn5000", "ultrasound_clips_lung")
 _GLAND_LAST_NUMBER = 2400  # as in the recipes: later sweeps are held out
 _PHANTOM_SEED = 1000  # as in the recipes; the evaluation starts at 1
 _PHANTOM_CROSSING_SHARE = 0.75
@@ -68,7 +72,9 @@ class CalibrationSet:
 
 
 def load_thyroid_sets(root: Path) -> list[CalibrationSet]:
-    """Load 300 frames for a thyroid engine: 200 with nodules, 50 of the gland, 50 simulated; no validation frames.
+    """Load 300 frames for a thyroid engine: 200 with nodules, most of them of modern scanners, others without.
+
+    No validation frame is among them. Lungs set the ranges of the domain's output too.
 
     Parameters
     ----------
@@ -79,15 +85,18 @@ def load_thyroid_sets(root: Path) -> list[CalibrationSet]:
     ConfigError
         If a data set is missing.
     """
-    folders = {name: root / name for name in ("thyroid_ddti", "thyroid_gland_tg3k")}
+    folders = {name: root / name for name in _SETS}
     for name, folder in folders.items():
         if not folder.is_dir():
             raise ConfigError(f"the data set {name} is missing from {root}; fetch it, or name another folder")
     nodule = [sample.image for sample in load_nodule(folders["thyroid_ddti"], "train")]
+    lung = [sample.image for sample in load_clip_frames(folders["ultrasound_clips_lung"])]
     gland = [sample.image for sample in load_gland(folders["thyroid_gland_tg3k"], _GLAND_LAST_NUMBER)]
     phantom = [sample.image for sample in load_phantom(_PHANTOM_FRAMES, _PHANTOM_SEED, _PHANTOM_CROSSING_SHARE)]
     return [
         _choose_evenly("DDTI train", nodule, _NODULE_FRAMES),
+        _choose_boxed(folders["thyroid_tn5000"]),
+        _choose_evenly("lung clips, every second one", lung, _LUNG_FRAMES),
         _choose_evenly(f"TG3K train, file numbers up to {_GLAND_LAST_NUMBER}", gland, _GLAND_FRAMES),
         CalibrationSet(
             name="phantom",
@@ -102,6 +111,18 @@ def _choose_evenly(name: str, images: list[UInt8Array], count: int) -> Calibrati
     chosen = f"{count} of {len(images)}, evenly spaced in the order of their names"
     return CalibrationSet(
         name=name, chosen=chosen, images=tuple(images[index] for index in spread_evenly(len(images), count))
+    )
+
+
+def _choose_boxed(folder: Path) -> CalibrationSet:
+    """Frames of TN5000 ``train``; only the chosen ones are read."""
+    rows = read_boxes(folder, "train")
+    places = spread_evenly(len(rows), _BOXED_FRAMES)
+    frames = ((rows[place].name, read_boxed_frame(folder, rows[place])) for place in places)
+    return CalibrationSet(
+        name="TN5000 train",
+        chosen=f"{len(places)} of {len(rows)}, evenly spaced in the order of the table",
+        images=tuple(crop(bare_sample(name, image)).image for name, image in frames),
     )
 
 
