@@ -151,7 +151,6 @@ class ModelConfig:
     domain_weight : weight of the frame showing the thyroid
     separable_heads : the heads have depthwise 3x3 and 1x1 convolutions instead of full 3x3 ones
     fresh : parts of the network, by name, that a run with ``--start`` initialises anew
-    trained_parts : the only parts, by name, that are trained; empty = all that are not frozen
     """
 
     encoder: str = "mobilenet_v2"
@@ -168,7 +167,6 @@ class ModelConfig:
     domain_weight: float = 0.0
     separable_heads: bool = False
     fresh: tuple[str, ...] = ()
-    trained_parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check ranges."""

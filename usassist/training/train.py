@@ -85,7 +85,6 @@ def train(
     torch.manual_seed(recipe.seed)
     maker = BatchMaker(recipe, data.augmenter, data.frames)
     net = _average_networks(recipe, start_dirs) if start_dirs else _init_network(recipe, data, maker)
-    net.train_only(recipe.model.trained_parts)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = WeightAverage(net, optim.average_decay)
     optimizer = _optimizer(net, recipe)

@@ -39,7 +39,6 @@ def test_engines_with_and_without_a_domain_are_read(engines: Path, tmp_path: Pat
     expected = Domain(name="thyroid", output="thyroid_prob", threshold=0.5, source="tests")
     assert find_engine("bright", engines).domain == expected
     assert find_engine("bright", bright_engine(tmp_path)).domain is None
-    assert find_engine("thyroid_nodule@0.3.1").domain is None
 
 
 @pytest.mark.parametrize(

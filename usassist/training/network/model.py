@@ -14,7 +14,7 @@ Only plain operators with fixed shapes: the exported graph has no top-k, no loop
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -23,7 +23,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from usassist.errors import ConfigError
 from usassist.training.network.encoder import ENCODERS, STEM_CHANNELS, load_imagenet
 from usassist.training.network.layers import ConvNorm, Residual, fold_norms
 from usassist.training.recipe import ModelConfig
@@ -130,7 +129,6 @@ class DetectSegmentNet(nn.Module):
         super().__init__()
         self.config = config = config or ModelConfig()
         self.frozen_blocks = 0
-        self.trained_parts: tuple[str, ...] = ()
         self.shape = shape = ENCODERS[config.encoder]
         self.stem = ConvNorm(1, channels := config.channels(STEM_CHANNELS), 3, stride=2)
         blocks: list[Residual] = []
@@ -214,26 +212,6 @@ class DetectSegmentNet(nn.Module):
             fold_norms(module.eval())
             module.requires_grad_(False)
 
-    def train_only(self, parts: Collection[str]) -> None:
-        """Train these parts alone; the others keep their weights and running statistics, without dropout.
-
-        Parameters
-        ----------
-        parts : names of modules of the network; empty = nothing changes
-
-        Raises
-        ------
-        ConfigError
-            If there is no such part.
-        """
-        unknown = set(parts) - {name for name, _ in self.named_children()}
-        if unknown:
-            raise ConfigError(f"model.trained_parts: the network has no part {', '.join(sorted(unknown))}; correct it")
-        self.trained_parts = tuple(parts)
-        for name, module in self.named_children():
-            if parts and name not in parts:
-                module.requires_grad_(False)
-
     def enable_fake_quantisation(self) -> None:
         """Enable INT8 fake quantisation of inputs and weights of the convolutions; for training only."""
         for module in self.modules():
@@ -245,10 +223,6 @@ class DetectSegmentNet(nn.Module):
         super().train(mode)
         for module in self.blocks[: self.frozen_blocks]:
             module.eval()
-        if self.trained_parts:
-            for name, module in self.named_children():
-                if name not in self.trained_parts:
-                    module.eval()
         return self
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
