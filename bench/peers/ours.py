@@ -94,6 +94,7 @@ def mask_spec(spec: EngineSpec, model: Path) -> EngineSpec:
         spec,
         artifacts={"onnx": (model, "")},
         outputs=tuple(item for item in spec.outputs if item.name == "mask_prob"),
+        domain=None,
         golden=dataclasses.replace(spec.golden, mean_abs_diff={}),
         parity={},
     )

@@ -21,7 +21,7 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def results(engine: Engine) -> list[FrameResult]:
     """The first frames of the bundled clip."""
-    return list(engine.stream("demo", count=24))
+    return list(engine.stream("demo", count=70))
 
 
 @pytest.fixture(scope="session")
