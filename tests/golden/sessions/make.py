@@ -134,8 +134,8 @@ class _Prepared(Closeable):
     def frames(self) -> Iterator[Frame]:
         begun_ns = self._clock.now_ns()
         for number, frame in enumerate(self._frames):
-            # At the rate of a scanner: burnt-in text is looked for in groups of half a second.
-            time.sleep(max(0.0, number / 30.0 - (self._clock.now_ns() - begun_ns) / 1e9))
+            # At an even rate, as burnt-in text is looked for in groups of half a second, and a frozen frame looks like text.
+            time.sleep(max(0.0, number / 60.0 - (self._clock.now_ns() - begun_ns) / 1e9))
             before_ns = (frame.t_cropped_ns or frame.t_capture_ns) - frame.t_capture_ns
             now_ns = self._clock.now_ns()
             shift_ns = now_ns - before_ns - frame.t_capture_ns

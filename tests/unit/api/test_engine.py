@@ -65,7 +65,7 @@ def test_several_images_give_several_results_in_order(engine: Engine, image: UIn
     black = np.zeros_like(image)
     results = engine([image, black, image])
     assert [result.frame_id for result in results] == [0, 1, 2]
-    assert [str(result.state) for result in results] == ["finding", "no_finding", "finding"]
+    assert [str(result.state) for result in results] == ["finding", "no_result", "finding"]
     assert _same(results[0], engine(image))
     assert engine([]) == []
 

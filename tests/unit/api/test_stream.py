@@ -29,7 +29,7 @@ def test_a_clip_is_read_frame_by_frame_as_results_are_asked_for(engine: Engine) 
 
 
 def test_a_frame_keeps_its_time_and_its_stamp(results: list[FrameResult]) -> None:
-    assert [result.frame_id for result in results] == list(range(24))
+    assert [result.frame_id for result in results] == list(range(len(results)))
     assert results[0].t_ms == 0.0
     for result in results:
         assert result.pts is not None
@@ -76,8 +76,8 @@ def test_a_recorded_session_keeps_numbers_times_and_what_is_no_picture(engine: E
     results = list(engine.stream(tmp_path / "s"))
     assert [result.frame_id for result in results] == [3, 5, 6]
     assert [result.t_ms for result in results] == [0.0, 67.0, 100.0]
-    assert [result.is_answer for result in results] == [True, False, False]
-    assert [str(result.cause) for result in results] == ["None", "not_live", "damaged"]
+    assert not any(result.is_answer for result in results)
+    assert [str(result.cause) for result in results] == ["out_of_domain", "not_live", "damaged"]  # no frame is of a neck
     assert [result.reason for result in results[1:]] == ["the scanner is frozen", "packets were lost"]
     assert all(result.infer_ms is None for result in results[1:])
     for result, frame in zip(results, frames, strict=True):

@@ -83,7 +83,7 @@ def test_the_plain_loop_and_ours_outline_the_same(way: str, mask_model: Path, fr
         assert masks[name].shape == (len(TIMES_S), 720, 1080)
     assert masks["plain"].sum(axis=(1, 2)).min() > 1000
     for plain, ours in zip(masks["plain"], masks[way], strict=True):
-        assert dice(plain[None], ours[None])[0] > 0.97
+        assert dice(plain[None], ours[None])[0] > 0.96
 
 
 @pytest.mark.parametrize("place", ["inside", "corner", "edge", "everywhere", "nowhere"])
