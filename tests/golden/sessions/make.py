@@ -134,7 +134,7 @@ class _Prepared(Closeable):
     def frames(self) -> Iterator[Frame]:
         begun_ns = self._clock.now_ns()
         for number, frame in enumerate(self._frames):
-            # At an even rate, as burnt-in text is looked for in groups of half a second, and a frozen frame looks like text.
+            # At an even rate: text is looked for in groups of half a second, and a frozen frame looks like text.
             time.sleep(max(0.0, number / 60.0 - (self._clock.now_ns() - begun_ns) / 1e9))
             before_ns = (frame.t_cropped_ns or frame.t_capture_ns) - frame.t_capture_ns
             now_ns = self._clock.now_ns()

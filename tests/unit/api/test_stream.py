@@ -77,7 +77,7 @@ def test_a_recorded_session_keeps_numbers_times_and_what_is_no_picture(engine: E
     assert [result.frame_id for result in results] == [3, 5, 6]
     assert [result.t_ms for result in results] == [0.0, 67.0, 100.0]
     assert not any(result.is_answer for result in results)
-    assert [str(result.cause) for result in results] == ["out_of_domain", "not_live", "damaged"]  # no frame is of a neck
+    assert [str(result.cause) for result in results] == ["out_of_domain", "not_live", "damaged"]  # no neck
     assert [result.reason for result in results[1:]] == ["the scanner is frozen", "packets were lost"]
     assert all(result.infer_ms is None for result in results[1:])
     for result, frame in zip(results, frames, strict=True):
