@@ -119,6 +119,10 @@ def _diameter_rel_sd(figures: dict[str, Any]) -> float:
     return round(float(np.hypot(spread, bias)), 4)
 
 
+def _read_report(path: Path | None) -> dict[str, Any] | None:
+    return None if path is None else json.loads(path.read_text(encoding="utf-8"))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m usassist.training.package", description=__doc__.split("\n")[0])
@@ -131,10 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     try:
-        report, domain, *sizes = (
-            None if path is None else json.loads(path.read_text(encoding="utf-8"))
-            for path in (options.evaluation, options.domain, *options.sizes)
-        )
+        report, domain = (_read_report(path) for path in (options.evaluation, options.domain))
+        sizes = [json.loads(path.read_text(encoding="utf-8")) for path in options.sizes]
         folder = write_engine_folder(
             load_recipe(options.recipe), options.run, options.engines, report, domain=domain, sizes=sizes
         )
