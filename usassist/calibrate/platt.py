@@ -72,7 +72,7 @@ class OperatingPoint:
 
     @property
     def min_score(self) -> np.float32:
-        """`score` as the least score that reaches it, see :func:`at_least`."""
+        """`score` as the least score that reaches it, see ``at_least``."""
         return at_least(self.score)
 
 

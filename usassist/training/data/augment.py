@@ -1,4 +1,4 @@
-"""Augmentation of training frames: geometry here, appearance in :mod:`usassist.training.appearance`.
+"""Augmentation of training frames: geometry here, appearance in :mod:`usassist.training.data.appearance`.
 
 A frame is warped once, directly to the network's input size, together with its masks; its appearance is changed
 afterwards.

@@ -1,7 +1,7 @@
 """Frames that occur more than once, within a data set and across the sets, also mirrored or cut and saved again.
 
 Pairs whose 64-bit perceptual hashes differ in few bits are compared by the correlation of the small pictures without
-their slow changes of grey (:mod:`usassist.training.picture_hash`).
+their slow changes of grey (:mod:`usassist.training.data.picture_hash`).
 """
 
 from __future__ import annotations

@@ -235,7 +235,7 @@ class DetectSegmentNet(nn.Module):
 
         Parameters
         ----------
-        path : of :func:`usassist.training.encoder.find_weights`
+        path : of :func:`usassist.training.network.encoder.find_weights`
         images : float32 (B, 1, H, W) in 0 to 1, typical input
 
         Raises
