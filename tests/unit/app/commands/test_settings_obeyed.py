@@ -31,6 +31,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "threads": 3,
         "max_age_ms": 77.0,
         "deadline_s": 2.5,
+        "each_frame_alone": True,
         "memory_limit_mb": 777,
     },
     "bus": {"address": "tcp://127.0.0.1:5777"},
