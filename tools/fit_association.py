@@ -28,7 +28,7 @@ from usassist.errors import ScanAreaError, UsageError, UsAssistError
 from usassist.evaluation.folders import Pair, list_pairs
 from usassist.evaluation.images import read_grey, read_mask
 from usassist.evaluation.metrics import case_weights, percentile_interval
-from usassist.frames import fill_labelmap, find_scan_area
+from usassist.frames import compute_thumbnail, fill_labelmap, find_scan_area, goes_on
 from usassist.modalities.ultrasound import SweepAssociation, check_outputs, decode, preprocess
 from usassist.records import Detections, Segmentation
 
@@ -64,12 +64,13 @@ def choose_rule(alone: Sequence[Counts], by_rule: Sequence[Sequence[Counts]]) ->
 
 
 def choose_associated(rule: AssociationRule) -> Chooser:
-    """What is shown of the frames of one clip, which forgets all where the engine abstains, as a stream does."""
+    """What is shown of the frames of one clip; as in a stream, all is forgotten on another image and by abstention."""
     association = SweepAssociation(rule)
 
     def choose(frame: ClipFrame) -> npt.NDArray[np.intp]:
-        if frame.abstained:
+        if frame.abstained or not frame.goes_on:
             association.reset()
+        if frame.abstained:
             return np.zeros(0, np.intp)
         return association.update(frame.candidates)
 
@@ -99,19 +100,22 @@ def _read_clips(options: argparse.Namespace, scores: ScoreCalibration) -> list[l
                 x1, y1, x2, y2 = find_scan_area(images[:: max(len(images) // _SCAN_SAMPLES, 1)]).xyxy_px
             except ScanAreaError:
                 x1, y1, x2, y2 = 0, 0, images[0].shape[1], images[0].shape[0]
-            frames = []
+            frames: list[ClipFrame] = []
+            before = None
             for pair, image in zip(pairs, images, strict=True):
                 cut = np.ascontiguousarray(image[y1:y2, x1:x2])
                 tensor, image_to_input = preprocess(cut, (height_px, width_px))
                 outputs = engine.infer({"image": tensor})
                 area, truth = (x1, y1, x2, y2), read_mask(pair.mask)
+                thumbnail = compute_thumbnail(cut)
+                follows, before = before is not None and goes_on(before, thumbnail), thumbnail
                 if spec.domain is not None and spec.domain.why_abstain(spec.domain.read_prob(outputs)):
                     frame = _frame(Detections.empty(), Segmentation.empty(), truth, area)
                     frames.append(dataclasses.replace(frame, abstained=True))
                     continue
                 found, outlines = decode(outputs, image_to_input, (y2 - y1, x2 - x1), labels)
                 found = dataclasses.replace(found, score=scores.calibrated(found.score, 0))
-                frames.append(_frame(found, outlines, truth, area))
+                frames.append(dataclasses.replace(_frame(found, outlines, truth, area), goes_on=follows))
             read.append(frames)
     return read
 

@@ -41,6 +41,7 @@ class ClipFrame:
     area_px, shared_px : int (N,), pixels of each region, and of its overlap with the nodule
     truth_px : pixels of the nodule
     abstained : the engine abstained; there are no candidates then
+    goes_on : the image is like that of the frame before
     """
 
     candidates: Detections
@@ -48,6 +49,7 @@ class ClipFrame:
     shared_px: npt.NDArray[np.int64]
     truth_px: int
     abstained: bool = False
+    goes_on: bool = True
 
 
 @dataclass(slots=True, kw_only=True)

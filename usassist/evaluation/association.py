@@ -9,6 +9,7 @@ import numpy as np
 
 from usassist.calibrate import AssociationRule
 from usassist.evaluation.run import FrameOutcome
+from usassist.frames import compute_thumbnail, goes_on
 from usassist.modalities.ultrasound import SweepAssociation
 from usassist.records import Detections
 
@@ -19,7 +20,7 @@ def associate(outcomes: Iterable[FrameOutcome], rule: AssociationRule) -> Iterat
     """Keep of the frames of one clip what a stream shows with the association of an operating point.
 
     What is left has a score of ``rule.release`` or more, so any threshold up to that keeps all of it. As in a stream,
-    all is forgotten where the engine abstains.
+    all is forgotten where the engine abstains, and where the image is another one.
 
     Parameters
     ----------
@@ -28,11 +29,16 @@ def associate(outcomes: Iterable[FrameOutcome], rule: AssociationRule) -> Iterat
     rule : of the operating point
     """
     association = SweepAssociation(rule)
+    before = None
     for outcome in outcomes:
         if outcome.abstained:
             association.reset()
             yield outcome
         else:
+            thumbnail = compute_thumbnail(outcome.scan)
+            if before is not None and not goes_on(before, thumbnail):
+                association.reset()
+            before = thumbnail
             yield _keep(outcome, association.update(_candidates(outcome)).tolist())
 
 

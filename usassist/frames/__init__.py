@@ -1,5 +1,6 @@
 """Pure functions on pixels, voxels and coordinates, without state and independent of runtime and modality."""
 
+from usassist.frames.continuity import compute_thumbnail, goes_on
 from usassist.frames.geometry import fill_labelmap, letterbox, letterbox_affine, to_grey
 from usassist.frames.measure import measure
 from usassist.frames.scan_area import ScanArea, find_scan_area
@@ -10,9 +11,11 @@ __all__ = [
     "ScanArea",
     "Slab",
     "blend_windows",
+    "compute_thumbnail",
     "fill_labelmap",
     "fill_volumes",
     "find_scan_area",
+    "goes_on",
     "infer_slices",
     "letterbox",
     "letterbox_affine",

@@ -11,8 +11,12 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 
+import numpy as np
+import numpy.typing as npt
+
 from usassist.common.clock import Clock
 from usassist.errors import UsAssistError
+from usassist.frames import compute_thumbnail, goes_on
 from usassist.modalities import Association
 from usassist.pipeline.inference import InferenceOutcome
 from usassist.records import Answer, Frame
@@ -29,8 +33,9 @@ class StreamAssociation:
     """Completes the answers of one stream. Frames must come in their order, and in one thread at a time.
 
     All frames are forgotten where the frame before is too far away (more than half a second in real time, or more than
-    15 frames), where the source, the scan area or the size of the image changes, where the engine abstains (the probe
-    shows another region, so the frames before say nothing about those after), and by :meth:`reset`. Any other frame
+    15 frames), where the source, the scan area or the size of the image changes, where the image is another one (after
+    a cut, and between stills), where the engine abstains (the probe shows another region, so the frames before say
+    nothing about those after), and by :meth:`reset`. Any other frame
     without an answer is not remembered and changes nothing else; neither does a change of the back end, which answers
     for the same engine within its tolerances.
 
@@ -47,11 +52,12 @@ class StreamAssociation:
     ) -> None:
         self._association, self._realtime, self._recorded = association, realtime, recorded
         self._last: tuple[int, int] | None = None  # number and stamp of the last frame that is remembered
+        self._last_thumbnail: npt.NDArray[np.float32] | None = None  # of that frame, where it decides
 
     def reset(self) -> None:
         """Forget all frames; to be called at a frame that is not live."""
         self._association.reset()
-        self._last = None
+        self._last = self._last_thumbnail = None
 
     def complete(self, frame: Frame, candidates: Answer) -> tuple[Answer, int | None]:
         """The answer for the next frame. Where the engine abstains it stays as it is, and all frames are forgotten.
@@ -66,13 +72,14 @@ class StreamAssociation:
             if self._recorded is None:
                 self.reset()
             return candidates, None
-        if self._last is not None and not self._goes_on(frame, *self._last):
+        thumbnail = compute_thumbnail(frame.image) if self._recorded is None else None
+        if self._last is not None and not self._goes_on(frame, thumbnail, *self._last):
             self.reset()
         remember = self._recorded is None or frame.frame_id in self._recorded
         answer = self._association.complete(frame, candidates, remember=remember)
         follows_frame_id = None if self._last is None else self._last[0]
         if remember:
-            self._last = frame.frame_id, frame.t_capture_ns
+            self._last, self._last_thumbnail = (frame.frame_id, frame.t_capture_ns), thumbnail
         return answer, follows_frame_id
 
     def apply(self, outcome: InferenceOutcome, clock: Clock) -> InferenceOutcome:
@@ -87,12 +94,16 @@ class StreamAssociation:
             return dataclasses.replace(outcome, answer=Answer(), reason=reason, t_end_ns=clock.now_ns())
         return dataclasses.replace(outcome, answer=answer, follows_frame_id=follows_frame_id, t_end_ns=clock.now_ns())
 
-    def _goes_on(self, frame: Frame, last_frame_id: int, t_last_ns: int) -> bool:
-        """Whether a frame belongs to the frames that are remembered."""
+    def _goes_on(
+        self, frame: Frame, thumbnail: npt.NDArray[np.float32] | None, last_frame_id: int, t_last_ns: int
+    ) -> bool:
+        """Whether a frame belongs to those that are remembered; ``thumbnail`` is None where a recording decides."""
         if not self._association.follows(frame):
             return False
         if self._recorded is not None:
             return self._recorded.get(frame.frame_id, last_frame_id) == last_frame_id
+        if thumbnail is not None and self._last_thumbnail is not None and not goes_on(self._last_thumbnail, thumbnail):
+            return False
         if self._realtime and frame.t_capture_ns - t_last_ns > _MAX_GAP_NS:
             return False
         return frame.frame_id - last_frame_id <= _MAX_GAP_FRAMES

@@ -12,14 +12,15 @@ from usassist.evaluation.run import FrameOutcome
 RULE = AssociationRule(alone=0.875, rise=0.625, release=0.25, frames=2, iou=0.25)
 
 
-def _outcome(*found: tuple[int, float], abstained: bool = False) -> FrameOutcome:
+def _outcome(*found: tuple[int, float], abstained: bool = False, mirrored: bool = False) -> FrameOutcome:
     """A frame with squares of 10 px that begin at these columns, best score first."""
     labelmap = np.zeros((40, 100), np.uint8)
     for number, (x, _) in enumerate(found, 1):
         labelmap[10:20, x : x + 10] = number
-    image = np.zeros((40, 100), np.uint8)
+    image = np.broadcast_to(np.arange(100, dtype=np.uint8), (40, 100))
+    image = image[:, ::-1] if mirrored else image
     return FrameOutcome(
-        frame=LabelledFrame(name="1_000", case="1", image=image, truth=image > 0),
+        frame=LabelledFrame(name="1_000", case="1", image=image, truth=image > 255),
         labelmap=labelmap,
         score=np.array([score for _, score in found], np.float64),
         box_xyxy_px=np.array([(x, 10, x + 10, 20) for x, _ in found], np.float64).reshape(-1, 4),
@@ -54,3 +55,8 @@ def test_all_is_forgotten_where_the_engine_abstains() -> None:
     outcomes = list(associate(clip, RULE))
     assert [outcome.score.tolist() for outcome in outcomes] == [[0.9], [0.3], [], []]
     assert [outcome.abstained for outcome in outcomes] == [False, False, True, False]
+
+
+def test_all_is_forgotten_where_the_image_is_another_one() -> None:
+    clip = [_outcome((5, 0.9)), _outcome((6, 0.3), mirrored=True), _outcome((6, 0.7), mirrored=True)]
+    assert [outcome.score.tolist() for outcome in associate(clip, RULE)] == [[0.9], [], [0.7]]

@@ -53,6 +53,21 @@ class HashedHalfBlind(Hashed):
         return super().infer(inputs) | {"thyroid_prob": np.full((1, 1), 0.03 if is_blind else 0.97, np.float32)}
 
 
+def _sweep(count: int) -> Any:
+    """A source whose frames show nearly the same; in one row the number of the frame is drawn as a level of grey."""
+    source = _null(count)
+    frames = source.frames
+
+    def alike() -> Any:
+        for frame in frames():
+            image = np.broadcast_to(np.arange(frame.image.shape[1], dtype=np.uint8), frame.image.shape).copy()
+            image[0] = 3 + frame.frame_id
+            yield dataclasses.replace(frame, image=image)
+
+    source.frames = alike
+    return source
+
+
 def _numbered(results: list[Result]) -> list[tuple[Any, ...]]:
     """Everything of the answers that is not a time."""
     return [
@@ -84,7 +99,7 @@ def _failover(count: int, act: Callable[[int], None] = lambda call: None) -> Fai
 def test_one_engine_and_three_in_parallel_give_the_same_answers(bus_address: str) -> None:
     runs = []
     for lanes in (1, 3):
-        run = Run(bus_address, _failover(lanes), _null(60), scores=_scores(), lanes=lanes)
+        run = Run(bus_address, _failover(lanes), _sweep(60), scores=_scores(), lanes=lanes)
         run()
         runs.append(_numbered(run.results))
         assert run.engines[-1].association == AssociationBody(**dataclasses.asdict(RULE))
@@ -98,7 +113,7 @@ def test_one_engine_and_three_in_parallel_give_the_same_answers(bus_address: str
 def test_each_frame_alone_is_as_without_an_association(bus_address: str) -> None:
     answers = []
     for scores, each in ((make_scores(score=0.5), False), (_scores(), True)):
-        run = Run(bus_address, Hashed(), _null(30), scores=scores, each_frame_alone=each)
+        run = Run(bus_address, Hashed(), _sweep(30), scores=scores, each_frame_alone=each)
         run()
         assert run.engines[-1].association is None
         assert run.stream.summary.as_dict()["association"] is None
@@ -112,7 +127,7 @@ def test_a_rerun_of_a_stream_with_drops_remembers_the_same_frames(bus_address: s
         if call in (4, 5):
             raise EngineError("device lost; restart")
 
-    source = _null(90)
+    source = _sweep(90)
     frames = source.frames
     source.frames = lambda: (frame for frame in frames() if frame.frame_id % 7 not in (2, 3, 5))
     live = Run(bus_address, Hashed(fail), source, scores=_scores())  # as where the slot has dropped the others
@@ -120,12 +135,12 @@ def test_a_rerun_of_a_stream_with_drops_remembers_the_same_frames(bus_address: s
     answered = [result for result in live.results if result.state.is_answer]
     assert len(answered) == len(live.results) - 2
     recorded = {result.frame_id: result.follows_frame_id for result in answered}
-    again = Run(bus_address, _failover(3), _null(90), scores=_scores(), lanes=3, recorded=recorded)
+    again = Run(bus_address, _failover(3), _sweep(90), scores=_scores(), lanes=3, recorded=recorded)
     again()
     assert len([result for result in again.results if result.state.is_answer]) == 90, "the others are answered too"
     same = [result for result in again.results if result.frame_id in recorded]
     assert _numbered(same) == _numbered(answered)
-    naive = Run(bus_address, Hashed(), _null(90), scores=_scores())
+    naive = Run(bus_address, Hashed(), _sweep(90), scores=_scores())
     naive()
     shown = [
         [len(result.detections) for result in run.results if result.frame_id in recorded] for run in (again, naive)
@@ -137,7 +152,7 @@ def test_all_is_forgotten_where_the_engine_abstains_and_a_rerun_of_a_stream_with
     bus_address: str,
 ) -> None:
     dropped = {frame_id for frame_id in range(90) if frame_id % 5 in (1, 3)}
-    source = _null(90)
+    source = _sweep(90)
     frames = source.frames
     source.frames = lambda: (frame for frame in frames() if frame.frame_id not in dropped)
     live = Run(bus_address, HashedHalfBlind(), source, scores=_scores())
@@ -147,7 +162,7 @@ def test_all_is_forgotten_where_the_engine_abstains_and_a_rerun_of_a_stream_with
         assert result.follows_frame_id == (None if result.cause is Cause.OUT_OF_DOMAIN else last)
         last = result.frame_id if result.state.is_answer else None
     recorded = {result.frame_id: result.follows_frame_id for result in live.results if result.state.is_answer}
-    again = Run(bus_address, HashedHalfBlind(), _null(90), scores=_scores(), recorded=recorded)
+    again = Run(bus_address, HashedHalfBlind(), _sweep(90), scores=_scores(), recorded=recorded)
     again()
     same = [result for result in again.results if result.frame_id not in dropped]
     assert _numbered(same) == _numbered(live.results)
@@ -192,21 +207,24 @@ class Memory:
         (False, {"frame_id": 16}, False),
         (True, {"frame_id": 16, "t_capture_ns": 100 * MS}, False),
         (False, {"frame_id": 1, "roi_xyxy_px": (11, 20, 75, 68)}, False),
+        (False, {"frame_id": 1, "image": make_frame(1).image}, False),
+        (False, {"frame_id": 1, "image": make_frame(0).image // 2 + 20}, True),
     ],
 )
-def test_all_is_forgotten_where_the_frames_are_too_far_apart_or_show_another_place(
+def test_all_is_forgotten_where_the_frames_are_too_far_apart_or_show_another_place_or_image(
     realtime: bool, changes: dict[str, Any], goes_on: bool
 ) -> None:
     memory = Memory()
     association = StreamAssociation(memory, realtime=realtime)
-    assert association.complete(make_frame(0, t_capture_ns=0), Answer())[1] is None
-    frame = make_frame(**({"t_capture_ns": 30 * MS} | changes))
+    first = make_frame(0, t_capture_ns=0)
+    assert association.complete(first, Answer())[1] is None
+    frame = make_frame(**({"t_capture_ns": 30 * MS, "image": first.image} | changes))
     assert association.complete(frame, Answer())[1] == (0 if goes_on else None)
     assert memory.known == ([0, frame.frame_id] if goes_on else [frame.frame_id])
 
 
 def test_a_frame_that_is_not_live_makes_the_stream_forget(bus_address: str) -> None:
-    source = _null(12)
+    source = _sweep(12)
     frames = source.frames
 
     def frozen() -> Any:
