@@ -105,6 +105,7 @@ class AugmentConfig:
     nodule_free_p : a frame with nodules is cropped to a side of it that shows none, where that is wide enough
     marks_out_p : calipers of the frame itself are painted out
     fan_p : the frame is bent into a trapezoid or a fan, as with a virtual convex or a convex probe
+    faint_p : nodules are brought nearer to the grey level of the tissue around them
     """
 
     zoom_least: float = 0.55
@@ -129,6 +130,7 @@ class AugmentConfig:
     nodule_free_p: float = 0.0
     marks_out_p: float = 0.0
     fan_p: float = 0.0
+    faint_p: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from usassist.training.data.mark_drawing import draw_marks
 from usassist.training.recipe import AugmentConfig
 
-__all__ = ["SPECTRUM_REACH", "Appearance", "compute_low_spectrum", "cumulative_histogram"]
+__all__ = ["SPECTRUM_REACH", "Appearance", "compute_low_spectrum", "cumulative_histogram", "fade_nodules"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
@@ -26,6 +26,9 @@ SPECTRUM_REACH = 4
 """Highest spatial frequency that belongs to a frame's appearance and not to its content, cycles per frame."""
 
 _BLACK_KEPT_SHARE = 0.8  # share of frames in which black stays black
+_FADE_MOST = 0.9  # of the difference in grey between a nodule and the tissue around it
+_FADE_RING_PX = 6  # width of that tissue
+_FADE_SOFT_PX = 2.0  # standard deviation of the border of the change
 
 
 def cumulative_histogram(image: UInt8Array) -> Float32Array:
@@ -50,6 +53,31 @@ def compute_low_spectrum(image: UInt8Array) -> Float32Array:
     strength = np.abs(np.fft.rfft2(image.astype(np.float32))) / image.size
     rows = np.r_[-SPECTRUM_REACH : SPECTRUM_REACH + 1]
     return np.asarray(strength[rows, : SPECTRUM_REACH + 1], np.float32)
+
+
+def fade_nodules(image: UInt8Array, nodule: UInt8Array, rng: np.random.Generator) -> UInt8Array:
+    """Bring the grey level of the nodules nearer to that of the tissue around them, as of isoechoic nodules.
+
+    The texture stays: a constant is added to what lies inside the outlines.
+
+    Parameters
+    ----------
+    image : uint8 (H, W)
+    nodule : uint8 (H, W), 1 = nodule
+    rng : source of randomness
+
+    Returns
+    -------
+    uint8 (H, W); ``image`` itself where nothing is visible around the nodules
+    """
+    side_px = 2 * _FADE_RING_PX + 1
+    around = cv2.dilate(nodule, np.ones((side_px, side_px), np.uint8)) > nodule
+    outside = image[around & (image > 0)]
+    if not len(outside):
+        return image
+    shift = rng.uniform(0.3, _FADE_MOST) * (float(outside.mean()) - float(image[nodule > 0].mean()))
+    soft = cv2.GaussianBlur(nodule.astype(np.float32), (0, 0), _FADE_SOFT_PX)
+    return np.asarray(np.clip(image + np.float32(shift) * soft, 0.0, 255.0), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.frames import letterbox_affine
-from usassist.training.data.appearance import Appearance, cumulative_histogram
+from usassist.training.data.appearance import Appearance, cumulative_histogram, fade_nodules
 from usassist.training.data.sample import Sample
 from usassist.training.recipe import AugmentConfig
 
@@ -75,6 +75,8 @@ class Augmenter:
         image = warped(sample.image if cleaned is None else cleaned, cv2.INTER_LINEAR)
         nodule = warped(sample.nodule, cv2.INTER_NEAREST) if sample.nodule.any() else np.zeros(size_hw_px, np.uint8)
         gland = warped(sample.gland, cv2.INTER_NEAREST) if sample.gland.any() else np.zeros_like(nodule)
+        if nodule.any() and rng.random() < self.config.faint_p:
+            image = fade_nodules(image, nodule, rng)
         return self.appearance(image, cumulative_histogram(sample.image), rng), nodule, gland
 
     def _warp(self, sample: Sample, size_hw_px: tuple[int, int], rng: np.random.Generator) -> tuple[Float64Array, int]:

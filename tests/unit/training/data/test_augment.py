@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.unit.training.data.test_frames import sample
-from usassist.training.data.appearance import Appearance, compute_low_spectrum, cumulative_histogram
+from usassist.training.data.appearance import Appearance, compute_low_spectrum, cumulative_histogram, fade_nodules
 from usassist.training.data.augment import Augmenter
 from usassist.training.recipe import AugmentConfig
 
@@ -109,3 +109,24 @@ def test_a_fan_is_narrow_at_the_skin_and_black_beside_it():
         assert widths[3] < widths[200] <= SIZE_HW_PX[1]
         assert nodule.any()
         assert not nodule[image == 0].any()
+
+
+def test_a_faded_nodule_is_nearer_in_grey_to_what_is_around_it_and_keeps_its_texture():
+    rng = np.random.default_rng(0)
+    image = rng.integers(90, 111, (120, 160)).astype(np.uint8)
+    nodule = np.zeros_like(image)
+    nodule[40:80, 50:110] = 1
+    image[nodule > 0] -= 50
+    core = np.s_[48:72, 58:102]
+    for _ in range(10):
+        faded = fade_nodules(image, nodule, rng)
+        contrast = float(faded[nodule == 0].mean()) - float(faded[core].mean())
+        assert 3.0 < contrast < 37.0, "it was 50, and 0.3 to 0.9 of it are taken away"
+        assert float(faded[core].std()) == pytest.approx(float(image[core].std()), abs=0.5)
+        assert np.array_equal(faded[:20], image[:20])
+
+
+def test_a_nodule_with_nothing_visible_around_it_is_not_faded():
+    image = np.zeros((60, 60), np.uint8)
+    image[20:40, 20:40] = 80
+    assert fade_nodules(image, (image > 0).astype(np.uint8), np.random.default_rng(0)) is image
