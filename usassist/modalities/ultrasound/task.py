@@ -15,7 +15,7 @@ from usassist.engine import Domain, EngineSpec
 from usassist.engine.comparison import Decoder
 from usassist.engine.findings import Findings
 from usassist.errors import EngineSpecError, UsageError
-from usassist.frames import fill_labelmap, measure, to_grey
+from usassist.frames import fill_labelmap, find_cut, measure, to_grey
 from usassist.modalities.protocols import TaskEngine
 from usassist.modalities.ultrasound.descriptors import DescriptorModel
 from usassist.modalities.ultrasound.postprocess import MASK_STRIDE_PX, decode
@@ -109,7 +109,8 @@ class UltrasoundTask:
         self, frame: Frame, detections: Detections, segmentation: Segmentation, domain_prob: float | None = None
     ) -> Answer:
         """Add sizes and descriptors to what is shown of a frame on which the engine did not abstain."""
-        sizes = measure(segmentation, frame.spacing_rc_mm, frame.spacing_rel_sd, self._diameter_rel_sd)
+        cut = find_cut(segmentation, frame.image)
+        sizes = measure(segmentation, frame.spacing_rc_mm, frame.spacing_rel_sd, self._diameter_rel_sd, cut)
         return Answer(
             detections=detections,
             segmentation=segmentation,

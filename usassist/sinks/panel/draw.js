@@ -5,13 +5,21 @@ const rgb = (color) => `rgb(${color.join(",")})`;
 // A track keeps its number from frame to frame; without a track the row number is used.
 const numberOf = (nodule, row) => (nodule.track_id >= 0 ? `#${nodule.track_id}` : `${row + 1}`);
 
+// Of a nodule that the border of the scan cuts, only the least that its longest diameter can be is known.
+const leastText = (nodule) =>
+  nodule.major_mm === null ? `≥ ${nodule.major_px.toFixed(0)} px` : `≥ ${nodule.major_mm.toFixed(1)} mm`;
+
 const sizeText = (nodule) =>
-  nodule.major_mm === null
+  nodule.cut
+    ? leastText(nodule)
+    : nodule.major_mm === null
     ? `${nodule.major_px.toFixed(0)} × ${nodule.minor_px.toFixed(0)} px`
     : `${nodule.major_mm.toFixed(1)} × ${nodule.minor_mm.toFixed(1)} mm`;
 
 const certaintyText = (nodule) =>
-  nodule.major_mm === null
+  nodule.cut
+    ? `${nodule.major_mm === null ? "not calibrated, " : ""}cut by the border`
+    : nodule.major_mm === null
     ? "not calibrated"
     : `± ${nodule.major_u95_mm.toFixed(1)} × ± ${nodule.minor_u95_mm.toFixed(1)} mm`;
 
@@ -25,7 +33,7 @@ const agreementText = (descriptor) => `agreement with readers: ${descriptor.agre
 
 // No length without its uncertainty beside it.
 const sizeInOneLine = (nodule) =>
-  nodule.major_mm === null
+  nodule.cut || nodule.major_mm === null
     ? `${sizeText(nodule)}, ${certaintyText(nodule)}`
     : `${nodule.major_mm.toFixed(1)} ± ${nodule.major_u95_mm.toFixed(1)} × ${nodule.minor_mm.toFixed(1)} ± ${nodule.minor_u95_mm.toFixed(1)} mm`;
 
