@@ -33,6 +33,7 @@ def measure(
     spacing_rel_sd: float | None = None,
     diameter_rel_sd: float | None = None,
     cut: UInt8Array | None = None,
+    ap_t_rel_sd: float | None = None,
 ) -> Measurements:
     """Measure every outline.
 
@@ -46,8 +47,10 @@ def measure(
     both ends. The relative uncertainty of an area is the sum of those of the two diameters, as both derive from one
     outline and one scale. The expanded uncertainty has coverage factor 2 (JCGM 100:2008, 5.1.2 and 6.2).
 
-    The AP/T ratio has its interval on a logarithmic scale, so that exchanging the axes inverts it. The errors of its
-    two extents count as independent. The scale cancels where pixels are square, as both steps are one figure then.
+    The AP/T ratio has its interval on a logarithmic scale, so that exchanging the axes inverts it. Its components are
+    the engine's outline (`ap_t_rel_sd`; where it was not measured, the errors of the two extents count as independent)
+    and the pixel grid. The scale cancels where pixels are square, because both steps are one figure then; otherwise the
+    steps count as independent.
 
     Parameters
     ----------
@@ -56,6 +59,7 @@ def measure(
     spacing_rel_sd : relative standard uncertainty of the spacing
     diameter_rel_sd : relative standard uncertainty of a diameter of the engine's outlines; None = not known
     cut : uint8 (N,), 1 where the border of the scan cuts the section, from :func:`find_cut`; None = not known
+    ap_t_rel_sd : relative standard uncertainty of the AP/T ratio of the engine's outlines; None = not known
 
     Returns
     -------
@@ -94,7 +98,7 @@ def measure(
     perimeter_mm = perimeter_px * row_mm if is_square else edges.perimeter(spacing_rc_mm)
     ap_t = lengths_mm[:, 2] / lengths_mm[:, 3]
     ap_t_log_sd = np.sqrt(
-        2.0 * diameter_rel_sd**2
+        (2.0 * diameter_rel_sd**2 if ap_t_rel_sd is None else ap_t_rel_sd**2)
         + (0.0 if is_square else 2.0 * spacing_rel_sd**2)
         + (_GRID_SD_PX / height_px) ** 2
         + (_GRID_SD_PX / width_px) ** 2

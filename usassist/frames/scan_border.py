@@ -16,10 +16,11 @@ Float64Array = npt.NDArray[np.float64]
 
 _ROW_STEP = 8  # every eighth row is looked at
 _MEDIAN_ROWS = 5  # of these: a speck or a thin mark beside a sector is passed over
-_REACH_PX, _REACH_SHARE = 2.0, 0.006  # the larger of px and share of the image's shorter side
+_REACH_PX = 2.0
+_REACH_SHARE = 0.015  # of the image's shorter side: outlines of an engine end a little before the border
 
 
-def find_cut(segmentation: Segmentation, image: UInt8Array) -> UInt8Array:
+def find_cut(segmentation: Segmentation, image: UInt8Array, reach_share: float = _REACH_SHARE) -> UInt8Array:
     """Find the outlines that touch the border of the image, or a side of the visible scan.
 
     A trapezoid or a sector leaves black corners in the image. In each row the visible scan begins at the first pixel
@@ -32,16 +33,17 @@ def find_cut(segmentation: Segmentation, image: UInt8Array) -> UInt8Array:
     ----------
     segmentation : outlines in image coordinates, px
     image : uint8 (H, W) or (H, W, 3), to which they belong
+    reach_share : how near to the border counts, share of the image's shorter side, and at least 2 px
 
     Returns
     -------
-    cut : uint8 (N,), 1 where a point of the outline lies within 2 px, or 0.6 % of the shorter side, of the border
+    cut : uint8 (N,), 1 where a point of the outline lies that near to the border
     """
     count = len(segmentation)
     if not count:
         return np.empty(0, np.uint8)
     height_px, width_px = image.shape[:2]
-    reach_px = max(_REACH_PX, _REACH_SHARE * min(height_px, width_px))
+    reach_px = max(_REACH_PX, reach_share * min(height_px, width_px))
     x, y = segmentation.contour_xy_px.astype(np.float64).T  # of pixel centres
     left, right = _sides(image)
     row = np.clip(y.astype(np.intp), 0, height_px - 1)

@@ -29,7 +29,10 @@ def size_in_words(sizes: Mapping[str, Any]) -> str:
 
 
 def measures_in_words(sizes: Mapping[str, Any]) -> tuple[str, ...]:
-    """What else is measured of one section, in three lines; empty where nothing else is, as before ``result`` 1.5.
+    """What else is measured of one section, in two lines; empty where nothing else is, as before ``result`` 1.5.
+
+    Solidity and total curvature are left out: they follow the engine's outline, which does not follow the margin of a
+    nodule closely enough (``docs/measurement.md``).
 
     Parameters
     ----------
@@ -45,10 +48,7 @@ def measures_in_words(sizes: Mapping[str, Any]) -> tuple[str, ...]:
     extents = f"AP {ap}, transverse {transverse}"
     if sizes.get("ap_t") is not None:
         extents += f", AP/T {sizes['ap_t']:.2f} {_verdict(sizes)}"
-    lines = (extents, f"area {area}, perimeter {perimeter}, equivalent diameter {equivalent}")
-    if sizes.get("solidity") is None:
-        return lines
-    return (*lines, f"solidity {sizes['solidity']:.2f}, total curvature {sizes['total_curvature']:.2f}")
+    return extents, f"area {area}, perimeter {perimeter}, equivalent diameter {equivalent}"
 
 
 def _verdict(sizes: Mapping[str, Any]) -> str:

@@ -33,8 +33,8 @@ __all__ = ["export_coco", "write_coco"]
 _ANSWERS = (ResultState.FINDING, ResultState.NO_FINDING)
 _NOTE = (
     "Frames without an answer are not among the images and are listed here. Of a nodule that the border of the scan "
-    "cuts, size and area are what is seen of it, and at least that. Segmentations follow the edges of the pixels, so that "
-    "their area is the number of pixels; scores are as they were published."
+    "cuts, size and area are what is seen of it, and at least that. Segmentations follow the edges of the pixels, so "
+    "that their area is the number of pixels; scores are as they were published."
 )
 
 
