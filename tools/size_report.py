@@ -36,6 +36,7 @@ from usassist.records import Measurements, Segmentation
 
 __all__ = ["Comparison", "Truth", "compare", "main", "summarise"]
 
+_SHAPE = ("solidity", "total_curvature")
 _LENGTHS = ("major", "minor", "ap", "transverse", "equivalent")
 _SCAN_HW_PX = (480, 560)
 
@@ -49,11 +50,13 @@ class Truth:
     mask : bool (H, W), what is seen of it
     is_cut : the border of the scan cuts it
     lengths_mm : by name of the length
+    shape : solidity and total curvature of `mask`
     """
 
     mask: npt.NDArray[np.bool_]
     is_cut: bool
     lengths_mm: dict[str, float]
+    shape: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,7 @@ class Comparison:
     is_cut, said_cut : whether the border of the scan cuts it, and whether the result states that
     truth_mm, measured_mm, u95_mm : by name of the length
     ap_t_low, ap_t_high, ap_t_state : as stated of the ratio
+    truth_shape, measured_shape : solidity and total curvature
     """
 
     frame: str
@@ -77,6 +81,8 @@ class Comparison:
     ap_t_low: float
     ap_t_high: float
     ap_t_state: str | None
+    truth_shape: dict[str, float]
+    measured_shape: dict[str, float]
 
     @property
     def ap_t(self) -> float:
@@ -168,6 +174,8 @@ def compare(frame: str, truth: list[Truth], result: FrameResult, factor: float =
                 ap_t_low=float(sizes.ap_t_low[row]),
                 ap_t_high=float(sizes.ap_t_high[row]),
                 ap_t_state=None if state is None else str(state),
+                truth_shape=nodule.shape,
+                measured_shape=_shape(sizes, row),
             )
         )
     return compared
@@ -181,8 +189,11 @@ def summarise(compared: list[Comparison]) -> dict[str, Any]:
     ``found`` : number of nodules
     ``whole`` : by name of the length: ``count``, ``bias``, ``p50`` and ``p90`` of the relative error, ``coverage`` of
         the intervals, and ``half_width``, their median relative half-width; of nodules that are whole and shown as such
+    ``thirds`` : of the same, the smallest, middle and largest third by true longest diameter: ``up_to``, ``bias`` and
+        ``p90`` of its error
     ``ap_t`` : of the same: ``rel_sd``, root mean square of the error of its logarithm, ``coverage`` of the intervals,
         how many are stated as ``taller``, ``wider`` and ``uncertain``, and how many of the first two are ``right``
+    ``shape`` : of the same: correlation of solidity and total curvature with those of the truth
     ``cut`` : ``seen``, ``missed`` and ``invented`` cuts, and ``bound_holds``, the share of the nodules shown as "at
         least" whose longest diameter is at least that
     """
@@ -208,12 +219,14 @@ def summarise(compared: list[Comparison]) -> dict[str, Any]:
     return {
         "found": len(compared),
         "whole": lengths,
+        "thirds": _thirds(whole),
         "ap_t": {
             "rel_sd": None if mean_square is None else round(float(np.sqrt(mean_square)), 4),
             "coverage": _mean(np.array([item.ap_t_low <= item.ap_t <= item.ap_t_high for item in whole])),
             **{state: states.count(state) for state in ("taller", "wider", "uncertain")},
             "right": sum(item.ap_t_state in right and right[item.ap_t_state](item.ap_t) for item in whole),
         },
+        "shape": {name: _correlation(whole, name) for name in _SHAPE},
         "cut": {
             "seen": sum(item.is_cut and item.said_cut for item in compared),
             "missed": sum(item.is_cut and not item.said_cut for item in compared),
@@ -232,10 +245,9 @@ def _answer_labelled(engine: Engine, frame: LabelledFrame) -> tuple[FrameResult,
     x1, y1, x2, y2 = result.frame.roi_xyxy_px
     truth = []
     for mask in regions(frame.truth[y1:y2, x1:x2], MIN_TRUTH_PX):
-        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        outline = Segmentation.of([max(outlines, key=len)[:, 0].astype(np.float32) + np.float32(0.5)])
-        is_cut = bool(find_cut(outline, result.image, 0.0)[0])
-        truth.append(Truth(mask=mask, is_cut=is_cut, lengths_mm=_lengths(measure(outline), 0, "px")))
+        outline = _outline(mask)
+        is_cut, sizes = bool(find_cut(outline, result.image, 0.0)[0]), measure(outline)
+        truth.append(Truth(mask=mask, is_cut=is_cut, lengths_mm=_lengths(sizes, 0, "px"), shape=_shape(sizes, 0)))
     return result, truth
 
 
@@ -249,11 +261,38 @@ def _simulated(scan: PhantomScan, nodule: NoduleTruth) -> Truth:
         "transverse": (x2 - x1) * scan.spacing_rc_mm[1],
         "equivalent": float(np.sqrt(4.0 * nodule.area_mm2 / np.pi)),
     }
-    return Truth(mask=scan.labelmap == nodule.identity, is_cut=nodule.cropped, lengths_mm=lengths_mm)
+    mask = scan.labelmap == nodule.identity
+    return Truth(mask=mask, is_cut=nodule.cropped, lengths_mm=lengths_mm, shape=_shape(measure(_outline(mask)), 0))
+
+
+def _outline(mask: npt.NDArray[np.bool_]) -> Segmentation:
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return Segmentation.of([max(outlines, key=len)[:, 0].astype(np.float32) + np.float32(0.5)])
 
 
 def _lengths(sizes: Measurements, row: int, unit: str, factor: float = 1.0) -> dict[str, float]:
     return {name: factor * float(getattr(sizes, f"{name}_{unit}")[row]) for name in _LENGTHS}
+
+
+def _shape(sizes: Measurements, row: int) -> dict[str, float]:
+    return {name: float(getattr(sizes, name)[row]) for name in _SHAPE}
+
+
+def _thirds(whole: list[Comparison]) -> list[dict[str, float | None]]:
+    ordered = sorted((item.truth_mm["major"], item.measured_mm["major"]) for item in whole)
+    thirds = []
+    for part in np.array_split(np.array(ordered).reshape(-1, 2), 3):
+        error = part[:, 1] / part[:, 0] - 1.0
+        up_to = float(part[-1, 0]) if len(part) else None
+        thirds.append({"up_to": up_to, "bias": _mean(error), "p90": _percentile(np.abs(error), 90)})
+    return thirds
+
+
+def _correlation(compared: list[Comparison], name: str) -> float | None:
+    if len(compared) < 3:
+        return None
+    pairs = [(item.truth_shape[name], item.measured_shape[name]) for item in compared]
+    return float(np.corrcoef(np.array(pairs).T)[0, 1])
 
 
 def _config(seed: int, geometry: Geometry) -> PhantomConfig:
@@ -286,11 +325,17 @@ def _in_words(report: dict[str, Any]) -> str:
         values = "  ".join(_share(row[key]) for key in ("bias", "p50", "p90"))
         last = f"{_share(row['coverage'])}           {_share(row['half_width'])}"
         lines.append(f"{name:26s} {row['count']:7d} {values}     {last}")
+    for third in report["thirds"]:
+        if third["up_to"] is not None:
+            bias, p90 = _share(third["bias"]).strip(), _share(third["p90"]).strip()
+            lines.append(f"third up to {third['up_to']:.1f}: bias of major {bias}, p90 of its error {p90}")
     ap_t, cut = report["ap_t"], report["cut"]
     rel_sd = "–" if ap_t["rel_sd"] is None else f"{ap_t['rel_sd']:.3f}"
     lines += [
         f"AP/T: relative sd {rel_sd}, coverage {_share(ap_t['coverage']).strip()}; {ap_t['taller']} taller, "
         f"{ap_t['wider']} wider, {ap_t['right']} of these right; {ap_t['uncertain']} uncertain",
+        "correlation with the truth: "
+        + ", ".join(f"{name} {'–' if value is None else f'{value:.2f}'}" for name, value in report["shape"].items()),
         f"cut by the border: {cut['seen']} seen, {cut['missed']} missed, {cut['invented']} invented; "
         f"the bound holds in {_share(cut['bound_holds']).strip()}",
     ]

@@ -26,6 +26,8 @@ def _item(error: float, *, ratio_error: float = 0.0, state: str | None = "wider"
         ap_t_low=0.7,
         ap_t_high=0.9,
         ap_t_state=state,
+        truth_shape={"solidity": 0.9 + 0.1 * error, "total_curvature": 1.0 + error**2},
+        measured_shape={"solidity": 0.8 + 0.2 * error, "total_curvature": 2.0 - error**2},
     )
 
 
@@ -37,6 +39,7 @@ def test_errors_and_coverage_are_those_of_whole_nodules() -> None:
     assert major["bias"] == pytest.approx(0.2 / 3)
     assert major["p50"] == pytest.approx(0.05)
     assert major["coverage"] == pytest.approx(2 / 3)
+    assert [third["bias"] for third in figures["thirds"]] == pytest.approx([-0.05, 0.05, 0.2])
 
 
 def test_the_ratio_is_judged_apart_from_the_lengths() -> None:
@@ -47,6 +50,12 @@ def test_the_ratio_is_judged_apart_from_the_lengths() -> None:
     assert ap_t["rel_sd"] == pytest.approx(np.sqrt((0.09 + 0.01) / 3), abs=1e-4)
     assert (ap_t["taller"], ap_t["wider"], ap_t["uncertain"], ap_t["right"]) == (1, 1, 1, 1)
     assert ap_t["coverage"] == 1.0
+
+
+def test_the_shape_is_correlated_with_the_truth() -> None:
+    shape = summarise([_item(0.0), _item(0.1), _item(0.3)])["shape"]
+    assert shape["solidity"] == pytest.approx(1.0)
+    assert shape["total_curvature"] == pytest.approx(-1.0)
 
 
 def test_cuts_are_counted_and_bounds_checked() -> None:
