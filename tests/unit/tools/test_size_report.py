@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tools.size_report import Comparison, main, summarise
+from tools.size_figures import Comparison, summarise
+from tools.size_report import main
 
 
 def _item(error: float, *, ratio_error: float = 0.0, state: str | None = "wider", **cuts: bool) -> Comparison:
