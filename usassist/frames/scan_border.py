@@ -55,10 +55,8 @@ def find_cut(segmentation: Segmentation, image: UInt8Array, reach_share: float =
 def _sides(image: UInt8Array) -> tuple[Float64Array, Float64Array]:
     """x of the left and of the right side of the visible scan, px, for every row of the image: float64 (H,) each."""
     height_px, width_px = image.shape[:2]
-    rows = np.arange(_ROW_STEP // 2, height_px, _ROW_STEP)
-    lit = (
-        image[_ROW_STEP // 2 :: _ROW_STEP] if image.ndim == 2 else image[_ROW_STEP // 2 :: _ROW_STEP, :, 1]
-    ) > LIT_LEVELS
+    rows = np.arange(0, height_px, _ROW_STEP)
+    lit = (image if image.ndim == 2 else image[..., 1])[::_ROW_STEP] > LIT_LEVELS
     first, last = lit.argmax(axis=1), lit[:, ::-1].argmax(axis=1)
     first[first == 0] = np.where(lit[first == 0, 0], 0, width_px)
     last[last == 0] = np.where(lit[last == 0, -1], 0, width_px)
