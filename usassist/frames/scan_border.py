@@ -71,8 +71,11 @@ def _median(values: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     """Running median."""
     if len(values) < _MEDIAN_ROWS:
         return values
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, _MEDIAN_ROWS // 2, mode="edge"), _MEDIAN_ROWS)
-    return np.partition(windows, _MEDIAN_ROWS // 2, axis=1)[:, _MEDIAN_ROWS // 2]
+    half, count = _MEDIAN_ROWS // 2, len(values)
+    padded = values[np.clip(np.arange(-half, count + half), 0, count - 1)]
+    windows = np.stack([padded[shift : shift + count] for shift in range(_MEDIAN_ROWS)])
+    windows.partition(half, axis=0)
+    return windows[half]
 
 
 def _lower_hull(rows: npt.NDArray[np.intp], values: npt.NDArray[np.intp]) -> tuple[Float64Array, Float64Array]:
