@@ -75,7 +75,8 @@ def _median(values: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     padded = values[np.clip(np.arange(-half, count + half), 0, count - 1)]
     windows = np.stack([padded[shift : shift + count] for shift in range(_MEDIAN_ROWS)])
     windows.partition(half, axis=0)
-    return windows[half]
+    middle: npt.NDArray[np.intp] = windows[half]
+    return middle
 
 
 def _lower_hull(rows: npt.NDArray[np.intp], values: npt.NDArray[np.intp]) -> tuple[Float64Array, Float64Array]:
