@@ -85,7 +85,7 @@ def make_result(
         "reason": "" if state.is_answer else "because",
         "detections": detections,
         "segmentation": segmentation,
-        "measurements": measure(segmentation, (0.1, 0.1), 0.01, 0.05),
+        "measurements": measure(segmentation, (0.1, 0.1), 0.01, 0.05, np.zeros(len(segmentation), np.uint8)),
     }
     return Result(**(values | changes))
 

@@ -44,6 +44,7 @@ class Stream:
         self.state = ResultState.FINDING
         self.abstains = False  # the cause of state ``no_result``
         self.calibrated = True
+        self.cut = False  # by the border of the scan; every nodule
         self.point: PointBody | None = None  # of calibrated scores
         self.nodules = 1
         self.agreement: dict[str, str] = {}  # descriptor → agreement; every nodule has each of them
@@ -156,7 +157,13 @@ class Stream:
                 ),
                 "segmentation": Segmentation.of(contours),
                 "descriptors": (described,) * len(contours) if described else (),
-                "measurements": Measurements(major_px=one * 80, minor_px=one * 50, area_px2=one * 3000, **lengths),
+                "measurements": Measurements(
+                    major_px=one * 80,
+                    minor_px=one * 50,
+                    area_px2=one * 3000,
+                    **lengths,
+                    cut=one.astype(np.uint8) * self.cut,
+                ),
             }
         elif state is ResultState.NO_RESULT and self.abstains:
             content = {"cause": Cause.OUT_OF_DOMAIN, "reason": "not thyroid (0.03 < 0.50)"}

@@ -154,6 +154,15 @@ def test_sizes_come_in_millimetres_only_when_calibrated(page: Any, stream: Any) 
     assert "mm" not in row.inner_text()
 
 
+def test_a_nodule_that_the_border_cuts_has_a_bound_and_no_interval(page: Any, stream: Any) -> None:
+    row = page.locator(".us tbody tr")
+    stream.cut = True
+    page.wait_for_function("document.querySelector('.us tbody').textContent.includes('≥ 2.0 mm')")
+    assert "cut by the border" in row.inner_text()
+    assert "±" not in row.inner_text()
+    assert "±" not in page.locator('[data-at="table-note"]').inner_text()
+
+
 def test_scores_come_in_percent_and_with_their_operating_point_only_when_calibrated(page: Any, stream: Any) -> None:
     point = page.locator(".us [data-at=point]")
     page.wait_for_function("document.querySelector('.us tbody').textContent.includes('0.90')")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -176,3 +178,31 @@ def test_descriptors_that_do_not_fit_the_nodules_are_refused() -> None:
 def test_only_a_finding_has_descriptors(state: ResultState) -> None:
     with pytest.raises(RecordError, match="cannot carry descriptors"):
         make_result(0, state, descriptors=DESCRIBED)
+
+
+def test_of_a_cut_section_only_lower_bounds_are_known() -> None:
+    sizes = make_result().measurements
+    whole = sizes.row(0)
+    assert (whole["cut"], whole["ap_t_state"]) == (False, "wider")
+    assert all(value is not None for value in whole.values())
+    cut = dataclasses.replace(sizes, cut=np.ones(1, np.uint8)).row(0)
+    known = {name for name, value in cut.items() if value is not None}
+    lengths = {
+        f"{name}_{unit}" for name in ("major", "ap", "transverse", "perimeter", "equivalent") for unit in ("px", "mm")
+    }
+    assert known == {"cut", "area_px2", "area_mm2"} | lengths
+    assert cut["major_mm"] == whole["major_mm"]
+
+
+def test_a_shape_without_all_its_columns_is_refused() -> None:
+    one = np.ones(1, np.float32)
+    with pytest.raises(RecordError, match="come together"):
+        Measurements(major_px=one, minor_px=one, area_px2=one, ap_px=one)
+    sizes = make_result().measurements
+    without = dict.fromkeys(Measurements.MILLIMETRE_COLUMNS)
+    with pytest.raises(RecordError, match="ap_mm comes with major_mm"):
+        dataclasses.replace(sizes, **without)
+    with pytest.raises(RecordError, match="solidity must be finite"):
+        dataclasses.replace(sizes, solidity=np.full(1, np.nan, np.float32))
+    with pytest.raises(RecordError, match="cut must be uint8"):
+        dataclasses.replace(sizes, cut=one)

@@ -4,7 +4,18 @@
 """
 
 from usassist.api.engine import Engine
+from usassist.api.follow_up import Growth, GrowthState, Quantity, diameter_mm, judge_growth, volume_ml
 from usassist.api.result import FrameResult
 from usassist.api.stream import ResultStream
 
-__all__ = ["Engine", "FrameResult", "ResultStream"]
+__all__ = [
+    "Engine",
+    "FrameResult",
+    "Growth",
+    "GrowthState",
+    "Quantity",
+    "ResultStream",
+    "diameter_mm",
+    "judge_growth",
+    "volume_ml",
+]

@@ -124,8 +124,12 @@ class FrameResult:
 
     @property
     def sizes(self) -> Measurements:
-        """Sizes, one array of N per column: ``major_px``, ``minor_px``, ``area_px2``, and, only where the frame has a
-        scale, ``major_mm``, ``minor_mm``, ``area_mm2``, each with its 95 % half-width ``…_u95_…``; else None."""
+        """Sizes, one array of N per column: in px, and where the frame has a scale also in mm, with the half-width of
+        the 95 % interval as ``…_u95_mm``; else None. What each is: ``docs/measurement.md``.
+
+        Where ``sizes.is_cut(i)``, the border of the scan cuts nodule i: its sizes are lower bounds without an interval.
+        ``sizes.row(i)`` has what is known of nodule i, by name.
+        """
         return self.record.measurements
 
     @property

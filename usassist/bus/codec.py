@@ -233,8 +233,8 @@ def encode_result(result: Result, seq: int, t_publish_ns: int) -> bytearray:
     if len(result.detections):
         buffers = {name: getattr(result.detections, name) for name in _DETECTION_BUFFERS}
         buffers |= {name: getattr(result.segmentation, name) for name in _SEGMENTATION_BUFFERS}
-        sizes = Measurements.PIXEL_COLUMNS + (Measurements.MILLIMETRE_COLUMNS if result.measurements.calibrated else ())
-        buffers |= {name: getattr(result.measurements, name) for name in sizes}
+        sizes = {name: getattr(result.measurements, name) for name in Measurements.COLUMNS}
+        buffers |= {name: column for name, column in sizes.items() if column is not None}
     return encode(TOPICS["result"], result.source_id, seq, t_publish_ns, body, buffers)
 
 
@@ -259,13 +259,7 @@ def result_from(message: Message) -> Result:
             segmentation=Segmentation(**{name: found[name] for name in _SEGMENTATION_BUFFERS})
             if found
             else Segmentation.empty(),
-            measurements=Measurements(
-                **{
-                    name: found[name]
-                    for name in (*Measurements.PIXEL_COLUMNS, *Measurements.MILLIMETRE_COLUMNS)
-                    if name in found
-                }
-            )
+            measurements=Measurements(**{name: found[name] for name in Measurements.COLUMNS if name in found})
             if found
             else Measurements.empty(),
         )

@@ -73,6 +73,7 @@ def load_spec(path: Path) -> EngineSpec:
         raise EngineSpecError(f"{path} has another schema than 1; update usassist")
     preprocess = table.take_table("preprocess")
     measurement = table.take_table("measurement", optional=True)
+    ap_t = measurement.take_table("ap_t", optional=True)
     domain = table.take_table("domain", optional=True)
     golden = table.take_table("golden")
     golden_rounded = {name: golden.take_table(name, optional=True) for name in ("fp16", "int8")}
@@ -113,12 +114,14 @@ def load_spec(path: Path) -> EngineSpec:
             intended_use=table.take("intended_use", str),
             parity={name: _parity(inner) for name, inner in parity_tables.items()},
             domain=_domain(domain) if domain else None,
+            ap_t_rel_sd=ap_t.take("rel_sd", float) if ap_t else None,
         )
     except (RecordError, TypeError) as error:
         raise EngineSpecError(f"{path}: {error}") from error
-    if measurement:
-        measurement.take("source", str)
-        measurement.finish()
+    for measured in (ap_t, measurement):
+        if measured:
+            measured.take("source", str)
+            measured.finish()
     for rest in (preprocess, domain, *golden_rounded.values(), golden, *parity_tables.values(), parity, table):
         rest.finish()
     if (spec.name, spec.version) != (folder.parent.name, folder.name):

@@ -203,6 +203,7 @@ class EngineSpec:
     licence, intended_use : texts
     parity : precision → limits of the comparison with the reference, where they differ from the defaults
     domain : what its frames show, and how it judges that; None = it never abstains
+    ap_t_rel_sd : relative standard uncertainty of the AP/T ratio of its outlines, as measured; None = not measured
     """
 
     name: str
@@ -227,6 +228,7 @@ class EngineSpec:
     intended_use: str
     parity: Mapping[str, ParityLimits] = field(default_factory=dict)
     domain: Domain | None = None
+    ap_t_rel_sd: float | None = None
 
     def __post_init__(self) -> None:
         """Check the closed lists, that labels count from 0, and the output of the domain."""

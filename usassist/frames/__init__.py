@@ -4,6 +4,7 @@ from usassist.frames.continuity import compute_thumbnail, goes_on
 from usassist.frames.geometry import fill_labelmap, letterbox, letterbox_affine, to_grey
 from usassist.frames.measure import measure
 from usassist.frames.scan_area import ScanArea, find_scan_area
+from usassist.frames.scan_border import find_cut
 from usassist.frames.slabs import Slab, fill_volumes, infer_slices
 from usassist.frames.windows import blend_windows, window_starts
 
@@ -14,6 +15,7 @@ __all__ = [
     "compute_thumbnail",
     "fill_labelmap",
     "fill_volumes",
+    "find_cut",
     "find_scan_area",
     "goes_on",
     "infer_slices",

@@ -1,20 +1,30 @@
-"""Sizes of outlines, in pixels and, on a calibrated image, in millimetres with their uncertainty."""
+"""Sizes and shape of outlines, in pixels and, on a calibrated image, in millimetres with their uncertainty.
+
+What each measure is, with its formula and source: ``docs/measurement.md``.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from usassist.frames.outlines import OutlineEdges
 from usassist.records import Measurements, Segmentation
 
 __all__ = ["measure"]
 
 Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+UInt8Array = npt.NDArray[np.uint8]
 
-# Standard uncertainty of one end of a diameter on a pixel grid: a rectangular distribution one pixel wide
-# (JCGM 100:2008, 4.3.7).
-_END_SD_PX = 1.0 / np.sqrt(12.0)
+# Standard uncertainty of a diameter from the pixel grid: at each of its two ends a rectangular distribution one pixel
+# wide (JCGM 100:2008, 4.3.7).
+_GRID_SD_PX = float(np.sqrt(2.0) * (1.0 / np.sqrt(12.0)))
+# Of the perimeter, relative: that of ellipses is this right, also where the steps of the pixels differ by a fifth.
+_PERIMETER_REL_SD = 0.01
 
 
 def measure(
@@ -22,17 +32,25 @@ def measure(
     spacing_rc_mm: tuple[float, float] | None = None,
     spacing_rel_sd: float | None = None,
     diameter_rel_sd: float | None = None,
+    cut: UInt8Array | None = None,
+    ap_t_rel_sd: float | None = None,
 ) -> Measurements:
     """Measure every outline.
 
     The longest diameter is the greatest distance between two points of the outline's convex hull; the width is the
-    extent at right angles to it, as a caliper is placed on the image. Both include the half pixel on either side of
-    the outermost pixel centres. The area is the pixel count of the filled outline.
+    extent at right angles to it, as a caliper is placed on the image. AP and transverse extent are those of the rows
+    and of the columns. All include the half pixel on either side of the outermost pixel centres. The area is the pixel
+    count of the filled outline. Perimeter and total curvature: :class:`usassist.frames.outlines.OutlineEdges`.
 
     The standard uncertainty of a length is the root of the sum of squares of three components: the scale
     (`spacing_rel_sd`), the engine's outline (`diameter_rel_sd`, measured on labelled frames), and the pixel grid at
     both ends. The relative uncertainty of an area is the sum of those of the two diameters, as both derive from one
     outline and one scale. The expanded uncertainty has coverage factor 2 (JCGM 100:2008, 5.1.2 and 6.2).
+
+    The AP/T ratio has its interval on a logarithmic scale, so that exchanging the axes inverts it. Its components are
+    the engine's outline (`ap_t_rel_sd`; where it was not measured, the errors of the two extents count as independent)
+    and the pixel grid. The scale cancels where pixels are square, because both steps are one figure then; otherwise the
+    steps count as independent.
 
     Parameters
     ----------
@@ -40,6 +58,8 @@ def measure(
     spacing_rc_mm : mm per px, row step first; None = not calibrated
     spacing_rel_sd : relative standard uncertainty of the spacing
     diameter_rel_sd : relative standard uncertainty of a diameter of the engine's outlines; None = not known
+    cut : uint8 (N,), 1 where the border of the scan cuts the section, from :func:`find_cut`; None = not known
+    ap_t_rel_sd : relative standard uncertainty of the AP/T ratio of the engine's outlines; None = not known
 
     Returns
     -------
@@ -48,54 +68,88 @@ def measure(
     count = len(segmentation)
     if count == 0:
         return Measurements.empty()
-    major_px, minor_px, area_px2 = (np.empty(count, np.float32) for _ in range(3))
-    for index, contour in enumerate(segmentation):
-        major_px[index], minor_px[index] = _diameters(contour, (1.0, 1.0))
-        area_px2[index] = _area_px2(contour)
+    edges = OutlineEdges(segmentation, (1.0, 1.0) if spacing_rc_mm is None else spacing_rc_mm)
+    hulls, hull_area_px2 = _hulls(segmentation)
+    diameters_px = _diameters(hulls, (1.0, 1.0))
+    width_px, height_px = edges.extent_px.T
+    # The hull of the pixels' squares, from that of their centres: the sum of a convex region and a unit square.
+    solidity = edges.area_px2 / (hull_area_px2 + (width_px - 1.0) + (height_px - 1.0) + 1.0)
+    perimeter_px = edges.perimeter((1.0, 1.0))
+    in_px: dict[str, Any] = {
+        "major_px": diameters_px[:, 0],
+        "minor_px": diameters_px[:, 1],
+        "area_px2": edges.area_px2,
+        "ap_px": height_px,
+        "transverse_px": width_px,
+        "perimeter_px": perimeter_px,
+        "solidity": np.minimum(solidity, 1.0),
+        "total_curvature": edges.total_curvature(),
+    }
     if spacing_rc_mm is None or spacing_rel_sd is None or diameter_rel_sd is None:
-        return Measurements(major_px=major_px, minor_px=minor_px, area_px2=area_px2)
-
-    major_mm, minor_mm = np.empty(count, np.float32), np.empty(count, np.float32)
-    for index, contour in enumerate(segmentation):
-        major_mm[index], minor_mm[index] = _diameters(contour, spacing_rc_mm)
-    area_mm2 = (area_px2 * (spacing_rc_mm[0] * spacing_rc_mm[1])).astype(np.float32)
+        return Measurements(**_float32(in_px), cut=cut)
+    row_mm, column_mm = spacing_rc_mm
+    is_square = row_mm == column_mm
+    diameters_mm = diameters_px * row_mm if is_square else _diameters(hulls, spacing_rc_mm)
+    lengths_mm = np.column_stack([diameters_mm, height_px * row_mm, width_px * column_mm]).astype(np.float32)
     relative_sd = float(np.hypot(spacing_rel_sd, diameter_rel_sd))
-    grid_sd_mm = float(np.sqrt(2.0) * _END_SD_PX * max(spacing_rc_mm))
-    major_u95 = 2.0 * np.hypot(major_mm * relative_sd, grid_sd_mm)
-    minor_u95 = 2.0 * np.hypot(minor_mm * relative_sd, grid_sd_mm)
-    area_u95 = area_mm2 * (major_u95 / major_mm + minor_u95 / minor_mm)
-    return Measurements(
-        major_px=major_px,
-        minor_px=minor_px,
-        area_px2=area_px2,
-        major_mm=major_mm,
-        minor_mm=minor_mm,
-        area_mm2=area_mm2,
-        major_u95_mm=major_u95.astype(np.float32),
-        minor_u95_mm=minor_u95.astype(np.float32),
-        area_u95_mm2=area_u95.astype(np.float32),
+    grid_sd_mm = _GRID_SD_PX * np.array([max(spacing_rc_mm), max(spacing_rc_mm), row_mm, column_mm])
+    u95_mm = 2.0 * np.hypot(lengths_mm * relative_sd, grid_sd_mm.astype(np.float32))
+    area_mm2 = edges.area_px2.astype(np.float32) * (row_mm * column_mm)
+    perimeter_mm = perimeter_px * row_mm if is_square else edges.perimeter(spacing_rc_mm)
+    ap_t = lengths_mm[:, 2] / lengths_mm[:, 3]
+    ap_t_log_sd = np.sqrt(
+        (2.0 * diameter_rel_sd**2 if ap_t_rel_sd is None else ap_t_rel_sd**2)
+        + (0.0 if is_square else 2.0 * spacing_rel_sd**2)
+        + (_GRID_SD_PX / height_px) ** 2
+        + (_GRID_SD_PX / width_px) ** 2
     )
+    in_mm: dict[str, Any] = {
+        "major_mm": lengths_mm[:, 0],
+        "minor_mm": lengths_mm[:, 1],
+        "area_mm2": area_mm2,
+        "major_u95_mm": u95_mm[:, 0],
+        "minor_u95_mm": u95_mm[:, 1],
+        "area_u95_mm2": area_mm2 * (u95_mm[:, :2] / lengths_mm[:, :2]).sum(axis=1),
+        "ap_mm": lengths_mm[:, 2],
+        "transverse_mm": lengths_mm[:, 3],
+        "perimeter_mm": perimeter_mm,
+        "ap_u95_mm": u95_mm[:, 2],
+        "transverse_u95_mm": u95_mm[:, 3],
+        "perimeter_u95_mm": 2.0 * perimeter_mm * np.hypot(relative_sd, _PERIMETER_REL_SD),
+        "ap_t_low": ap_t * np.exp(-2.0 * ap_t_log_sd),
+        "ap_t_high": ap_t * np.exp(2.0 * ap_t_log_sd),
+    }
+    return Measurements(**_float32(in_px), **_float32(in_mm), cut=cut)
 
 
-def _diameters(contour: Float32Array, spacing_rc: tuple[float, float]) -> tuple[float, float]:
-    """Longest diameter and the extent across it, in the unit of the spacing."""
-    step_xy = np.array([spacing_rc[1], spacing_rc[0]], np.float64)
-    hull = cv2.convexHull(contour).reshape(-1, 2).astype(np.float64) * step_xy
-    offsets = hull[:, None, :] - hull[None, :, :]
-    squared = np.einsum("ijk,ijk->ij", offsets, offsets)
-    first, second = np.unravel_index(int(np.argmax(squared)), squared.shape)
-    length = float(np.sqrt(squared[first, second]))
-    along = offsets[first, second] / length if length > 0 else np.array([1.0, 0.0])
-    across = np.array([-along[1], along[0]])
-    extent = hull @ across
-    pixel_along = float(np.abs(along) @ step_xy)
-    pixel_across = float(np.abs(across) @ step_xy)
-    return length + pixel_along, float(extent.max() - extent.min()) + pixel_across
+def _float32(columns: dict[str, Any]) -> dict[str, Any]:
+    return {name: column.astype(np.float32, copy=False) for name, column in columns.items()}
 
 
-def _area_px2(contour: Float32Array) -> float:
-    """Count of pixels inside and on an outline through pixel centres (Pick's theorem: A + B / 2 + 1)."""
-    inner = float(cv2.contourArea(contour))
-    steps = np.abs(np.diff(contour, axis=0, append=contour[:1]))
-    boundary = float(np.maximum(steps[:, 0], steps[:, 1]).sum())
-    return inner + boundary / 2.0 + 1.0
+def _hulls(segmentation: Segmentation) -> tuple[npt.NDArray[np.complex128], Float64Array]:
+    """Convex hull of every outline as x + iy, complex128 (N, M), filled up with its first point; and its area, px²."""
+    hulls = [cv2.convexHull(contour) for contour in segmentation]
+    points = np.empty((len(hulls), max(map(len, hulls))), np.complex128)
+    for row, hull in zip(points, hulls, strict=True):
+        row[: len(hull)] = hull[:, 0, 0] + 1j * hull[:, 0, 1]
+        row[len(hull) :] = row[0]
+    return points, np.array([cv2.contourArea(hull) for hull in hulls])
+
+
+def _diameters(hulls: npt.NDArray[np.complex128], spacing_rc: tuple[float, float]) -> Float64Array:
+    """Longest diameter and the extent across it, in the unit of the spacing: float64 (N, 2)."""
+    row_step, column_step = spacing_rc
+    x, y = hulls.real * column_step, hulls.imag * row_step
+    length, along_x, along_y = np.zeros(len(hulls)), np.ones(len(hulls)), np.zeros(len(hulls))
+    for nodule, (one_x, one_y) in enumerate(zip(x, y, strict=True)):  # all at once would not fit into the cache
+        offset_x, offset_y = one_x[:, None] - one_x, one_y[:, None] - one_y
+        squared = offset_x * offset_x + offset_y * offset_y
+        pair = divmod(int(squared.argmax()), len(one_x))
+        if squared[pair] > 0:
+            length[nodule] = np.sqrt(squared[pair])
+            along_x[nodule], along_y[nodule] = offset_x[pair] / length[nodule], offset_y[pair] / length[nodule]
+    across = y * along_x[:, None] - x * along_y[:, None]
+    # A pixel adds its own extent in each direction.
+    pixel_along = np.abs(along_x) * column_step + np.abs(along_y) * row_step
+    pixel_across = np.abs(along_y) * column_step + np.abs(along_x) * row_step
+    return np.column_stack([length + pixel_along, np.ptp(across, axis=1) + pixel_across])

@@ -88,10 +88,7 @@ def result_line(result: Result, engine: EngineBody | None, t_publish_ns: int) ->
             "score": _rounded_score(float(found.score[i]), least.get(int(found.label_id[i]), 0.0)),
             "xyxy_px": _rounded(found.xyxy_px[i]),
             "contour_xy_px": _rounded(contour),
-            **{
-                name: None if (column := getattr(sizes, name)) is None else round(float(column[i]), 3)
-                for name in (*sizes.PIXEL_COLUMNS, *sizes.MILLIMETRE_COLUMNS)
-            },
+            **{name: round(value, 3) if isinstance(value, float) else value for name, value in sizes.row(i).items()},
             "descriptors": _descriptors(result, i, engine),
         }
         for i, contour in enumerate(result.segmentation)

@@ -50,6 +50,8 @@ class EngineText:
     domain_threshold : the engine abstains below it; 0 = never
     domain_measured_by : the command that printed it
     golden_max_abs_diff : tolerance of the golden sample
+    ap_t_rel_sd : relative standard uncertainty of the AP/T ratio; None = not measured
+    ap_t_measured_by : the command that printed it
     """
 
     name: str
@@ -62,6 +64,8 @@ class EngineText:
     domain_threshold: float = 0.0
     domain_measured_by: str = "not measured"
     golden_max_abs_diff: float = 0.02
+    ap_t_rel_sd: float | None = None
+    ap_t_measured_by: str = ""
 
 
 def output_shapes(size_hw_px: tuple[int, int]) -> dict[str, tuple[int, ...]]:
@@ -202,6 +206,9 @@ def write_engine(folder: Path, text: EngineText, size_hw_px: tuple[int, int]) ->
     if text.diameter_rel_sd is not None:
         values = {"diameter_rel_sd": text.diameter_rel_sd, "source": text.measured_by}
         measurement = ["[measurement]", *_pairs(values), ""]
+    if text.ap_t_rel_sd is not None:
+        ap_t = {"rel_sd": text.ap_t_rel_sd, "source": text.ap_t_measured_by}
+        measurement += ["[measurement.ap_t]", *_pairs(ap_t), ""]
     digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
     height_px, width_px = size_hw_px
     lines = [

@@ -47,6 +47,7 @@ def write_engine_folder(
     golden: npt.NDArray[np.float32] | None = None,
     domain: dict[str, Any] | None = None,
     sizes: Sequence[dict[str, Any]] = (),
+    ratios: Sequence[dict[str, Any]] = (),
 ) -> Path:
     """Write ``engines_dir/<name>/<version>`` with the model, ``engine.toml`` and the golden sample.
 
@@ -60,6 +61,8 @@ def write_engine_folder(
     domain : report of ``usassist eval domain``, whose proposed threshold is taken; None = the engine never abstains
     sizes : reports of ``usassist eval nodule`` or ``sweep`` on several scanners; the largest uncertainty of their
         diameters is taken, before that of `report`
+    ratios : reports of ``python -m tools.size_report`` on labelled frames; the largest uncertainty of the AP/T ratio is
+        taken
 
     Returns
     -------
@@ -73,7 +76,7 @@ def write_engine_folder(
     model = run_dir / "model.onnx"
     if not model.is_file():
         raise ConfigError(f"there is no model.onnx in {run_dir}; train first")
-    for measured in (report, domain, *sizes):
+    for measured in (report, domain, *sizes, *ratios):
         if measured is not None and not str(measured.get("engine", "")).startswith(
             f"{recipe.engine}@{recipe.version}+"
         ):
@@ -104,6 +107,8 @@ def write_engine_folder(
         measured_by=measured_by,
         domain_threshold=0.0 if domain is None else round(float(domain["proposed"]["threshold"]), 4),
         domain_measured_by="not measured" if domain is None else str(domain["command"]),
+        ap_t_rel_sd=max((float(item["ap_t"]["rel_sd"]) for item in ratios), default=None),
+        ap_t_measured_by="largest of: " + "; ".join(str(item["command"]) for item in ratios),
     )
     (folder / "model.int8.onnx").unlink(missing_ok=True)  # of other weights, or gated at another threshold
     write_engine(folder, text, recipe.size_hw_px)
@@ -132,13 +137,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--evaluation", type=Path, help="JSON of python -m usassist.evaluation")
     parser.add_argument("--domain", type=Path, help="JSON of usassist eval domain")
     parser.add_argument("--sizes", type=Path, nargs="*", default=[], help="JSON of usassist eval nodule or eval sweep")
+    parser.add_argument("--ratios", type=Path, nargs="*", default=[], help="JSON of python -m tools.size_report")
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     try:
         report, domain = (_read_report(path) for path in (options.evaluation, options.domain))
-        sizes = [json.loads(path.read_text(encoding="utf-8")) for path in options.sizes]
+        sizes, ratios = (
+            [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+            for paths in (options.sizes, options.ratios)
+        )
         folder = write_engine_folder(
-            load_recipe(options.recipe), options.run, options.engines, report, domain=domain, sizes=sizes
+            load_recipe(options.recipe), options.run, options.engines, report, domain=domain, sizes=sizes, ratios=ratios
         )
     except UsAssistError as error:
         console.print(f"error: {error}", style="red", markup=False)

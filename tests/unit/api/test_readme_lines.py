@@ -16,6 +16,7 @@ _HEADINGS = (
     "A folder of images",
     "A clip",
     "A recorded session",
+    "Volume and growth",
     "Compared with masks",
     "The rest of the package",
 )

@@ -232,6 +232,8 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
                 expected = make_result(3, ResultState.NO_RESULT, cause=Cause.DAMAGED)
             if minor >= 4:
                 expected = make_result(3, follows_frame_id=1)
+            if minor < 5:
+                expected = dataclasses.replace(expected, measurements=_as_before_1_5(expected.measurements))
             _assert_same(result_from(message), expected)
         elif topic == "engine":
             note = CALIBRATED_ENGINE.note if minor >= 2 else ""
@@ -270,6 +272,11 @@ def _with_header(data: bytes, change: Any) -> bytes:
     head = data[:start] + struct.pack("<I", len(text)) + text
     old_head = -(-(start + 4 + length) // 64) * 64
     return head + b"\0" * (-len(head) % 64) + data[old_head:]
+
+
+def _as_before_1_5(sizes: Measurements) -> Measurements:
+    names = Measurements.PIXEL_COLUMNS + Measurements.MILLIMETRE_COLUMNS
+    return Measurements(**{name: getattr(sizes, name) for name in names})
 
 
 def _assert_same(one: Result, other: Result) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import subprocess
@@ -16,10 +17,11 @@ import numpy as np
 import pytest
 
 import usassist.session.export.targets as targets_module
+from tests.samples import make_result
 from tests.unit.session.conftest import COUNT, cut_off
 from usassist.errors import SessionError, UsageError
 from usassist.frames import fill_labelmap
-from usassist.records import Segmentation
+from usassist.records import Measurements, Segmentation
 from usassist.session import open_session
 from usassist.session.export import (
     CSV_COLUMNS,
@@ -299,3 +301,36 @@ def test_a_disk_without_room_leaves_nothing(mixed: Path, tmp_path: Path) -> None
 def test_targets_that_do_not_fit_are_refused(names: dict[str, str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         ExportTargets(**{key: Path(name) for key, name in names.items()})
+
+
+@pytest.fixture
+def one_cut(recorded: Path) -> Path:
+    """The session, in which the border of the scan cuts the nodule of frame 3, and frame 5 is from before 1.5."""
+    lines = [json.loads(line) for line in (recorded / "results.jsonl").read_text().splitlines()]
+    sizes = make_result(3).measurements
+    for line in lines:
+        if line["frame_id"] == 3:
+            line["nodules"][0] |= dataclasses.replace(sizes, cut=np.ones(1, np.uint8)).row(0)
+        if line["frame_id"] == 5:
+            for name in sizes.row(0).keys() - set(Measurements.PIXEL_COLUMNS + Measurements.MILLIMETRE_COLUMNS):
+                del line["nodules"][0][name]
+    (recorded / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return recorded
+
+
+def test_a_size_that_the_border_cuts_is_exported_as_a_bound_without_an_interval(one_cut: Path, tmp_path: Path) -> None:
+    export_csv(open_session(one_cut), tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open(newline="") as file:
+        rows = {int(row["frame_id"]): row for row in csv.DictReader(file)}
+    whole, cut, old = rows[1], rows[3], rows[5]
+    assert (whole["cut"], cut["cut"], old["cut"]) == ("0", "1", "")
+    assert cut["size"] == "≥ 2.5 mm, cut by the border of the scan"
+    assert whole["size"] == old["size"] == "2.5 ± 0.3 × 1.8 ± 0.2 mm"
+    assert float(cut["ap_mm"]) == pytest.approx(1.7)
+    assert {name for name in cut if "u95" in name and cut[name]} == set()
+    assert cut["ap_t"] == cut["ap_t_state"] == cut["minor_mm"] == ""
+    assert (whole["ap_t_state"], old["ap_t_state"]) == ("wider", "")
+    assert float(whole["equivalent_u95_mm"]) > 0
+    annotations = {item["image_id"]: item for item in _coco(one_cut, tmp_path / "coco.json")["annotations"]}
+    assert [annotations[frame_id]["cut"] for frame_id in (1, 3, 5)] == [False, True, None]
+    assert annotations[3]["size"].startswith("≥ 2.5 mm")

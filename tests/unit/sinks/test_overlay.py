@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
@@ -129,6 +131,16 @@ def test_millimetres_are_written_only_with_their_uncertainty() -> None:
     text = _describe(make_result(hw=HW, measurements=bare))
     assert "mm" not in text
     assert "not calibrated" in text
+
+
+def test_a_nodule_that_the_border_cuts_has_a_bound_and_no_interval() -> None:
+    from usassist.sinks.overlay.draw import _describe
+
+    result = make_result(hw=HW)
+    cut = dataclasses.replace(result.measurements, cut=np.ones(1, np.uint8))
+    text = _describe(dataclasses.replace(result, measurements=cut))
+    assert "≥ 2.5 mm" in text
+    assert "±" not in text
 
 
 def test_what_is_kept_from_one_frame_to_the_next_changes_no_pixel() -> None:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.samples import DESCRIBED
+from tests.samples import DESCRIBED, make_result
 from usassist.errors import MessageError
 from usassist.records import Detections, Measurements, Result, ResultState, Segmentation
 from usassist.sinks.panel.packet import Counters, Head, Label, nodules_of, pack, unpack
@@ -109,6 +109,17 @@ def test_an_uncalibrated_finding_has_no_millimetres() -> None:
     (nodule,) = nodules_of(finding(calibrated=False), LABELS, scores_calibrated=False, agreement={})
     assert (nodule.major_px, nodule.minor_px) == (61.7, 40.0)
     assert nodule.major_mm is nodule.major_u95_mm is nodule.minor_mm is nodule.minor_u95_mm is None
+
+
+def test_a_nodule_that_the_border_cuts_is_marked_and_has_no_interval_in_words() -> None:
+    result = make_result()
+    sizes = dataclasses.replace(result.measurements, cut=np.ones(1, np.uint8))
+    for measurements, cut in ((result.measurements, False), (sizes, True)):
+        shown = dataclasses.replace(result, measurements=measurements)
+        (nodule,) = nodules_of(shown, LABELS, scores_calibrated=False, agreement={})
+        assert nodule.cut is cut
+        assert len(nodule.measures) == 2
+        assert ("±" in nodule.measures[0]) is not cut
 
 
 def test_a_label_that_was_not_announced_is_an_error() -> None:

@@ -186,6 +186,11 @@ def test_a_run_can_be_packaged_and_opened_and_has_a_manifest(tmp_path):
     assert spec.labels[0].score_threshold == 0.35
     assert spec.diameter_rel_sd == 0.5
 
+    assert spec.ap_t_rel_sd is None
+    ratios = [{"engine": spec.engine_id, "command": "size_report", "ap_t": {"rel_sd": value}} for value in (0.1, 0.2)]
+    write_engine_folder(recipe, tmp_path / "run", tmp_path / "engines", report, golden=image, ratios=ratios)
+    assert find_engine("thyroid_nodule", tmp_path / "engines").ap_t_rel_sd == 0.2
+
     with pytest.raises(ConfigError, match="report is about"):
         write_engine_folder(
             recipe, tmp_path / "run", tmp_path / "engines", {**report, "engine": "other@1.0.0+0"}, golden=image

@@ -179,11 +179,16 @@ def _findings(result: Result, rules: Rules) -> Findings:
 
 def _same_answer(recorded: Result, again: Result) -> bool:
     """Whether the findings are equal to the last bit; no region has to be filled to compare them then."""
-    parts = ("detections", "segmentation", "measurements")
-    return recorded.descriptors == again.descriptors and all(
-        _equal(getattr(getattr(recorded, part), field.name), getattr(getattr(again, part), field.name))
-        for part in parts
-        for field in dataclasses.fields(getattr(recorded, part))
+    sizes, sizes_again = recorded.measurements, again.measurements
+    return (
+        recorded.descriptors == again.descriptors
+        and sizes.calibrated == sizes_again.calibrated
+        and all(_equal(getattr(sizes, name), getattr(sizes_again, name)) for name in _recorded(sizes))
+        and all(
+            _equal(getattr(getattr(recorded, part), field.name), getattr(getattr(again, part), field.name))
+            for part in ("detections", "segmentation")
+            for field in dataclasses.fields(getattr(recorded, part))
+        )
     )
 
 
@@ -216,14 +221,20 @@ def _sizes(first: Measurements, second: Measurements, pairs: list[tuple[int, int
     """Whether all columns are the same, and the largest relative difference; None where one has no millimetres."""
     if first.calibrated != second.calibrated:
         return False, None
-    names = first.PIXEL_COLUMNS + (first.MILLIMETRE_COLUMNS if first.calibrated else ())
     same, worst = True, 0.0
-    for name in names:
+    for name in _recorded(first):
         before, after = getattr(first, name), getattr(second, name)
         same = same and _equal(before, after)
-        for i, j in pairs:
+        if after is None:
+            return False, None
+        for i, j in pairs if name != "cut" else ():
             worst = max(worst, abs(float(after[j]) - float(before[i])) / max(float(before[i]), 1e-9))
     return same, worst
+
+
+def _recorded(sizes: Measurements) -> list[str]:
+    """The columns that a recording has; those that came later than it are not compared."""
+    return [name for name in sizes.COLUMNS if getattr(sizes, name) is not None]
 
 
 def _descriptors(recorded: Result, again: Result, pairs: list[tuple[int, int]]) -> tuple[bool, float | None]:

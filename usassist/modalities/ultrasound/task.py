@@ -15,7 +15,7 @@ from usassist.engine import Domain, EngineSpec
 from usassist.engine.comparison import Decoder
 from usassist.engine.findings import Findings
 from usassist.errors import EngineSpecError, UsageError
-from usassist.frames import fill_labelmap, measure, to_grey
+from usassist.frames import fill_labelmap, find_cut, measure, to_grey
 from usassist.modalities.protocols import TaskEngine
 from usassist.modalities.ultrasound.descriptors import DescriptorModel
 from usassist.modalities.ultrasound.postprocess import MASK_STRIDE_PX, decode
@@ -45,6 +45,7 @@ class UltrasoundTask:
     domain : of the engine; without it the engine never abstains
     candidates : True: an answer holds every candidate that the point's association may show, down to its ``release``,
         without sizes and descriptors. Those that are shown are chosen in the order of the frames, see ``answers.py``
+    ap_t_rel_sd : relative standard uncertainty of the AP/T ratio of the engine's outlines; None = not measured
 
     Raises
     ------
@@ -65,10 +66,11 @@ class UltrasoundTask:
         domain: Domain | None = None,
         *,
         candidates: bool = False,
+        ap_t_rel_sd: float | None = None,
     ) -> None:
         self._size_hw_px = size_hw_px
         self._labels = labels
-        self._diameter_rel_sd = diameter_rel_sd
+        self._diameter_rel_sd, self._ap_t_rel_sd = diameter_rel_sd, ap_t_rel_sd
         self._scores = scores
         self._descriptors = descriptors
         self._domain = domain
@@ -109,7 +111,10 @@ class UltrasoundTask:
         self, frame: Frame, detections: Detections, segmentation: Segmentation, domain_prob: float | None = None
     ) -> Answer:
         """Add sizes and descriptors to what is shown of a frame on which the engine did not abstain."""
-        sizes = measure(segmentation, frame.spacing_rc_mm, frame.spacing_rel_sd, self._diameter_rel_sd)
+        cut = find_cut(segmentation, frame.image)
+        sizes = measure(
+            segmentation, frame.spacing_rc_mm, frame.spacing_rel_sd, self._diameter_rel_sd, cut, self._ap_t_rel_sd
+        )
         return Answer(
             detections=detections,
             segmentation=segmentation,
@@ -173,6 +178,7 @@ def make_task(
         descriptors,
         spec.domain,
         candidates=candidates,
+        ap_t_rel_sd=spec.ap_t_rel_sd,
     )
 
 

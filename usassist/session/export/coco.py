@@ -26,13 +26,15 @@ from usassist.session.export.new_file import new_file
 from usassist.session.export.pixels import image_name
 from usassist.session.messages import whole_message
 from usassist.session.opening import RecordedSession, SessionLine
+from usassist.sinks.sizes import size_in_words
 
 __all__ = ["export_coco", "write_coco"]
 
 _ANSWERS = (ResultState.FINDING, ResultState.NO_FINDING)
 _NOTE = (
-    "Frames without an answer are not among the images and are listed here. Segmentations follow the edges of the "
-    "pixels, so that their area is the number of pixels; scores are as they were published."
+    "Frames without an answer are not among the images and are listed here. Of a nodule that the border of the scan "
+    "cuts, size and area are what is seen of it, and at least that. Segmentations follow the edges of the pixels, so "
+    "that their area is the number of pixels; scores are as they were published."
 )
 
 
@@ -102,6 +104,8 @@ def _annotation(number: int, frame_id: int, nodule: dict[str, Any]) -> dict[str,
         "iscrowd": 0,
         "score": nodule["score"],
         "track_id": nodule["track_id"],
+        "size": size_in_words(nodule),
+        "cut": nodule.get("cut"),  # None in recordings from before it was looked for
     }
 
 

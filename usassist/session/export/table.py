@@ -12,6 +12,7 @@ from typing import Any
 from usassist.errors import SessionError, UsageError
 from usassist.session.export.new_file import new_file
 from usassist.session.opening import RecordedSession
+from usassist.sinks.sizes import size_in_words
 
 __all__ = [
     "CSV_COLUMNS",
@@ -51,6 +52,26 @@ TABLE_COLUMNS = {
     "minor_u95_mm": "float",
     "area_u95_mm2": "float",
     "descriptors": "text",
+    "size": "text",
+    "cut": "int",
+    "ap_px": "float",
+    "transverse_px": "float",
+    "perimeter_px": "float",
+    "equivalent_px": "float",
+    "ap_mm": "float",
+    "transverse_mm": "float",
+    "perimeter_mm": "float",
+    "equivalent_mm": "float",
+    "ap_u95_mm": "float",
+    "transverse_u95_mm": "float",
+    "perimeter_u95_mm": "float",
+    "equivalent_u95_mm": "float",
+    "ap_t": "float",
+    "ap_t_low": "float",
+    "ap_t_high": "float",
+    "ap_t_state": "text",
+    "solidity": "float",
+    "total_curvature": "float",
 }
 """Column → ``int``, ``float`` or ``text``; all can be missing but the first."""
 
@@ -77,7 +98,9 @@ def table_rows(result: dict[str, Any], t_s: float | None) -> Iterator[dict[str, 
     for number, nodule in enumerate(nodules):
         row = frame | {name: nodule[name] for name in CSV_COLUMNS if name in nodule}
         row |= {"nodule": number, **dict(zip(_BOX, nodule["xyxy_px"], strict=True))}
-        yield row | {"descriptors": _in_words(nodule.get("descriptors") or ())}
+        if "cut" in nodule:
+            row["cut"] = int(nodule["cut"])
+        yield row | {"descriptors": _in_words(nodule.get("descriptors") or ()), "size": size_in_words(nodule)}
 
 
 def export_csv(session: RecordedSession, path: Path) -> int:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from usassist.bus import EngineBody, LabelBody
 from usassist.records import Frame, Result, ResultState
+from usassist.sinks.sizes import size_in_words
 from usassist.sinks.view import STATE_COLOR_RGB, View
 
 __all__ = ["Painter"]
@@ -194,15 +195,7 @@ def _describe(result: Result, engine: EngineBody | None = None) -> str:
     for i in range(len(result.detections)):
         score = float(result.detections.score[i])
         text = f"{i + 1}: score " + (f"{min(99.0, 100.0 * score):.0f} %" if calibrated else f"{score:.2f}")
-        if sizes.major_mm is not None and sizes.minor_mm is not None:
-            assert sizes.major_u95_mm is not None  # given together, by construction
-            assert sizes.minor_u95_mm is not None
-            text += (
-                f", {sizes.major_mm[i]:.1f} ± {sizes.major_u95_mm[i]:.1f}"
-                f" × {sizes.minor_mm[i]:.1f} ± {sizes.minor_u95_mm[i]:.1f} mm"
-            )
-        else:
-            text += f", {sizes.major_px[i]:.0f} × {sizes.minor_px[i]:.0f} px, not calibrated"
+        text += f", {size_in_words(sizes.row(i))}"
         parts.append(text)
     return "   ".join(parts)
 

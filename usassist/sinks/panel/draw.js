@@ -5,15 +5,21 @@ const rgb = (color) => `rgb(${color.join(",")})`;
 // A track keeps its number from frame to frame; without a track the row number is used.
 const numberOf = (nodule, row) => (nodule.track_id >= 0 ? `#${nodule.track_id}` : `${row + 1}`);
 
-const sizeText = (nodule) =>
-  nodule.major_mm === null
-    ? `${nodule.major_px.toFixed(0)} × ${nodule.minor_px.toFixed(0)} px`
-    : `${nodule.major_mm.toFixed(1)} × ${nodule.minor_mm.toFixed(1)} mm`;
+// Of a nodule that the border of the scan cuts, only the least that its longest diameter can be is known.
+const sizeText = (nodule) => {
+  const unit = nodule.major_mm === null ? "px" : "mm";
+  const digits = unit === "mm" ? 1 : 0;
+  const major = nodule[`major_${unit}`].toFixed(digits);
+  return nodule.cut ? `≥ ${major} ${unit}` : `${major} × ${nodule[`minor_${unit}`].toFixed(digits)} ${unit}`;
+};
 
-const certaintyText = (nodule) =>
-  nodule.major_mm === null
-    ? "not calibrated"
-    : `± ${nodule.major_u95_mm.toFixed(1)} × ± ${nodule.minor_u95_mm.toFixed(1)} mm`;
+const certaintyText = (nodule) => {
+  const calibrated = nodule.major_mm !== null;
+  if (nodule.cut) return calibrated ? "cut by the border" : "not calibrated, cut by the border";
+  return calibrated
+    ? `± ${nodule.major_u95_mm.toFixed(1)} × ± ${nodule.minor_u95_mm.toFixed(1)} mm`
+    : "not calibrated";
+};
 
 // Percent means the share of findings that are right, so only a calibrated score is shown in percent, at most 99.
 const scoreText = (nodule) =>
@@ -25,7 +31,7 @@ const agreementText = (descriptor) => `agreement with readers: ${descriptor.agre
 
 // No length without its uncertainty beside it.
 const sizeInOneLine = (nodule) =>
-  nodule.major_mm === null
+  nodule.cut || nodule.major_mm === null
     ? `${sizeText(nodule)}, ${certaintyText(nodule)}`
     : `${nodule.major_mm.toFixed(1)} ± ${nodule.major_u95_mm.toFixed(1)} × ${nodule.minor_mm.toFixed(1)} ± ${nodule.minor_u95_mm.toFixed(1)} mm`;
 

@@ -26,6 +26,7 @@ from usassist.bus import EngineBody, HealthBody
 from usassist.errors import MessageError
 from usassist.records import Result
 from usassist.sinks.panel.reports import Marks, Recording
+from usassist.sinks.sizes import measures_in_words
 
 __all__ = [
     "Counters",
@@ -62,7 +63,9 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
 class Nodule(msgspec.Struct, frozen=True, kw_only=True):
     """One finding. Lengths in mm are None on an uncalibrated frame; ``u95`` is half the width of a 95 % interval.
 
-    ``score_calibrated``: the score may be read as the share of such findings that are right.
+    ``score_calibrated``: the score may be read as the share of such findings that are right. ``cut``: the border of the
+    scan cuts it, so that ``major`` is a lower bound, and nothing is shown of ``minor`` and the intervals. ``measures``:
+    what else is measured, line by line.
     """
 
     label: str
@@ -78,6 +81,8 @@ class Nodule(msgspec.Struct, frozen=True, kw_only=True):
     major_u95_mm: float | None = None
     minor_mm: float | None = None
     minor_u95_mm: float | None = None
+    cut: bool = False
+    measures: tuple[str, ...] = ()
     descriptors: tuple[Descriptor, ...] = ()
 
 
@@ -202,6 +207,8 @@ def nodules_of(
                 major_px=round(float(sizes.major_px[row]), 1),
                 minor_px=round(float(sizes.minor_px[row]), 1),
                 **lengths_mm,
+                cut=sizes.is_cut(row),
+                measures=measures_in_words(sizes.row(row)),
                 descriptors=tuple(
                     Descriptor(
                         name=item.name, value=item.value, basis=item.basis, agreement=agreement.get(item.name, "")

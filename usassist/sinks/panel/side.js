@@ -18,14 +18,14 @@ function writeNodules(head, view, shown) {
       if (column === 3) {
         const note = document.createElement("small");
         note.textContent = certaintyText(nodule);
-        note.classList.toggle("is-warning", nodule.major_mm === null);
+        note.classList.toggle("is-warning", nodule.cut || nodule.major_mm === null);
         cell.append(note);
       }
     });
-    return nodule.descriptors.length ? [row, descriptorRow(nodule)] : [row];
+    return nodule.measures.length || nodule.descriptors.length ? [row, detailRow(nodule)] : [row];
   });
   at("rows").replaceChildren(...rows);
-  const calibrated = nodules.some((nodule) => nodule.major_mm !== null);
+  const calibrated = nodules.some((nodule) => nodule.major_mm !== null && !nodule.cut);
   const notes = { no_finding: "The engine found nothing in this frame.", finding: calibrated ? "± gives the 95 % interval." : "" };
   set("table-note", notes[view.state] ?? `${view.headline}: nothing is listed.`);
   // The reliability of an estimate is the same for all nodules, so it is shown once below them.
@@ -33,11 +33,16 @@ function writeNodules(head, view, shown) {
   set("descriptor-note", [...new Set(said)].join("; "));
 }
 
-function descriptorRow(nodule) {
+function detailRow(nodule) {
   const row = document.createElement("tr");
   row.className = "us-described";
   const cell = row.insertCell();
   cell.colSpan = 4;
+  for (const text of nodule.measures) {
+    const line = document.createElement("small");
+    line.textContent = text;
+    cell.append(line);
+  }
   for (const descriptor of nodule.descriptors) {
     const line = document.createElement("small");
     line.textContent = descriptorText(descriptor);

@@ -20,7 +20,7 @@ from usassist.bus.codec import _Header
 from usassist.engine.spec import DEFAULT_PARITY
 from usassist.errors import SessionError
 from usassist.frames import measure
-from usassist.records import Cause, Descriptor, Result, ResultState, Segmentation
+from usassist.records import Cause, Descriptor, Measurements, Result, ResultState, Segmentation
 from usassist.session import Manifest
 
 EXACT = Rules(limits=None, thresholds={0: 0.5}, raw=lambda score, label_id: score)
@@ -99,6 +99,19 @@ def test_the_same_result_of_another_run_is_identical() -> None:
 def test_the_smallest_change_differs_where_results_must_be_equal(change: Any, field: str) -> None:
     recorded = make_result(3, descriptors=DESCRIBED)
     assert _verdicts(recorded, change(recorded), EXACT)[field] is FieldVerdict.DIFFERS
+
+
+def test_columns_that_a_recording_from_before_does_not_have_are_not_compared_and_those_it_has_are() -> None:
+    recorded = make_result(3)
+    names = Measurements.PIXEL_COLUMNS + Measurements.MILLIMETRE_COLUMNS
+    old = Measurements(**{name: getattr(recorded.measurements, name) for name in names})
+    before = dataclasses.replace(recorded, measurements=old)
+    assert set(_verdicts(before, recorded, EXACT).values()) == {FieldVerdict.IDENTICAL}
+    assert _verdicts(recorded, before, EXACT)["sizes"] is FieldVerdict.DIFFERS
+    for name, value in (("perimeter_px", np.ones(1, np.float32)), ("cut", np.ones(1, np.uint8))):
+        other = dataclasses.replace(recorded.measurements, **{name: value})
+        again = dataclasses.replace(recorded, measurements=other)
+        assert _verdicts(recorded, again, EXACT)["sizes"] is FieldVerdict.DIFFERS
 
 
 def test_within_the_tolerances_of_the_parity_is_no_difference_and_sizes_have_no_bound() -> None:
