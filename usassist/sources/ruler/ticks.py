@@ -1,0 +1,278 @@
+"""Find the tick marks of a ruler beside an image: thin marks at equal distances in one column of pixels.
+
+A tick is lower than a letter, and in a ruler the marks follow each other at one distance. So each column of pixels
+beside the image is reduced to its thin marks, the longest run of equal distances is followed through them, and the
+distance is the slope of a line through the centres of the marks. A horizontal ruler is found on the transposed screen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Ticks", "find_ticks"]
+
+UInt8Array = npt.NDArray[np.uint8]
+FloatArray = npt.NDArray[np.float64]
+
+_LEVELS = (140, 70, 36)  # grey levels of a mark above its surroundings, tried in this order
+_LEAST_TICKS = 4
+_MOST_MARKS = 90  # in one column of pixels; more are texture
+_LEAST_STEP_PX = 5.0
+_TOLERANCE_PX = 1.7  # of a mark against the marks before it
+_MOST_MISSING = 2  # in a row: covered by another mark of the screen
+_LEAST_SHARE = 0.75  # of the places between the first and the last tick that have one,
+_LEAST_COVERED = 0.3  # of the scan area's side
+_CLEAN_SHARE = 0.6  # and of the marks in between that are ticks
+_THIN_SHARE = 0.7  # of the ticks that are no part of anything taller
+_MOST_RMS_PX = 0.6
+_DRAWN_SD_PX = 1.0 / np.sqrt(12.0)  # a tick is drawn on whole pixels: JCGM 100:2008, 4.3.7
+_ALIKE = 0.3  # ticks of one kind differ by less than this share of the pixels that they cover
+_TOUCHING = 6.0  # a mark with so many times the pixels of the others is no tick of another length
+_LONGER = 1.45  # a major tick covers this many times the pixels of the others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ticks:
+    """The ticks of one ruler, along its axis; the axis of a vertical ruler is y, of a horizontal one x.
+
+    Attributes
+    ----------
+    across_px : position of the ruler across its axis, px of the screen
+    first_px : centre of the first tick on the fitted line, continuous coordinates along the axis, px
+    step_px, step_sd_px : distance of neighbouring ticks and its standard uncertainty, px
+    index : int (n,), numbers of the ticks that were seen, from 0; a number that is missing is a place without a mark
+    pixels : float (n,), pixels that each covers
+    starts_px, ends_px : int (n,), extent of each across the axis, px of the screen
+    major_every : the ticks of every so many places are longer; None where all are alike
+    major_first : number of the first longer tick; 0 where all are alike
+    alike : all ticks cover about the same number of pixels
+    clean : share of the marks between the first and the last tick that are ticks, 0 to 1
+    """
+
+    across_px: int
+    first_px: float
+    step_px: float
+    step_sd_px: float
+    index: npt.NDArray[np.int64]
+    pixels: FloatArray
+    starts_px: npt.NDArray[np.int64]
+    ends_px: npt.NDArray[np.int64]
+    major_every: int | None
+    major_first: int
+    alike: bool
+    clean: float
+
+    @property
+    def count(self) -> int:
+        """Number of places from the first tick to the last."""
+        return int(self.index[-1]) + 1
+
+    @property
+    def last_px(self) -> float:
+        """Centre of the last tick on the fitted line, px."""
+        return self.first_px + self.step_px * (self.count - 1)
+
+
+def thickest_px(length_px: int) -> int:
+    """Height up to which a mark is a tick, on a screen that is so long along the ruler, px."""
+    return max(4, round(0.009 * length_px))
+
+
+def find_ticks(
+    grey: UInt8Array, columns: tuple[int, int], rows: tuple[int, int], step_px: float | None = None
+) -> Ticks | None:
+    """Find the clearest vertical ruler within some columns of a screen.
+
+    Parameters
+    ----------
+    grey : uint8 (H, W), the whole screen
+    columns : first and last (exclusive) column to search, px
+    rows : first and last (exclusive) row of the scan area, px; the ruler has to run along it
+    step_px : of another ruler of the image: three ticks at this distance are enough; None = not known
+
+    Returns
+    -------
+    ticks : of the ruler with the most ticks; None where there is none
+    """
+    first, last = max(0, columns[0]), min(grey.shape[1], columns[1])
+    if last - first < 1:
+        return None
+    strip = np.ascontiguousarray(grey[:, first:last])
+    thick_px = thickest_px(grey.shape[0])
+    reach = thick_px + 3 | 1
+    tall = np.ones((reach, 1), np.uint8)
+    marks = cv2.subtract(strip, cv2.morphologyEx(strip, cv2.MORPH_OPEN, tall))
+    peaks = marks == cv2.dilate(marks, tall)
+    least = _LEAST_TICKS if step_px is None else _LEAST_TICKS - 1
+    best: Ticks | None = None
+    seen: set[bytes] = set()
+    for level in _LEVELS:
+        at_level = peaks & (marks >= level)
+        counts = at_level.sum(axis=0)
+        for column in np.flatnonzero((counts >= least) & (counts <= _MOST_MARKS * 2)):
+            ys = _single(np.flatnonzero(at_level[:, column]))
+            key = ys.tobytes()
+            if key in seen or not least <= len(ys) <= _MOST_MARKS:
+                continue
+            seen.add(key)
+            chain = _follow(ys, least, step_px)
+            if chain is None or not _runs_along(chain[0], rows):
+                continue
+            found = _measure(grey, marks, first, int(column), chain, ys, level, thick_px)
+            if found is not None and (best is None or _worth(found, rows) > _worth(best, rows)):
+                best = found
+    return best
+
+
+def _worth(ticks: Ticks, rows: tuple[int, int]) -> float:
+    return len(ticks.index) * ticks.clean * _covered(ticks.first_px, ticks.last_px, rows)
+
+
+def _single(ys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Middle of each run of rows: a flat peak is one mark."""
+    if not ys.size:
+        return ys
+    breaks = np.flatnonzero(np.diff(ys) > 1)
+    starts, ends = ys[np.r_[0, breaks + 1]], ys[np.r_[breaks, len(ys) - 1]]
+    return np.asarray((starts + ends) // 2, np.int64)
+
+
+def _runs_along(ys: FloatArray, rows: tuple[int, int]) -> bool:
+    """True when the marks cover enough of the scan area's side to be its ruler, or part of it."""
+    return _covered(float(ys[0]), float(ys[-1]), rows) >= _LEAST_COVERED
+
+
+def _covered(first: float, last: float, rows: tuple[int, int]) -> float:
+    return (min(last, rows[1]) - max(first, rows[0])) / (rows[1] - rows[0])
+
+
+def _follow(
+    ys: npt.NDArray[np.int64], least: int, step_px: float | None
+) -> tuple[FloatArray, npt.NDArray[np.int64]] | None:
+    """The longest run of marks at one distance: their rows and their numbers, from 0; None where there is none."""
+    gaps = np.diff(ys).astype(np.float64)
+    best: tuple[FloatArray, npt.NDArray[np.int64]] | None = None
+    tried: list[float] = []
+    for seed in np.argsort(-(np.abs(gaps[:, None] - gaps[None, :]) <= _TOLERANCE_PX).sum(axis=1), kind="stable"):
+        gap = float(gaps[seed])
+        alike = np.abs(gaps - gap) <= _TOLERANCE_PX
+        if gap < _LEAST_STEP_PX or alike.sum() < 2 or any(abs(gap - other) <= _TOLERANCE_PX for other in tried):
+            continue
+        if step_px is not None and abs(gap - step_px) > _TOLERANCE_PX:
+            continue
+        tried.append(gap)
+        chain = _grow(ys, int(seed), float(gaps[alike].mean()))
+        if len(chain[0]) >= least and (best is None or len(chain[0]) > len(best[0])):
+            best = chain
+        if len(tried) == 3:
+            break
+    return best
+
+
+def _grow(ys: npt.NDArray[np.int64], seed: int, step: float) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Follow marks at one distance in both directions, from the marks `seed` and the next."""
+    rows, numbers = [float(ys[seed]), float(ys[seed + 1])], [0, 1]
+    for direction in (1, -1):
+        while True:
+            at, number = (rows[-1], numbers[-1]) if direction > 0 else (rows[0], numbers[0])
+            for ahead in range(1, _MOST_MISSING + 2):
+                wanted = at + direction * ahead * step
+                nearest = int(np.argmin(np.abs(ys - wanted)))
+                if abs(ys[nearest] - wanted) <= _TOLERANCE_PX:
+                    break
+            else:
+                break
+            place = len(rows) if direction > 0 else 0
+            rows.insert(place, float(ys[nearest]))
+            numbers.insert(place, number + direction * ahead)
+            step = (rows[-1] - rows[0]) / (numbers[-1] - numbers[0])
+    index = np.array(numbers, np.int64)
+    return np.array(rows), index - index[0]
+
+
+def _measure(
+    grey: UInt8Array,
+    marks: UInt8Array,
+    offset: int,
+    column: int,
+    chain: tuple[FloatArray, npt.NDArray[np.int64]],
+    ys: npt.NDArray[np.int64],
+    level: int,
+    thick_px: int,
+) -> Ticks | None:
+    rows, index = chain
+    between = int(np.count_nonzero((ys >= rows[0]) & (ys <= rows[-1])))
+    clean = len(rows) / between
+    if len(rows) < _LEAST_SHARE * (index[-1] + 1) or clean < _CLEAN_SHARE:
+        return None
+    half = thick_px
+    centres = np.empty(len(rows))
+    for place, row in enumerate(rows.astype(int)):
+        top = max(0, row - half)
+        part = marks[top : row + half + 1, column].astype(np.float64)
+        part[part < 0.3 * marks[row, column]] = 0.0
+        centres[place] = top + 0.5 + float(part @ np.arange(len(part))) / float(part.sum())
+    step, start = np.polyfit(index, centres, 1)
+    rms = float(np.sqrt(np.mean((centres - start - step * index) ** 2)))
+    if rms > _MOST_RMS_PX + 0.004 * step:
+        return None
+    boxes = [_extent(grey, offset + column, int(row), half) for row in rows]
+    thin = [height <= thick_px + 2 for _, _, height, _ in boxes]
+    if np.mean(thin) < _THIN_SHARE:
+        return None
+    pixels = np.array([count for _, _, _, count in boxes], np.float64)
+    every, first = _major(index, pixels)
+    spread = np.sum((index - index.mean()) ** 2)
+    return Ticks(
+        across_px=offset + column,
+        first_px=float(start),
+        step_px=float(step),
+        step_sd_px=float(max(rms, _DRAWN_SD_PX) / np.sqrt(spread)),
+        index=index,
+        pixels=pixels,
+        starts_px=np.array([start_px for start_px, _, _, _ in boxes], np.int64),
+        ends_px=np.array([end_px for _, end_px, _, _ in boxes], np.int64),
+        major_every=every,
+        major_first=first,
+        alike=_alike(index, pixels, every),
+        clean=clean,
+    )
+
+
+def _extent(grey: UInt8Array, column: int, row: int, half: int) -> tuple[int, int, int, int]:
+    """First and last (exclusive) column, height and number of pixels of the mark at a place of the screen, px."""
+    top, left = max(0, row - 2 * half), max(0, column - 6 * half)
+    part = grey[top : row + 2 * half + 1, left : column + 6 * half + 1]
+    peak = float(part[row - top, column - left])
+    floor = float(min(part[0, column - left], part[-1, column - left]))
+    lit = np.asarray(part > floor + 0.5 * (peak - floor), np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(lit, connectivity=8)
+    x, _, width, height, area = (int(value) for value in stats[labels[row - top, column - left]])
+    return left + x, left + x + width, height, area
+
+
+def _alike(index: npt.NDArray[np.int64], pixels: FloatArray, every: int | None) -> bool:
+    """True when no tick but the first is longer, but for one that touches another mark of the screen."""
+    usual = np.median(pixels[1:])
+    odd = int(np.count_nonzero(np.abs(pixels[1:] - usual) > _ALIKE * usual))
+    touching = int(np.count_nonzero(pixels[1:] > _TOUCHING * usual))
+    return every is None and odd - min(touching, 1) == 0
+
+
+def _major(index: npt.NDArray[np.int64], pixels: FloatArray) -> tuple[int | None, int]:
+    """How often a tick is longer, and the number of the first that is; None where there is no such order."""
+    own = pixels <= _TOUCHING * np.median(pixels)
+    longer = index[own & (pixels >= _LONGER * np.median(pixels))]
+    if 2 * len(longer) >= len(index) or len(longer) < 2:
+        longer = index[own & (pixels >= _LONGER * pixels.min())]
+    if len(longer) < 2:
+        return None, 0
+    gaps = np.diff(longer)
+    every = int(gaps.min())
+    if every < 2 or (gaps % every).any():
+        return None, 0
+    return every, int(longer[0] % every)
