@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.sources.ruler.text_reader import read_numbers
-from usassist.sources.ruler.ticks import Ticks, thickest_px
+from usassist.sources.ruler.ticks import LONGER, TOUCHING, Ticks, thickest_px
 
-__all__ = ["Figure", "Rise", "figures_beside", "rise_of"]
+__all__ = ["Figure", "Rise", "figures_beside", "rise_of", "rise_of_one"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -27,7 +27,17 @@ _OFF_TICK = 0.4  # of a figure's height, by which its middle may lie beside its 
 _LIT_SHARES = (0.5, 0.28)  # of the brightest pixel beside the ruler, from which on a pixel belongs to a figure
 _MOST_FIGURES = 24
 _AGREE = 0.66  # share of the figures that have to lie on one line
-_RISES = (1.0, 2.0, 2.5, 5.0)  # and these times powers of ten: how figures rise from tick to tick, or from place to place
+_FIGURES_ALONE = 3
+_ZERO_AT_TOP = 0.3  # of a tick, by which the zero of the figures may lie beside the upper edge of the image
+_FIRST_AT_TOP = 1.3  # the same of a zero at the first tick; the image of a curved probe begins above or below it
+_SURE_SCORE = 0.9  # of a figure that stands alone
+_PER_MAJOR = (1.0, 5.0, 10.0)
+_RISES = (
+    1.0,
+    2.0,
+    2.5,
+    5.0,
+)  # and these times powers of ten: how figures rise from tick to tick, or from place to place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +122,9 @@ def _read_side(grey: UInt8Array, ticks: Ticks, first: int, last: int, share: flo
     if not 0 < len(chosen) <= _MOST_FIGURES:
         return []
     order = sorted(chosen)
-    numbers = read_numbers([np.ascontiguousarray(strip[y1:y2, x1:x2]) for x1, y1, x2, y2 in (chosen[i][1] for i in order)])
+    numbers = read_numbers(
+        [np.ascontiguousarray(strip[y1:y2, x1:x2]) for x1, y1, x2, y2 in (chosen[i][1] for i in order)]
+    )
     return [
         Figure(index=index, value=number[0], score=number[1])
         for index, number in zip(order, numbers, strict=True)
@@ -144,17 +156,17 @@ def _words(strip: UInt8Array, height_px: int, share: float) -> list[tuple[int, i
     return words
 
 
-def rise_of(figures: Sequence[Figure], zero_index: float | None = None) -> Rise | None:
+def rise_of(figures: Sequence[Figure], top: float) -> Rise | None:
     """How the figures rise from tick to tick; None where they contradict each other or the ticks.
+
+    Two figures are not enough to tell a misread one, so that they must also count from the first tick, or from
+    the upper edge of the image; three may count from anywhere, as in a zoomed image.
 
     Parameters
     ----------
-    figures : two or more; or one, with `zero_index`
-    zero_index : number of the tick, or the place between two, at which the scan begins: where a single figure counts from
+    figures : two or more
+    top : place of the upper edge of the image, in ticks from the first
     """
-    if len(figures) == 1 and zero_index is not None and figures[0].index - zero_index > 0.5:
-        per_tick = figures[0].value / (figures[0].index - round(zero_index))
-        return Rise(per_tick=per_tick, largest=figures[0].value, agree=1, read=1) if _is_round(per_tick) else None
     best: Rise | None = None
     for at, one in enumerate(figures):
         for other in figures[at + 1 :]:
@@ -162,12 +174,39 @@ def rise_of(figures: Sequence[Figure], zero_index: float | None = None) -> Rise 
             if per_tick <= 0 or not _is_round(per_tick):
                 continue
             agree = [
-                figure for figure in figures if abs(one.value + per_tick * (figure.index - one.index) - figure.value) < 0.02
+                item for item in figures if abs(one.value + per_tick * (item.index - one.index) - item.value) < 0.02
             ]
+            zero = one.index - one.value / per_tick
+            at_first = -1.1 <= zero <= 0.1 and abs(zero - round(zero)) < 0.1 and abs(zero - top) < _FIRST_AT_TOP
+            if len(agree) < _FIGURES_ALONE and not at_first and abs(zero - top) > _ZERO_AT_TOP:
+                continue
             if best is None or len(agree) > best.agree:
                 largest = max(figure.value for figure in agree)
                 best = Rise(per_tick=per_tick, largest=largest, agree=len(agree), read=len(figures))
     return best if best is not None and best.agree >= _AGREE * best.read else None
+
+
+def rise_of_one(figure: Figure, ticks: Ticks, top: float) -> Rise | None:
+    """The rise by one figure, which must stand at a longer tick and count from the upper edge of the image.
+
+    From one longer tick to the next, figures rise by 1, 5 or 10; None where that does not fit.
+    """
+    zero = round(top)
+    at = np.flatnonzero(ticks.index == figure.index)
+    if not at.size or figure.index <= zero or figure.score < _SURE_SCORE:
+        return None
+    if ticks.major_every is not None:
+        if (figure.index - ticks.major_first) % ticks.major_every or (zero - ticks.major_first) % ticks.major_every:
+            return None
+        majors = (figure.index - zero) // ticks.major_every
+    else:
+        pixels, usual = float(ticks.pixels[at[0]]), float(np.median(ticks.pixels))
+        if not LONGER * usual <= pixels <= TOUCHING * usual:
+            return None
+        majors = 1
+    if figure.value / majors not in _PER_MAJOR:
+        return None
+    return Rise(per_tick=figure.value / (figure.index - zero), largest=figure.value, agree=1, read=1)
 
 
 def _is_round(per_tick: float) -> bool:

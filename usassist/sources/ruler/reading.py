@@ -14,11 +14,11 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from usassist.sources.ruler.figures import Figure, figures_beside, rise_of
+from usassist.sources.ruler.figures import Figure, figures_beside, rise_of, rise_of_one
 from usassist.sources.ruler.text_reader import MISSING_READER, has_text_reader
 from usassist.sources.ruler.ticks import Ticks, find_ticks
 
-__all__ = ["NoRuler", "Ruler", "RulerCause", "RulerReading", "read_ruler"]
+__all__ = ["NoRuler", "Ruler", "RulerCause", "RulerReading", "read_ruler", "ruler_is_same"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
@@ -30,12 +30,13 @@ _TOP_SHARE = 0.15  # of a tick, within which a tick lies at the upper edge of th
 _LEAST_COVERED = 0.6  # of the scan area's depth
 _SAME = 0.015  # relative difference of two rulers that agree
 _NEAR_SHARE = 0.06  # of the screen's height, within which a horizontal ruler belongs to the image
+_NARROW_PX = 3  # columns on either side of a ruler in which it is looked for again
+_MOVED_PX = 2.5  # by which a ruler is where it was
 _ASPECT = 0.03  # relative difference of row and column step of one screen
 _ASPECT_SD = 0.01  # relative standard uncertainty of the column step where no ruler shows it
 _SCREEN_SD = 0.001  # the same of a ruler as scanners draw it
 _RATIOS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 10.0)  # of the ticks of two rulers of one image
 _LEAST_CONFIDENCE = 0.4
-_MAJOR = 1.45  # times the pixels of the other ticks
 
 
 class RulerCause(StrEnum):
@@ -47,6 +48,7 @@ class RulerCause(StrEnum):
     STEP_UNKNOWN = "step_unknown"
     FIGURES = "figures"
     DISAGREE = "disagree"
+    FAILED = "failed"
     IMPLAUSIBLE = "implausible"
 
 
@@ -111,6 +113,11 @@ class NoRuler:
     reason: str
     rulers: tuple[Ruler, ...] = ()
 
+    @classmethod
+    def failed(cls) -> NoRuler:
+        """The answer where the reader itself has failed."""
+        return cls(cause=RulerCause.FAILED, reason="the ruler could not be read: an error of the reader, see the log")
+
 
 def read_ruler(grey: UInt8Array, roi_xyxy_px: Roi) -> RulerReading | NoRuler:
     """Read the scale of the image on one screen.
@@ -140,6 +147,30 @@ def read_ruler(grey: UInt8Array, roi_xyxy_px: Roi) -> RulerReading | NoRuler:
     return answer
 
 
+def ruler_is_same(grey: UInt8Array, roi_xyxy_px: Roi, reading: RulerReading) -> bool:
+    """True when the ticks beside the image are still those of a reading; looks at a few columns of the screen.
+
+    Parameters
+    ----------
+    grey : uint8 (H, W), luma of the whole screen
+    roi_xyxy_px : its scan area, px
+    reading : of an earlier screen
+    """
+    for ruler in reading.rulers:
+        before = ruler.ticks
+        if ruler.side not in ("left", "right") or before.across_px >= grey.shape[1]:
+            continue
+        columns = (before.across_px - _NARROW_PX, before.across_px + _NARROW_PX + 1)
+        ticks = find_ticks(grey, columns, (roi_xyxy_px[1], roi_xyxy_px[3]), before.step_px if before.short else None)
+        if ticks is None:
+            return False
+        moved = abs(ticks.step_px - before.step_px) * before.count
+        phase = (ticks.first_px - before.first_px) / before.step_px
+        if moved > _MOVED_PX or abs(phase - round(phase)) * before.step_px > _MOVED_PX:
+            return False
+    return True
+
+
 def _by_sides(grey: UInt8Array, roi_xyxy_px: Roi, seen: list[Ruler]) -> RulerReading | NoRuler:
     """The scale by the rulers beside the image."""
     _, y1, _, y2 = roi_xyxy_px
@@ -155,7 +186,10 @@ def _by_sides(grey: UInt8Array, roi_xyxy_px: Roi, seen: list[Ruler]) -> RulerRea
         return replace(failure, rulers=tuple(whole))
     main = max(known, key=lambda ruler: (ruler.by == "figures", len(ruler.ticks.index)))
     for other in whole:
-        if other.side != main.side and not _agrees(main, next((r for r in known if r.side == other.side), other)):
+        if other.side == main.side:
+            continue
+        stated = next((ruler for ruler in known if ruler.side == other.side), other)
+        if _is_credible(stated) and not _agrees(main, stated):
             reason = "the rulers on both sides of the image disagree: two views of different scale"
             return NoRuler(cause=RulerCause.DISAGREE, reason=reason, rulers=tuple(known))
     return _result(main, _horizontal(grey, roi_xyxy_px, main), tuple(known))
@@ -173,8 +207,9 @@ def _with_step(grey: UInt8Array, ruler: Ruler, rows: tuple[int, int]) -> Ruler |
     depth = (rows[1] - rows[0]) / ticks.step_px
     top = (rows[0] - ticks.first_px) / ticks.step_px
     figures = tuple(figures_beside(grey, ticks))
-    if len(figures) >= 2 or (figures and _stands_at_major(ticks, figures[0])):
-        rise = rise_of(figures, top)
+    lone = rise_of_one(figures[0], ticks, top) if len(figures) == 1 else None
+    if len(figures) >= 2 or lone is not None:
+        rise = lone or rise_of(figures, top)
         if rise is None:
             return NoRuler(cause=RulerCause.FIGURES, reason="the figures beside the ruler contradict its ticks")
         units = [unit for unit in (10.0, 1.0) if _plausible(depth * rise.per_tick * unit)]
@@ -199,10 +234,9 @@ def _plausible(depth_mm: float) -> bool:
     return _DEPTH_MM[0] <= depth_mm <= _DEPTH_MM[1]
 
 
-def _stands_at_major(ticks: Ticks, figure: Figure) -> bool:
-    """True when a figure stands at a tick that is longer than the others, behind the first."""
-    at = np.flatnonzero(ticks.index == figure.index)
-    return bool(at.size and figure.index > 0 and ticks.pixels[at[0]] >= _MAJOR * np.median(ticks.pixels))
+def _is_credible(ruler: Ruler) -> bool:
+    """True when the marks are a ruler's, whatever a tick is: of one length, or longer at equal distances."""
+    return ruler.tick_mm is not None or ruler.ticks.alike or ruler.ticks.major_every is not None
 
 
 def _agrees(main: Ruler, other: Ruler) -> bool:

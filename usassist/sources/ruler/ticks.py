@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Ticks", "find_ticks"]
+__all__ = ["LONGER", "TOUCHING", "Ticks", "find_ticks", "thickest_px"]
 
 UInt8Array = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
@@ -31,8 +31,8 @@ _THIN_SHARE = 0.7  # of the ticks that are no part of anything taller
 _MOST_RMS_PX = 0.6
 _DRAWN_SD_PX = 1.0 / np.sqrt(12.0)  # a tick is drawn on whole pixels: JCGM 100:2008, 4.3.7
 _ALIKE = 0.3  # ticks of one kind differ by less than this share of the pixels that they cover
-_TOUCHING = 6.0  # a mark with so many times the pixels of the others is no tick of another length
-_LONGER = 1.45  # a major tick covers this many times the pixels of the others
+TOUCHING = 6.0  # a mark with so many times the pixels of the others is no tick of another length
+LONGER = 1.45  # a major tick covers this many times the pixels of the others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,6 +70,11 @@ class Ticks:
     def count(self) -> int:
         """Number of places from the first tick to the last."""
         return int(self.index[-1]) + 1
+
+    @property
+    def short(self) -> bool:
+        """True when these are fewer ticks than a ruler of its own needs."""
+        return len(self.index) < _LEAST_TICKS
 
     @property
     def last_px(self) -> float:
@@ -210,12 +215,7 @@ def _measure(
     if len(rows) < _LEAST_SHARE * (index[-1] + 1) or clean < _CLEAN_SHARE:
         return None
     half = thick_px
-    centres = np.empty(len(rows))
-    for place, row in enumerate(rows.astype(int)):
-        top = max(0, row - half)
-        part = marks[top : row + half + 1, column].astype(np.float64)
-        part[part < 0.3 * marks[row, column]] = 0.0
-        centres[place] = top + 0.5 + float(part @ np.arange(len(part))) / float(part.sum())
+    centres = np.array([_centre(marks[:, column], int(row), half) for row in rows])
     step, start = np.polyfit(index, centres, 1)
     rms = float(np.sqrt(np.mean((centres - start - step * index) ** 2)))
     if rms > _MOST_RMS_PX + 0.004 * step:
@@ -243,6 +243,18 @@ def _measure(
     )
 
 
+def _centre(profile: UInt8Array, row: int, half: int) -> float:
+    """Centre of the mark at a row of a column of pixels, weighted by brightness, in continuous coordinates, px."""
+    lit = profile >= 0.3 * profile[row]
+    first = last = row
+    while first > max(0, row - half) and lit[first - 1]:
+        first -= 1
+    while last < min(len(profile) - 1, row + half) and lit[last + 1]:
+        last += 1
+    weights = profile[first : last + 1].astype(np.float64)
+    return first + 0.5 + float(weights @ np.arange(len(weights))) / float(weights.sum())
+
+
 def _extent(grey: UInt8Array, column: int, row: int, half: int) -> tuple[int, int, int, int]:
     """First and last (exclusive) column, height and number of pixels of the mark at a place of the screen, px."""
     top, left = max(0, row - 2 * half), max(0, column - 6 * half)
@@ -259,16 +271,16 @@ def _alike(index: npt.NDArray[np.int64], pixels: FloatArray, every: int | None) 
     """True when no tick but the first is longer, but for one that touches another mark of the screen."""
     usual = np.median(pixels[1:])
     odd = int(np.count_nonzero(np.abs(pixels[1:] - usual) > _ALIKE * usual))
-    touching = int(np.count_nonzero(pixels[1:] > _TOUCHING * usual))
+    touching = int(np.count_nonzero(pixels[1:] > TOUCHING * usual))
     return every is None and odd - min(touching, 1) == 0
 
 
 def _major(index: npt.NDArray[np.int64], pixels: FloatArray) -> tuple[int | None, int]:
     """How often a tick is longer, and the number of the first that is; None where there is no such order."""
-    own = pixels <= _TOUCHING * np.median(pixels)
-    longer = index[own & (pixels >= _LONGER * np.median(pixels))]
+    own = pixels <= TOUCHING * np.median(pixels)
+    longer = index[own & (pixels >= LONGER * np.median(pixels))]
     if 2 * len(longer) >= len(index) or len(longer) < 2:
-        longer = index[own & (pixels >= _LONGER * pixels.min())]
+        longer = index[own & (pixels >= LONGER * pixels.min())]
     if len(longer) < 2:
         return None, 0
     gaps = np.diff(longer)
