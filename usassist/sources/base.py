@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Protocol, Self, get_args
+from typing import Literal, Protocol, Self, cast, get_args
 
 from usassist.calibrate import Geometry
 from usassist.common.clock import Clock, MonotonicClock
@@ -17,7 +17,7 @@ from usassist.errors import UsageError
 from usassist.records import Frame, Signal, SourceInfo
 from usassist.sources.scale import ScaleMode
 
-__all__ = ["Crop", "Source", "SourceOptions", "parse_crop"]
+__all__ = ["Crop", "Source", "SourceOptions", "parse_crop", "parse_scale"]
 
 Crop = Literal["auto", "none"] | tuple[int, int, int, int]
 
@@ -98,14 +98,27 @@ class SourceOptions:
             raise UsageError(f"count must be 1 or more, got {self.count}; leave it out to play to the end")
         if isinstance(self.crop, str) and self.crop not in ("auto", "none"):
             raise UsageError(f"crop must be auto, none or x1,y1,x2,y2, got {self.crop!r}; give one of these")
-        if self.scale not in get_args(ScaleMode):
-            raise UsageError(f"scale must be {', '.join(get_args(ScaleMode))}, got {self.scale!r}; give one of these")
+        parse_scale(self.scale)
 
     def frame_count(self, available: int | None) -> int | None:
         """Number of frames that a source with `available` frames yields; None where it is unknown."""
         if self.repeat or available is None:
             return self.count
         return available if self.count is None else min(self.count, available)
+
+
+def parse_scale(text: str) -> ScaleMode:
+    """Read the name of a scale mode.
+
+    Raises
+    ------
+    UsageError
+        If it is not ``auto``, ``profile`` or ``none``.
+    """
+    for mode in get_args(ScaleMode):
+        if text == mode:
+            return cast(ScaleMode, mode)
+    raise UsageError(f"scale must be {', '.join(get_args(ScaleMode))}, got {text!r}; give one of these")
 
 
 def parse_crop(text: str) -> Crop:

@@ -115,7 +115,8 @@ class ScaleWatch:
 
     def _take_job(self, t_ns: int, grey: Callable[[], UInt8Array]) -> None:
         """Take the answer of the thread, once it has one, if the ruler is still the one that it has read."""
-        assert self._job is not None and self._roi is not None
+        assert self._job is not None
+        assert self._roi is not None
         answer = self._job.answer
         if answer is None:
             if self._next_ns is not None and t_ns >= self._next_ns and isinstance(self._answer, RulerReading):

@@ -45,8 +45,8 @@ def read_numbers(crops: list[UInt8Array]) -> list[tuple[float, float] | None]:
 
     Returns
     -------
-    numbers : value and score (0 to 1) of each; None where the crop does not read as a number. Empty crops, and all crops
-        where the extra is not installed, read as None
+    numbers : value and score (0 to 1) of each; None where the crop does not read as a number, and for all crops where
+        the extra is not installed
     """
     path = _weights()
     if path is None or not crops:

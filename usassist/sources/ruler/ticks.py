@@ -110,7 +110,7 @@ def find_ticks(
     thick_px = thickest_px(grey.shape[0])
     reach = thick_px + 3 | 1
     tall = np.ones((reach, 1), np.uint8)
-    marks = cv2.subtract(strip, cv2.morphologyEx(strip, cv2.MORPH_OPEN, tall))
+    marks = np.asarray(cv2.subtract(strip, cv2.morphologyEx(strip, cv2.MORPH_OPEN, tall)), np.uint8)
     peaks = marks == cv2.dilate(marks, tall)
     least = _LEAST_TICKS if step_px is None else _LEAST_TICKS - 1
     best: Ticks | None = None
