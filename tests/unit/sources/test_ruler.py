@@ -196,3 +196,18 @@ def test_real_screens(name: str) -> None:
         else:
             assert isinstance(answer, RulerReading), file_name
             assert answer.spacing_rc_mm == pytest.approx((spacing_mm, spacing_mm), rel=0.01)
+
+
+@pytest.mark.parametrize("parts", [2, 5])
+def test_ticks_with_fainter_ones_between_them_are_not_all_alike(parts: int) -> None:
+    screen = speckle()
+    draw_ruler(screen, 72.0 / parts, level=24)
+    draw_ruler(screen, 72.0)
+    assert cause_of(screen) in (RulerCause.STEP_UNKNOWN, RulerCause.NO_READER)
+
+
+def test_ticks_that_are_brighter_by_turns_are_not_all_alike() -> None:
+    screen = speckle()
+    draw_ruler(screen, 36.0, level=90)
+    draw_ruler(screen, 72.0, level=230)
+    assert cause_of(screen) in (RulerCause.STEP_UNKNOWN, RulerCause.NO_READER)

@@ -86,7 +86,7 @@ def figures_beside(grey: UInt8Array, ticks: Ticks) -> list[Figure]:
     figures : in order of their ticks, at most one each; empty where none is read
     """
     reach = round(_BESIDE * max(grey.shape))
-    sizes = ticks.pixels
+    sizes = ticks.weights
     usual = sizes <= 6 * np.median(sizes)
     left, right = int(ticks.starts_px[usual].min()), int(ticks.ends_px[usual].max())
     best: list[Figure] = []
@@ -200,8 +200,8 @@ def rise_of_one(figure: Figure, ticks: Ticks, top: float) -> Rise | None:
             return None
         majors = (figure.index - zero) // ticks.major_every
     else:
-        pixels, usual = float(ticks.pixels[at[0]]), float(np.median(ticks.pixels))
-        if not LONGER * usual <= pixels <= TOUCHING * usual:
+        weight, usual = float(ticks.weights[at[0]]), float(np.median(ticks.weights))
+        if not LONGER * usual <= weight <= TOUCHING * usual:
             return None
         majors = 1
     if figure.value / majors not in _PER_MAJOR:

@@ -22,17 +22,22 @@ _LEVELS = (140, 70, 36)  # grey levels of a mark above its surroundings, tried i
 _LEAST_TICKS = 4
 _MOST_MARKS = 90  # in one column of pixels; more are texture
 _LEAST_STEP_PX = 5.0
-_TOLERANCE_PX = 1.7  # of a mark against the marks before it
+_TOLERANCE_PX = 1.4  # of a mark against the marks before it
 _MOST_MISSING = 2  # in a row: covered by another mark of the screen
 _LEAST_SHARE = 0.75  # of the places between the first and the last tick that have one,
 _LEAST_COVERED = 0.3  # of the scan area's side
+_IRREGULAR = 0.5  # weight of a ruler whose ticks have lengths without order
 _CLEAN_SHARE = 0.6  # and of the marks in between that are ticks
-_THIN_SHARE = 0.7  # of the ticks that are no part of anything taller
+_THIN_SHARE = 0.6  # of the ticks that are no part of anything taller
 _MOST_RMS_PX = 0.6
 _DRAWN_SD_PX = 1.0 / np.sqrt(12.0)  # a tick is drawn on whole pixels: JCGM 100:2008, 4.3.7
-_ALIKE = 0.3  # ticks of one kind differ by less than this share of the pixels that they cover
-TOUCHING = 6.0  # a mark with so many times the pixels of the others is no tick of another length
-LONGER = 1.45  # a major tick covers this many times the pixels of the others
+_LIT_SHARE = 0.6  # of the way from the surroundings to its middle, above which a pixel belongs to a mark
+_ALIKE = 0.3  # ticks of one kind differ by less than this share of their weight
+_FINER = (2, 4, 5, 10)  # parts of a tick's distance at which fainter marks may stand
+_LEAST_FINER_PX = 4.0
+_FAINT = 10  # grey levels of such a mark
+TOUCHING = 6.0  # a mark with so many times the weight of the others is no tick of another length
+LONGER = 1.45  # a major tick has this many times the weight of the others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,11 +50,11 @@ class Ticks:
     first_px : centre of the first tick on the fitted line, continuous coordinates along the axis, px
     step_px, step_sd_px : distance of neighbouring ticks and its standard uncertainty, px
     index : int (n,), numbers of the ticks that were seen, from 0; a number that is missing is a place without a mark
-    pixels : float (n,), pixels that each covers
+    weights : float (n,), of each: the pixels that it covers, as white ones; a longer or a brighter tick has more
     starts_px, ends_px : int (n,), extent of each across the axis, px of the screen
     major_every : the ticks of every so many places are longer; None where all are alike
     major_first : number of the first longer tick; 0 where all are alike
-    alike : all ticks cover about the same number of pixels
+    alike : all ticks but the first have about the same weight
     clean : share of the marks between the first and the last tick that are ticks, 0 to 1
     """
 
@@ -58,7 +63,7 @@ class Ticks:
     step_px: float
     step_sd_px: float
     index: npt.NDArray[np.int64]
-    pixels: FloatArray
+    weights: FloatArray
     starts_px: npt.NDArray[np.int64]
     ends_px: npt.NDArray[np.int64]
     major_every: int | None
@@ -119,7 +124,7 @@ def find_ticks(
         at_level = peaks & (marks >= level)
         counts = at_level.sum(axis=0)
         for column in np.flatnonzero((counts >= least) & (counts <= _MOST_MARKS * 2)):
-            ys = _single(np.flatnonzero(at_level[:, column]))
+            ys = _between_rows(marks[:, column], _single(np.flatnonzero(at_level[:, column])))
             key = ys.tobytes()
             if key in seen or not least <= len(ys) <= _MOST_MARKS:
                 continue
@@ -134,7 +139,8 @@ def find_ticks(
 
 
 def _worth(ticks: Ticks, rows: tuple[int, int]) -> float:
-    return len(ticks.index) * ticks.clean * _covered(ticks.first_px, ticks.last_px, rows)
+    regular = 1.0 if ticks.alike or ticks.major_every is not None else _IRREGULAR
+    return regular * len(ticks.index) * ticks.clean * _covered(ticks.first_px, ticks.last_px, rows)
 
 
 def _single(ys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -146,6 +152,12 @@ def _single(ys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.asarray((starts + ends) // 2, np.int64)
 
 
+def _between_rows(profile: UInt8Array, ys: npt.NDArray[np.int64]) -> FloatArray:
+    """Places of marks between the rows, weighted by the brightness of each mark and of its neighbours."""
+    above, own, below = (profile[np.clip(ys + by, 0, len(profile) - 1)].astype(np.float64) for by in (-1, 0, 1))
+    return np.asarray(ys + (below - above) / (above + own + below), np.float64)
+
+
 def _runs_along(ys: FloatArray, rows: tuple[int, int]) -> bool:
     """True when the marks cover enough of the scan area's side to be its ruler, or part of it."""
     return _covered(float(ys[0]), float(ys[-1]), rows) >= _LEAST_COVERED
@@ -155,11 +167,9 @@ def _covered(first: float, last: float, rows: tuple[int, int]) -> float:
     return (min(last, rows[1]) - max(first, rows[0])) / (rows[1] - rows[0])
 
 
-def _follow(
-    ys: npt.NDArray[np.int64], least: int, step_px: float | None
-) -> tuple[FloatArray, npt.NDArray[np.int64]] | None:
+def _follow(ys: FloatArray, least: int, step_px: float | None) -> tuple[FloatArray, npt.NDArray[np.int64]] | None:
     """The longest run of marks at one distance: their rows and their numbers, from 0; None where there is none."""
-    gaps = np.diff(ys).astype(np.float64)
+    gaps = np.diff(ys)
     best: tuple[FloatArray, npt.NDArray[np.int64]] | None = None
     tried: list[float] = []
     for seed in np.argsort(-(np.abs(gaps[:, None] - gaps[None, :]) <= _TOLERANCE_PX).sum(axis=1), kind="stable"):
@@ -178,7 +188,7 @@ def _follow(
     return best
 
 
-def _grow(ys: npt.NDArray[np.int64], seed: int, step: float) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+def _grow(ys: FloatArray, seed: int, step: float) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     """Follow marks at one distance in both directions, from the marks `seed` and the next."""
     rows, numbers = [float(ys[seed]), float(ys[seed + 1])], [0, 1]
     for direction in (1, -1):
@@ -205,7 +215,7 @@ def _measure(
     offset: int,
     column: int,
     chain: tuple[FloatArray, npt.NDArray[np.int64]],
-    ys: npt.NDArray[np.int64],
+    ys: FloatArray,
     level: int,
     thick_px: int,
 ) -> Ticks | None:
@@ -215,17 +225,18 @@ def _measure(
     if len(rows) < _LEAST_SHARE * (index[-1] + 1) or clean < _CLEAN_SHARE:
         return None
     half = thick_px
-    centres = np.array([_centre(marks[:, column], int(row), half) for row in rows])
+    marked = np.clip(np.rint(rows), 0, grey.shape[0] - 1).astype(np.int64)
+    centres = np.array([_centre(marks[:, column], int(row), half) for row in marked])
     step, start = np.polyfit(index, centres, 1)
     rms = float(np.sqrt(np.mean((centres - start - step * index) ** 2)))
     if rms > _MOST_RMS_PX + 0.004 * step:
         return None
-    boxes = [_extent(grey, offset + column, int(row), half) for row in rows]
+    boxes = [_extent(grey, offset + column, int(row), half) for row in marked]
     thin = [height <= thick_px + 2 for _, _, height, _ in boxes]
     if np.mean(thin) < _THIN_SHARE:
         return None
-    pixels = np.array([count for _, _, _, count in boxes], np.float64)
-    every, first = _major(index, pixels)
+    weights = np.array([weight for _, _, _, weight in boxes], np.float64)
+    every, first = _major(index, weights)
     spread = np.sum((index - index.mean()) ** 2)
     return Ticks(
         across_px=offset + column,
@@ -233,12 +244,13 @@ def _measure(
         step_px=float(step),
         step_sd_px=float(max(rms, _DRAWN_SD_PX) / np.sqrt(spread)),
         index=index,
-        pixels=pixels,
+        weights=weights,
         starts_px=np.array([start_px for start_px, _, _, _ in boxes], np.int64),
         ends_px=np.array([end_px for _, end_px, _, _ in boxes], np.int64),
         major_every=every,
         major_first=first,
-        alike=_alike(index, pixels, every),
+        alike=_alike(index, weights, every)
+        and not _has_finer(marks[:, column], float(start), float(step), int(index[-1])),
         clean=clean,
     )
 
@@ -255,32 +267,47 @@ def _centre(profile: UInt8Array, row: int, half: int) -> float:
     return first + 0.5 + float(weights @ np.arange(len(weights))) / float(weights.sum())
 
 
-def _extent(grey: UInt8Array, column: int, row: int, half: int) -> tuple[int, int, int, int]:
-    """First and last (exclusive) column, height and number of pixels of the mark at a place of the screen, px."""
+def _extent(grey: UInt8Array, column: int, row: int, half: int) -> tuple[int, int, int, float]:
+    """First and last (exclusive) column, height and weight of the mark at a place of the screen, px."""
     top, left = max(0, row - 2 * half), max(0, column - 6 * half)
     part = grey[top : row + 2 * half + 1, left : column + 6 * half + 1]
     peak = float(part[row - top, column - left])
     floor = float(min(part[0, column - left], part[-1, column - left]))
-    lit = np.asarray(part > floor + 0.5 * (peak - floor), np.uint8)
+    lit = np.asarray(part > floor + _LIT_SHARE * (peak - floor), np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(lit, connectivity=8)
-    x, _, width, height, area = (int(value) for value in stats[labels[row - top, column - left]])
-    return left + x, left + x + width, height, area
+    number = labels[row - top, column - left]
+    x, y, width, height, _ = (int(value) for value in stats[number])
+    box = np.s_[y : y + height, x : x + width]
+    weight = float(part[box][labels[box] == number].sum()) / 255.0
+    return left + x, left + x + width, height, weight
 
 
-def _alike(index: npt.NDArray[np.int64], pixels: FloatArray, every: int | None) -> bool:
+def _alike(index: npt.NDArray[np.int64], weights: FloatArray, every: int | None) -> bool:
     """True when no tick but the first is longer, but for one that touches another mark of the screen."""
-    usual = np.median(pixels[1:])
-    odd = int(np.count_nonzero(np.abs(pixels[1:] - usual) > _ALIKE * usual))
-    touching = int(np.count_nonzero(pixels[1:] > TOUCHING * usual))
+    usual = np.sort(weights[1:])[(len(weights) - 2) // 2]
+    odd = int(np.count_nonzero(np.abs(weights[1:] - usual) > _ALIKE * usual))
+    touching = int(np.count_nonzero(weights[1:] > TOUCHING * usual))
     return every is None and odd - min(touching, 1) == 0
 
 
-def _major(index: npt.NDArray[np.int64], pixels: FloatArray) -> tuple[int | None, int]:
+def _has_finer(profile: UInt8Array, start: float, step: float, gaps: int) -> bool:
+    """True when there are fainter marks between the ticks, at halves, quarters, fifths or tenths of their distance."""
+    bright = np.asarray(cv2.dilate(profile[:, None], np.ones((3, 1), np.uint8)), np.uint8)[:, 0]
+    ground = float(np.median(bright[max(0, int(start)) : int(start + step * gaps)]))
+    for parts in _FINER:
+        shares = np.arange(1, parts) / parts
+        places = np.rint(start + step * (np.arange(gaps)[:, None] + shares) - 0.5).astype(int).clip(0, len(bright) - 1)
+        if step / parts >= _LEAST_FINER_PX and float(np.median(bright[places])) >= max(_FAINT, 4.0 * ground):
+            return True
+    return False
+
+
+def _major(index: npt.NDArray[np.int64], weights: FloatArray) -> tuple[int | None, int]:
     """How often a tick is longer, and the number of the first that is; None where there is no such order."""
-    own = pixels <= TOUCHING * np.median(pixels)
-    longer = index[own & (pixels >= LONGER * np.median(pixels))]
+    own = weights <= TOUCHING * np.median(weights)
+    longer = index[own & (weights >= LONGER * np.median(weights))]
     if 2 * len(longer) >= len(index) or len(longer) < 2:
-        longer = index[own & (pixels >= LONGER * pixels.min())]
+        longer = index[own & (weights >= LONGER * weights.min())]
     if len(longer) < 2:
         return None, 0
     gaps = np.diff(longer)
