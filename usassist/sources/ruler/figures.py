@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from usassist.sources.ruler.marks import LONGER, TOUCHING, thickest_px
 from usassist.sources.ruler.text_reader import read_numbers
-from usassist.sources.ruler.ticks import LONGER, TOUCHING, Ticks, thickest_px
+from usassist.sources.ruler.ticks import Ticks
 
 __all__ = ["Figure", "Rise", "figures_beside", "rise_of", "rise_of_one"]
 

@@ -53,6 +53,7 @@ class RulerCause(StrEnum):
     IMPLAUSIBLE = "implausible"
 
 
+_NO_RULER = "no ruler was found beside the image"
 _MAY_BE_CROSSED = (RulerCause.NO_RULER, RulerCause.HIDDEN, RulerCause.STEP_UNKNOWN, RulerCause.NO_READER)
 
 
@@ -176,8 +177,10 @@ def _by_sides(grey: UInt8Array, roi_xyxy_px: Roi, seen: list[Ruler]) -> RulerRea
     """The scale by the rulers beside the image."""
     _, y1, _, y2 = roi_xyxy_px
     if not seen:
-        return NoRuler(cause=RulerCause.NO_RULER, reason="no ruler was found beside the image")
+        return NoRuler(cause=RulerCause.NO_RULER, reason=_NO_RULER)
     whole = [ruler for ruler in seen if _covered(ruler.ticks, (y1, y2)) >= _LEAST_COVERED]
+    if not whole and not any(_is_credible(ruler) for ruler in seen):
+        return NoRuler(cause=RulerCause.NO_RULER, reason=_NO_RULER)
     if not whole:
         return NoRuler(cause=RulerCause.HIDDEN, reason="the ruler covers only part of the depth", rulers=tuple(seen))
     judged = [_with_step(grey, ruler, (y1, y2)) for ruler in whole]
