@@ -29,12 +29,14 @@ from tools.contact_sheets import Sheets, check_outside_project
 from tools.scan_screens import ScreenSet, phantom_screens
 from usassist.errors import ScanAreaError, UsageError
 from usassist.frames import find_scan_area
+from usassist.phantom import PhantomConfig, PhantomScanner
 from usassist.sources.address import IMAGE_SUFFIXES
 from usassist.sources.images import read_image
 from usassist.sources.pixels import luma
 from usassist.sources.ruler import NoRuler, Ruler, RulerReading, read_ruler
+from usassist.sources.scale_watch import ScaleWatch
 
-__all__ = ["RulerRow", "measure_ruler"]
+__all__ = ["RulerRow", "measure_ruler", "watch_cost_ms"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -153,6 +155,20 @@ def _draw(small: UInt8Array, ruler: Ruler, scale: float, *, known: bool) -> None
         cv2.line(small, at(ticks.first_px, ticks.across_px + 9), at(end, ticks.across_px + 9), _CYAN, 2)
 
 
+def watch_cost_ms(seconds: float = 20.0, rate_hz: float = 25.0) -> tuple[float, float]:
+    """What the watch of the scale costs a stream of 1280 x 720 px: mean and longest time of a frame, ms."""
+    scanner = PhantomScanner(PhantomConfig(seed=3, screen_hw_px=(720, 1280)))
+    screens = [scanner.render(0.4 * number).screen for number in range(8)]
+    watch = ScaleWatch("auto", None)
+    took_ms: list[float] = []
+    for number in range(round(seconds * rate_hz)):
+        screen = screens[number % len(screens)]
+        started_s = time.perf_counter()
+        watch.claim(scanner.scan_xyxy_px, round(number * 1e9 / rate_hz), lambda screen=screen: luma(screen))  # type: ignore[misc]
+        took_ms.append(1e3 * (time.perf_counter() - started_s))
+    return float(np.mean(took_ms)), max(took_ms)
+
+
 def _table(rows: Iterable[RulerRow]) -> Table:
     table = Table(title="rulers", title_justify="left", box=box.SIMPLE_HEAD)
     for column in (
@@ -195,6 +211,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Where report and sheets go; not into the project.")] = Path("out"),
     every: Annotated[int, typer.Option(min=1, help="Of a folder, take every so many images.")] = 1,
     phantoms: Annotated[int, typer.Option(min=0, help="So many phantom screens, whose scale is known.")] = 0,
+    cost: Annotated[bool, typer.Option("--cost", help="Also measure what the watch costs a stream.")] = False,
 ) -> None:
     """Read the rulers on screens, count the answers and draw contact sheets."""
     check_outside_project(out)
@@ -210,7 +227,13 @@ def main(
         raise UsageError("there is nothing to read; give images, folders of images, or --phantoms")
     sheets.close()
     (out / "report.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
-    Console(width=_TABLE_COLUMNS).print(_table(rows))
+    console = Console(width=_TABLE_COLUMNS)
+    console.print(_table(rows))
+    if cost:
+        mean_ms, longest_ms = watch_cost_ms()
+        console.print(
+            f"watch of the scale, 1280 x 720 px at 25 Hz: {mean_ms:.2f} ms a frame, longest {longest_ms:.0f} ms"
+        )
 
 
 if __name__ == "__main__":

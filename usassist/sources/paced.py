@@ -76,13 +76,15 @@ class PacedSource(Closeable):
         self._scale.reset()
         with closing(self._raw_frame_stream()) as raw_frames:
             for frame_id, raw in enumerate(islice(raw_frames, options.count)):
+                # Before the frame is stamped: reading a ruler may take longer than a frame lasts.
+                claim = self._scale.claim(raw.roi_xyxy_px, raw.t_media_ns, raw.screen, raw.own_scale)
                 if not options.fast:
                     if t_start_ns is None:
                         t_start_ns = clock.now_ns() - raw.t_media_ns
                     clock.sleep_until(t_start_ns + raw.t_media_ns)
                 if self._closed.is_set():
                     return
-                yield self._frame(frame_id, raw, clock.now_ns())
+                yield self._frame(frame_id, raw, clock.now_ns(), claim)
 
     def close(self) -> None:
         """End the stream at the next frame. May be called twice, and from another thread than ``frames()``."""
@@ -93,9 +95,8 @@ class PacedSource(Closeable):
         if not self._closed.is_set():
             yield from self._raw_frames()
 
-    def _frame(self, frame_id: int, raw: RawFrame, t_capture_ns: int) -> Frame:
+    def _frame(self, frame_id: int, raw: RawFrame, t_capture_ns: int, claim: Claim | None) -> Frame:
         options = self._options
-        claim = self._scale.claim(raw.roi_xyxy_px, raw.t_media_ns, raw.screen, raw.own_scale)
         return Frame(
             session_id=options.session_id,
             source_id=options.source_id,
