@@ -30,6 +30,7 @@ _AGAIN_NS = (
     10_000_000_000  # the whole screen is read again, although the ruler is the same: a second view may have come
 )
 _FIRST_PAUSE_NS = 250_000_000
+_SAME_EDGE = 0.03  # edges of a scan area are the same when they differ by less than this share of its longer side
 _LONGEST_PAUSE_NS = 10_000_000_000
 
 
@@ -52,6 +53,7 @@ class ScaleWatch:
         self._separate = separate
         self._background = background
         self._roi: Roi | None = None
+        self._profile_roi: Roi | None = None
         self._answer: Answer | None = None
         self._next_ns: int | None = None
         self._next_whole_ns = 0
@@ -79,18 +81,30 @@ class ScaleWatch:
         """
         if self._mode == "none":
             return None
-        claims = [item for item in (own, self._profile) if item is not None]
-        why = ""
+        profile, why = self._profile_at(roi_xyxy_px)
+        claims = [item for item in (own, profile) if item is not None]
         if self._mode == "auto":
             if grey is not None:
                 self._look(roi_xyxy_px, t_ns, grey)
             if isinstance(self._answer, RulerReading):
                 claims.append(ruler_claim(self._answer))
             elif self._answer is not None:
-                why = self._answer.reason
+                why = why or self._answer.reason
         chosen, contradiction = combine(claims)
         self._report(chosen, contradiction or why)
         return chosen
+
+    def _profile_at(self, roi: Roi) -> tuple[Claim | None, str]:
+        """What the calibration states for a scan area; nothing, with the reason, where that has moved since it began."""
+        if self._profile is None or self._separate:
+            return self._profile, ""
+        if self._profile_roi is None:
+            self._profile_roi = roi
+        before = self._profile_roi
+        slack_px = _SAME_EDGE * max(before[2] - before[0], before[3] - before[1])
+        if np.abs(np.subtract(before, roi)).max() > slack_px:
+            return None, f"the scan area is not the one that {self._profile.origin} began with"
+        return self._profile, ""
 
     def _look(self, roi: Roi, t_ns: int, grey: Callable[[], UInt8Array]) -> None:
         if roi != self._roi:

@@ -100,6 +100,17 @@ def test_a_profile_counts_where_the_ruler_agrees_or_there_is_none() -> None:
     assert claims(watch, [72.0, None]) == pytest.approx([72.0, 72.0], rel=1e-9)
 
 
+@pytest.mark.parametrize("mode", ["auto", "profile"])
+def test_a_profile_counts_only_for_the_scan_area_that_it_began_with(mode: ScaleMode) -> None:
+    watch, dark = ScaleWatch(mode, geometry(0.2)), screen(None)
+    x1, y1, x2, y2 = ROI
+    assert watch.claim(ROI, 0, lambda: dark) is not None
+    assert watch.claim((x1, y1, x2 + 5, y2), 40 * MS, lambda: dark) is not None
+    watch.reset()
+    assert watch.claim((x1, y1, x2, y2 - 60), 80 * MS, lambda: dark) is None
+    assert watch.claim(ROI, 120 * MS, lambda: dark) is not None
+
+
 @pytest.mark.parametrize(("mode", "px"), [("profile", 50.0), ("none", None)])
 def test_other_modes_read_no_ruler(mode: ScaleMode, px: float | None) -> None:
     def never() -> UInt8Array:
