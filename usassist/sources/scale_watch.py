@@ -95,7 +95,7 @@ class ScaleWatch:
         return chosen
 
     def _profile_at(self, roi: Roi) -> tuple[Claim | None, str]:
-        """What the calibration states for a scan area; nothing, with the reason, where that has moved since it began."""
+        """What the calibration states for a scan area; nothing, with the reason, where that has moved since."""
         if self._profile is None or self._separate:
             return self._profile, ""
         if self._profile_roi is None:
