@@ -93,7 +93,7 @@ def measure_ruler(screens: ScreenSet) -> tuple[RulerRow, RulerReading | NoRuler 
     row = RulerRow(
         group=screens.group,
         name=screens.name,
-        by=" and ".join(sorted({ruler.by for ruler in answer.rulers} - {"vertical"})),
+        by=" and ".join(sorted({ruler.by for ruler in answer.rulers} - {"vertical", ""})),
         spacing_rc_mm=answer.spacing_rc_mm,
         spacing_rel_sd=answer.spacing_rel_sd,
         confidence=answer.confidence,

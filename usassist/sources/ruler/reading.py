@@ -67,7 +67,8 @@ class Ruler:
     ticks : of it
     figures : that were read beside it
     tick_mm : distance of its ticks; None where it is not known
-    by : what that is known from: ``figures``, ``alike`` (all ticks are alike), or ``vertical`` for a horizontal ruler
+    by : what that is known from: ``figures``, ``alike`` (all ticks are alike), or ``vertical`` for a horizontal ruler;
+        empty where it is not known
     """
 
     side: str
@@ -189,14 +190,16 @@ def _by_sides(grey: UInt8Array, roi_xyxy_px: Roi, seen: list[Ruler]) -> RulerRea
         failure = next(item for item in judged if isinstance(item, NoRuler))
         return replace(failure, rulers=tuple(whole))
     main = max(known, key=lambda ruler: (ruler.by == "figures", len(ruler.ticks.index)))
+    compared = [main]
     for other in whole:
-        if other.side == main.side:
-            continue
         stated = next((ruler for ruler in known if ruler.side == other.side), other)
-        if _is_credible(stated) and not _agrees(main, stated):
+        if other.side == main.side or not _is_credible(stated):
+            continue
+        compared.append(stated)
+        if not _agrees(main, stated):
             reason = "the rulers on both sides of the image disagree: two views of different scale"
-            return NoRuler(cause=RulerCause.DISAGREE, reason=reason, rulers=tuple(known))
-    return _result(main, _horizontal(grey, roi_xyxy_px, main), tuple(known))
+            return NoRuler(cause=RulerCause.DISAGREE, reason=reason, rulers=tuple(compared))
+    return _result(main, _horizontal(grey, roi_xyxy_px, main), tuple(compared))
 
 
 def _covered(ticks: Ticks, rows: tuple[int, int]) -> float:
