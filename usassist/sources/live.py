@@ -147,6 +147,7 @@ class LiveSource(Closeable):
         """End the stream at once. May be called twice, and from another thread than ``frames()``."""
         self._closed.set()
         self._supervisor.close()
+        self._scale.close()
 
     def _on_no_frames(self) -> None:
         now_ns = self._clock.now_ns()

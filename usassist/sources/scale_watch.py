@@ -30,6 +30,7 @@ _AGAIN_NS = (
     10_000_000_000  # the whole screen is read again, although the ruler is the same: a second view may have come
 )
 _FIRST_PAUSE_NS = 250_000_000
+_CLOSE_S = 0.5
 _SAME_EDGE = 0.03  # edges of a scan area are the same when they differ by less than this share of its longer side
 _LONGEST_PAUSE_NS = 10_000_000_000
 
@@ -65,6 +66,11 @@ class ScaleWatch:
         """Forget what was read: the scan area is another one."""
         self._roi, self._answer, self._next_ns, self._job = None, None, None, None
         self._pause_ns = _FIRST_PAUSE_NS
+
+    def close(self) -> None:
+        """Wait for a reading that is under way, so that no thread is left in a runtime that ends; not longer than 0.5 s."""
+        if self._job is not None:
+            self._job.wait(_CLOSE_S)
 
     def claim(
         self, roi_xyxy_px: Roi, t_ns: int, grey: Callable[[], UInt8Array] | None, own: Claim | None = None
@@ -169,7 +175,12 @@ class _Job:
     def __init__(self, screen: UInt8Array, roi: Roi) -> None:
         self.answer: Answer | None = None
         self._screen, self._roi = screen.copy(), roi
-        threading.Thread(target=self._run, name="ruler", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="ruler", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until it has read."""
+        self._thread.join(timeout_s)
 
     def _run(self) -> None:
         try:

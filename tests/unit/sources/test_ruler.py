@@ -17,7 +17,7 @@ from usassist.sources.images import read_image
 from usassist.sources.pixels import luma
 from usassist.sources.ruler import NoRuler, RulerCause, RulerReading, read_ruler, ruler_is_same
 from usassist.sources.ruler.figures import Figure, rise_of
-from usassist.sources.ruler.text_reader import has_text_reader
+from usassist.sources.ruler.text_reader import has_text_reader, read_numbers
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -211,3 +211,13 @@ def test_ticks_that_are_brighter_by_turns_are_not_all_alike() -> None:
     draw_ruler(screen, 36.0, level=90)
     draw_ruler(screen, 72.0, level=230)
     assert cause_of(screen) in (RulerCause.STEP_UNKNOWN, RulerCause.NO_READER)
+
+
+@needs_text_reader
+@pytest.mark.parametrize(("text", "value"), [("12", 12.0), ("3", 3.0), ("Gain", None), ("MI", None), ("4.5 cm", None)])
+def test_only_numbers_leave_the_text_reader(text: str, value: float | None) -> None:
+    crop = np.zeros((40, 160), np.uint8)
+    cv2.putText(crop, text, (8, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (220,), 2, cv2.LINE_AA)
+    x, y, width, height = cv2.boundingRect(crop)
+    (number,) = read_numbers([crop[y : y + height, x : x + width]])
+    assert (None if number is None else number[0]) == value

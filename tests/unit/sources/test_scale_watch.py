@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from pathlib import Path
 
@@ -171,6 +172,16 @@ def test_in_the_background_an_answer_about_another_ruler_is_not_taken() -> None:
         found = watch.claim(ROI, t_ns, lambda: after)
     assert found is not None
     assert 10.0 / found.spacing_rc_mm[0] == pytest.approx(60.0, rel=0.003)
+
+
+def test_closing_waits_for_the_reading_that_is_under_way() -> None:
+    shown, watch = screen(), ScaleWatch("auto", None, background=True)
+    watch.close()  # nothing is under way
+    watch.claim(ROI, 0, lambda: shown)
+    deadline = time.monotonic() + 20.0
+    while any(thread.name == "ruler" for thread in threading.enumerate()) and time.monotonic() < deadline:
+        watch.close()
+    assert not any(thread.name == "ruler" for thread in threading.enumerate())
 
 
 def test_a_reader_that_fails_leaves_no_scale_and_is_in_the_log(
