@@ -13,14 +13,13 @@ from typing import Literal
 import numpy as np
 
 from usassist.calibrate import Geometry
-from usassist.sources.ruler import RulerReading
+from usassist.sources.ruler import PLAUSIBLE_DEPTH_MM, RulerReading
 
 __all__ = ["Claim", "ScaleMode", "combine", "depth_is_plausible", "profile_claim", "ruler_claim"]
 
 ScaleMode = Literal["auto", "profile", "none"]
 
 _COVERAGE = 3.0  # standard uncertainties of a difference, beyond which two scales disagree
-_DEPTH_MM = (20.0, 300.0)
 _ORIGINS = {"scale_by_dicom": "the DICOM header", "scale_by_ruler": "the ruler on the screen"}
 
 
@@ -69,7 +68,7 @@ def combine(claims: Sequence[Claim]) -> tuple[Claim | None, str]:
 
 def depth_is_plausible(spacing_rc_mm: tuple[float, float], rows_px: int) -> bool:
     """True when an image of so many rows has a depth between 20 and 300 mm at this scale."""
-    return _DEPTH_MM[0] <= rows_px * spacing_rc_mm[0] <= _DEPTH_MM[1]
+    return PLAUSIBLE_DEPTH_MM[0] <= rows_px * spacing_rc_mm[0] <= PLAUSIBLE_DEPTH_MM[1]
 
 
 def profile_claim(geometry: Geometry | None) -> Claim | None:

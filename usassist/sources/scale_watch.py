@@ -68,9 +68,10 @@ class ScaleWatch:
         self._pause_ns = _FIRST_PAUSE_NS
 
     def close(self) -> None:
-        """Wait for a reading that is under way, so that no thread is left in a runtime that ends; not longer than 0.5 s."""
-        if self._job is not None:
-            self._job.wait(_CLOSE_S)
+        """Wait up to 0.5 s for a reading that is under way, so that no thread is left in a runtime that ends."""
+        job = self._job
+        if job is not None:
+            job.wait(_CLOSE_S)
 
     def claim(
         self, roi_xyxy_px: Roi, t_ns: int, grey: Callable[[], UInt8Array] | None, own: Claim | None = None

@@ -2,29 +2,28 @@
 
 A vertical ruler on either side gives px per tick; what a tick is in mm comes from the figures beside it. Without
 figures, a ruler whose ticks are all alike counts centimetres: the scanners whose screens were looked at draw finer
-ticks only together with longer ones, and a depth below 20 mm or above 300 mm is no plausible image. Groups of ticks
+ticks only together with longer or brighter ones, and a depth below 20 mm or above 300 mm is no plausible image. Groups of ticks
 without figures (five to a longer one: 2 mm or 1 cm?) have no answer. A ruler above or below the image gives the column
 step.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from usassist.sources.ruler.figures import Figure, figures_beside, rise_of, rise_of_one
+from usassist.sources.ruler.answer import PLAUSIBLE_DEPTH_MM, NoRuler, Ruler, RulerCause, RulerReading
+from usassist.sources.ruler.figures import figures_beside, rise_of, rise_of_one
 from usassist.sources.ruler.text_reader import MISSING_READER, has_text_reader
 from usassist.sources.ruler.ticks import Ticks, find_ticks
 
-__all__ = ["NoRuler", "Ruler", "RulerCause", "RulerReading", "read_ruler", "ruler_is_same"]
+__all__ = ["read_ruler", "ruler_is_same"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
 
-_DEPTH_MM = (20.0, 300.0)  # of a plausible image
 _WITHIN = 0.1  # rulers inside the scan area are searched up to this share of its side from its edge
 _EDGE_PX = 4  # by which the scan area may be found too large
 _TOP_SHARE = 0.15  # of a tick, within which a tick lies at the upper edge of the image
@@ -38,88 +37,8 @@ _ASPECT_SD = 0.01  # relative standard uncertainty of the column step where no r
 _SCREEN_SD = 0.001  # the same of a ruler as scanners draw it
 _RATIOS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 10.0)  # of the ticks of two rulers of one image
 _LEAST_CONFIDENCE = 0.4
-
-
-class RulerCause(StrEnum):
-    """Why a ruler has no answer."""
-
-    NO_RULER = "no_ruler"
-    HIDDEN = "hidden"
-    NO_READER = "no_reader"
-    STEP_UNKNOWN = "step_unknown"
-    FIGURES = "figures"
-    DISAGREE = "disagree"
-    FAILED = "failed"
-    IMPLAUSIBLE = "implausible"
-
-
 _NO_RULER = "no ruler was found beside the image"
 _MAY_BE_CROSSED = (RulerCause.NO_RULER, RulerCause.HIDDEN, RulerCause.STEP_UNKNOWN, RulerCause.NO_READER)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Ruler:
-    """One ruler and what it states.
-
-    Attributes
-    ----------
-    side : ``left``, ``right``, ``top`` or ``bottom`` of the scan area
-    ticks : of it
-    figures : that were read beside it
-    tick_mm : distance of its ticks; None where it is not known
-    by : what that is known from: ``figures``, ``alike`` (all ticks are alike), or ``vertical`` for a horizontal ruler;
-        empty where it is not known
-    """
-
-    side: str
-    ticks: Ticks
-    figures: tuple[Figure, ...] = ()
-    tick_mm: float | None = None
-    by: str = ""
-
-    @property
-    def px_mm(self) -> float | None:
-        """Length of a pixel along the ruler, mm."""
-        return None if self.tick_mm is None else self.tick_mm / self.ticks.step_px
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RulerReading:
-    """The scale by the rulers of a screen.
-
-    Attributes
-    ----------
-    spacing_rc_mm : mm per px, row step first
-    spacing_rel_sd : relative standard uncertainty of both
-    confidence : 0 to 1: how complete and clean the ruler and its figures are
-    rulers : that it was read from
-    """
-
-    spacing_rc_mm: tuple[float, float]
-    spacing_rel_sd: float
-    confidence: float
-    rulers: tuple[Ruler, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class NoRuler:
-    """A screen without a scale.
-
-    Attributes
-    ----------
-    cause : for counting
-    reason : in plain words, without anything that was read from the screen
-    rulers : that were seen
-    """
-
-    cause: RulerCause
-    reason: str
-    rulers: tuple[Ruler, ...] = ()
-
-    @classmethod
-    def failed(cls) -> NoRuler:
-        """The answer where the reader itself has failed."""
-        return cls(cause=RulerCause.FAILED, reason="the ruler could not be read: an error of the reader, see the log")
 
 
 def read_ruler(grey: UInt8Array, roi_xyxy_px: Roi) -> RulerReading | NoRuler:
@@ -238,7 +157,7 @@ def _with_step(grey: UInt8Array, ruler: Ruler, rows: tuple[int, int]) -> Ruler |
 
 
 def _plausible(depth_mm: float) -> bool:
-    return _DEPTH_MM[0] <= depth_mm <= _DEPTH_MM[1]
+    return PLAUSIBLE_DEPTH_MM[0] <= depth_mm <= PLAUSIBLE_DEPTH_MM[1]
 
 
 def _is_credible(ruler: Ruler) -> bool:
