@@ -2,9 +2,9 @@
 
 A vertical ruler on either side gives px per tick; what a tick is in mm comes from the figures beside it. Without
 figures, a ruler whose ticks are all alike counts centimetres: the scanners whose screens were looked at draw finer
-ticks only together with longer or brighter ones, and a depth below 20 mm or above 300 mm is no plausible image. Groups of ticks
-without figures (five to a longer one: 2 mm or 1 cm?) have no answer. A ruler above or below the image gives the column
-step.
+ticks only together with longer or brighter ones, and a depth below 20 mm or above 300 mm is no plausible image. Groups
+of ticks without figures (five to a longer one: 2 mm or 1 cm?) have no answer. A ruler above or below the image gives
+the column step.
 """
 
 from __future__ import annotations
