@@ -26,9 +26,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tools.contact_sheets import Sheets, check_outside_project
 from tools.scan_screens import ScreenSet, data_screens, phantom_screens
 from usassist.config import data_dir
-from usassist.errors import ScanAreaError, UsageError
+from usassist.errors import ScanAreaError
 from usassist.frames import find_scan_area
 
 __all__ = ["AreaRow", "measure_area"]
@@ -160,35 +161,6 @@ def _cell(screens: ScreenSet, row: AreaRow) -> UInt8Array:
     return cell
 
 
-class _Sheets:
-    """Contact sheets by group, each written as soon as it is full."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._cells: dict[str, list[UInt8Array]] = {}
-        self._written: dict[str, int] = {}
-
-    def add(self, group: str, cell: UInt8Array) -> None:
-        cells = self._cells.setdefault(group, [])
-        cells.append(cell)
-        if len(cells) == _COLUMNS * _ROWS:
-            self._write(group)
-
-    def close(self) -> None:
-        for group, cells in self._cells.items():
-            if cells:
-                self._write(group)
-
-    def _write(self, group: str) -> None:
-        cells, self._cells[group] = self._cells[group], []
-        number = self._written[group] = self._written.get(group, 0) + 1
-        cells += [np.zeros((_CELL_WH_PX[1], _CELL_WH_PX[0], 3), np.uint8)] * (-len(cells) % _COLUMNS)
-        rows = [np.hstack(cells[at : at + _COLUMNS]) for at in range(0, len(cells), _COLUMNS)]
-        stem = "".join(letter if letter.isalnum() else "_" for letter in group)
-        sheet = cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(self._folder / f"{stem}_{number - 1:03d}.png"), sheet)
-
-
 def _table(rows: Iterable[AreaRow]) -> Table:
     table = Table(title="scan area", title_justify="left", box=box.SIMPLE_HEAD)
     for column in (
@@ -242,12 +214,10 @@ def main(
     phantoms: Annotated[int, typer.Option(help="phantom stills; half as many sets of eight")] = 120,
 ) -> None:
     """Measure the search for the scan area and draw contact sheets."""
-    project = Path(__file__).resolve().parents[1]
-    if (project / "pyproject.toml").is_file() and out_dir.resolve().is_relative_to(project):
-        raise UsageError("the sheets show real screens and must not lie in the project; choose another folder")
+    check_outside_project(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     rows: list[AreaRow] = []
-    sheets = _Sheets(out_dir)
+    sheets = Sheets(out_dir, _CELL_WH_PX, _COLUMNS, _ROWS)
     for screens in _all_screens(phantoms):
         rows.append(measure_area(screens))
         sheets.add(screens.group, _cell(screens, rows[-1]))

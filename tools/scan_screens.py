@@ -44,6 +44,7 @@ class ScreenSet:
     frames : uint8 (H, W) or (H, W, 3) RGB, all of one size
     truth_xyxy_px : the true rectangle, None where it is unknown
     nodules_xyxy_px : boxes around nodules that the set outlines, which have to lie in the rectangle
+    spacing_rc_mm : the true scale of the image, mm per px, row step first; None where it is unknown
     banner : bool (H, W), what is drawn on the screen outside the scan area; None where it is unknown
     """
 
@@ -52,6 +53,7 @@ class ScreenSet:
     frames: tuple[UInt8Array, ...]
     truth_xyxy_px: Rectangle | None = None
     nodules_xyxy_px: tuple[Rectangle, ...] = ()
+    spacing_rc_mm: tuple[float, float] | None = None
     banner: npt.NDArray[np.bool_] | None = None
 
 
@@ -114,6 +116,7 @@ def phantom_screens(count: int, *, still: bool) -> Iterator[ScreenSet]:
             name=f"{seed} {geometry} {config.screen_hw_px[1]}x{config.screen_hw_px[0]}",
             frames=frames,
             truth_xyxy_px=truth,
+            spacing_rc_mm=scanner.spacing_rc_mm,
             banner=np.asarray(banner, np.bool_),
         )
 

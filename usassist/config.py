@@ -52,6 +52,8 @@ class StreamConfig:
     backend : name of a back end, or ``auto``
     precision : ``fp32`` or ``int8``, or ``auto`` for INT8 where the engine has it and the back end runs it
     point : operating point of the engine, or ``auto`` for ``balanced`` where its scores are calibrated
+    scale : where millimetres come from: ``auto`` takes the DICOM header, the calibration and the ruler on the screen,
+        ``profile`` the calibration alone, ``none`` leaves them out
     each_frame_alone : leave out the association of findings over frames that the operating point may have
     threads : CPU threads for the engine; 0 = as many as the process may use
     max_age_ms : an answer older than this at publication is ``stale``
@@ -65,11 +67,17 @@ class StreamConfig:
     backend: str = "auto"
     precision: str = "auto"
     point: str = "auto"
+    scale: str = "auto"
     each_frame_alone: bool = False
     threads: int = 0
     max_age_ms: float = 150.0
     deadline_s: float = 1.0
     memory_limit_mb: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        if self.scale not in ("auto", "profile", "none"):
+            raise ConfigError(f"scale in [stream] must be auto, profile or none, got {self.scale!r}; correct it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ from usassist.sources.address import DEMO_CALIBRATION, IMAGE_SUFFIXES, demo_addr
 from usassist.sources.cropping import choose_roi, cut
 from usassist.sources.images import read_image
 from usassist.sources.inputs.address import is_live
+from usassist.sources.scale import ScaleMode
 
 __all__ = ["Engine"]
 
@@ -194,6 +195,7 @@ class Engine(Closeable):
         crop: Crop | None = "auto",
         count: int | None = None,
         deinterlace: bool = False,
+        scale: ScaleMode = "auto",
     ) -> ResultStream:
         """Answer every frame of a source, lazily and in order, as fast as it can be read; no frame is dropped.
 
@@ -205,6 +207,8 @@ class Engine(Closeable):
             y2 in px
         count : stop after so many frames
         deinterlace : take interlaced video apart
+        scale : ``auto`` also reads the ruler on the screens and the header of a DICOM file, ``profile`` takes only the
+            calibration of this engine, ``none`` gives no frame millimetres
 
         Returns
         -------
@@ -239,6 +243,7 @@ class Engine(Closeable):
             geometry=geometry,
             clock=MediaClock(),
             deinterlace=deinterlace,
+            scale=scale,
         )
         return ResultStream(opened, self._stream_answer())
 

@@ -6,6 +6,6 @@ is one module in ``inputs/`` with ``open_grabber`` and one line in ``inputs/addr
 """
 
 from usassist.sources.address import open_source
-from usassist.sources.base import Crop, Source, SourceOptions, parse_crop
+from usassist.sources.base import Crop, Source, SourceOptions, parse_crop, parse_scale
 
-__all__ = ["Crop", "Source", "SourceOptions", "open_source", "parse_crop"]
+__all__ = ["Crop", "Source", "SourceOptions", "open_source", "parse_crop", "parse_scale"]

@@ -12,6 +12,7 @@ from usassist.config import resource_dir
 from usassist.errors import SourceError, UsageError
 from usassist.sources.base import Crop, Source, SourceOptions
 from usassist.sources.inputs.address import LIVE_SCHEMES, is_live
+from usassist.sources.scale import ScaleMode
 
 __all__ = ["DEMO_CALIBRATION", "IMAGE_SUFFIXES", "NUMBERS_ONLY", "demo_address", "open_source", "parse_settings"]
 
@@ -45,6 +46,7 @@ def open_source(
     geometry: Geometry | None = None,
     clock: Clock | None = None,
     deinterlace: bool = False,
+    scale: ScaleMode = "auto",
 ) -> Source:
     """Open a source.
 
@@ -62,6 +64,7 @@ def open_source(
     geometry : the calibration of this scanner
     clock : the clock that paces and stamps; None = the machine's monotonic clock
     deinterlace : of a clip or live input
+    scale : ``auto``, ``profile`` or ``none``, see :class:`SourceOptions`
 
     Returns
     -------
@@ -86,6 +89,7 @@ def open_source(
         geometry=geometry,
         clock=MonotonicClock() if clock is None else clock,
         deinterlace=deinterlace,
+        scale=scale,
     )
     if is_live(address):
         from usassist.sources.live import open_live

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, cast, get_args
 
 from usassist.calibrate import Geometry
 from usassist.common.clock import Clock, MonotonicClock
 from usassist.errors import UsageError
 from usassist.records import Frame, Signal, SourceInfo
+from usassist.sources.scale import ScaleMode
 
-__all__ = ["Crop", "Source", "SourceOptions", "parse_crop"]
+__all__ = ["Crop", "Source", "SourceOptions", "parse_crop", "parse_scale"]
 
 Crop = Literal["auto", "none"] | tuple[int, int, int, int]
 
@@ -74,6 +75,8 @@ class SourceOptions:
     count : stop after this many frames; None = at the end
     crop : ``auto`` finds the scan area, ``none`` keeps the whole screen, or x1, y1, x2, y2 in px of the screen
     geometry : the calibration of this scanner; its crop is used where ``crop`` is ``auto``
+    scale : ``auto`` takes the DICOM header, the calibration and the ruler on the screen, which must agree; ``profile``
+        only the calibration, or what a source knows itself; ``none`` gives no frame a scale
     clock : the clock that paces and stamps
     deinterlace : deinterlace each frame (clips and live input)
     """
@@ -85,6 +88,7 @@ class SourceOptions:
     count: int | None = None
     crop: Crop = "auto"
     geometry: Geometry | None = None
+    scale: ScaleMode = "auto"
     clock: Clock = field(default_factory=MonotonicClock)
     deinterlace: bool = False
 
@@ -94,12 +98,27 @@ class SourceOptions:
             raise UsageError(f"count must be 1 or more, got {self.count}; leave it out to play to the end")
         if isinstance(self.crop, str) and self.crop not in ("auto", "none"):
             raise UsageError(f"crop must be auto, none or x1,y1,x2,y2, got {self.crop!r}; give one of these")
+        parse_scale(self.scale)
 
     def frame_count(self, available: int | None) -> int | None:
         """Number of frames that a source with `available` frames yields; None where it is unknown."""
         if self.repeat or available is None:
             return self.count
         return available if self.count is None else min(self.count, available)
+
+
+def parse_scale(text: str) -> ScaleMode:
+    """Read the name of a scale mode.
+
+    Raises
+    ------
+    UsageError
+        If it is not ``auto``, ``profile`` or ``none``.
+    """
+    for mode in get_args(ScaleMode):
+        if text == mode:
+            return cast(ScaleMode, mode)
+    raise UsageError(f"scale must be {', '.join(get_args(ScaleMode))}, got {text!r}; give one of these")
 
 
 def parse_crop(text: str) -> Crop:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from usassist.sources.cropping import choose_roi, cut_plain, is_automatic
 from usassist.sources.decoding import VideoPass, check_file
 from usassist.sources.interlacing import DEINTERLACED, INTERLACED
 from usassist.sources.paced import PacedSource, RawFrame
-from usassist.sources.pixels import is_grey, orient, orientation_of
+from usassist.sources.pixels import is_grey, luma, orient, orientation_of
 from usassist.sources.watch import ClipWatch
 
 __all__ = ["ClipSource", "Timeline", "open_address"]
@@ -154,6 +155,7 @@ class ClipSource(PacedSource):
                         image=image,
                         roi_xyxy_px=self._roi,
                         t_media_ns=t_media_ns,
+                        screen=None if damage_reason else partial(self._luma, video, frame),
                         pts=frame.pts,
                         time_base=frame.time_base if frame.pts is not None else None,
                         state=state,
@@ -173,6 +175,10 @@ class ClipSource(PacedSource):
         if self._orientation == (False, False, False):
             return video.cut(frame, self._roi)
         return cut_plain(orient(video.image(frame), self._orientation), self._roi)
+
+    def _luma(self, video: VideoPass, frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
+        """The whole screen, for its ruler."""
+        return luma(orient(video.image(frame), self._orientation))
 
     def _sample_images(self) -> Iterator[list[npt.NDArray[np.uint8]]]:
         """Sampled images to find the scan area on: of the first seconds, then further on."""

@@ -2,7 +2,7 @@
 
 Images of one size whose scan areas agree count as one sequence and get one crop; otherwise each image is cropped on its
 own, and ``info`` describes the first. Each image is judged on its own: one in colour Doppler carries the state
-``not_b_mode``.
+``not_b_mode``, and each has the scale of its own ruler.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -23,7 +24,7 @@ from usassist.sources.address import IMAGE_SUFFIXES
 from usassist.sources.base import SourceOptions
 from usassist.sources.cropping import Roi, choose_roi, common_area, cut, is_automatic
 from usassist.sources.paced import PacedSource, RawFrame
-from usassist.sources.pixels import to_eight_bits
+from usassist.sources.pixels import luma, to_eight_bits
 from usassist.sources.watch import ClipWatch
 
 __all__ = ["ImagesSource", "open_address", "read_image"]
@@ -60,6 +61,8 @@ class ImagesSource(PacedSource):
         If the scan area has to be found and is not.
     """
 
+    separate_images = True
+
     def __init__(self, path: Path, options: SourceOptions) -> None:
         self._paths = _list_images(path)
         first = read_image(self._paths[0])
@@ -91,7 +94,14 @@ class ImagesSource(PacedSource):
                 roi = self._roi(path, image)
                 part, t_media_ns = cut(image, roi), round(number * 1e9 / RATE_HZ)
                 state, reason = watch.judge(part, t_media_ns)
-                yield RawFrame(image=part, roi_xyxy_px=roi, t_media_ns=t_media_ns, state=state, state_reason=reason)
+                yield RawFrame(
+                    image=part,
+                    roi_xyxy_px=roi,
+                    t_media_ns=t_media_ns,
+                    screen=partial(luma, image),
+                    state=state,
+                    state_reason=reason,
+                )
                 number += 1
             if not self._options.repeat:
                 return

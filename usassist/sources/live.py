@@ -21,6 +21,7 @@ from usassist.sources.cropping import Roi, choose_roi, is_automatic
 from usassist.sources.grab import Grab, Opener
 from usassist.sources.grab_supervisor import GrabSupervisor
 from usassist.sources.inputs.address import GrabOptions
+from usassist.sources.scale_watch import ScaleWatch
 from usassist.sources.scan_check import ScanCheck
 from usassist.sources.watch import SignalVerdict, SignalWatch, WatchProfile
 
@@ -88,6 +89,7 @@ class LiveSource(Closeable):
         self._supervisor = GrabSupervisor(opener, options.clock)
         self._closed = threading.Event()
         self._watch = SignalWatch(self._profile)
+        self._scale = ScaleWatch(options.scale, options.geometry, background=True)
         self._check: ScanCheck | None = None
         self._next_check_ns = 0
         self._failed_checks = 0
@@ -145,6 +147,7 @@ class LiveSource(Closeable):
         """End the stream at once. May be called twice, and from another thread than ``frames()``."""
         self._closed.set()
         self._supervisor.close()
+        self._scale.close()
 
     def _on_no_frames(self) -> None:
         now_ns = self._clock.now_ns()
@@ -230,13 +233,14 @@ class LiveSource(Closeable):
 
     def _reset_roi(self) -> None:
         self._roi, self._check = None, None
+        self._scale.reset()
         self._search_grabs = []
 
     def _frame(self, grab: Grab, verdict: SignalVerdict) -> Frame:
         assert self._roi is not None
-        options, geometry = self._options, self._options.geometry
-        if geometry is not None and geometry.spacing_rc_mm is None:  # it states only the scan area
-            geometry = None
+        options = self._options
+        whole = None if grab.damage_reason else grab.screen.grey
+        claim = self._scale.claim(self._roi, grab.t_decoded_ns, whole)
         frame_id, self._next_id = self._next_id, self._next_id + 1
         image = grab.screen.cut(self._roi)
         return Frame(
@@ -246,9 +250,9 @@ class LiveSource(Closeable):
             t_capture_ns=grab.t_capture_ns,
             image=image,
             roi_xyxy_px=self._roi,
-            spacing_rc_mm=None if geometry is None else geometry.spacing_rc_mm,
-            spacing_rel_sd=None if geometry is None else geometry.spacing_rel_sd,
-            calibration_id=None if geometry is None else geometry.calibration_id,
+            spacing_rc_mm=None if claim is None else claim.spacing_rc_mm,
+            spacing_rel_sd=None if claim is None else claim.spacing_rel_sd,
+            calibration_id=None if claim is None else claim.calibration_id,
             pts=grab.pts,
             time_base=grab.time_base if grab.pts is not None else None,
             t_decoded_ns=grab.t_decoded_ns,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,6 +16,8 @@ import numpy.typing as npt
 from usassist.common.closeable import Closeable
 from usassist.records import Frame, Signal, SignalState, SourceInfo
 from usassist.sources.base import SourceOptions
+from usassist.sources.scale import Claim
+from usassist.sources.scale_watch import ScaleWatch
 
 __all__ = ["PacedSource", "RawFrame"]
 
@@ -29,7 +31,8 @@ class RawFrame:
     image : uint8 (H, W) or (H, W, 3) RGB
     roi_xyxy_px : its rectangle on the screen, px
     t_media_ns : when it is due, ns since the first frame; never falls
-    spacing_rc_mm, spacing_rel_sd, calibration_id : its scale where the source has one, else None
+    own_scale : what the source itself states of its scale
+    screen : gives the luma of the whole screen, uint8 (H, W), for its ruler; None where there is none to look at
     pts, time_base : its timestamp in the file
     state, state_reason : its signal state, and why it is not live
     """
@@ -37,9 +40,8 @@ class RawFrame:
     image: npt.NDArray[np.uint8]
     roi_xyxy_px: tuple[int, int, int, int]
     t_media_ns: int
-    spacing_rc_mm: tuple[float, float] | None = None
-    spacing_rel_sd: float | None = None
-    calibration_id: str | None = None
+    own_scale: Claim | None = None
+    screen: Callable[[], npt.NDArray[np.uint8]] | None = None
     pts: int | None = None
     time_base: Fraction | None = None
     state: SignalState = SignalState.LIVE
@@ -54,11 +56,13 @@ class PacedSource(Closeable):
     """
 
     signal: Signal | None = None
+    separate_images = False  # True where each frame is an image of its own, with its own ruler
 
     def __init__(self, info: SourceInfo, options: SourceOptions) -> None:
         self.info = info
         self.decode_errors = 0
         self._options = options
+        self._scale = ScaleWatch(options.scale, options.geometry, separate=self.separate_images)
         self._closed = threading.Event()
 
     @abstractmethod
@@ -69,15 +73,18 @@ class PacedSource(Closeable):
         """Yield the frames in order, ``frame_id`` from 0; each call starts at the first frame."""
         options, clock = self._options, self._options.clock
         t_start_ns: int | None = None
+        self._scale.reset()
         with closing(self._raw_frame_stream()) as raw_frames:
             for frame_id, raw in enumerate(islice(raw_frames, options.count)):
+                # Before the frame is stamped: reading a ruler may take longer than a frame lasts.
+                claim = self._scale.claim(raw.roi_xyxy_px, raw.t_media_ns, raw.screen, raw.own_scale)
                 if not options.fast:
                     if t_start_ns is None:
                         t_start_ns = clock.now_ns() - raw.t_media_ns
                     clock.sleep_until(t_start_ns + raw.t_media_ns)
                 if self._closed.is_set():
                     return
-                yield self._frame(frame_id, raw, clock.now_ns())
+                yield self._frame(frame_id, raw, clock.now_ns(), claim)
 
     def close(self) -> None:
         """End the stream at the next frame. May be called twice, and from another thread than ``frames()``."""
@@ -88,12 +95,8 @@ class PacedSource(Closeable):
         if not self._closed.is_set():
             yield from self._raw_frames()
 
-    def _frame(self, frame_id: int, raw: RawFrame, t_capture_ns: int) -> Frame:
+    def _frame(self, frame_id: int, raw: RawFrame, t_capture_ns: int, claim: Claim | None) -> Frame:
         options = self._options
-        spacing, spacing_rel_sd, calibration_id = raw.spacing_rc_mm, raw.spacing_rel_sd, raw.calibration_id
-        if options.geometry is not None and options.geometry.spacing_rc_mm is not None:
-            spacing, spacing_rel_sd = options.geometry.spacing_rc_mm, options.geometry.spacing_rel_sd
-            calibration_id = options.geometry.calibration_id
         return Frame(
             session_id=options.session_id,
             source_id=options.source_id,
@@ -101,9 +104,9 @@ class PacedSource(Closeable):
             t_capture_ns=t_capture_ns,
             image=raw.image,
             roi_xyxy_px=raw.roi_xyxy_px,
-            spacing_rc_mm=spacing,
-            spacing_rel_sd=spacing_rel_sd,
-            calibration_id=calibration_id,
+            spacing_rc_mm=None if claim is None else claim.spacing_rc_mm,
+            spacing_rel_sd=None if claim is None else claim.spacing_rel_sd,
+            calibration_id=None if claim is None else claim.calibration_id,
             pts=raw.pts,
             time_base=raw.time_base,
             picture=raw.state,

@@ -17,6 +17,7 @@ from usassist.sources.address import parse_settings
 from usassist.sources.base import SourceOptions
 from usassist.sources.cropping import choose_roi, cut, is_automatic
 from usassist.sources.paced import PacedSource, RawFrame
+from usassist.sources.scale import Claim
 
 __all__ = ["PhantomSource", "open_address"]
 
@@ -90,7 +91,6 @@ class PhantomSource(PacedSource):
                 image=cut(phantom.screen, self._roi),
                 roi_xyxy_px=self._roi,
                 t_media_ns=round(number * 1e9 / self._rate_hz),
-                spacing_rc_mm=phantom.spacing_rc_mm,
-                spacing_rel_sd=_SPACING_REL_SD,
+                own_scale=Claim(spacing_rc_mm=phantom.spacing_rc_mm, spacing_rel_sd=_SPACING_REL_SD),
             )
             number += 1

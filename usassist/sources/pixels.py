@@ -6,13 +6,14 @@ import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
     from usassist.common.pyav import av
 
-__all__ = ["Orientation", "UInt8Array", "is_grey", "orient", "orientation_of", "to_eight_bits", "to_image"]
+__all__ = ["Orientation", "UInt8Array", "is_grey", "luma", "orient", "orientation_of", "to_eight_bits", "to_image"]
 
 UInt8Array = npt.NDArray[np.uint8]
 _thread_local = threading.local()
@@ -25,6 +26,11 @@ _GREY_PREFIXES = ("gray", "ya", "mono")
 def is_grey(frame: av.VideoFrame) -> bool:
     """True when the frame's pixel format has luma only."""
     return frame.format.name.startswith(_GREY_PREFIXES)
+
+
+def luma(image: UInt8Array) -> UInt8Array:
+    """The brightness of an image, uint8 (H, W) or (H, W, 3) RGB: uint8 (H, W)."""
+    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def to_image(frame: av.VideoFrame) -> UInt8Array:

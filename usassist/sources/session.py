@@ -19,6 +19,7 @@ from usassist.records import Frame, FrameLine, SourceInfo
 from usassist.sources.base import SourceOptions
 from usassist.sources.paced import PacedSource, RawFrame
 from usassist.sources.recorded import frame_of, read_frame_lines, read_pixels
+from usassist.sources.scale import Claim
 
 __all__ = ["SessionSource", "open_address"]
 
@@ -102,7 +103,7 @@ class SessionSource(PacedSource):
             t_round_ns = t_media_ns + _PAUSE_NS
             id_round += self._lines[-1].frame_id + 1
 
-    def _frame(self, frame_id: int, picture: RawFrame, t_capture_ns: int) -> Frame:
+    def _frame(self, frame_id: int, picture: RawFrame, t_capture_ns: int, claim: Claim | None) -> Frame:
         assert isinstance(picture, _Recorded)  # _raw_frames gives no others
         line, now_ns = picture.line, t_capture_ns
         # Where frames are delivered faster than recorded, stamps must still not go backwards.

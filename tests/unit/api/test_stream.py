@@ -42,7 +42,7 @@ def test_the_bundled_clip_comes_with_its_calibration_and_the_file_without(
     engine: Engine, results: list[FrameResult]
 ) -> None:
     assert all(result.record.calibration_id == "phantom_demo" for result in results)
-    (plain,) = engine.stream(DEMO, count=1)
+    (plain,) = engine.stream(DEMO, count=1, scale="none")
     assert plain.record.calibration_id is None
     x1, y1, x2, y2 = plain.frame.roi_xyxy_px
     assert 0 < x1 < x2 < 1280

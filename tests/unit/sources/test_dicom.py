@@ -27,6 +27,7 @@ from usassist.errors import CalibrationError, ScanAreaError, SourceError, Source
 from usassist.records import Frame
 from usassist.sources import open_source
 from usassist.sources.dicom.source import DicomSource
+from usassist.sources.scale import ScaleMode
 
 UInt8Array = npt.NDArray[np.uint8]
 HW = (24, 32)
@@ -671,16 +672,28 @@ def test_both_halves_of_a_dual_view_are_kept(tmp_path: Path) -> None:
     assert source.header_spacing_rc_mm is None
 
 
-def test_scale_of_the_header_has_no_uncertainty_and_is_on_no_frame(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_scale_of_the_header_is_on_every_frame_with_an_uncertainty(tmp_path: Path) -> None:
     path = write_screens(tmp_path / "a.dcm", region(PICTURE, PhysicalDeltaY=-0.02))
-    with caplog.at_level(logging.INFO):
-        source = open_dicom(path, crop="auto")
+    source = open_dicom(path, crop="auto")
     assert source.header_spacing_rc_mm == pytest.approx((0.2, 0.1))  # mm, row step first
-    assert any("without an uncertainty" in record.message for record in caplog.records)
     frame = next(source.frames())
-    assert (frame.spacing_rc_mm, frame.spacing_rel_sd) == (None, None)
+    assert frame.spacing_rc_mm == pytest.approx((0.2, 0.1))
+    assert (frame.spacing_rel_sd, frame.calibration_id) == (0.01, "scale_by_dicom")
+
+
+@pytest.mark.parametrize("scale", ["profile", "none"])
+def test_scale_of_the_header_is_left_out_on_request(scale: ScaleMode, tmp_path: Path) -> None:
+    path = write_screens(tmp_path / "a.dcm", region(PICTURE))
+    (frame, *_) = play(path, crop="auto", scale=scale)
+    assert (frame.spacing_rc_mm, frame.calibration_id) == (None, None)
+
+
+def test_a_header_of_100_mm_a_pixel_is_no_scale(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_screens(tmp_path / "a.dcm", region(PICTURE, PhysicalDeltaX=10.0, PhysicalDeltaY=10.0))
+    with caplog.at_level(logging.WARNING):
+        (frame, *_) = play(path, crop="auto")
+    assert frame.spacing_rc_mm is None
+    assert any("no plausible scale" in record.message for record in caplog.records)
 
 
 @pytest.mark.parametrize("values", [{"PhysicalUnitsXDirection": 4}, {"PhysicalDeltaY": 0.0}])
@@ -705,8 +718,16 @@ def geometry(grab_hw_px: tuple[int, int]) -> Geometry:
     )
 
 
-def test_calibration_gives_the_scale_and_must_be_of_this_screen(tmp_path: Path) -> None:
+def test_calibration_and_header_that_disagree_leave_no_scale(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write_screens(tmp_path / "a.dcm", region(PICTURE))
+    with caplog.at_level(logging.INFO):
+        (frame, *_) = play(path, crop="auto", geometry=geometry(BIG))
+    assert (frame.spacing_rc_mm, frame.spacing_rel_sd) == (None, None)
+    assert any("the DICOM header and calibration probe_a state different" in item.message for item in caplog.records)
+
+
+def test_calibration_gives_the_scale_and_must_be_of_this_screen(tmp_path: Path) -> None:
+    path = write_screens(tmp_path / "a.dcm", region(PICTURE, PhysicalUnitsXDirection=4))
     (frame, *_) = play(path, crop="auto", geometry=geometry(BIG))
     assert (frame.spacing_rc_mm, frame.spacing_rel_sd) == ((0.3, 0.4), 0.01)
     with pytest.raises(CalibrationError, match="320 x 240 px"):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.in_thread import InThread
+from tests.unit.sources.ruler_screens import ROI, draw_ruler, speckle
 from usassist.calibrate import Geometry
 from usassist.common.clock import MonotonicClock
 from usassist.errors import UsageError
@@ -18,6 +19,7 @@ from usassist.records import Frame, SignalState
 from usassist.sources import SourceOptions, open_source
 from usassist.sources.grab import Grab
 from usassist.sources.live import LiveSource
+from usassist.sources.scale_watch import ScaleWatch
 from usassist.sources.scan_check import AreaStatus
 from usassist.sources.screen import Screen
 from usassist.sources.watch import SignalVerdict
@@ -297,3 +299,24 @@ def test_before_the_first_frame_the_signal_is_lost() -> None:
 def test_live_input_has_its_own_pace() -> None:
     with pytest.raises(UsageError, match="own pace"):
         open_source("udp://127.0.0.1:1", session_id="s", fast=True)
+
+
+def test_a_live_frame_has_the_scale_of_the_ruler_on_its_screen(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "usassist.sources.live.ScaleWatch", lambda mode, geometry, background: ScaleWatch(mode, geometry)
+    )
+
+    def with_ruler(number: int, step_px: float) -> Any:
+        image = speckle(number)
+        draw_ruler(image, step_px)
+        return image
+
+    screens = [with_ruler(number, 72.0 if number < 20 else 60.0) for number in range(40)]
+    frames, _, _ = play(screens, crop=ROI)
+    scales = [None if frame.spacing_rc_mm is None else round(10.0 / frame.spacing_rc_mm[0]) for frame in frames]
+    assert scales[0] == 72
+    assert scales[-1] == 60
+    assert scales.index(60) - 20 <= 0.5e9 / STEP_NS
+    assert {frame.calibration_id for frame in frames} == {"scale_by_ruler"}
+    frames, _, _ = play(screens, crop=ROI, scale="none")
+    assert {frame.spacing_rc_mm for frame in frames} == {None}

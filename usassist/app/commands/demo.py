@@ -17,6 +17,7 @@ from usassist.app.commands.options import (
     PointSetting,
     PortSetting,
     PrecisionSetting,
+    ScaleSetting,
     override_panel,
     print_page_address,
     read_settings,
@@ -36,6 +37,7 @@ def demo(
     host: HostSetting = None,
     port: PortSetting = None,
     calibration: CalibrationOption = None,
+    scale: ScaleSetting = None,
     deinterlace: DeinterlaceOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -58,6 +60,7 @@ def demo(
             max_age_ms=settings.stream.max_age_ms,
             deadline_s=settings.stream.deadline_s,
             calibration=calibration,
+            scale=scale or settings.stream.scale,
             deinterlace=deinterlace,
             repeat=True,
         ),

@@ -23,6 +23,7 @@ from usassist.app.commands.options import (
     PointSetting,
     PortSetting,
     PrecisionSetting,
+    ScaleSetting,
     ThreadsSetting,
     WindowOption,
     override_panel,
@@ -50,6 +51,7 @@ def live(
     record: Annotated[bool, typer.Option("--record/--no-record", help="Record frames and results.")] = True,
     crop: Annotated[str, typer.Option(help="Scan area: auto or X1,Y1,X2,Y2.")] = "auto",
     calibration: CalibrationOption = None,
+    scale: ScaleSetting = None,
     deinterlace: DeinterlaceOption = False,
     uncalibrated: Annotated[
         bool, typer.Option("--uncalibrated", help="Show the whole screen; nothing is recorded or measured.")
@@ -91,6 +93,7 @@ def live(
         count=count,
         crop="none" if uncalibrated else crop,
         calibration=calibration,
+        scale="none" if uncalibrated else scale or settings.stream.scale,
         max_age_ms=settings.stream.max_age_ms,
         deinterlace=deinterlace,
         deadline_s=settings.stream.deadline_s,

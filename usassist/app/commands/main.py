@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 
 from usassist import __version__
 from usassist.app.commands.bench import bench_app
+from usassist.app.commands.calibrate import calibrate_app
 from usassist.app.commands.demo import demo
 from usassist.app.commands.doctor import doctor
 from usassist.app.commands.engine import engine_app
@@ -42,6 +43,7 @@ _GROUPS = {
     "sources": sources_app,
     "session": session_app,
     "bench": bench_app,
+    "calibrate": calibrate_app,
     "keys": keys_app,
     "modalities": modalities_app,
 }

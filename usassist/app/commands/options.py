@@ -36,6 +36,7 @@ __all__ = [
     "PortSetting",
     "PrecisionOption",
     "PrecisionSetting",
+    "ScaleSetting",
     "SizeOption",
     "ThreadsOption",
     "ThreadsSetting",
@@ -72,6 +73,13 @@ ConfigOption = Annotated[Path | None, typer.Option(help="Settings file (TOML).")
 CountOption = Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")]
 DeinterlaceOption = Annotated[
     bool, typer.Option("--deinterlace", help="Of interlaced video: split each frame into its two fields.")
+]
+ScaleSetting = Annotated[
+    str | None,
+    typer.Option(
+        help="Where millimetres come from: auto (DICOM header, calibration, ruler on the screen), profile (the "
+        "calibration alone), or none."
+    ),
 ]
 EachFrameAloneSetting = Annotated[
     bool | None,

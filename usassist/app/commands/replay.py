@@ -20,6 +20,7 @@ from usassist.app.commands.options import (
     JsonOption,
     PointSetting,
     PrecisionSetting,
+    ScaleSetting,
     ThreadsSetting,
     WindowOption,
     print_error,
@@ -51,6 +52,7 @@ def replay(
     count: CountOption = None,
     crop: Annotated[str, typer.Option(help="Scan area: auto, none or X1,Y1,X2,Y2.")] = "auto",
     calibration: CalibrationOption = None,
+    scale: ScaleSetting = None,
     deinterlace: DeinterlaceOption = False,
     overlay_video: Annotated[bool, typer.Option("--overlay-video", help="Also write overlay.mkv.")] = False,
     results_only: Annotated[
@@ -75,7 +77,7 @@ def replay(
             "threads": threads,
             "each-frame-alone": each_frame_alone,
         }
-        not_for_sessions |= {"engines": engines, "count": count, "calibration": calibration}
+        not_for_sessions |= {"engines": engines, "count": count, "calibration": calibration, "scale": scale}
         not_for_sessions["crop"] = None if crop == "auto" else crop
         not_for_sessions |= {"results-only": results_only or None, "deinterlace": deinterlace or None}
         refuse("a recorded session is sent as it was recorded, and usassist rerun runs it again", not_for_sessions)
@@ -121,6 +123,7 @@ def replay(
         count=count,
         crop=crop,
         calibration=calibration,
+        scale=scale or settings.stream.scale,
         max_age_ms=settings.stream.max_age_ms,
         deinterlace=deinterlace,
         deadline_s=settings.stream.deadline_s,

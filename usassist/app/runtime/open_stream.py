@@ -25,7 +25,7 @@ from usassist.modalities.ultrasound import DescriptorModel
 from usassist.pipeline import Stream
 from usassist.records import Result, SourceInfo
 from usassist.session import read_followed
-from usassist.sources import open_source, parse_crop
+from usassist.sources import open_source, parse_crop, parse_scale
 
 __all__ = ["StreamOptions", "new_session_id", "open_stream"]
 
@@ -59,7 +59,8 @@ class StreamOptions:
     repeat : start again at the end
     count : stop after so many frames; None = all
     crop : ``auto``, ``none`` or ``x1,y1,x2,y2``
-    calibration : name or path of a geometry file; None = pixels only
+    calibration : name or path of a geometry file; None = only what header or ruler state
+    scale : ``auto``, ``profile`` or ``none``, see :class:`usassist.sources.SourceOptions`
     max_age_ms : an answer older than this is ``stale`` (not with `fast`)
     deinterlace : of a clip or live input
     deadline_s : minimum deadline of an engine call, after which it is taken to hang
@@ -82,6 +83,7 @@ class StreamOptions:
     count: int | None = None
     crop: str = "auto"
     calibration: str | None = None
+    scale: str = "auto"
     max_age_ms: float = 150.0
     deinterlace: bool = False
     deadline_s: float = 1.0
@@ -132,6 +134,7 @@ def open_stream(
                 geometry=geometry,
                 clock=clock,
                 deinterlace=options.deinterlace,
+                scale=parse_scale(options.scale),
             )
         )
         lanes = min(usable_cpus(), _MAX_LANES)

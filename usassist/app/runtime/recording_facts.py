@@ -82,6 +82,7 @@ def _configuration(options: StreamOptions, spec: EngineSpec, calibrated: bool) -
         "crop": options.crop,
         "deinterlace": options.deinterlace,
         "calibration": None if options.calibration is None else load_geometry(options.calibration).calibration_id,
+        "scale": options.scale,
         "max_age_ms": options.max_age_ms,
         "realtime": not options.fast,
         "repeat": options.repeat,

@@ -57,7 +57,7 @@ def write_scan_area_profile(source: str, out: Path, *, valid_for: str, crop: str
     area = parse_crop(crop)
     if area == "none":
         raise UsageError("the whole screen is no scan area; give auto or X1,Y1,X2,Y2")
-    with open_source(source, session_id="profile", count=_FRAMES, crop=area) as opened:
+    with open_source(source, session_id="profile", count=_FRAMES, crop=area, scale="none") as opened:
         timeout = threading.Timer(timeout_s, opened.close)
         timeout.daemon = True
         timeout.start()

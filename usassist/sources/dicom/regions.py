@@ -3,8 +3,7 @@
 A region is a limit for the crop, not the crop itself: scanners include texts beside the image, and some give the whole
 screen with the banner. The scan area is searched inside the region.
 
-The pixel deltas are stated by the scanner without an uncertainty. They are kept apart from a frame's spacing, which
-always has one.
+The pixel deltas are stated by the scanner without an uncertainty; the source adds one.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from usassist.sources.dicom.frames import FrameSpans, find_frames, read_span
 from usassist.sources.dicom.header import read_header
 from usassist.sources.dicom.pixels import FrameError, decode_frame
 from usassist.sources.paced import PacedSource, RawFrame
+from usassist.sources.pixels import luma
+from usassist.sources.scale import Claim, depth_is_plausible
 from usassist.sources.watch import ClipWatch
 
 __all__ = ["DicomSource", "open_address"]
@@ -33,6 +36,7 @@ UInt8Array = npt.NDArray[np.uint8]
 
 _log = logging.getLogger(__name__)
 
+_HEADER_REL_SD = 0.01  # a header states no uncertainty: taken for its rounding and for the scan conversion
 _MAX_SEARCHES = 3  # for the scan area, each on other frames
 _FRAMES_PER_SEARCH = 8
 _MAX_REGION_SHARE = 0.85  # of the screen; a larger region may hold the banner and is not used as the crop
@@ -55,8 +59,8 @@ class DicomSource(PacedSource):
 
     Attributes
     ----------
-    header_spacing_rc_mm : mm per px inside the crop by the header, row step first, or None. It has no uncertainty, so
-        no frame carries it: millimetres need a calibration file.
+    header_spacing_rc_mm : mm per px inside the crop by the header, row step first, or None. Frames carry it where the
+        depth of the image is plausible; the header states no uncertainty, and 1 % is taken for it.
 
     Raises
     ------
@@ -103,12 +107,17 @@ class DicomSource(PacedSource):
         )
         if count > 1 and self._timing.tag is not None:
             _log.info("DICOM: timing by %s", self._timing.tag)
-        if self.header_spacing_rc_mm is not None and options.geometry is None:
-            _log.info(
-                "DICOM: the header states %.5g x %.5g mm per px without an uncertainty, so nothing is measured in mm; "
-                "give a calibration to measure",
-                *self.header_spacing_rc_mm,
-            )
+        self._header_scale = self._plausible_scale()
+
+    def _plausible_scale(self) -> Claim | None:
+        """The scale of the header; None where it states none, or one by which its region has no plausible depth."""
+        spacing, region = self.header_spacing_rc_mm, self._header.regions.tissue_xyxy_px
+        if spacing is None or region is None:
+            return None
+        if not depth_is_plausible(spacing, region[3] - region[1]):
+            _log.warning("DICOM: the header states %.5g x %.5g mm per px, which is no plausible scale", *spacing)
+            return None
+        return Claim(spacing_rc_mm=spacing, spacing_rel_sd=_HEADER_REL_SD, calibration_id="scale_by_dicom")
 
     def _raw_frames(self) -> Iterator[RawFrame]:
         timing, count = self._timing, len(self._spans)
@@ -123,7 +132,13 @@ class DicomSource(PacedSource):
                 part, t_media_ns = cut(image, self._roi), t_pass_ns + timing.due_ns(index)
                 state, reason = watch.judge(part, t_media_ns)
                 yield RawFrame(
-                    image=part, roi_xyxy_px=self._roi, t_media_ns=t_media_ns, state=state, state_reason=reason
+                    image=part,
+                    roi_xyxy_px=self._roi,
+                    t_media_ns=t_media_ns,
+                    own_scale=self._header_scale if self._options.scale == "auto" else None,
+                    screen=partial(luma, image),
+                    state=state,
+                    state_reason=reason,
                 )
             missed = self.decode_errors - errors_before
             if missed:

@@ -32,6 +32,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "max_age_ms": 77.0,
         "deadline_s": 2.5,
         "each_frame_alone": True,
+        "scale": "profile",
         "memory_limit_mb": 777,
     },
     "bus": {"address": "tcp://127.0.0.1:5777"},
