@@ -84,7 +84,7 @@ tensorrt-api: $(TENSORRT_API:%=$(VENV)/tensorrt-api/%)  ## the Python names of T
 train-smoke: $(VENV)/.installed-train  ## two epochs of the first run of the engine's recipe, on the data sets below USASSIST_DATA
 	@test -n "$(USASSIST_DATA)" || { echo "USASSIST_DATA names no folder; set it to the folder with the data sets" >&2; exit 1; }
 	@echo "==> training for two epochs and exporting; the run is the test, its result is useless"
-	@$(BIN)/usassist train recipes/thyroid_nodule_0.5_first.toml --epochs 2 --out out/train-smoke
+	@$(BIN)/usassist train recipes/thyroid_nodule_0.4_first.toml --epochs 2 --out out/train-smoke
 
 wheel: $(VENV)/.installed-$(EXTRAS)  ## build dist/*.whl and try it in an empty environment
 	@echo "==> building the wheel and replaying the bundled clip with it in an environment of its own"

@@ -56,6 +56,6 @@ def test_recipes_that_are_based_on_each_other_are_refused(tmp_path):
 
 
 def test_training_starts_at_the_smaller_size():
-    recipe = load_recipe(Path(__file__).parents[3] / "recipes" / "thyroid_nodule_0.5_first.toml")
+    recipe = load_recipe(Path(__file__).parents[3] / "recipes" / "thyroid_nodule_0.4_first.toml")
     assert recipe.size_hw_px_at(0.0) == (128, 192)
     assert recipe.size_hw_px_at(0.9) == recipe.size_hw_px == (192, 288)

@@ -21,7 +21,7 @@ from usassist.training.data.duplicates import TRAINING, VALIDATION
 from usassist.training.network.encoder import find_weights
 
 ROOT = Path(__file__).resolve().parents[3]
-RECIPE = ROOT / "recipes" / "thyroid_nodule_0.5_first.toml"
+RECIPE = ROOT / "recipes" / "thyroid_nodule_0.4_first.toml"
 SIZE_HW_PX = (96, 128)  # a sixth of the recipe's, for its time
 SETS = sorted({folder for folder, _ in (*TRAINING, *VALIDATION)} | {"ultrasound_clips_lung"})
 

@@ -22,7 +22,7 @@ __all__ = ["train"]
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="Recipe (TOML), for example recipes/thyroid_nodule_0.5.toml.")],
+    recipe: Annotated[Path, typer.Argument(help="Recipe (TOML), for example recipes/thyroid_nodule_0.4.toml.")],
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the run (default: out/train/RECIPE); resumes from a checkpoint there."),
