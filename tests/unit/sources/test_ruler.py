@@ -36,7 +36,7 @@ def cause_of(screen: UInt8Array) -> RulerCause:
     return answer.cause
 
 
-@pytest.mark.parametrize("step_px", [57.3, 72.0, 88.6])
+@pytest.mark.parametrize("step_px", [61.3, 72.0, 88.6])
 def test_ticks_that_are_all_alike_count_centimetres(step_px: float) -> None:
     screen = speckle()
     draw_ruler(screen, step_px)
@@ -134,9 +134,17 @@ def test_lines_of_text_beside_the_image_are_no_ruler() -> None:
     assert isinstance(read_ruler(screen, ROI), NoRuler)
 
 
-def test_a_depth_that_no_image_has_is_no_answer() -> None:
+@pytest.mark.parametrize("step_px", [11.0, 36.0, 51.4])
+def test_seven_ticks_that_are_all_alike_may_be_half_centimetres(step_px: float) -> None:
     screen = speckle()
-    draw_ruler(screen, 11.0)  # 33 marks that are all alike: no image is 33 cm deep
+    draw_ruler(screen, step_px)
+    assert cause_of(screen) is RulerCause.STEP_UNKNOWN
+
+
+@needs_text_reader
+def test_figures_that_may_be_centimetres_or_millimetres_have_no_answer() -> None:
+    screen = speckle()
+    draw_ruler(screen, 72.0, figure_of=lambda number: str(5 * number))  # 25 mm deep, or 25 cm
     assert cause_of(screen) is RulerCause.IMPLAUSIBLE
 
 

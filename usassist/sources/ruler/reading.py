@@ -1,8 +1,9 @@
 """Read the scale of an image from the ruler that its scanner draws beside it, or say why it cannot be read.
 
 A vertical ruler on either side gives px per tick; what a tick is in mm comes from the figures beside it. Without
-figures, a ruler whose ticks are all alike counts centimetres: the scanners whose screens were looked at draw finer
-ticks only together with longer or brighter ones, and a depth below 20 mm or above 300 mm is no plausible image. Groups
+figures, a ruler whose ticks are all alike counts centimetres, up to a depth of 60 mm: the scanners whose screens were
+looked at draw finer ticks only together with longer or brighter ones, but others count half centimetres, and from seven
+ticks on both are depths at which a neck is scanned. A depth below 20 mm or above 300 mm is no plausible image. Groups
 of ticks without figures (five to a longer one: 2 mm or 1 cm?) have no answer. A ruler above or below the image gives
 the column step.
 """
@@ -26,6 +27,7 @@ Roi = tuple[int, int, int, int]
 
 _WITHIN = 0.1  # rulers inside the scan area are searched up to this share of its side from its edge
 _EDGE_PX = 4  # by which the scan area may be found too large
+_ALIKE_DEPTH_MM = (20.0, 60.0)  # without figures; of ticks that were half centimetres the depth would be 10 to 30 mm
 _TOP_SHARE = 0.15  # of a tick, within which a tick lies at the upper edge of the image
 _LEAST_COVERED = 0.6  # of the scan area's depth
 _SAME = 0.015  # relative difference of two rulers that agree
@@ -148,8 +150,11 @@ def _with_step(grey: UInt8Array, ruler: Ruler, rows: tuple[int, int]) -> Ruler |
             )
         return replace(ruler, figures=figures, tick_mm=units[0] * rise.per_tick, by="figures")
     if ticks.alike and abs(top - round(top)) <= _TOP_SHARE:
-        if not _plausible(10.0 * depth):
-            return NoRuler(cause=RulerCause.IMPLAUSIBLE, reason="the ruler states a depth that no image has")
+        if not _ALIKE_DEPTH_MM[0] <= 10.0 * depth <= _ALIKE_DEPTH_MM[1]:
+            return NoRuler(
+                cause=RulerCause.STEP_UNKNOWN,
+                reason="without figures the ruler may count centimetres or half centimetres",
+            )
         return replace(ruler, figures=figures, tick_mm=10.0, by="alike")
     if not has_text_reader():
         return NoRuler(cause=RulerCause.NO_READER, reason=MISSING_READER)
@@ -200,7 +205,9 @@ def _crossed(grey: UInt8Array, roi: Roi, sides: dict[str, tuple[int, int]]) -> R
     """
     x1, y1, x2, y2 = roi
     across = find_ticks(np.ascontiguousarray(grey.T), (0, y1 + _EDGE_PX), (x1, x2))
-    if across is None or not across.alike or not _plausible(10.0 * (y2 - y1) / across.step_px):
+    if across is None or not across.alike:
+        return None
+    if not _ALIKE_DEPTH_MM[0] <= 10.0 * (y2 - y1) / across.step_px <= _ALIKE_DEPTH_MM[1]:
         return None
     for side, columns in sides.items():
         down = find_ticks(grey, columns, (y1, y2), across.step_px)
