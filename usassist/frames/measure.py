@@ -58,7 +58,7 @@ def measure(
     spacing_rc_mm : mm per px, row step first; None = not calibrated
     spacing_rel_sd : relative standard uncertainty of the spacing
     diameter_rel_sd : relative standard uncertainty of a diameter of the engine's outlines; None = not known
-    cut : uint8 (N,), 1 where the border of the scan cuts the section, from :func:`usassist.frames.find_cut`; None = not known
+    cut : uint8 (N,), 1 where the border of the scan cuts it, from :func:`usassist.frames.find_cut`; None = not known
     ap_t_rel_sd : relative standard uncertainty of the AP/T ratio of the engine's outlines; None = not known
 
     Returns
