@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
@@ -48,7 +47,7 @@ def test_packaging_before_training_exits_with_code_2(tmp_path, capsys):
 def test_a_signal_while_frames_are_read_is_one_line_and_130(tmp_path, capsys, monkeypatch, number):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text("seed = 1\n", encoding="utf-8")
-    monkeypatch.setattr("usassist.training.run.prepare", lambda *arguments: os.kill(os.getpid(), number))
+    monkeypatch.setattr("usassist.training.run.prepare", lambda *arguments: signal.raise_signal(number))
     before = signal.signal(number, signal.SIG_IGN)
     try:
         with pytest.raises(typer.Exit) as ended:
@@ -70,7 +69,7 @@ def test_a_signal_while_training_saves_and_is_one_line_and_130(tmp_path, capsys,
 
     def make_and_send(self, step, size_hw_px):
         if step == 6:  # a few are made ahead
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         return make(self, step, size_hw_px)
 
     monkeypatch.setattr("usassist.training.recipe.load_recipe", lambda path: tiny_recipe(steps=50))

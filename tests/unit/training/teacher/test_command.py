@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -104,7 +103,7 @@ def test_the_command_trains_checks_outlines_and_says_what_it_used(tmp_path, monk
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_one_line_and_130_even_where_the_shell_ignores_it(tmp_path, capsys, monkeypatch, number):
-    monkeypatch.setattr(teacher, "run", lambda *arguments, **options: os.kill(os.getpid(), number))
+    monkeypatch.setattr(teacher, "run", lambda *arguments, **options: signal.raise_signal(number))
     before = signal.signal(number, signal.SIG_IGN)
     try:
         assert teacher.main(["--out", str(tmp_path)]) == 130

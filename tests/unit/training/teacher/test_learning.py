@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 import cv2
@@ -103,7 +102,7 @@ def test_it_resumes_and_refuses_a_checkpoint_of_other_settings(tmp_path):
     class Interrupted(BoxBatchMaker):
         def make(self, step):
             if step == 1:
-                os.kill(os.getpid(), signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
             return super().make(step)
 
     maker = small_maker()
