@@ -10,11 +10,12 @@ import logging
 import threading
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from usassist.calibrate import Geometry
-from usassist.sources.ruler import NoRuler, RulerReading, read_ruler, ruler_is_same
+from usassist.sources.ruler import NoRuler, RulerReading, read_ruler, ruler_columns, ruler_is_same
 from usassist.sources.scale import Claim, ScaleMode, combine, profile_claim, ruler_claim
 
 __all__ = ["ScaleWatch"]
@@ -27,12 +28,13 @@ logger = logging.getLogger(__name__)
 
 _CHECK_NS = 250_000_000
 _AGAIN_NS = (
-    10_000_000_000  # the whole screen is read again, although the ruler is the same: a second view may have come
+    60_000_000_000  # the whole screen is read again, although the ruler is the same: a second view may have come
 )
 _FIRST_PAUSE_NS = 250_000_000
 _CLOSE_S = 0.5
+_CHANGED = 24  # levels of grey; a tick is brighter than what is around it by more
 _SAME_EDGE = 0.03  # edges of a scan area are the same when they differ by less than this share of its longer side
-_LONGEST_PAUSE_NS = 10_000_000_000
+_LONGEST_PAUSE_NS = 30_000_000_000
 
 
 class ScaleWatch:
@@ -60,6 +62,7 @@ class ScaleWatch:
         self._next_whole_ns = 0
         self._pause_ns = _FIRST_PAUSE_NS
         self._job: _Job | None = None
+        self._columns: UInt8Array | None = None  # of the screen beside the image, as the ruler was last found in them
         self._reported = ""
 
     def reset(self) -> None:
@@ -125,7 +128,7 @@ class ScaleWatch:
         screen = grey()
         self._next_ns = t_ns + _CHECK_NS
         if isinstance(self._answer, RulerReading) and not self._separate:
-            if not ruler_is_same(screen, roi, self._answer):
+            if not self._is_same(screen, roi, self._answer):
                 self._answer, self._pause_ns = None, _FIRST_PAUSE_NS
             elif t_ns < self._next_whole_ns:
                 return
@@ -142,7 +145,7 @@ class ScaleWatch:
         if answer is None:
             if self._next_ns is not None and t_ns >= self._next_ns and isinstance(self._answer, RulerReading):
                 self._next_ns = t_ns + _CHECK_NS
-                if not ruler_is_same(grey(), self._roi, self._answer):
+                if not self._is_same(grey(), self._roi, self._answer):
                     self._answer = None
             return
         self._job = None
@@ -151,8 +154,18 @@ class ScaleWatch:
             return
         self._accept(answer, t_ns)
 
+    def _is_same(self, screen: UInt8Array, roi: Roi, reading: RulerReading) -> bool:
+        """Whether the ruler is still there; it is not looked for where nothing has changed in its columns."""
+        columns = ruler_columns(screen, reading)
+        before = self._columns
+        if before is not None and before.shape == columns.shape and not (cv2.absdiff(columns, before) > _CHANGED).any():
+            return True
+        same = ruler_is_same(screen, roi, reading)
+        self._columns = columns if same else None
+        return same
+
     def _accept(self, answer: Answer, t_ns: int) -> None:
-        self._answer = answer
+        self._answer, self._columns = answer, None
         if isinstance(answer, RulerReading):
             self._pause_ns, self._next_ns, self._next_whole_ns = _FIRST_PAUSE_NS, t_ns + _CHECK_NS, t_ns + _AGAIN_NS
         else:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,8 @@ from tests.unit.sources.ruler_screens import ROI, draw_ruler, speckle
 from usassist.calibrate import Geometry
 from usassist.errors import UsageError
 from usassist.records import Frame
-from usassist.sources import SourceOptions, open_source, parse_scale
+from usassist.sources import SourceOptions, open_source, parse_scale, scale_watch
+from usassist.sources.ruler import ruler_is_same
 from usassist.sources.scale import Claim, ScaleMode, combine, depth_is_plausible
 from usassist.sources.scale_watch import ScaleWatch
 
@@ -222,3 +224,19 @@ def test_a_scale_mode_is_checked() -> None:
         parse_scale("ruler")
     with pytest.raises(UsageError, match="auto, profile, none"):
         SourceOptions(session_id="s", scale="ruler")  # type: ignore[arg-type]
+
+
+def test_the_ruler_is_not_looked_for_where_nothing_has_changed_beside_the_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[int] = []
+
+    def count(*arguments: Any) -> bool:
+        looked.append(1)
+        return ruler_is_same(*arguments)
+
+    monkeypatch.setattr(scale_watch, "ruler_is_same", count)
+    found = claims(ScaleWatch("auto", None), [72.0] * 100 + [60.0] * 30)
+    assert found[:100] == [pytest.approx(72.0, rel=0.005)] * 100
+    assert found[-1] is None or found[-1] == pytest.approx(60.0, rel=0.005)
+    assert len(looked) <= 3, "four seconds of one depth, and one change"

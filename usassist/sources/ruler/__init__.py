@@ -1,6 +1,15 @@
 """The ruler that a scanner draws beside its image, read from the whole screen; only numbers leave this package."""
 
 from usassist.sources.ruler.answer import PLAUSIBLE_DEPTH_MM, NoRuler, Ruler, RulerCause, RulerReading
-from usassist.sources.ruler.reading import read_ruler, ruler_is_same
+from usassist.sources.ruler.reading import read_ruler, ruler_columns, ruler_is_same
 
-__all__ = ["PLAUSIBLE_DEPTH_MM", "NoRuler", "Ruler", "RulerCause", "RulerReading", "read_ruler", "ruler_is_same"]
+__all__ = [
+    "PLAUSIBLE_DEPTH_MM",
+    "NoRuler",
+    "Ruler",
+    "RulerCause",
+    "RulerReading",
+    "read_ruler",
+    "ruler_columns",
+    "ruler_is_same",
+]

@@ -20,7 +20,7 @@ from usassist.sources.ruler.figures import figures_beside, rise_of, rise_of_one
 from usassist.sources.ruler.text_reader import MISSING_READER, has_text_reader
 from usassist.sources.ruler.ticks import Ticks, find_ticks
 
-__all__ = ["read_ruler", "ruler_is_same"]
+__all__ = ["read_ruler", "ruler_columns", "ruler_is_same"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
@@ -69,6 +69,19 @@ def read_ruler(grey: UInt8Array, roi_xyxy_px: Roi) -> RulerReading | NoRuler:
         if crossed is not None:
             return crossed
     return answer
+
+
+def ruler_columns(grey: UInt8Array, reading: RulerReading) -> UInt8Array:
+    """The columns of a screen in which :func:`ruler_is_same` looks: uint8 (H, N), a copy.
+
+    Parameters
+    ----------
+    grey : uint8 (H, W), luma of the whole screen
+    reading : of an earlier screen
+    """
+    places = [ruler.ticks.across_px for ruler in reading.rulers if ruler.side in ("left", "right")]
+    columns = [grey[:, max(0, place - _NARROW_PX) : place + _NARROW_PX + 1] for place in places]
+    return np.hstack(columns) if columns else np.empty((grey.shape[0], 0), np.uint8)
 
 
 def ruler_is_same(grey: UInt8Array, roi_xyxy_px: Roi, reading: RulerReading) -> bool:
