@@ -1,7 +1,8 @@
 """Watch the scale of a stream: read the ruler, check that it stays as it was read, and give each frame its scale.
 
-The ruler is looked at four times a second, in a few columns of the screen: other ticks there mean another depth, and
-the scale is gone at once and read anew. Without an answer the screen is read again after growing pauses.
+The ruler is looked at four times a second, in a few columns of the screen and where its figures stand: other ticks or
+other figures mean another depth, and the scale is gone at once and read anew. Without an answer the screen is read
+again after growing pauses.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.calibrate import Geometry
-from usassist.sources.ruler import NoRuler, RulerReading, read_ruler, ruler_columns, ruler_is_same
+from usassist.sources.ruler import (
+    NoRuler,
+    RulerReading,
+    figure_patches,
+    read_ruler,
+    ruler_columns,
+    ruler_is_same,
+)
 from usassist.sources.scale import Claim, ScaleMode, combine, profile_claim, ruler_claim
 
 __all__ = ["ScaleWatch"]
@@ -27,12 +35,11 @@ Answer = RulerReading | NoRuler
 logger = logging.getLogger(__name__)
 
 _CHECK_NS = 250_000_000
-_AGAIN_NS = (
-    60_000_000_000  # the whole screen is read again, although the ruler is the same: a second view may have come
-)
+_AGAIN_NS = 60_000_000_000  # the whole screen is read again, the ruler being the same: for a second view
 _FIRST_PAUSE_NS = 250_000_000
 _CLOSE_S = 0.5
 _CHANGED = 24  # levels of grey; a tick is brighter than what is around it by more
+_REDRAWN, _REDRAWN_PX = 60, 6  # so many pixels of a figure that differ by more levels: another figure
 _SAME_EDGE = 0.03  # edges of a scan area are the same when they differ by less than this share of its longer side
 _LONGEST_PAUSE_NS = 30_000_000_000
 
@@ -63,6 +70,7 @@ class ScaleWatch:
         self._pause_ns = _FIRST_PAUSE_NS
         self._job: _Job | None = None
         self._columns: UInt8Array | None = None  # of the screen beside the image, as the ruler was last found in them
+        self._patches: list[UInt8Array] = []  # of the screen that was read, where its figures stand
         self._reported = ""
 
     def reset(self) -> None:
@@ -135,7 +143,7 @@ class ScaleWatch:
         if self._background:
             self._job = _Job(screen, roi)
         else:
-            self._accept(read_ruler(screen, roi), t_ns)
+            self._accept(read_ruler(screen, roi), screen, t_ns)
 
     def _take_job(self, t_ns: int, grey: Callable[[], UInt8Array]) -> None:
         """Take the answer of the thread, once it has one, if the ruler is still the one that it has read."""
@@ -148,14 +156,26 @@ class ScaleWatch:
                 if not self._is_same(grey(), self._roi, self._answer):
                     self._answer = None
             return
+        screen = self._job.screen
         self._job = None
-        if isinstance(answer, RulerReading) and not ruler_is_same(grey(), self._roi, answer):
+        self._accept(answer, screen, t_ns)
+        if isinstance(answer, RulerReading) and not self._is_same(grey(), self._roi, answer):
             self._answer, self._next_ns = None, t_ns
-            return
-        self._accept(answer, t_ns)
 
     def _is_same(self, screen: UInt8Array, roi: Roi, reading: RulerReading) -> bool:
-        """Whether the ruler is still there; it is not looked for where nothing has changed in its columns."""
+        """Whether the ruler is still there; it is not looked for where nothing has changed in its columns.
+
+        Its figures may change while its ticks stay. A mark that moves along the ruler covers one of them at a time.
+        """
+        now = figure_patches(screen, roi, reading)
+        if [patch.shape for patch in now] != [patch.shape for patch in self._patches]:
+            return False
+        redrawn = sum(
+            cv2.countNonZero(np.asarray(cv2.absdiff(*pair) > _REDRAWN, np.uint8)) >= _REDRAWN_PX
+            for pair in zip(self._patches, now, strict=True)
+        )
+        if 2 * redrawn > len(now):
+            return False
         columns = ruler_columns(screen, reading)
         before = self._columns
         if before is not None and before.shape == columns.shape and not (cv2.absdiff(columns, before) > _CHANGED).any():
@@ -164,9 +184,12 @@ class ScaleWatch:
         self._columns = columns if same else None
         return same
 
-    def _accept(self, answer: Answer, t_ns: int) -> None:
+    def _accept(self, answer: Answer, screen: UInt8Array, t_ns: int) -> None:
+        """Take an answer that was read from `screen`."""
         self._answer, self._columns = answer, None
         if isinstance(answer, RulerReading):
+            assert self._roi is not None
+            self._patches = figure_patches(screen, self._roi, answer)
             self._pause_ns, self._next_ns, self._next_whole_ns = _FIRST_PAUSE_NS, t_ns + _CHECK_NS, t_ns + _AGAIN_NS
         else:
             self._next_ns = t_ns + self._pause_ns
@@ -188,7 +211,7 @@ class _Job:
 
     def __init__(self, screen: UInt8Array, roi: Roi) -> None:
         self.answer: Answer | None = None
-        self._screen, self._roi = screen.copy(), roi
+        self.screen, self._roi = screen.copy(), roi
         self._thread = threading.Thread(target=self._run, name="ruler", daemon=True)
         self._thread.start()
 
@@ -198,7 +221,7 @@ class _Job:
 
     def _run(self) -> None:
         try:
-            self.answer = read_ruler(self._screen, self._roi)
+            self.answer = read_ruler(self.screen, self._roi)
         except Exception:
             logger.exception("the ruler could not be read")
             self.answer = NoRuler.failed()

@@ -19,6 +19,7 @@ from usassist.errors import UsageError
 from usassist.records import Frame
 from usassist.sources import SourceOptions, open_source, parse_scale, scale_watch
 from usassist.sources.ruler import ruler_is_same
+from usassist.sources.ruler.text_reader import has_text_reader
 from usassist.sources.scale import Claim, ScaleMode, combine, depth_is_plausible
 from usassist.sources.scale_watch import ScaleWatch
 
@@ -240,3 +241,31 @@ def test_the_ruler_is_not_looked_for_where_nothing_has_changed_beside_the_image(
     assert found[:100] == [pytest.approx(72.0, rel=0.005)] * 100
     assert found[-1] is None or found[-1] == pytest.approx(60.0, rel=0.005)
     assert len(looked) <= 3, "four seconds of one depth, and one change"
+
+
+@pytest.mark.skipif(not has_text_reader(), reason="the extra ocr is not installed")
+def test_figures_that_change_while_the_ticks_stay_end_the_scale_at_the_next_look() -> None:
+    ones, twos = speckle(), speckle()
+    draw_ruler(ones, 72.0, figure_of=str)
+    draw_ruler(twos, 72.0, figure_of=lambda number: str(2 * number))
+    watch = ScaleWatch("auto", None)
+    found = [
+        None if claim is None else claim.spacing_rc_mm[0]
+        for number in range(24)
+        for claim in [watch.claim(ROI, number * 125 * MS, lambda number=number: ones if number < 8 else twos)]
+    ]
+    assert found[:8] == [pytest.approx(10.0 / 72.0, rel=0.005)] * 8
+    assert found[11:] == [pytest.approx(20.0 / 72.0, rel=0.005)] * 13, "half a second later"
+
+
+@pytest.mark.skipif(not has_text_reader(), reason="the extra ocr is not installed")
+def test_a_mark_over_one_figure_does_not_end_the_scale() -> None:
+    plain, marked = speckle(), speckle()
+    for drawn in (plain, marked):
+        draw_ruler(drawn, 72.0, figure_of=str)
+    cv2.circle(marked, (524, 60 + 144), 8, (250,), -1)
+    watch = ScaleWatch("auto", None)
+    for number in range(24):
+        claim = watch.claim(ROI, number * 125 * MS, lambda number=number: plain if number % 4 < 2 else marked)
+        assert claim is not None
+        assert claim.spacing_rc_mm[0] == pytest.approx(10.0 / 72.0, rel=0.005)

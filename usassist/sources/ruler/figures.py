@@ -17,12 +17,12 @@ from usassist.sources.ruler.marks import LONGER, TOUCHING, thickest_px
 from usassist.sources.ruler.text_reader import read_numbers
 from usassist.sources.ruler.ticks import Ticks
 
-__all__ = ["Figure", "Rise", "figures_beside", "rise_of", "rise_of_one"]
+__all__ = ["BESIDE", "Figure", "Rise", "figures_beside", "rise_of", "rise_of_one"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
 _LEAST_SCORE = 0.55
-_BESIDE = 0.05  # how far beside the ticks a figure may stand, as a share of the screen's longer side
+BESIDE = 0.05  # how far beside the ticks a figure may stand, as a share of the screen's longer side
 _HIGHEST = 0.045  # of a figure, as a share of the screen's height
 _OFF_TICK = 0.4  # of a figure's height, by which its middle may lie beside its tick
 _LIT_SHARES = (0.5, 0.28)  # of the brightest pixel beside the ruler, from which on a pixel belongs to a figure
@@ -86,7 +86,7 @@ def figures_beside(grey: UInt8Array, ticks: Ticks) -> list[Figure]:
     -------
     figures : in order of their ticks, at most one each; empty where none is read
     """
-    reach = round(_BESIDE * max(grey.shape))
+    reach = round(BESIDE * max(grey.shape))
     sizes = ticks.weights
     usual = sizes <= 6 * np.median(sizes)
     left, right = int(ticks.starts_px[usual].min()), int(ticks.ends_px[usual].max())

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.sources.ruler.answer import PLAUSIBLE_DEPTH_MM, NoRuler, Ruler, RulerCause, RulerReading
-from usassist.sources.ruler.figures import figures_beside, rise_of, rise_of_one
+from usassist.sources.ruler.figures import BESIDE, figures_beside, rise_of, rise_of_one
 from usassist.sources.ruler.text_reader import MISSING_READER, has_text_reader
 from usassist.sources.ruler.ticks import Ticks, find_ticks
 
-__all__ = ["read_ruler", "ruler_columns", "ruler_is_same"]
+__all__ = ["figure_patches", "read_ruler", "ruler_columns", "ruler_is_same"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
@@ -37,6 +37,7 @@ _MOVED_PX = 2.5  # by which a ruler is where it was
 _ASPECT = 0.03  # relative difference of row and column step of one screen
 _ASPECT_SD = 0.01  # relative standard uncertainty of the column step where no ruler shows it
 _SCREEN_SD = 0.001  # the same of a ruler as scanners draw it
+_PATCH_SHARE = 0.025  # of the screen's height, above and below a tick: its figure lies there
 _RATIOS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 10.0)  # of the ticks of two rulers of one image
 _LEAST_CONFIDENCE = 0.4
 _NO_RULER = "no ruler was found beside the image"
@@ -82,6 +83,35 @@ def ruler_columns(grey: UInt8Array, reading: RulerReading) -> UInt8Array:
     places = [ruler.ticks.across_px for ruler in reading.rulers if ruler.side in ("left", "right")]
     columns = [grey[:, max(0, place - _NARROW_PX) : place + _NARROW_PX + 1] for place in places]
     return np.hstack(columns) if columns else np.empty((grey.shape[0], 0), np.uint8)
+
+
+def figure_patches(grey: UInt8Array, roi_xyxy_px: Roi, reading: RulerReading) -> list[UInt8Array]:
+    """Copies of the screen where the figures of its vertical rulers stand, each uint8 (h, w); beside the image only.
+
+    Ticks may stay where they are while their unit changes, and then the figures alone tell.
+
+    Parameters
+    ----------
+    grey : uint8 (H, W), luma of the whole screen
+    roi_xyxy_px : its scan area, px
+    reading : of an earlier screen
+    """
+    x1, _, x2, _ = roi_xyxy_px
+    reach, half = round(BESIDE * max(grey.shape)), max(4, round(_PATCH_SHARE * grey.shape[0]))
+    patches: list[UInt8Array] = []
+    for ruler in reading.rulers:
+        if ruler.side not in ("left", "right"):
+            continue
+        place = ruler.ticks.across_px
+        columns = (max(0, place - reach), min(x1, place + reach))
+        if ruler.side == "right":
+            columns = (max(x2, place - reach), min(grey.shape[1], place + reach))
+        for figure in ruler.figures:
+            row = round(ruler.ticks.first_px + figure.index * ruler.ticks.step_px)
+            patch = grey[max(0, row - half) : max(0, row + half), columns[0] : max(columns)]
+            if patch.size:
+                patches.append(patch.copy())
+    return patches
 
 
 def ruler_is_same(grey: UInt8Array, roi_xyxy_px: Roi, reading: RulerReading) -> bool:
