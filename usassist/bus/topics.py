@@ -8,7 +8,7 @@ result   usassist.result  1.5     of source  yes      event fields of ``Result``
 engine   usassist.engine  1.3     1          yes      event what it is, labels, point, association, domain, descriptors
 session  usassist.session 1.2     1          yes      event what is being streamed, whether it still runs, its signal
 health   usassist.health  1.1     2          yes      event counts, drops and latency of a process
-mark     usassist.mark    1.0     on event   yes      event a mark that a person made on a frame
+mark     usassist.mark    1.1     on event   yes      event what a person marked on a frame, or said of a nodule
 ======== ================ ======= ========== ======== ===== ====================================================
 
 A version is ``(major, minor)``. Minor: a field is added, with a default, and readers ignore what they do not know; or a
@@ -41,10 +41,12 @@ __all__ = [
     "Lane",
     "MarkBody",
     "MarkKind",
+    "Plane",
     "PointBody",
     "ResultBody",
     "SessionBody",
     "SessionState",
+    "Side",
     "SignalBody",
     "StageBody",
     "Topic",
@@ -224,15 +226,76 @@ class MarkKind(StrEnum):
     BOOKMARK = "bookmark"  # to be found again
     WRONG = "wrong"  # the answer is wrong
     MISSED = "missed"  # a nodule was missed
+    PLANE = "plane"  # which plane the frame shows, and on which side of the neck
+    DESCRIPTORS = "descriptors"  # what a clinician has confirmed about one nodule
+    SCALE = "scale"  # two points on the frame, and their distance in mm
 
 
-class MarkBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of ``mark``: a mark on a frame, and when it was made (monotonic ns)."""
+class Plane(StrEnum):
+    """Plane of a scan."""
+
+    TRANSVERSE = "transverse"
+    LONGITUDINAL = "longitudinal"
+
+
+class Side(StrEnum):
+    """Part of the thyroid, as the patient sees it."""
+
+    RIGHT = "right"
+    LEFT = "left"
+    ISTHMUS = "isthmus"
+
+
+class MarkBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Body of ``mark``: a mark on a frame, and when it was made (monotonic ns).
+
+    Of the rest, which came with 1.1, a kind has its own fields and no other. A later mark of a kind replaces an earlier
+    one about the same nodule (descriptors) or frame (plane, scale).
+
+    ``plane`` has at least one of ``plane`` and ``side``. ``descriptors`` has ``track_id`` and ``descriptors``: name of
+    the descriptor → the words that were confirmed, of which only echogenic foci may have several. ``scale`` has
+    ``points_xy_px`` in image coordinates and ``distance_mm``, the distance between them.
+    """
 
     session_id: str
     frame_id: Int64
     kind: MarkKind
     t_mark_ns: Int64
+    track_id: Int64 = -1
+    plane: Plane | None = None
+    side: Side | None = None
+    descriptors: dict[str, tuple[str, ...]] = {}
+    points_xy_px: tuple[tuple[float, float], tuple[float, float]] | None = None
+    distance_mm: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check that a mark has what its kind needs, and nothing else; a ``ValueError`` makes a message malformed."""
+        given = {name for name, default in _MARK_DEFAULTS.items() if getattr(self, name) != default}
+        needed, allowed = _MARK_FIELDS.get(self.kind, (set(), set()))
+        if not needed <= given or not given <= allowed or (self.kind is MarkKind.PLANE and not given):
+            raise ValueError(f"a mark {self.kind} needs {sorted(needed or allowed)}, got {sorted(given)}")
+        if self.distance_mm is not None and not (math.isfinite(self.distance_mm) and self.distance_mm > 0):
+            raise ValueError(f"distance_mm must be positive, got {self.distance_mm}")
+        if not all(math.isfinite(value) for point in self.points_xy_px or () for value in point):
+            raise ValueError(f"points_xy_px must be finite, got {self.points_xy_px}")
+        if not all(name and words and all(words) for name, words in self.descriptors.items()):
+            raise ValueError(f"every descriptor needs a name and a word, got {self.descriptors}")
+
+
+_MARK_DEFAULTS: dict[str, object] = {
+    "track_id": -1,
+    "plane": None,
+    "side": None,
+    "descriptors": {},
+    "points_xy_px": None,
+    "distance_mm": None,
+}
+_MARK_FIELDS: dict[MarkKind, tuple[set[str], set[str]]] = {
+    MarkKind.PLANE: (set(), {"plane", "side"}),
+    MarkKind.DESCRIPTORS: ({"track_id", "descriptors"}, {"track_id", "descriptors"}),
+    MarkKind.SCALE: ({"points_xy_px", "distance_mm"}, {"points_xy_px", "distance_mm"}),
+}
+"""Kind → the fields that it needs, and those that it may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +333,6 @@ TOPICS: dict[str, Topic] = {
         Topic(name="engine", version=(1, 3), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
         Topic(name="session", version=(1, 2), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
         Topic(name="health", version=(1, 1), rate_hz=2.0, recorded=True, lane="event", body=HealthBody),
-        Topic(name="mark", version=(1, 0), rate_hz=None, recorded=True, lane="event", body=MarkBody),
+        Topic(name="mark", version=(1, 1), rate_hz=None, recorded=True, lane="event", body=MarkBody),
     )
 }

@@ -26,12 +26,18 @@ class ResultKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarkLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of ``marks.jsonl``."""
+    """One line of ``marks.jsonl``; the fields after ``t_publish_ns`` are those of its kind, see ``bus.MarkBody``."""
 
     frame_id: int
     kind: str
     t_mark_ns: int
     t_publish_ns: int = 0
+    track_id: int = -1
+    plane: str | None = None
+    side: str | None = None
+    descriptors: dict[str, tuple[str, ...]] = {}
+    points_xy_px: tuple[tuple[float, float], tuple[float, float]] | None = None
+    distance_mm: float | None = None
 
 
 Line = TypeVar("Line")

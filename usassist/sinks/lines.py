@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -97,13 +98,10 @@ def result_line(result: Result, engine: EngineBody | None, t_publish_ns: int) ->
 
 
 def mark_line(mark: MarkBody, t_publish_ns: int) -> dict[str, Any]:
-    """A mark as one line of ``marks.jsonl``."""
-    return {
-        "frame_id": mark.frame_id,
-        "kind": mark.kind,
-        "t_mark_ns": mark.t_mark_ns,
-        "t_publish_ns": t_publish_ns,
-    }
+    """A mark as one line of ``marks.jsonl``, with the fields of its kind."""
+    fields: dict[str, Any] = msgspec.to_builtins(mark)  # without those that have their default
+    del fields["session_id"]
+    return fields | {"t_publish_ns": t_publish_ns}
 
 
 def _descriptors(result: Result, index: int, engine: EngineBody | None) -> list[dict[str, Any]]:

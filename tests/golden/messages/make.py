@@ -39,7 +39,14 @@ NEWEST_ENGINE = msgspec.structs.replace(
     domain="thyroid",
     association=AssociationBody(alone=0.875, rise=0.75, release=0.375, frames=3, iou=0.25),
 )
-MARK = MarkBody(session_id="20260314T101500Z-3f9a2c", frame_id=3, kind=MarkKind.MISSED, t_mark_ns=7)
+MARK = MarkBody(
+    session_id="20260314T101500Z-3f9a2c",
+    frame_id=3,
+    kind=MarkKind.DESCRIPTORS,
+    t_mark_ns=7,
+    track_id=2,
+    descriptors={"composition": ("solid",), "foci": ("punctate", "rim")},
+)
 
 
 def messages() -> dict[str, bytes]:
