@@ -64,7 +64,7 @@ class SessionState(StrEnum):
     FAILED = "failed"  # the source or the stream failed; see `reason`
 
 
-# The fields of these three are defined in ``records.py``; see "Add a field" in ``docs/bus.md``.
+# The fields of these three are defined in ``records/``; see "Add a field" in ``docs/bus.md``.
 FrameBody = message_struct("FrameBody", Frame)
 DescriptorBody = message_struct("DescriptorBody", Descriptor, omit_defaults=True)
 ResultBody = message_struct("ResultBody", Result)
