@@ -110,6 +110,26 @@ def test_a_plane_said_of_a_live_frame_does_not_hold_on_a_frame_frozen_before(
     other.close()
 
 
+def test_the_same_statement_again_does_not_hide_what_another_page_states(
+    browser: Any, page: Any, panel: Any, stream: Any
+) -> None:
+    freeze(page)
+    page.keyboard.press("t")
+    wait_pressed(page, "transverse")
+    page.keyboard.press("t")
+    page.wait_for_function(f"{SAID}.includes('marked: transverse')")
+    page.keyboard.press("f")
+    other = browser.new_page()
+    other.goto(panel.url)
+    other.wait_for_function("window.usassist?.frames > 3")
+    wait_pressed(other, "transverse")
+    other.keyboard.press("r")
+    wait_pressed(page, "transverse", "right")
+    page.keyboard.press("g")
+    wait_pressed(page, "longitudinal", "right")
+    other.close()
+
+
 def test_a_plane_that_was_not_kept_is_not_shown_as_if_it_were(page: Any, stream: Any) -> None:
     stream.takes_post = False
     page.keyboard.press("t")

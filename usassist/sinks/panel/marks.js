@@ -47,6 +47,7 @@ function confirmMarks(head) {
     showNotice(`frame ${request.frame_id} marked: ${request.words}${doubt}`, doubt !== "");
   }
   requests = requests.filter((request) => !isAccepted(request));
+  if (!requests.some((request) => request.kind === "plane")) planeAsked = null;
 }
 
 function refuseMark(answer) {

@@ -132,11 +132,12 @@ def build_app(
 async def _send(websocket: WebSocket, viewer: Viewer, said: Said) -> None:
     sent = ""
     while True:
-        await websocket.send_bytes(await viewer.take())
+        packet = await viewer.take()
         text = said.text
-        if text and text is not sent:
+        if text and text is not sent:  # before the packet that says that the mark has come back
             await websocket.send_text(text)
             sent = text
+        await websocket.send_bytes(packet)
 
 
 async def _receive(websocket: WebSocket, viewer: Viewer, shown: ShownFrames, marks: MarkIntake) -> None:

@@ -15,7 +15,6 @@ let said = NOTHING_SAID; // what the server keeps of this session
 let planeAsked = null; // {plane, side} that was requested and has not come back
 
 function takeSaid(news) {
-  if (JSON.stringify(news.planes) !== JSON.stringify(said.planes)) planeAsked = null;
   said = news;
   writeCategories();
   render();
