@@ -55,7 +55,9 @@ def confirm_all(page: Any) -> None:
     for group, text in CHOSEN.items():
         word(page, group, text).click()
     page.get_by_role("button", name="Confirm", exact=True).click()
-    page.wait_for_function("document.querySelector('.us-category') !== null")
+    page.wait_for_function(
+        "document.querySelector('.us-category') !== null && document.querySelector('.us [data-at=form]').hidden"
+    )
 
 
 # ---- Plane and side -------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ at("rows").addEventListener("click", (event) => {
 });
 
 canvas.addEventListener("click", (event) => {
+  if (root.classList.contains("is-scaling")) return; // clicks are points of a scale
   const shown = frozen ?? current;
   const view = frozen ? frozen.view : viewNow(performance.now());
   if (!shown?.bitmap || !view.draw) return;
