@@ -123,7 +123,7 @@ def _notes(document: SweepDocument, words: Words) -> list[str]:
     return notes
 
 
-def _overview(nodule: Nodule, words: Words) -> dict[str, str]:
+def _overview(nodule: Nodule, words: Words) -> dict[str, Any]:
     first, last = words.number(nodule.first_s, 1), words.number(nodule.last_s, 1)
     levels = [item.level for item in nodule.categories if item.level is not None]
     best, transverse = nodule.best, nodule.transverse

@@ -135,7 +135,8 @@ def _svg(
     if caliper:
         marks += _caliper(points, width)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + strip:.1f}" class="scan" preserveAspectRatio="xMinYMid meet">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + strip:.1f}" class="scan" '
+        'preserveAspectRatio="xMinYMid meet">'
         f'<image href="{_data_uri(image[y1:y2, x1:x2])}" width="{width}" height="{height:.1f}" '
         f'preserveAspectRatio="none"/>{marks}{_bar(width, height, strip, spacing_rc_mm, words)}</svg>'
     )
@@ -171,7 +172,8 @@ def _bar(width: float, height: float, strip: float, spacing_rc_mm: tuple[float, 
     size = strip * 0.42
     middle = height + strip * 0.58
     if spacing_rc_mm is None:
-        return f'<text x="0" y="{middle + size * 0.35:.1f}" font-size="{size:.1f}">{escape(words("nodule.no_scale"))}</text>'
+        text = escape(words("nodule.no_scale"))
+        return f'<text x="0" y="{middle + size * 0.35:.1f}" font-size="{size:.1f}">{text}</text>'
     fitting = [mm for mm in _BARS_MM if mm / spacing_rc_mm[1] <= _BAR_SHARE * width]
     length_mm = fitting[-1] if fitting else _BARS_MM[0]
     length = length_mm / spacing_rc_mm[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,12 @@ from pathlib import Path
 import msgspec
 
 from usassist.common.private_files import replacing
-from usassist.errors import SessionError, UsageError
-from usassist.session.export.new_file import new_file
+from usassist.errors import SessionError, UsageError, UsAssistError
 from usassist.session.opening import RecordedSession
 from usassist.session.report.page import run_sections, write_page
 from usassist.session.report.pictures import draw_pictures
 from usassist.session.report.words import load_words
 from usassist.session.summary import LEAST_FRAMES, Section, SweepDocument, summarise
-from usassist.sinks.files import explain
 
 __all__ = ["WrittenReport", "write_report"]
 
@@ -88,19 +87,17 @@ def _sections(document: SweepDocument) -> Iterator[Section]:
 
 @contextlib.contextmanager
 def _file(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A private file that takes its name at the end."""
-    if not overwrite:
-        if path.exists():
-            raise SessionError(f"{path} already exists; choose another --out, or add --overwrite")
-        with new_file(path) as temporary:
-            yield temporary
-        return
+    """A private file that takes its name at the end, or is removed."""
     if path.is_dir():
         raise SessionError(f"{path} is a folder; choose another --out")
+    if path.exists() and not overwrite:
+        raise SessionError(f"{path} already exists; choose another --out, or add --overwrite")
     try:
         with replacing(path, private=True) as temporary:
             yield temporary
-    except SessionError:
+    except UsAssistError:
         raise
     except OSError as error:
-        raise SessionError(explain(path, error)) from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        why, what = ("the disk is full", "free some space, or choose") if full else (error.strerror or error, "choose")
+        raise SessionError(f"{path} cannot be written: {why}; {what} another --out") from error

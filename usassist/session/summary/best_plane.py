@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from usassist.session.summary.document import PlaneScore
+from usassist.session.summary.parts import PlaneScore
 from usassist.session.summary.seen import Seen
 
 __all__ = ["CANDIDATES", "Candidates", "choose", "find_candidates"]

@@ -16,7 +16,7 @@ from usassist.clinical import (
 )
 from usassist.errors import UsageError
 from usassist.session.lines import MarkLine
-from usassist.session.summary.document import (
+from usassist.session.summary.parts import (
     ApT,
     CategoryOfNodule,
     DescriptorOfNodule,

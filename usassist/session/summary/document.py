@@ -1,7 +1,6 @@
 """The document of a sweep: what ``report.json`` holds, and what the page is written from.
 
-Times are seconds from the first frame of the session, lengths mm and px, volumes mL; ``u95`` is the half-width of the
-95 % interval. What is not known is null. Every field is described in ``docs/report.md``.
+Its parts about one nodule, and the units of all of it: ``summary/parts.py``.
 """
 
 from __future__ import annotations
@@ -10,29 +9,18 @@ from typing import Any, Literal
 
 import msgspec
 
+from usassist.session.summary.parts import Interval, Nodule, Section
+
 __all__ = [
     "DOCUMENT_VERSION",
     "SCHEMA_NAME",
-    "ApT",
-    "CategoryOfNodule",
     "CauseTime",
-    "DescriptorOfNodule",
-    "Dimensions",
-    "Interval",
     "MarkOfSweep",
-    "NearBest",
     "NotListed",
-    "Nodule",
-    "PlaneScore",
     "Provenance",
-    "Quantity",
     "ScaleTime",
-    "Section",
-    "Size",
-    "Spread",
     "Sweep",
     "SweepDocument",
-    "ThresholdOfNodule",
     "Unseen",
     "Untracked",
     "json_schema",
@@ -42,160 +30,7 @@ SCHEMA_NAME = "usassist.report"
 DOCUMENT_VERSION = (1, 0)
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class Quantity(_Part):
-    """A value with the half-width of its 95 % interval."""
-
-    value: float
-    u95: float
-
-
-class Size(_Part):
-    """One length or area of an outline, in px and, with a scale, in mm (areas: px² and mm²)."""
-
-    px: float
-    mm: float | None
-    u95_mm: float | None
-
-
-class ApT(_Part):
-    """AP over transverse extent, and what may be said of it."""
-
-    value: float
-    low: float | None
-    high: float | None
-    verdict: Literal["taller", "wider", "uncertain", "plane_not_marked", "not_transverse", "no_scale"]
-
-
-class PlaneScore(_Part):
-    """How good a plane is: the product of three factors, 0 to 1 each."""
-
-    size: float
-    sharpness: float | None
-    certainty: float
-    total: float
-
-
-class Section(_Part):
-    """A nodule on one frame."""
-
-    frame_id: int
-    t_s: float
-    score: float
-    box_xyxy_px: tuple[float, float, float, float]
-    cut: bool | None
-    plane: str | None
-    side: str | None
-    spacing_rc_mm: tuple[float, float] | None
-    calibration_id: str | None
-    sizes: dict[str, Size | None]
-    ap_t: ApT | None
-    plane_score: PlaneScore
-
-
-class Spread(_Part):
-    """Median and quartiles of a length over several frames, in `unit`."""
-
-    unit: Literal["mm", "px"]
-    median: float
-    p25: float
-    p75: float
-
-
-class NearBest(_Part):
-    """What was measured on the frames near the best plane."""
-
-    window_s: float
-    frames: int
-    sizes: dict[str, Spread]
-
-
-class Dimensions(_Part):
-    """Three diameters from two orthogonal planes, and the volume of the ellipsoid."""
-
-    length_mm: Quantity
-    width_mm: Quantity
-    depth_mm: Quantity
-    volume_ml: Quantity
-    longitudinal_frame_id: int
-    transverse_frame_id: int
-
-
-class DescriptorOfNodule(_Part):
-    """One descriptor of a nodule, and where it comes from."""
-
-    name: str
-    basis: Literal["confirmed", "measured", "estimated", "needs_clinician"]
-    words: tuple[str, ...]
-    probability: float | None = None
-    same_in_frames: float | None = None
-    described_frames: int = 0
-    agreement: str | None = None
-    frame_id: int | None = None
-
-
-class ThresholdOfNodule(_Part):
-    """A size threshold of a system, compared with the longest diameter and its interval."""
-
-    kind: Literal["fna", "follow_up"]
-    threshold_mm: float
-    state: Literal["reached", "not_reached", "within", "cut", "no_scale"]
-
-
-class CategoryOfNodule(_Part):
-    """The category of one system, from confirmed descriptors alone."""
-
-    system_id: str
-    name: str
-    edition: str
-    source: str
-    level: str | None
-    meaning: str
-    points: int | None
-    risk_text: str
-    note: str
-    missing: tuple[str, ...]
-    reason: str
-    size_sign: Literal["≥", ">"]
-    compared_mm: Quantity | None
-    thresholds: tuple[ThresholdOfNodule, ...]
-
-
-class Interval(_Part):
-    """A stretch of the sweep, s from its first frame."""
-
-    first_s: float
-    last_s: float
-    kind: str
-
-
-class Nodule(_Part):
-    """One identity, as it was seen over the sweep."""
-
-    track_id: int
-    name: str
-    label: str | None
-    frames: int
-    frames_cut: int
-    first_frame_id: int
-    last_frame_id: int
-    first_s: float
-    last_s: float
-    seen: tuple[Interval, ...]
-    sides: tuple[str, ...]
-    best: Section
-    transverse: Section | None
-    longitudinal: Section | None
-    near_best: NearBest
-    dimensions: Dimensions | None
-    descriptors: tuple[DescriptorOfNodule, ...]
-    categories: tuple[CategoryOfNodule, ...]
-
-
-class Untracked(_Part):
+class Untracked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An unbroken run of frames with findings that have no identity, and its best section."""
 
     first_frame_id: int
@@ -207,7 +42,7 @@ class Untracked(_Part):
     best: Section
 
 
-class NotListed(_Part):
+class NotListed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Identities that are not listed one by one: seen too rarely, or too many to list."""
 
     least_frames: int
@@ -219,7 +54,7 @@ class NotListed(_Part):
     track_ids: tuple[int, ...]
 
 
-class MarkOfSweep(_Part):
+class MarkOfSweep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A mark that a person made."""
 
     kind: str
@@ -230,7 +65,7 @@ class MarkOfSweep(_Part):
     side: str | None
 
 
-class CauseTime(_Part):
+class CauseTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Frames with one cause or state, and how long they lasted."""
 
     name: str
@@ -238,7 +73,7 @@ class CauseTime(_Part):
     seconds: float
 
 
-class ScaleTime(_Part):
+class ScaleTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Frames with one scale, and how long it held."""
 
     calibration_id: str | None
@@ -250,7 +85,7 @@ class ScaleTime(_Part):
     first_s: float
 
 
-class Unseen(_Part):
+class Unseen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much of the sweep was looked at, and what was not seen."""
 
     answered_frames: int
@@ -272,7 +107,7 @@ class Unseen(_Part):
     timeline: tuple[Interval, ...]
 
 
-class Sweep(_Part):
+class Sweep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The session that the document is about."""
 
     session_id: str
@@ -288,7 +123,7 @@ class Sweep(_Part):
     repaired: tuple[str, ...]
 
 
-class Provenance(_Part):
+class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """With what the answers were made."""
 
     usassist: str
@@ -303,7 +138,7 @@ class Provenance(_Part):
     machine: str
 
 
-class SweepDocument(_Part):
+class SweepDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of it."""
 
     schema: str

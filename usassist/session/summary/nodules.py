@@ -9,8 +9,9 @@ from typing import Any
 
 from usassist.session.summary.best_plane import Candidates, choose, find_candidates
 from usassist.session.summary.categories import confirmed_words, describe_categories, describe_nodule
-from usassist.session.summary.document import Interval, Nodule, NotListed, Section, Untracked
+from usassist.session.summary.document import NotListed, Untracked
 from usassist.session.summary.moments import merge_intervals
+from usassist.session.summary.parts import Interval, Nodule, Section
 from usassist.session.summary.sections import NEAR_S, describe_near, describe_section, find_dimensions
 from usassist.session.summary.seen import Seen, SweepLines
 

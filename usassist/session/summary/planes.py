@@ -25,8 +25,8 @@ _UNKNOWN = PlaneAt()
 def find_planes(frames: Sequence[FrameLine], marks: Sequence[MarkLine], cuts: frozenset[int]) -> list[PlaneAt]:
     """Plane and side of every frame.
 
-    A ``plane`` mark holds from its frame on until the next ``plane`` mark or a cut; see ``bus.MarkBody``. A frozen frame
-    repeats the last live one, so a mark on it holds from that one on.
+    A ``plane`` mark holds from its frame on until the next ``plane`` mark or a cut; see ``bus.MarkBody``. A frozen
+    frame repeats the last live one, so a mark on it holds from that one on.
 
     Parameters
     ----------

@@ -10,16 +10,7 @@ import numpy as np
 from usassist.clinical import Quantity as Measured
 from usassist.clinical import volume_ml
 from usassist.records import FrameLine
-from usassist.session.summary.document import (
-    ApT,
-    Dimensions,
-    NearBest,
-    PlaneScore,
-    Quantity,
-    Section,
-    Size,
-    Spread,
-)
+from usassist.session.summary.parts import ApT, Dimensions, NearBest, PlaneScore, Quantity, Section, Size, Spread
 from usassist.session.summary.planes import PlaneAt
 
 __all__ = ["NEAR_S", "SIZES", "describe_near", "describe_section", "find_dimensions"]
@@ -80,6 +71,7 @@ def _ap_t(nodule: Mapping[str, Any], plane: str | None) -> ApT | None:
     if nodule.get("ap_t") is None:
         return None
     state = nodule.get("ap_t_state")
+    verdict: Any
     verdict = (
         "plane_not_marked" if plane is None else "not_transverse" if plane != "transverse" else state or "no_scale"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +13,7 @@ from usassist.session.opening import RecordedSession
 from usassist.session.summary.moments import Moments, find_moments
 from usassist.session.summary.planes import PlaneAt, find_planes
 
-__all__ = ["ReadNodule", "Seen", "SweepLines", "read_sweep"]
-
-ReadNodule = Callable[["Seen"], dict[str, Any]]
-"""Gives the recorded line of a nodule on a frame."""
+__all__ = ["Seen", "SweepLines", "read_sweep"]
 
 _LOST = "result_lost"
 

@@ -18,7 +18,7 @@ def outline_sharpness(image: npt.NDArray[np.uint8], contour_xy_px: npt.NDArray[n
 
     The image is smoothed before with a Gaussian of 1.5 px, so that single speckles count less than borders; the
     gradient is Scharr's. The band reaches 8 % of the outline's shorter side to both sides of it, at least 3 px.
-    Dividing by the grey level makes it independent of the gain. Only values of one nodule are compared with one another.
+    Dividing by the grey level makes it independent of the gain. Only values of one nodule are compared.
 
     Parameters
     ----------
@@ -39,6 +39,6 @@ def outline_sharpness(image: npt.NDArray[np.uint8], contour_xy_px: npt.NDArray[n
     part = cv2.GaussianBlur(grey[y1:y2, x1:x2].astype(np.float32), (0, 0), _SMOOTHING_SD_PX)
     band = np.zeros(part.shape, np.uint8)
     cv2.polylines(band, [points - [x1, y1]], True, 1, 2 * reach + 1)
-    across, along = (cv2.Scharr(part, cv2.CV_32F, *order) / 32.0 for order in ((1, 0), (0, 1)))
+    across, along = (np.asarray(cv2.Scharr(part, cv2.CV_32F, *order)) / 32.0 for order in ((1, 0), (0, 1)))
     level = float(part[band > 0].mean()) if band.any() else 0.0
-    return float(cv2.magnitude(across, along)[band > 0].mean()) / level if level > 0.0 else 0.0
+    return float(np.hypot(across, along)[band > 0].mean()) / level if level > 0.0 else 0.0

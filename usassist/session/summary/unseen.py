@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from usassist.records import SignalState
 from usassist.session.opening import RecordedSession
-from usassist.session.summary.document import CauseTime, Interval, ScaleTime, Unseen
+from usassist.session.summary.document import CauseTime, ScaleTime, Unseen
 from usassist.session.summary.moments import merge_intervals
+from usassist.session.summary.parts import Interval
 from usassist.session.summary.seen import SweepLines
 
 __all__ = ["find_unseen"]
