@@ -120,7 +120,7 @@ def _scales(session: RecordedSession, sweep: SweepLines) -> tuple[ScaleTime, ...
 def _kind(name: str | None, kinds: dict[str, str]) -> str:
     """Where a scale comes from: ``geometry`` is a file, ``scale_by_…`` was read from what the source shows or says."""
     text = str(name)
-    return text if text.startswith("scale_by_") and text not in kinds else kinds.get(text, "geometry")
+    return text if text.startswith("scale_by_") else kinds.get(text, "geometry")
 
 
 def _s(value: float) -> float:
