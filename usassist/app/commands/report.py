@@ -44,13 +44,9 @@ def report(
     if as_json:
         typer.echo(json.dumps({"html": str(written.page), "json": str(written.data)} | counts, indent=2))
         return
-    found = (
-        f"{len(document.nodules)} nodules"
-        if document.identities_known
-        else f"identities are not known: {len(document.untracked)} runs of findings, {len(document.nodules)} nodules"
-    )
-    typer.echo(
-        f"{found}; {document.not_listed.identities} more seen too rarely; answered {document.unseen.answered_s:.1f} of "
-        f"{document.sweep.length_s:.1f} s"
-    )
+    parts = [f"nodules: {len(document.nodules)}", f"not listed: {document.not_listed.identities}"]
+    if not document.identities_known:
+        parts.append(f"identities are not known of {len(document.untracked)} runs of findings")
+    parts.append(f"answered: {document.unseen.answered_s:.1f} of {document.sweep.length_s:.1f} s")
+    typer.echo("; ".join(parts))
     typer.echo(f"{written.page}\n{written.data}")

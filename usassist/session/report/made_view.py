@@ -86,9 +86,8 @@ def _association(rule: dict[str, Any] | None, words: Words) -> str:
 def _scale(item: ScaleTime, words: Words) -> str:
     if item.spacing_rc_mm is None or item.spacing_u95_percent is None:
         return words("made.scale_none", frames=item.frames)
-    known = item.kind in ("scale_by_ruler", "scale_by_dicom")
-    key = item.kind if known else "scale_geometry" if item.kind == "geometry" else "scale_other"
-    name = words(f"made.{key}") if known else words(f"made.{key}", name=item.calibration_id)
+    key = f"made.{item.kind}" if item.kind.startswith("scale_by_") else "made.scale_geometry"
+    name = words(key if words.known(key) else "made.scale_other", name=item.calibration_id)
     row, column = (words.number(value, 4) for value in item.spacing_rc_mm)
     return words(
         "made.scale_value",

@@ -2,8 +2,9 @@
 
 A plane is scored by the product of three factors, each 0 to 1:
 
-- size: the longest diameter over the 90th percentile of the nodule's longest diameters, at most 1, so that a single
-  outline that is too large does not win by its size;
+- size: the median of the longest diameters within half a second, over the greatest such median; times the ratio
+  of the frame's own longest diameter to that median, the smaller over the larger. So the nodule is large there, and an
+  outline that ran into its surroundings on some frames does not win by its size;
 - sharpness: of the image along the outline, over the greatest among the candidates;
 - certainty: the score.
 
@@ -14,18 +15,19 @@ with the largest product of size and certainty; the sharpness is measured on the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from usassist.session.summary.moments import NEAR_S
 from usassist.session.summary.parts import PlaneScore
 from usassist.session.summary.seen import Seen
 
 __all__ = ["CANDIDATES", "Candidates", "choose", "find_candidates"]
 
 CANDIDATES = 30
-_PERCENTILE = 90.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +44,14 @@ class Candidates:
     size: tuple[float, ...]
 
 
-def find_candidates(seen: Iterable[Seen]) -> Candidates:
-    """The candidates among the frames of one nodule; empty where there is no frame."""
+def find_candidates(seen: Iterable[Seen], t_s: Sequence[float]) -> Candidates:
+    """The candidates among the frames of one nodule; empty where there is no frame.
+
+    Parameters
+    ----------
+    seen : in the order of the frames
+    t_s : when each frame of the session was
+    """
     eligible = list(seen)
     eligible = [item for item in eligible if not item.cut] or eligible
     scaled = [item for item in eligible if item.major_mm is not None]
@@ -51,10 +59,16 @@ def find_candidates(seen: Iterable[Seen]) -> Candidates:
     if not eligible:
         return Candidates(seen=(), size=())
     lengths = np.array([item.major_mm if scaled else item.major_px for item in eligible], np.float64)
-    size = np.minimum(lengths / max(float(np.percentile(lengths, _PERCENTILE)), 1e-9), 1.0)
+    size = _size_factor(lengths, np.array([t_s[item.index] for item in eligible]))
     rank = size * np.array([item.score for item in eligible])
     order = np.argsort(-rank, kind="stable")[:CANDIDATES]
     return Candidates(seen=tuple(eligible[i] for i in order), size=tuple(float(size[i]) for i in order))
+
+
+def _size_factor(lengths: npt.NDArray[np.float64], t_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    begin, end = np.searchsorted(t_s, t_s - NEAR_S), np.searchsorted(t_s, t_s + NEAR_S, side="right")
+    usual = np.array([np.median(lengths[first:last]) for first, last in zip(begin, end, strict=True)])
+    return np.asarray(usual / usual.max() * np.minimum(lengths / usual, usual / lengths))
 
 
 def choose(candidates: Candidates, sharpness: Mapping[Seen, float]) -> tuple[Seen, PlaneScore]:

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from usassist.records import FrameLine
 from usassist.session.manifest import Manifest
 
-__all__ = ["Moments", "find_moments", "merge_intervals"]
+__all__ = ["NEAR_S", "Moments", "find_moments", "merge_intervals"]
+
+NEAR_S = 0.5
+"""Frames up to this far from another count as near it."""
 
 _SILENT_PERIODS, _SILENT_S = 10.0, 0.33  # as of the display: longer without a frame means that none arrives
 _USUAL_PERIOD_S = 1.0 / 30.0
@@ -51,10 +54,11 @@ def find_moments(manifest: Manifest, frames: Sequence[FrameLine]) -> Moments:
 
     Parameters
     ----------
-    manifest : says whether the session kept time; if not, the stamps of the clip are used where all frames have them
+    manifest : says whether the session kept time; if not, the stamps of the clip are used where all frames have them,
+        else their numbers and the rate of the source
     frames : lines, in order; at least one
     """
-    clip = None if manifest.source.get("realtime", True) else _clip_times(frames)
+    clip = None if manifest.source.get("realtime", True) else _clip_times(frames, manifest.source.get("rate_hz"))
     first_ns = frames[0].t_capture_ns
     t_s = clip or tuple((line.t_capture_ns - first_ns) / 1e9 for line in frames)
     missing = [after.frame_id - before.frame_id - 1 for before, after in itertools.pairwise(frames)]
@@ -73,10 +77,12 @@ def find_moments(manifest: Manifest, frames: Sequence[FrameLine]) -> Moments:
     )
 
 
-def _clip_times(frames: Sequence[FrameLine]) -> tuple[float, ...] | None:
+def _clip_times(frames: Sequence[FrameLine], rate_hz: float | None) -> tuple[float, ...] | None:
     times = [float(line.pts * line.time_base) for line in frames if line.pts is not None and line.time_base is not None]
     if len(times) < len(frames) or any(after <= before for before, after in itertools.pairwise(times)):
-        return None
+        if not rate_hz:
+            return None
+        times = [line.frame_id / rate_hz for line in frames]
     return tuple(time - times[0] for time in times)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from usassist.session.summary.best_plane import Candidates, choose, find_candidates
 from usassist.session.summary.categories import confirmed_words, describe_categories, describe_nodule
 from usassist.session.summary.document import NotListed, Untracked
-from usassist.session.summary.moments import merge_intervals
+from usassist.session.summary.moments import NEAR_S, merge_intervals
 from usassist.session.summary.parts import Interval, Nodule, Section
-from usassist.session.summary.sections import NEAR_S, describe_near, describe_section, find_dimensions
+from usassist.session.summary.sections import describe_near, describe_section, find_dimensions
 from usassist.session.summary.seen import Seen, SweepLines
 
 __all__ = ["MOST_LISTED", "Chosen", "describe_run", "describe_track", "find_chosen", "find_runs", "select_tracks"]
@@ -63,11 +63,12 @@ def select_tracks(sweep: SweepLines, least_frames: int) -> tuple[list[int], NotL
 
 def find_chosen(sweep: SweepLines, seen: Sequence[Seen]) -> Chosen:
     """The candidates of one nodule."""
+    t_s = sweep.moments.t_s
     by_plane = {name: [item for item in seen if sweep.planes[item.index].plane == name] for name in _PLANES}
     return Chosen(
-        best=find_candidates(seen),
-        transverse=find_candidates(by_plane["transverse"]),
-        longitudinal=find_candidates(by_plane["longitudinal"]),
+        best=find_candidates(seen, t_s),
+        transverse=find_candidates(by_plane["transverse"], t_s),
+        longitudinal=find_candidates(by_plane["longitudinal"], t_s),
     )
 
 
@@ -151,7 +152,7 @@ def describe_run(
         last_s=round(sweep.moments.t_s[last], 3),
         frames=len(set(indices)),
         most_at_once=max(indices.count(index) for index in set(indices)),
-        best=_section(sweep, *choose(find_candidates(run), sharpness), read),
+        best=_section(sweep, *choose(find_candidates(run, sweep.moments.t_s), sharpness), read),
     )
 
 

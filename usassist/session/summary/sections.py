@@ -10,13 +10,11 @@ import numpy as np
 from usassist.clinical import Quantity as Measured
 from usassist.clinical import volume_ml
 from usassist.records import FrameLine
+from usassist.session.summary.moments import NEAR_S
 from usassist.session.summary.parts import ApT, Dimensions, NearBest, PlaneScore, Quantity, Section, Size, Spread
 from usassist.session.summary.planes import PlaneAt
 
-__all__ = ["NEAR_S", "SIZES", "describe_near", "describe_section", "find_dimensions"]
-
-NEAR_S = 0.5
-"""Frames up to this far from the best plane count as near it."""
+__all__ = ["SIZES", "describe_near", "describe_section", "find_dimensions"]
 
 SIZES = {
     "longest_diameter": "major",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Iterator
 
-from usassist.records import SignalState
+from usassist.records import FrameLine, SignalState
 from usassist.session.opening import RecordedSession
 from usassist.session.summary.document import CauseTime, ScaleTime, Unseen
 from usassist.session.summary.moments import merge_intervals
@@ -14,6 +15,7 @@ from usassist.session.summary.seen import SweepLines
 __all__ = ["find_unseen"]
 
 _COVERAGE_FACTOR = 2.0
+_SAME_SCALE = 0.02  # relative; a change of depth is more
 _ABSTAINED = "out_of_domain"
 
 
@@ -91,30 +93,41 @@ def _lost(session: RecordedSession, topic: str) -> int:
 
 
 def _scales(session: RecordedSession, sweep: SweepLines) -> tuple[ScaleTime, ...]:
-    """Every scale that frames had, in the order of their first frame; None = no scale."""
+    """Every scale that frames had, in the order of their first frame; steps within 2 % are one scale, read again."""
     kinds = {str(item.get("calibration_id")): str(item.get("kind")) for item in session.manifest.calibrations}
-    found: dict[tuple[object, ...], list[int]] = {}
+    groups: list[list[int]] = []
     for index, line in enumerate(session.frames):
-        key = (line.calibration_id if line.spacing_rc_mm else None, line.spacing_rc_mm, line.spacing_rel_sd)
-        found.setdefault(key, []).append(index)
-    scales = []
-    for indices in found.values():
-        line = session.frames[indices[0]]
-        name = line.calibration_id if line.spacing_rc_mm else None
-        scales.append(
-            ScaleTime(
-                calibration_id=name,
-                kind="none" if line.spacing_rc_mm is None else _kind(name, kinds),
-                spacing_rc_mm=line.spacing_rc_mm,
-                spacing_u95_percent=None
-                if line.spacing_rel_sd is None
-                else round(100.0 * _COVERAGE_FACTOR * line.spacing_rel_sd, 4),
-                frames=len(indices),
-                seconds=_s(sum(sweep.moments.lasts_s[i] for i in indices)),
-                first_s=_s(sweep.moments.t_s[indices[0]]),
-            )
-        )
-    return tuple(scales)
+        group = next((item for item in groups if _same_scale(session.frames[item[0]], line)), None)
+        if group is None:
+            group = []
+            groups.append(group)
+        group.append(index)
+    return tuple(_scale_time(sweep, group, kinds) for group in groups)
+
+
+def _same_scale(one: FrameLine, other: FrameLine) -> bool:
+    if one.spacing_rc_mm is None or other.spacing_rc_mm is None:
+        return one.spacing_rc_mm is other.spacing_rc_mm
+    pairs = zip(one.spacing_rc_mm, other.spacing_rc_mm, strict=True)
+    return one.calibration_id == other.calibration_id and all(abs(b / a - 1.0) <= _SAME_SCALE for a, b in pairs)
+
+
+def _scale_time(sweep: SweepLines, indices: list[int], kinds: dict[str, str]) -> ScaleTime:
+    """Median of the steps, and the largest uncertainty."""
+    lines = [sweep.session.frames[i] for i in indices]
+    steps = [line.spacing_rc_mm for line in lines if line.spacing_rc_mm is not None]
+    name = lines[0].calibration_id if steps else None
+    row, column = (statistics.median(step[axis] for step in steps) if steps else 0.0 for axis in (0, 1))
+    largest_sd = max((line.spacing_rel_sd for line in lines if line.spacing_rel_sd is not None), default=None)
+    return ScaleTime(
+        calibration_id=name,
+        kind=_kind(name, kinds) if steps else "none",
+        spacing_rc_mm=(round(row, 6), round(column, 6)) if steps else None,
+        spacing_u95_percent=None if largest_sd is None else round(100.0 * _COVERAGE_FACTOR * largest_sd, 4),
+        frames=len(indices),
+        seconds=_s(sum(sweep.moments.lasts_s[i] for i in indices)),
+        first_s=_s(sweep.moments.t_s[indices[0]]),
+    )
 
 
 def _kind(name: str | None, kinds: dict[str, str]) -> str:
