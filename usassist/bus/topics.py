@@ -252,7 +252,10 @@ class MarkBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Of the rest, which came with 1.1, a kind has its own fields and no other. A later mark of a kind replaces an earlier
     one about the same nodule (descriptors) or frame (plane, scale).
 
-    ``plane`` has at least one of ``plane`` and ``side``. ``descriptors`` has ``track_id`` and ``descriptors``: name of
+    ``plane`` has at least one of ``plane`` and ``side``. It holds from its frame on until the next such mark, or until
+    the image changes: a frame that does not go on where the one before it left off (``frames.continuity``), or whose
+    signal is lost, changed or not B-mode. It replaces an earlier one whole: what it leaves out is not known from its
+    frame on, and before the first one nothing is known. ``descriptors`` has ``track_id`` and ``descriptors``: name of
     the descriptor → the words that were confirmed, of which only echogenic foci may have several. ``scale`` has
     ``points_xy_px`` in image coordinates and ``distance_mm``, the distance between them.
     """

@@ -7,9 +7,10 @@ looked up only from descriptors that a clinician confirmed.
 from usassist.clinical.categorise import Category, Incomplete, categorise
 from usassist.clinical.growth import Growth, GrowthState, Quantity, judge_growth, volume_ml
 from usassist.clinical.systems import SYSTEMS, Level, System, parse_system
-from usassist.clinical.vocabulary import DESCRIPTOR_TEXTS, DESCRIPTORS, SEVERAL, Confirmed, check_words
+from usassist.clinical.vocabulary import ALONE, DESCRIPTOR_TEXTS, DESCRIPTORS, SEVERAL, Confirmed, check_words
 
 __all__ = [
+    "ALONE",
     "DESCRIPTORS",
     "DESCRIPTOR_TEXTS",
     "SEVERAL",

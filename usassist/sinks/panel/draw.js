@@ -55,8 +55,9 @@ function drawScene(canvas, bitmap, nodules, options) {
   context.drawImage(bitmap, place.x, place.y, bitmap.width * place.scale, bitmap.height * place.scale);
   const unit = window.devicePixelRatio || 1;
   nodules.forEach((nodule, row) => {
-    if (options.outline) {
-      strokeTwice(context, nodule.color_rgb, unit, () => tracePolygon(context, nodule.contour, place));
+    if (options.outline || row === options.selected) {
+      const weight = row === options.selected ? 2 : 1;
+      strokeTwice(context, nodule.color_rgb, unit * weight, () => tracePolygon(context, nodule.contour, place));
     }
     if (options.box) {
       const [x1, y1, x2, y2] = nodule.xyxy_px;
