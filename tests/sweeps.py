@@ -42,7 +42,8 @@ class Shown:
 class Moment:
     """A frame: its nodules, or why there is no answer; how sharp it is, its scale, whether it is live.
 
-    A `result` of False = it was lost; `gap` frames before it are missing, and `wait_ns` passed without any.
+    A `result` of False = it was lost; `gap` frames before it are missing, and `wait_ns` passed without any. `follows`
+    False = its answer follows none; `other` is another image, as after a cut.
     """
 
     nodules: tuple[Shown, ...] = ()
@@ -54,6 +55,7 @@ class Moment:
     gap: int = 0
     wait_ns: int = 0
     follows: bool = True
+    other: bool = False
 
 
 def mark(frame_id: int, kind: MarkKind, **fields: Any) -> MarkBody:
@@ -106,6 +108,7 @@ def _frame(frame_id: int, t_ns: int, moment: Moment) -> Frame:
         cv2.ellipse(image, nodule.center, nodule.axes, 0, 0, 360, 40, -1)
     if moment.blur_px:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), moment.blur_px), np.uint8)
+    image = 255 - image if moment.other else image
     live = moment.picture is SignalState.LIVE
     return make_frame(
         frame_id,

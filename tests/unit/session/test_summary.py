@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.samples import ENGINE
@@ -15,7 +16,10 @@ from usassist.records import Cause, SignalState
 from usassist.session import open_session
 from usassist.session.summary import SweepDocument, summarise
 from usassist.session.summary.categories import describe_categories
+from usassist.session.summary.cuts import find_cuts
 from usassist.session.summary.parts import Section
+from usassist.session.summary.planes import find_planes
+from usassist.session.summary.seen import read_sweep
 
 CONFIRMED = {
     "composition": ("solid",),
@@ -131,21 +135,37 @@ def test_without_a_mark_the_plane_is_not_known_and_nothing_follows_from_it(tmp_p
     assert {item.name: item.basis for item in found.descriptors}["shape"] == "needs_clinician"
 
 
-@pytest.mark.parametrize("cut", ["new association", "frozen in between", "silence"])
-def test_a_plane_mark_holds_until_the_image_is_another_one(tmp_path: Path, cut: str) -> None:
-    nodule = Shown(track_id=1)
-    after = {
-        "new association": [_of(nodule, follows=False)],
-        "frozen in between": [Moment(picture=SignalState.FROZEN), _of(nodule)],
-        "silence": [_of(nodule, wait_ns=2_000_000_000)],
-    }[cut]
-    moments = [*[_of(nodule)] * 5, *after, *[_of(nodule)] * 4]
-    session = open_session(record_sweep(tmp_path / "s", moments, [mark(2, MarkKind.PLANE, plane=Plane.TRANSVERSE)]))
-    from usassist.session.summary.seen import read_sweep
-
-    planes = [item.plane for item in read_sweep(session).planes]
-    assert planes[:5] == [None, None, "transverse", "transverse", "transverse"]
-    assert planes[-4:] == [None] * 4
+@pytest.mark.parametrize(
+    ("between", "other", "holds"),
+    [
+        ([_of(Shown(track_id=1), other=True, follows=False)], True, False),
+        ([Moment(cause=Cause.DROPPED, other=True), _of(Shown(track_id=1), other=True, follows=False)], True, False),
+        ([Moment(picture=SignalState.FROZEN), _of(Shown(track_id=1), other=True, follows=False)], True, False),
+        ([Moment(picture=SignalState.CHANGED)], False, False),
+        ([Moment(picture=SignalState.FROZEN), _of(Shown(track_id=1), follows=False)], False, True),
+        ([_of(Shown(track_id=1), follows=False)], False, True),
+        ([_of(Shown(track_id=1), wait_ns=2_000_000_000, follows=False)], False, True),
+    ],
+    ids=[
+        "cut",
+        "cut at a dropped frame",
+        "cut while frozen",
+        "changed",
+        "frozen",
+        "association begins anew",
+        "silence",
+    ],
+)
+def test_a_plane_mark_holds_until_the_image_is_another_one(
+    tmp_path: Path, between: list[Moment], other: bool, holds: bool
+) -> None:
+    moments = [*[_of(Shown(track_id=1))] * 5, *between, *[_of(Shown(track_id=1), other=other)] * 6]
+    (found,) = _summary(tmp_path, moments, mark(2, MarkKind.PLANE, plane=Plane.TRANSVERSE)).nodules
+    assert found.transverse is not None
+    sweep = read_sweep(open_session(tmp_path / "s"))
+    planes = find_planes(sweep.session.frames, sweep.marks, find_cuts(sweep))
+    assert [item.plane for item in planes[:5]] == [None, None, "transverse", "transverse", "transverse"]
+    assert {item.plane for item in planes[-6:]} == {"transverse" if holds else None}
 
 
 def test_a_plane_that_is_marked_on_a_frozen_frame_is_that_of_the_last_live_one(tmp_path: Path) -> None:
@@ -268,8 +288,6 @@ def test_a_threshold_is_reached_only_where_the_whole_interval_lies_beyond_it(
         [*[_of(Shown(track_id=1))] * 5, EMPTY],
         mark(5, MarkKind.DESCRIPTORS, track_id=1, descriptors=CONFIRMED),
     ).nodules
-    import msgspec
-
     longest = found.best.sizes["longest_diameter"]
     assert longest is not None
     size = msgspec.structs.replace(longest, mm=mm, u95_mm=u95_mm)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from usassist.records import ResultState, SignalState
+from usassist.records import ResultState
 from usassist.session.lines import MarkLine
 from usassist.session.opening import RecordedSession
 from usassist.session.summary.moments import Moments, find_moments
-from usassist.session.summary.planes import PlaneAt, find_planes
+from usassist.session.summary.planes import PlaneAt
 
 __all__ = ["Seen", "SweepLines", "read_sweep"]
 
@@ -51,7 +51,8 @@ class SweepLines:
     moments : times of the frames
     why_not : of each frame, why it has no answer: a cause, or ``result_lost``; empty where it has one
     findings : of each frame, how many nodules its answer has
-    planes : of each frame
+    follows : of each frame, the number of the frame that its answer follows; None = it follows none
+    planes : of each frame, once they are found
     nodules : track id → where it was seen, in order; -1 = without identity
     described : track id → name of a descriptor → value → number of frames
     """
@@ -60,6 +61,7 @@ class SweepLines:
     moments: Moments
     why_not: list[str] = field(default_factory=list)
     findings: list[int] = field(default_factory=list)
+    follows: list[int | None] = field(default_factory=list)
     planes: list[PlaneAt] = field(default_factory=list)
     nodules: dict[int, list[Seen]] = field(default_factory=lambda: defaultdict(list))
     described: dict[int, dict[str, dict[str, int]]] = field(default_factory=dict)
@@ -78,7 +80,6 @@ def read_sweep(session: RecordedSession) -> SweepLines:
     session : with at least one frame
     """
     sweep = SweepLines(session=session, moments=find_moments(session.manifest, session.frames))
-    follows: list[int | None] = []
     for index, line in enumerate(session.lines()):
         result = line.result
         state = None if result is None else ResultState(result["state"])
@@ -86,12 +87,11 @@ def read_sweep(session: RecordedSession) -> SweepLines:
         nodules = result["nodules"] if result is not None and state is ResultState.FINDING else []
         sweep.why_not.append("" if answered else _LOST if result is None else str(result.get("cause")))
         sweep.findings.append(len(nodules))
-        follows.append(result.get("follows_frame_id") if result is not None and answered else -1)
+        sweep.follows.append(result.get("follows_frame_id") if result is not None and answered else None)
         for row, nodule in enumerate(nodules):
             track_id = int(nodule.get("track_id", -1))
             sweep.nodules[track_id].append(_seen(index, row, nodule))
             _count(sweep.described.setdefault(track_id, {}), nodule)
-    sweep.planes = find_planes(session.frames, session.marks, _cuts(sweep, follows))
     return sweep
 
 
@@ -111,17 +111,3 @@ def _count(counts: dict[str, dict[str, int]], nodule: Mapping[str, Any]) -> None
     for item in nodule.get("descriptors") or ():
         values = counts.setdefault(item["name"], {})
         values[item["value"]] = values.get(item["value"], 0) + 1
-
-
-def _cuts(sweep: SweepLines, follows: list[int | None]) -> frozenset[int]:
-    """Frames before which the image became another one: the stream began to associate anew, the frame before was not
-    live, or none had come for a while."""
-    frames, moments = sweep.session.frames, sweep.moments
-    associates = any(number is not None and number >= 0 for number in follows)
-    cuts = set()
-    for index in range(1, len(frames)):
-        anew = associates and follows[index] is None
-        back = frames[index].picture is SignalState.LIVE and frames[index - 1].picture is not SignalState.LIVE
-        if anew or back or (moments.silent_s[index - 1] > 0.0 and not moments.missing[index - 1]):
-            cuts.add(frames[index].frame_id)
-    return frozenset(cuts)

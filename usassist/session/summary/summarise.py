@@ -10,8 +10,10 @@ import numpy as np
 
 from usassist.errors import SessionError, UsageError
 from usassist.session.opening import RecordedSession
+from usassist.session.summary.cuts import find_cuts
 from usassist.session.summary.document import DOCUMENT_VERSION, SCHEMA_NAME, MarkOfSweep, SweepDocument
 from usassist.session.summary.nodules import describe_run, describe_track, find_chosen, find_runs, select_tracks
+from usassist.session.summary.planes import find_planes
 from usassist.session.summary.provenance import describe_provenance, describe_sweep, read_engines
 from usassist.session.summary.seen import Seen, SweepLines, read_sweep
 from usassist.session.summary.sharpness import outline_sharpness
@@ -43,6 +45,7 @@ def summarise(session: RecordedSession, *, least_frames: int = LEAST_FRAMES) -> 
     _check(session)
     engines = read_engines(session)
     sweep = read_sweep(session)
+    sweep.planes = find_planes(session.frames, session.marks, find_cuts(sweep))
     listed, not_listed = select_tracks(sweep, least_frames)
     chosen = {track_id: find_chosen(sweep, sweep.nodules[track_id]) for track_id in listed}
     runs = find_runs(sweep)
