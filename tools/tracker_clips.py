@@ -1,4 +1,4 @@
-"""Clips for ``tools.tracker_report``: what the live path shows on every frame, beside the nodules that are there."""
+"""Clips for reports on tracking: what the live path shows on every frame, beside the nodules that are there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from usassist.evaluation.sweep_clips import list_clips, sample_images
 from usassist.frames import compute_thumbnail, fill_labelmap, find_scan_area, may_go_on
 from usassist.phantom import PhantomConfig, PhantomScanner, draw_sweep_scenes, render_sweep
 from usassist.pipeline import StreamAssociation, make_association
-from usassist.records import Detections, Frame
+from usassist.records import Detections, Frame, Segmentation
 
 __all__ = ["ClipFrame", "Scene", "answer_clips", "real_scenes", "rocking_scenes", "simulated_scenes"]
 
@@ -45,6 +45,9 @@ class ClipFrame:
     overlap : float64 (N, T), IoU of every shown outline with every nodule
     answered : the engine did not abstain
     same_image : it may follow the last answered frame, and is not another image
+    outlines : of what is shown
+    hw_px : height and width
+    truth_bits : uint8, the pixels of all nodules, packed
     """
 
     time_s: float
@@ -53,6 +56,15 @@ class ClipFrame:
     overlap: npt.NDArray[np.float64]
     answered: bool
     same_image: bool
+    outlines: Segmentation
+    hw_px: tuple[int, int]
+    truth_bits: UInt8Array
+
+    @property
+    def truth(self) -> npt.NDArray[np.bool_]:
+        """The pixels of all nodules, bool (H, W)."""
+        height, width = self.hw_px
+        return np.unpackbits(self.truth_bits)[: height * width].reshape(self.hw_px).astype(np.bool_)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +185,9 @@ def answer_clips(
                         overlap=label_overlaps(found, len(answer.detections), rows, len(nodule)),
                         answered=not candidates.abstains,
                         same_image=same_image,
+                        outlines=answer.segmentation,
+                        hw_px=(height, width),
+                        truth_bits=np.packbits(truth > 0),
                     )
                 )
             clips[scene.name] = frames

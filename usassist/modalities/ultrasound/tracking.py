@@ -28,8 +28,9 @@ RULE = "sweep-1"
 _GATE = 9.0  # a pair that costs as much is not the same nodule
 _IN_VIEW_S = 0.2  # one that was not found for so long has not left the plane
 _LEAST_IOU, _IN_VIEW_GREY_SD = 0.1, 0.06  # of boxes; of mean grey levels, 0 to 1
+_MOST_OF_GREY = 2.5  # that grey adds in view: a box that overlaps by 0.35 or more is enough
 # Standard deviations of the centre, in mean sides, of the logarithm of a side, and of the mean grey level.
-_RETURN_PLACE_SD, _RETURN_SIZE_SD, _RETURN_GREY_SD = 0.08, 0.4, 0.04
+_RETURN_PLACE_SD, _RETURN_SIZE_SD, _RETURN_GREY_SD = 0.1, 0.4, 0.04
 _MAX_GONE_S = 2.0
 _SPEED_GAIN, _MAX_SPEED = 0.1, 4.0  # mean sides per second
 _GREY_GAIN = 0.5
@@ -88,7 +89,8 @@ class _Nodule:
             shared_y = min(0.5 * (now.height + self.height) - apart_y, now.height, self.height)
             shared = max(shared_x, 0.0) * max(shared_y, 0.0)
             iou = shared / (now.width * now.height + self.width * self.height - shared)
-            return (1.0 - iou) * _GATE / (1.0 - _LEAST_IOU) + ((now.grey - self.grey) / _IN_VIEW_GREY_SD) ** 2
+            changed = ((now.grey - self.grey) / _IN_VIEW_GREY_SD) ** 2
+            return (1.0 - iou) * _GATE / (1.0 - _LEAST_IOU) + min(changed, _MOST_OF_GREY)
         area = math.sqrt(now.width * now.height * self.width * self.height)
         grown = math.log(now.width / self.width) ** 2 + math.log(now.height / self.height) ** 2
         return (
