@@ -173,7 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.tracker_report", description=__doc__.split("\n")[0])
     parser.add_argument("folders", type=Path, nargs="*", help="real clips: each with images/ and masks/ of one name")
     parser.add_argument("--count", type=int, default=24, help="simulated sweeps of each set; 0 = none")
-    parser.add_argument("--seed", type=int, default=9100, help="of the simulated sweeps")
+    parser.add_argument("--seed", type=int, default=7300, help="of the simulated sweeps")
     parser.add_argument("--rate-hz", type=float, default=30.0, help="frames a second that real clips are taken to have")
     parser.add_argument("--backend", default="openvino")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 = all")

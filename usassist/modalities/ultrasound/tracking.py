@@ -27,8 +27,8 @@ RULE = "sweep-1"
 # All of these are fitted on simulated sweeps and tried on others, and on real ones: docs/tracking.md.
 _GATE = 9.0  # a pair that costs as much is not the same nodule
 _IN_VIEW_S = 0.2  # one that was not found for so long has not left the plane
-_LEAST_IOU, _IN_VIEW_GREY_SD = 0.1, 0.06  # of boxes; of mean grey levels, 0 to 1
-_MOST_OF_GREY = 2.5  # that grey adds in view: a box that overlaps by 0.35 or more is enough
+_LEAST_IOU, _IN_VIEW_GREY_SD = 0.05, 0.06  # of boxes; of mean grey levels, 0 to 1
+_MOST_OF_GREY = 2.5  # that grey adds in view: a box that overlaps by 0.35 or more is the same, whatever its grey
 # Standard deviations of the centre, in mean sides, of the logarithm of a side, and of the mean grey level.
 _RETURN_PLACE_SD, _RETURN_SIZE_SD, _RETURN_GREY_SD = 0.1, 0.4, 0.04
 _MAX_GONE_S = 2.0
