@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.replay.test_rerun import _planted
 from tests.samples import score_file
 from usassist.app.commands.progress import ProgressBar
 from usassist.app.rerun import plan, run
@@ -21,6 +22,7 @@ from usassist.calibrate import load_score_calibration
 from usassist.config import RecordConfig
 from usassist.engine import find_engine
 from usassist.modalities.ultrasound.tracking import RULE
+from usassist.records import Result
 from usassist.session import read_followed
 
 ENGINE = find_engine("thyroid_nodule")
@@ -86,6 +88,39 @@ def test_a_recording_with_drops_is_run_again_to_the_last_bit(scores: Path, tmp_p
             expected = result.detections.track_id.tolist()
             found = again_of[result.frame_id].detections.track_id.tolist()
             assert found == expected if result.state.is_answer else set(found) <= {-1}
+
+
+def test_another_track_id_is_a_difference(scores: Path, tmp_path: Path) -> None:
+    options = StreamOptions(
+        source="phantom:seed=12,seconds=2",
+        bus="",
+        engine=f"{ENGINE.name}@{ENGINE.version}",
+        backend="onnxruntime",
+        score_folder=str(scores),
+        fast=True,
+    )
+
+    def renumbered(result: Result) -> Result:
+        track_id = result.detections.track_id + 1 if result.frame_id == last else result.detections.track_id
+        return dataclasses.replace(result, detections=dataclasses.replace(result.detections, track_id=track_id))
+
+    with ProgressBar(quiet=True) as progress:
+        replay(options, tmp_path / "first", overlay_video=False, window=False, progress=progress, record=UNCOVERED)
+        recorded = read_recording(tmp_path / "first")
+        last = max(result.frame_id for result in recorded.results if len(result.detections))
+        planted = _planted(tmp_path / "first", tmp_path / "planted", renumbered)
+        for folder, differing, exit_code in ((tmp_path / "first", [], 0), (planted, [last], 1)):
+            again = rerun_session(
+                folder,
+                tmp_path / f"again_{folder.name}",
+                Overrides(),
+                progress=progress,
+                compare=True,
+                record=UNCOVERED,
+            )
+            assert again.comparison is not None
+            assert [item.frame_id for item in again.comparison.differences] == differing
+            assert again.exit_code == exit_code
 
 
 def test_a_recording_of_each_frame_alone_is_run_again_so(scores: Path, tmp_path: Path) -> None:
