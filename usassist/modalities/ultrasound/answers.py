@@ -90,6 +90,8 @@ class AssociatedAnswers:
             self._tracker.reset()
             self._tracked_place = self._place
         track_id = self._tracker.update(detections, frame.image, t_s)
+        if not len(track_id):
+            return answer
         return dataclasses.replace(answer, detections=dataclasses.replace(detections, track_id=track_id))
 
 
