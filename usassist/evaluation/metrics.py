@@ -24,6 +24,7 @@ __all__ = [
     "case_weights",
     "dice",
     "iou",
+    "label_overlaps",
     "longest_diameter_px",
     "match",
     "match_overlaps",
@@ -119,6 +120,23 @@ def match_overlaps(overlap: npt.NDArray[Any], min_iou: float) -> list[tuple[int,
         if all(found != first and nodule != second for first, second in chosen):
             chosen.append((found, nodule))
     return chosen
+
+
+def label_overlaps(
+    found: npt.NDArray[Any], found_count: int, truth: npt.NDArray[Any], truth_count: int
+) -> npt.NDArray[np.float64]:
+    """IoU of every region of a label map with every region of another: float64 (N, T).
+
+    Parameters
+    ----------
+    found, truth : integers (H, W), 0 = nothing, 1 to N and 1 to T are the regions
+    found_count, truth_count : N and T; a region may be missing in its map, its overlaps are 0 then
+    """
+    rows, columns = found_count + 1, truth_count + 1
+    both = np.bincount((found.astype(np.int64) * columns + truth).ravel(), minlength=rows * columns)
+    both = both.reshape(rows, columns)
+    union = both.sum(axis=1)[1:, None] + both.sum(axis=0)[None, 1:] - both[1:, 1:]
+    return np.asarray(both[1:, 1:] / np.maximum(1, union))
 
 
 def box_overlaps(first_xyxy_px: npt.NDArray[Any], second_xyxy_px: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -7,6 +7,7 @@ from usassist.phantom.config import NodulePlan, PhantomConfig
 from usassist.phantom.fault_scanner import FaultFrame, FaultScanner
 from usassist.phantom.faults import Fault, FaultPlan, load_faults
 from usassist.phantom.scanner import PhantomScanner
+from usassist.phantom.sweep_scenes import SweepScene, draw_sweep_scenes, render_sweep
 from usassist.phantom.training_scenes import draw_training_scene
 from usassist.phantom.truth import ClipTruth, NoduleTruth, PhantomFrame, PhantomScan, TruthFrame, read_truth
 
@@ -22,9 +23,12 @@ __all__ = [
     "PhantomFrame",
     "PhantomScan",
     "PhantomScanner",
+    "SweepScene",
     "TruthFrame",
+    "draw_sweep_scenes",
     "draw_training_scene",
     "load_faults",
     "read_truth",
     "render_clip",
+    "render_sweep",
 ]

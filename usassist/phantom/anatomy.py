@@ -9,7 +9,6 @@ Echo levels are relative to normal gland; attenuation in dB/cm/MHz follows commo
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -57,13 +56,6 @@ class Anatomy:
     def to_probe(self, u: float, y: float) -> tuple[float, float]:
         """Lateral position x and elevation e of a point of the neck; the inverse of `to_neck`."""
         return self.neck.to_probe(self.view, u, y)
-
-    def trachea_reach_mm(self, z_mm: float, half_height_mm: float) -> float:
-        """Half-width of the trachea and its wall over the depths `z_mm` ± `half_height_mm`."""
-        n = self.neck
-        nearest = max(abs(z_mm - n.trachea_z) - half_height_mm, 0.0)
-        radius = n.trachea_radius + 1.6
-        return math.sqrt(max(radius**2 - nearest**2, 0.0))
 
     def make_room(self, plans: tuple[NodulePlan, ...]) -> None:
         """Move the great vessels sideways where a nodule would overlap them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from usassist.phantom.config import PhantomConfig, rng_of
@@ -72,6 +73,12 @@ class Neck:
                 spine_z=neck.spine_z - rng.uniform(0.0, 6.0),
             )
         return neck
+
+    def trachea_reach_mm(self, z_mm: float, half_height_mm: float) -> float:
+        """Half-width of the trachea and its wall over the depths `z_mm` ± `half_height_mm`."""
+        nearest = max(abs(z_mm - self.trachea_z) - half_height_mm, 0.0)
+        radius = self.trachea_radius + 1.6
+        return math.sqrt(max(radius**2 - nearest**2, 0.0))
 
     def to_probe(self, view: str, u: float, y: float) -> tuple[float, float]:
         """Lateral position x and elevation e of a point of the neck in a view."""

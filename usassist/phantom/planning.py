@@ -10,7 +10,7 @@ import numpy as np
 from usassist.phantom.anatomy import Anatomy
 from usassist.phantom.config import NodulePlan, PhantomConfig, rng_of, sample_prior
 
-__all__ = ["Pose", "pose_at", "sample_nodules"]
+__all__ = ["Pose", "are_apart", "draw_look", "pose_at", "sample_nodules"]
 
 _BREATH_HZ = 0.23
 _KINDS = ("hypo", "iso", "hyper", "cystic", "mixed", "spongiform")
@@ -66,7 +66,7 @@ def sample_nodules(config: PhantomConfig, anatomy: Anatomy) -> tuple[NodulePlan,
             plan = _draw(rng, config, anatomy, 0.96**attempt)
             if abs(plan.center_xze_mm[0]) + 0.3 * plan.axes_xze_mm[0] > 0.5 * config.width_mm:
                 continue
-            if all(_apart(plan, other) for other in plans):
+            if all(are_apart(plan, other) for other in plans):
                 plans.append(plan)
                 break
     return tuple(plans)
@@ -83,13 +83,20 @@ def _draw(rng: np.random.Generator, config: PhantomConfig, anatomy: Anatomy, shr
     transverse = config.view != "longitudinal"
     across = width if transverse else length
     u = neck.lobe_u + float(rng.uniform(-0.9, 0.9)) * max(half_u - 0.5 * across, 0.8)
-    u = max(u, anatomy.trachea_reach_mm(z, 0.5 * height) + 0.5 * across + 0.3)
+    u = max(u, neck.trachea_reach_mm(z, 0.5 * height) + 0.5 * across + 0.3)
     if config.view == "midline" and rng.random() < 0.5:
         u = -u
     y = float(rng.uniform(-0.75, 0.75)) * half_y
     x, e = anatomy.to_probe(u, y)
+    return draw_look(rng, (x, z, e), (max(width, 1.5), max(height, 1.5), max(length, 1.5)))
+
+
+def draw_look(
+    rng: np.random.Generator, center_xze_mm: tuple[float, float, float], axes_xze_mm: tuple[float, float, float]
+) -> NodulePlan:
+    """Draw tissue, border and features of a nodule of this place and these diameters, by frequency."""
     kind = str(rng.choice(_KINDS, p=_KIND_P))
-    solid = kind in ("hypo", "iso", "hyper", "mixed")
+    solid, is_wide = kind in ("hypo", "iso", "hyper", "mixed"), axes_xze_mm[0] > 7
     irregular = kind == "hypo" and rng.random() < 0.45
     echo_db = None
     if kind == "iso":
@@ -100,19 +107,19 @@ def _draw(rng: np.random.Generator, config: PhantomConfig, anatomy: Anatomy, shr
         echo_db = float(-rng.uniform(5.0, 13.0))
     return NodulePlan(
         kind=kind,  # type: ignore[arg-type]
-        center_xze_mm=(x, z, e),
-        axes_xze_mm=(max(width, 1.5), max(height, 1.5), max(length, 1.5)),
+        center_xze_mm=center_xze_mm,
+        axes_xze_mm=axes_xze_mm,
         tilt_deg=float(rng.normal(0.0, 10.0)),
         lobulation=float(rng.uniform(0.04, 0.09) if irregular else rng.uniform(0.0, 0.03)),
         margin_mm=float(rng.choice([0.2, 0.4, 0.9, 1.6], p=[0.35, 0.35, 0.2, 0.1]) if kind != "cystic" else 0.18),
         echo_db=echo_db,
         halo=bool(kind in ("iso", "hyper", "mixed") and rng.random() < 0.85),
         micro_calcifications=int(rng.integers(3, 18)) if solid and rng.random() < 0.3 else 0,
-        macro_calcification_mm=float(rng.uniform(1.5, 4.5)) if solid and width > 7 and rng.random() < 0.12 else 0.0,
+        macro_calcification_mm=float(rng.uniform(1.5, 4.5)) if solid and is_wide and rng.random() < 0.12 else 0.0,
     )
 
 
-def _apart(a: NodulePlan, b: NodulePlan) -> bool:
+def are_apart(a: NodulePlan, b: NodulePlan) -> bool:
     """True when two ellipsoids certainly do not touch."""
     gap = np.array(a.center_xze_mm) - np.array(b.center_xze_mm)
     reach = 0.5 * (np.array(a.axes_xze_mm) + np.array(b.axes_xze_mm)) * 1.1 + 0.6

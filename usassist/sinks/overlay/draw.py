@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from usassist.bus import EngineBody, LabelBody
 from usassist.records import Frame, Result, ResultState
-from usassist.sinks.sizes import size_in_words
+from usassist.sinks.sizes import number_in_words, size_in_words
 from usassist.sinks.view import STATE_COLOR_RGB, View
 
 __all__ = ["Painter"]
@@ -112,8 +112,8 @@ class Painter:
             cv2.polylines(area, [points], True, color, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
             x1, y1, x2, y2 = (round(float(side) * scale) for side in result.detections.xyxy_px[i])
             _draw_corners(area, (x1 - 3, y1 - 3, x2 + 3, y2 + 3), color)
-            text = f"{i + 1}"
-            place = (min(x2 + 6, area.shape[1] - 16), max(y1 + 8, 16))
+            text = number_in_words(int(result.detections.track_id[i]), i)
+            place = (min(x2 + 6, area.shape[1] - 10 * len(text) - 6), max(y1 + 8, 16))
             for shade, weight in ((_HALO, 900), (color, 600)):
                 cv2.putText(area, text, place, shade, self._font, 15, weight)
 
@@ -194,7 +194,8 @@ def _describe(result: Result, engine: EngineBody | None = None) -> str:
     parts = []
     for i in range(len(result.detections)):
         score = float(result.detections.score[i])
-        text = f"{i + 1}: score " + (f"{min(99.0, 100.0 * score):.0f} %" if calibrated else f"{score:.2f}")
+        name = number_in_words(int(result.detections.track_id[i]), i)
+        text = f"{name}: score " + (f"{min(99.0, 100.0 * score):.0f} %" if calibrated else f"{score:.2f}")
         text += f", {size_in_words(sizes.row(i))}"
         parts.append(text)
     return "   ".join(parts)

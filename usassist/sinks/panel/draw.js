@@ -2,8 +2,8 @@
 
 const rgb = (color) => `rgb(${color.join(",")})`;
 
-// A track keeps its number from frame to frame; without a track the row number is used.
-const numberOf = (nodule, row) => (nodule.track_id >= 0 ? `#${nodule.track_id}` : `${row + 1}`);
+// A nodule that is tracked keeps its number from frame to frame; one that is not has the number of its row.
+const numberOf = (nodule, row) => (nodule.track_id >= 0 ? `N${nodule.track_id}` : `${row + 1}`);
 
 // Of a nodule that the border of the scan cuts, only the least that its longest diameter can be is known.
 const sizeText = (nodule) => {
