@@ -19,7 +19,7 @@ from usassist.sinks.overlay.desktop import desktop_hw_px
 from usassist.sinks.overlay.keys import Action, action_of
 from usassist.sinks.overlay.screen import OverlayScreen
 
-__all__ = ["run_window"]
+__all__ = ["run_window", "save_snapshot"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -135,13 +135,13 @@ def run_window(
                 elif action is Action.CLOSE:
                     return
                 elif action is not None:
-                    screen.act(action, lambda image, name: _save(image, folder / f"{name}.png"))
+                    screen.act(action, lambda image, name: save_snapshot(image, folder / f"{name}.png"))
         finally:
             cv2.destroyAllWindows()
 
 
-def _save(canvas: UInt8Array, path: Path) -> str:
-    """Write a snapshot, readable by its owner alone; returns what has become of it."""
+def save_snapshot(canvas: UInt8Array, path: Path) -> str:
+    """Write a canvas, uint8 (H, W, 3) RGB, as PNG, readable by its owner alone; returns what has become of it."""
     ok, data = cv2.imencode(".png", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
     try:
         if not ok:
