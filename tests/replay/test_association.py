@@ -58,7 +58,7 @@ def test_a_recording_with_drops_is_run_again_to_the_last_bit(scores: Path, tmp_p
     )
     with ProgressBar(quiet=True) as progress:
         first = replay(
-            options, tmp_path / "first", overlay_video=False, window=False, progress=progress, record=UNCOVERED
+            options, tmp_path / "first", overlay_video=False, window=None, progress=progress, record=UNCOVERED
         )
         assert first.error is None
         again = rerun_session(
@@ -89,7 +89,7 @@ def test_a_recording_of_each_frame_alone_is_run_again_so(scores: Path, tmp_path:
         each_frame_alone=True,
     )
     with ProgressBar(quiet=True) as progress:
-        first = replay(options, tmp_path / "first", overlay_video=False, window=False, progress=progress)
+        first = replay(options, tmp_path / "first", overlay_video=False, window=None, progress=progress)
         again = rerun_session(tmp_path / "first", tmp_path / "again", Overrides(), progress=progress, compare=True)
     assert first.summary["association"] is None
     assert again.outcome.summary["association"] is None

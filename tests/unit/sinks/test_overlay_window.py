@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.samples import ENGINE, SESSION, make_frame, make_result
-from usassist.bus import TOPICS, HealthBody, MarkBody, MarkKind, Message, Plane, SessionState, decode
+from usassist.bus import TOPICS, HealthBody, MarkBody, MarkKind, Message, Plane, SessionState, Side, decode
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.common.clock import FakeClock
-from usassist.records import ResultState
+from usassist.records import ResultState, SignalState
 from usassist.sinks.overlay.keys import HELP, Action, action_of
 from usassist.sinks.overlay.marks import WindowMarks
 from usassist.sinks.overlay.screen import OverlayScreen, recording_in_words
@@ -129,6 +129,21 @@ def test_marks_are_sent_for_the_frame_that_is_shown(screen: OverlayScreen, outle
         (7, MarkKind.MISSED, None),
         (7, MarkKind.PLANE, Plane.TRANSVERSE),
     ]
+
+
+def test_a_statement_of_plane_or_side_repeats_the_other_until_the_image_is_another_one(
+    screen: OverlayScreen, outlet: Outlet
+) -> None:
+    _show(screen, 7)
+    screen.act(Action.TRANSVERSE)
+    screen.take(_event("mark", msgspec.structs.replace(outlet.marks[-1], session_id=SESSION.session_id)))
+    screen.act(Action.LEFT)
+    assert (outlet.marks[-1].plane, outlet.marks[-1].side) == (Plane.TRANSVERSE, Side.LEFT)
+    screen.take(decode(encode_frame(make_frame(8, picture=SignalState.CHANGED, picture_reason="depth"), 0, 0)))
+    screen.take(decode(encode_result(make_result(8, ResultState.NO_FINDING), 0, 0)))
+    assert screen.render(SIZE) is not None
+    screen.act(Action.LEFT)
+    assert (outlet.marks[-1].plane, outlet.marks[-1].side) == (None, Side.LEFT)
 
 
 def test_a_mark_counts_when_it_has_come_back(clock: FakeClock, outlet: Outlet) -> None:

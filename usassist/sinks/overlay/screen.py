@@ -22,7 +22,7 @@ from usassist.bus import (
     result_from,
 )
 from usassist.common.clock import Clock
-from usassist.records import Frame, Result
+from usassist.records import Frame, Result, SignalState
 from usassist.sinks.frame_result_join import NewestFrameJoin
 from usassist.sinks.overlay.depth_scale import DepthScale
 from usassist.sinks.overlay.draw import Painter
@@ -39,16 +39,10 @@ __all__ = ["OverlayScreen"]
 UInt8Array = npt.NDArray[np.uint8]
 
 _EMPTY_HW_PX = (360, 560)
-_MARKS: dict[Action, tuple[MarkKind, Plane | None, Side | None]] = {
-    Action.BOOKMARK: (MarkKind.BOOKMARK, None, None),
-    Action.WRONG: (MarkKind.WRONG, None, None),
-    Action.MISSED: (MarkKind.MISSED, None, None),
-    Action.TRANSVERSE: (MarkKind.PLANE, Plane.TRANSVERSE, None),
-    Action.LONGITUDINAL: (MarkKind.PLANE, Plane.LONGITUDINAL, None),
-    Action.RIGHT: (MarkKind.PLANE, None, Side.RIGHT),
-    Action.LEFT: (MarkKind.PLANE, None, Side.LEFT),
-    Action.ISTHMUS: (MarkKind.PLANE, None, Side.ISTHMUS),
-}
+_MARKS = {Action.BOOKMARK: MarkKind.BOOKMARK, Action.WRONG: MarkKind.WRONG, Action.MISSED: MarkKind.MISSED}
+_PLANES = {Action.TRANSVERSE: Plane.TRANSVERSE, Action.LONGITUDINAL: Plane.LONGITUDINAL}
+_SIDES = {Action.RIGHT: Side.RIGHT, Action.LEFT: Side.LEFT, Action.ISTHMUS: Side.ISTHMUS}
+_OTHER_PLACE = (SignalState.LOST, SignalState.CHANGED, SignalState.NOT_B_MODE)  # after these, a plane holds no longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,11 +68,13 @@ class OverlayScreen:
         self._health = OverlayHealth(clock, inbox)
         self._marks = WindowMarks(inbox, clock)
         self._reports = Reports(clock)
-        self._painter, self._side, self._depth_scale = Painter(), SideColumn(), DepthScale()
+        self._painter, self._column, self._depth_scale = Painter(), SideColumn(), DepthScale()
         self._join = NewestFrameJoin(clock)
         self._engine: EngineBody | None = None
         self._session: SessionBody | None = None
         self._shown = _Shown()
+        self._plane: Plane | None = None  # as stated last, by whomever
+        self._side: Side | None = None
         self._is_frozen = self._shows_help = False
         self._shows_outlines = True
         self._last_frame_ns: int | None = None
@@ -100,11 +96,18 @@ class OverlayScreen:
             self._engine = body
         elif isinstance(body, SessionBody):
             self._session = body
-            self._reports.enter_session(body.session_id)
+            if self._reports.enter_session(body.session_id):
+                self._plane = self._side = None
         elif isinstance(body, HealthBody):
             self._reports.add_health(body, None if self._session is None else self._session.rate_hz)
         elif isinstance(body, MarkBody):
             self._marks.take(body)
+            if (
+                body.kind is MarkKind.PLANE
+                and self._session is not None
+                and body.session_id == self._session.session_id
+            ):
+                self._plane, self._side = body.plane, body.side
 
     def act(self, action: Action, save: Callable[[UInt8Array, str], str] | None = None) -> None:
         """Do what a key stands for; those of the window itself are not known here.
@@ -123,8 +126,10 @@ class OverlayScreen:
         elif action is Action.FREEZE:
             self._is_frozen = not self._is_frozen and frame is not None
         elif action in _MARKS:
-            kind, plane, side = _MARKS[action]
-            self._marks.make(frame, kind, plane=plane, side=side)
+            self._marks.make(frame, _MARKS[action])
+        elif action in _PLANES or action in _SIDES:  # every statement is complete: the other half is repeated
+            plane, side = _PLANES.get(action, self._plane), _SIDES.get(action, self._side)
+            self._marks.make(frame, MarkKind.PLANE, plane=plane, side=side)
         elif action is Action.SNAPSHOT and save is not None and frame is not None:
             name = f"{frame.session_id}-frame-{frame.frame_id:06d}"
             self._marks.notify(save(self._painter.canvas, name))
@@ -169,6 +174,8 @@ class OverlayScreen:
         before = self._shown.frame
         if before is not None and before.session_id == joined.frame.session_id:
             self._skipped += max(0, joined.frame.frame_id - before.frame_id - 1)
+        if joined.frame.picture in _OTHER_PLACE:
+            self._plane = self._side = None
         view = view_of_frame(joined.result, self._engine, self._session, now_ns, joined.frame.picture)
         self._shown, self._fresh = _Shown(frame=joined.frame, result=joined.result, view=view), True
         return True
@@ -183,7 +190,9 @@ class OverlayScreen:
         if self._is_frozen:
             now = f" ({silence.headline.lower()}: {silence.detail})" if silence is not None else ""
             alert = "   ".join(filter(None, (f"DISPLAY FROZEN, F goes on{now}", alert)))
-        return "   ".join(filter(None, (recording, self._marks.notice() or "H shows the keys"))), alert
+        place = " ".join(str(word) for word in (self._side, self._plane) if word is not None)
+        notice = self._marks.notice() or ("" if self._shows_help else "H shows the keys")
+        return "   ".join(filter(None, (recording, place, notice))), alert
 
     def _paint(self, view: View, window_hw_px: tuple[int, int] | None, lower: str, alert: str) -> UInt8Array:
         frame, result = self._shown.frame, self._shown.result
@@ -207,7 +216,7 @@ class OverlayScreen:
             alert=alert,
         )
         if has_side:
-            self._side.draw(canvas, layout, lines or [])
+            self._column.draw(canvas, layout, lines or [])
         if layout.has_gutter and frame is not None:
             row_mm = None if frame.spacing_rc_mm is None else frame.spacing_rc_mm[0]
             self._depth_scale.draw(canvas, layout, row_mm, frame.image_hw_px[0])
