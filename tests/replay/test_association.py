@@ -61,7 +61,7 @@ def test_a_recording_with_drops_is_run_again_to_the_last_bit(scores: Path, tmp_p
     )
     with ProgressBar(quiet=True) as progress:
         first = replay(
-            options, tmp_path / "first", overlay_video=False, window=False, progress=progress, record=UNCOVERED
+            options, tmp_path / "first", overlay_video=False, window=None, progress=progress, record=UNCOVERED
         )
         assert first.error is None
         again = rerun_session(
@@ -105,7 +105,7 @@ def test_another_track_id_is_a_difference(scores: Path, tmp_path: Path) -> None:
         return dataclasses.replace(result, detections=dataclasses.replace(result.detections, track_id=track_id))
 
     with ProgressBar(quiet=True) as progress:
-        replay(options, tmp_path / "first", overlay_video=False, window=False, progress=progress, record=UNCOVERED)
+        replay(options, tmp_path / "first", overlay_video=False, window=None, progress=progress, record=UNCOVERED)
         recorded = read_recording(tmp_path / "first")
         last = max(result.frame_id for result in recorded.results if len(result.detections))
         planted = _planted(tmp_path / "first", tmp_path / "planted", renumbered)
@@ -135,7 +135,7 @@ def test_a_recording_of_each_frame_alone_is_run_again_so(scores: Path, tmp_path:
     )
     with ProgressBar(quiet=True) as progress:
         first = replay(
-            options, tmp_path / "first", overlay_video=False, window=False, progress=progress, record=UNCOVERED
+            options, tmp_path / "first", overlay_video=False, window=None, progress=progress, record=UNCOVERED
         )
         again = rerun_session(
             tmp_path / "first", tmp_path / "again", Overrides(), progress=progress, compare=True, record=UNCOVERED

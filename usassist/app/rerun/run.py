@@ -89,7 +89,7 @@ def rerun_session(
     """
     recording = read_recording(session)
     options, spec, notes = plan_rerun(session, recording.engines, recording.results, overrides)
-    outcome = replay(options, out, overlay_video=False, window=False, progress=progress, record=record)
+    outcome = replay(options, out, overlay_video=False, window=None, progress=progress, record=record)
     if not compare or outcome.exit_code == 130:
         return Rerun(recording=recording, outcome=outcome, comparison=None, notes=tuple(notes))
     again = read_recording(out)

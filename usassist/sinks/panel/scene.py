@@ -14,10 +14,10 @@ from usassist.sinks.covering import cover
 from usassist.sinks.frame_result_join import NewestFrameJoin
 from usassist.sinks.panel.jpeg import JpegEncoder
 from usassist.sinks.panel.packet import Counters, Head, Nodule, labels_of, nodules_of, point_of
-from usassist.sinks.panel.reports import Reports
 from usassist.sinks.panel.said import Said
 from usassist.sinks.panel.tally import Tally
 from usassist.sinks.panel.text_watch import TextWatch
+from usassist.sinks.reports import Reports
 from usassist.sinks.view import View, view_of_frame, view_of_silence
 
 __all__ = ["Scene"]
