@@ -16,7 +16,9 @@ __all__ = ["report"]
 def report(
     session: Annotated[Path, typer.Argument(help="Folder of a recorded session.")],
     out: Annotated[Path, typer.Option(help="HTML file; the JSON file lies beside it.")] = Path("report.html"),
-    language: Annotated[str, typer.Option(help="Language of the page: de, en or ko.")] = "en",
+    language: Annotated[
+        str, typer.Option(help="Language of the page; with a wrong one, the known ones are named.")
+    ] = "en",
     least_frames: Annotated[
         int, typer.Option(min=1, help="Nodules seen on fewer frames are counted, and not listed one by one.")
     ] = 5,

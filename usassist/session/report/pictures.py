@@ -28,6 +28,7 @@ PictureKey = tuple[int, tuple[float, float, float, float]]
 
 _LARGEST_PX = 900  # longer sides are made smaller
 _QUALITY = 85
+_WIDTH = 1000.0  # units of a picture
 _MOST_POINTS = 160  # of an outline as drawn
 _CROP_SHARE = 1.9  # of the box of the nodule
 _LEAST_CROP_PX = 96
@@ -123,22 +124,24 @@ def _svg(
     *,
     caliper: bool,
 ) -> str:
-    """One picture. Its unit is a column of the image; rows are stretched where pixels are not square."""
+    """One picture, 1000 units wide; rows are stretched where pixels are not square."""
     x1, y1, x2, y2 = part
     stretch = 1.0 if spacing_rc_mm is None else spacing_rc_mm[0] / spacing_rc_mm[1]
-    width, height = x2 - x1, (y2 - y1) * stretch
+    unit = _WIDTH / (x2 - x1)
+    width, height = _WIDTH, (y2 - y1) * stretch * unit
     strip = _STRIP_SHARE * width
-    points = (contour - [x1, y1]) * [1.0, stretch]
+    points = (contour - [x1, y1]) * [unit, stretch * unit]
+    step_mm = None if spacing_rc_mm is None else spacing_rc_mm[1] / unit
     shown = points[:: max(1, len(points) // _MOST_POINTS)]
     outline = " ".join(f"{x:.1f},{y:.1f}" for x, y in shown)
     marks = f'<polygon points="{outline}" class="halo"/><polygon points="{outline}" class="outline"/>'
     if caliper:
         marks += _caliper(points, width)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + strip:.1f}" class="scan" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height + strip:.1f}" class="scan" '
         'preserveAspectRatio="xMinYMid meet">'
-        f'<image href="{_data_uri(image[y1:y2, x1:x2])}" width="{width}" height="{height:.1f}" '
-        f'preserveAspectRatio="none"/>{marks}{_bar(width, height, strip, spacing_rc_mm, words)}</svg>'
+        f'<image href="{_data_uri(image[y1:y2, x1:x2])}" width="{width:g}" height="{height:.1f}" '
+        f'preserveAspectRatio="none"/>{marks}{_bar(width, height, strip, step_mm, words)}</svg>'
     )
 
 
@@ -167,16 +170,16 @@ def _caliper(points: npt.NDArray[np.float64], width: float) -> str:
     return f'<path d="{line}" class="caliper"/><path d="{crosses}" class="cross"/>'
 
 
-def _bar(width: float, height: float, strip: float, spacing_rc_mm: tuple[float, float] | None, words: Words) -> str:
+def _bar(width: float, height: float, strip: float, step_mm: float | None, words: Words) -> str:
     """The strip below the image: a bar of whole mm, or that there is no scale."""
     size = strip * 0.42
     middle = height + strip * 0.58
-    if spacing_rc_mm is None:
+    if step_mm is None:
         text = escape(words("nodule.no_scale"))
         return f'<text x="0" y="{middle + size * 0.35:.1f}" font-size="{size:.1f}">{text}</text>'
-    fitting = [mm for mm in _BARS_MM if mm / spacing_rc_mm[1] <= _BAR_SHARE * width]
+    fitting = [mm for mm in _BARS_MM if mm / step_mm <= _BAR_SHARE * width]
     length_mm = fitting[-1] if fitting else _BARS_MM[0]
-    length = length_mm / spacing_rc_mm[1]
+    length = length_mm / step_mm
     tick = strip * 0.2
     path = f"M0.5 {middle - tick:.1f}v{2 * tick:.1f}M0.5 {middle:.1f}h{length:.1f}m0 {-tick:.1f}v{2 * tick:.1f}"
     text = escape(words("format.mm", value=words.number(length_mm)))
