@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from usassist.calibrate import AssociationRule
 from usassist.evaluation.run import FrameOutcome
@@ -13,7 +15,19 @@ from usassist.frames import compute_thumbnail, goes_on
 from usassist.modalities.ultrasound import SweepAssociation
 from usassist.records import Detections
 
-__all__ = ["associate"]
+__all__ = ["NoduleTracker", "associate", "identify"]
+
+
+class NoduleTracker(Protocol):
+    """Gives the findings of one stream their identities; its frames come in order."""
+
+    def update(self, shown: Detections, image: npt.NDArray[Any], t_s: float) -> npt.NDArray[np.int32]:
+        """Identities of what is shown on the next frame, int32 (N,), from 1, each once; -1 = none."""
+        ...
+
+    def reset(self) -> None:
+        """From here on nothing is one of those before."""
+        ...
 
 
 def associate(outcomes: Iterable[FrameOutcome], rule: AssociationRule) -> Iterator[FrameOutcome]:
@@ -42,11 +56,38 @@ def associate(outcomes: Iterable[FrameOutcome], rule: AssociationRule) -> Iterat
             yield _keep(outcome, association.update(_candidates(outcome)).tolist())
 
 
-def _candidates(outcome: FrameOutcome) -> Detections:
-    """The detections, with boxes in pixels of the whole frame."""
+def identify(outcomes: Iterable[FrameOutcome], tracker: NoduleTracker, rate_hz: float) -> Iterator[FrameOutcome]:
+    """Give what is shown of one clip its identities, as a stream does.
+
+    As in a stream, all is forgotten where the engine abstains, and where the image is another one.
+
+    Parameters
+    ----------
+    outcomes : all frames of one clip in order, of which all that is left is shown
+    tracker : of this clip alone
+    rate_hz : frames a second
+    """
+    before = None
+    for number, outcome in enumerate(outcomes):
+        if outcome.abstained:
+            tracker.reset()
+            yield dataclasses.replace(outcome, track_id=np.empty(0, np.int32))
+        else:
+            thumbnail = compute_thumbnail(outcome.scan)
+            if before is not None and not goes_on(before, thumbnail):
+                tracker.reset()
+            before = thumbnail
+            x1, y1, _, _ = outcome.scan_xyxy_px
+            shown = _candidates(outcome, (x1, y1))
+            yield dataclasses.replace(outcome, track_id=tracker.update(shown, outcome.scan, number / rate_hz))
+
+
+def _candidates(outcome: FrameOutcome, origin_xy_px: tuple[int, int] = (0, 0)) -> Detections:
+    """The detections, with boxes in pixels of the whole frame, or from this corner of it."""
     count = len(outcome.score)
+    x, y = origin_xy_px
     return Detections(
-        xyxy_px=outcome.box_xyxy_px.astype(np.float32),
+        xyxy_px=(outcome.box_xyxy_px - (x, y, x, y)).astype(np.float32),
         score=outcome.score.astype(np.float32),
         label_id=np.zeros(count, np.int32),
         track_id=np.full(count, -1, np.int32),
@@ -64,4 +105,5 @@ def _keep(outcome: FrameOutcome, rows: list[int]) -> FrameOutcome:
         score=outcome.score[rows],
         box_xyxy_px=outcome.box_xyxy_px[rows],
         diameter_px=outcome.diameter_px[rows],
+        size=None if outcome.size is None else outcome.size.take(rows),
     )
