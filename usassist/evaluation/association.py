@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,8 @@ from usassist.evaluation.run import FrameOutcome
 from usassist.frames import compute_thumbnail, goes_on
 from usassist.modalities.ultrasound import SweepAssociation
 from usassist.records import Detections
+
+Thumbnail = npt.NDArray[np.float32]
 
 __all__ = ["NoduleTracker", "associate", "identify"]
 
@@ -56,30 +58,34 @@ def associate(outcomes: Iterable[FrameOutcome], rule: AssociationRule) -> Iterat
             yield _keep(outcome, association.update(_candidates(outcome)).tolist())
 
 
-def identify(outcomes: Iterable[FrameOutcome], tracker: NoduleTracker, rate_hz: float) -> Iterator[FrameOutcome]:
+def identify(
+    outcomes: Iterable[FrameOutcome],
+    tracker: NoduleTracker,
+    rate_hz: float,
+    is_same_image: Callable[[Thumbnail, Thumbnail], bool] = goes_on,
+) -> Iterator[FrameOutcome]:
     """Give what is shown of one clip its identities, as a stream does.
 
-    As in a stream, all is forgotten where the engine abstains, and where the image is another one.
+    A frame on which the engine abstains is none that the tracker sees.
 
     Parameters
     ----------
     outcomes : all frames of one clip in order, of which all that is left is shown
-    tracker : of this clip alone
+    tracker : of this clip alone; it is reset where the image is another one
     rate_hz : frames a second
+    is_same_image : of the thumbnails of a frame and the last before it; False where it is another image
     """
     before = None
     for number, outcome in enumerate(outcomes):
         if outcome.abstained:
-            tracker.reset()
             yield dataclasses.replace(outcome, track_id=np.empty(0, np.int32))
-        else:
-            thumbnail = compute_thumbnail(outcome.scan)
-            if before is not None and not goes_on(before, thumbnail):
-                tracker.reset()
-            before = thumbnail
-            x1, y1, _, _ = outcome.scan_xyxy_px
-            shown = _candidates(outcome, (x1, y1))
-            yield dataclasses.replace(outcome, track_id=tracker.update(shown, outcome.scan, number / rate_hz))
+            continue
+        thumbnail = compute_thumbnail(outcome.scan)
+        if before is not None and not is_same_image(before, thumbnail):
+            tracker.reset()
+        before = thumbnail
+        shown = _candidates(outcome, outcome.scan_xyxy_px[:2])
+        yield dataclasses.replace(outcome, track_id=tracker.update(shown, outcome.scan, number / rate_hz))
 
 
 def _candidates(outcome: FrameOutcome, origin_xy_px: tuple[int, int] = (0, 0)) -> Detections:

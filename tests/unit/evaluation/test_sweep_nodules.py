@@ -110,7 +110,7 @@ def test_a_clip_without_a_nodule_counts_nothing():
     assert (clip.identity.tracks, clip.identity.followed, clip.first_detections, clip.sizes) == (0, 0, (), None)
 
 
-def test_an_engine_that_abstains_ends_the_tracks_and_the_nodule_is_not_tracked_there():
+def test_a_nodule_is_not_tracked_where_the_engine_abstains_which_the_tracker_does_not_see():
     outcomes = list(outcomes_of(labelled("a", [[(A, 1)]] * 3)))
     empty = dataclasses.replace(
         outcomes[1],
@@ -121,11 +121,19 @@ def test_an_engine_that_abstains_ends_the_tracks_and_the_nodule_is_not_tracked_t
         diameter_px=np.empty(0),
         size=None,
     )
-    tracker = FixedIds([1], [2])
+    tracker = FixedIds([1], [1])
     report, _ = report_of(("a", identify([outcomes[0], empty, outcomes[2]], tracker, 10.0), 3))
     clip = report["clips"][0]
+    assert (tracker.resets, tracker.times) == (0, [0.0, 0.2])
+    assert (clip.abstained_with_nodule, clip.identity.switches, clip.identity.fragmentations) == (1, 0, 1)
+
+
+def test_the_tracker_is_reset_where_the_image_is_another_one():
+    frames = labelled("a", [[(A, 1)]] * 3)
+    other = dataclasses.replace(frames[2], image=np.ascontiguousarray(frames[2].image[:, ::-1]))
+    tracker = FixedIds([1], [1], [1])
+    list(identify(outcomes_of([*frames[:2], other]), tracker, 10.0))
     assert tracker.resets == 1
-    assert (clip.abstained_with_nodule, clip.identity.switches, clip.identity.fragmentations) == (1, 1, 1)
 
 
 def test_a_touching_pair_of_numbered_nodules_are_two():
