@@ -74,7 +74,7 @@ class ClipIdentity:
     Attributes
     ----------
     tracks, followed, switches, transfers, fragmentations : counts
-    idf1, hota, det_a, ass_a : of this clip; None where the library is not installed, NaN where there is nothing
+    idf1, hota, det_a, ass_a : of this clip; None where the library is not installed, NaN where there is no nodule
     """
 
     tracks: int
@@ -191,7 +191,8 @@ def summarise_identities(counts: IdentityCounts) -> ClipIdentity:
     """The identities of one clip, for its row."""
     of_library: dict[str, Any] = dict.fromkeys(("idf1", "hota", "det_a", "ass_a"))
     figures = identity_figures([("", counts)])
-    of_library |= {name: figures[name].value for name in of_library if name in figures}
+    for name in of_library.keys() & figures.keys():
+        of_library[name] = figures[name].value if counts.nodules else float("nan")
     return ClipIdentity(
         tracks=counts.tracks,
         followed=counts.followed,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from tests.unit.evaluation.scenes import LABELS, SIZE_HW_PX, bright_ellipse_engine, frame
 from usassist.evaluation import run_frames
@@ -15,6 +17,7 @@ from usassist.evaluation.run import settle_area
 from usassist.evaluation.sweep_figures import follow_clip
 from usassist.evaluation.sweep_nodules import FrameNodules, NoduleInView, find_first_detections, first_detection_figures
 from usassist.evaluation.sweep_report import Sweeps, sweep_report, sweep_rows
+from usassist.evaluation.sweep_table import print_clips, print_nodules
 from usassist.evaluation.truth import NoduleSize, Scale
 
 A, B = (200, 150, 40, 30), (380, 220, 40, 30)
@@ -108,6 +111,7 @@ def test_a_clip_without_a_nodule_counts_nothing():
     report, _ = report_of(("a", identify(outcomes_of(labelled("a", [[], []])), FixedIds([], []), 10.0), 2))
     clip = report["clips"][0]
     assert (clip.identity.tracks, clip.identity.followed, clip.first_detections, clip.sizes) == (0, 0, (), None)
+    assert clip.identity.idf1 is None or np.isnan(clip.identity.idf1)
 
 
 def test_a_nodule_is_not_tracked_where_the_engine_abstains_which_the_tracker_does_not_see():
@@ -215,3 +219,34 @@ def test_a_nodule_that_is_never_found_counts_with_all_frames_left():
     figures = first_detection_figures([("a", never), ("b", at_once)])
     assert figures["nodules_of_5mm_found"].value == 0.5
     assert figures["frames_to_detection_of_5mm"].value == 2.0
+
+
+def printed(clips, *, library=True, width=40):
+    console = Console(file=io.StringIO(), width=width)
+    print_clips(console, clips, None)
+    print_nodules(console, clips, library=library)
+    return console.file.getvalue()
+
+
+def test_a_narrow_console_leaves_no_number_and_no_name_out():
+    truth = {1: NoduleSize(identity=1, major_mm=8.0, is_cut=False)}
+    frames = labelled("a_long_name", [[(A, 1)]] * 3, scale=Scale(spacing_rc_mm=(MM, MM), rel_sd=0.01), sizes=truth)
+    report, _ = report_of(("a_long_name", identify(outcomes_of(frames), FixedIds([1], [2], [2]), 10.0), 3))
+    text = printed(report["clips"])
+    assert text.count("a_long_name") == 3  # clips, identities, sizes
+    assert "…" not in text
+    row = next(line.split() for line in text.partition("identities")[2].splitlines() if "a_long_name" in line)
+    assert row[1:5] == ["2", "1", "0", "0"]
+    sizes = next(line.split() for line in text.partition("sizes")[2].splitlines() if "a_long_name" in line)
+    assert (sizes[1:3], sizes[-1]) == (["0", "3"], "3/3")
+    assert "not tracked" not in text
+
+
+def test_what_is_not_known_is_said():
+    report, _ = report_of(("a", outcomes_of(labelled("a", [[(A, 1)]] * 2)), 2))
+    text = " ".join(printed(report["clips"], library=False, width=200).split())
+    assert "identities: not tracked" in text
+    assert "nothing is measured in mm" in text
+    tracked, _ = report_of(("a", identify(outcomes_of(labelled("a", [[(A, 1)]] * 2)), FixedIds([1], [1]), 10.0), 2))
+    text = " ".join(printed(tracked["clips"], library=False, width=200).split())
+    assert "IDF1 and HOTA need the library trackers; run: pip install 'usassist[eval]'" in text
