@@ -50,7 +50,7 @@ FIGURE_NAMES = {
     "flicker_of_truth": "the same of the marked outlines",
     "clips_without_switch": "clips without an identity switch",
     "switches_per_clip": "identity switches per clip",
-    "transfers_per_clip": "identities passed on per clip",
+    "transfers_per_clip": "identity transfers per clip",
     "fragmentations_per_clip": "gaps in a track per clip",
     "idf1": "IDF1 (IoU ≥ 0.3)",
     "hota": "HOTA",

@@ -61,7 +61,7 @@ def print_nodules(console: Console, clips: Sequence[ClipScore], *, library: bool
     tracked = any(clip.identity is not None for clip in clips)
     sized = any(clip.sizes is not None for clip in clips)
     if tracked:
-        columns: tuple[str, ...] = ("clip", "tracks", "switches", "passed on", "gaps", "IDF1", "HOTA")
+        columns: tuple[str, ...] = ("clip", "tracks", "switches", "transfers", "gaps", "IDF1", "HOTA")
         _print_table(console, "identities", columns, ((clip.clip, *_identity_cells(clip)) for clip in clips), _TRACKED)
     if sized:
         columns = ("clip", "first 5 mm", "sizes", "p50 mm", "p90 mm", "p50 %", "p90 %", "held")
@@ -77,7 +77,7 @@ def print_nodules(console: Console, clips: Sequence[ClipScore], *, library: bool
 
 
 _TRACKED = (
-    "switches: a nodule has another id than before; passed on: an id is on another nodule than before; gaps: a nodule "
+    "switches: a nodule has another id than before; transfers: an id is on another nodule than before; gaps: a nodule "
     "in view loses its id and gets one again"
 )
 _SIZED = (
