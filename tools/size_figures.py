@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from usassist import FrameResult
 from usassist.evaluation.metrics import iou
+from usassist.evaluation.sizes import summarise_lengths
 from usassist.evaluation.tally import MIN_IOU
 from usassist.records import Measurements
 
@@ -116,8 +117,8 @@ def summarise(compared: list[Comparison]) -> dict[str, Any]:
     Returns
     -------
     ``found`` : number of nodules
-    ``whole`` : by name of the length: ``count``, ``bias``, ``p50`` and ``p90`` of the relative error, ``coverage`` of
-        the intervals, and ``half_width``, their median relative half-width; of nodules that are whole and shown as such
+    ``whole`` : by name of the length what :func:`usassist.evaluation.sizes.summarise_lengths` gives, of nodules that
+        are whole and shown as such; None without any
     ``thirds`` : of the same, the smallest, middle and largest third by true longest diameter: ``up_to``, ``bias`` and
         ``p90`` of its error
     ``ap_t`` : of the same: ``rel_sd``, root mean square of the error of its logarithm, ``coverage`` of the intervals,
@@ -132,15 +133,8 @@ def summarise(compared: list[Comparison]) -> dict[str, Any]:
         truth, measured, u95 = (
             np.array([getattr(item, field)[name] for item in whole]) for field in ("truth_mm", "measured_mm", "u95_mm")
         )
-        error = measured / truth - 1.0
-        lengths[name] = {
-            "count": len(whole),
-            "bias": _mean(error),
-            "p50": _percentile(np.abs(error), 50),
-            "p90": _percentile(np.abs(error), 90),
-            "coverage": _mean(np.abs(measured - truth) <= u95),
-            "half_width": _percentile(u95 / measured, 50),
-        }
+        found = summarise_lengths(truth, measured, u95)
+        lengths[name] = {key: value if np.isfinite(value) else None for key, value in found.items()}
     states = [item.ap_t_state for item in whole]
     right = {"taller": lambda ratio: ratio > 1.0, "wider": lambda ratio: ratio < 1.0}
     mean_square = _mean(np.array([item.ap_t_error**2 for item in whole]))

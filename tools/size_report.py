@@ -29,6 +29,8 @@ from usassist.errors import ScanAreaError
 from usassist.evaluation.cases import Cases
 from usassist.evaluation.folders import LabelledFrame, list_pairs, read_pairs
 from usassist.evaluation.metrics import regions
+from usassist.evaluation.phantom_clips import SPACING_REL_SD
+from usassist.evaluation.sizes import draw_scale_error
 from usassist.evaluation.tally import MIN_TRUTH_PX
 from usassist.frames import find_cut, measure
 from usassist.phantom import NoduleTruth, PhantomConfig, PhantomScan, PhantomScanner
@@ -51,7 +53,9 @@ def main(
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")] = 0,
     sweeps: Annotated[int, typer.Option(min=1, help="Simulated sweeps of each geometry.")] = 20,
     frames: Annotated[int, typer.Option(min=1, help="Frames of each simulated nodule.")] = 2,
-    spacing_rel_sd: Annotated[float, typer.Option(min=0.0, help="Uncertainty of the simulated scale.")] = 0.01,
+    spacing_rel_sd: Annotated[
+        float, typer.Option(min=0.0, help="Uncertainty of the simulated scale.")
+    ] = SPACING_REL_SD,
     write: Annotated[Path | None, typer.Option("--json", help="Write the figures and all nodules here.")] = None,
 ) -> None:
     """Print errors, coverage of the intervals, and what is said of nodules that are cut."""
@@ -76,7 +80,7 @@ def main(
             with Engine(engine, **options, **scale) as opened:  # type: ignore[arg-type]
                 engine_id = opened.engine_id
                 for seed in range(sweeps):
-                    factor = 1.0 + spacing_rel_sd * float(np.random.default_rng(seed).standard_normal())
+                    factor = draw_scale_error(spacing_rel_sd, seed)
                     for scan in _scans(PhantomScanner(_config(seed, geometry)), frames):
                         truth = [_simulated(scan, nodule) for nodule in scan.nodules]
                         truths += len(truth)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from usassist.calibrate import AssociationRule
 from usassist.evaluation.run import FrameOutcome
@@ -13,7 +15,21 @@ from usassist.frames import compute_thumbnail, goes_on
 from usassist.modalities.ultrasound import SweepAssociation
 from usassist.records import Detections
 
-__all__ = ["associate"]
+Thumbnail = npt.NDArray[np.float32]
+
+__all__ = ["NoduleTracker", "associate", "identify"]
+
+
+class NoduleTracker(Protocol):
+    """Gives the findings of one stream their identities; its frames come in order."""
+
+    def update(self, shown: Detections, image: npt.NDArray[Any], t_s: float) -> npt.NDArray[np.int32]:
+        """Identities of what is shown on the next frame, int32 (N,), from 1, each once; -1 = none."""
+        ...
+
+    def reset(self) -> None:
+        """From here on nothing is one of those before."""
+        ...
 
 
 def associate(outcomes: Iterable[FrameOutcome], rule: AssociationRule) -> Iterator[FrameOutcome]:
@@ -42,11 +58,42 @@ def associate(outcomes: Iterable[FrameOutcome], rule: AssociationRule) -> Iterat
             yield _keep(outcome, association.update(_candidates(outcome)).tolist())
 
 
-def _candidates(outcome: FrameOutcome) -> Detections:
-    """The detections, with boxes in pixels of the whole frame."""
+def identify(
+    outcomes: Iterable[FrameOutcome],
+    tracker: NoduleTracker,
+    rate_hz: float,
+    is_same_image: Callable[[Thumbnail, Thumbnail], bool] = goes_on,
+) -> Iterator[FrameOutcome]:
+    """Give what is shown of one clip its identities, as a stream does.
+
+    A frame on which the engine abstains is none that the tracker sees.
+
+    Parameters
+    ----------
+    outcomes : all frames of one clip in order, of which all that is left is shown
+    tracker : of this clip alone; it is reset where the image is another one
+    rate_hz : frames a second
+    is_same_image : of the thumbnails of a frame and the last before it; False where it is another image
+    """
+    before = None
+    for number, outcome in enumerate(outcomes):
+        if outcome.abstained:
+            yield dataclasses.replace(outcome, track_id=np.empty(0, np.int32))
+            continue
+        thumbnail = compute_thumbnail(outcome.scan)
+        if before is not None and not is_same_image(before, thumbnail):
+            tracker.reset()
+        before = thumbnail
+        shown = _candidates(outcome, outcome.scan_xyxy_px[:2])
+        yield dataclasses.replace(outcome, track_id=tracker.update(shown, outcome.scan, number / rate_hz))
+
+
+def _candidates(outcome: FrameOutcome, origin_xy_px: tuple[int, int] = (0, 0)) -> Detections:
+    """The detections, with boxes in pixels of the whole frame, or from this corner of it."""
     count = len(outcome.score)
+    x, y = origin_xy_px
     return Detections(
-        xyxy_px=outcome.box_xyxy_px.astype(np.float32),
+        xyxy_px=(outcome.box_xyxy_px - (x, y, x, y)).astype(np.float32),
         score=outcome.score.astype(np.float32),
         label_id=np.zeros(count, np.int32),
         track_id=np.full(count, -1, np.int32),
@@ -64,4 +111,5 @@ def _keep(outcome: FrameOutcome, rows: list[int]) -> FrameOutcome:
         score=outcome.score[rows],
         box_xyxy_px=outcome.box_xyxy_px[rows],
         diameter_px=outcome.diameter_px[rows],
+        size=None if outcome.size is None else outcome.size.take(rows),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import cv2
 from usassist.calibrate import DEFAULT_POINT, AssociationRule, ScoreCalibration, load_score_calibration
 from usassist.engine import EngineSpec, find_engine, open_engine
 from usassist.errors import UsageError
+from usassist.evaluation.association import NoduleTracker, associate, identify
 from usassist.evaluation.folders import LabelledFrame
 from usassist.evaluation.run import FrameOutcome, Infer, SettledArea, run_frames
 from usassist.modalities.ultrasound import check_outputs
@@ -61,6 +62,7 @@ class EngineUnderTest:
     threshold_from : origin of the threshold, in words
     calibration : of the scores; None = they are raw
     association : over the frames of a clip, instead of the threshold; None = each frame is answered alone
+    make_tracker : of what gives the findings of one clip their identities; None = nothing does
     """
 
     spec: EngineSpec
@@ -70,6 +72,7 @@ class EngineUnderTest:
     threshold_from: str
     calibration: ScoreCalibration | None
     association: AssociationRule | None = None
+    make_tracker: Callable[[], NoduleTracker] | None = None
 
     @property
     def least_score(self) -> float:
@@ -88,7 +91,19 @@ class EngineUnderTest:
             raise UsageError(f"{self.spec.engine_id} has an input without a fixed size; choose another engine")
         lowest = tuple(dataclasses.replace(label, score_threshold=self._lowest(label.id)) for label in self.spec.labels)
         size_hw_px = (height_px, width_px)
-        return run_frames(self.infer, size_hw_px, lowest, frames, self.calibration, area, self.spec.domain)
+        spec = self.spec
+        return run_frames(
+            self.infer, size_hw_px, lowest, frames, self.calibration, area, spec.domain, spec.diameter_rel_sd
+        )
+
+    def run_clip(self, frames: Iterable[LabelledFrame], area: SettledArea, rate_hz: float) -> Iterator[FrameOutcome]:
+        """Run the frames of one clip in order, as a stream: associated and with identities, where these are in use."""
+        outcomes = self.run(frames, area)
+        if self.association is not None:
+            outcomes = associate(outcomes, self.association)
+            if self.make_tracker is not None:
+                outcomes = identify(outcomes, self.make_tracker(), rate_hz)
+        return outcomes
 
     def _lowest(self, label_id: int) -> float:
         """The lowest raw score of interest."""

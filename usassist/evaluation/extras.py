@@ -7,7 +7,16 @@ from types import ModuleType
 
 from usassist.errors import UsageError
 
-__all__ = ["import_extra"]
+__all__ = ["has_extra", "import_extra"]
+
+
+def has_extra(module: str) -> bool:
+    """Whether a module of the extra ``eval`` can be imported."""
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return False
+    return True
 
 
 def import_extra(module: str) -> ModuleType:

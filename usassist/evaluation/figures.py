@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 
 def compute_figures(frames: Sequence[FrameTally], threshold: float) -> dict[str, Figure]:
@@ -85,7 +86,7 @@ def choose_threshold(frames: Sequence[FrameTally], candidates: Sequence[float]) 
     return max(candidates, key=lambda threshold: (f1[threshold], threshold)), f1
 
 
-def figure_by_case(items: Sequence[tuple[str, float]], statistic: Callable[[Sequence[float]], float]) -> Figure:
+def figure_by_case(items: Sequence[tuple[str, T]], statistic: Callable[[Sequence[T]], float]) -> Figure:
     """Any statistic of the values of (case, value), with its interval; NaN without data."""
     value, low, high = bootstrap_by_case(
         items, lambda item: item[0], lambda drawn: statistic([item[1] for item in drawn])

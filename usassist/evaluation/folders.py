@@ -15,6 +15,7 @@ import numpy.typing as npt
 from usassist.errors import ConfigError, SourceError
 from usassist.evaluation.cases import Cases, block_of
 from usassist.evaluation.images import Skipped, list_files, list_images, read_grey, read_mask
+from usassist.evaluation.truth import NoduleSize, Scale
 from usassist.frames import to_grey
 from usassist.phantom import PhantomConfig, PhantomScanner
 
@@ -48,6 +49,9 @@ class LabelledFrame:
     image : uint8 (H, W), grey
     truth : bool (H, W), True = nodule; of a frame with boxes: inside of a box
     boxes_xyxy_px : float64 (T, 4), the nodules of a frame with boxes for truth; None = `truth` is a mask
+    identity : uint8 (H, W), 0 = nothing, else which nodule of its clip it is, from 1; None = not known
+    sizes : true sizes of the nodules with an identity; None = not known
+    scale : what a stream is told of the scale; None = there is none, so that nothing is measured in mm
     converted : conversions of the original: ``16 bit``, ``colour``, both, or empty
     """
 
@@ -57,6 +61,9 @@ class LabelledFrame:
     truth: BoolArray
     converted: str = ""
     boxes_xyxy_px: npt.NDArray[np.float64] | None = None
+    identity: UInt8Array | None = None
+    sizes: tuple[NoduleSize, ...] | None = None
+    scale: Scale | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,10 +20,20 @@ from usassist.evaluation.figures import figure_of_sums
 from usassist.evaluation.metrics import Figure, label_overlaps, match_overlaps
 from usassist.evaluation.tally import MIN_IOU
 
-__all__ = ["NOT_TRACKED", "IdentityCounts", "IdentityFrame", "LibraryCounts", "count_identities", "identity_figures"]
+__all__ = [
+    "LIBRARY",
+    "NOT_TRACKED",
+    "IdentityCounts",
+    "IdentityFrame",
+    "LibraryCounts",
+    "count_identities",
+    "identity_figures",
+]
 
 Array = npt.NDArray[Any]
 
+LIBRARY = "trackers.eval"
+"""Module of the extra `eval` that has IDF1 and HOTA."""
 NOT_TRACKED = -1
 """Track id of a detection that belongs to no track."""
 
@@ -213,7 +223,7 @@ def _match(frame: IdentityFrame, before: dict[int, int]) -> dict[int, int]:
 
 
 def _ask_library(frames: Sequence[IdentityFrame]) -> LibraryCounts:
-    library = import_extra("trackers.eval")
+    library = import_extra(LIBRARY)
     nodules, tracks, overlaps = [], [], []
     free = 1 + max((int(frame.track.max(initial=0)) for frame in frames), default=0)
     for frame in frames:

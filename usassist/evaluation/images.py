@@ -16,7 +16,7 @@ from usassist.frames import to_grey
 from usassist.sources.address import IMAGE_SUFFIXES
 from usassist.sources.images import read_image
 
-__all__ = ["Skipped", "list_files", "list_images", "read_grey", "read_mask"]
+__all__ = ["Skipped", "is_deep", "list_files", "list_images", "read_grey", "read_mask"]
 
 UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
@@ -87,7 +87,7 @@ def read_grey(path: Path) -> tuple[UInt8Array, str]:
         If it cannot be read; the message starts with the file's name.
     """
     image = read_image(path)
-    converted = ["16 bit"] if _is_deep(path) else []
+    converted = ["16 bit"] if is_deep(path) else []
     if image.ndim == 3:
         converted.append("colour")
     return to_grey(image), ", ".join(converted)
@@ -106,7 +106,7 @@ def read_mask(path: Path) -> BoolArray:
         If it cannot be read, or its values are neither black and white nor 0 and 1.
     """
     mask, _ = read_grey(path)
-    if _is_deep(path):  # a 16-bit label map of 0 and 1 would be all 0 in 8 bits
+    if is_deep(path):  # a 16-bit label map of 0 and 1 would be all 0 in 8 bits
         deep = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH)
         if deep is not None and int(deep.max()) == 1:
             return np.asarray(deep > 0, np.bool_)
@@ -120,7 +120,8 @@ def read_mask(path: Path) -> BoolArray:
     return mask > 127
 
 
-def _is_deep(path: Path) -> bool:
+def is_deep(path: Path) -> bool:
+    """Whether an image file has samples of 16 bits."""
     if path.suffix.lower() not in _DEEP_SUFFIXES:
         return False
     image = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)

@@ -14,11 +14,11 @@ from usassist.calibrate import ScoreCalibration
 from usassist.engine import Domain
 from usassist.errors import ScanAreaError, UsageError
 from usassist.evaluation.folders import LabelledFrame
-from usassist.frames import fill_labelmap, find_scan_area, measure
+from usassist.frames import fill_labelmap, find_cut, find_scan_area, measure
 from usassist.modalities.ultrasound import decode, preprocess
-from usassist.records import Detections, LabelSpec, Segmentation
+from usassist.records import Detections, LabelSpec, Measurements, Segmentation
 
-__all__ = ["FrameOutcome", "Infer", "SettledArea", "run_frames", "settle_area"]
+__all__ = ["FrameOutcome", "Infer", "MeasuredSize", "SettledArea", "run_frames", "settle_area"]
 
 Array = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
@@ -40,6 +40,26 @@ class SettledArea:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeasuredSize:
+    """Longest diameters in mm of N detections.
+
+    Attributes
+    ----------
+    major_mm, u95_mm : float64 (N,), with the half-width of the 95 % interval
+    is_cut : bool (N,), the border of the scan cuts it, so that the diameter is a lower bound without an interval
+    """
+
+    major_mm: Array
+    u95_mm: Array
+    is_cut: BoolArray
+
+    def take(self, rows: Sequence[int]) -> MeasuredSize:
+        """Those of some detections."""
+        rows = list(rows)
+        return MeasuredSize(major_mm=self.major_mm[rows], u95_mm=self.u95_mm[rows], is_cut=self.is_cut[rows])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FrameOutcome:
     """The engine's detections in one frame, in pixels of the whole frame.
 
@@ -54,6 +74,8 @@ class FrameOutcome:
     cropped : False when no scan area was found and the whole frame was used
     elapsed_ms : of preprocess, engine and decode; the scan area is found once per stream and not included
     abstained : the engine abstained, as it would in the live path: there are no detections, and a nodule is missed
+    size : of the outlines in mm, as in the live path; None = the frame has no scale
+    track_id : int32 (N,), identity of each detection over the frames, from 1; -1 = none; None = nothing gives them
     domain_prob : probability that the frame shows what the engine was made for; None = it does not judge that
     """
 
@@ -67,6 +89,8 @@ class FrameOutcome:
     elapsed_ms: float
     abstained: bool = False
     domain_prob: float | None = None
+    size: MeasuredSize | None = None
+    track_id: npt.NDArray[np.int32] | None = None
 
     def found(self, threshold: float) -> BoolArray:
         """Mask of all detections with at least this score: bool (H, W)."""
@@ -97,6 +121,7 @@ def run_frames(
     calibration: ScoreCalibration | None = None,
     area: SettledArea | None = None,
     domain: Domain | None = None,
+    diameter_rel_sd: float | None = None,
 ) -> Iterator[FrameOutcome]:
     """Run frames through the live path, one after the other.
 
@@ -112,6 +137,8 @@ def run_frames(
     calibration : of the scores; None = they stay raw
     area : of all frames, as for a clip; None = it is found on each frame alone
     domain : of the engine; None = it never abstains
+    diameter_rel_sd : relative standard uncertainty of a diameter of the engine's outlines; None = not known, so that
+        nothing is measured in mm
 
     Raises
     ------
@@ -135,16 +162,34 @@ def run_frames(
         elapsed_ms = 1e3 * (time.perf_counter() - started_s)
         labelmap = np.zeros(frame.image.shape, np.uint8)
         labelmap[y1:y2, x1:x2] = fill_labelmap(segmentation, (y2 - y1, x2 - x1))
+        sizes, size = _measure(frame, image, segmentation, diameter_rel_sd)
         score = detections.score if calibration is None else calibration.calibrated(detections.score, labels[0].id)
         yield FrameOutcome(
             frame=frame,
             labelmap=labelmap,
             score=score.astype(np.float64),
             box_xyxy_px=detections.xyxy_px + np.array([x1, y1, x1, y1], np.float64),
-            diameter_px=measure(segmentation).major_px.astype(np.float64),
+            diameter_px=sizes.major_px.astype(np.float64),
             scan_xyxy_px=settled.xyxy_px,
             cropped=settled.found,
             elapsed_ms=elapsed_ms,
             abstained=abstained,
             domain_prob=prob,
+            size=size,
         )
+
+
+def _measure(
+    frame: LabelledFrame, image: npt.NDArray[np.uint8], segmentation: Segmentation, diameter_rel_sd: float | None
+) -> tuple[Measurements, MeasuredSize | None]:
+    """Measure the outlines of a frame as the live path does, with mm where it has a scale."""
+    scale = frame.scale
+    if scale is None or diameter_rel_sd is None:
+        return measure(segmentation), None
+    cut = find_cut(segmentation, image)
+    sizes = measure(segmentation, scale.spacing_rc_mm, scale.rel_sd, diameter_rel_sd, cut)
+    if sizes.major_mm is None or sizes.major_u95_mm is None:  # nothing was found
+        return sizes, MeasuredSize(major_mm=np.empty(0), u95_mm=np.empty(0), is_cut=np.empty(0, np.bool_))
+    return sizes, MeasuredSize(
+        major_mm=sizes.major_mm.astype(np.float64), u95_mm=sizes.major_u95_mm.astype(np.float64), is_cut=cut > 0
+    )

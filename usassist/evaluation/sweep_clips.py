@@ -15,6 +15,7 @@ import numpy.typing as npt
 from usassist.errors import ConfigError, SourceError, SourceFormatError, UsageError
 from usassist.evaluation.folders import LabelledFrame, Pair
 from usassist.evaluation.images import Skipped, list_files, list_images, read_grey, read_mask
+from usassist.evaluation.mask_identities import IdentitiesFrom, RegionIdentities, judge_masks, read_numbered_mask
 from usassist.sources.address import IMAGE_SUFFIXES
 
 __all__ = ["Clip", "Place", "check_clip", "list_clips", "read_clip", "read_clip_table", "sample_images"]
@@ -53,6 +54,18 @@ class Clip:
     case: str
     pairs: tuple[Pair, ...]
     numbers: tuple[int, ...]
+
+    def check(self) -> IdentitiesFrom:
+        """As :func:`check_clip`."""
+        return check_clip(self)
+
+    def sample(self) -> list[npt.NDArray[np.uint8]]:
+        """As :func:`sample_images`."""
+        return sample_images(self)
+
+    def read(self, told_by: IdentitiesFrom) -> Iterator[LabelledFrame]:
+        """As :func:`read_clip`."""
+        return read_clip(self, told_by)
 
 
 def read_clip_table(path: Path) -> dict[str, Place]:
@@ -141,17 +154,23 @@ def list_clips(
     return clips
 
 
-def check_clip(clip: Clip) -> None:
+def check_clip(clip: Clip) -> IdentitiesFrom:
     """Read every file of a clip once, so that a bad one is named before the first frame is run.
+
+    Returns
+    -------
+    told_by : what its nodules are told apart by
 
     Raises
     ------
     SourceError
-        If a file cannot be read, a mask has another size than its image, or the images have different sizes.
+        If a file cannot be read, a mask has another size than its image, the images have different sizes, or masks
+        number nodules in a way that cannot be understood.
     """
+    told_by = judge_masks(clip.name, [pair.mask for pair in clip.pairs])
     first: tuple[int, ...] | None = None
     for pair in clip.pairs:
-        image, mask = read_grey(pair.image)[0], read_mask(pair.mask)
+        image, mask = read_grey(pair.image)[0], read_grey(pair.mask)[0]
         first = first or image.shape
         if mask.shape != image.shape:
             raise SourceFormatError(
@@ -162,6 +181,7 @@ def check_clip(clip: Clip) -> None:
                 f"clip {clip.name}: {pair.name} has {_size(image.shape)}, the frames before it {_size(first)}; "
                 "make two clips of it"
             )
+    return told_by
 
 
 def sample_images(clip: Clip) -> list[npt.NDArray[np.uint8]]:
@@ -171,12 +191,24 @@ def sample_images(clip: Clip) -> list[npt.NDArray[np.uint8]]:
     return [read_grey(clip.pairs[index].image)[0] for index in chosen]
 
 
-def read_clip(clip: Clip) -> Iterator[LabelledFrame]:
-    """The frames of a clip, in order."""
+def read_clip(clip: Clip, told_by: IdentitiesFrom | None = None) -> Iterator[LabelledFrame]:
+    """The frames of a clip, in order.
+
+    Parameters
+    ----------
+    clip : to read
+    told_by : from :func:`check_clip`; None = nodules are not told apart, and masks are black and white
+    """
+    by_region = RegionIdentities(told_by) if told_by and told_by is not IdentitiesFrom.VALUES else None
     for pair in clip.pairs:
         image, converted = read_grey(pair.image)
-        truth = read_mask(pair.mask)
-        yield LabelledFrame(name=pair.name, case=clip.case, image=image, truth=truth, converted=converted)
+        identity = read_numbered_mask(pair.mask) if told_by is IdentitiesFrom.VALUES else None
+        truth = read_mask(pair.mask) if identity is None else identity > 0
+        if by_region is not None:
+            identity = by_region.number(truth)
+        yield LabelledFrame(
+            name=pair.name, case=clip.case, image=image, truth=truth, converted=converted, identity=identity
+        )
 
 
 def _place(names: Sequence[str], table: Mapping[str, Place] | None) -> dict[str, Place]:

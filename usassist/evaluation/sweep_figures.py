@@ -12,6 +12,14 @@ import numpy.typing as npt
 from usassist.evaluation.figures import figure_of_sums
 from usassist.evaluation.metrics import Figure, iou
 from usassist.evaluation.run import FrameOutcome
+from usassist.evaluation.sweep_nodules import (
+    ClipIdentity,
+    ClipSizes,
+    FirstDetection,
+    FrameNodules,
+    find_first_detections,
+    look_at_nodules,
+)
 from usassist.evaluation.tally import FrameScore, FrameTally, score_frame, tally
 
 __all__ = ["ClipScore", "SweepFrame", "compute_sweep_figures", "follow_clip", "score_clip"]
@@ -29,6 +37,7 @@ class SweepFrame:
     tally, score : as of a single frame
     change : 1 - IoU of all that is outlined on this frame and on the one before; NaN on the first
     truth_change : the same of the marked outlines
+    nodules : one by one, where they are told apart
     """
 
     number: int
@@ -36,6 +45,7 @@ class SweepFrame:
     score: FrameScore
     change: float
     truth_change: float
+    nodules: FrameNodules
 
     @property
     def has_nodule(self) -> bool:
@@ -76,6 +86,9 @@ class ClipScore:
     false_positives_marked, false_positives_unmarked : detections that match no nodule, on frames with and without mask
     alarms_marked, alarms_unmarked : false alarms that begin on a frame with and without mask; a false alarm is an
         unbroken run of frames with false positives
+    identity : of its nodules; None = not tracked, or the masks do not tell nodules apart
+    sizes : in mm; None = there is no scale
+    first_detections : of the nodules of 5 mm or more; empty also where sizes are not known
     """
 
     clip: str
@@ -99,6 +112,9 @@ class ClipScore:
     false_positives_unmarked: int
     alarms_marked: int
     alarms_unmarked: int
+    identity: ClipIdentity | None = None
+    sizes: ClipSizes | None = None
+    first_detections: tuple[FirstDetection, ...] = ()
 
 
 def follow_clip(
@@ -121,13 +137,23 @@ def follow_clip(
             score=score_frame(counted, threshold),
             change=float("nan") if found_before is None else 1.0 - iou(found, found_before),
             truth_change=float("nan") if truth_before is None else 1.0 - iou(truth, truth_before),
+            nodules=look_at_nodules(outcome, counted, threshold),
         )
         yield outcome, frame
         found_before, truth_before = found, truth
 
 
-def score_clip(clip: str, frames: Sequence[SweepFrame]) -> ClipScore:
-    """Score a clip by its frames, of which there is at least one."""
+def score_clip(
+    clip: str, frames: Sequence[SweepFrame], identity: ClipIdentity | None = None, sizes: ClipSizes | None = None
+) -> ClipScore:
+    """Score a clip by its frames, of which there is at least one.
+
+    Parameters
+    ----------
+    clip : its name
+    frames : in order
+    identity, sizes : of its nodules, from :mod:`usassist.evaluation.sweep_nodules`; None = not known
+    """
     with_nodule = [index for index, frame in enumerate(frames) if frame.has_nodule]
     found_on = [index for index, frame in enumerate(frames) if frame.is_found]
     pairs = [(before, frame) for before, frame in pairwise(frames) if before.has_nodule and frame.has_nodule]
@@ -160,6 +186,9 @@ def score_clip(clip: str, frames: Sequence[SweepFrame]) -> ClipScore:
         false_positives_unmarked=sum(frame.score.false_positives for frame in unmarked),
         alarms_marked=sum(frame.is_marked for frame in begun),
         alarms_unmarked=sum(not frame.is_marked for frame in begun),
+        identity=identity,
+        sizes=sizes,
+        first_detections=find_first_detections([frame.nodules for frame in frames]),
     )
 
 

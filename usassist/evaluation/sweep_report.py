@@ -11,11 +11,16 @@ import numpy as np
 from usassist.calibrate import AssociationRule
 from usassist.evaluation.contact_sheet import Tile, WorstFrames
 from usassist.evaluation.detection import calibration_bins, ece_figure, froc_figures, match_detections
+from usassist.evaluation.extras import has_extra
 from usassist.evaluation.figures import compute_score_figures
 from usassist.evaluation.frame_reports import count_frames
+from usassist.evaluation.identity import LIBRARY, IdentityCounts, count_identities, identity_figures
 from usassist.evaluation.images import Skipped
+from usassist.evaluation.mask_identities import IdentitiesFrom
 from usassist.evaluation.run import FrameOutcome
+from usassist.evaluation.sizes import size_figures
 from usassist.evaluation.sweep_figures import ClipScore, SweepFrame, compute_sweep_figures, score_clip
+from usassist.evaluation.sweep_nodules import first_detection_figures, summarise_identities, summarise_sizes
 
 __all__ = ["Sweeps", "sweep_report", "sweep_rows"]
 
@@ -26,6 +31,8 @@ _TILES = 12  # of frames with a mask, and as many of frames without
 class _ScoredClip:
     score: ClipScore
     frames: tuple[SweepFrame, ...]
+    identities: IdentityCounts | None
+    told_by: IdentitiesFrom | None
 
 
 class Sweeps:
@@ -44,8 +51,20 @@ class Sweeps:
         self._clips: list[_ScoredClip] = []
         self._tiles: dict[bool, list[Tile]] = {True: [], False: []}
 
-    def take(self, clip: str, frames: Iterable[tuple[FrameOutcome, SweepFrame]]) -> None:
-        """Add a clip, from :func:`usassist.evaluation.sweep_figures.follow_clip`."""
+    def take(
+        self,
+        clip: str,
+        frames: Iterable[tuple[FrameOutcome, SweepFrame]],
+        told_by: IdentitiesFrom | None = None,
+    ) -> None:
+        """Add a clip, from :func:`usassist.evaluation.sweep_figures.follow_clip`.
+
+        Parameters
+        ----------
+        clip : its name
+        frames : all of them, in order
+        told_by : what its nodules are told apart by; None = they are not
+        """
         kept: list[SweepFrame] = []
         worst = {is_marked: WorstFrames(1) for is_marked in self._tiles}
         for outcome, frame in frames:
@@ -53,7 +72,7 @@ class Sweeps:
             wrong = float((outcome.found(self._threshold) ^ outcome.frame.truth).sum()) / frame.tally.scan_px
             if wrong:
                 worst[frame.is_marked].offer(outcome, self._threshold, -wrong, _caption(frame))
-        self._clips.append(_ScoredClip(score=score_clip(clip, kept), frames=tuple(kept)))
+        self._clips.append(_score(clip, kept, told_by))
         for is_marked, tiles in self._tiles.items():
             tiles.extend(worst[is_marked].tiles)
             tiles.sort(key=lambda tile: tile.key)
@@ -68,6 +87,17 @@ class Sweeps:
     def frames(self) -> Iterator[tuple[str, SweepFrame]]:
         """The frames of all clips, each with the name of its clip."""
         return ((clip.score.clip, frame) for clip in self._clips for frame in clip.frames)
+
+    @property
+    def identities(self) -> list[tuple[str, IdentityCounts]]:
+        """Of the clips whose nodules are told apart and tracked, each with its case."""
+        return [(clip.score.case, clip.identities) for clip in self._clips if clip.identities is not None]
+
+    @property
+    def told_by(self) -> dict[IdentitiesFrom, int]:
+        """How many clips have their nodules told apart by what."""
+        ways = [clip.told_by for clip in self._clips if clip.told_by is not None]
+        return {way: ways.count(way) for way in IdentitiesFrom if way in ways}
 
     @property
     def tiles(self) -> list[Tile]:
@@ -90,7 +120,9 @@ def sweep_report(
 
     Returns
     -------
-    ``by``, ``rate_hz``, ``association``, ``counts``, ``figures``, ``froc`` (``at``), ``score_calibration`` (``ece`` and
+    ``by``, ``rate_hz``, ``association``, ``identities`` (``told_by``, clips by what tells their nodules apart;
+    ``tracked``, number of clips with track ids, of which alone there are figures of identities; ``library``, whether
+    IDF1 and HOTA could be computed), ``counts``, ``figures``, ``froc`` (``at``), ``score_calibration`` (``ece`` and
     ``bins``), ``clips`` (one each)
     """
     frames = [frame for _, frame in sweeps.frames]
@@ -99,10 +131,22 @@ def sweep_report(
     figures = compute_score_figures([frame.score for frame in frames])
     figures |= compute_sweep_figures(sweeps.clips, rate_hz)
     figures["ece"] = ece_figure(tallies)
+    if sweeps.identities:
+        figures |= identity_figures(sweeps.identities)
+    first = [(clip.case, one) for clip in sweeps.clips for one in clip.first_detections]
+    if first:
+        figures |= first_detection_figures(first)
+    if any(frame.nodules.has_scale for frame in frames):
+        figures |= size_figures([(frame.score.case, one) for frame in frames for one in frame.nodules.sizes])
     return {
         "by": by,
         "rate_hz": rate_hz,
         "association": association,
+        "identities": {
+            "told_by": sweeps.told_by,
+            "tracked": len(sweeps.identities),
+            "library": "idf1" in figures,
+        },
         "counts": count_frames(tallies)
         | {
             "clips": len(sweeps.clips),
@@ -141,6 +185,7 @@ def sweep_rows(sweeps: Sweeps, skipped: Iterable[Skipped]) -> list[Mapping[str, 
             "best_score": frame.tally.best_score,
             "change": frame.change,
             "truth_change": frame.truth_change,
+            **_nodule_columns(frame),
             "crop_xyxy_px": " ".join(map(str, frame.tally.scan_xyxy_px))
             + ("" if frame.tally.cropped else " whole frame"),
             "converted": frame.tally.converted,
@@ -150,6 +195,34 @@ def sweep_rows(sweeps: Sweeps, skipped: Iterable[Skipped]) -> list[Mapping[str, 
     keys = list(rows[0])
     rows.extend(dict.fromkeys(keys) | {"name": item.name, "state": f"skipped: {item.reason}"} for item in skipped)
     return rows
+
+
+def _score(clip: str, frames: list[SweepFrame], told_by: IdentitiesFrom | None) -> _ScoredClip:
+    tracked = [frame.nodules.identity for frame in frames if frame.nodules.identity is not None]
+    counts = None
+    if len(tracked) == len(frames):
+        counts = count_identities(tracked, with_library=has_extra(LIBRARY))
+    errors = [one for frame in frames for one in frame.nodules.sizes]
+    has_scale = any(frame.nodules.has_scale for frame in frames)
+    score = score_clip(
+        clip,
+        frames,
+        identity=None if counts is None else summarise_identities(counts),
+        sizes=summarise_sizes(errors) if has_scale else None,
+    )
+    return _ScoredClip(score=score, frames=tuple(frames), identities=counts, told_by=told_by)
+
+
+def _nodule_columns(frame: SweepFrame) -> dict[str, str]:
+    """Identities in view, track ids of what is shown, and lengths in mm; empty where they are not known."""
+    nodules = frame.nodules
+    return {
+        "identities": " ".join(str(nodule.identity) for nodule in nodules.in_view),
+        "tracks": "" if nodules.identity is None else " ".join(map(str, nodules.identity.track.tolist())),
+        "truth_mm": " ".join(f"{size.truth_mm:.2f}" for size in nodules.sizes),
+        "measured_mm": " ".join(f"{size.measured_mm:.2f}" for size in nodules.sizes),
+        "u95_mm": " ".join(f"{size.u95_mm:.2f}" for size in nodules.sizes),
+    }
 
 
 def _caption(frame: SweepFrame) -> str:

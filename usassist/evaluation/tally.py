@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from usassist.evaluation.metrics import box_overlaps, longest_diameter_px, match_overlaps, regions
+from usassist.evaluation.metrics import box_overlaps, label_overlaps, longest_diameter_px, match_overlaps, regions
 from usassist.evaluation.run import FrameOutcome
 
 __all__ = ["MIN_IOU", "MIN_TRUTH_PX", "FrameScore", "FrameTally", "is_dual_view", "score_frame", "tally"]
@@ -37,7 +37,8 @@ class FrameTally:
     ----------
     name, case, converted : of the frame
     truth_px : marked pixels
-    nodule_px : int64 (T,), pixels of each nodule: a connected region of 50 px or more
+    nodule_px : int64 (T,), pixels of each nodule: a connected region of 50 px or more, or where the frame tells nodules
+        apart, all of one nodule
     nodule_diameter_px : float64 (T,), longest diameter
     score : float64 (N,), descending
     found_px, shared_px : int64 (N,), pixels of each detection, and how many of them are marked
@@ -48,6 +49,7 @@ class FrameTally:
     elapsed_ms : of preprocess, engine and decode
     is_boxed : whether the truth are boxes
     abstained : the engine abstained; there are no detections then, and every nodule is missed
+    identity : int64 (T,), which nodule of the clip each is; None = not known
     """
 
     name: str
@@ -67,6 +69,7 @@ class FrameTally:
     elapsed_ms: float
     is_boxed: bool = False
     abstained: bool = False
+    identity: Array | None = None
 
     @property
     def scan_px(self) -> int:
@@ -111,7 +114,7 @@ def tally(outcome: FrameOutcome) -> FrameTally:
     """Reduce one frame to its tally."""
     frame, count = outcome.frame, len(outcome.score)
     found_px = np.bincount(outcome.labelmap.ravel(), minlength=count + 1)[1:]
-    nodules = _masks(outcome, found_px) if frame.boxes_xyxy_px is None else _boxes(outcome, frame.boxes_xyxy_px)
+    nodules = _masks(outcome) if frame.boxes_xyxy_px is None else _boxes(outcome, frame.boxes_xyxy_px)
     return FrameTally(
         name=frame.name,
         case=frame.case,
@@ -130,6 +133,7 @@ def tally(outcome: FrameOutcome) -> FrameTally:
         elapsed_ms=outcome.elapsed_ms,
         is_boxed=frame.boxes_xyxy_px is not None,
         abstained=outcome.abstained,
+        identity=nodules.identity,
     )
 
 
@@ -140,19 +144,27 @@ class _Nodules(NamedTuple):
     diameter_px: Array
     found_diameter_px: Array
     overlap: Array
+    identity: Array | None = None
 
 
-def _masks(outcome: FrameOutcome, found_px: Array) -> _Nodules:
-    count = len(outcome.score)
-    nodules = regions(outcome.frame.truth, MIN_TRUTH_PX)
-    px = np.array([int(region.sum()) for region in nodules], np.int64)
-    both = [np.bincount(outcome.labelmap[region], minlength=count + 1)[1:] for region in nodules]
-    both_px = np.stack(both, axis=1) if both else np.zeros((count, 0), np.int64)
+def _masks(outcome: FrameOutcome) -> _Nodules:
+    frame, identity = outcome.frame, None
+    if frame.identity is None:
+        nodules = regions(frame.truth, MIN_TRUTH_PX)
+    else:
+        px = np.bincount(frame.identity.ravel())
+        px[0] = 0
+        identity = np.flatnonzero(px >= MIN_TRUTH_PX)
+        nodules = [frame.identity == value for value in identity]
+    numbers = np.zeros(frame.truth.shape, np.uint8)
+    for number, region in enumerate(nodules, 1):
+        numbers[region] = number
     return _Nodules(
-        px=px,
+        px=np.array([int(region.sum()) for region in nodules], np.int64),
         diameter_px=np.array([longest_diameter_px(region) for region in nodules], np.float64),
         found_diameter_px=outcome.diameter_px,
-        overlap=both_px / np.maximum(1, found_px[:, None] + px[None, :] - both_px),
+        overlap=label_overlaps(outcome.labelmap, len(outcome.score), numbers, len(nodules)),
+        identity=identity,
     )
 
 

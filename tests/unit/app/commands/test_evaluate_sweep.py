@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import importlib.util
 import json
 import sys
 from collections.abc import Callable
@@ -16,6 +18,9 @@ from tests.samples import bright_engine, bright_screen, score_file
 from usassist.app.commands.main import main
 from usassist.calibrate import load_score_calibration
 from usassist.engine import find_engine
+from usassist.evaluation.engine_under_test import EngineUnderTest
+from usassist.phantom import SweepScene, draw_sweep_scenes
+from usassist.records import Detections
 
 pytest.importorskip("onnx", reason="the engine of these tests is made with onnx")
 pytest.importorskip("onnxruntime", reason="the engine of these tests runs on onnxruntime")
@@ -173,6 +178,124 @@ def test_frames_on_which_the_engine_abstains_are_counted_and_their_nodules_are_m
     rows = csv.DictReader((data / "o/s.csv").read_text().splitlines())
     states = {row["name"]: row["state"] for row in rows if row["state"].startswith("abstained")}
     assert states == {"A_000": "abstained, nothing marked", "B_001": "abstained"}
+
+
+def test_masks_that_number_their_nodules_tell_them_apart(run: Run, data: Path) -> None:
+    for path in (data / "masks").glob("B_*.png"):
+        mask = np.zeros((360, 560), np.uint8)
+        cv2.ellipse(mask, NODULE[:2], NODULE[2:], 0, 0, 360, 2, -1)
+        mask[20:40, 90:110] = 1
+        cv2.imwrite(str(path), mask)
+    code, out, _ = run()
+    assert code == 0
+    assert "identities: not tracked" in out
+    assert "the clips have no scale" in out
+    report = json.loads((data / "o/s.json").read_text())
+    assert report["identities"] == {"told_by": {"values": 1, "one_region": 1}, "tracked": 0, "library": False}
+    assert [clip["nodules"] for clip in report["clips"]] == [3, 8]
+    assert report["clips"][0]["identity"] is None
+    assert "switches_per_clip" not in report["figures"]
+    rows = list(csv.DictReader((data / "o/s.csv").read_text().splitlines()))
+    assert rows[-1]["identities"] == "1 2"
+
+
+class _OneIdAfterTheOther:
+    """A tracker that gives every frame other ids."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def update(self, shown: Detections, image: np.ndarray, t_s: float) -> np.ndarray:
+        first, self._count = self._count + 1, self._count + len(shown)
+        return np.arange(first, self._count + 1, dtype=np.int32)
+
+    def reset(self) -> None:
+        pass
+
+
+@pytest.mark.usefixtures("scores")
+def test_ids_of_a_tracker_are_counted_where_findings_are_associated(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "usassist.evaluation.engine_under_test.EngineUnderTest",
+        lambda **fields: EngineUnderTest(**fields | {"make_tracker": _OneIdAfterTheOther}),
+    )
+    code, out, _ = run("--point", "quiet")
+    assert code == 0
+    assert "switches" in out
+    report = json.loads((data / "o/s.json").read_text())
+    assert [clip["identity"]["switches"] for clip in report["clips"]] == [2, 3]
+    assert report["figures"]["switches_per_clip"]["value"] == 2.5
+    assert report["figures"]["clips_without_switch"]["value"] == 0.0
+    assert report["identities"]["library"] is (importlib.util.find_spec("trackers") is not None)
+    assert ("IDF1 and HOTA need the library" in out) is not report["identities"]["library"]
+    assert run("--point", "quiet", "--each-frame-alone")[0] == 0
+    assert json.loads((data / "o/s.json").read_text())["identities"]["tracked"] == 0
+
+
+@pytest.mark.slow
+def test_simulated_sweeps_need_no_folder(
+    engines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def only_a_few_frames(count: int, seed: int) -> list[SweepScene]:
+        return [dataclasses.replace(scene, frames=24) for scene in draw_sweep_scenes(count, seed)]
+
+    monkeypatch.setattr("usassist.evaluation.phantom_clips.draw_sweep_scenes", only_a_few_frames)
+    options = ["--engine", "bright", "--engines", str(engines), "--backend", "onnxruntime"]
+    monkeypatch.setattr(sys, "argv", ["usassist", "eval", "sweep", "--phantom", "1", "--json", "s.json", *options])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    report = json.loads((tmp_path / "s.json").read_text())
+    assert (report["rate_hz"], report["counts"]["clips"], report["counts"]["frames"]) == (15.0, 1, 24)
+    assert report["identities"]["told_by"] == {"scanner": 1}
+    (clip,) = report["clips"]
+    assert clip["clip"] == "001_one"
+    assert clip["nodules"] > 0
+    assert "first 5 mm" in capsys.readouterr().out or not clip["first_detections"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name a folder of images and one of masks, or give --phantom"),
+        (("images",), "name a folder of images and one of masks"),
+        (("images", "masks", "--seed", "2"), "--seed is of simulated sweeps"),
+        (("images", "masks", "--phantom", "2"), "folders cannot go with it"),
+        (("--phantom", "2", "--rate-hz", "10"), "--rate-hz cannot go with it"),
+        (("--phantom", "2", "--names", "n.txt"), "--names cannot go with it"),
+    ],
+)
+def test_folders_and_simulated_sweeps_exclude_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["usassist", "eval", "sweep", *arguments, "--json", "s.json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "s.json").exists()
+
+
+def test_masks_with_a_gap_in_their_numbers_are_refused_before_the_first_frame(run: Run, data: Path) -> None:
+    mask = np.zeros((360, 560), np.uint8)
+    mask[20:40, 90:110], mask[60:80, 90:110] = 1, 3
+    for path in (data / "masks").glob("B_*.png"):
+        cv2.imwrite(str(path), mask)
+    code, out, err = run()
+    assert code == 1
+    assert "clip B: its masks have the values 1, 3 and not 2" in err
+    assert out == ""
+    assert not (data / "o/s.json").exists()
 
 
 @pytest.mark.parametrize(
