@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.golden.messages.make import NEWEST_ENGINE, messages
+from tests.golden.messages.make import NEWEST_ENGINE, NEWEST_SESSION, messages
 from tests.samples import (
     CALIBRATED_ENGINE,
     DESCRIBED,
@@ -240,7 +240,8 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
             expected = NEWEST_ENGINE if minor >= 3 else CALIBRATED_ENGINE if minor else ENGINE
             assert message.body == msgspec.structs.replace(expected, note=note)
         elif topic == "session":
-            assert message.body == (damaged_session() if minor >= 2 else LIVE_SESSION if minor else SESSION)
+            newest = NEWEST_SESSION if minor >= 3 else damaged_session()
+            assert message.body == (newest if minor >= 2 else LIVE_SESSION if minor else SESSION)
 
 
 @pytest.mark.parametrize("topic", list(TOPICS))

@@ -52,6 +52,7 @@ async function decodeNext() {
     send(packet.socket, seen ? { type: "done", session_id: packet.head.session_id, frame_id: packet.head.frame_id } : { type: "done" });
   }
   confirmMarks(packet.head);
+  confirmScale(packet.head);
   decodeNext();
 }
 
@@ -75,7 +76,9 @@ function connect() {
   link = socket;
   socket.onmessage = (event) => {
     if (typeof event.data === "string") {
-      refuseMark(JSON.parse(event.data));
+      const answer = JSON.parse(event.data);
+      if (answer.kind === "scale") takeScale(answer);
+      else refuseMark(answer);
       return;
     }
     connected = everConnected = true;

@@ -70,6 +70,7 @@ function render() {
   const shown = frozen ?? current;
   const view = frozen ? frozen.view : live;
   drawScene(canvas, shown?.bitmap ?? null, view.draw && shown ? shown.head.nodules : [], options);
+  drawPoints();
   writeFrame(shown, now);
   const state = `${live.state} ${live.headline} ${view.state} ${view.live} ${frozen !== null}`;
   if (state !== shownState || now >= textDue) {

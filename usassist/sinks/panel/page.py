@@ -20,16 +20,17 @@ from starlette.websockets import WebSocketDisconnect
 from usassist.errors import MessageError
 from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import CONTENT_TYPE, Metrics
+from usassist.sinks.panel.scale import ScaleIntake
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewer, Viewers
-from usassist.sinks.panel.ws_protocol import Done, parse_message, refusal
+from usassist.sinks.panel.ws_protocol import Done, ScaleRequest, parse_message, refusal
 from usassist.sinks.view import STATE_COLOR_RGB
 
 __all__ = ["build_app", "build_blocks"]
 
 logger = logging.getLogger(__name__)
 
-_SCRIPTS = ("draw.js", "page.js", "side.js", "marks.js", "link.js", "keys.js")  # one program, in this order
+_SCRIPTS = ("draw.js", "page.js", "side.js", "marks.js", "scale.js", "link.js", "keys.js")  # one program, in this order
 _IDLE_S = 1.0
 
 
@@ -51,7 +52,9 @@ def build_blocks(modality: str = "") -> gr.Blocks:
     return blocks
 
 
-def build_app(viewers: Viewers, shown: ShownFrames, marks: MarkIntake, metrics: Metrics, modality: str = "") -> FastAPI:
+def build_app(
+    viewers: Viewers, shown: ShownFrames, marks: MarkIntake, scales: ScaleIntake, metrics: Metrics, modality: str = ""
+) -> FastAPI:
     """The whole application: the page, ``/live`` and ``/metrics``.
 
     Parameters
@@ -59,6 +62,7 @@ def build_app(viewers: Viewers, shown: ShownFrames, marks: MarkIntake, metrics: 
     viewers : every page that connects is added
     shown : records what the pages have drawn
     marks : receives the marks
+    scales : receives the scales that are set by two points
     metrics : content of ``/metrics``
     modality : title of what the page shows; empty = not named
     """
@@ -71,7 +75,7 @@ def build_app(viewers: Viewers, shown: ShownFrames, marks: MarkIntake, metrics: 
             await websocket.close(1013, "too many pages are connected to this stream")
             return
         try:
-            await _until_first_ends(_send(websocket, viewer), _receive(websocket, viewer, shown, marks))
+            await _until_first_ends(_send(websocket, viewer), _receive(websocket, viewer, shown, marks, scales))
         except MessageError as error:
             logger.info("a page was disconnected: %s", error)
             await websocket.close(1008, "this page does not match its server; reload it")
@@ -108,7 +112,9 @@ async def _send(websocket: WebSocket, viewer: Viewer) -> None:
         await websocket.send_bytes(await viewer.take())
 
 
-async def _receive(websocket: WebSocket, viewer: Viewer, shown: ShownFrames, marks: MarkIntake) -> None:
+async def _receive(
+    websocket: WebSocket, viewer: Viewer, shown: ShownFrames, marks: MarkIntake, scales: ScaleIntake
+) -> None:
     limit = marks.rate_limit()
     while True:
         message = await websocket.receive()
@@ -119,6 +125,9 @@ async def _receive(websocket: WebSocket, viewer: Viewer, shown: ShownFrames, mar
             if received.session_id is not None and received.frame_id is not None:
                 shown.drawn(received.session_id, received.frame_id)
             viewer.acknowledge()
+        elif isinstance(received, ScaleRequest):
+            if answer := scales.answer(received, limit):
+                await websocket.send_text(answer)
         elif reason := marks.submit(received, limit):
             await websocket.send_text(refusal(received, reason))
 

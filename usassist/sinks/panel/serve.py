@@ -25,6 +25,7 @@ from usassist.sinks.covering import FindText
 from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import Metrics
+from usassist.sinks.panel.scale import ScaleIntake
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewers
 from usassist.sinks.panel.ws_protocol import MAX_BYTES
@@ -129,7 +130,8 @@ def _serve(
         find_text=find_text,
         clock=clock,
     )
-    app = build_app(viewers, shown, MarkIntake(inbox, shown, clock), Metrics(lambda: feed.figures), modality)
+    marks, scales = MarkIntake(inbox, shown, clock), ScaleIntake(inbox, shown, clock)
+    app = build_app(viewers, shown, marks, scales, Metrics(lambda: feed.figures), modality)
     gc.freeze()  # Gradio's many objects live to the end; collecting them would stall frames and the exit
     settings = uvicorn.Config(
         Guard(app, config.host),

@@ -10,6 +10,7 @@ the column step.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,7 @@ from usassist.sources.ruler.figures import BESIDE, figures_beside, rise_of, rise
 from usassist.sources.ruler.text_reader import MISSING_READER, has_text_reader
 from usassist.sources.ruler.ticks import Ticks, find_ticks
 
-__all__ = ["figure_patches", "read_ruler", "ruler_columns", "ruler_is_same"]
+__all__ = ["figure_patches", "read_ruler", "ruler_columns", "ruler_is_same", "rulers_are_same"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
@@ -123,7 +124,19 @@ def ruler_is_same(grey: UInt8Array, roi_xyxy_px: Roi, reading: RulerReading) -> 
     roi_xyxy_px : its scan area, px
     reading : of an earlier screen
     """
-    for ruler in reading.rulers:
+    return rulers_are_same(grey, roi_xyxy_px, reading.rulers)
+
+
+def rulers_are_same(grey: UInt8Array, roi_xyxy_px: Roi, rulers: Sequence[Ruler]) -> bool:
+    """True when the ticks beside the image are still where they were, also of rulers that state no scale.
+
+    Parameters
+    ----------
+    grey : uint8 (H, W), luma of the whole screen
+    roi_xyxy_px : its scan area, px
+    rulers : of an earlier screen
+    """
+    for ruler in rulers:
         before = ruler.ticks
         if ruler.side not in ("left", "right") or before.across_px >= grey.shape[1]:
             continue
