@@ -120,7 +120,7 @@ function writeScaleForm() {
   const { points, answer } = scaling;
   const asks = ["Click the first point.", "Click the second point.", "Type their distance."][points.length];
   const refused = answer?.refused ?? "";
-  const result = answer && !refused ? `${scaleText(answer.mm_per_px, answer.rel_sd)}, over ${answer.length_px.toFixed(0)} px` : "";
+  const result = answer && !refused ? `${scaleText(answer.mm_per_px, answer.rel_sd)}, over ${answer.length_px.toFixed(0)} px, pixels taken as square` : "";
   set("scale-said", refused || result || asks);
   at("scale-said").classList.toggle("is-warning", refused !== "");
   at("scale-use").disabled = result === "";
@@ -193,7 +193,7 @@ function drawPoints() {
   const onCanvas = ([x, y]) => [place.x + x * place.scale, place.y + y * place.scale];
   if (scaling.points.length === 2) {
     context.setLineDash([4 * unit, 4 * unit]);
-    strokeTwice(context, [255, 224, 80], unit * 0.5, () => {
+    strokeTwice(context, [255, 224, 80], unit * 0.75, () => {
       context.beginPath();
       context.moveTo(...onCanvas(scaling.points[0]));
       context.lineTo(...onCanvas(scaling.points[1]));
@@ -202,7 +202,7 @@ function drawPoints() {
   }
   scaling.points.forEach((point, number) => {
     const [x, y] = onCanvas(point);
-    strokeTwice(context, number === scaling.selected ? [255, 255, 255] : [255, 224, 80], unit * 0.5, () => cross(context, x, y, 9 * unit));
+    strokeTwice(context, number === scaling.selected ? [255, 255, 255] : [255, 224, 80], unit * 0.75, () => cross(context, x, y, 9 * unit));
   });
   const looked = scaling.pointer ?? scaling.points[scaling.selected];
   if (looked) drawLoupe(context, looked, unit);
