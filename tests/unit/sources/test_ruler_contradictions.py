@@ -64,7 +64,7 @@ def test_rulers_that_do_not_fit_are_named() -> None:
     turned = np.ascontiguousarray(screen.T)
     draw_ruler(turned, 79.0, x=50, first_px=166.0, last_px=480.0)
     cause, reason = causes(np.ascontiguousarray(turned.T), ROI)
-    assert (cause, reason.split(":")[1]) == (RulerCause.DISAGREE, " the screen may be stretched")
+    assert (cause, reason.split(":")[1]) == (RulerCause.DISAGREE, " a stretched screen, or two views")
 
 
 @needs_text_reader

@@ -38,7 +38,7 @@ def horizontal_ruler(grey: UInt8Array, roi: Roi, main: Ruler) -> Ruler | NoRuler
     Returns
     -------
     ruler : whose ticks fit the vertical one's; None where there is none, and the cause where there is one that does
-        not fit: the pixels of the screen are not square then, and which step is right is not known
+        not fit: the screen is stretched then, or shows two views of different scale
     """
     x1, y1, x2, y2 = roi
     turned = np.ascontiguousarray(grey.T)
@@ -57,7 +57,7 @@ def horizontal_ruler(grey: UInt8Array, roi: Roi, main: Ruler) -> Ruler | NoRuler
             unfit = Ruler(side=side, ticks=ticks)
     if unfit is None:
         return None
-    reason = "the rulers beside and across the image do not fit each other: the screen may be stretched"
+    reason = "the rulers beside and across the image do not fit each other: a stretched screen, or two views"
     return NoRuler(cause=RulerCause.DISAGREE, reason=reason, rulers=(main, unfit))
 
 
