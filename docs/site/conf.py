@@ -64,7 +64,7 @@ html_copy_source = False
 html_show_sphinx = False
 
 SECTIONS = {
-    "Use": ["commands", "python", "sources", "live", "recording", "replay", "bus", "settings"],
+    "Use": ["commands", "python", "sources", "live", "calibrate", "recording", "replay", "bus", "settings"],
     "Judge": ["figures", "evaluation", "performance"],
     "Extend": ["architecture", "glossary", "engines", "modalities", "training"],
 }

@@ -51,6 +51,7 @@ class Stream:
         self.agreement: dict[str, str] = {}  # descriptor → agreement; every nodule has each of them
         self.value = "hypoechoic"
         self.takes_post = True  # publishes what is handed in, as a stream does
+        self.scale_note = ""  # why frames have no scale
         self.recorder: HealthBody | None = None  # what a recorder says of itself, as often as a recorder does
         self._publisher = Publisher(address, "us0", MonotonicClock())
         self._stop = threading.Event()
@@ -106,6 +107,7 @@ class Stream:
                 last_frame_id=frame_id - 1,
                 realtime=True,
                 max_age_ms=5000.0,  # a busy machine must not turn findings into stale ones here
+                scale_note=self.scale_note,
             ),
         )
         health = HealthBody(

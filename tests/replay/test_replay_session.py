@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.replay.conftest import Usassist
 from tests.samples import ENGINE, LIVE_SESSION, make_frame, make_result
 from usassist.bus import (
     HealthBody,
+    Inbox,
     MarkBody,
     MarkKind,
     Message,
@@ -156,6 +158,34 @@ def _send(
         thread.join(30)
         publisher.close()
     return sent, came
+
+
+def test_a_scale_that_is_set_on_a_recording_is_refused_with_the_reason(recorded: Path, bus_address: str) -> None:
+    asked = MarkBody(
+        session_id=LIVE_SESSION.session_id,
+        frame_id=IDS[0],
+        kind=MarkKind.SCALE,
+        t_mark_ns=1,
+        points_xy_px=((1.0, 1.0), (1.0, 60.0)),
+        distance_mm=30.0,
+    )
+    with Inbox(bus_address) as inbox:
+
+        class Asking(Stop):
+            """Posts the mark once the session has been announced."""
+
+            posted = False
+
+            def is_set(self) -> bool:
+                if not self.posted and self.asked > 6:
+                    self.posted = inbox.send("mark", asked)
+                    time.sleep(0.2)  # on its way
+                return super().is_set()
+
+        _, came = _send(recorded, bus_address, Asking)
+    said = {message.body.scale_note for message in _of(came, "session")}
+    assert "the scale was not set: the frames of a recording carry the scale that they were recorded with" in said
+    assert [message.body.kind for message in _of(came, "mark")] == [MarkKind.WRONG]
 
 
 def _of(came: list[Message], topic: str) -> list[Message]:

@@ -6,7 +6,7 @@ topic    schema           version rate, Hz   recorded lane  body
 frame    usassist.frame   1.3     of source  yes      frame fields of ``Frame``; buffer ``image``
 result   usassist.result  1.5     of source  yes      event fields of ``Result``; its arrays as buffers
 engine   usassist.engine  1.4     1          yes      event what it is, labels, point, association, tracking, domain
-session  usassist.session 1.2     1          yes      event what is being streamed, whether it still runs, its signal
+session  usassist.session 1.3     1          yes      event what is being streamed, whether it still runs, its signal
 health   usassist.health  1.1     2          yes      event counts, drops and latency of a process
 mark     usassist.mark    1.1     on event   yes      event what a person marked on a frame, or said of a nodule
 ======== ================ ======= ========== ======== ===== ====================================================
@@ -189,7 +189,8 @@ class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
     ``source`` is a description without path or patient text. ``frame_count`` is how many frames the source will give,
     where that is known; ``last_frame_id`` is the last one published, -1 before the first. ``image_hw_px`` is (0, 0) of
     a live source that has not given a frame yet. ``signal`` is set for live sources only, and a change of it is
-    published at once; it came with 1.1, its state ``damaged`` with 1.2.
+    published at once; it came with 1.1, its state ``damaged`` with 1.2. ``scale_note`` is why frames have no scale,
+    or why one that was set by hand was refused; it is published at once as well, and came with 1.3.
     """
 
     session_id: str
@@ -204,6 +205,7 @@ class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
     max_age_ms: float
     reason: str = ""
     signal: SignalBody | None = None
+    scale_note: str = ""
 
 
 class StageBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -356,7 +358,7 @@ TOPICS: dict[str, Topic] = {
         Topic(name="frame", version=(1, 3), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
         Topic(name="result", version=(1, 5), rate_hz=None, recorded=True, lane="event", body=ResultBody),
         Topic(name="engine", version=(1, 4), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
-        Topic(name="session", version=(1, 2), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
+        Topic(name="session", version=(1, 3), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
         Topic(name="health", version=(1, 1), rate_hz=2.0, recorded=True, lane="event", body=HealthBody),
         Topic(name="mark", version=(1, 1), rate_hz=None, recorded=True, lane="event", body=MarkBody),
     )

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from usassist.bus import EngineBody, MarkBody, Publisher, SessionBody, SessionState, SignalBody
+from usassist.bus import EngineBody, MarkBody, MarkKind, Publisher, SessionBody, SessionState, SignalBody
 from usassist.common.clock import Clock
 from usassist.common.process_tuning import release_freed_memory
 from usassist.engine import FailoverEngine
+from usassist.pipeline.hand_scale import HandScaleMarks
 from usassist.pipeline.inference import InferenceOutcome, UnprocessedFrame
 from usassist.pipeline.slot import DroppedFrame
 from usassist.pipeline.summary import StreamSummary
@@ -68,6 +69,7 @@ class StreamOutput:
         self._next_memory_ns = clock.now_ns() + _MEMORY_PERIOD_NS
         self._last_error = ""
         self._changes_announced = 0
+        self._scale_marks = HandScaleMarks(source, clock)
 
     def captured(self, frame: Frame) -> None:
         """A frame has come from the source."""
@@ -139,7 +141,9 @@ class StreamOutput:
     def announce(self, *, force: bool = False) -> None:
         """Repeat engine, session and health for those who join late, and forward what viewers have posted."""
         now_ns, signal, before = self._clock.now_ns(), self._source.signal, self._signal
-        force = force or (signal is None) != (before is None)
+        posted = list(self._publisher.received())
+        refused = {id(body) for _, body in posted if isinstance(body, MarkBody) and not self._accept(body)}
+        force = force or self._scale_marks.has_changed() or (signal is None) != (before is None)
         if signal is not None and before is not None:
             force = force or (signal.state, signal.reason) != (before.state, before.reason)
         self._signal = signal
@@ -156,10 +160,15 @@ class StreamOutput:
         if now_ns >= self._next_memory_ns:
             self._next_memory_ns = now_ns + _MEMORY_PERIOD_NS
             release_freed_memory()
-        for topic, body in self._publisher.received():
-            if isinstance(body, MarkBody) and body.session_id != self._summary.session_id:
-                continue  # of a page that still shows the session before
-            self._publisher.event(topic, body)
+        for topic, body in posted:
+            if id(body) not in refused:
+                self._publisher.event(topic, body)
+
+    def _accept(self, mark: MarkBody) -> bool:
+        """Whether a mark is published: not one of a page that still shows the session before, nor a refused scale."""
+        if mark.session_id != self._summary.session_id:
+            return False
+        return mark.kind is not MarkKind.SCALE or self._scale_marks.apply(mark)
 
     def finish(self, state: SessionState, reason: str) -> None:
         """Publish the final session message."""
@@ -183,6 +192,7 @@ class StreamOutput:
             max_age_ms=self._max_age_ms,
             reason=self._summary.reason,
             signal=None if signal is None else SignalBody(**dataclasses.asdict(signal)),
+            scale_note=self._scale_marks.note,
         )
 
     def _publish(

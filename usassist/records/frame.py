@@ -80,7 +80,8 @@ class FrameMetadata:
     roi_xyxy_px : where the crop lies in the grabbed screen, px
     spacing_rc_mm : mm per px, row step first; None when the frame is not calibrated
     spacing_rel_sd : relative standard uncertainty of the spacing; None exactly when the spacing is
-    calibration_id : the geometry file the spacing came from; ``scale_by_ruler``, ``scale_by_dicom``
+    calibration_id : the geometry file the spacing came from; ``scale_by_ruler``, ``scale_by_dicom``,
+        ``scale_by_hand``
     pts, time_base : presentation stamp of the clip the frame came from
     t_decoded_ns, t_cropped_ns : monotonic ns at which the pixels were ready, and at which this frame was made of them;
         None where a source has done both before the frame was due

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Iterator
 
+from usassist.calibrate.two_points import Points
 from usassist.common.closeable import Closeable
 from usassist.errors import CalibrationError, ScanAreaError, UsageError
 from usassist.records import Frame, Signal, SignalState, SourceInfo
@@ -124,6 +125,15 @@ class LiveSource(Closeable):
         """Current state of the signal."""
         return self._signal
 
+    @property
+    def scale_note(self) -> str:
+        """Why frames have no scale; empty where they have one."""
+        return self._scale.note
+
+    def set_scale(self, frame_id: int, points_xy_px: Points, distance_mm: float) -> str:
+        """Set the scale by two points; see :class:`usassist.sources.scale_by_hand.TakesScale`."""
+        return self._scale.set_by_hand(frame_id, points_xy_px, distance_mm)
+
     def frames(self) -> Iterator[Frame]:
         """Yield the frames as they arrive, until the source is closed or ``count`` were yielded."""
         given = 0
@@ -160,6 +170,8 @@ class LiveSource(Closeable):
             return
         verdict = self._watch.judge_silence(now_ns)
         if verdict.state is not SignalState.LIVE:
+            if verdict.state is SignalState.LOST:
+                self._scale.end_by_hand("the signal was lost")
             self._set_signal(verdict.state, self._supervisor.problem or verdict.reason, verdict.since_ns)
 
     def _process(self, grab: Grab) -> Frame | None:
@@ -184,6 +196,7 @@ class LiveSource(Closeable):
             verdict = self._check_area(grab, verdict)
         self._set_signal(verdict.state, verdict.reason, verdict.since_ns)
         if verdict.state in (SignalState.LOST, SignalState.CHANGED):
+            self._scale.end_by_hand(verdict.reason or "the signal was lost")
             if verdict.state is SignalState.CHANGED and is_automatic(self._options):
                 self._reset_roi()  # with a given crop, wait until that screen is back
             return None
@@ -240,8 +253,8 @@ class LiveSource(Closeable):
         assert self._roi is not None
         options = self._options
         whole = None if grab.damage_reason else grab.screen.grey
-        claim = self._scale.claim(self._roi, grab.t_decoded_ns, whole)
         frame_id, self._next_id = self._next_id, self._next_id + 1
+        claim = self._scale.claim(self._roi, grab.t_decoded_ns, whole, frame_id=frame_id)
         image = grab.screen.cut(self._roi)
         return Frame(
             session_id=options.session_id,

@@ -13,6 +13,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from usassist.calibrate.two_points import Points
 from usassist.common.closeable import Closeable
 from usassist.records import Frame, Signal, SignalState, SourceInfo
 from usassist.sources.base import SourceOptions
@@ -65,6 +66,15 @@ class PacedSource(Closeable):
         self._scale = ScaleWatch(options.scale, options.geometry, separate=self.separate_images)
         self._closed = threading.Event()
 
+    @property
+    def scale_note(self) -> str:
+        """Why frames have no scale; empty where they have one."""
+        return self._scale.note
+
+    def set_scale(self, frame_id: int, points_xy_px: Points, distance_mm: float) -> str:
+        """Set the scale by two points; see :class:`usassist.sources.scale_by_hand.TakesScale`."""
+        return self._scale.set_by_hand(frame_id, points_xy_px, distance_mm)
+
     @abstractmethod
     def _raw_frames(self) -> Iterator[RawFrame]:
         """Yield the frames in order, from the start; without end when the source repeats."""
@@ -77,7 +87,7 @@ class PacedSource(Closeable):
         with closing(self._raw_frame_stream()) as raw_frames:
             for frame_id, raw in enumerate(islice(raw_frames, options.count)):
                 # Before the frame is stamped: reading a ruler may take longer than a frame lasts.
-                claim = self._scale.claim(raw.roi_xyxy_px, raw.t_media_ns, raw.screen, raw.own_scale)
+                claim = self._scale.claim(raw.roi_xyxy_px, raw.t_media_ns, raw.screen, raw.own_scale, frame_id)
                 if not options.fast:
                     if t_start_ns is None:
                         t_start_ns = clock.now_ns() - raw.t_media_ns

@@ -1,7 +1,8 @@
 """The scale of a frame: what each origin states, and which one holds.
 
-The order is the DICOM header, a geometry calibration, the ruler on the screen. The first one counts, and all that are
-known have to agree: two that differ beyond their uncertainties leave the frame without a scale, with the reason.
+The order is the DICOM header, a geometry calibration, the ruler on the screen, two points set by hand. The first one
+counts, and all that are known have to agree: two that differ beyond their uncertainties leave the frame without a
+scale, with the reason.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ __all__ = ["Claim", "ScaleMode", "combine", "depth_is_plausible", "profile_claim
 ScaleMode = Literal["auto", "profile", "none"]
 
 _COVERAGE = 3.0  # standard uncertainties of a difference, beyond which two scales disagree
-_ORIGINS = {"scale_by_dicom": "the DICOM header", "scale_by_ruler": "the ruler on the screen"}
+_ORIGINS = {
+    "scale_by_dicom": "the DICOM header",
+    "scale_by_ruler": "the ruler on the screen",
+    "scale_by_hand": "two points set by hand",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +36,8 @@ class Claim:
     ----------
     spacing_rc_mm : mm per px, row step first
     spacing_rel_sd : its relative standard uncertainty
-    calibration_id : of the geometry file; ``scale_by_dicom``, ``scale_by_ruler``; None where a source knows it itself
+    calibration_id : of the geometry file; ``scale_by_dicom``, ``scale_by_ruler``, ``scale_by_hand``; None where a
+        source knows it itself
     """
 
     spacing_rc_mm: tuple[float, float]

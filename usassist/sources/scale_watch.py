@@ -2,7 +2,7 @@
 
 The ruler is looked at four times a second, in a few columns of the screen and where its figures stand: other ticks or
 other figures mean another depth, and the scale is gone at once and read anew. Without an answer the screen is read
-again after growing pauses.
+again after growing pauses. The screen beside the image is looked at as often for a scale that is set by hand.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.calibrate import Geometry
+from usassist.calibrate.two_points import Points
 from usassist.sources.ruler import (
     NoRuler,
     RulerReading,
@@ -25,6 +26,7 @@ from usassist.sources.ruler import (
     ruler_is_same,
 )
 from usassist.sources.scale import Claim, ScaleMode, combine, profile_claim, ruler_claim
+from usassist.sources.scale_by_hand import HandScale
 
 __all__ = ["ScaleWatch"]
 
@@ -53,6 +55,10 @@ class ScaleWatch:
     geometry : the calibration of this scanner
     separate : each frame is an image of its own, and its ruler is read
     background : read in a thread; until it has read, frames have no scale
+
+    Attributes
+    ----------
+    note : why frames have no scale; empty where they have one, or no reason is known
     """
 
     def __init__(
@@ -72,9 +78,26 @@ class ScaleWatch:
         self._columns: UInt8Array | None = None  # of the screen beside the image, as the ruler was last found in them
         self._patches: list[UInt8Array] = []  # of the screen that was read, where its figures stand
         self._reported = ""
+        refused = "" if mode == "auto" else f"the stream was started with --scale {mode}"
+        self._hand = HandScale("each image of a folder is one of its own" if separate else refused)
+        self._next_beside_ns: int | None = None
+        self.note = ""
+
+    def set_by_hand(self, frame_id: int, points_xy_px: Points, distance_mm: float) -> str:
+        """Set the scale by two points on a frame; see :class:`usassist.sources.scale_by_hand.TakesScale`."""
+        return self._hand.set(frame_id, points_xy_px, distance_mm)
+
+    def end_by_hand(self, reason: str) -> None:
+        """End a scale that was set by hand: what the next frames show is not known to have its depth."""
+        self._hand.end(reason)
 
     def reset(self) -> None:
-        """Forget what was read: the scan area is another one."""
+        """Forget what was read, and set by hand: the scan area is another one."""
+        self._hand.end("the scan area has changed")
+        self._next_beside_ns = None
+        self._forget()
+
+    def _forget(self) -> None:
         self._roi, self._answer, self._next_ns, self._job = None, None, None, None
         self._pause_ns = _FIRST_PAUSE_NS
 
@@ -85,7 +108,12 @@ class ScaleWatch:
             job.wait(_CLOSE_S)
 
     def claim(
-        self, roi_xyxy_px: Roi, t_ns: int, grey: Callable[[], UInt8Array] | None, own: Claim | None = None
+        self,
+        roi_xyxy_px: Roi,
+        t_ns: int,
+        grey: Callable[[], UInt8Array] | None,
+        own: Claim | None = None,
+        frame_id: int = 0,
     ) -> Claim | None:
         """The scale of a frame; None where there is none that is certain.
 
@@ -96,6 +124,7 @@ class ScaleWatch:
         grey : gives the luma of its whole screen, uint8 (H, W); called only when it is due. None where there is none
             to look at: what was read before holds
         own : what the source states itself
+        frame_id : of the frame, for a scale that is set by hand on one
         """
         if self._mode == "none":
             return None
@@ -103,14 +132,28 @@ class ScaleWatch:
         claims = [item for item in (own, profile) if item is not None]
         if self._mode == "auto":
             if grey is not None:
+                grey = _once(grey)
                 self._look(roi_xyxy_px, t_ns, grey)
             if isinstance(self._answer, RulerReading):
                 claims.append(ruler_claim(self._answer))
             elif self._answer is not None:
                 why = why or self._answer.reason
+            by_hand = self._by_hand(roi_xyxy_px, t_ns, grey, frame_id)
+            if by_hand is not None:
+                claims.append(by_hand)
         chosen, contradiction = combine(claims)
-        self._report(chosen, contradiction or why)
+        why = contradiction or self._hand.ended or why
+        self.note = "" if chosen else why
+        self._report(chosen, why)
         return chosen
+
+    def _by_hand(self, roi: Roi, t_ns: int, grey: Callable[[], UInt8Array] | None, frame_id: int) -> Claim | None:
+        screen = None
+        if grey is not None and not self._separate and (self._next_beside_ns is None or t_ns >= self._next_beside_ns):
+            self._next_beside_ns = t_ns + _CHECK_NS
+            screen = grey()
+        rulers = () if self._answer is None else self._answer.rulers
+        return self._hand.look(frame_id, roi, screen, rulers)
 
     def _profile_at(self, roi: Roi) -> tuple[Claim | None, str]:
         """What the calibration states for a scan area; nothing, with the reason, where that has moved since."""
@@ -126,7 +169,7 @@ class ScaleWatch:
 
     def _look(self, roi: Roi, t_ns: int, grey: Callable[[], UInt8Array]) -> None:
         if roi != self._roi:
-            self.reset()
+            self._forget()
             self._roi = roi
         if self._job is not None:
             self._take_job(t_ns, grey)
@@ -204,6 +247,18 @@ class ScaleWatch:
         if text and text != self._reported:
             self._reported = text
             logger.log(logging.DEBUG if self._separate else logging.INFO, "%s", text)
+
+
+def _once(grey: Callable[[], UInt8Array]) -> Callable[[], UInt8Array]:
+    """The luma of one screen, made when it is first asked for."""
+    made: list[UInt8Array] = []
+
+    def get() -> UInt8Array:
+        if not made:
+            made.append(grey())
+        return made[0]
+
+    return get
 
 
 class _Job:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from usassist.calibrate.two_points import Points
 from usassist.common.wire_fields import stamp_fields
 from usassist.errors import UsageError
 from usassist.records import Frame, FrameLine, SourceInfo
@@ -21,9 +22,10 @@ from usassist.sources.paced import PacedSource, RawFrame
 from usassist.sources.recorded import frame_of, read_frame_lines, read_pixels
 from usassist.sources.scale import Claim
 
-__all__ = ["SessionSource", "open_address"]
+__all__ = ["RECORDED_SCALE", "SessionSource", "open_address"]
 
 _READY_STAMPS = tuple(name for name in stamp_fields(FrameLine) if name != "t_capture_ns")
+RECORDED_SCALE = "the frames of a recording carry the scale that they were recorded with"
 _PAUSE_NS = 33_333_333  # between the last frame and the first, where a session is repeated
 
 
@@ -86,6 +88,10 @@ class SessionSource(PacedSource):
             ),
             options,
         )
+
+    def set_scale(self, frame_id: int, points_xy_px: Points, distance_mm: float) -> str:
+        """Refuse it: recorded frames carry their scale."""
+        return RECORDED_SCALE
 
     def _raw_frames(self) -> Iterator[RawFrame]:
         t_first_ns = self._lines[0].t_given_ns

@@ -49,6 +49,7 @@ NEWEST_ENGINE = msgspec.structs.replace(
     association=AssociationBody(alone=0.875, rise=0.75, release=0.375, frames=3, iou=0.25),
     tracking=TrackingBody(rule="sweep-1", clock=TrackingClock.CAPTURE_TIME),
 )
+NEWEST_SESSION = msgspec.structs.replace(damaged_session(), scale_note="no ruler was found beside the image")
 MARK = MarkBody(
     session_id="20260314T101500Z-3f9a2c",
     frame_id=3,
@@ -65,7 +66,7 @@ def messages() -> dict[str, bytes]:
         "frame": encode_frame(make_frame(3, (8, 12), 3, **NOT_LIVE), 5, 6),
         "result": encode_result(make_result(3, follows_frame_id=1), 5, 6),
         "engine": encode(TOPICS["engine"], "us0", 5, 6, NEWEST_ENGINE, {}),
-        "session": encode(TOPICS["session"], "us0", 5, 6, damaged_session(), {}),
+        "session": encode(TOPICS["session"], "us0", 5, 6, NEWEST_SESSION, {}),
         "health": encode(TOPICS["health"], "us0", 5, 6, HEALTH, {}),
         "mark": encode(TOPICS["mark"], "us0", 5, 6, MARK, {}),
     }

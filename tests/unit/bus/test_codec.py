@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.golden.messages.make import NEWEST_ENGINE, messages
+from tests.golden.messages.make import NEWEST_ENGINE, NEWEST_SESSION, messages
 from tests.samples import (
     CALIBRATED_ENGINE,
     DESCRIBED,
@@ -241,7 +241,8 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
             expected = msgspec.structs.replace(expected, note=note)
             assert message.body == (expected if minor >= 4 else msgspec.structs.replace(expected, tracking=None))
         elif topic == "session":
-            assert message.body == (damaged_session() if minor >= 2 else LIVE_SESSION if minor else SESSION)
+            newest = NEWEST_SESSION if minor >= 3 else damaged_session()
+            assert message.body == (newest if minor >= 2 else LIVE_SESSION if minor else SESSION)
 
 
 @pytest.mark.parametrize("topic", list(TOPICS))

@@ -726,6 +726,22 @@ def test_calibration_and_header_that_disagree_leave_no_scale(tmp_path: Path, cap
     assert any("the DICOM header and calibration probe_a state different" in item.message for item in caplog.records)
 
 
+@pytest.mark.parametrize(("step_px", "agrees"), [(50.0, True), (44.0, False)])
+def test_a_ruler_has_to_agree_with_the_header(step_px: float, agrees: bool, tmp_path: Path) -> None:
+    images = screens()
+    for image in images:
+        for number in range(4):  # centimetres: 50 px at 0.2 mm per px
+            row = round(60 + number * step_px)
+            image[row : row + 2, 268:276] = 230
+    path = write_screens(tmp_path / "a.dcm", region(PICTURE, PhysicalDeltaX=0.02), images=images)
+    source = open_dicom(path, crop=PICTURE)
+    frame = next(source.frames())
+    assert frame.calibration_id == ("scale_by_dicom" if agrees else None)
+    assert source.scale_note == (
+        "" if agrees else "the DICOM header and the ruler on the screen state different scales"
+    )
+
+
 def test_calibration_gives_the_scale_and_must_be_of_this_screen(tmp_path: Path) -> None:
     path = write_screens(tmp_path / "a.dcm", region(PICTURE, PhysicalUnitsXDirection=4))
     (frame, *_) = play(path, crop="auto", geometry=geometry(BIG))

@@ -320,3 +320,24 @@ def test_a_live_frame_has_the_scale_of_the_ruler_on_its_screen(play: Play, monke
     assert {frame.calibration_id for frame in frames} == {"scale_by_ruler"}
     frames, _, _ = play(screens, crop=ROI, scale="none")
     assert {frame.spacing_rc_mm for frame in frames} == {None}
+
+
+def test_a_scale_set_by_hand_ends_when_the_signal_is_lost(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    screens = [speckle(number) for number in range(30)]
+    given: list[tuple[int, str]] = []
+
+    class Setting(ScaleWatch):
+        def claim(self, *arguments: Any, frame_id: int = 0, **options: Any) -> Any:
+            claim = super().claim(*arguments, frame_id=frame_id, **options)
+            if frame_id == 3:
+                assert self.set_by_hand(3, ((10.0, 10.0), (10.0, 310.0)), 30.0) == ""
+            given.append((frame_id, "" if claim is None else str(claim.calibration_id)))
+            return claim
+
+    monkeypatch.setattr("usassist.sources.live.ScaleWatch", Setting)
+    lost = SignalState.LOST
+    frames, source, _ = play(screens, *[LIVE] * 12, lost, lost, *[LIVE] * 10, crop=ROI)
+    by_hand = [frame.frame_id for frame in frames if frame.calibration_id == "scale_by_hand"]
+    assert by_hand == list(range(4, 12))
+    assert len(frames) > 20
+    assert source.scale_note == "the scale set by hand has ended: it is lost"

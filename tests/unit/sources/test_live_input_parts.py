@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -180,6 +182,38 @@ def test_part_of_the_screen_is_read(display: str) -> None:
     assert [grab.number for grab in grabs] == [0, 1, 2]
     assert {grab.screen.image.shape for grab in grabs} == {(120, 160, 3)}
     assert not any(grab.screen.image.any() for grab in grabs)
+
+
+_WINDOW = """
+import cv2, numpy as np
+cv2.namedWindow("w", cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
+cv2.moveWindow("w", 0, 0)
+while True:
+    cv2.imshow("w", np.full((240, 320, 3), (40, 120, 200), np.uint8))  # blue, green, red
+    cv2.waitKey(50)
+"""
+
+
+@pytest.mark.slow
+def test_the_colours_of_a_window_come_through(display: str) -> None:
+    window = subprocess.Popen(
+        [sys.executable, "-c", _WINDOW],
+        env={**os.environ, "DISPLAY": display, "QT_QPA_PLATFORM": "xcb"},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        grabber = open_grabber(f"screen:0,0,320,240,rate=10,display={display}", GrabOptions())
+        for grab in islice(grabber.grabs(), 400):  # until the window is there
+            image = grab.screen.image
+            if image.any():
+                break
+        grabber.close()
+    finally:
+        window.kill()
+        window.wait()
+    colours, counts = np.unique(image.reshape(-1, 3), axis=0, return_counts=True)
+    assert tuple(colours[counts.argmax()]) == (200, 120, 40)
+    assert counts.max() > 0.7 * counts.sum()
 
 
 def test_part_outside_the_screen_is_refused(display: str) -> None:

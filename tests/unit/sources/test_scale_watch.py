@@ -18,7 +18,7 @@ from usassist.calibrate import Geometry
 from usassist.errors import UsageError
 from usassist.records import Frame
 from usassist.sources import SourceOptions, open_source, parse_scale, scale_watch
-from usassist.sources.ruler import ruler_is_same
+from usassist.sources.ruler import read_ruler, ruler_is_same
 from usassist.sources.ruler.text_reader import has_text_reader
 from usassist.sources.scale import Claim, ScaleMode, combine, depth_is_plausible
 from usassist.sources.scale_watch import ScaleWatch
@@ -138,16 +138,17 @@ def test_the_screen_is_looked_at_four_times_a_second() -> None:
     assert 7 <= looks <= 9
 
 
-def test_without_a_ruler_the_looks_become_rarer() -> None:
+def test_without_a_ruler_the_readings_become_rarer(monkeypatch: pytest.MonkeyPatch) -> None:
     times: list[int] = []
     dark, watch = screen(None), ScaleWatch("auto", None)
+
+    def read(*arguments: Any) -> object:
+        times.append(number)
+        return read_ruler(*arguments)
+
+    monkeypatch.setattr(scale_watch, "read_ruler", read)
     for number in range(300):  # 30 s at 10 Hz
-
-        def look(number: int = number) -> UInt8Array:
-            times.append(number)
-            return dark
-
-        watch.claim(ROI, number * 100 * MS, look)
+        watch.claim(ROI, number * 100 * MS, lambda: dark)
     assert len(times) <= 9
     assert times[-1] - times[-2] > times[1] - times[0]
 

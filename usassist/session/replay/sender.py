@@ -9,13 +9,14 @@ from pathlib import Path
 
 import msgspec
 
-from usassist.bus import EngineBody, MarkBody, Publisher, SessionBody, SessionState
+from usassist.bus import EngineBody, MarkBody, MarkKind, Publisher, SessionBody, SessionState
 from usassist.common.clock import Clock
 from usassist.config import OverlayConfig, PanelConfig
 from usassist.errors import SessionError, UsageError
 from usassist.records import Frame, Result
 from usassist.session import RecordedSession
 from usassist.session.replay.messages import Item, Shift, Span, read_items
+from usassist.sources.session import RECORDED_SCALE
 
 __all__ = ["RecordedMessages", "Replayed", "SessionReplayOptions"]
 
@@ -204,8 +205,16 @@ class RecordedMessages:
         else:
             self._publisher.event(item.topic, content)
 
+    def _refuse_scales(self) -> None:
+        """Say why no scale can be set, where a page asks for it; other marks are not taken either."""
+        asked = [body for _, body in self._publisher.received() if isinstance(body, MarkBody)]
+        if self._told is not None and any(body.kind is MarkKind.SCALE for body in asked):
+            self._told = msgspec.structs.replace(self._told, scale_note=f"the scale was not set: {RECORDED_SCALE}")
+            self._publisher.event("session", self._told)
+
     def _announce(self) -> None:
         """Repeat ``engine`` and ``session`` once a second for late joiners, whatever the speed of the replay."""
+        self._refuse_scales()
         now_ns = self._clock.now_ns()
         if now_ns < self._next_announcement_ns:
             return

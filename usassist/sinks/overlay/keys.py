@@ -48,7 +48,7 @@ _KEYS: dict[Action, _Key] = {
     Action.RIGHT: _Key("R", (ord("r"),), "right lobe"),
     Action.LEFT: _Key("L", (ord("l"),), "left lobe"),
     Action.ISTHMUS: _Key("I", (ord("i"),), "isthmus"),
-    Action.SNAPSHOT: _Key("S", (ord("s"),), "save this display as a picture"),
+    Action.SNAPSHOT: _Key("P", (ord("p"),), "save this display as a picture"),
     Action.FULL_SCREEN: _Key("Enter", (_ENTER,), "full screen"),
     Action.CLOSE: _Key("Q", (ord("q"), _ESCAPE), "close; Esc leaves the full screen first"),
 }

@@ -192,5 +192,5 @@ class PanelFeed:
         if len(self._viewers) and self._viewers.active():
             on_screen = self._scene.on_screen()
             if on_screen is not None:
-                self._shown.offered(*on_screen)
+                self._shown.offered(*on_screen, self._latest.image_hw_px)
             self._viewers.offer(pack(self._latest, self._scene.jpeg()))

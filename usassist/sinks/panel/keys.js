@@ -27,6 +27,7 @@ const KEYS = {
   o: () => press("outline"),
   x: () => press("box"),
   f: () => press("freeze"),
+  s: () => toggleScale(),
   b: () => mark("bookmark"),
   w: () => mark("wrong"),
   m: () => mark("missed"),

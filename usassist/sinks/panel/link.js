@@ -52,6 +52,7 @@ async function decodeNext() {
     send(packet.socket, seen ? { type: "done", session_id: packet.head.session_id, frame_id: packet.head.frame_id } : { type: "done" });
   }
   confirmMarks(packet.head);
+  confirmScale(packet.head);
   decodeNext();
 }
 
@@ -78,6 +79,7 @@ function connect() {
     if (typeof event.data === "string") {
       const message = JSON.parse(event.data);
       if (message.said) takeSaid(message.said);
+      else if (message.kind === "scale") takeScale(message);
       else refuseMark(message);
       return;
     }

@@ -25,6 +25,7 @@ import numpy as np
 from usassist.bus import EngineBody, HealthBody
 from usassist.errors import MessageError
 from usassist.records import Result
+from usassist.sinks.panel.scale import FrameScale
 from usassist.sinks.reports import Marks, Recording
 from usassist.sinks.sizes import measures_in_words
 
@@ -111,7 +112,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     newer frame arrives. ``age_ms`` is from capture to ``t_ms``, None where it has no meaning. ``t_ms`` is the monotonic
     time at which the packet was made. ``point`` describes the engine's operating point. ``backend`` is the one that
     answered the frame, ``engine_note`` what the engine does beside the stream. ``recording`` and ``marks`` are of the
-    session.
+    session. ``scale`` is that of the frame, ``scale_note`` why frames have none.
     """
 
     session_id: str | None
@@ -135,6 +136,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     recording: Recording
     marks: Marks
     t_ms: float
+    scale: FrameScale | None = None
+    scale_note: str = ""
 
 
 _encode = msgspec.json.Encoder().encode

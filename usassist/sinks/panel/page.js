@@ -70,6 +70,7 @@ function render() {
   const shown = frozen ?? current;
   const view = frozen ? frozen.view : live;
   drawScene(canvas, shown?.bitmap ?? null, view.draw && shown ? shown.head.nodules : [], { ...options, selected: selectedRow() });
+  drawPoints();
   writeFrame(shown, now);
   writePlane(shown);
   const state = `${live.state} ${live.headline} ${view.state} ${view.live} ${frozen !== null}`;

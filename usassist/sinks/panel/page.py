@@ -22,9 +22,10 @@ from usassist.errors import MessageError
 from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import CONTENT_TYPE, Metrics
 from usassist.sinks.panel.said import Said
+from usassist.sinks.panel.scale import ScaleIntake
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewer, Viewers
-from usassist.sinks.panel.ws_protocol import Done, parse_message, refusal
+from usassist.sinks.panel.ws_protocol import Done, ScaleRequest, parse_message, refusal
 from usassist.sinks.view import STATE_COLOR_RGB
 
 __all__ = ["build_app", "build_blocks"]
@@ -40,6 +41,7 @@ _SCRIPTS = (
     "plane.js",
     "descriptors.js",
     "tirads.js",
+    "scale.js",
     "link.js",
     "keys.js",
 )
@@ -71,6 +73,7 @@ def build_app(
     viewers: Viewers,
     shown: ShownFrames,
     marks: MarkIntake,
+    scales: ScaleIntake,
     metrics: Metrics,
     modality: str = "",
     *,
@@ -83,6 +86,7 @@ def build_app(
     viewers : every page that connects is added
     shown : records what the pages have drawn
     marks : receives the marks
+    scales : receives the scales that are set by two points
     metrics : content of ``/metrics``
     modality : title of what the page shows; empty = not named
     said : what people have said, for the pages
@@ -97,7 +101,7 @@ def build_app(
             await websocket.close(1013, "too many pages are connected to this stream")
             return
         try:
-            await _until_first_ends(_send(websocket, viewer, said), _receive(websocket, viewer, shown, marks))
+            await _until_first_ends(_send(websocket, viewer, said), _receive(websocket, viewer, shown, marks, scales))
         except MessageError as error:
             logger.info("a page was disconnected: %s", error)
             await websocket.close(1008, "this page does not match its server; reload it")
@@ -140,7 +144,9 @@ async def _send(websocket: WebSocket, viewer: Viewer, said: Said) -> None:
         await websocket.send_bytes(packet)
 
 
-async def _receive(websocket: WebSocket, viewer: Viewer, shown: ShownFrames, marks: MarkIntake) -> None:
+async def _receive(
+    websocket: WebSocket, viewer: Viewer, shown: ShownFrames, marks: MarkIntake, scales: ScaleIntake
+) -> None:
     limit = marks.rate_limit()
     while True:
         message = await websocket.receive()
@@ -151,6 +157,9 @@ async def _receive(websocket: WebSocket, viewer: Viewer, shown: ShownFrames, mar
             if received.session_id is not None and received.frame_id is not None:
                 shown.drawn(received.session_id, received.frame_id)
             viewer.acknowledge()
+        elif isinstance(received, ScaleRequest):
+            if answer := scales.answer(received, limit):
+                await websocket.send_text(answer)
         elif reason := marks.submit(received, limit):
             await websocket.send_text(refusal(received, reason))
 

@@ -15,6 +15,7 @@ from usassist.sinks.frame_result_join import NewestFrameJoin
 from usassist.sinks.panel.jpeg import JpegEncoder
 from usassist.sinks.panel.packet import Counters, Head, Nodule, labels_of, nodules_of, point_of
 from usassist.sinks.panel.said import Said
+from usassist.sinks.panel.scale import scale_of_frame
 from usassist.sinks.panel.tally import Tally
 from usassist.sinks.panel.text_watch import TextWatch
 from usassist.sinks.reports import Reports
@@ -181,6 +182,8 @@ class Scene:
             ),
             recording=self.reports.recording(session),
             marks=self.reports.marks(),
+            scale=scale_of_frame(shown.frame if shown else None),
+            scale_note=session.scale_note if session else "",
             t_ms=round(now_ns / 1e6, 3),
         )
 

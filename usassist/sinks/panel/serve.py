@@ -26,6 +26,7 @@ from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import Metrics
 from usassist.sinks.panel.said import Said
+from usassist.sinks.panel.scale import ScaleIntake
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewers
 from usassist.sinks.panel.ws_protocol import MAX_BYTES
@@ -131,8 +132,8 @@ def _serve(
         find_text=find_text,
         clock=clock,
     )
-    metrics = Metrics(lambda: feed.figures)
-    app = build_app(viewers, shown, MarkIntake(inbox, shown, clock), metrics, modality, said=said)
+    marks, scales = MarkIntake(inbox, shown, clock), ScaleIntake(inbox, shown, clock)
+    app = build_app(viewers, shown, marks, scales, Metrics(lambda: feed.figures), modality, said=said)
     gc.freeze()  # Gradio's many objects live to the end; collecting them would stall frames and the exit
     settings = uvicorn.Config(
         Guard(app, config.host),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from usassist.common.latency import LatencyHistogram
 __all__ = ["ShownFrames"]
 
 _FOLLOWED = 256  # frames whose capture time is kept, 4 s at 60 Hz; a page further behind than that shows STALE
+_MAX_SIZES = 64  # of the frames of one session
 _MAX_FRAMES = 2**26  # 12 days at 60 Hz; one bit each
 _MAX_TRACKS = 2**16
 
@@ -37,9 +39,17 @@ class ShownFrames:
         self._offered = bytearray()
         self._track_ids: set[int] = set()
         self._capture_ns: dict[int, int] = {}
+        self._sizes: list[tuple[int, tuple[int, int]]] = []  # first frame of a size, and that size
         self._browser = LatencyHistogram()
 
-    def offered(self, session_id: str, frame_id: int, t_capture_ns: int | None, track_ids: Sequence[int] = ()) -> None:
+    def offered(
+        self,
+        session_id: str,
+        frame_id: int,
+        t_capture_ns: int | None,
+        track_ids: Sequence[int] = (),
+        image_hw_px: tuple[int, int] | None = None,
+    ) -> None:
         """Record that a frame is offered to the pages.
 
         Parameters
@@ -47,6 +57,7 @@ class ShownFrames:
         session_id, frame_id : of the frame
         t_capture_ns : None where its age has no meaning (a replay faster than real time)
         track_ids : of the nodules that are shown on it; -1 = not tracked
+        image_hw_px : height and width of its image; None where it is not known
         """
         with self._lock:
             if session_id != self._session_id:
@@ -54,8 +65,12 @@ class ShownFrames:
                 self._offered.clear()
                 self._track_ids.clear()
                 self._capture_ns.clear()
+                self._sizes.clear()
             if len(self._track_ids) < _MAX_TRACKS:
                 self._track_ids.update(number for number in track_ids if number > 0)
+            if image_hw_px is not None and (not self._sizes or self._sizes[-1][1] != image_hw_px):
+                self._sizes.append((frame_id, image_hw_px))
+                del self._sizes[:-_MAX_SIZES]
             if 0 <= frame_id < _MAX_FRAMES:
                 place = frame_id >> 3
                 if place >= len(self._offered):
@@ -83,6 +98,12 @@ class ShownFrames:
         """Whether a tracked nodule was shown in the present session."""
         with self._lock:
             return track_id in self._track_ids
+
+    def size_hw_px(self, frame_id: int) -> tuple[int, int] | None:
+        """Height and width of a frame of the present session that was offered; None where it is not known."""
+        with self._lock:
+            at = bisect_right(self._sizes, frame_id, key=lambda item: item[0])
+            return self._sizes[at - 1][1] if at else None
 
     def why_not_markable(self, session_id: str, frame_id: int) -> str:
         """Why a frame cannot be marked; empty when it was offered to the pages in the present session."""

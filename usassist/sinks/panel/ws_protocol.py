@@ -1,4 +1,4 @@
-"""Messages from a page to the server over the WebSocket: short JSON texts of four types.
+"""Messages from a page to the server over the WebSocket: short JSON texts of five types.
 
 ============ ======================================== ==========================================================
 ``type``     fields                                   meaning
@@ -9,12 +9,15 @@ mark         session_id, frame_id, kind               the user marks the frame t
 plane        session_id, frame_id, plane, side        the user states plane, side or both of that frame
 descriptors  session_id, frame_id, track_id,          a clinician confirms words about one nodule of that frame
              descriptors
+scale        session_id, frame_id, points_xy_px,      two points on that frame and their distance; unless it is
+             distance_mm, confirmed                   confirmed, only what would follow from them is asked
 ============ ======================================== ==========================================================
 
 Every packet is acknowledged with exactly one ``done``, also one that was replaced by a newer packet or could not be
 drawn. The server answers a refused mark with a text of ``refused`` (the reason), ``frame_id`` and ``kind``, of
-descriptors also ``track_id``; an accepted one comes back over the bus, in the packets that follow. What planes and
-descriptors come to is sent as a text ``said``, see :mod:`usassist.sinks.panel.said`.
+descriptors also ``track_id``; an accepted one comes back over the bus, in the packets that follow. It answers a
+``scale`` that is not confirmed with ``mm_per_px``, ``rel_sd``, ``length_px``, ``frame_id`` and ``kind``. What planes
+and descriptors come to is sent as a text ``said``, see :mod:`usassist.sinks.panel.said`.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from usassist.bus import MarkKind, Plane, Side
+from usassist.calibrate.two_points import TwoPointScale
 from usassist.errors import MessageError
 
 __all__ = [
@@ -33,7 +37,9 @@ __all__ = [
     "MarkRequest",
     "PlaneRequest",
     "Request",
+    "ScaleRequest",
     "parse_message",
+    "preview",
     "refusal",
 ]
 
@@ -42,6 +48,7 @@ MAX_BYTES = 512
 
 _SessionId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 _FrameId = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+_Point = tuple[float, float]
 _TrackId = Annotated[int, msgspec.Meta(ge=-1, lt=2**31)]
 _Word = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
 _Words = Annotated[tuple[_Word, ...], msgspec.Meta(min_length=1, max_length=8)]
@@ -100,14 +107,31 @@ class DescriptorsRequest(
         return MarkKind.DESCRIPTORS.value
 
 
+class ScaleRequest(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="scale", forbid_unknown_fields=True
+):
+    """Asks for the scale by two points (x, y in px of the frame), or only what it would be."""
+
+    session_id: _SessionId
+    frame_id: _FrameId
+    points_xy_px: tuple[_Point, _Point]
+    distance_mm: float
+    confirmed: bool
+
+    @property
+    def kind(self) -> str:
+        """Of the mark."""
+        return MarkKind.SCALE.value
+
+
 Request = MarkRequest | PlaneRequest | DescriptorsRequest
 """A request for a mark."""
 
-_decode = msgspec.json.Decoder(Done | Request).decode
+_decode = msgspec.json.Decoder(Done | Request | ScaleRequest).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def parse_message(text: str) -> Done | Request:
+def parse_message(text: str) -> Done | Request | ScaleRequest:
     """Parse a message from a page.
 
     Raises
@@ -118,15 +142,21 @@ def parse_message(text: str) -> Done | Request:
     if len(text) > MAX_BYTES:
         raise MessageError(f"a page sent {len(text)} characters; at most {MAX_BYTES} are read; reload the page")
     try:
-        message: Done | Request = _decode(text)
+        message: Done | Request | ScaleRequest = _decode(text)
     except msgspec.DecodeError as error:
         raise MessageError(f"a message of a page cannot be parsed: {error}; reload the page") from error
     return message
 
 
-def refusal(request: Request, reason: str) -> str:
+def refusal(request: Request | ScaleRequest, reason: str) -> str:
     """The answer to a page whose mark is refused."""
     answer: dict[str, str | int] = {"refused": reason, "frame_id": request.frame_id, "kind": request.kind}
     if isinstance(request, DescriptorsRequest):
         answer["track_id"] = request.track_id
     return _encode(answer).decode("utf-8")
+
+
+def preview(request: ScaleRequest, scale: TwoPointScale) -> str:
+    """The answer to a page that asks what scale would follow."""
+    answer = {"mm_per_px": scale.mm_per_px, "rel_sd": scale.rel_sd, "length_px": scale.length_px}
+    return _encode({**answer, "frame_id": request.frame_id, "kind": request.kind}).decode("utf-8")

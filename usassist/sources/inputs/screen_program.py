@@ -12,7 +12,7 @@ __all__ = ["main"]
 
 
 def main(display: str, left: str, top: str, width: str, height: str, rate: str) -> None:
-    """Copy packets until the display or the reader is gone."""
+    """Copy frames until the display or the reader is gone."""
     import av
 
     options = {
@@ -28,11 +28,14 @@ def main(display: str, left: str, top: str, width: str, height: str, rate: str) 
         av.open("pipe:1", "w", format="nut", options={"flush_packets": "1"}) as output,
     ):
         source = screen.streams.video[0]
-        target = output.add_stream_from_template(source)
-        for packet in screen.demux(source):
-            if packet.size:
-                packet.stream = target
-                output.mux(packet)
+        # Packets are not passed on as they are: the stream's own tag would be lost, and another pixel format be read.
+        target = output.add_stream("rawvideo", rate=int(rate))
+        target.width, target.height = source.codec_context.width, source.codec_context.height
+        target.pix_fmt = source.codec_context.pix_fmt or "bgr0"
+        if source.time_base is not None:
+            target.codec_context.time_base = source.time_base
+        for frame in screen.decode(source):
+            output.mux(target.encode(frame))
 
 
 if __name__ == "__main__":

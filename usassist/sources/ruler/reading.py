@@ -10,17 +10,19 @@ the column step.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from usassist.sources.ruler.across import RATIOS, has_two_views, horizontal_ruler
 from usassist.sources.ruler.answer import PLAUSIBLE_DEPTH_MM, NoRuler, Ruler, RulerCause, RulerReading
 from usassist.sources.ruler.figures import BESIDE, figures_beside, rise_of, rise_of_one
 from usassist.sources.ruler.text_reader import MISSING_READER, has_text_reader
 from usassist.sources.ruler.ticks import Ticks, find_ticks
 
-__all__ = ["figure_patches", "read_ruler", "ruler_columns", "ruler_is_same"]
+__all__ = ["figure_patches", "read_ruler", "ruler_columns", "ruler_is_same", "rulers_are_same"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
@@ -31,14 +33,11 @@ _ALIKE_DEPTH_MM = (20.0, 60.0)  # without figures; of ticks that were half centi
 _TOP_SHARE = 0.15  # of a tick, within which a tick lies at the upper edge of the image
 _LEAST_COVERED = 0.6  # of the scan area's depth
 _SAME = 0.015  # relative difference of two rulers that agree
-_NEAR_SHARE = 0.06  # of the screen's height, within which a horizontal ruler belongs to the image
 _NARROW_PX = 3  # columns on either side of a ruler in which it is looked for again
 _MOVED_PX = 2.5  # by which a ruler is where it was
-_ASPECT = 0.03  # relative difference of row and column step of one screen
 _ASPECT_SD = 0.01  # relative standard uncertainty of the column step where no ruler shows it
 _SCREEN_SD = 0.001  # the same of a ruler as scanners draw it
 _PATCH_SHARE = 0.025  # of the screen's height, above and below a tick: its figure lies there
-_RATIOS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 10.0)  # of the ticks of two rulers of one image
 _LEAST_CONFIDENCE = 0.4
 _NO_RULER = "no ruler was found beside the image"
 _MAY_BE_CROSSED = (RulerCause.NO_RULER, RulerCause.HIDDEN, RulerCause.STEP_UNKNOWN, RulerCause.NO_READER)
@@ -123,7 +122,19 @@ def ruler_is_same(grey: UInt8Array, roi_xyxy_px: Roi, reading: RulerReading) -> 
     roi_xyxy_px : its scan area, px
     reading : of an earlier screen
     """
-    for ruler in reading.rulers:
+    return rulers_are_same(grey, roi_xyxy_px, reading.rulers)
+
+
+def rulers_are_same(grey: UInt8Array, roi_xyxy_px: Roi, rulers: Sequence[Ruler]) -> bool:
+    """True when the ticks beside the image are still where they were, also of rulers that state no scale.
+
+    Parameters
+    ----------
+    grey : uint8 (H, W), luma of the whole screen
+    roi_xyxy_px : its scan area, px
+    rulers : of an earlier screen
+    """
+    for ruler in rulers:
         before = ruler.ticks
         if ruler.side not in ("left", "right") or before.across_px >= grey.shape[1]:
             continue
@@ -140,7 +151,7 @@ def ruler_is_same(grey: UInt8Array, roi_xyxy_px: Roi, reading: RulerReading) -> 
 
 def _by_sides(grey: UInt8Array, roi_xyxy_px: Roi, seen: list[Ruler]) -> RulerReading | NoRuler:
     """The scale by the rulers beside the image."""
-    _, y1, _, y2 = roi_xyxy_px
+    x1, y1, x2, y2 = roi_xyxy_px
     if not seen:
         return NoRuler(cause=RulerCause.NO_RULER, reason=_NO_RULER)
     whole = [ruler for ruler in seen if _covered(ruler.ticks, (y1, y2)) >= _LEAST_COVERED]
@@ -163,7 +174,13 @@ def _by_sides(grey: UInt8Array, roi_xyxy_px: Roi, seen: list[Ruler]) -> RulerRea
         if not _agrees(main, stated):
             reason = "the rulers on both sides of the image disagree: two views of different scale"
             return NoRuler(cause=RulerCause.DISAGREE, reason=reason, rulers=tuple(compared))
-    return _result(main, _horizontal(grey, roi_xyxy_px, main), tuple(compared))
+    if len(compared) == 1 and has_two_views(grey[y1:y2, x1:x2]):
+        reason = "there are two views side by side, and only one of them has a ruler"
+        return NoRuler(cause=RulerCause.DISAGREE, reason=reason, rulers=(main,))
+    across = horizontal_ruler(grey, roi_xyxy_px, main)
+    if isinstance(across, NoRuler):
+        return across
+    return _result(main, across, tuple(compared))
 
 
 def _covered(ticks: Ticks, rows: tuple[int, int]) -> float:
@@ -219,7 +236,7 @@ def _agrees(main: Ruler, other: Ruler) -> bool:
     if other.px_mm is not None:
         return abs(other.px_mm / main.px_mm - 1.0) <= _SAME
     ratio = other.ticks.step_px / main.ticks.step_px
-    return any(abs(ratio / simple - 1.0) <= _SAME for simple in _RATIOS)
+    return any(abs(ratio / simple - 1.0) <= _SAME for simple in RATIOS)
 
 
 def _result(main: Ruler, across: Ruler | None, known: tuple[Ruler, ...]) -> RulerReading | NoRuler:
@@ -260,20 +277,4 @@ def _crossed(grey: UInt8Array, roi: Roi, sides: dict[str, tuple[int, int]]) -> R
         top = Ruler(side="top", ticks=across, tick_mm=10.0, by="vertical")
         found = _result(main, top, (main,))
         return found if isinstance(found, RulerReading) else None
-    return None
-
-
-def _horizontal(grey: UInt8Array, roi: Roi, main: Ruler) -> Ruler | None:
-    """A ruler above or below the image whose ticks fit the vertical one's; None where there is none."""
-    x1, y1, x2, y2 = roi
-    turned = np.ascontiguousarray(grey.T)
-    near = round(_NEAR_SHARE * grey.shape[0])
-    assert main.tick_mm is not None
-    for side, rows in (("top", (y1 - near, y1 + _EDGE_PX)), ("bottom", (y2 - _EDGE_PX, y2 + near))):
-        ticks = find_ticks(turned, rows, (x1, x2))
-        if ticks is None:
-            continue
-        for ratio in _RATIOS:
-            if abs(ticks.step_px / (main.ticks.step_px * ratio) - 1.0) <= _ASPECT:
-                return Ruler(side=side, ticks=ticks, tick_mm=main.tick_mm * ratio, by="vertical")
     return None
