@@ -290,18 +290,6 @@ def test_folders_and_simulated_sweeps_exclude_each_other(
     assert not (tmp_path / "s.json").exists()
 
 
-def test_masks_with_a_gap_in_their_numbers_are_refused_before_the_first_frame(run: Run, data: Path) -> None:
-    mask = np.zeros((360, 560), np.uint8)
-    mask[20:40, 90:110], mask[60:80, 90:110] = 1, 3
-    for path in (data / "masks").glob("B_*.png"):
-        cv2.imwrite(str(path), mask)
-    code, out, err = run()
-    assert code == 1
-    assert "clip B: its masks have the values 1, 3 and not 2" in err
-    assert out == ""
-    assert not (data / "o/s.json").exists()
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -337,6 +325,18 @@ def test_a_broken_last_frame_is_named_before_the_first_is_run(
     assert code == 1
     assert "B_003" in err
     assert "561 x 360 px" in err
+
+
+def test_masks_with_a_gap_in_their_numbers_are_refused_before_the_first_frame(run: Run, data: Path) -> None:
+    mask = np.zeros((360, 560), np.uint8)
+    mask[20:40, 90:110], mask[60:80, 90:110] = 1, 3
+    for path in (data / "masks").glob("B_*.png"):
+        cv2.imwrite(str(path), mask)
+    code, out, err = run()
+    assert code == 1
+    assert "clip B: its masks have the values 1, 3 and not 2" in err
+    assert out == ""
+    assert not (data / "o/s.json").exists()
 
 
 def test_an_engine_with_other_outputs_is_refused(run: Run, tmp_path: Path) -> None:
