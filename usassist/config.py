@@ -112,6 +112,20 @@ class PanelConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OverlayConfig:
+    """Table ``[overlay]``: the window.
+
+    Attributes
+    ----------
+    full_screen : begin over the whole screen
+    snapshots : folder for snapshots; empty = where the command was started
+    """
+
+    full_screen: bool = False
+    snapshots: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordConfig:
     """Table ``[record]``: how a stream is recorded.
 
@@ -153,6 +167,7 @@ class Config:
     panel: PanelConfig = field(default_factory=PanelConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     record: RecordConfig = field(default_factory=RecordConfig)
+    overlay: OverlayConfig = field(default_factory=OverlayConfig)
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -182,15 +197,16 @@ def load_config(path: Path | None = None) -> Config:
         "panel": PanelConfig,
         "engine": EngineConfig,
         "record": RecordConfig,
+        "overlay": OverlayConfig,
     }
     unknown = sorted(document.keys() - tables.keys())
     if unknown:
         raise ConfigError(f"settings file {path}: unknown table {unknown[0]}; known: {', '.join(tables)}")
-    stream, bus, panel, engine, record = (
+    stream, bus, panel, engine, record, overlay = (
         from_table(kind, document.get(name, {}), where=f"settings file {path}, table {name}")
         for name, kind in tables.items()
     )
-    return Config(stream=stream, bus=bus, panel=panel, engine=engine, record=record)
+    return Config(stream=stream, bus=bus, panel=panel, engine=engine, record=record, overlay=overlay)
 
 
 _in_force = Config()

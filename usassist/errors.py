@@ -11,6 +11,7 @@
     │   ├── SourceFormatError                the file is there, but holds no video that can be read
     │   └── ScanAreaError                    no ultrasound image was found on the screen
     ├── CalibrationError    ValueError       a calibration file is missing, malformed or does not fit
+    ├── ClinicalTableError  ValueError       a table of rules for nodules is malformed
     ├── EngineError         RuntimeError     an engine cannot be opened or failed
     │   ├── EngineNotFoundError LookupError  no engine of that name
     │   ├── EngineSpecError                  engine.toml or the weights do not agree with it
@@ -41,6 +42,7 @@ __all__ = [
     "BusKeyError",
     "CacheError",
     "CalibrationError",
+    "ClinicalTableError",
     "ConfigError",
     "EngineError",
     "EngineNotFoundError",
@@ -103,6 +105,10 @@ class ScanAreaError(SourceError):
 
 class CalibrationError(UsAssistError, ValueError):
     """A calibration file is missing, malformed, or does not belong to this image geometry."""
+
+
+class ClinicalTableError(UsAssistError, ValueError):
+    """A table of rules for nodules has an unknown word, a hole, or rows that overlap."""
 
 
 class EngineError(UsAssistError, RuntimeError):

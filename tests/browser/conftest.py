@@ -47,6 +47,7 @@ class Stream:
         self.cut = False  # by the border of the scan; every nodule
         self.point: PointBody | None = None  # of calibrated scores
         self.nodules = 1
+        self.tracked = True  # nodules have an identity, from 4 on
         self.agreement: dict[str, str] = {}  # descriptor → agreement; every nodule has each of them
         self.value = "hypoechoic"
         self.takes_post = True  # publishes what is handed in, as a stream does
@@ -153,7 +154,9 @@ class Stream:
                     xyxy_px=np.array([[*points.min(axis=0), *points.max(axis=0)] for points in contours], np.float32),
                     score=one * np.float32(0.9),
                     label_id=np.zeros(len(contours), np.int32),
-                    track_id=np.arange(4, 4 + len(contours), dtype=np.int32),
+                    track_id=np.arange(4, 4 + len(contours), dtype=np.int32)
+                    if self.tracked
+                    else np.full(len(contours), -1, np.int32),
                 ),
                 "segmentation": Segmentation.of(contours),
                 "descriptors": (described,) * len(contours) if described else (),

@@ -154,6 +154,11 @@ def test_sizes_come_in_millimetres_only_when_calibrated(page: Any, stream: Any) 
     assert "mm" not in row.inner_text()
 
 
+def test_a_nodule_that_is_tracked_has_its_number_of_the_stream(page: Any, stream: Any) -> None:
+    shows(page, "finding")
+    assert page.locator(".us tbody tr td").first.inner_text() == "N4"
+
+
 def test_a_nodule_that_the_border_cuts_has_a_bound_and_no_interval(page: Any, stream: Any) -> None:
     row = page.locator(".us tbody tr")
     stream.cut = True

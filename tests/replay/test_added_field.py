@@ -33,14 +33,14 @@ COUNT = 4
 # What the steps say: the definition, the place that gives the value, the table of versions.
 CHANGES = {
     "frame": {
-        "records.py": (
+        "records/frame.py": (
             r"    picture: SignalState = field\(",
             "    gain_db: float | None = field(default=None, metadata=travels(since=(1, {minor})))\n",
         ),
         "sources/paced.py": (r"            frame_id=frame_id,\n", "            gain_db=40.5 + frame_id,\n"),
     },
     "result": {
-        "records.py": (
+        "records/result.py": (
             r"    t_input_ns: Int64 \| None = field\(",
             "    queue_length: Int64 | None = field(default=None, metadata=travels(since=(1, {minor})))\n",
         ),

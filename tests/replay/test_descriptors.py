@@ -56,7 +56,7 @@ def _options(folder: Path) -> StreamOptions:
 
 def _nodules(folder: Path, out: Path) -> list[dict]:
     with ProgressBar(quiet=True) as progress:
-        assert replay(_options(folder), out, overlay_video=False, window=False, progress=progress).error is None
+        assert replay(_options(folder), out, overlay_video=False, window=None, progress=progress).error is None
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     return [nodule for line in lines for nodule in line["nodules"]]
 

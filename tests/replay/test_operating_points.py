@@ -36,7 +36,7 @@ def _options(folder: Path, **changes: object) -> StreamOptions:
 
 def _run(options: StreamOptions, out: Path) -> tuple[ReplayOutcome, list[dict], dict]:
     with ProgressBar(quiet=True) as progress:
-        outcome = replay(options, out, overlay_video=False, window=False, progress=progress)
+        outcome = replay(options, out, overlay_video=False, window=None, progress=progress)
     assert outcome.error is None
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     return outcome, lines, tomllib.loads((out / "session.toml").read_text())

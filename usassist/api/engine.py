@@ -263,14 +263,15 @@ class Engine(Closeable):
 
     def _stream_answer(self) -> Callable[[Frame, float], FrameResult]:
         """What answers the frames of one stream, which may depend on those before."""
-        association = self._make_association()
-        if association is None:
+        made = self._make_association()
+        if made is None:
             return functools.partial(self._answer, about=self._about, task=self._task)
+        association = StreamAssociation(made, realtime=False)
         return functools.partial(
             self._answer,
-            about=self._about_stream,
-            task=association.make_task(),
-            association=StreamAssociation(association, realtime=False),
+            about=msgspec.structs.replace(self._about_stream, tracking=association.tracking),
+            task=made.make_task(),
+            association=association,
         )
 
     def _answer(

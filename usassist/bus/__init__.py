@@ -24,6 +24,8 @@ from usassist.bus.topics import (
     SignalBody,
     StageBody,
     Topic,
+    TrackingBody,
+    TrackingClock,
 )
 
 __all__ = [
@@ -52,6 +54,8 @@ __all__ = [
     "StageBody",
     "Subscriber",
     "Topic",
+    "TrackingBody",
+    "TrackingClock",
     "decode",
     "frame_from",
     "peek_topic",

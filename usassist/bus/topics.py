@@ -5,7 +5,7 @@ topic    schema           version rate, Hz   recorded lane  body
 ======== ================ ======= ========== ======== ===== ====================================================
 frame    usassist.frame   1.3     of source  yes      frame fields of ``Frame``; buffer ``image``
 result   usassist.result  1.5     of source  yes      event fields of ``Result``; its arrays as buffers
-engine   usassist.engine  1.3     1          yes      event what it is, labels, point, association, domain, descriptors
+engine   usassist.engine  1.4     1          yes      event what it is, labels, point, association, tracking, domain
 session  usassist.session 1.2     1          yes      event what is being streamed, whether it still runs, its signal
 health   usassist.health  1.1     2          yes      event counts, drops and latency of a process
 mark     usassist.mark    1.1     on event   yes      event what a person marked on a frame, or said of a nodule
@@ -50,6 +50,8 @@ __all__ = [
     "SignalBody",
     "StageBody",
     "Topic",
+    "TrackingBody",
+    "TrackingClock",
 ]
 
 Lane = Literal["frame", "event"]
@@ -64,7 +66,7 @@ class SessionState(StrEnum):
     FAILED = "failed"  # the source or the stream failed; see `reason`
 
 
-# The fields of these three are defined in ``records.py``; see "Add a field" in ``docs/bus.md``.
+# The fields of these three are defined in ``records/``; see "Add a field" in ``docs/bus.md``.
 FrameBody = message_struct("FrameBody", Frame)
 DescriptorBody = message_struct("DescriptorBody", Descriptor, omit_defaults=True)
 ResultBody = message_struct("ResultBody", Result)
@@ -122,6 +124,24 @@ class AssociationBody(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class TrackingClock(StrEnum):
+    """What tells a tracker how far apart two frames are."""
+
+    CAPTURE_TIME = "capture_time"  # the stamps of the frames
+    FRAME_NUMBER = "frame_number"  # their numbers, at 30 a second: the stamps say nothing of the source
+    RECORDED_TIME = "recorded_time"  # the stamps that a recording had, of which this is a rerun
+
+
+class TrackingBody(msgspec.Struct, frozen=True, kw_only=True):
+    """How findings get their ``track_id``.
+
+    ``rule`` is the name of the tracker's rule, with a number that grows wherever the same frames may get other ids.
+    """
+
+    rule: str
+    clock: TrackingClock
+
+
 class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     """Body of ``engine``.
 
@@ -136,6 +156,7 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     ``out_of_domain``. Empty where it never abstains. It came with 1.3.
     ``association`` is set where findings are associated over the frames of the stream, so that a result depends on the
     frames before it. It came with 1.3.
+    ``tracking`` is set where findings are tracked; without it every ``track_id`` is -1. It came with 1.4.
     """
 
     engine_id: str
@@ -148,6 +169,7 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     domain: str = ""
     association: AssociationBody | None = None
+    tracking: TrackingBody | None = None
 
 
 class SignalBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,7 +274,10 @@ class MarkBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Of the rest, which came with 1.1, a kind has its own fields and no other. A later mark of a kind replaces an earlier
     one about the same nodule (descriptors) or frame (plane, scale).
 
-    ``plane`` has at least one of ``plane`` and ``side``. ``descriptors`` has ``track_id`` and ``descriptors``: name of
+    ``plane`` has at least one of ``plane`` and ``side``. It holds from its frame on until the next such mark, or until
+    the image changes: a frame that does not go on where the one before it left off (``frames.continuity``), or whose
+    signal is lost, changed or not B-mode. It replaces an earlier one whole: what it leaves out is not known from its
+    frame on, and before the first one nothing is known. ``descriptors`` has ``track_id`` and ``descriptors``: name of
     the descriptor → the words that were confirmed, of which only echogenic foci may have several. ``scale`` has
     ``points_xy_px`` in image coordinates and ``distance_mm``, the distance between them.
     """
@@ -330,7 +355,7 @@ TOPICS: dict[str, Topic] = {
     for topic in (
         Topic(name="frame", version=(1, 3), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
         Topic(name="result", version=(1, 5), rate_hz=None, recorded=True, lane="event", body=ResultBody),
-        Topic(name="engine", version=(1, 3), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
+        Topic(name="engine", version=(1, 4), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
         Topic(name="session", version=(1, 2), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
         Topic(name="health", version=(1, 1), rate_hz=2.0, recorded=True, lane="event", body=HealthBody),
         Topic(name="mark", version=(1, 1), rate_hz=None, recorded=True, lane="event", body=MarkBody),

@@ -1,6 +1,6 @@
 """Pure functions on pixels, voxels and coordinates, without state and independent of runtime and modality."""
 
-from usassist.frames.continuity import compute_thumbnail, goes_on
+from usassist.frames.continuity import compute_thumbnail, goes_on, may_go_on
 from usassist.frames.geometry import fill_labelmap, letterbox, letterbox_affine, to_grey
 from usassist.frames.measure import measure
 from usassist.frames.scan_area import ScanArea, find_scan_area
@@ -21,6 +21,7 @@ __all__ = [
     "infer_slices",
     "letterbox",
     "letterbox_affine",
+    "may_go_on",
     "measure",
     "to_grey",
     "window_starts",

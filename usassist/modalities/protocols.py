@@ -32,28 +32,39 @@ class Task(Protocol):
 
 
 class Association(Protocol):
-    """What a modality does over the frames of one stream: it is given them in their order, in one thread at a time."""
+    """What a modality does over the frames of one stream: it is given them in their order, in one thread at a time.
+
+    Attributes
+    ----------
+    tracking : name of the rule by which findings get their ``track_id``; empty = they get none
+    """
+
+    tracking: str
 
     def make_task(self) -> Task:
         """A task whose answers are candidates, for :meth:`complete`. Each thread has its own."""
         ...
 
     def reset(self) -> None:
-        """Forget all frames."""
+        """Forget all frames. Findings keep their track ids, as far as time allows."""
         ...
 
     def follows(self, frame: Frame) -> bool:
         """Whether the frames that are remembered show the same place as `frame`; False where there are none."""
         ...
 
-    def complete(self, frame: Frame, candidates: Answer, *, remember: bool = True) -> Answer:
+    def complete(
+        self, frame: Frame, candidates: Answer, *, t_s: float, same_image: bool = True, remember: bool = True
+    ) -> Answer:
         """The answer for the next frame, from its candidates and the frames that are remembered.
 
         Parameters
         ----------
         frame : in the order of the stream
         candidates : what the task gave for it, where it did not abstain
-        remember : False leaves the memory as it was
+        t_s : time of the frame in its stream, s
+        same_image : False where it shows another image than the last frame that is remembered or was, as after a cut
+        remember : False leaves the memory as it was, and what is found gets no track id
         """
         ...
 

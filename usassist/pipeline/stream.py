@@ -67,7 +67,8 @@ class Stream:
     point : operating point of `scores`
     descriptors : of the engine; without it nodules are not described
     each_frame_alone : leave out the association over frames that the operating point may have
-    recorded : of a recording that is run again, see :class:`usassist.pipeline.association.StreamAssociation`
+    recorded, recorded_t_ns : of a recording that is run again, see
+        :class:`usassist.pipeline.association.StreamAssociation`
     on_result : called after every published result
     lanes : how many frames may be processed in parallel, where the engine runs on the processor
     deadline_s : the least time that a call of the engine is given, see ``pipeline.deadline``
@@ -90,6 +91,7 @@ class Stream:
         descriptors: DescriptorModel | None = None,
         each_frame_alone: bool = False,
         recorded: Mapping[int, int | None] | None = None,
+        recorded_t_ns: Mapping[int, int] | None = None,
         on_result: Callable[[Result], None] | None = None,
         lanes: int = 1,
         deadline_s: float = MIN_S,
@@ -101,7 +103,9 @@ class Stream:
         self._slot = Slot(clock, lossless=not realtime)
         association = None if each_frame_alone else make_association(spec, scores, point, descriptors)
         self._association = (
-            None if association is None else StreamAssociation(association, realtime=realtime, recorded=recorded)
+            None
+            if association is None
+            else StreamAssociation(association, realtime=realtime, recorded=recorded, recorded_t_ns=recorded_t_ns)
         )
         self._lanes = Lanes(
             association.make_task if association else lambda: make_task(spec, scores, point, descriptors),
@@ -114,7 +118,14 @@ class Stream:
         self._halted = threading.Event()
         self._extra_engines = ExtraEngines(failover, self._lanes, lanes)
         self._capture_error: UsAssistError | None = None
-        engine_body = describe_engine(spec, scores, point, descriptors, associated=association is not None)
+        engine_body = describe_engine(
+            spec,
+            scores,
+            point,
+            descriptors,
+            associated=association is not None,
+            tracking=None if self._association is None else self._association.tracking,
+        )
         self.publisher = publisher
         self.summary = StreamSummary(
             session_id=session_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from usassist.bus import AssociationBody, EngineBody, LabelBody, PointBody
+from usassist.bus import AssociationBody, EngineBody, LabelBody, PointBody, TrackingBody
 from usassist.calibrate import ScoreCalibration
 from usassist.engine import EngineSpec
 from usassist.errors import EngineSpecError, UsageError
@@ -78,6 +78,7 @@ def describe_engine(
     descriptors: DescriptorModel | None,
     *,
     associated: bool = False,
+    tracking: TrackingBody | None = None,
 ) -> EngineBody:
     """The engine for the bus; thresholds are those of the scores that are published.
 
@@ -85,6 +86,7 @@ def describe_engine(
     ----------
     spec, scores, point, descriptors : as for :func:`make_task`
     associated : its answers are associated over the frames of the stream, by the rule of the operating point
+    tracking : how they get their track ids; None = they get none
     """
     cut = None if scores is None else scores.point(point)
     rule = None if cut is None or not associated else cut.association
@@ -104,4 +106,5 @@ def describe_engine(
         descriptor_agreement={} if descriptors is None else descriptors.agreement,
         domain="" if spec.domain is None else spec.domain.name,
         association=None if rule is None else AssociationBody(**dataclasses.asdict(rule)),
+        tracking=tracking,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from usassist.errors import SourceError
 from usassist.records import FrameLine
 from usassist.sources.recorded import LineMatcher, PacketCheck, as_published, file_rate_hz
 
-__all__ = ["FrameImage", "open_video", "read_frames"]
+__all__ = ["FrameImage", "open_video", "read_frames", "read_wanted"]
 
 FrameImage = npt.NDArray[np.uint8]
 
@@ -72,12 +72,56 @@ def read_frames(
         yield line, None
 
 
+def read_wanted(
+    path: Path, lines: Sequence[FrameLine], wanted: Container[int], problems: list[str]
+) -> Iterator[tuple[FrameLine, FrameImage]]:
+    """Some frames of one file, in order, with their images; the others are passed over without being decoded.
+
+    Parameters
+    ----------
+    path : of the video file
+    lines : of that file, in order
+    wanted : numbers of the frames
+    problems : gets one line per problem with a frame that is wanted; one whose image is lost does not come
+    """
+    try:
+        with open_video(path) as container:
+            stream = container.streams.video[0]
+            matcher, check = LineMatcher(lines, file_rate_hz(stream)), PacketCheck(lines, stream)
+            packets = _wanted_packets(container, lines, wanted)
+            for pts_s, image in _decode(container, check, path.name, problems, packets):
+                index = matcher.find(pts_s)
+                if index is not None and lines[index].frame_id in wanted:
+                    yield lines[index], as_published(lines[index], image)
+    except SourceError as error:
+        problems.append(str(error))
+    except (OSError, av.error.FFmpegError) as error:
+        problems.append(f"{path.name} breaks off: {getattr(error, 'strerror', None) or error}")
+
+
+def _wanted_packets(container: Any, lines: Sequence[FrameLine], wanted: Container[int]) -> Iterator[Any]:
+    """The coded frames that are wanted, each with those since the last key frame that it may be predicted from."""
+    stream = container.streams.video[0]
+    matcher = LineMatcher(lines, file_rate_hz(stream))
+    passed_over: list[Any] = []
+    for packet in container.demux(stream):
+        if packet.is_keyframe:
+            passed_over.clear()
+        passed_over.append(packet)
+        index = None
+        if packet.size and packet.pts is not None and matcher.by_stamp:
+            index = matcher.find(packet.pts * packet.time_base)
+        if index is None or lines[index].frame_id in wanted:
+            yield from passed_over
+            passed_over.clear()
+
+
 def _decode(
-    container: Any, check: PacketCheck, name: str, problems: list[str]
+    container: Any, check: PacketCheck, name: str, problems: list[str], packets: Iterator[Any] | None = None
 ) -> Iterator[tuple[Fraction | None, FrameImage]]:
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
-    for number, packet in enumerate(container.demux(stream)):
+    for number, packet in enumerate(container.demux(stream) if packets is None else packets):
         if packet.size and not check.passes(packet):
             problems.append(f"{name}: the checksum of coded frame {number} is wrong")
             continue

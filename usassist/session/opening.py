@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import msgspec
 from usassist.bus import LoggedMessage, LogReader
 from usassist.errors import SessionError
 from usassist.records import FrameLine
-from usassist.session.frame_images import FrameImage, read_frames
+from usassist.session.frame_images import FrameImage, read_frames, read_wanted
 from usassist.session.lines import LineFile, MarkLine, ResultKey, read_lines
 from usassist.session.manifest import Manifest, read_manifest
 from usassist.sinks.manifest import SESSION_SCHEMA, id_ranges
@@ -129,6 +129,19 @@ class RecordedSession:
         found = [] if problems is None else problems
         for file, lines in itertools.groupby(self.frames, lambda line: line.file):
             yield from read_frames(self.folder / Path(file).name, list(lines), found)
+
+    def wanted_images(self, wanted: Container[int], problems: list[str]) -> Iterator[tuple[FrameLine, FrameImage]]:
+        """Some frames with their images, in order; those whose pixels are lost do not come.
+
+        Parameters
+        ----------
+        wanted : numbers of the frames
+        problems : gets one line per problem with one of them
+        """
+        for file, group in itertools.groupby(self.frames, lambda line: line.file):
+            lines = list(group)
+            if any(line.frame_id in wanted for line in lines):
+                yield from read_wanted(self.folder / Path(file).name, lines, wanted, problems)
 
     def log(self) -> LogReader:
         """The messages; damaged ones are skipped, and the reader counts them."""

@@ -1,4 +1,4 @@
-"""Sizes in words: one rule for overlay, page, tables and the Python interface.
+"""Sizes in words, and what a nodule is called: one rule for overlay, page, tables and the Python interface.
 
 A section that the border of the scan cuts is at least as large as what is seen of it. It is written as such, without an
 interval, and without what is not bounded by what is seen: see :meth:`usassist.records.Measurements.row`.
@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["measures_in_words", "size_in_words"]
+__all__ = ["measures_in_words", "number_in_words", "size_in_words"]
+
+
+def number_in_words(track_id: int, row: int) -> str:
+    """What a nodule is called: ``N3`` where it is tracked, and ``1``, its number on this frame, where it is not.
+
+    Parameters
+    ----------
+    track_id : of ``Detections.track_id``
+    row : of the nodule on its frame, from 0
+    """
+    return f"N{track_id}" if track_id >= 0 else f"{row + 1}"
 
 
 def size_in_words(sizes: Mapping[str, Any]) -> str:

@@ -56,6 +56,11 @@ class LineMatcher:
         self._by_id = {line.frame_id: index for index, line in enumerate(lines)}
         self._next = 0
 
+    @property
+    def by_stamp(self) -> bool:
+        """True where images are told apart by their time stamps, so that some may be left out; else by their order."""
+        return self._rate_hz is not None
+
     def find(self, pts_s: Fraction | None) -> int | None:
         """Index of the line of the next image; None where it has none."""
         if self._rate_hz is None or pts_s is None:

@@ -10,7 +10,16 @@ from pathlib import Path
 import msgspec
 
 from tests.samples import CALIBRATED_ENGINE, damaged_session, make_frame, make_result
-from usassist.bus import TOPICS, AssociationBody, HealthBody, MarkBody, MarkKind, StageBody
+from usassist.bus import (
+    TOPICS,
+    AssociationBody,
+    HealthBody,
+    MarkBody,
+    MarkKind,
+    StageBody,
+    TrackingBody,
+    TrackingClock,
+)
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.records import SignalState
 
@@ -38,6 +47,7 @@ NEWEST_ENGINE = msgspec.structs.replace(
     CALIBRATED_ENGINE,
     domain="thyroid",
     association=AssociationBody(alone=0.875, rise=0.75, release=0.375, frames=3, iou=0.25),
+    tracking=TrackingBody(rule="sweep-1", clock=TrackingClock.CAPTURE_TIME),
 )
 MARK = MarkBody(
     session_id="20260314T101500Z-3f9a2c",

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from usassist.frames import compute_thumbnail, goes_on
+from usassist.frames import compute_thumbnail, goes_on, may_go_on
 from usassist.phantom import PhantomConfig, PhantomScanner
 
 
@@ -38,3 +38,12 @@ def test_an_image_of_one_grey_level_follows_nothing() -> None:
     black = compute_thumbnail(np.zeros((30, 20), np.uint8))
     assert black.shape == (768,)
     assert not goes_on(black, black)
+
+
+def test_between_the_two_limits_an_image_may_go_on() -> None:
+    rng = np.random.default_rng(4)
+    image = rng.normal(128.0, 30.0, (24, 32))
+    for share, may, does in ((0.2, True, True), (0.4, True, False), (0.6, False, False)):
+        other = image + share * rng.normal(0.0, 30.0, image.shape)
+        before, after = (compute_thumbnail(np.clip(pixels, 0, 255).astype(np.uint8)) for pixels in (image, other))
+        assert (may_go_on(before, after), goes_on(before, after)) == (may, does), float(before @ after)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.samples import make_frame, make_scores
 from tests.unit.pipeline.test_stream import FakeEngine, HalfBlindEngine, Run, _null
-from usassist.bus import AssociationBody
+from usassist.bus import AssociationBody, TrackingBody, TrackingClock
 from usassist.calibrate import AssociationRule, ScoreCalibration
 from usassist.common.clock import MonotonicClock
 from usassist.engine import FailoverEngine
@@ -76,6 +76,7 @@ def _numbered(results: list[Result]) -> list[tuple[Any, ...]]:
             result.state,
             result.follows_frame_id,
             result.detections.score.tolist(),
+            result.detections.track_id.tolist(),
             result.segmentation.contour_xy_px.tolist(),
             result.measurements.major_px.tolist(),
         )
@@ -174,8 +175,11 @@ def test_all_is_forgotten_where_the_engine_abstains_and_a_rerun_of_a_stream_with
 class Memory:
     """An association that notes what it is given."""
 
+    tracking = "rule-1"
+
     def __init__(self) -> None:
         self.known: list[int] = []
+        self.given: list[tuple[float, bool]] = []
         self.resets = 0
         self.place: Any = None
 
@@ -189,8 +193,11 @@ class Memory:
     def follows(self, frame: Frame) -> bool:
         return bool(self.place == frame.roi_xyxy_px)
 
-    def complete(self, frame: Frame, candidates: Answer, *, remember: bool = True) -> Answer:
+    def complete(
+        self, frame: Frame, candidates: Answer, *, t_s: float, same_image: bool = True, remember: bool = True
+    ) -> Answer:
         if remember:
+            self.given.append((t_s, same_image))
             self.known.append(frame.frame_id)
             self.place = frame.roi_xyxy_px
         return candidates
@@ -246,9 +253,58 @@ def test_recorded_answers_decide_what_is_remembered_and_when_it_is_forgotten() -
     assert memory.known == [7]
 
 
+def test_track_ids_go_by_capture_time_or_by_frame_numbers_and_in_a_rerun_by_the_times_of_the_recording() -> None:
+    image = make_frame(0).image
+    frames = [make_frame(number, t_capture_ns=40 * number * MS, image=image) for number in (3, 6, 8)]
+    cases: list[tuple[dict[str, Any], list[float], str]] = [
+        ({"realtime": True}, [0.12, 0.24, 0.32], "capture_time"),
+        ({"realtime": False}, [0.1, 0.2, 8 / 30], "frame_number"),
+        (
+            {"realtime": False, "recorded": {3: None, 8: 3}, "recorded_t_ns": {3: 7 * MS, 6: 8 * MS, 8: 9 * MS}},
+            [0.007, 0.009],
+            "recorded_time",
+        ),
+    ]
+    for options, times_s, clock in cases:
+        memory = Memory()
+        association = StreamAssociation(memory, **options)
+        for frame in frames:
+            association.complete(frame, Answer())
+        assert [t_s for t_s, _ in memory.given] == pytest.approx(times_s)
+        assert association.tracking == TrackingBody(rule="rule-1", clock=TrackingClock(clock))
+
+
+def test_a_time_that_goes_back_stands_still() -> None:
+    memory = Memory()
+    association = StreamAssociation(memory, realtime=True)
+    for number, t_ns in enumerate((50 * MS, 20 * MS, 60 * MS)):
+        association.complete(make_frame(number, t_capture_ns=t_ns), Answer())
+    assert [t_s for t_s, _ in memory.given] == pytest.approx([0.05, 0.05, 0.06])
+
+
+def test_another_image_ends_all_identities_also_where_there_was_no_answer_between() -> None:
+    image, other = make_frame(0).image, make_frame(1).image
+    abstains = Answer(domain_prob=0.03, abstains="not thyroid (0.03 < 0.50)")
+    for recorded in (None, {0: None, 2: None, 3: 2, 5: None, 7: None}):
+        memory = Memory()
+        association = StreamAssociation(memory, realtime=False, recorded=recorded)
+        for number, shown, answer in (
+            (0, image, Answer()),
+            (1, image, abstains),
+            (2, image, Answer()),  # the same place: which nodule is which goes on, although all else is forgotten
+            (3, image, Answer()),
+            (4, other, abstains),
+            (5, other, Answer()),
+            (6, other, abstains),
+            (7, image, Answer()),
+        ):
+            association.complete(make_frame(number, image=shown), answer)
+        assert [same for _, same in memory.given] == [True, True, True, False, False]
+
+
 def test_an_outcome_without_an_answer_is_left_as_it_is_and_a_fault_is_an_outcome() -> None:
     class Broken(Memory):
-        def complete(self, frame: Frame, candidates: Answer, *, remember: bool = True) -> Answer:
+        def complete(self, frame: Frame, candidates: Answer, **others: Any) -> Answer:
             raise ZeroDivisionError("a fault of ours")
 
     outcome = InferenceOutcome(frame=make_frame(3), answer=Answer(), backend="fake", t_start_ns=1, t_end_ns=2)

@@ -10,6 +10,7 @@ from tests.samples import CALIBRATED_ENGINE, ENGINE, SESSION, make_frame, make_r
 from usassist.frames import fill_labelmap
 from usassist.records import Cause, ResultState
 from usassist.sinks.overlay import Painter
+from usassist.sinks.overlay.text import Pen
 from usassist.sinks.view import STATE_COLOR_RGB, view_of_frame, view_of_silence
 
 HW = (300, 600)  # wide enough not to be enlarged
@@ -112,33 +113,33 @@ def test_before_the_first_frame_the_canvas_says_so() -> None:
 
 
 def test_a_score_is_written_in_percent_only_where_it_is_calibrated() -> None:
-    from usassist.sinks.overlay.draw import _describe
+    from usassist.sinks.overlay.draw import describe
 
     result = make_result(hw=HW)
-    assert _describe(result, ENGINE).startswith("1: score 0.88")
-    assert _describe(result, CALIBRATED_ENGINE).startswith("1: score 88 %")
+    assert describe(result, ENGINE).startswith("1: score 0.88")
+    assert describe(result, CALIBRATED_ENGINE).startswith("1: score 88 %")
 
 
 def test_millimetres_are_written_only_with_their_uncertainty() -> None:
     from usassist.records import Measurements
-    from usassist.sinks.overlay.draw import _describe
+    from usassist.sinks.overlay.draw import describe
 
     result = make_result(hw=HW)
-    assert " ± " in _describe(result)
-    assert _describe(result).endswith("mm")
+    assert " ± " in describe(result)
+    assert describe(result).endswith("mm")
     sizes = result.measurements
     bare = Measurements(major_px=sizes.major_px, minor_px=sizes.minor_px, area_px2=sizes.area_px2)
-    text = _describe(make_result(hw=HW, measurements=bare))
+    text = describe(make_result(hw=HW, measurements=bare))
     assert "mm" not in text
     assert "not calibrated" in text
 
 
 def test_a_nodule_that_the_border_cuts_has_a_bound_and_no_interval() -> None:
-    from usassist.sinks.overlay.draw import _describe
+    from usassist.sinks.overlay.draw import describe
 
     result = make_result(hw=HW)
     cut = dataclasses.replace(result.measurements, cut=np.ones(1, np.uint8))
-    text = _describe(dataclasses.replace(result, measurements=cut))
+    text = describe(dataclasses.replace(result, measurements=cut))
     assert "≥ 2.5 mm" in text
     assert "±" not in text
 
@@ -157,12 +158,12 @@ def test_what_is_kept_from_one_frame_to_the_next_changes_no_pixel() -> None:
 
 
 def test_a_text_that_has_no_room_is_cut_to_the_most_that_fits() -> None:
-    painter = Painter()
+    pen = Pen()
     text = "the result for this frame did not arrive in time"
     for room_px in range(0, 420, 7):
-        kept = painter._fit(text, room_px, 14)
+        kept = pen.fit(text, room_px, 14)
         if not kept:
-            assert painter._width(text[:1] + "…", 14) > room_px
+            assert pen.width(text[:1] + "…", 14) > room_px
         elif kept != text:
-            assert painter._width(kept, 14) <= room_px
-            assert painter._width(text[: len(kept)] + "…", 14) > room_px
+            assert pen.width(kept, 14) <= room_px
+            assert pen.width(text[: len(kept)] + "…", 14) > room_px

@@ -8,7 +8,7 @@ from usassist.bus import TOPICS, HealthBody, Message, SessionState, decode
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.common.clock import FakeClock
 from usassist.records import ResultState
-from usassist.sinks.overlay.window import OverlayScreen
+from usassist.sinks.overlay.screen import OverlayScreen
 from usassist.sinks.view import STATE_COLOR_RGB
 
 

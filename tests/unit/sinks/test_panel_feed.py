@@ -22,6 +22,7 @@ from usassist.bus import (
     MarkBody,
     MarkKind,
     Message,
+    Plane,
     PointBody,
     Publisher,
     SessionBody,
@@ -33,11 +34,12 @@ from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.bus.topics import TOPICS
 from usassist.common.clock import FakeClock, MonotonicClock
 from usassist.errors import SchemaVersionError
-from usassist.records import Cause, Detections, Frame, Measurements, Result, ResultState, Segmentation
+from usassist.records import Cause, Detections, Frame, Measurements, Result, ResultState, Segmentation, SignalState
 from usassist.sinks.panel import scene as scene_module
 from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.jpeg import JpegEncoder
 from usassist.sinks.panel.packet import Head, unpack
+from usassist.sinks.panel.said import Said
 from usassist.sinks.panel.scene import Scene
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewers
@@ -565,3 +567,40 @@ def test_an_unexpected_error_is_shown_and_logged_and_the_feed_tries_again(
     assert (feed.latest.state, feed.latest.draw) == ("no_result", False)
     assert "disk on fire" in feed.latest.detail
     assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+def test_what_people_say_is_kept_for_the_session_and_a_plane_ends_with_the_image() -> None:
+    said, clock = Said(), FakeClock(10**9)
+    scene = Scene(clock, 85, said=said)
+
+    def planes() -> list[tuple[int, str | None]]:
+        kept = msgspec.json.decode(said.text)["said"]["planes"]
+        return [(item["frame_id"], item["plane"]) for item in kept]
+
+    def show(frame_id: int, picture: SignalState) -> None:
+        shot = dataclasses.replace(frame(frame_id, clock.now_ns()), picture=picture)
+        scene.add(decode(encode_frame(shot, 0, 0)))
+        scene.add(decode(encode_result(result(shot, "no_finding"), 0, 0)))
+        scene.advance()
+
+    show(5, SignalState.LIVE)
+    mark = MarkBody(session_id="a", frame_id=5, kind=MarkKind.PLANE, t_mark_ns=1, plane=Plane.TRANSVERSE)
+    scene.add(decode(encode(TOPICS["mark"], "us0", 0, 0, mark, {})))
+    for frame_id, picture in enumerate((SignalState.LIVE, SignalState.FROZEN, SignalState.DAMAGED), 6):
+        show(frame_id, picture)
+    assert planes() == [(5, "transverse")]
+    show(9, SignalState.NOT_B_MODE)
+    show(10, SignalState.NOT_B_MODE)
+    assert planes() == [(5, "transverse"), (9, None)]
+    scene.add(decode(encode_frame(frame(0, clock.now_ns(), "b"), 0, 0)))
+    assert planes() == []
+
+
+def test_the_identities_that_were_on_a_page_are_known(desk: Bench) -> None:
+    desk.introduce()
+    desk.pair(3)
+    on_screen = desk.scene.on_screen()
+    assert on_screen == ("a", 3, 10**9, (1,))
+    shown = ShownFrames(desk.clock)
+    shown.offered(*on_screen)
+    assert (shown.has_track(1), shown.has_track(2)) == (True, False)

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from usassist.bus import HealthBody, StageBody
 from usassist.sinks.panel.figures import Figures
 from usassist.sinks.panel.metrics import Metrics
-from usassist.sinks.panel.reports import RecordingState
+from usassist.sinks.reports import RecordingState
 
 STREAM = HealthBody(
     process="stream",

@@ -12,7 +12,7 @@ from tests.samples import DESCRIBED, make_result
 from usassist.errors import MessageError
 from usassist.records import Detections, Measurements, Result, ResultState, Segmentation
 from usassist.sinks.panel.packet import Counters, Head, Label, nodules_of, pack, unpack
-from usassist.sinks.panel.reports import Mark, Marks, Recording, RecordingState
+from usassist.sinks.reports import Mark, Marks, Recording, RecordingState
 
 LABELS = {0: Label(name="nodule", color_rgb=(255, 196, 0))}
 

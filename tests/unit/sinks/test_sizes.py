@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.samples import make_result
 from usassist.records import Measurements
-from usassist.sinks.sizes import measures_in_words, size_in_words
+from usassist.sinks.sizes import measures_in_words, number_in_words, size_in_words
 
 
 def _row(*, cut: bool = False, calibrated: bool = True, before_1_5: bool = False) -> dict[str, Any]:
@@ -19,6 +19,11 @@ def _row(*, cut: bool = False, calibrated: bool = True, before_1_5: bool = False
     if not before_1_5:
         changes["cut"] = np.array([cut], np.uint8)
     return dataclasses.replace(sizes, **changes).row(0)
+
+
+def test_a_nodule_is_called_by_its_number_in_the_stream_or_on_the_frame() -> None:
+    assert number_in_words(12, 0) == "N12"
+    assert [number_in_words(-1, row) for row in range(2)] == ["1", "2"]
 
 
 def test_a_whole_section_has_both_diameters_with_their_intervals() -> None:

@@ -18,6 +18,7 @@ from usassist.app.commands.options import (
     DeinterlaceOption,
     EachFrameAloneSetting,
     EngineSetting,
+    FullScreenOption,
     HostSetting,
     JsonOption,
     PointSetting,
@@ -26,6 +27,7 @@ from usassist.app.commands.options import (
     ScaleSetting,
     ThreadsSetting,
     WindowOption,
+    override_overlay,
     override_panel,
     print_error,
     print_page_address,
@@ -58,6 +60,7 @@ def live(
     ] = False,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Serve the page in the browser.")] = True,
     window: WindowOption = False,
+    full_screen: FullScreenOption = False,
     host: HostSetting = None,
     port: PortSetting = None,
     count: CountOption = None,
@@ -70,13 +73,11 @@ def live(
     from usassist.app.runtime.live_session import LiveOptions, run_live
     from usassist.app.runtime.open_stream import StreamOptions
     from usassist.common.signals import stop_on_signal
-    from usassist.config import has_display
     from usassist.sources.inputs.address import is_live
 
     settings = read_settings(config)
     source, calibration = resolve_demo(source, calibration)
-    if window and not has_display():
-        raise UsageError("there is no display for a window here; use the page in a browser")
+    shown = override_overlay(settings.overlay, window=window, full_screen=full_screen, instead="the page in a browser")
     if uncalibrated and (calibration or crop != "auto"):
         raise UsageError("--uncalibrated shows the whole screen; leave out --crop and --calibration")
     if crop == "none" and is_live(source):
@@ -102,7 +103,7 @@ def live(
         stream=stream,
         record_into=out.resolve() if record and not uncalibrated else None,
         panel=override_panel(settings.panel, host, port) if page else None,
-        window=window,
+        window=shown,
         record=settings.record,
         memory_limit_mb=settings.stream.memory_limit_mb,
     )

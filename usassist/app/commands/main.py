@@ -26,6 +26,7 @@ from usassist.app.commands.overlay import overlay
 from usassist.app.commands.panel import panel
 from usassist.app.commands.phantom import phantom_app
 from usassist.app.commands.replay import replay
+from usassist.app.commands.report import report
 from usassist.app.commands.rerun import rerun
 from usassist.app.commands.session import session_app
 from usassist.app.commands.sources import sources_app
@@ -55,7 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, replay, live, rerun, demo, panel, overlay, doctor):
+for command in (train, replay, live, rerun, report, demo, panel, overlay, doctor):
     app.command()(command)
 for name, group in _GROUPS.items():
     app.add_typer(group, name=name)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from usassist.config import Config, PanelConfig, load_config, put_in_force
+from usassist.config import Config, OverlayConfig, PanelConfig, has_display, load_config, put_in_force
 from usassist.errors import UsageError
 
 __all__ = [
@@ -89,6 +89,7 @@ FpsOption = Annotated[int, typer.Option(min=1, max=240, help="Frames per second.
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 SizeOption = Annotated[str, typer.Option(help="Size of the screen, px.")]
 WindowOption = Annotated[bool, typer.Option("--window", help="Also show the overlay in a window.")]
+FullScreenOption = Annotated[bool, typer.Option("--full-screen", help="Show the overlay over the whole screen.")]
 
 
 def resolve_demo(clip: str, calibration: str | None) -> tuple[str, str | None]:
@@ -129,6 +130,27 @@ def read_settings(config: Path | None) -> Config:
     settings = load_config(config)
     put_in_force(settings)
     return settings
+
+
+def override_overlay(settings: OverlayConfig, *, window: bool, full_screen: bool, instead: str) -> OverlayConfig | None:
+    """The table ``overlay`` with what the command line says; None = there is no window.
+
+    Parameters
+    ----------
+    settings : of the settings file
+    window, full_screen : as given; the latter asks for a window too
+    instead : what to use where there is no display
+
+    Raises
+    ------
+    UsageError
+        If a window is asked for and this machine has no display.
+    """
+    if not (window or full_screen):
+        return None
+    if not has_display():
+        raise UsageError(f"there is no display for a window here; use {instead}")
+    return dataclasses.replace(settings, full_screen=settings.full_screen or full_screen)
 
 
 def override_panel(settings: PanelConfig, host: str | None, port: int | None) -> PanelConfig:

@@ -17,18 +17,19 @@ from usassist.app.commands.options import (
     EachFrameAloneSetting,
     EngineSetting,
     EnginesOption,
+    FullScreenOption,
     JsonOption,
     PointSetting,
     PrecisionSetting,
     ScaleSetting,
     ThreadsSetting,
     WindowOption,
+    override_overlay,
     print_error,
     read_settings,
     resolve_demo,
 )
 from usassist.app.commands.replay_session import is_session, refuse, replay_folder
-from usassist.errors import UsageError
 
 __all__ = ["replay"]
 
@@ -59,6 +60,7 @@ def replay(
         bool, typer.Option("--results-only", help="Write results.jsonl and no session: faster, and smaller.")
     ] = False,
     window: WindowOption = False,
+    full_screen: FullScreenOption = False,
     bus: Annotated[str | None, typer.Option(help="Publish here, for overlay and panel.")] = None,
     speed: Annotated[float | None, typer.Option(help="Of a session: 2 is twice as fast as it was.")] = None,
     from_s: Annotated[float | None, typer.Option("--from", help="Of a session: begin there, s.")] = None,
@@ -86,6 +88,7 @@ def replay(
             out=out,
             overlay_video=overlay_video,
             window=window,
+            full_screen=full_screen,
             page=page,
             bus=bus,
             fast=fast,
@@ -102,11 +105,10 @@ def replay(
     from usassist.app.commands.replay_report import print_replay
     from usassist.app.runtime.clip_session import replay as run_replay
     from usassist.app.runtime.open_stream import StreamOptions
-    from usassist.config import has_display
 
     settings = read_settings(config)
-    if window and not has_display():
-        raise UsageError("there is no display for a window here; use --overlay-video, or the panel in a browser")
+    instead = "--overlay-video, or the panel in a browser"
+    shown = override_overlay(settings.overlay, window=window, full_screen=full_screen, instead=instead)
     source, calibration = resolve_demo(clip, calibration)
     options = StreamOptions(
         source=source,
@@ -134,7 +136,7 @@ def replay(
             options,
             folder,
             overlay_video=overlay_video,
-            window=window,
+            window=shown,
             progress=progress,
             record=settings.record,
             results_only=results_only,

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from usassist.app.commands.options import read_settings
+from usassist.app.commands.options import override_overlay, read_settings
 from usassist.errors import UsageError
 
 __all__ = ["is_session", "refuse", "replay_folder"]
@@ -48,6 +48,7 @@ def replay_folder(
     out: Path | None,
     overlay_video: bool,
     window: bool,
+    full_screen: bool,
     page: bool,
     bus: str | None,
     fast: bool,
@@ -65,8 +66,9 @@ def replay_folder(
     folder : of the session
     out : the video file, or a folder for it; None = ``out/SESSION-replay``
     overlay_video, window, page, bus, fast, speed, repeat : see ``SessionReplayOptions``
+    full_screen : of the window, which it asks for
     from_s, to_s : part that is sent, s from the first frame
-    config : settings file; only the tables ``bus`` and ``panel`` are used
+    config : settings file; only the tables ``bus``, ``panel`` and ``overlay`` are used
     as_json : print one document and nothing else
 
     Raises
@@ -76,13 +78,12 @@ def replay_folder(
     """
     from usassist.app.runtime.replay_session import replay_session
     from usassist.common.signals import stop_on_signal
-    from usassist.config import has_display
     from usassist.session.replay.messages import Span
     from usassist.session.replay.sender import SessionReplayOptions
 
     settings = read_settings(config)
-    if window and not has_display():
-        raise UsageError("there is no display for a window here; use --overlay-video, or --page in a browser")
+    instead = "--overlay-video, or --page in a browser"
+    shown = override_overlay(settings.overlay, window=window, full_screen=full_screen, instead=instead)
     if out is not None and not overlay_video:
         raise UsageError("a recorded session is not recorded again; leave out --out, or give --overlay-video with it")
     options = SessionReplayOptions(
@@ -94,7 +95,7 @@ def replay_folder(
         repeat=repeat,
         overlay_video=_video_path(folder, out) if overlay_video else None,
         page=settings.panel if page else None,
-        window=window,
+        window=shown,
     )
     with stop_on_signal() as stop:
         sent = replay_session(options, stop, on_ready=None if as_json else _print_ready)

@@ -4,7 +4,8 @@ Only frames that the engine has answered, or on which it abstained, can be compa
 interrupted has no answer in the recording, and is counted and left out. A frame that was not live must be not live
 again. Where the recorder covered text, the engine saw other pixels than the recording holds: such frames are compared,
 but listed apart, and they do not count. Where findings are associated over frames, the same holds for frames whose
-answer depends on such a frame, or on one that is not in the recording.
+answer depends on such a frame, or on one that is not in the recording. For how long track ids depend on one, and how
+they are compared afterwards: ``rerun.identities``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import functools
 from collections.abc import Iterable, Mapping
 
 from usassist.app.rerun.fields import FieldDifference, FieldVerdict, Rules, compare_fields
+from usassist.app.rerun.identities import IdentityComparison
 from usassist.app.rerun.outcome import Comparison, FrameDifference, Side, describe_amount
 from usassist.records import Cause, Result, ResultState
 
@@ -22,7 +24,14 @@ _OF_THE_FRAME = (Cause.NOT_LIVE, Cause.DAMAGED)  # recorded with the frame itsel
 
 
 def compare_sessions(
-    recorded: Side, again: Side, exact: Rules, tolerant: Rules, *, same_machine: bool, memory_frames: int = 0
+    recorded: Side,
+    again: Side,
+    exact: Rules,
+    tolerant: Rules,
+    *,
+    same_machine: bool,
+    memory_frames: int = 0,
+    identities: IdentityComparison | None = None,
 ) -> Comparison:
     """Compare every result of a recording with that of the same frame of a rerun.
 
@@ -33,14 +42,21 @@ def compare_sessions(
     same_machine : False where even the same back end may round differently; all is compared within tolerances then
     memory_frames : of the association over frames: so many answers in a row without a difference, of the same frames,
         leave both sides with the same memory; 0 = each frame was answered alone
+    identities : how track ids are compared; None = they must be the same
     """
+    identities = IdentityComparison() if identities is None else identities
     outcome = Comparison()
     before, after = _by_frame(recorded, outcome, "the recording"), _by_frame(again, outcome, "the rerun")
     _find_missing(recorded, again, before, after, outcome)
+    lost = sorted(_answered(before) - set(recorded.frame_ids), reverse=True)
     apart = 0  # so many more answers must agree until both sides remember the same
     for frame_id in recorded.frame_ids:
         old, new = before.get(frame_id), after.get(frame_id)
+        while lost and lost[-1] < frame_id:
+            lost.pop()
+            identities.part()
         if old is None or new is None:
+            identities.part()
             continue
         if not (old.is_verdict or old.cause in _OF_THE_FRAME):
             outcome.left_out[str(old.cause)] += 1
@@ -49,15 +65,17 @@ def compare_sessions(
             continue
         outcome.not_live += old.cause in _OF_THE_FRAME
         must_equal = same_machine and (old.engine_id, old.backend) == (new.engine_id, new.backend)
-        fields = compare_fields(old, new, exact if must_equal else tolerant)
         covered = frame_id in recorded.covered
-        differs = any(field.verdict is FieldVerdict.DIFFERS for field in fields.values())
         if old.follows_frame_id is None and new.follows_frame_id is None:
             apart = 0
         elif old.follows_frame_id != new.follows_frame_id:
             apart = memory_frames
         # That there is an answer at all never depends on the frames before.
         unsettled = apart > 0 and not covered and old.state.is_answer and new.state.is_answer
+        if covered or unsettled:
+            identities.part()
+        fields = compare_fields(*identities.align(old, new), exact if must_equal else tolerant)
+        differs = any(field.verdict is FieldVerdict.DIFFERS for field in fields.values())
         apart = memory_frames if covered or (apart and differs) else max(apart - 1, 0)
         if unsettled:
             outcome.unsettled_frames += 1
@@ -86,6 +104,11 @@ def _by_frame(side: Side, outcome: Comparison, name: str) -> dict[int, Result]:
             outcome.faults.append(f"frame {result.frame_id} has two results in {name}")
         results.setdefault(result.frame_id, result)
     return results
+
+
+def _answered(results: Mapping[int, Result]) -> set[int]:
+    """Frames on which findings were remembered."""
+    return {number for number, result in results.items() if result.state.is_answer or result.cause is Cause.LATE}
 
 
 def _find_missing(

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from usassist.app.rerun.compare import compare_sessions
+from usassist.app.rerun.identities import IdentityComparison, why_not_compared
 from usassist.app.rerun.machine import same_kind_of_processor, why_within_tolerances
 from usassist.app.rerun.outcome import Comparison
 from usassist.app.rerun.plan import Overrides, make_rules, plan_rerun
 from usassist.app.rerun.recording import Recording, read_recording
 from usassist.app.runtime.clip_session import Progress, ReplayOutcome, replay
+from usassist.bus import TrackingClock
 from usassist.config import RecordConfig
 
 __all__ = ["Rerun", "rerun_session"]
@@ -87,7 +89,7 @@ def rerun_session(
     """
     recording = read_recording(session)
     options, spec, notes = plan_rerun(session, recording.engines, recording.results, overrides)
-    outcome = replay(options, out, overlay_video=False, window=False, progress=progress, record=record)
+    outcome = replay(options, out, overlay_video=False, window=None, progress=progress, record=record)
     if not compare or outcome.exit_code == 130:
         return Rerun(recording=recording, outcome=outcome, comparison=None, notes=tuple(notes))
     again = read_recording(out)
@@ -96,6 +98,8 @@ def rerun_session(
     exact, tolerant = make_rules(spec, announced, sorted(labels))
     manifests = recording.session.manifest, again.session.manifest
     not_exact = why_within_tolerances(*manifests)
+    without_ids = why_not_compared(recording.engines, again.engines)
+    notes += [without_ids] * bool(without_ids)
     comparison = compare_sessions(
         recording.side,
         again.side,
@@ -103,6 +107,7 @@ def rerun_session(
         tolerant,
         same_machine=not not_exact,
         memory_frames=_memory_frames(recording, again),
+        identities=_compare_identities(recording, without_ids),
     )
     return Rerun(
         recording=recording,
@@ -119,3 +124,9 @@ def _memory_frames(recording: Recording, again: Recording) -> int:
     rules = [side.engines[-1].association if side.engines else None for side in (recording, again)]
     frames = [rule.frames for rule in rules if rule is not None]
     return max(frames) if len(frames) == len(rules) else 0
+
+
+def _compare_identities(recording: Recording, without_ids: str) -> IdentityComparison:
+    tracking = recording.engines[-1].tracking if recording.engines else None
+    by_time = tracking is not None and tracking.clock is TrackingClock.CAPTURE_TIME
+    return IdentityComparison(compared=not without_ids, by_time=by_time)

@@ -23,7 +23,7 @@ from usassist.app.runtime.supervised_process import POLL_S, PollClock
 from usassist.bus import SessionState
 from usassist.common.private_files import write_atomic
 from usassist.common.signals import stop_on_signal
-from usassist.config import RecordConfig
+from usassist.config import OverlayConfig, RecordConfig
 from usassist.errors import SessionError, UsAssistError
 from usassist.records import ResultState, SourceInfo
 from usassist.sinks.files import SESSION_FILES, prepare_folder
@@ -75,7 +75,7 @@ def replay(
     folder: Path,
     *,
     overlay_video: bool,
-    window: bool,
+    window: OverlayConfig | None,
     progress: Progress,
     record: RecordConfig | None = None,
     results_only: bool = False,
@@ -87,7 +87,7 @@ def replay(
     options : what to stream; with an empty ``bus`` over sockets that are private to this run
     folder : session folder, empty or new
     overlay_video : also write ``overlay.mkv``
-    window : also show the overlay in a window
+    window : also show the overlay in a window; None = do not
     progress : receives the progress
     record : how the recording is made; None = the default settings
     results_only : write ``results.jsonl`` and ``summary.json``, and no session
@@ -106,7 +106,7 @@ def replay(
         try:
             stop = stack.enter_context(stop_on_signal())
             children = {name: stack.enter_context(ChildProcess(name)) for name in names}
-            screen = stack.enter_context(ChildProcess("overlay")) if window else None
+            screen = stack.enter_context(ChildProcess("overlay")) if window is not None else None
             child = stack.enter_context(ChildProcess("stream"))
             stack.callback(_release_all, [*children.values(), child])
             if not options.bus:
@@ -130,8 +130,8 @@ def replay(
             for name, reader in children.items():
                 reader.wait_for("ready", timeout_s=_READY_S)
                 ours = ours or name == recorder
-            if screen is not None:
-                screen.start({"address": options.bus})
+            if screen is not None and window is not None:
+                screen.start({"address": options.bus, "overlay": dataclasses.asdict(window)})
         except BaseException:  # Ctrl-C as well: no half-made files remain
             stack.close()
             _remove_files(folder, existed=existed, ours=ours)

@@ -25,7 +25,7 @@ from usassist.app.runtime.open_stream import StreamOptions, new_session_id
 from usassist.app.runtime.private_bus import private_bus
 from usassist.app.runtime.recording_facts import recording_facts
 from usassist.app.runtime.supervised_process import POLL_S, PollClock, SupervisedProcess
-from usassist.config import PanelConfig, RecordConfig
+from usassist.config import OverlayConfig, PanelConfig, RecordConfig
 from usassist.errors import UsAssistError
 from usassist.session import read_manifest
 from usassist.sinks.disk_sync import mebibytes
@@ -50,7 +50,7 @@ class LiveOptions:
     stream : what to stream; with an empty ``bus`` over sockets that are private to this run
     record_into : folder in which every session gets a folder; None = no recording
     panel : where the page listens; None = no page
-    window : also show the overlay in a window
+    window : also show the overlay in a window; None = do not
     record : how recordings are made
     memory_limit_mb : a process with more resident memory is killed and restarted, MiB; 0 = half of this machine's
     """
@@ -58,7 +58,7 @@ class LiveOptions:
     stream: StreamOptions
     record_into: Path | None
     panel: PanelConfig | None
-    window: bool = False
+    window: OverlayConfig | None = None
     record: RecordConfig = field(default_factory=RecordConfig)
     memory_limit_mb: int = 0
 
@@ -224,8 +224,8 @@ def _supervised(options: LiveOptions, bus: str, session: _CurrentSession) -> Ite
         if options.panel is not None:
             page = {"address": bus, "panel": dataclasses.asdict(options.panel)}
             supervise("panel", lambda: page, standby=False)
-        if options.window:
-            window = {"address": bus}
+        if options.window is not None:
+            window = {"address": bus, "overlay": dataclasses.asdict(options.window)}
             supervise("overlay", lambda: window, standby=False)
         yield processes
     finally:

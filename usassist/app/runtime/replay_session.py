@@ -79,7 +79,7 @@ def _viewers(options: SessionReplayOptions) -> Iterator[str]:
         yield "overlay_video"
     if options.page is not None:
         yield "panel"
-    if options.window:
+    if options.window is not None:
         yield "overlay"
 
 
@@ -101,6 +101,8 @@ def _start_viewers(children: dict[str, ChildProcess], options: SessionReplayOpti
             more = {"path": str(options.overlay_video)}
         elif name == "panel" and options.page is not None:
             more = {"panel": dataclasses.asdict(options.page)}
+        elif name == "overlay" and options.window is not None:
+            more = {"overlay": dataclasses.asdict(options.window)}
         child.start({"address": bus, **more})
     for child in children.values():
         url = child.wait_for("ready", timeout_s=_READY_S).get("url", url)

@@ -1,7 +1,7 @@
 """Answers of a stream whose findings are associated over its frames.
 
 Frames may be processed in parallel, each to its candidates; what is shown of them is chosen here, one frame after the
-other. Sizes and descriptors are computed for that alone.
+other. Sizes, descriptors and track ids are computed for that alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from usassist.engine import EngineSpec
 from usassist.modalities.ultrasound.association import SweepAssociation
 from usassist.modalities.ultrasound.descriptors import DescriptorModel
 from usassist.modalities.ultrasound.task import UltrasoundTask, make_task
+from usassist.modalities.ultrasound.tracking import RULE, NoduleTracker, SweepTracker
 from usassist.records import Answer, Detections, Frame, Segmentation
 
 __all__ = ["AssociatedAnswers", "choose_rows", "make_association"]
@@ -28,7 +29,14 @@ class AssociatedAnswers:
     ----------
     association : chooses what is shown
     spec, scores, point, descriptors : of the engine, as for :func:`usassist.modalities.ultrasound.task.make_task`
+    tracker : numbers what is shown; it is told of cuts, and decides by time for how long it keeps an identity
+
+    Attributes
+    ----------
+    tracking : name of the tracker's rule
     """
+
+    tracking = RULE
 
     def __init__(
         self,
@@ -37,8 +45,11 @@ class AssociatedAnswers:
         scores: ScoreCalibration,
         point: str,
         descriptors: DescriptorModel | None,
+        tracker: NoduleTracker | None = None,
     ) -> None:
         self._association = association
+        self._tracker = SweepTracker() if tracker is None else tracker
+        self._tracked_place: tuple[object, ...] | None = None
         self._of_engine = spec, scores, point, descriptors
         self._task = self.make_task()  # only for sizes and descriptors, which keep nothing
         self._place: tuple[object, ...] | None = None
@@ -48,7 +59,7 @@ class AssociatedAnswers:
         return make_task(*self._of_engine, candidates=True)
 
     def reset(self) -> None:
-        """Forget all frames."""
+        """Forget all frames, but not which nodule is which: that is a matter of time and place."""
         self._association.reset()
         self._place = None
 
@@ -56,20 +67,32 @@ class AssociatedAnswers:
         """False where the frames before show another place: of another source, scan area or size."""
         return self._place == _place(frame)
 
-    def complete(self, frame: Frame, candidates: Answer, *, remember: bool = True) -> Answer:
-        """Choose what is shown of the next frame, measure and describe it; see :class:`SweepAssociation`.
+    def complete(
+        self, frame: Frame, candidates: Answer, *, t_s: float, same_image: bool = True, remember: bool = True
+    ) -> Answer:
+        """Choose what is shown of the next frame, measure, describe and number it; see :class:`SweepAssociation`.
 
         Parameters
         ----------
         frame : in the order of the stream
         candidates : what :meth:`make_task`'s task gave for it, where it did not abstain
-        remember : False leaves the memory as it was
+        t_s, same_image : as in :class:`usassist.modalities.Association`
+        remember : False leaves the memory as it was, and nothing gets a track id
         """
         if remember:
             self._place = _place(frame)
         shown = self._association.update(candidates.detections, remember=remember)
         detections, segmentation = choose_rows(candidates.detections, candidates.segmentation, shown)
-        return self._task.complete(frame, detections, segmentation, candidates.domain_prob)
+        answer = self._task.complete(frame, detections, segmentation, candidates.domain_prob)
+        if not remember:
+            return answer
+        if not same_image or self._place != self._tracked_place:
+            self._tracker.reset()
+            self._tracked_place = self._place
+        track_id = self._tracker.update(detections, frame.image, t_s)
+        if not len(track_id):
+            return answer
+        return dataclasses.replace(answer, detections=dataclasses.replace(detections, track_id=track_id))
 
 
 def choose_rows(

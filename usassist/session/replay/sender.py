@@ -11,7 +11,7 @@ import msgspec
 
 from usassist.bus import EngineBody, MarkBody, Publisher, SessionBody, SessionState
 from usassist.common.clock import Clock
-from usassist.config import PanelConfig
+from usassist.config import OverlayConfig, PanelConfig
 from usassist.errors import SessionError, UsageError
 from usassist.records import Frame, Result
 from usassist.session import RecordedSession
@@ -37,7 +37,7 @@ class SessionReplayOptions:
     repeat : start again at the end, until stopped
     overlay_video : file to write, or None
     page : where the page listens, or None
-    window : show the overlay in a window
+    window : show the overlay in a window; None = do not
     """
 
     folder: Path
@@ -48,11 +48,11 @@ class SessionReplayOptions:
     repeat: bool = False
     overlay_video: Path | None = None
     page: PanelConfig | None = None
-    window: bool = False
+    window: OverlayConfig | None = None
 
     def __post_init__(self) -> None:
         """Check that there is a viewer, and that the options agree."""
-        if not (self.bus or self.overlay_video or self.page or self.window):
+        if not (self.bus or self.overlay_video or self.page or self.window is not None):
             raise UsageError("there is no viewer for the recording; give --window, --page, --overlay-video or --bus")
         if not 0.01 <= self.speed <= 100.0:
             raise UsageError(f"--speed must lie in 0.01 to 100, got {self.speed:g}")

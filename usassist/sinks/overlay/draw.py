@@ -1,13 +1,12 @@
 """Draw a result on its own frame.
 
-On the ultrasound frame itself only outlines, boxes and a small number beside each are drawn; everything else stands in
-a bar above and a bar below it, so that no text covers the frame. Without an answer the frame gets a border of red
-hatching: "no result" must not look like an empty scene.
+On the ultrasound frame itself only outlines, corners of boxes and a small name beside each are drawn; everything else
+stands in bars above and below it, so that no text covers the frame. A line runs outside the outline and leaves the
+border of the nodule itself to be seen. Without an answer the frame gets a border of red hatching: "no result" must not
+look like an empty scene.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,49 +14,52 @@ import numpy.typing as npt
 
 from usassist.bus import EngineBody, LabelBody
 from usassist.records import Frame, Result, ResultState
-from usassist.sinks.sizes import size_in_words
+from usassist.sinks.overlay.bars import Bars
+from usassist.sinks.overlay.layout import Layout, native_layout
+from usassist.sinks.overlay.text import PAPER, Color, Pen
+from usassist.sinks.sizes import number_in_words, size_in_words
 from usassist.sinks.view import STATE_COLOR_RGB, View
 
-__all__ = ["Painter"]
+__all__ = ["Painter", "color_of", "describe", "name_of", "score_in_words"]
 
 UInt8Array = npt.NDArray[np.uint8]
-Color = tuple[int, int, int]
 
-_BAR_PX = 34
-_MIN_WIDTH_PX = 560
+_EMPTY_HW_PX = (360, 560)  # of the canvas before the first frame
 _BORDER_PX = 6
-_TEXT: Color = (226, 230, 233)
-_DIM: Color = (140, 148, 155)
-_PAPER: Color = (18, 20, 23)
 _HALO: Color = (0, 0, 0)
-_NOTICE = "Research use only. Not a medical device."
 _SUBPIXEL_BITS = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Bar:
-    """A bar as drawn last, the texts that it was drawn for, and where its first text ends, px."""
-
-    key: tuple[str, ...]
-    end_x: int
-    pixels: UInt8Array
-
-
 class Painter:
-    """Draws frames of one stream. Canvas and bars are allocated once per frame size and reused.
-
-    Small frames are enlarged by a whole number, so that the outline can be judged.
-    """
+    """Draws frames of one stream. Canvas and bars are allocated once per layout and reused."""
 
     def __init__(self) -> None:
-        self._font = cv2.FontFace("sans")
         self._canvas: UInt8Array = np.empty((0, 0, 3), np.uint8)
-        self._hatched: npt.NDArray[np.intp] = np.empty(0, np.intp)  # flat pixel indices
-        self._bars: dict[str, _Bar] = {}
+        self._layout: Layout | None = None
+        self._pen = Pen()
+        self._bars = Bars(self._pen, 0)
+        self._hatched = np.nonzero(np.empty((0, 0), np.uint8))  # rows and columns in the image's box
         self._labels: dict[int, LabelBody] = {}
         self._labels_of = ""
 
-    def paint(self, frame: Frame | None, result: Result | None, view: View, engine: EngineBody | None) -> UInt8Array:
+    @property
+    def canvas(self) -> UInt8Array:
+        """What :meth:`paint` returned last, uint8 (H, W, 3) RGB."""
+        return self._canvas
+
+    def paint(
+        self,
+        frame: Frame | None,
+        result: Result | None,
+        view: View,
+        engine: EngineBody | None,
+        layout: Layout | None = None,
+        *,
+        outlines: bool = True,
+        detail: str | None = None,
+        lower: str = "",
+        alert: str = "",
+    ) -> UInt8Array:
         """Compose the canvas to show.
 
         Parameters
@@ -66,10 +68,14 @@ class Painter:
         result : its own result, or None
         view : what may be shown, from ``sinks.view``
         engine : names and colours of labels
+        layout : where everything lies; None = the frame at its own size
+        outlines : False leaves the frame without anything drawn on it
+        detail : beside the headline, where `view` has none; None = the nodules in words
+        lower, alert : what else stands in the lower bar, and what it begins with in red
 
         Returns
         -------
-        canvas : uint8 (H + bars, W, 3) RGB; overwritten by the next call
+        canvas : uint8 (H, W, 3) RGB; overwritten by the next call
 
         Raises
         ------
@@ -78,126 +84,91 @@ class Painter:
         """
         if frame is not None and result is not None and result.frame_id != frame.frame_id:
             raise ValueError(f"result of frame {result.frame_id} must not be drawn on frame {frame.frame_id}")
-        height, width = frame.image_hw_px if frame is not None else (360, _MIN_WIDTH_PX)
-        scale = max(1, -(-_MIN_WIDTH_PX // width))
-        area = self._prepare(height * scale, width * scale)
+        layout = layout or native_layout(_EMPTY_HW_PX if frame is None else frame.image_hw_px)
+        area = self._prepare(layout)
         if frame is None:
-            area[...] = _PAPER
+            area[...] = PAPER
         else:
             _copy_image(frame.image, area)
-        if view.draw and result is not None:
-            self._draw_nodules(area, result, engine, scale)
-        if not view.state.is_answer:
-            area.reshape(-1, 3)[self._hatched] = STATE_COLOR_RGB[view.state]
-        self._draw_bars(frame, result, view, engine)
-        return self._canvas
-
-    def _prepare(self, height: int, width: int) -> UInt8Array:
-        shape = (height + 2 * _BAR_PX, width, 3)
-        if self._canvas.shape != shape:
-            self._canvas = np.empty(shape, np.uint8)
-            self._hatched = np.flatnonzero(_hatching(height, width))
-            self._bars.clear()
-        return self._canvas[_BAR_PX:-_BAR_PX]
-
-    def _draw_nodules(self, area: UInt8Array, result: Result, engine: EngineBody | None, scale: int) -> None:
         if engine is not None and engine.engine_id != self._labels_of:
             self._labels = {label.id: label for label in engine.labels}
             self._labels_of = engine.engine_id
-        for i, contour in enumerate(result.segmentation):
-            label = self._labels.get(int(result.detections.label_id[i]))
-            color = label.color_rgb if label is not None else STATE_COLOR_RGB[ResultState.FINDING]
-            points = np.round((contour * scale - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-            cv2.polylines(area, [points], True, _HALO, 3, cv2.LINE_AA, _SUBPIXEL_BITS)
-            cv2.polylines(area, [points], True, color, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
-            x1, y1, x2, y2 = (round(float(side) * scale) for side in result.detections.xyxy_px[i])
-            _draw_corners(area, (x1 - 3, y1 - 3, x2 + 3, y2 + 3), color)
-            text = f"{i + 1}"
-            place = (min(x2 + 6, area.shape[1] - 16), max(y1 + 8, 16))
-            for shade, weight in ((_HALO, 900), (color, 600)):
-                cv2.putText(area, text, place, shade, self._font, 15, weight)
-
-    def _draw_bars(self, frame: Frame | None, result: Result | None, view: View, engine: EngineBody | None) -> None:
-        width = self._canvas.shape[1]
-        x = self._draw_upper_bar(view)
-        right = _NOTHING if frame is None else f"frame {frame.frame_id}"
-        if view.age_ms is not None:
-            right += f"  age {view.age_ms:.0f} ms"
-        right_width = self._width(right, 13)
-        self._write(right, width - right_width - 10, 22, _DIM, 13)
-        detail = view.detail or (_describe(result, engine) if view.draw and result is not None else "")
-        self._write(self._fit(detail, width - right_width - x - 44, 14), x + 16, 22, _TEXT, 14)
+        if frame is not None and result is not None and view.draw and outlines:
+            self._draw_nodules(area, result, layout.scale_xy(frame.image_hw_px))
+        if not view.state.is_answer:
+            area[self._hatched] = STATE_COLOR_RGB[view.state]
+        if detail is None:
+            detail = describe(result, engine) if view.draw and result is not None else ""
         ran = result.backend if result is not None else (engine.backend if engine is not None else "")
         name = engine.engine_id.partition("+")[0] if engine is not None else "no engine"
         note = f"  –  {engine.note}" if engine is not None and engine.note else ""
-        self._draw_lower_bar(f"{name}  {ran}{note}")
+        text = "  –  ".join(filter(None, (f"{name}  {ran}{note}", lower)))
+        self._bars.draw(self._canvas, view, view.detail or detail, _right(frame, view), text, alert)
+        return self._canvas
 
-    def _draw_upper_bar(self, view: View) -> int:
-        """Draw the upper bar, from cache while its headline is the same; returns where the headline ends, px."""
-        place, color = self._canvas[:_BAR_PX], STATE_COLOR_RGB[view.state]
-        bar = self._bars.get("upper")
-        if bar is None or bar.key != (view.state, view.headline):
-            place[...] = _PAPER
-            cv2.rectangle(self._canvas, (0, 0), (9, _BAR_PX - 1), color, -1)
-            x = self._write(view.headline, 18, 23, color, 17, 700)
-            self._bars["upper"] = _Bar(key=(view.state, view.headline), end_x=x, pixels=place.copy())
-            return x
-        np.copyto(place, bar.pixels)
-        return bar.end_x
+    def _prepare(self, layout: Layout) -> UInt8Array:
+        if layout != self._layout:
+            self._layout = layout
+            self._canvas = np.empty((*layout.canvas_hw_px, 3), np.uint8)
+            self._canvas[...] = PAPER
+            x1, y1, x2, y2 = layout.image_xyxy_px
+            self._pen = Pen(layout.unit)
+            self._bars = Bars(self._pen, layout.bar_px)
+            self._hatched = np.nonzero(_hatching(y2 - y1, x2 - x1, layout.unit))
+        x1, y1, x2, y2 = layout.image_xyxy_px
+        return self._canvas[y1:y2, x1:x2]
 
-    def _draw_lower_bar(self, text: str) -> None:
-        """Draw the lower bar, from cache while its text is the same."""
-        place, bottom, width = self._canvas[-_BAR_PX:], self._canvas.shape[0] - 12, self._canvas.shape[1]
-        bar = self._bars.get("lower")
-        if bar is None or bar.key != (text,):
-            place[...] = _PAPER
-            notice_width = self._width(_NOTICE, 12)
-            self._write(_NOTICE, width - notice_width - 10, bottom, _DIM, 12)
-            x = self._write(self._fit(text, width - notice_width - 40, 12), 10, bottom, _DIM, 12)
-            self._bars["lower"] = _Bar(key=(text,), end_x=x, pixels=place.copy())
-        else:
-            np.copyto(place, bar.pixels)
-
-    def _write(self, text: str, x: int, y: int, color: Color, size: int, weight: int = 400) -> int:
-        if not text:
-            return x
-        (end_x, _), _ = cv2.putText(self._canvas, text, (x, y), color, self._font, size, weight)
-        return int(end_x)
-
-    def _width(self, text: str, size: int) -> int:
-        if not text:
-            return 0
-        _, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), self._font, size, 400)
-        return int(width)
-
-    def _fit(self, text: str, room_px: int, size: int) -> str:
-        """Shorten a text to `room_px`."""
-        if self._width(text, size) <= room_px:
-            return text
-        fits, too_long = 0, len(text)
-        while too_long - fits > 1:
-            middle = (fits + too_long) // 2
-            if self._width(text[:middle] + "…", size) <= room_px:
-                fits = middle
-            else:
-                too_long = middle
-        return text[:fits] + "…" if fits else ""
+    def _draw_nodules(self, area: UInt8Array, result: Result, scale_xy: tuple[float, float]) -> None:
+        pen, scale = self._pen, np.array(scale_xy, np.float32)
+        for i, contour in enumerate(result.segmentation):
+            color = color_of(result, i, self._labels)
+            points = np.round((contour * scale - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+            _draw_outside(area, points, color, max(1, pen.px(1)))
+            x1, y1, x2, y2 = (round(float(side)) for side in result.detections.xyxy_px[i] * np.tile(scale, 2))
+            gap = pen.px(3)
+            _draw_corners(area, (x1 - gap, y1 - gap, x2 + gap, y2 + gap), color, max(1, pen.px(0.7)))
+            text = name_of(result, i)
+            place = (min(x2 + pen.px(8), area.shape[1] - pen.px(10 * len(text) + 6)), max(y1 + pen.px(8), pen.px(16)))
+            for shade, weight in ((_HALO, 900), (color, 600)):
+                pen.write(area, text, place, shade, 15, weight)
 
 
-_NOTHING = "no frame"
+def color_of(result: Result, row: int, labels: dict[int, LabelBody]) -> Color:
+    """Colour of the label of one nodule, RGB."""
+    label = labels.get(int(result.detections.label_id[row]))
+    return label.color_rgb if label is not None else STATE_COLOR_RGB[ResultState.FINDING]
 
 
-def _describe(result: Result, engine: EngineBody | None = None) -> str:
+def name_of(result: Result, row: int) -> str:
+    """What one nodule is called, see :func:`usassist.sinks.sizes.number_in_words`."""
+    return number_in_words(int(result.detections.track_id[row]), row)
+
+
+def describe(result: Result, engine: EngineBody | None = None) -> str:
     """Text of the nodules: score, in percent only where calibrated; size, in mm only with its uncertainty."""
-    sizes = result.measurements
+    return "   ".join(
+        f"{name_of(result, i)}: score {score_in_words(result, i, engine)}, {size_in_words(result.measurements.row(i))}"
+        for i in range(len(result.detections))
+    )
+
+
+def score_in_words(result: Result, row: int, engine: EngineBody | None) -> str:
+    """Score of one nodule, in percent only where scores are calibrated."""
+    score = float(result.detections.score[row])
     calibrated = engine is not None and engine.score_calibration_id is not None
-    parts = []
-    for i in range(len(result.detections)):
-        score = float(result.detections.score[i])
-        text = f"{i + 1}: score " + (f"{min(99.0, 100.0 * score):.0f} %" if calibrated else f"{score:.2f}")
-        text += f", {size_in_words(sizes.row(i))}"
-        parts.append(text)
-    return "   ".join(parts)
+    return f"{min(99.0, 100.0 * score):.0f} %" if calibrated else f"{score:.2f}"
+
+
+def _right(frame: Frame | None, view: View) -> str:
+    if frame is None:
+        return "no frame"
+    parts = [f"frame {frame.frame_id}"]
+    if frame.pts is not None and frame.time_base is not None:
+        seconds = float(frame.pts * frame.time_base)
+        parts.append(f"{int(seconds // 60)}:{seconds % 60:04.1f}")
+    if view.age_ms is not None:
+        parts.append(f"age {view.age_ms:.0f} ms")
+    return "  ".join(parts)
 
 
 def _copy_image(image: UInt8Array, area: UInt8Array) -> None:
@@ -210,18 +181,38 @@ def _copy_image(image: UInt8Array, area: UInt8Array) -> None:
         np.copyto(area, image)
 
 
-def _draw_corners(area: UInt8Array, xyxy: tuple[int, int, int, int], color: Color) -> None:
+def _draw_outside(area: UInt8Array, points: npt.NDArray[np.int32], color: Color, line_px: int) -> None:
+    """Draw a line with a dark seam around a closed outline (sub-pixel fixed point), outside of it."""
+    reach = 2 * line_px + 3
+    low = np.maximum((points.min(axis=0) >> _SUBPIXEL_BITS) - reach, 0)
+    high = np.minimum((points.max(axis=0) >> _SUBPIXEL_BITS) + reach + 1, area.shape[1::-1])
+    window = area[low[1] : high[1], low[0] : high[0]]
+    if not window.size:
+        return
+    inside = points - (low.astype(np.int32) << _SUBPIXEL_BITS)
+    before = window.copy()
+    drawn = np.ascontiguousarray(window)
+    for shade, width_px in ((_HALO, 2 * line_px + 5), (color, 2 * line_px + 1)):
+        cv2.polylines(drawn, [inside], True, shade, width_px, cv2.LINE_AA, _SUBPIXEL_BITS)
+    mask = np.zeros(drawn.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [inside], 255, cv2.LINE_8, _SUBPIXEL_BITS)
+    np.copyto(window, drawn)
+    cv2.copyTo(before, mask, window)
+
+
+def _draw_corners(area: UInt8Array, xyxy: tuple[int, int, int, int], color: Color, line_px: int) -> None:
     x1, y1, x2, y2 = xyxy
     length = max(4, min(x2 - x1, y2 - y1) // 6)
     for x, step_x in ((x1, length), (x2, -length)):
         for y, step_y in ((y1, length), (y2, -length)):
-            cv2.line(area, (x, y), (x + step_x, y), color, 1)
-            cv2.line(area, (x, y), (x, y + step_y), color, 1)
+            cv2.line(area, (x, y), (x + step_x, y), color, line_px)
+            cv2.line(area, (x, y), (x, y + step_y), color, line_px)
 
 
-def _hatching(height: int, width: int) -> UInt8Array:
-    """Mask of a hatched border: diagonal stripes, `_BORDER_PX` wide."""
+def _hatching(height: int, width: int, unit: float) -> UInt8Array:
+    """Mask of a hatched border: diagonal stripes, `_BORDER_PX` times `unit` wide."""
+    border, step = max(2, round(_BORDER_PX * unit)), max(3, round(8 * unit))
     row, column = np.ogrid[:height, :width]
-    stripes = (row + column) // 8 % 2 == 0
-    stripes[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = False
+    stripes = (row + column) // step % 2 == 0
+    stripes[border:-border, border:-border] = False
     return np.asarray(stripes, np.uint8)

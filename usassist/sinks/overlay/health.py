@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from usassist.bus import HealthBody, Inbox, StageBody
+from usassist.bus import HealthBody, StageBody
 from usassist.common.clock import Clock
 from usassist.common.latency import LatencyHistogram
 from usassist.common.process_tuning import cpu_s, rss_bytes
+from usassist.sinks.overlay.marks import Outbox
 
 __all__ = ["OverlayHealth"]
 
@@ -22,12 +23,12 @@ class OverlayHealth:
     Parameters
     ----------
     clock : for the stage
-    inbox : to the stream; None = nothing is sent
+    outbox : to the stream; None = nothing is sent
     """
 
-    def __init__(self, clock: Clock, inbox: Inbox | None = None) -> None:
+    def __init__(self, clock: Clock, outbox: Outbox | None = None) -> None:
         self._clock = clock
-        self._inbox = inbox
+        self._outbox = outbox
         self._here_ns: dict[int, int] = {}
         self._draw = LatencyHistogram()
         self._frames = self._answered = 0
@@ -62,7 +63,7 @@ class OverlayHealth:
         dropped : frames that were skipped or never arrived
         """
         now_ns = self._clock.now_ns()
-        if self._inbox is None or now_ns < self._next_ns:
+        if self._outbox is None or now_ns < self._next_ns:
             return
         self._next_ns = now_ns + _PERIOD_NS
         draw = self._draw.summary()
@@ -79,4 +80,4 @@ class OverlayHealth:
             cpu_s=cpu_s(),
             rss_bytes=rss_bytes(),
         )
-        self._inbox.send("health", body)
+        self._outbox.send("health", body)

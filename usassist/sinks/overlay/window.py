@@ -2,110 +2,108 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from usassist.bus import EngineBody, Inbox, Message, SessionBody, Subscriber, frame_from, result_from
-from usassist.common.clock import Clock, MonotonicClock
+from usassist.bus import Inbox, Subscriber
+from usassist.common.clock import MonotonicClock
 from usassist.common.heartbeat import Heartbeat
 from usassist.config import has_display
 from usassist.errors import UsageError
-from usassist.records import Frame, Result
-from usassist.sinks.frame_result_join import NewestFrameJoin
-from usassist.sinks.overlay.draw import Painter
-from usassist.sinks.overlay.health import OverlayHealth
-from usassist.sinks.view import view_of_frame, view_of_silence
+from usassist.sinks.overlay.desktop import desktop_hw_px
+from usassist.sinks.overlay.keys import Action, action_of
+from usassist.sinks.overlay.screen import OverlayScreen
 
-__all__ = ["OverlayScreen", "run_window"]
+__all__ = ["run_window", "save_snapshot"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
 _TITLE = "usassist"
 _POLL_MS = 8
-_KEYS_TO_CLOSE = (27, ord("q"))
+_DEFAULT_HW_PX = (1080, 1920)
+_SHARE = 0.92  # of the desktop, where the window does not fill it
+_TOPICS = ("frame", "result", "engine", "session", "health", "mark")
 
 
-class OverlayScreen:
-    """The content of the window without the window: messages in, canvases out.
+class _Window:
+    """A window of OpenCV, whose canvas always has the size of its drawable area: nothing is stretched.
 
     Parameters
     ----------
-    clock : the clock of the stream's time stamps
-    inbox : receives this overlay's health messages; None = none are sent
+    is_full : it begins without a frame, over the whole desktop
     """
 
-    def __init__(self, clock: Clock, inbox: Inbox | None = None) -> None:
-        self._clock = clock
-        self._health = OverlayHealth(clock, inbox)
-        self._fresh = False
-        self._skipped = 0
-        self._painter = Painter()
-        self._join = NewestFrameJoin(clock)
-        self._engine: EngineBody | None = None
-        self._session: SessionBody | None = None
-        self._shown: tuple[Frame | None, Result | None] = (None, None)
-        self._last_frame_ns: int | None = None
-        self._silence_shown = ""
+    def __init__(self, *, is_full: bool) -> None:
+        self._desktop_hw_px = desktop_hw_px() or _DEFAULT_HW_PX
+        self._is_full = is_full
+        self._bgr: UInt8Array = np.empty((0, 0, 3), np.uint8)
+        cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
+        self._place()
 
-    def take(self, message: Message) -> None:
-        """Take one message."""
-        body = message.body
-        if message.topic.name == "frame":
-            self._join.add_frame(frame_from(message))
-            self._health.arrived(body.frame_id)
-            self._last_frame_ns = self._clock.now_ns()
-        elif message.topic.name == "result":
-            self._join.add_result(result_from(message))
-            self._health.arrived(body.frame_id)
-        elif isinstance(body, EngineBody):
-            self._engine = body
-        elif isinstance(body, SessionBody):
-            self._session = body
+    @property
+    def is_full(self) -> bool:
+        """It fills the desktop."""
+        return self._is_full
 
-    def render(self) -> UInt8Array | None:
-        """The canvas to show now, uint8 (H, W, 3) RGB, or None when nothing has changed."""
-        now_ns = self._clock.now_ns()
-        joined = self._join.take()
-        if joined is not None:
-            before = self._shown[0]
-            if before is not None and before.session_id == joined.frame.session_id:
-                self._skipped += max(0, joined.frame.frame_id - before.frame_id - 1)
-            self._shown, self._fresh = (joined.frame, joined.result), True
-            self._silence_shown = ""
-            view = view_of_frame(joined.result, self._engine, self._session, now_ns, joined.frame.picture)
-            return self._painter.paint(joined.frame, joined.result, view, self._engine)
-        silent_ms = None if self._last_frame_ns is None else (now_ns - self._last_frame_ns) / 1e6
-        silence = view_of_silence(self._session, silent_ms)
-        if silence is None or silence.detail == self._silence_shown:
-            return None
-        self._silence_shown = silence.detail
-        frame, result = self._shown
-        return self._painter.paint(frame, result, silence, self._engine)
+    @property
+    def is_open(self) -> bool:
+        """False once the user has closed it."""
+        return cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) >= 1
 
-    def drawn(self) -> None:
-        """The canvas that :meth:`render` returned last is on the screen."""
-        frame, result = self._shown
-        if self._fresh and frame is not None:
-            answered = result is not None and result.state.is_answer
-            self._health.drawn(frame.frame_id, has_result=result is not None, answered=answered)
-        self._fresh = False
+    def size_hw_px(self) -> tuple[int, int]:
+        """Height and width of the drawable area, px."""
+        _, _, width, height = cv2.getWindowImageRect(_TITLE)
+        return (height, width) if width > 1 and height > 1 else self._desktop_hw_px
 
-    def publish_health(self) -> None:
-        """Send a health message, at most one a second."""
-        self._health.publish(self._skipped)
+    def toggle_full(self) -> None:
+        """Fill the desktop, or do not any more."""
+        self._is_full = not self._is_full
+        self._place()
+
+    def show(self, canvas: UInt8Array) -> None:
+        """Show a canvas, uint8 (H, W, 3) RGB; painted by the next :meth:`read_key`."""
+        if self._bgr.shape != canvas.shape:
+            self._bgr = np.empty_like(canvas)
+        cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR, dst=self._bgr)
+        cv2.imshow(_TITLE, self._bgr)
+
+    def read_key(self) -> int:
+        """The key that was pressed, -1 = none; also lets the window paint."""
+        return cv2.waitKey(1)
+
+    def _place(self) -> None:
+        height, width = self._desktop_hw_px
+        mode = cv2.WINDOW_FULLSCREEN if self._is_full else cv2.WINDOW_NORMAL
+        cv2.setWindowProperty(_TITLE, cv2.WND_PROP_FULLSCREEN, mode)
+        if not self._is_full:
+            height, width = round(height * _SHARE), round(width * _SHARE)
+        cv2.resizeWindow(_TITLE, width, height)  # of itself where no window manager makes it full
+        if self._is_full:
+            cv2.moveWindow(_TITLE, 0, 0)
 
 
-def run_window(address: str, stop: threading.Event, heartbeat: Heartbeat | None = None) -> None:
-    """Show the overlay until `stop`, until Esc or q is pressed, or until the window is closed.
+def run_window(
+    address: str,
+    stop: threading.Event,
+    heartbeat: Heartbeat | None = None,
+    *,
+    full_screen: bool = False,
+    snapshots: Path | None = None,
+) -> None:
+    """Show the overlay until `stop`, until q is pressed, or until the window is closed.
 
     Parameters
     ----------
     address : of the stream's bus
     stop : set it to end
     heartbeat : beats with every iteration of the loop
+    full_screen : begin over the whole desktop
+    snapshots : folder for snapshots; None = the present one
 
     Raises
     ------
@@ -114,33 +112,43 @@ def run_window(address: str, stop: threading.Event, heartbeat: Heartbeat | None 
     """
     if not has_display():
         raise UsageError("this machine has no display for a window; use --overlay-video, or the panel in a browser")
-    clock = MonotonicClock()
+    folder = snapshots or Path()
     cv2.setNumThreads(1)  # at this image size a second thread costs more than it saves, and the engine needs the core
-    bgr: UInt8Array = np.empty((0, 0, 3), np.uint8)
-    topics = ("frame", "result", "engine", "session")
-    with Subscriber(address, topics) as subscriber, Inbox(address) as inbox:
+    with Subscriber(address, _TOPICS) as subscriber, Inbox(address) as inbox:
         subscriber.heartbeat = heartbeat or subscriber.heartbeat
-        screen = OverlayScreen(clock, inbox)
-        cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-        opened = False
+        screen = OverlayScreen(MonotonicClock(), inbox)
+        window = _Window(is_full=full_screen)
         try:
-            while not stop.is_set():
+            while not stop.is_set() and window.is_open:
                 for message in subscriber.events(_POLL_MS):
                     screen.take(message)
-                canvas = screen.render()
+                canvas = screen.render(window.size_hw_px())
                 if canvas is not None:
-                    if bgr.shape != canvas.shape:
-                        bgr = np.empty_like(canvas)
-                    cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR, dst=bgr)
-                    if not opened:
-                        cv2.resizeWindow(_TITLE, bgr.shape[1], bgr.shape[0])
-                        opened = True
-                    cv2.imshow(_TITLE, bgr)
-                key = cv2.waitKey(1)  # also paints the window
+                    window.show(canvas)
+                code = window.read_key()
                 if canvas is not None:
                     screen.drawn()
                 screen.publish_health()
-                if key & 0xFF in _KEYS_TO_CLOSE or cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) < 1:
+                action = action_of(code)
+                if action is Action.FULL_SCREEN or (code & 0xFF == 27 and window.is_full):
+                    window.toggle_full()
+                elif action is Action.CLOSE:
                     return
+                elif action is not None:
+                    screen.act(action, lambda image, name: save_snapshot(image, folder / f"{name}.png"))
         finally:
             cv2.destroyAllWindows()
+
+
+def save_snapshot(canvas: UInt8Array, path: Path) -> str:
+    """Write a canvas, uint8 (H, W, 3) RGB, as PNG, readable by its owner alone; returns what has become of it."""
+    ok, data = cv2.imencode(".png", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
+    try:
+        if not ok:
+            raise OSError(0, "it could not be encoded")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data.tobytes())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        return f"no snapshot: {error.strerror}"
+    return f"saved as {path.name}"

@@ -2,8 +2,8 @@
 
 const rgb = (color) => `rgb(${color.join(",")})`;
 
-// A track keeps its number from frame to frame; without a track the row number is used.
-const numberOf = (nodule, row) => (nodule.track_id >= 0 ? `#${nodule.track_id}` : `${row + 1}`);
+// A nodule that is tracked keeps its number from frame to frame; one that is not has the number of its row.
+const numberOf = (nodule, row) => (nodule.track_id >= 0 ? `N${nodule.track_id}` : `${row + 1}`);
 
 // Of a nodule that the border of the scan cuts, only the least that its longest diameter can be is known.
 const sizeText = (nodule) => {
@@ -55,8 +55,9 @@ function drawScene(canvas, bitmap, nodules, options) {
   context.drawImage(bitmap, place.x, place.y, bitmap.width * place.scale, bitmap.height * place.scale);
   const unit = window.devicePixelRatio || 1;
   nodules.forEach((nodule, row) => {
-    if (options.outline) {
-      strokeTwice(context, nodule.color_rgb, unit, () => tracePolygon(context, nodule.contour, place));
+    if (options.outline || row === options.selected) {
+      const weight = row === options.selected ? 2 : 1;
+      strokeTwice(context, nodule.color_rgb, unit * weight, () => tracePolygon(context, nodule.contour, place));
     }
     if (options.box) {
       const [x1, y1, x2, y2] = nodule.xyxy_px;

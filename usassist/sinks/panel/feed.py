@@ -13,6 +13,7 @@ from usassist.errors import SchemaVersionError
 from usassist.sinks.covering import FindText
 from usassist.sinks.panel.figures import Figures
 from usassist.sinks.panel.packet import Head, pack
+from usassist.sinks.panel.said import Said
 from usassist.sinks.panel.scene import Scene
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.text_watch import TextWatch
@@ -42,6 +43,7 @@ class PanelFeed:
     address : of the stream, see ``bus.address.endpoint``
     viewers : the connected pages
     shown : records which frames are offered to them
+    said : keeps what people say about frames and nodules
     inbox : receives this panel's health messages; None = none are sent
     jpeg_quality : 1 to 100
     find_text : finds burnt-in text, which is covered; None = nothing is covered
@@ -59,6 +61,7 @@ class PanelFeed:
         viewers: Viewers,
         *,
         shown: ShownFrames | None = None,
+        said: Said | None = None,
         inbox: Inbox | None = None,
         jpeg_quality: int = 85,
         find_text: FindText | None = None,
@@ -68,6 +71,7 @@ class PanelFeed:
         self._viewers = viewers
         self._clock = MonotonicClock() if clock is None else clock
         self._shown = ShownFrames(self._clock) if shown is None else shown
+        self._said = Said() if said is None else said
         self._inbox = inbox
         self._subscribe = subscribe if subscribe is not None else lambda topics: Subscriber(address, topics, "view")
         self._jpeg_quality = jpeg_quality
@@ -107,7 +111,7 @@ class PanelFeed:
 
     def _new_scene(self) -> Scene:
         text = None if self._find_text is None else TextWatch(self._find_text)
-        return Scene(self._clock, self._jpeg_quality, text)
+        return Scene(self._clock, self._jpeg_quality, text, self._said)
 
     def _run(self) -> None:
         while not self._stop.is_set():

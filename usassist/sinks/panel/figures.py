@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from usassist.bus import HealthBody
-from usassist.sinks.panel.reports import RecordingState
 from usassist.sinks.panel.scene import Scene
+from usassist.sinks.reports import RecordingState
 
 __all__ = ["Figures"]
 

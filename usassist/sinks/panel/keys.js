@@ -11,6 +11,7 @@ function press(name) {
       frozen = { ...current, view: { ...view }, at: performance.now() };
     }
     at("freeze").textContent = frozen ? "Unfreeze" : "Freeze";
+    closeForm();
   } else {
     options[name] = !options[name];
   }
@@ -29,6 +30,7 @@ const KEYS = {
   b: () => mark("bookmark"),
   w: () => mark("wrong"),
   m: () => mark("missed"),
+  ...PLANE_KEYS,
 };
 // While the user types, a key is a letter.
 const isTyping = (node) => node instanceof Element && node.closest("input, textarea, select, [contenteditable]") !== null;

@@ -73,9 +73,12 @@ function connect() {
   const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
   socket.binaryType = "arraybuffer";
   link = socket;
+  socket.onopen = () => takeSaid(NOTHING_SAID); // the server sends what it has, and may be another one
   socket.onmessage = (event) => {
     if (typeof event.data === "string") {
-      refuseMark(JSON.parse(event.data));
+      const message = JSON.parse(event.data);
+      if (message.said) takeSaid(message.said);
+      else refuseMark(message);
       return;
     }
     connected = everConnected = true;

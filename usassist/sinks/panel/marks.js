@@ -14,14 +14,23 @@ const NOTICE_MS = 6000;
 let requests = []; // marks that were requested and have not come back
 let noticeUntil = 0;
 
-function mark(kind) {
+const mark = (kind) => requestMark({ type: "mark", kind }, kind, MARK_WORDS[kind]);
+
+// True where the request is on its way.
+function requestMark(message, kind, words, track_id = -1) {
   const shown = frozen ?? current;
-  if (!shown || shown.bitmap === null || shown.head.frame_id === null) return showNotice("not marked: no frame is shown", true);
+  if (!shown || shown.bitmap === null || shown.head.frame_id === null) {
+    showNotice("not marked: no frame is shown", true);
+    return false;
+  }
   const { session_id, frame_id } = shown.head;
-  const request = { kind, frame_id, after: current?.head.t_ms ?? 0, until: performance.now() + KEPT_WITHIN_MS };
-  if (!send(link, { type: "mark", session_id, frame_id, kind })) return failMark(request, "no connection to the stream");
+  const request = { kind, words, track_id, frame_id, after: current?.head.t_ms ?? 0, until: performance.now() + KEPT_WITHIN_MS };
+  if (!send(link, { ...message, session_id, frame_id })) {
+    failMark(request, "no connection to the stream");
+    return false;
+  }
   requests.push(request);
-  return undefined;
+  return true;
 }
 
 // A mark counts only when the stream has published it: then every reader has it, and the recorder too.
@@ -31,18 +40,23 @@ function confirmMarks(head) {
     set(`${kind}-count`, count ? `${count}` : "");
   }
   const isAccepted = (request) =>
-    head.marks.latest.some((item) => item.frame_id === request.frame_id && item.kind === request.kind && item.t_ms >= request.after);
+    head.marks.latest.some((item) => isAbout(item, request) && item.t_ms >= request.after);
   for (const request of requests.filter(isAccepted)) {
     const doubt = NOT_RECORDED[head.recording.state] ?? "";
-    showNotice(`frame ${request.frame_id} marked: ${MARK_WORDS[request.kind]}${doubt}`, doubt !== "");
+    if (request.kind === "descriptors") endConfirming(request.track_id);
+    showNotice(`frame ${request.frame_id} marked: ${request.words}${doubt}`, doubt !== "");
   }
   requests = requests.filter((request) => !isAccepted(request));
+  if (!requests.some((request) => request.kind === "plane")) planeAsked = null;
 }
 
 function refuseMark(answer) {
-  const index = requests.findIndex((request) => request.frame_id === answer.frame_id && request.kind === answer.kind);
+  const index = requests.findIndex((request) => isAbout(answer, request));
   if (index >= 0) failMark(requests.splice(index, 1)[0], answer.refused);
 }
+
+const isAbout = (item, request) =>
+  item.frame_id === request.frame_id && item.kind === request.kind && (item.track_id ?? -1) === request.track_id;
 
 function expireMarks(now) {
   for (const request of requests.filter((item) => now > item.until)) failMark(request, "no answer from the stream");
@@ -53,7 +67,11 @@ function expireMarks(now) {
   }
 }
 
-const failMark = (request, why) => showNotice(`frame ${request.frame_id}: mark "${MARK_WORDS[request.kind]}" was not kept: ${why}`, true);
+function failMark(request, why) {
+  if (request.kind === "plane") planeAsked = null;
+  if (request.kind === "descriptors") sayOnForm(`not kept: ${why}`);
+  showNotice(`frame ${request.frame_id}: mark "${request.words}" was not kept: ${why}`, true);
+}
 
 function showNotice(text, isWarning) {
   set("mark-said", text);

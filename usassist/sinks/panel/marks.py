@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from usassist.bus import Inbox, MarkBody
+from usassist.bus import Inbox, MarkBody, MarkKind
+from usassist.clinical import check_words
 from usassist.common.clock import Clock
+from usassist.errors import UsageError
 from usassist.sinks.panel.shown import ShownFrames
-from usassist.sinks.panel.ws_protocol import MarkRequest
+from usassist.sinks.panel.ws_protocol import DescriptorsRequest, MarkRequest, PlaneRequest, Request
 
 __all__ = ["MarkIntake", "RateLimit"]
 
@@ -56,8 +58,8 @@ class MarkIntake:
         """A rate limit for one page."""
         return RateLimit(self._clock)
 
-    def submit(self, request: MarkRequest, limit: RateLimit) -> str:
-        """Send a mark to the stream.
+    def submit(self, request: Request, limit: RateLimit) -> str:
+        """Send a mark to the stream; bad words are refused, and never raise.
 
         Parameters
         ----------
@@ -73,7 +75,44 @@ class MarkIntake:
         unknown = self._shown.why_not_markable(request.session_id, request.frame_id)
         if unknown:
             return unknown
-        body = MarkBody(
-            session_id=request.session_id, frame_id=request.frame_id, kind=request.kind, t_mark_ns=self._clock.now_ns()
-        )
+        if isinstance(request, DescriptorsRequest):
+            unfit = self._why_not_confirmable(request)
+            if unfit:
+                return unfit
+        body = _body_of(request, self._clock.now_ns())
         return "" if self._inbox.send("mark", body) else "no stream is running"
+
+    def _why_not_confirmable(self, request: DescriptorsRequest) -> str:
+        if request.track_id < 1:
+            return "this nodule is not tracked, so it has no identity that words could belong to"
+        if not self._shown.has_track(request.track_id):
+            return f"no nodule N{request.track_id} was shown in this session"
+        try:
+            check_words(request.descriptors)
+        except UsageError as error:
+            return str(error)
+        return ""
+
+
+def _body_of(request: Request, now_ns: int) -> MarkBody:
+    if isinstance(request, MarkRequest):
+        return MarkBody(
+            session_id=request.session_id, frame_id=request.frame_id, kind=MarkKind(request.kind), t_mark_ns=now_ns
+        )
+    if isinstance(request, PlaneRequest):
+        return MarkBody(
+            session_id=request.session_id,
+            frame_id=request.frame_id,
+            kind=MarkKind.PLANE,
+            t_mark_ns=now_ns,
+            plane=request.plane,
+            side=request.side,
+        )
+    return MarkBody(
+        session_id=request.session_id,
+        frame_id=request.frame_id,
+        kind=MarkKind.DESCRIPTORS,
+        t_mark_ns=now_ns,
+        track_id=request.track_id,
+        descriptors=request.descriptors,
+    )

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from usassist.bus import HealthBody
 from usassist.sinks.panel.figures import Figures
-from usassist.sinks.panel.reports import RecordingState
+from usassist.sinks.reports import RecordingState
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 

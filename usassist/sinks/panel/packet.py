@@ -25,7 +25,7 @@ import numpy as np
 from usassist.bus import EngineBody, HealthBody
 from usassist.errors import MessageError
 from usassist.records import Result
-from usassist.sinks.panel.reports import Marks, Recording
+from usassist.sinks.reports import Marks, Recording
 from usassist.sinks.sizes import measures_in_words
 
 __all__ = [

@@ -69,8 +69,9 @@ function render() {
   const live = viewNow(now);
   const shown = frozen ?? current;
   const view = frozen ? frozen.view : live;
-  drawScene(canvas, shown?.bitmap ?? null, view.draw && shown ? shown.head.nodules : [], options);
+  drawScene(canvas, shown?.bitmap ?? null, view.draw && shown ? shown.head.nodules : [], { ...options, selected: selectedRow() });
   writeFrame(shown, now);
+  writePlane(shown);
   const state = `${live.state} ${live.headline} ${view.state} ${view.live} ${frozen !== null}`;
   if (state !== shownState || now >= textDue) {
     shownState = state;

@@ -17,9 +17,11 @@ import gradio as gr
 from fastapi import FastAPI, Response, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
+from usassist.clinical import ALONE, DESCRIPTOR_TEXTS, DESCRIPTORS, SEVERAL, SYSTEMS
 from usassist.errors import MessageError
 from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import CONTENT_TYPE, Metrics
+from usassist.sinks.panel.said import Said
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewer, Viewers
 from usassist.sinks.panel.ws_protocol import Done, parse_message, refusal
@@ -29,7 +31,19 @@ __all__ = ["build_app", "build_blocks"]
 
 logger = logging.getLogger(__name__)
 
-_SCRIPTS = ("draw.js", "page.js", "side.js", "marks.js", "link.js", "keys.js")  # one program, in this order
+# One program, in this order.
+_SCRIPTS = (
+    "draw.js",
+    "page.js",
+    "side.js",
+    "marks.js",
+    "plane.js",
+    "descriptors.js",
+    "tirads.js",
+    "link.js",
+    "keys.js",
+)
+_STYLES = ("page.css", "said.css")
 _IDLE_S = 1.0
 
 
@@ -37,7 +51,9 @@ def build_blocks(modality: str = "") -> gr.Blocks:
     """The Gradio part: a page with the live view as its only component, labelled with its modality."""
     label = f"{modality}: live frame with outlines" if modality else "Live frame with outlines"
     colors = {state.value: rgb for state, rgb in STATE_COLOR_RGB.items()}
-    script = "\n".join(_text(name) for name in _SCRIPTS).replace("@STATE_COLORS@", json.dumps(colors))
+    script = "\n".join(_text(name) for name in _SCRIPTS)
+    for place, value in {"STATE_COLORS": colors, "DESCRIPTORS": _words(), "SYSTEMS": _systems()}.items():
+        script = script.replace(f"@{place}@", json.dumps(value))
     blocks = gr.Blocks(title="usassist live", analytics_enabled=False, fill_width=True)
     # Gradio polls its own queue a thousand times a second, and each poll costs; this page uses no queue.
     blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = _IDLE_S
@@ -51,7 +67,15 @@ def build_blocks(modality: str = "") -> gr.Blocks:
     return blocks
 
 
-def build_app(viewers: Viewers, shown: ShownFrames, marks: MarkIntake, metrics: Metrics, modality: str = "") -> FastAPI:
+def build_app(
+    viewers: Viewers,
+    shown: ShownFrames,
+    marks: MarkIntake,
+    metrics: Metrics,
+    modality: str = "",
+    *,
+    said: Said | None = None,
+) -> FastAPI:
     """The whole application: the page, ``/live`` and ``/metrics``.
 
     Parameters
@@ -61,7 +85,9 @@ def build_app(viewers: Viewers, shown: ShownFrames, marks: MarkIntake, metrics: 
     marks : receives the marks
     metrics : content of ``/metrics``
     modality : title of what the page shows; empty = not named
+    said : what people have said, for the pages
     """
+    said = Said() if said is None else said
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     async def live(websocket: WebSocket) -> None:
@@ -71,7 +97,7 @@ def build_app(viewers: Viewers, shown: ShownFrames, marks: MarkIntake, metrics: 
             await websocket.close(1013, "too many pages are connected to this stream")
             return
         try:
-            await _until_first_ends(_send(websocket, viewer), _receive(websocket, viewer, shown, marks))
+            await _until_first_ends(_send(websocket, viewer, said), _receive(websocket, viewer, shown, marks))
         except MessageError as error:
             logger.info("a page was disconnected: %s", error)
             await websocket.close(1008, "this page does not match its server; reload it")
@@ -98,14 +124,20 @@ def build_app(viewers: Viewers, shown: ShownFrames, marks: MarkIntake, metrics: 
         show_error=False,
         max_file_size=1,
         theme=theme,
-        css=_text("page.css"),
+        css="\n".join(_text(name) for name in _STYLES),
     )
     return app
 
 
-async def _send(websocket: WebSocket, viewer: Viewer) -> None:
+async def _send(websocket: WebSocket, viewer: Viewer, said: Said) -> None:
+    sent = ""
     while True:
-        await websocket.send_bytes(await viewer.take())
+        packet = await viewer.take()
+        text = said.text
+        if text and text is not sent:  # before the packet that says that the mark has come back
+            await websocket.send_text(text)
+            sent = text
+        await websocket.send_bytes(packet)
 
 
 async def _receive(websocket: WebSocket, viewer: Viewer, shown: ShownFrames, marks: MarkIntake) -> None:
@@ -134,6 +166,26 @@ async def _until_first_ends(*parts: Coroutine[None, None, None]) -> None:
     for task in done:
         with contextlib.suppress(WebSocketDisconnect):
             task.result()
+
+
+def _words() -> list[dict[str, object]]:
+    return [
+        {
+            "name": name,
+            "text": DESCRIPTOR_TEXTS[name],
+            "several": name in SEVERAL,
+            "alone": [word for word in words if (name, word) in ALONE],
+            "words": dict(words),
+        }
+        for name, words in DESCRIPTORS.items()
+    ]
+
+
+def _systems() -> list[dict[str, str]]:
+    return [
+        {"id": system.id, "name": system.name, "edition": system.edition, "source": system.source}
+        for system in SYSTEMS.values()
+    ]
 
 
 def _text(name: str) -> str:

@@ -9,19 +9,22 @@ from dataclasses import dataclass
 from usassist.bus import EngineBody, HealthBody, MarkBody, Message, ResultBody, SessionBody, frame_from, result_from
 from usassist.common.clock import Clock
 from usassist.errors import MessageError
-from usassist.records import Frame, Result, ResultState
+from usassist.records import Frame, Result, ResultState, SignalState
 from usassist.sinks.covering import cover
 from usassist.sinks.frame_result_join import NewestFrameJoin
 from usassist.sinks.panel.jpeg import JpegEncoder
 from usassist.sinks.panel.packet import Counters, Head, Nodule, labels_of, nodules_of, point_of
-from usassist.sinks.panel.reports import Reports
+from usassist.sinks.panel.said import Said
 from usassist.sinks.panel.tally import Tally
 from usassist.sinks.panel.text_watch import TextWatch
+from usassist.sinks.reports import Reports
 from usassist.sinks.view import View, view_of_frame, view_of_silence
 
 __all__ = ["Scene"]
 
 logger = logging.getLogger(__name__)
+
+_OTHER_IMAGE = (SignalState.LOST, SignalState.CHANGED, SignalState.NOT_B_MODE)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -44,6 +47,7 @@ class Scene:
     clock : for ages and timeouts
     jpeg_quality : 1 to 100
     text : finds text burnt into the image, which is covered; None = nothing is covered
+    said : keeps what people say about frames and nodules
 
     Attributes
     ----------
@@ -52,9 +56,12 @@ class Scene:
     screen_ms : p50 and p99 from capture to a drawn canvas, None before the first
     """
 
-    def __init__(self, clock: Clock, jpeg_quality: int, text: TextWatch | None = None) -> None:
+    def __init__(
+        self, clock: Clock, jpeg_quality: int, text: TextWatch | None = None, said: Said | None = None
+    ) -> None:
         self._clock = clock
         self._text = text
+        self._said = Said() if said is None else said
         self._encoder = JpegEncoder(jpeg_quality)
         self._join = NewestFrameJoin(clock)
         self.tally = Tally()
@@ -98,6 +105,7 @@ class Scene:
                 self.reports.add_health(message.body, self.session.rate_hz if self.session else None)
             elif isinstance(message.body, MarkBody):
                 self.reports.add_mark(message.body)
+                self._said.add(message.body)
                 self._changed = True
         except MessageError as error:
             self.tally.malformed += 1
@@ -176,13 +184,15 @@ class Scene:
             t_ms=round(now_ns / 1e6, 3),
         )
 
-    def on_screen(self) -> tuple[str, int, int | None] | None:
-        """Session, frame id and capture time (ns) of the frame shown; None for the time where an age has no meaning."""
+    def on_screen(self) -> tuple[str, int, int | None, tuple[int, ...]] | None:
+        """Session, frame id, capture time (ns) and track ids of the frame shown; None for the time where an age has no
+        meaning."""
         if self._shown is None:
             return None
         frame = self._shown.frame
         realtime = self.session is None or self.session.realtime
-        return frame.session_id, frame.frame_id, frame.t_capture_ns if realtime else None
+        track_ids = tuple(nodule.track_id for nodule in self._shown.nodules)
+        return frame.session_id, frame.frame_id, frame.t_capture_ns if realtime else None, track_ids
 
     def jpeg(self) -> bytes | memoryview:
         """JPEG of the frame shown, encoded on first use; empty before the first frame."""
@@ -220,6 +230,7 @@ class Scene:
             self._enter(body.session_id)
 
     def _enter(self, session_id: str) -> None:
+        self._said.enter_session(session_id)
         if self.reports.enter_session(session_id):
             self.tally.enter_session()
 
@@ -230,6 +241,8 @@ class Scene:
         skipped = 0
         if before is not None and before.frame.session_id == frame.session_id:
             skipped = max(0, frame.frame_id - before.frame.frame_id - 1)
+        if frame.picture in _OTHER_IMAGE:
+            self._said.end_plane(frame.frame_id)
         view = view_of_frame(result, self.engine, self.session, now_ns, frame.picture)
         nodules: tuple[Nodule, ...] = ()
         if view.draw and result is not None:

@@ -25,6 +25,7 @@ from usassist.sinks.covering import FindText
 from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import Metrics
+from usassist.sinks.panel.said import Said
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewers
 from usassist.sinks.panel.ws_protocol import MAX_BYTES
@@ -119,17 +120,19 @@ def _serve(
 
     cv2.setNumThreads(1)  # at this image size a second thread costs more than it saves, and the engine needs the core
     clock = MonotonicClock()
-    viewers, shown = Viewers(), ShownFrames(clock)
+    viewers, shown, said = Viewers(), ShownFrames(clock), Said()
     feed = PanelFeed(
         address,
         viewers,
         shown=shown,
+        said=said,
         inbox=inbox,
         jpeg_quality=config.jpeg_quality,
         find_text=find_text,
         clock=clock,
     )
-    app = build_app(viewers, shown, MarkIntake(inbox, shown, clock), Metrics(lambda: feed.figures), modality)
+    metrics = Metrics(lambda: feed.figures)
+    app = build_app(viewers, shown, MarkIntake(inbox, shown, clock), metrics, modality, said=said)
     gc.freeze()  # Gradio's many objects live to the end; collecting them would stall frames and the exit
     settings = uvicorn.Config(
         Guard(app, config.host),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from usassist.common.clock import Clock
@@ -12,6 +13,7 @@ __all__ = ["ShownFrames"]
 
 _FOLLOWED = 256  # frames whose capture time is kept, 4 s at 60 Hz; a page further behind than that shows STALE
 _MAX_FRAMES = 2**26  # 12 days at 60 Hz; one bit each
+_MAX_TRACKS = 2**16
 
 
 class ShownFrames:
@@ -33,22 +35,27 @@ class ShownFrames:
         self._lock = threading.Lock()
         self._session_id = ""
         self._offered = bytearray()
+        self._track_ids: set[int] = set()
         self._capture_ns: dict[int, int] = {}
         self._browser = LatencyHistogram()
 
-    def offered(self, session_id: str, frame_id: int, t_capture_ns: int | None) -> None:
+    def offered(self, session_id: str, frame_id: int, t_capture_ns: int | None, track_ids: Sequence[int] = ()) -> None:
         """Record that a frame is offered to the pages.
 
         Parameters
         ----------
         session_id, frame_id : of the frame
         t_capture_ns : None where its age has no meaning (a replay faster than real time)
+        track_ids : of the nodules that are shown on it; -1 = not tracked
         """
         with self._lock:
             if session_id != self._session_id:
                 self._session_id = session_id
                 self._offered.clear()
+                self._track_ids.clear()
                 self._capture_ns.clear()
+            if len(self._track_ids) < _MAX_TRACKS:
+                self._track_ids.update(number for number in track_ids if number > 0)
             if 0 <= frame_id < _MAX_FRAMES:
                 place = frame_id >> 3
                 if place >= len(self._offered):
@@ -71,6 +78,11 @@ class ShownFrames:
         """Latency ``browser`` of all pages, see ``LatencyHistogram.summary``."""
         with self._lock:
             return self._browser.summary()
+
+    def has_track(self, track_id: int) -> bool:
+        """Whether a tracked nodule was shown in the present session."""
+        with self._lock:
+            return track_id in self._track_ids
 
     def why_not_markable(self, session_id: str, frame_id: int) -> str:
         """Why a frame cannot be marked; empty when it was offered to the pages in the present session."""

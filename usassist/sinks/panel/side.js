@@ -1,10 +1,15 @@
 // The column beside the frame: nodules, stream, engine.
 
+let rowsOf = null; // the frozen scene whose rows are in the table: they stay as they are, so that they can be chosen
+
 function writeNodules(head, view, shown) {
+  if (frozen !== null && rowsOf === frozen) return;
+  rowsOf = frozen;
   const nodules = head ? head.nodules : [];
   set("table-frame", shown && shown.head.frame_id !== null ? `frame ${shown.head.frame_id}` : "");
   const rows = nodules.flatMap((nodule, index) => {
     const row = document.createElement("tr");
+    row.dataset.row = index;
     const cells = [numberOf(nodule, index), nodule.label, scoreText(nodule), sizeText(nodule)];
     cells.forEach((text, column) => {
       const cell = row.insertCell();
@@ -13,7 +18,7 @@ function writeNodules(head, view, shown) {
         swatch.style.background = rgb(nodule.color_rgb);
         cell.append(swatch);
       }
-      cell.append(text);
+      cell.append(column === 0 && frozen !== null ? chooseButton(nodule, index, text) : text);
       if (column > 1) cell.className = "num";
       if (column === 3) {
         const note = document.createElement("small");
@@ -22,7 +27,7 @@ function writeNodules(head, view, shown) {
         cell.append(note);
       }
     });
-    return nodule.measures.length || nodule.descriptors.length ? [row, detailRow(nodule)] : [row];
+    return nodule.measures.length || nodule.descriptors.length ? [row, detailRow(nodule, index)] : [row];
   });
   at("rows").replaceChildren(...rows);
   const calibrated = nodules.some((nodule) => nodule.major_mm !== null && !nodule.cut);
@@ -33,8 +38,9 @@ function writeNodules(head, view, shown) {
   set("descriptor-note", [...new Set(said)].join("; "));
 }
 
-function detailRow(nodule) {
+function detailRow(nodule, index) {
   const row = document.createElement("tr");
+  row.dataset.row = index;
   row.className = "us-described";
   const cell = row.insertCell();
   cell.colSpan = 4;

@@ -39,20 +39,22 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "panel": {"host": "127.0.0.2", "port": 7999, "jpeg_quality": 41, "cover_text": True},
     "engine": {"cache_limit_mb": 17},
     "record": {"reserve_mb": 99, "codec": "small", "cover_text": False},
+    "overlay": {"full_screen": True, "snapshots": "pictures"},
 }
 OF_STREAM = [key for key in SETTINGS["stream"] if key != "memory_limit_mb"]  # the supervisor's
 STREAM = {*(f"stream.{key}" for key in OF_STREAM), "bus.address", "engine.cache_limit_mb"}
 RECORD = {f"record.{key}" for key in SETTINGS["record"]}
 PANEL = {f"panel.{key}" for key in SETTINGS["panel"]}
+OVERLAY = {f"overlay.{key}" for key in SETTINGS["overlay"]}
 # What each command has to do with; the others mean nothing to it.
 COMMANDS = {
     "demo": STREAM | PANEL,
-    "live": STREAM | PANEL | RECORD | {"stream.memory_limit_mb"},
-    "replay": STREAM | RECORD,
-    "replay SESSION": PANEL | {"bus.address"},
+    "live": STREAM | PANEL | RECORD | OVERLAY | {"stream.memory_limit_mb"},
+    "replay": STREAM | RECORD | OVERLAY,
+    "replay SESSION": PANEL | OVERLAY | {"bus.address"},
     "rerun": RECORD | {"stream.threads", "engine.cache_limit_mb"},
     "panel": PANEL | {"bus.address"},
-    "overlay": {"bus.address"},
+    "overlay": OVERLAY | {"bus.address"},
     "engine build": {"engine.cache_limit_mb"},
 }
 
@@ -105,9 +107,14 @@ def of_panel(panel: Any) -> dict[str, Any]:
     return {f"panel.{key}": getattr(panel, key) for key in SETTINGS["panel"]}
 
 
+def of_overlay(overlay: Any) -> dict[str, Any]:
+    return {f"overlay.{key}": getattr(overlay, key) for key in SETTINGS["overlay"]}
+
+
 def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What of the settings reaches the function that does the work of a command."""
     config = ("--config", str(file))
+    monkeypatch.setenv("DISPLAY", ":99")
     if command == "demo":
         ((options,), rest) = run(
             "demo", "null:", *config, monkeypatch=monkeypatch, at="usassist.app.runtime.demo.run_demo"
@@ -118,21 +125,27 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
             "live",
             "--source",
             "null:",
+            "--window",
             *config,
             monkeypatch=monkeypatch,
             at="usassist.app.runtime.live_session.run_live",
         )
         options = seen["at"][0][0]
         found = of_stream(options.stream) | of_panel(options.panel) | of_record(options.record)
+        found |= of_overlay(options.window)
         return found | {"stream.memory_limit_mb": options.memory_limit_mb}
     if command == "replay":
-        seen = run("replay", "null:", *config, monkeypatch=monkeypatch, at="usassist.app.runtime.clip_session.replay")
-        return of_stream(seen["at"][0][0]) | of_record(seen["at"][1]["record"])
+        at = "usassist.app.runtime.clip_session.replay"
+        seen = run("replay", "null:", "--window", *config, monkeypatch=monkeypatch, at=at)
+        found = of_stream(seen["at"][0][0]) | of_record(seen["at"][1]["record"])
+        return found | of_overlay(seen["at"][1]["window"])
     if command == "replay SESSION":
         monkeypatch.setattr("usassist.app.commands.replay.is_session", lambda clip: True)
         at = "usassist.app.runtime.replay_session.replay_session"
-        options = run("replay", str(tmp_path), "--page", *config, monkeypatch=monkeypatch, at=at)["at"][0][0]
-        return of_panel(options.page) | {"bus.address": options.bus}
+        options = run("replay", str(tmp_path), "--page", "--window", *config, monkeypatch=monkeypatch, at=at)["at"][0][
+            0
+        ]
+        return of_panel(options.page) | of_overlay(options.window) | {"bus.address": options.bus}
     if command == "rerun":
         at = "usassist.app.rerun.run.rerun_session"
         (arguments, rest) = run("rerun", str(tmp_path), *config, monkeypatch=monkeypatch, at=at)["at"]
@@ -145,7 +158,9 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         return of_panel(arguments[1]) | {"bus.address": arguments[0]}
     if command == "overlay":
         at = "usassist.sinks.overlay.window.run_window"
-        return {"bus.address": run("overlay", *config, monkeypatch=monkeypatch, at=at)["at"][0][0]}
+        arguments, rest = run("overlay", *config, monkeypatch=monkeypatch, at=at)["at"]
+        found = {"overlay.full_screen": rest["full_screen"], "overlay.snapshots": str(rest["snapshots"])}
+        return found | {"bus.address": arguments[0]}
     monkeypatch.setattr("usassist.engine.registry.why_not", lambda *_arguments, **_options: None)
     run("engine", "build", "thyroid_nodule", *config, monkeypatch=monkeypatch, at="usassist.engine.building.BuildJob")
     return {"engine.cache_limit_mb": in_force().engine.cache_limit_mb}

@@ -11,7 +11,7 @@ import cv2
 from usassist.app.runtime.worker import Parent
 from usassist.bus import Subscriber
 from usassist.common.clock import MonotonicClock
-from usassist.sinks.overlay.window import OverlayScreen
+from usassist.sinks.overlay.screen import OverlayScreen
 
 __all__ = ["work"]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from usassist.app.runtime.worker import Parent
+from usassist.config import OverlayConfig
 from usassist.sinks.overlay.window import run_window
 
 __all__ = ["work"]
@@ -12,6 +14,13 @@ __all__ = ["work"]
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     """Show ``options["address"]`` until the parent stops this process or the user closes the window."""
+    settings = OverlayConfig(**options["overlay"])
     parent.report("ready")
-    run_window(options["address"], parent.stop, parent.heartbeat)
+    run_window(
+        options["address"],
+        parent.stop,
+        parent.heartbeat,
+        full_screen=settings.full_screen,
+        snapshots=Path(settings.snapshots),
+    )
     return {}

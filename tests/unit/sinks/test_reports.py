@@ -8,7 +8,7 @@ import pytest
 from tests.samples import SESSION
 from usassist.bus import HealthBody, MarkBody, MarkKind, SessionState
 from usassist.common.clock import FakeClock
-from usassist.sinks.panel.reports import PROCESSES, RecordingState, Reports
+from usassist.sinks.reports import PROCESSES, RecordingState, Reports
 
 
 def health(process: str = "record", **changes: Any) -> HealthBody:

@@ -49,11 +49,13 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """A mark that the stream has published; ``t_ms`` is the monotonic time of the request."""
+    """A mark that the stream has published; ``t_ms`` is the monotonic time of the request, ``track_id`` the nodule that
+    it is about, -1 where it is about none."""
 
     frame_id: int
     kind: str
     t_ms: float
+    track_id: int = -1
 
 
 class Marks(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +115,8 @@ class Reports:
         """Take a mark that the stream has published."""
         if body.session_id == self._session_id:
             self._counts[body.kind.value] += 1
-            self._latest.append(Mark(frame_id=body.frame_id, kind=body.kind.value, t_ms=body.t_mark_ns / 1e6))
+            mark = Mark(frame_id=body.frame_id, kind=body.kind.value, t_ms=body.t_mark_ns / 1e6, track_id=body.track_id)
+            self._latest.append(mark)
 
     def health(self, process: str) -> HealthBody | None:
         """The last health message of a process; None when there was none in this session."""

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from tests.samples import ENGINE, SESSION, make_frame, make_result
+from usassist.bus import TOPICS, HealthBody, MarkBody, MarkKind, Message, Plane, SessionState, Side, decode
+from usassist.bus.codec import encode, encode_frame, encode_result
+from usassist.common.clock import FakeClock
+from usassist.records import ResultState, SignalState
+from usassist.sinks.overlay.keys import HELP, Action, action_of
+from usassist.sinks.overlay.marks import WindowMarks
+from usassist.sinks.overlay.screen import OverlayScreen, recording_in_words
+from usassist.sinks.overlay.side import nodule_lines
+from usassist.sinks.reports import Recording, RecordingState
+
+SIZE = (1080, 1920)
+RECORDER = HealthBody(
+    process="record",
+    frames=30,
+    answered=30,
+    dropped=0,
+    by_state={},
+    rate_hz=None,
+    latency_p50_ms=None,
+    latency_p95_ms=None,
+    recording="running",
+)
+
+
+class Outlet:
+    def __init__(self, *, taken: bool = True) -> None:
+        self.taken = taken
+        self.marks: list[MarkBody] = []
+
+    def send(self, topic: str, body: msgspec.Struct) -> bool:
+        if isinstance(body, MarkBody):
+            self.marks.append(body)
+        return self.taken
+
+
+def _event(name: str, body: msgspec.Struct) -> Message:
+    return decode(encode(TOPICS[name], "us0", 0, 0, body, {}))
+
+
+def _show(screen: OverlayScreen, frame_id: int, state: ResultState = ResultState.FINDING) -> np.ndarray | None:
+    screen.take(decode(encode_frame(make_frame(frame_id), 0, 0)))
+    screen.take(decode(encode_result(make_result(frame_id, state), 0, 0)))
+    canvas = screen.render(SIZE)
+    return None if canvas is None else canvas.copy()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def outlet() -> Outlet:
+    return Outlet()
+
+
+@pytest.fixture
+def screen(clock: FakeClock, outlet: Outlet) -> OverlayScreen:
+    made = OverlayScreen(clock, outlet)
+    made.take(_event("engine", ENGINE))
+    made.take(_event("session", SESSION))
+    return made
+
+
+def test_the_canvas_has_the_size_of_the_window_and_follows_it(screen: OverlayScreen) -> None:
+    canvas = _show(screen, 1)
+    assert canvas is not None
+    assert canvas.shape == (*SIZE, 3)
+    resized = screen.render((600, 900))
+    assert resized is not None, "the window has another size"
+    assert resized.shape == (600, 900, 3)
+    assert screen.render((600, 900)) is None
+
+
+def test_a_frozen_display_shows_its_frame_and_says_that_it_is_not_live(screen: OverlayScreen) -> None:
+    live = _show(screen, 1)
+    screen.act(Action.FREEZE)
+    frozen = screen.render(SIZE)
+    assert frozen is not None
+    assert live is not None
+    assert not np.array_equal(frozen[:60], live[:60]), "the bar says so"
+    assert _show(screen, 2) is None, "nothing of it moves"
+    screen.act(Action.WRONG)
+    assert screen._marks._requests[0].body.frame_id == 1, "a mark is for the frame that is shown"
+    screen.act(Action.FREEZE)
+    assert _show(screen, 3) is not None
+
+
+def test_the_end_of_the_stream_is_said_on_a_frozen_display_too(screen: OverlayScreen) -> None:
+    _show(screen, 1)
+    screen.act(Action.FREEZE)
+    before = screen.render(SIZE)
+    assert before is not None
+    before = before.copy()
+    screen.take(_event("session", msgspec.structs.replace(SESSION, state=SessionState.ENDED)))
+    after = screen.render(SIZE)
+    assert after is not None
+    assert not np.array_equal(before[-60:], after[-60:])
+
+
+def test_outlines_can_be_put_away(screen: OverlayScreen) -> None:
+    drawn = _show(screen, 1)
+    screen.act(Action.OUTLINES)
+    plain = screen.render(SIZE)
+    assert drawn is not None
+    assert plain is not None
+    x2 = 1920 * 3 // 4
+    assert (drawn[68:-68, :x2] != plain[68:-68, :x2]).any()
+    grey = plain[200:900, 200:800]
+    assert (grey[..., 0] == grey[..., 1]).all(), "nothing in colour is left on the frame"
+
+
+def test_marks_are_sent_for_the_frame_that_is_shown(screen: OverlayScreen, outlet: Outlet) -> None:
+    screen.act(Action.MISSED)
+    assert not outlet.marks, "no frame is shown yet"
+    _show(screen, 7)
+    screen.act(Action.MISSED)
+    screen.act(Action.TRANSVERSE)
+    assert [(mark.frame_id, mark.kind, mark.plane) for mark in outlet.marks] == [
+        (7, MarkKind.MISSED, None),
+        (7, MarkKind.PLANE, Plane.TRANSVERSE),
+    ]
+
+
+def test_a_statement_of_plane_or_side_repeats_the_other_until_the_image_is_another_one(
+    screen: OverlayScreen, outlet: Outlet
+) -> None:
+    _show(screen, 7)
+    screen.act(Action.TRANSVERSE)
+    screen.take(_event("mark", msgspec.structs.replace(outlet.marks[-1], session_id=SESSION.session_id)))
+    screen.act(Action.LEFT)
+    assert (outlet.marks[-1].plane, outlet.marks[-1].side) == (Plane.TRANSVERSE, Side.LEFT)
+    screen.take(decode(encode_frame(make_frame(8, picture=SignalState.CHANGED, picture_reason="depth"), 0, 0)))
+    screen.take(decode(encode_result(make_result(8, ResultState.NO_FINDING), 0, 0)))
+    assert screen.render(SIZE) is not None
+    screen.act(Action.LEFT)
+    assert (outlet.marks[-1].plane, outlet.marks[-1].side) == (None, Side.LEFT)
+
+
+def test_a_mark_counts_when_it_has_come_back(clock: FakeClock, outlet: Outlet) -> None:
+    marks = WindowMarks(outlet, clock)
+    marks.make(make_frame(3), MarkKind.WRONG)
+    assert marks.notice() == ""
+    marks.take(outlet.marks[0])
+    assert marks.notice() == "frame 3 marked: wrong"
+    clock.advance_ms(4100)
+    assert marks.notice() == ""
+    marks.make(make_frame(4), MarkKind.WRONG)
+    clock.advance_ms(2100)
+    assert marks.notice() == "frame 4: not marked, no answer from the stream"
+
+
+def test_without_a_stream_a_mark_is_not_kept(clock: FakeClock) -> None:
+    marks = WindowMarks(Outlet(taken=False), clock)
+    marks.make(make_frame(3), MarkKind.WRONG)
+    assert marks.notice() == "frame 3: not marked, no stream is running"
+
+
+def test_a_snapshot_is_of_what_is_shown(screen: OverlayScreen) -> None:
+    saved: list[tuple[np.ndarray, str]] = []
+
+    def save(canvas: np.ndarray, name: str) -> str:
+        saved.append((canvas.copy(), name))
+        return "saved"
+
+    screen.act(Action.SNAPSHOT, save)
+    assert not saved, "there is nothing to save"
+    canvas = _show(screen, 5)
+    screen.act(Action.SNAPSHOT, save)
+    np.testing.assert_array_equal(saved[0][0], canvas)
+    assert saved[0][1].endswith("-frame-000005")
+
+
+def test_every_key_has_its_help_and_a_meaning() -> None:
+    assert len(HELP) == len(Action)
+    for name in HELP:
+        assert action_of(13 if name == "Enter" else ord(name)) is not None
+    assert action_of(ord("F")) is action_of(ord("f")) is Action.FREEZE
+    assert action_of(-1) is None
+    assert action_of(ord("z")) is None
+
+
+@pytest.mark.parametrize(
+    ("recording", "calm", "alert"),
+    [
+        (Recording(), "", ""),
+        (Recording(state=RecordingState.NONE), "not recording", ""),
+        (Recording(state=RecordingState.RUNNING, elapsed_s=3725.4), "REC 1:02:05", ""),
+        (
+            Recording(state=RecordingState.RUNNING, elapsed_s=5.0, missed=17),
+            "REC 0:00:05",
+            "17 messages missing in the recording",
+        ),
+        (Recording(state=RecordingState.STOPPED, reason="disk full"), "", "RECORDING STOPPED: disk full"),
+        (Recording(state=RecordingState.SILENT, reason="no word"), "", "RECORDER SILENT: no word"),
+    ],
+)
+def test_what_the_recording_lost_is_said(recording: Recording, calm: str, alert: str) -> None:
+    assert recording_in_words(recording) == (calm, alert)
+
+
+def test_the_recorder_is_shown_as_it_reports(screen: OverlayScreen) -> None:
+    _show(screen, 1)
+    before = screen.render(SIZE)
+    assert before is None
+    screen.take(_event("health", RECORDER))
+    assert screen.render(SIZE) is not None, "the lower bar has changed"
+
+
+def test_sizes_stand_beside_the_image_with_their_uncertainty() -> None:
+    lines = [text for text, *_ in nodule_lines(make_result(1), ENGINE)]
+    assert lines[0] == "1"
+    assert " ± " in lines[1]
+    assert lines[2].endswith("mm")
+    assert any(line.startswith("score 0.") for line in lines)
+
+
+def test_a_snapshot_that_cannot_be_written_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    from usassist.sinks.overlay.window import save_snapshot
+
+    image = np.zeros((4, 4, 3), np.uint8)
+    assert save_snapshot(image, tmp_path / "a.png") == "saved as a.png"
+    assert (tmp_path / "a.png").stat().st_mode & 0o077 == 0
+    assert save_snapshot(image, tmp_path / "none" / "a.png").startswith("no snapshot: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
