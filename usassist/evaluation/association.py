@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from usassist.calibrate import AssociationRule
 from usassist.evaluation.run import FrameOutcome
-from usassist.frames import compute_thumbnail, goes_on
+from usassist.frames import compute_thumbnail, goes_on, may_go_on
 from usassist.modalities.ultrasound import SweepAssociation
 from usassist.records import Detections
 
@@ -62,7 +62,7 @@ def identify(
     outcomes: Iterable[FrameOutcome],
     tracker: NoduleTracker,
     rate_hz: float,
-    is_same_image: Callable[[Thumbnail, Thumbnail], bool] = goes_on,
+    is_same_image: Callable[[Thumbnail, Thumbnail], bool] = may_go_on,
 ) -> Iterator[FrameOutcome]:
     """Give what is shown of one clip its identities, as a stream does.
 

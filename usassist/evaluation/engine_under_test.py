@@ -17,6 +17,7 @@ from usassist.evaluation.association import NoduleTracker, associate, identify
 from usassist.evaluation.folders import LabelledFrame
 from usassist.evaluation.run import FrameOutcome, Infer, SettledArea, run_frames
 from usassist.modalities.ultrasound import check_outputs
+from usassist.modalities.ultrasound.tracking import SweepTracker
 
 __all__ = ["MIN_SCORE", "EngineOptions", "EngineUnderTest", "open_engine_under_test"]
 
@@ -141,6 +142,7 @@ def open_engine_under_test(options: EngineOptions) -> Iterator[EngineUnderTest]:
             threshold_from=origin,
             calibration=calibration,
             association=_association(options, calibration),
+            make_tracker=SweepTracker,
         )
 
 

@@ -144,6 +144,9 @@ def test_findings_are_associated_as_the_point_says_unless_each_frame_is_answered
     assert "findings associated over 2 frames: shown from 1 at once" in " ".join(out.split())
     report = json.loads((data / "o/s.json").read_text())
     assert report["association"] == {"alone": 1.0, "rise": 0.15, "release": 0.04, "frames": 2, "iou": 0.3}
+    assert report["identities"]["tracked"] == 2
+    assert [clip["identity"]["switches"] for clip in report["clips"]] == [0, 0], "the nodule stays where it is"
+    assert report["clips"][0]["identity"]["tracks"] == 1
     assert (report["threshold"], report["threshold_from"], report["froc"]["at"]) == (None, "point quiet", {})
     assert [clip["found"] for clip in report["clips"]] == [3, 4], "the nodules have a score of 1"
     assert report["clips"][1]["false_positives_marked"] == 1, "the spot is shown on the second frame that has it"
