@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from usassist.calibrate import AssociationRule
 from usassist.evaluation.run import FrameOutcome
-from usassist.frames import compute_thumbnail, goes_on
-from usassist.modalities.ultrasound import SweepAssociation
+from usassist.frames import compute_thumbnail, goes_on, may_go_on
+from usassist.modalities.ultrasound import NoduleTracker, SweepAssociation
 from usassist.records import Detections
 
 Thumbnail = npt.NDArray[np.float32]
 
-__all__ = ["NoduleTracker", "associate", "identify"]
-
-
-class NoduleTracker(Protocol):
-    """Gives the findings of one stream their identities; its frames come in order."""
-
-    def update(self, shown: Detections, image: npt.NDArray[Any], t_s: float) -> npt.NDArray[np.int32]:
-        """Identities of what is shown on the next frame, int32 (N,), from 1, each once; -1 = none."""
-        ...
-
-    def reset(self) -> None:
-        """From here on nothing is one of those before."""
-        ...
+__all__ = ["associate", "identify"]
 
 
 def associate(outcomes: Iterable[FrameOutcome], rule: AssociationRule) -> Iterator[FrameOutcome]:
@@ -62,7 +49,7 @@ def identify(
     outcomes: Iterable[FrameOutcome],
     tracker: NoduleTracker,
     rate_hz: float,
-    is_same_image: Callable[[Thumbnail, Thumbnail], bool] = goes_on,
+    is_same_image: Callable[[Thumbnail, Thumbnail], bool] = may_go_on,
 ) -> Iterator[FrameOutcome]:
     """Give what is shown of one clip its identities, as a stream does.
 

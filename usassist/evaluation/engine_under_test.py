@@ -13,10 +13,10 @@ import cv2
 from usassist.calibrate import DEFAULT_POINT, AssociationRule, ScoreCalibration, load_score_calibration
 from usassist.engine import EngineSpec, find_engine, open_engine
 from usassist.errors import UsageError
-from usassist.evaluation.association import NoduleTracker, associate, identify
+from usassist.evaluation.association import associate, identify
 from usassist.evaluation.folders import LabelledFrame
 from usassist.evaluation.run import FrameOutcome, Infer, SettledArea, run_frames
-from usassist.modalities.ultrasound import check_outputs
+from usassist.modalities.ultrasound import NoduleTracker, SweepTracker, check_outputs
 
 __all__ = ["MIN_SCORE", "EngineOptions", "EngineUnderTest", "open_engine_under_test"]
 
@@ -141,6 +141,7 @@ def open_engine_under_test(options: EngineOptions) -> Iterator[EngineUnderTest]:
             threshold_from=origin,
             calibration=calibration,
             association=_association(options, calibration),
+            make_tracker=SweepTracker,
         )
 
 

@@ -63,7 +63,7 @@ def print_nodules(console: Console, clips: Sequence[ClipScore], *, library: bool
     if tracked:
         columns: tuple[str, ...] = ("clip", "tracks", "switches", "transfers", "gaps", "IDF1", "HOTA")
         _print_table(console, "identities", columns, ((clip.clip, *_identity_cells(clip)) for clip in clips), _TRACKED)
-    if sized:
+    if sized or any(clip.first_detections for clip in clips):
         columns = ("clip", "first 5 mm", "sizes", "p50 mm", "p90 mm", "p50 %", "p90 %", "held")
         _print_table(console, "sizes", columns, ((clip.clip, *_size_cells(clip)) for clip in clips), _SIZED)
     if not tracked:
@@ -73,7 +73,10 @@ def print_nodules(console: Console, clips: Sequence[ClipScore], *, library: bool
             "IDF1 and HOTA need the library trackers; run: pip install 'usassist[eval]'", highlight=False, markup=False
         )
     if not sized:
-        console.print("sizes: the clips have no scale, so nothing is measured in mm", highlight=False)
+        console.print(
+            "sizes: nothing is measured in mm, because the clips have no scale, or the engine states no uncertainty",
+            highlight=False,
+        )
 
 
 _TRACKED = (
