@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from usassist.bus import MarkKind, Plane, Side
 from usassist.errors import SessionError, UsageError
 from usassist.records import Cause, SignalState
 from usassist.session import open_session
-from usassist.session.summary import SweepDocument, summarise
+from usassist.session.summary import SweepDocument, parse_same, read_earlier, summarise
 from usassist.session.summary.categories import describe_categories
 from usassist.session.summary.cuts import find_cuts
 from usassist.session.summary.parts import Section
@@ -125,6 +126,67 @@ def test_two_marked_planes_give_three_diameters_and_a_volume(tmp_path: Path) -> 
     assert found.longitudinal is not None
     assert found.longitudinal.ap_t is not None
     assert found.longitudinal.ap_t.verdict == "not_transverse"
+
+
+def _both_planes(folder: Path, axes: tuple[int, int], length: int, track_id: int = 1) -> Path:
+    """A sweep with a nodule in both planes."""
+    wide, long = Shown(track_id=track_id, axes=axes), Shown(track_id=track_id, axes=(length, axes[1]))
+    marks = (mark(0, MarkKind.PLANE, plane=Plane.TRANSVERSE), mark(5, MarkKind.PLANE, plane=Plane.LONGITUDINAL))
+    return record_sweep(folder, [*[_of(wide)] * 5, *[_of(long)] * 5], marks)
+
+
+@pytest.mark.parametrize(
+    ("axes", "length", "state"), [((36, 30), 45, "grown"), ((18, 11), 23, "not_grown"), ((20, 12), 26, "uncertain")]
+)
+def test_growth_is_judged_against_the_nodule_that_a_person_names(
+    tmp_path: Path, axes: tuple[int, int], length: int, state: str
+) -> None:
+    before = tmp_path / "before.json"
+    before.write_bytes(msgspec.json.encode(summarise(open_session(_both_planes(tmp_path / "a", (20, 12), 26, 4)))))
+    session = open_session(_both_planes(tmp_path / "b", axes, length))
+    (found,) = summarise(session, earlier=read_earlier(before, {1: 4})).nodules
+    assert found.growth is not None
+    assert (found.growth.earlier_name, found.growth.missing) == ("N4", "")
+    assert found.growth.length_ratio == pytest.approx((2 * length + 1) / 53, rel=0.03)
+    assert found.growth.state == state
+    (alone,) = summarise(session).nodules
+    assert alone.growth is None
+
+
+def test_growth_without_three_diameters_is_not_judged(tmp_path: Path) -> None:
+    before = tmp_path / "before.json"
+    before.write_bytes(msgspec.json.encode(summarise(open_session(_both_planes(tmp_path / "a", (20, 12), 26)))))
+    session = open_session(record_sweep(tmp_path / "b", [_of(Shown(track_id=1))] * 6))
+    (found,) = summarise(session, earlier=read_earlier(before, {1: 1})).nodules
+    assert found.growth is not None
+    assert (found.growth.missing, found.growth.state, found.growth.volume_ratio) == ("now", None, None)
+
+
+def test_an_earlier_report_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    folder = _both_planes(tmp_path / "a", (20, 12), 26)
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_bytes(msgspec.json.encode(summarise(open_session(folder))))
+    bad.write_bytes(good.read_bytes()[:-20])
+    for same, words in (({1: 7}, "does not list N7"), ({}, "no nodule is named")):
+        with pytest.raises(UsageError, match=words):
+            read_earlier(good, same)
+    with pytest.raises(UsageError, match="no nodule N9 in this sweep"):
+        summarise(open_session(folder), earlier=read_earlier(good, {9: 1}))
+    with pytest.raises(SessionError, match="is no report of usassist"):
+        read_earlier(bad, {1: 1})
+    with pytest.raises(SessionError, match="cannot be read"):
+        read_earlier(tmp_path / "none.json", {1: 1})
+    other = json.loads(good.read_bytes()) | {"version": [2, 0]}
+    bad.write_text(json.dumps(other))
+    with pytest.raises(SessionError, match=r"usassist.report 2"):
+        read_earlier(bad, {1: 1})
+
+
+@pytest.mark.parametrize("text", ["", "1", "N1", "N1=", "=N1", "N1=N2=N3", "a=b", "N-1=N2"])
+def test_what_does_not_name_two_nodules_is_refused(text: str) -> None:
+    assert parse_same("n1 = N3") == parse_same("1=3") == (1, 3)
+    with pytest.raises(UsageError, match="does not name two nodules"):
+        parse_same(text)
 
 
 def test_without_a_mark_the_plane_is_not_known_and_nothing_follows_from_it(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from usassist.app.commands.options import JsonOption
+from usassist.errors import UsageError
 
 __all__ = ["report"]
 
@@ -22,6 +23,11 @@ def report(
     least_frames: Annotated[
         int, typer.Option(min=1, help="Nodules seen on fewer frames are counted, and not listed one by one.")
     ] = 5,
+    earlier: Annotated[Path | None, typer.Option(help="JSON file of an earlier report, to judge growth.")] = None,
+    same: Annotated[
+        list[str] | None,
+        typer.Option(metavar="N1=N2", help="N1 here is N2 of the earlier report; may be given several times."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -31,9 +37,17 @@ def report(
     """
     from usassist.session import open_session
     from usassist.session.report import write_report
+    from usassist.session.summary import parse_same, read_earlier
 
+    if earlier is None and same:
+        raise UsageError("--same compares with an earlier report; name it with --earlier")
     written = write_report(
-        open_session(session), out, language=language, least_frames=least_frames, overwrite=overwrite
+        open_session(session),
+        out,
+        language=language,
+        least_frames=least_frames,
+        earlier=None if earlier is None else read_earlier(earlier, dict(map(parse_same, same or ()))),
+        overwrite=overwrite,
     )
     document = written.document
     counts = {

@@ -50,6 +50,7 @@ def nodule_view(
             longitudinal=nodule.dimensions.longitudinal_frame_id,
             transverse=nodule.dimensions.transverse_frame_id,
         ),
+        "growth": _growth(nodule, words),
         "descriptors": [descriptor_row(item, words) for item in nodule.descriptors],
         "categories": category_rows(nodule, words),
         "compared": compared_text(nodule, words),
@@ -163,3 +164,21 @@ def _volume(nodule: Nodule, words: Words) -> str:
     length, width, depth = (words.number(item.value, 1) for item in (found.length_mm, found.width_mm, found.depth_mm))
     text = words("format.ml_interval", value=words.number(volume.value, 2), range=interval)
     return words("nodule.volume_value", volume=text, length=length, width=width, depth=depth)
+
+
+def _growth(nodule: Nodule, words: Words) -> dict[str, str] | None:
+    """Growth against the earlier report; None where the nodule is not compared."""
+    growth = nodule.growth
+    if growth is None:
+        return None
+    since = words(
+        "growth.since",
+        date=words.date(growth.earlier_created_utc),
+        name=growth.earlier_name,
+        session=growth.earlier_session_id,
+    )
+    if growth.missing:
+        return {"text": words(f"growth.missing.{growth.missing}"), "since": since, "rule": ""}
+    ratios = {name: getattr(growth, f"{name}_ratio") for name in ("length", "width", "depth", "volume")}
+    text = words("growth.ratios", **{name: words.number(ratio, 2) for name, ratio in ratios.items()})
+    return {"text": f"{words(f'growth.state.{growth.state}')} {text}", "since": since, "rule": words("growth.rule")}

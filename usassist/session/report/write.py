@@ -16,7 +16,7 @@ from usassist.session.opening import RecordedSession
 from usassist.session.report.page import run_sections, write_page
 from usassist.session.report.pictures import draw_pictures
 from usassist.session.report.words import load_words
-from usassist.session.summary import LEAST_FRAMES, Section, SweepDocument, summarise
+from usassist.session.summary import LEAST_FRAMES, Earlier, Section, SweepDocument, summarise
 
 __all__ = ["WrittenReport", "write_report"]
 
@@ -44,6 +44,7 @@ def write_report(
     *,
     language: str = "en",
     least_frames: int = LEAST_FRAMES,
+    earlier: Earlier | None = None,
     overwrite: bool = False,
 ) -> WrittenReport:
     """Summarise a session and write its report.
@@ -54,12 +55,13 @@ def write_report(
     out : the HTML file; the JSON file lies beside it, with the suffix ``.json``
     language : code, one of ``languages()``
     least_frames : identities seen on fewer frames are counted, and not listed one by one
+    earlier : report that nodules are compared with, for growth
     overwrite : replace files that are there
 
     Raises
     ------
     UsageError
-        If the language or the name of the file does not fit.
+        If the language, a nodule that is to be compared, or the name of the file does not fit.
     SessionError
         If the session is still being recorded, damaged or without frames; if a file exists, or cannot be written.
     """
@@ -70,7 +72,7 @@ def write_report(
     if out.resolve().is_relative_to(session.folder.resolve()):
         raise UsageError(f"{out} lies in the session, which is not changed; choose another --out")
     with _file(out, overwrite=overwrite) as page_file, _file(data, overwrite=overwrite) as data_file:
-        document = summarise(session, least_frames=least_frames)
+        document = summarise(session, least_frames=least_frames, earlier=earlier)
         pictures = draw_pictures(session, _sections(document), words)
         data_file.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
         page_file.write_text(write_page(document, pictures, words), encoding="utf-8")

@@ -4,7 +4,19 @@ Everything is taken from the recording; no engine runs. ``docs/report.md`` descr
 """
 
 from usassist.session.summary.document import DOCUMENT_VERSION, SweepDocument, json_schema
+from usassist.session.summary.earlier import Earlier, parse_same, read_earlier
 from usassist.session.summary.parts import Nodule, Section
 from usassist.session.summary.summarise import LEAST_FRAMES, summarise
 
-__all__ = ["DOCUMENT_VERSION", "LEAST_FRAMES", "Nodule", "Section", "SweepDocument", "json_schema", "summarise"]
+__all__ = [
+    "DOCUMENT_VERSION",
+    "LEAST_FRAMES",
+    "Earlier",
+    "Nodule",
+    "Section",
+    "SweepDocument",
+    "json_schema",
+    "parse_same",
+    "read_earlier",
+    "summarise",
+]

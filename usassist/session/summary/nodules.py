@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from usassist.session.summary.best_plane import Candidates, choose, find_candidates
 from usassist.session.summary.categories import confirmed_words, describe_categories, describe_nodule
 from usassist.session.summary.document import NotListed, Untracked
+from usassist.session.summary.earlier import Earlier, find_growth
 from usassist.session.summary.moments import NEAR_S, merge_intervals
 from usassist.session.summary.parts import Interval, Nodule, Section
 from usassist.session.summary.sections import describe_near, describe_section, find_dimensions
@@ -38,13 +39,14 @@ class Chosen:
             yield from candidates.seen
 
 
-def select_tracks(sweep: SweepLines, least_frames: int) -> tuple[list[int], NotListed]:
+def select_tracks(sweep: SweepLines, least_frames: int, wanted: Collection[int] = ()) -> tuple[list[int], NotListed]:
     """Track ids that are listed, in ascending order, and a count of the rest.
 
     Listed are those seen on at least `least_frames` frames, and those about which a descriptor was confirmed or that
-    were marked; if these are more than :data:`MOST_LISTED`, the ones seen on most frames, marked ones first.
+    were marked, or are `wanted`; if these are more than :data:`MOST_LISTED`, the ones seen on most frames, marked ones
+    first.
     """
-    marked = {mark.track_id for mark in sweep.marks}
+    marked = {mark.track_id for mark in sweep.marks} | set(wanted)
     tracks = {number: len(seen) for number, seen in sweep.nodules.items() if number >= 0}
     often = [number for number, frames in tracks.items() if frames >= least_frames or number in marked]
     often.sort(key=lambda number: (number not in marked, -tracks[number], number))
@@ -73,7 +75,12 @@ def find_chosen(sweep: SweepLines, seen: Sequence[Seen]) -> Chosen:
 
 
 def describe_track(
-    sweep: SweepLines, track_id: int, chosen: Chosen, sharpness: Mapping[Seen, float], read: ReadNodule
+    sweep: SweepLines,
+    track_id: int,
+    chosen: Chosen,
+    sharpness: Mapping[Seen, float],
+    read: ReadNodule,
+    earlier: Earlier | None = None,
 ) -> Nodule:
     """The document of one identity.
 
@@ -84,6 +91,7 @@ def describe_track(
     chosen : its candidates
     sharpness : of those whose pixels could be read
     read : gives what was recorded of the nodule on a frame
+    earlier : report that it is compared with, where that has the same nodule
     """
     seen = sweep.nodules[track_id]
     best_seen, best_score = choose(chosen.best, sharpness)
@@ -99,6 +107,7 @@ def describe_track(
     shape = best.ap_t if best.plane == "transverse" or transverse is None else transverse.ap_t
     first, last = seen[0].index, seen[-1].index
     frames = sweep.session.frames
+    dimensions = find_dimensions(planes["longitudinal"], transverse)
     return Nodule(
         track_id=track_id,
         name=f"N{track_id}",
@@ -115,7 +124,8 @@ def describe_track(
         transverse=transverse,
         longitudinal=planes["longitudinal"],
         near_best=describe_near([dict(read(item)) for item in _near(sweep, seen, best_seen)]),
-        dimensions=find_dimensions(planes["longitudinal"], transverse),
+        dimensions=dimensions,
+        growth=find_growth(track_id, dimensions, earlier),
         descriptors=describe_nodule(confirmed, estimated, sweep.described.get(track_id, {}), shape),
         categories=describe_categories(confirmed, max(sections, key=_longest)),
     )

@@ -105,6 +105,25 @@ class Dimensions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     transverse_frame_id: int
 
 
+class GrowthOfNodule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Growth against a nodule of an earlier report that a person has named, by the rule of ACR TI-RADS 2017.
+
+    ``state`` is what the rule says within the intervals of the sizes, ``by_values`` what it says of the values alone;
+    ratios are later over earlier. Where ``missing`` names the sweep that has no three diameters, there is none of them.
+    """
+
+    earlier_session_id: str
+    earlier_created_utc: str
+    earlier_name: str
+    missing: Literal["", "now", "earlier"] = ""
+    state: Literal["grown", "not_grown", "uncertain"] | None = None
+    by_values: bool | None = None
+    length_ratio: float | None = None
+    width_ratio: float | None = None
+    depth_ratio: float | None = None
+    volume_ratio: float | None = None
+
+
 class DescriptorOfNodule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One descriptor of a nodule, and where it comes from."""
 
@@ -172,5 +191,6 @@ class Nodule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     longitudinal: Section | None
     near_best: NearBest
     dimensions: Dimensions | None
+    growth: GrowthOfNodule | None
     descriptors: tuple[DescriptorOfNodule, ...]
     categories: tuple[CategoryOfNodule, ...]

@@ -12,6 +12,7 @@ from usassist.errors import SessionError, UsageError
 from usassist.session.opening import RecordedSession
 from usassist.session.summary.cuts import find_cuts
 from usassist.session.summary.document import DOCUMENT_VERSION, SCHEMA_NAME, MarkOfSweep, SweepDocument
+from usassist.session.summary.earlier import Earlier
 from usassist.session.summary.nodules import describe_run, describe_track, find_chosen, find_runs, select_tracks
 from usassist.session.summary.planes import find_planes
 from usassist.session.summary.provenance import describe_provenance, describe_sweep, read_engines
@@ -25,20 +26,24 @@ LEAST_FRAMES = 5
 NOTICE = "Research use only; not a medical device."
 
 
-def summarise(session: RecordedSession, *, least_frames: int = LEAST_FRAMES) -> SweepDocument:
+def summarise(
+    session: RecordedSession, *, least_frames: int = LEAST_FRAMES, earlier: Earlier | None = None
+) -> SweepDocument:
     """Summarise a sweep: its nodules with their best planes, what was not seen, and with what it was made.
 
     Parameters
     ----------
     session : that was closed, and can be read whole
-    least_frames : identities that were seen on fewer frames are counted and not listed one by one
+    least_frames : identities that were seen on fewer frames are counted and not listed one by one; one that is
+        compared with an earlier report is listed
+    earlier : report that nodules are compared with, for growth
 
     Raises
     ------
     SessionError
         If it is still being recorded, is damaged, or has no frame.
     UsageError
-        If `least_frames` is less than 1.
+        If `least_frames` is less than 1, or a nodule that is to be compared is not in the sweep.
     """
     if least_frames < 1:
         raise UsageError(f"the least number of frames must be 1 or more, got {least_frames}")
@@ -46,7 +51,11 @@ def summarise(session: RecordedSession, *, least_frames: int = LEAST_FRAMES) -> 
     engines = read_engines(session)
     sweep = read_sweep(session)
     sweep.planes = find_planes(session.frames, session.marks, find_cuts(sweep))
-    listed, not_listed = select_tracks(sweep, least_frames)
+    compared = set() if earlier is None else set(earlier.same)
+    unknown = sorted(compared - sweep.nodules.keys())
+    if unknown:
+        raise UsageError(f"there is no nodule N{unknown[0]} in this sweep; correct --same")
+    listed, not_listed = select_tracks(sweep, least_frames, compared)
     chosen = {track_id: find_chosen(sweep, sweep.nodules[track_id]) for track_id in listed}
     runs = find_runs(sweep)
     with session.result_reader() as read_result:
@@ -59,7 +68,7 @@ def summarise(session: RecordedSession, *, least_frames: int = LEAST_FRAMES) -> 
 
         candidates = [item for some in (*chosen.values(), *(find_chosen(sweep, run) for run in runs)) for item in some]
         sharpness, lost = _measure_sharpness(sweep, candidates, read)
-        nodules = tuple(describe_track(sweep, number, chosen[number], sharpness, read) for number in listed)
+        nodules = tuple(describe_track(sweep, number, chosen[number], sharpness, read, earlier) for number in listed)
         untracked = tuple(describe_run(sweep, run, sharpness, read) for run in runs)
     return SweepDocument(
         schema=SCHEMA_NAME,

@@ -46,3 +46,14 @@ def test_wrong_use_is_named(tmp_path: Path) -> None:
     assert isinstance(_run(tmp_path / "none", "--out", tmp_path / "r.html").exception, SessionError)
     assert _run(folder, "--out", tmp_path / "r.html", "--least-frames", 0).exit_code != 0
     assert not (tmp_path / "r.html").exists()
+
+
+def test_growth_needs_an_earlier_report_and_is_on_the_page(tmp_path: Path) -> None:
+    folder = record_sweep(tmp_path / "s", [Moment(nodules=(Shown(track_id=1),))] * 6)
+    assert isinstance(_run(folder, "--out", tmp_path / "r.html", "--same", "1=1").exception, UsageError)
+    assert _run(folder, "--out", tmp_path / "a.html").exit_code == 0
+    later = ("--earlier", tmp_path / "a.json", "--same", "N1=N1")
+    for language, words in (("en", "Not judged: there are no three"), ("de", "Nicht beurteilt"), ("ko", "판정하지")):
+        result = _run(folder, "--out", tmp_path / f"{language}.html", "--language", language, *later)
+        assert result.exit_code == 0, result.output
+        assert words in (tmp_path / f"{language}.html").read_text()
