@@ -111,10 +111,16 @@ def engine_table(body: EngineBody, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def calibration_tables(used: Iterable[str], facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every calibration that frames name, and every one among the facts, once each."""
+    """Every calibration that frames name, and every one among the facts, once each.
+
+    The kind of a scale that was read or set while streaming is ``scale``: there is no file of it.
+    """
     handed = [dict(item) for item in facts.get("calibrations", ())]
     known = {item["calibration_id"] for item in handed}
-    return handed + [{"calibration_id": name, "kind": "geometry"} for name in sorted(set(used) - known)]
+    return handed + [
+        {"calibration_id": name, "kind": "scale" if name.startswith("scale_by_") else "geometry"}
+        for name in sorted(set(used) - known)
+    ]
 
 
 def _plain(value: Any) -> Any:

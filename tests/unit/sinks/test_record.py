@@ -28,6 +28,7 @@ from usassist.session.verify import verify_session
 from usassist.sinks.files import prepare_folder
 from usassist.sinks.overlay.video import OverlayVideo
 from usassist.sinks.pixels import PixelFiles
+from usassist.sinks.manifest import calibration_tables
 from usassist.sinks.record import Recorder, result_line
 from usassist.sources import open_source
 
@@ -436,3 +437,12 @@ def test_text_is_covered_in_the_overlay_video_from_its_first_frame(stream: Strea
     bar_px = (shown[0].shape[0] - hw[0]) // 2
     bright = [int(picture[bar_px : bar_px + hw[0], : hw[1]][ink > 200].mean()) for picture in shown]
     assert max(bright[21:]) < max(bright[:21]) + 40
+
+
+def test_a_scale_that_was_read_while_streaming_is_no_file() -> None:
+    tables = calibration_tables({"scale_by_ruler", "probe", "handed"}, {"calibrations": [{"calibration_id": "handed"}]})
+    assert tables == [
+        {"calibration_id": "handed"},
+        {"calibration_id": "probe", "kind": "geometry"},
+        {"calibration_id": "scale_by_ruler", "kind": "scale"},
+    ]
