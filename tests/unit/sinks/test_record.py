@@ -26,9 +26,9 @@ from usassist.frames.burnt_text import find_text_boxes
 from usassist.records import Frame, ResultState
 from usassist.session.verify import verify_session
 from usassist.sinks.files import prepare_folder
+from usassist.sinks.manifest import calibration_tables
 from usassist.sinks.overlay.video import OverlayVideo
 from usassist.sinks.pixels import PixelFiles
-from usassist.sinks.manifest import calibration_tables
 from usassist.sinks.record import Recorder, result_line
 from usassist.sources import open_source
 
