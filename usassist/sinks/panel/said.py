@@ -54,7 +54,7 @@ _encode = msgspec.json.Encoder().encode
 class Said:
     """Keeps the last statements of one session, and their text for the pages.
 
-    One thread adds; :attr:`text` may be read from any. A mark that cannot be read is left out and logged, never raised.
+    One thread adds; ``text`` may be read from any. A mark that cannot be read is left out and logged, never raised.
 
     Attributes
     ----------
