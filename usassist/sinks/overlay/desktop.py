@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
-import os
 
 __all__ = ["desktop_hw_px"]
 
 
 def desktop_hw_px() -> tuple[int, int] | None:
     """Height and width of the desktop, px; None where there is no X server to ask."""
-    name = ctypes.util.find_library("X11") if os.environ.get("DISPLAY") else None
+    name = ctypes.util.find_library("X11")
     if name is None:
         return None
     x11 = ctypes.CDLL(name)
@@ -20,7 +19,7 @@ def desktop_hw_px() -> tuple[int, int] | None:
     for function in (x11.XDisplayWidth, x11.XDisplayHeight):
         function.argtypes = [ctypes.c_void_p, ctypes.c_int]
     x11.XDefaultScreen.argtypes = x11.XCloseDisplay.argtypes = [ctypes.c_void_p]
-    display = x11.XOpenDisplay(None)
+    display = x11.XOpenDisplay(None)  # that DISPLAY names; none where it names none
     if not display:
         return None
     try:
