@@ -13,11 +13,12 @@ from usassist.sources.ruler.figures import Figure
 from usassist.sources.ruler.label import DepthLabel, find_labels, step_by_label
 from usassist.sources.ruler.ticks import Ticks
 
-__all__ = ["with_label"]
+__all__ = ["label_contradicts", "with_label"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
 
+_LEAST_ALIKE_MM = 2 * PLAUSIBLE_DEPTH_MM[0]  # depth of centimetres from which on half centimetres are plausible too
 _FIGURE_MM = 0.5  # by which a figure may differ from what its tick is by the label
 
 
@@ -58,6 +59,24 @@ def with_label(grey: UInt8Array, roi_xyxy_px: Roi, unknown: Sequence[NoRuler]) -
             return NoRuler(cause=RulerCause.FIGURES, reason="the figures beside the ruler contradict the depth label")
         known.append(replace(ruler, figures=(), tick_mm=step_mm, by="label", label_xyxy_px=labels[0].xyxy_px))
     return known
+
+
+def label_contradicts(grey: UInt8Array, roi_xyxy_px: Roi, ruler: Ruler) -> bool:
+    """True where ticks that are taken for centimetres, because they are alike, are something else by the label.
+
+    A label that fits no step of the ticks says nothing. Where half centimetres are not plausible it is not looked for.
+
+    Parameters
+    ----------
+    grey : uint8 (H, W), luma of the whole screen
+    roi_xyxy_px : its scan area, px
+    ruler : ``tick_mm`` is known
+    """
+    assert ruler.px_mm is not None
+    if ruler.px_mm * (roi_xyxy_px[3] - roi_xyxy_px[1]) < _LEAST_ALIKE_MM:
+        return False
+    steps = [_step(ruler.ticks, roi_xyxy_px, label) for label in find_labels(grey, roi_xyxy_px)]
+    return any(step is not None and step != ruler.tick_mm for step in steps)
 
 
 def _step(ticks: Ticks, roi: Roi, label: DepthLabel) -> float | None:

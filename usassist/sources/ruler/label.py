@@ -32,6 +32,7 @@ _LETTER_GAP = 0.8  # of the height of the letters: within a line,
 _LEFT_GAP = 10.0  # and to another line that belongs to it
 _LONGEST, _SHORTEST = 14.0, 1.3  # of a label, in heights
 _MOST_LINES = 96
+_SAME_PX = 1  # by which the edges of one line differ at two levels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,19 +80,23 @@ def find_labels(grey: UInt8Array, roi_xyxy_px: Box) -> list[DepthLabel]:
     roi_xyxy_px : its scan area, px
     """
     found: list[DepthLabel] = []
+    read: list[Box] = []
     for level in _LEVELS:
-        for label in _at_level(grey, roi_xyxy_px, level):
+        for label in _at_level(grey, roi_xyxy_px, level, read):
             if not any(_overlap(label.xyxy_px, other.xyxy_px) and label.depth_mm == other.depth_mm for other in found):
                 found.append(label)
     return found
 
 
-def _at_level(grey: UInt8Array, roi: Box, level: int) -> list[DepthLabel]:
+def _at_level(grey: UInt8Array, roi: Box, level: int, read: list[Box]) -> list[DepthLabel]:
+    """The labels among the lines at one level, without the lines of `read`, to which it adds its own."""
     marks = _marks(grey, roi, level)
     letters = [box for box in marks if _is_letter(box, grey.shape[0]) and not _is_frame(box, marks)]
     lines = [line for line in _lines(letters) if _SHORTEST <= (line[2] - line[0]) / (line[3] - line[1]) <= _LONGEST]
+    lines = [line for line in lines if not any(_is_same(line, other) for other in read)]
     if len(lines) > _MOST_LINES:
         return []
+    read += lines
     labels: list[DepthLabel] = []
     for line, text in zip(lines, _read(grey, lines), strict=True):
         if text is None or text.depth_mm is None:
@@ -168,6 +173,10 @@ def _stands_alone(grey: UInt8Array, line: Box, marks: list[Box], letters: list[B
         return False
     (word,) = _read(grey, [max(near, key=lambda box: box[2])])
     return word is not None and word.named and word.depth_mm is None
+
+
+def _is_same(one: Box, other: Box) -> bool:
+    return all(abs(a - b) <= _SAME_PX for a, b in zip(one, other, strict=True))
 
 
 def _overlap(one: Box, other: Box) -> bool:

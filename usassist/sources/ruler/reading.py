@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from usassist.sources.ruler.across import RATIOS, has_two_views, horizontal_ruler
 from usassist.sources.ruler.answer import PLAUSIBLE_DEPTH_MM, NoRuler, Ruler, RulerCause, RulerReading
-from usassist.sources.ruler.by_label import with_label
+from usassist.sources.ruler.by_label import label_contradicts, with_label
 from usassist.sources.ruler.figures import figures_beside, rise_of, rise_of_one
 from usassist.sources.ruler.text_reader import MISSING_READER, has_text_reader
 from usassist.sources.ruler.ticks import Ticks, find_ticks
@@ -95,6 +95,9 @@ def _by_sides(grey: UInt8Array, roi_xyxy_px: Roi, seen: list[Ruler]) -> RulerRea
         if not _agrees(main, stated):
             reason = "the rulers on both sides of the image disagree: two views of different scale"
             return NoRuler(cause=RulerCause.DISAGREE, reason=reason, rulers=tuple(compared))
+    if main.by == "alike" and label_contradicts(grey, roi_xyxy_px, main):
+        reason = "the depth label contradicts a ruler whose ticks count centimetres"
+        return NoRuler(cause=RulerCause.DISAGREE, reason=reason, rulers=tuple(compared))
     if len(compared) == 1 and has_two_views(grey[y1:y2, x1:x2]):
         reason = "there are two views side by side, and only one of them has a ruler"
         return NoRuler(cause=RulerCause.DISAGREE, reason=reason, rulers=(main,))

@@ -32,6 +32,7 @@ _BORDER = 0.35  # around a number, as a share of its height
 _LEAST_WIDTH_PX = 96
 _MOST_LETTERS = 4
 _ZEROS = ("o", "O")  # a zero that stands alone
+_POINTS = " .,:="  # one is easily taken for another, and that does not count in a score
 _BATCH = 8  # lines of similar length
 _LEAST_SCORE = 0.85  # of the least certain letter of a depth label
 _WORDS = "depth|dpth|tiefe|prof|d"
@@ -150,11 +151,11 @@ def _input(crop: UInt8Array) -> Float32Array:
 
 
 def _decoded(shares: Float32Array, letters: list[str]) -> tuple[str, float]:
-    """Decode one output, float32 (steps, letters), greedily (CTC, Graves et al. 2006)."""
+    """Decode one output, float32 (steps, letters), greedily (CTC, Graves et al. 2006): its text and least score."""
     best = shares.argmax(axis=1)
     kept = np.flatnonzero((best > 0) & (best != np.r_[0, best[:-1]]))
     text = "".join(letters[best[step]] for step in kept)
-    scores = [float(shares[step, best[step]]) for step in kept if letters[best[step]] != " "]
+    scores = [float(shares[step, best[step]]) for step in kept if letters[best[step]] not in _POINTS]
     return text, min(scores, default=0.0)
 
 
