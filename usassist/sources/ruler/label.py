@@ -152,7 +152,8 @@ def _read(grey: UInt8Array, lines: list[Box]) -> list[DepthText | None]:
     crops: list[UInt8Array] = []
     for x1, y1, x2, y2 in lines:
         crop = grey[max(0, y1 - 1) : y2 + 1, max(0, x1 - 1) : x2 + 1]
-        crops.append(np.asarray(cv2.normalize(crop, None, 0, 255, cv2.NORM_MINMAX), np.uint8))
+        darkest, brightest = float(crop.min()), float(crop.max())
+        crops.append(np.asarray(np.rint((crop - darkest) * (255.0 / max(1.0, brightest - darkest))), np.uint8))
     return read_depths(crops)
 
 
