@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.contact_sheets import Sheets, check_outside_project
-from tools.scan_screens import ScreenSet, phantom_screens
+from tools.scan_screens import ScreenSet, label_screens, phantom_screens
 from usassist.errors import ScanAreaError, UsageError
 from usassist.frames import find_scan_area
 from usassist.phantom import PhantomConfig, PhantomScanner
@@ -211,6 +211,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Where report and sheets go; not into the project.")] = Path("out"),
     every: Annotated[int, typer.Option(min=1, help="Of a folder, take every so many images.")] = 1,
     phantoms: Annotated[int, typer.Option(min=0, help="So many phantom screens, whose scale is known.")] = 0,
+    labels: Annotated[int, typer.Option(min=0, help="So many phantom screens with a depth label, no figures.")] = 0,
     cost: Annotated[bool, typer.Option("--cost", help="Also measure what the watch costs a stream.")] = False,
 ) -> None:
     """Read the rulers on screens, count the answers and draw contact sheets."""
@@ -219,12 +220,12 @@ def main(
     rows: list[RulerRow] = []
     sheets = Sheets(out, _CELL_WH_PX, _COLUMNS, _ROWS)
     simulated = (replace(screens, group="phantom") for screens in phantom_screens(phantoms, still=True))
-    for screens in chain(_image_screens(images or [], every), simulated):
+    for screens in chain(_image_screens(images or [], every), simulated, label_screens(labels)):
         row, answer = measure_ruler(screens)
         rows.append(row)
         sheets.add(screens.group, _cell(screens, row, answer))
     if not rows:
-        raise UsageError("there is nothing to read; give images, folders of images, or --phantoms")
+        raise UsageError("there is nothing to read; give images, folders of images, --phantoms or --labels")
     sheets.close()
     (out / "report.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
     console = Console(width=_TABLE_COLUMNS)

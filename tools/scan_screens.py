@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from usassist.errors import SourceError
 from usassist.phantom import PhantomConfig, PhantomScanner
-from usassist.phantom.config import GEOMETRIES, LAYOUTS
+from usassist.phantom.config import GEOMETRIES, LABEL_STYLES, LAYOUTS
 from usassist.sources import open_source
 
-__all__ = ["ScreenSet", "data_screens", "phantom_screens"]
+__all__ = ["LABEL_GROUPS", "ScreenSet", "data_screens", "label_screens", "phantom_screens"]
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +118,48 @@ def phantom_screens(count: int, *, still: bool) -> Iterator[ScreenSet]:
             truth_xyxy_px=truth,
             spacing_rc_mm=scanner.spacing_rc_mm,
             banner=np.asarray(banner, np.bool_),
+        )
+
+
+LABEL_GROUPS = ("right", "another depth", "two depths", "none")
+"""What a phantom's depth label says, in turn."""
+
+_DECOYS = ("D1 12.3 mm", "12 MHz", "75 %", "D2 2.4 cm", "Dist 31 mm", "+ 0.65cm", "FR 38 Hz", "MI 0.9")
+_FORMS = ("{:.1f} cm", "D {:.1f} cm", "D {:.1f}cm", "Depth {:.1f} cm")
+
+
+def label_screens(count: int) -> Iterator[ScreenSet]:
+    """Phantom screens whose ruler has no figures, with a depth label and two decoys, one screen each.
+
+    Parameters
+    ----------
+    count : how many
+    """
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        kind = LABEL_GROUPS[seed % len(LABEL_GROUPS)]
+        base = PhantomConfig.random(seed)
+        shown_mm = {"right": [base.depth_mm], "none": []}.get(kind)
+        if shown_mm is None:
+            other_mm = base.depth_mm * float(rng.choice([0.2, 0.4, 0.5, 0.8, 1.25, 2.0, 2.5, 5.0]))
+            shown_mm = [other_mm] if kind == "another depth" else [base.depth_mm, other_mm]
+        texts = [str(rng.choice(_FORMS)).format(depth_mm / 10.0) for depth_mm in shown_mm]
+        texts += [str(text) for text in rng.choice(_DECOYS, 2, replace=False)]
+        styles = [str(style) for style in rng.permutation([style for style in LABEL_STYLES if style != "corner"])]
+        config = dataclasses.replace(
+            base,
+            layout=LAYOUTS[seed // len(LABEL_GROUPS) % 3],  # type: ignore[arg-type]  # those with a banner
+            geometry="linear",
+            ruler_figures=False,
+            labels=tuple(zip(texts, styles, strict=False)),
+        )
+        scanner = PhantomScanner(config)
+        yield ScreenSet(
+            group=f"phantom, label {kind}",
+            name=f"{seed} {config.screen_hw_px[1]}x{config.screen_hw_px[0]}",
+            frames=(scanner.render(2.0).screen,),
+            truth_xyxy_px=scanner.scan_xyxy_px,
+            spacing_rc_mm=scanner.spacing_rc_mm,
         )
 
 

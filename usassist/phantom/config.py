@@ -18,7 +18,17 @@ import numpy.typing as npt
 
 from usassist.errors import UsageError
 
-__all__ = ["GEOMETRIES", "KINDS", "LAYOUTS", "TISSUES", "VIEWS", "NodulePlan", "PhantomConfig", "sample_prior"]
+__all__ = [
+    "GEOMETRIES",
+    "KINDS",
+    "LABEL_STYLES",
+    "LAYOUTS",
+    "TISSUES",
+    "VIEWS",
+    "NodulePlan",
+    "PhantomConfig",
+    "sample_prior",
+]
 
 Kind = Literal["hypo", "iso", "hyper", "cystic", "mixed", "spongiform"]
 View = Literal["right_lobe", "left_lobe", "midline", "longitudinal"]
@@ -33,6 +43,7 @@ VIEWS: tuple[str, ...] = get_args(View)
 GEOMETRIES: tuple[str, ...] = get_args(Geometry)
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 TISSUES: tuple[str, ...] = get_args(Tissue)
+LABEL_STYLES = ("below", "framed", "side", "banner", "corner")
 
 # Percentiles 5, 25, 50, 75, 95 of 690 outlines in the 614 test masks of the public set TN3K, extrapolated to 0 and 100.
 _PRIOR_P = np.array([0.0, 0.05, 0.25, 0.50, 0.75, 0.95, 1.0])
@@ -109,6 +120,9 @@ class PhantomConfig:
     calipers : whether measuring marks are burnt into the image
     tissue : ``neck``, or ``uniform``: a block of even speckle, in which the nodules are its test targets
     gland : whether the neck has a thyroid gland; without it, as after its removal, the carotid lies beside the trachea
+    ruler_figures : whether figures stand beside the ruler
+    labels : texts on the screen in the place of the depth among its settings, each with its style: ``below``,
+        ``framed``, ``side``, ``banner`` or ``corner``; None = the depth among the settings
     lateral_mm : how far the middle of a view of a lobe lies to the side of where it usually does, away from the midline
     """
 
@@ -139,6 +153,8 @@ class PhantomConfig:
     calipers: bool = False
     tissue: Tissue = "neck"
     gland: bool = True
+    ruler_figures: bool = True
+    labels: tuple[tuple[str, str], ...] | None = None
     lateral_mm: float = 0.0
 
     def __post_init__(self) -> None:
@@ -160,6 +176,8 @@ class PhantomConfig:
             self.scan_hw_px is None or min(self.scan_hw_px) >= 64,
             f"scan_hw_px must be at least 64 by 64, got {self.scan_hw_px}",
         )
+        styles = {style for _, style in self.labels or ()}
+        _require(styles <= set(LABEL_STYLES), f"styles of labels must be of {', '.join(LABEL_STYLES)}, got {styles}")
         _require(self.nodules is None or len(self.nodules) <= 20, "at most 20 nodules fit into one phantom")
 
     @property

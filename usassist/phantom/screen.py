@@ -80,12 +80,17 @@ class ScreenPainter:
         self._draw_settings(rng)
         self._draw_ruler()
         self._draw_grey_bar()
+        for number, (text, style) in enumerate(config.labels or ()):
+            self._draw_label(text, style, number)
 
     def paint(self, scan: UInt8Array, t_s: float) -> UInt8Array:
         """The whole screen, uint8 (H, W, 3), RGB."""
         screen = self._base.copy()
         x1, y1, x2, y2 = self.scan_xyxy_px
         screen[y1:y2, x1:x2] = scan[:, :, None]
+        for number, (text, style) in enumerate(self._config.labels or ()):
+            if style == "corner":
+                _Pen(canvas=screen, scale=self._pen.scale).text((x1 + 6, y2 - 6 - number * self._line), text)
         if self._clock_at is not None:
             clock = int(self._start_s + t_s)
             text = f"{clock // 3600:02d}:{clock // 60 % 60:02d}:{clock % 60:02d}"
@@ -116,7 +121,7 @@ class ScreenPainter:
             return
         lines = [
             f"{config.rate_hz:.0f} fps",
-            f"D {config.depth_mm / 10:.1f} cm",
+            *([f"D {config.depth_mm / 10:.1f} cm"] if config.labels is None else []),
             f"F {config.frequency_mhz:.1f} MHz",
             f"G {60 + config.gain_db:.0f} dB",
             f"DR {config.dynamic_range_db:.0f}",
@@ -153,7 +158,7 @@ class ScreenPainter:
             major = depth % 10 == 0
             length = (9 if major else 5) * unit
             self._base[y : y + unit, x : x + length] = _GREY
-            if major and depth:
+            if major and depth and self._config.ruler_figures:
                 self._pen.text((x + 13 * unit, y + 5 * unit), str(depth // 10), _GREY, 0.85)
         focus = round(y1 + (self._config.focus_mm - self._top_mm) * self._px_per_mm)
         if y1 < focus < y2:
@@ -168,6 +173,23 @@ class ScreenPainter:
                 column = round(0.5 * (x1 + x2) + sign * tick * self._px_per_mm)
                 if x1 <= column < x2 and y2 + 7 * unit < self._base.shape[0]:
                     self._base[y2 + 3 * unit : y2 + 7 * unit, column : column + unit] = _DIM
+
+    def _draw_label(self, text: str, style: str, number: int) -> None:
+        """Draw a text beside the image; the second and further ones of a style below the ones before."""
+        _, _, x2, y2 = self.scan_xyxy_px
+        height, width = self._config.screen_hw_px
+        wide = self._pen.width(text)
+        if style == "below":
+            self._pen.text((x2 - wide, min(height - 3, y2 + (number + 1.0) * self._line)), text)
+        elif style == "framed":
+            at = (width - wide - 14, round(0.6 * height) + 2 * number * self._line)
+            self._pen.text(at, text)
+            corner, other = (at[0] - 8, at[1] - self._line), (at[0] + wide + 8, at[1] + self._line // 2)
+            cv2.rectangle(self._base, corner, other, _WHITE, 1)
+        elif style == "side":
+            self._pen.text((0.014 * width, 0.72 * height + number * self._line), text, _GREY)
+        elif style == "banner":
+            self._pen.text((0.30 * width, round(0.04 * height)), text, _WHITE)
 
     def _draw_grey_bar(self) -> None:
         x1, y1, _, y2 = self.scan_xyxy_px

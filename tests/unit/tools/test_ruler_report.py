@@ -9,9 +9,10 @@ import pytest
 
 from tests.unit.sources.ruler_screens import draw_ruler, speckle
 from tools.ruler_report import main, measure_ruler
-from tools.scan_screens import ScreenSet
+from tools.scan_screens import LABEL_GROUPS, ScreenSet, label_screens
 from usassist.errors import UsageError
 from usassist.sources.ruler import NoRuler, RulerReading
+from usassist.sources.ruler.text_reader import has_text_reader
 
 
 def screens(step_px: float | None, truth_mm: float | None = None) -> ScreenSet:
@@ -44,7 +45,7 @@ def test_the_report_has_every_screen_and_the_sheet_shows_the_ticks(tmp_path: Pat
     folder.mkdir()
     for number, step_px in enumerate((72.0, None)):
         cv2.imwrite(str(folder / f"{number}.png"), screens(step_px).frames[0])
-    main([folder], out=tmp_path / "out", every=1, phantoms=0, cost=False)
+    main([folder], out=tmp_path / "out", every=1, phantoms=0, labels=0, cost=False)
     report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert [row["cause"] for row in report] == ["", "no_ruler"]
     (sheet,) = (tmp_path / "out").glob("*.png")
@@ -53,6 +54,17 @@ def test_the_report_has_every_screen_and_the_sheet_shows_the_ticks(tmp_path: Pat
     assert (drawn == (60, 255, 60)).all(axis=2).any()  # the ticks
 
 
+@pytest.mark.skipif(not has_text_reader(), reason="the extra ocr is not installed")
+def test_phantom_screens_with_depth_labels_are_judged_by_their_truth() -> None:
+    rows = {item.group: measure_ruler(item)[0] for item in label_screens(len(LABEL_GROUPS))}
+    assert [group.removeprefix("phantom, label ") for group in rows] == list(LABEL_GROUPS)
+    right = rows.pop("phantom, label right")
+    assert right.by == "label"
+    assert right.error is not None
+    assert right.error < 0.01
+    assert {row.cause for row in rows.values()} == {"step_unknown"}
+
+
 def test_sheets_stay_outside_the_project() -> None:
     with pytest.raises(UsageError, match="must not lie in the project"):
-        main([], out=Path(__file__).parent / "sheets", every=1, phantoms=0, cost=False)
+        main([], out=Path(__file__).parent / "sheets", every=1, phantoms=0, labels=0, cost=False)

@@ -37,8 +37,9 @@ class Ruler:
     ticks : of it
     figures : that were read beside it
     tick_mm : distance of its ticks; None where it is not known
-    by : what that is known from: ``figures``, ``alike`` (all ticks are alike), or ``vertical`` for a horizontal ruler;
-        empty where it is not known
+    by : what that is known from: ``figures``, ``label`` (of the depth, elsewhere on the screen), ``alike`` (all ticks
+        are alike), or ``vertical`` for a horizontal ruler; empty where it is not known
+    label_xyxy_px : where that label stands on the screen; None where it was not needed
     """
 
     side: str
@@ -46,6 +47,7 @@ class Ruler:
     figures: tuple[Figure, ...] = ()
     tick_mm: float | None = None
     by: str = ""
+    label_xyxy_px: tuple[int, int, int, int] | None = None
 
     @property
     def px_mm(self) -> float | None:

@@ -1,16 +1,15 @@
 """Read the scale of an image from the ruler that its scanner draws beside it, or say why it cannot be read.
 
-A vertical ruler on either side gives px per tick; what a tick is in mm comes from the figures beside it. Without
-figures, a ruler whose ticks are all alike counts centimetres, up to a depth of 60 mm: the scanners whose screens were
-looked at draw finer ticks only together with longer or brighter ones, but others count half centimetres, and from seven
-ticks on both are depths at which a neck is scanned. A depth below 20 mm or above 300 mm is no plausible image. Groups
-of ticks without figures (five to a longer one: 2 mm or 1 cm?) have no answer. A ruler above or below the image gives
-the column step.
+A vertical ruler on either side gives px per tick; what a tick is in mm comes from the figures beside it, and where they
+do not tell, from a label of the depth elsewhere on the screen. Without either, a ruler whose ticks are all alike counts
+centimetres, up to a depth of 60 mm: scanners whose screens were looked at draw finer ticks only together with longer or
+brighter ones, but others count half centimetres, and from seven ticks on both are depths at which a neck is scanned.
+A depth below 20 mm or above 300 mm is no plausible image. Groups of ticks without figures and label (five to a longer
+one: 2 mm or 1 cm?) have no answer. A ruler above or below the image gives the column step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,11 +17,12 @@ import numpy.typing as npt
 
 from usassist.sources.ruler.across import RATIOS, has_two_views, horizontal_ruler
 from usassist.sources.ruler.answer import PLAUSIBLE_DEPTH_MM, NoRuler, Ruler, RulerCause, RulerReading
-from usassist.sources.ruler.figures import BESIDE, figures_beside, rise_of, rise_of_one
+from usassist.sources.ruler.by_label import label_contradicts, with_label
+from usassist.sources.ruler.figures import figures_beside, rise_of, rise_of_one
 from usassist.sources.ruler.text_reader import MISSING_READER, has_text_reader
 from usassist.sources.ruler.ticks import Ticks, find_ticks
 
-__all__ = ["figure_patches", "read_ruler", "ruler_columns", "ruler_is_same", "rulers_are_same"]
+__all__ = ["read_ruler"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Roi = tuple[int, int, int, int]
@@ -33,11 +33,8 @@ _ALIKE_DEPTH_MM = (20.0, 60.0)  # without figures; of ticks that were half centi
 _TOP_SHARE = 0.15  # of a tick, within which a tick lies at the upper edge of the image
 _LEAST_COVERED = 0.6  # of the scan area's depth
 _SAME = 0.015  # relative difference of two rulers that agree
-_NARROW_PX = 3  # columns on either side of a ruler in which it is looked for again
-_MOVED_PX = 2.5  # by which a ruler is where it was
 _ASPECT_SD = 0.01  # relative standard uncertainty of the column step where no ruler shows it
 _SCREEN_SD = 0.001  # the same of a ruler as scanners draw it
-_PATCH_SHARE = 0.025  # of the screen's height, above and below a tick: its figure lies there
 _LEAST_CONFIDENCE = 0.4
 _NO_RULER = "no ruler was found beside the image"
 _MAY_BE_CROSSED = (RulerCause.NO_RULER, RulerCause.HIDDEN, RulerCause.STEP_UNKNOWN, RulerCause.NO_READER)
@@ -71,84 +68,6 @@ def read_ruler(grey: UInt8Array, roi_xyxy_px: Roi) -> RulerReading | NoRuler:
     return answer
 
 
-def ruler_columns(grey: UInt8Array, reading: RulerReading) -> UInt8Array:
-    """The columns of a screen in which :func:`ruler_is_same` looks: uint8 (H, N), a copy.
-
-    Parameters
-    ----------
-    grey : uint8 (H, W), luma of the whole screen
-    reading : of an earlier screen
-    """
-    places = [ruler.ticks.across_px for ruler in reading.rulers if ruler.side in ("left", "right")]
-    columns = [grey[:, max(0, place - _NARROW_PX) : place + _NARROW_PX + 1] for place in places]
-    return np.hstack(columns) if columns else np.empty((grey.shape[0], 0), np.uint8)
-
-
-def figure_patches(grey: UInt8Array, roi_xyxy_px: Roi, reading: RulerReading) -> list[UInt8Array]:
-    """Copies of the screen where the figures of its vertical rulers stand, each uint8 (h, w); beside the image only.
-
-    Ticks may stay where they are while their unit changes, and then the figures alone tell.
-
-    Parameters
-    ----------
-    grey : uint8 (H, W), luma of the whole screen
-    roi_xyxy_px : its scan area, px
-    reading : of an earlier screen
-    """
-    x1, _, x2, _ = roi_xyxy_px
-    reach, half = round(BESIDE * max(grey.shape)), max(4, round(_PATCH_SHARE * grey.shape[0]))
-    patches: list[UInt8Array] = []
-    for ruler in reading.rulers:
-        if ruler.side not in ("left", "right"):
-            continue
-        place = ruler.ticks.across_px
-        columns = (max(0, place - reach), min(x1, place + reach))
-        if ruler.side == "right":
-            columns = (max(x2, place - reach), min(grey.shape[1], place + reach))
-        for figure in ruler.figures:
-            row = round(ruler.ticks.first_px + figure.index * ruler.ticks.step_px)
-            patch = grey[max(0, row - half) : max(0, row + half), columns[0] : max(columns)]
-            if patch.size:
-                patches.append(patch.copy())
-    return patches
-
-
-def ruler_is_same(grey: UInt8Array, roi_xyxy_px: Roi, reading: RulerReading) -> bool:
-    """True when the ticks beside the image are still those of a reading; looks at a few columns of the screen.
-
-    Parameters
-    ----------
-    grey : uint8 (H, W), luma of the whole screen
-    roi_xyxy_px : its scan area, px
-    reading : of an earlier screen
-    """
-    return rulers_are_same(grey, roi_xyxy_px, reading.rulers)
-
-
-def rulers_are_same(grey: UInt8Array, roi_xyxy_px: Roi, rulers: Sequence[Ruler]) -> bool:
-    """True when the ticks beside the image are still where they were, also of rulers that state no scale.
-
-    Parameters
-    ----------
-    grey : uint8 (H, W), luma of the whole screen
-    roi_xyxy_px : its scan area, px
-    rulers : of an earlier screen
-    """
-    for ruler in rulers:
-        before = ruler.ticks
-        if ruler.side not in ("left", "right") or before.across_px >= grey.shape[1]:
-            continue
-        columns = (before.across_px - _NARROW_PX, before.across_px + _NARROW_PX + 1)
-        ticks = find_ticks(grey, columns, (roi_xyxy_px[1], roi_xyxy_px[3]), before.step_px if before.short else None)
-        if ticks is None:
-            return False
-        moved = abs(ticks.step_px - before.step_px) * before.count
-        phase = (ticks.first_px - before.first_px) / before.step_px
-        if moved > _MOVED_PX or abs(phase - round(phase)) * before.step_px > _MOVED_PX:
-            return False
-    return True
-
-
 def _by_sides(grey: UInt8Array, roi_xyxy_px: Roi, seen: list[Ruler]) -> RulerReading | NoRuler:
     """The scale by the rulers beside the image."""
     x1, y1, x2, y2 = roi_xyxy_px
@@ -162,8 +81,10 @@ def _by_sides(grey: UInt8Array, roi_xyxy_px: Roi, seen: list[Ruler]) -> RulerRea
     judged = [_with_step(grey, ruler, (y1, y2)) for ruler in whole]
     known = [ruler for ruler in judged if isinstance(ruler, Ruler)]
     if not known:
-        failure = next(item for item in judged if isinstance(item, NoRuler))
-        return replace(failure, rulers=tuple(whole))
+        labelled = with_label(grey, roi_xyxy_px, [item for item in judged if isinstance(item, NoRuler)])
+        if isinstance(labelled, NoRuler):
+            return replace(labelled, rulers=tuple(whole))
+        known = labelled
     main = max(known, key=lambda ruler: (ruler.by == "figures", len(ruler.ticks.index)))
     compared = [main]
     for other in whole:
@@ -174,6 +95,9 @@ def _by_sides(grey: UInt8Array, roi_xyxy_px: Roi, seen: list[Ruler]) -> RulerRea
         if not _agrees(main, stated):
             reason = "the rulers on both sides of the image disagree: two views of different scale"
             return NoRuler(cause=RulerCause.DISAGREE, reason=reason, rulers=tuple(compared))
+    if main.by == "alike" and label_contradicts(grey, roi_xyxy_px, main):
+        reason = "the depth label contradicts a ruler whose ticks count centimetres"
+        return NoRuler(cause=RulerCause.DISAGREE, reason=reason, rulers=tuple(compared))
     if len(compared) == 1 and has_two_views(grey[y1:y2, x1:x2]):
         reason = "there are two views side by side, and only one of them has a ruler"
         return NoRuler(cause=RulerCause.DISAGREE, reason=reason, rulers=(main,))
@@ -214,11 +138,16 @@ def _with_step(grey: UInt8Array, ruler: Ruler, rows: tuple[int, int]) -> Ruler |
             return NoRuler(
                 cause=RulerCause.STEP_UNKNOWN,
                 reason="without figures the ruler may count centimetres or half centimetres",
+                rulers=(replace(ruler, figures=figures),),
             )
         return replace(ruler, figures=figures, tick_mm=10.0, by="alike")
     if not has_text_reader():
         return NoRuler(cause=RulerCause.NO_READER, reason=MISSING_READER)
-    return NoRuler(cause=RulerCause.STEP_UNKNOWN, reason="no figures were read beside the ruler")
+    return NoRuler(
+        cause=RulerCause.STEP_UNKNOWN,
+        reason="no figures were read beside the ruler",
+        rulers=(replace(ruler, figures=figures),),
+    )
 
 
 def _plausible(depth_mm: float) -> bool:

@@ -1,12 +1,15 @@
-"""Read a short printed number with the recognition network of ``rapidocr-onnxruntime`` (Apache-2.0, PP-OCRv4).
+"""Read short printed numbers and depth labels with the network of ``rapidocr-onnxruntime`` (Apache-2.0, PP-OCRv4).
 
 Only its weights and its table of letters are used: the network runs in ONNX Runtime with one thread, on small crops
-that hold one number each. What it reads goes no further than the ruler that it stands beside.
+that hold one number or one line each. A text becomes a number or nothing in this module, and leaves it as that.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MISSING_READER", "has_text_reader", "read_numbers"]
+__all__ = ["MISSING_READER", "DepthText", "has_text_reader", "read_depths", "read_numbers"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
@@ -29,6 +32,29 @@ _BORDER = 0.35  # around a number, as a share of its height
 _LEAST_WIDTH_PX = 96
 _MOST_LETTERS = 4
 _ZEROS = ("o", "O")  # a zero that stands alone
+_POINTS = " .,:="  # one is easily taken for another, and that does not count in a score
+_BATCH = 8  # lines of similar length
+_LEAST_SCORE = 0.85  # of the least certain letter of a depth label
+_WORDS = "depth|dpth|tiefe|prof|d"
+_DEPTH = re.compile(
+    rf"((?P<word>{_WORDS})(?P<apart>\s?[.:=]\s?|\s)?)?(?P<number>(?P<cm>\d{{1,2}}([.,]\d)?)\s?cm|(?P<mm>\d{{2,3}})\s?mm)"
+)
+_WORD = re.compile(rf"({_WORDS})\s?[.:=]?")
+_SHORT = re.compile(r"\d([.,]\d)?")  # a number behind a D without a space: "D12.0cm" may be "D1 2.0 cm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthText:
+    """What a line says about the depth of the image.
+
+    Attributes
+    ----------
+    depth_mm : a number with its unit; None where the line is only the word for depth
+    named : the line has the word
+    """
+
+    depth_mm: float | None
+    named: bool
 
 
 def has_text_reader() -> bool:
@@ -48,9 +74,39 @@ def read_numbers(crops: list[UInt8Array]) -> list[tuple[float, float] | None]:
     numbers : value and score (0 to 1) of each; None where the crop does not read as a number, and for all crops where
         the extra is not installed
     """
+    return [_number(*read) for read in _read(crops)]
+
+
+def read_depths(crops: list[UInt8Array]) -> list[DepthText | None]:
+    """Read one depth label from each crop: ``4 cm``, ``D 4.0cm``, ``Depth 45 mm``, or a word for depth alone.
+
+    Scanners write depths to a tenth of a centimetre or to a whole millimetre; distances that were measured have more
+    digits, and are none. Neither is a line with anything else in it.
+
+    Parameters
+    ----------
+    crops : uint8 (h, w), grey, each tight around one light line on dark ground
+
+    Returns
+    -------
+    depths : of each; None where the crop reads as something else or not surely, and for all crops where the extra is
+        not installed
+    """
+    order = sorted(range(len(crops)), key=lambda at: crops[at].shape[1] / crops[at].shape[0])
+    found: list[DepthText | None] = [None] * len(crops)
+    for start in range(0, len(order), _BATCH):
+        part = order[start : start + _BATCH]
+        for at, read in zip(part, _read([crops[at] for at in part]), strict=True):
+            found[at] = _depth(*read)
+    return found
+
+
+def _read(crops: list[UInt8Array]) -> Iterator[tuple[str, float]]:
+    """The text on each crop and the score of its least certain letter; empty without the extra."""
     path = _weights()
     if path is None or not crops:
-        return [None] * len(crops)
+        yield from [("", 0.0)] * len(crops)
+        return
     session, letters = _network(str(path))
     inputs = [_input(crop) for crop in crops]
     width = max(_LEAST_WIDTH_PX, *(item.shape[2] for item in inputs))
@@ -58,7 +114,8 @@ def read_numbers(crops: list[UInt8Array]) -> list[tuple[float, float] | None]:
     for row, item in zip(batch, inputs, strict=True):
         row[:, :, : item.shape[2]] = item
     shares = np.asarray(session.run(None, {session.get_inputs()[0].name: batch})[0], np.float32)
-    return [_number(item, letters) for item in shares]
+    for item in shares:
+        yield _decoded(item, letters)
 
 
 @cache
@@ -93,13 +150,34 @@ def _input(crop: UInt8Array) -> Float32Array:
     return np.repeat((scaled / 127.5 - 1.0)[None], 3, axis=0)
 
 
-def _number(shares: Float32Array, letters: list[str]) -> tuple[float, float] | None:
-    """Decode one output, float32 (steps, letters), greedily (CTC, Graves et al. 2006)."""
+def _decoded(shares: Float32Array, letters: list[str]) -> tuple[str, float]:
+    """Decode one output, float32 (steps, letters), greedily (CTC, Graves et al. 2006): its text and least score."""
     best = shares.argmax(axis=1)
     kept = np.flatnonzero((best > 0) & (best != np.r_[0, best[:-1]]))
     text = "".join(letters[best[step]] for step in kept)
+    scores = [float(shares[step, best[step]]) for step in kept if letters[best[step]] not in _POINTS]
+    return text, min(scores, default=0.0)
+
+
+def _number(text: str, score: float) -> tuple[float, float] | None:
     if text in _ZEROS:
         text = "0"
     if not text.isascii() or not text.isdigit() or len(text) > _MOST_LETTERS:
         return None
-    return float(text), float(shares[kept, best[kept]].min())
+    return float(text), score
+
+
+def _depth(text: str, score: float) -> DepthText | None:
+    text = " ".join(text.split()).lower()
+    if score < _LEAST_SCORE or not text.isascii():
+        return None
+    if _WORD.fullmatch(text):
+        return DepthText(depth_mm=None, named=True)
+    match = _DEPTH.fullmatch(text)
+    if match is None:
+        return None
+    centimetres = match["cm"]
+    if match["word"] == "d" and match["apart"] is None and not _SHORT.fullmatch(centimetres or ""):
+        return None
+    depth_mm = 10.0 * float(centimetres.replace(",", ".")) if centimetres else float(match["mm"])
+    return DepthText(depth_mm=depth_mm, named=match["word"] is not None)
