@@ -110,11 +110,11 @@ def test_a_result_is_drawn_on_its_own_image_or_one_of_its_size(found: FrameResul
     bar = (drawing.shape[0] - found.image.shape[0]) // 2
     changed = (drawing[bar:-bar] != found.image[..., None]).any(axis=2)
     x1, y1, x2, y2 = found.boxes_xyxy_px[0].astype(int)
-    assert changed[y1 - 4 : y2 + 4, x1 - 4 : x2 + 24].sum() == changed.sum() > 0
+    assert changed[y1 - 6 : y2 + 6, x1 - 6 : x2 + 36].sum() == changed.sum() > 0
     np.testing.assert_array_equal(nothing.draw()[bar:-bar, :, 1], nothing.image)
     black = np.zeros((*found.image.shape, 3), np.uint8)
     drawn = found.draw(black)[bar:-bar].any(axis=2)
-    assert drawn[y1 - 4 : y2 + 4, x1 - 4 : x2 + 24].sum() == drawn.sum() > 0
+    assert drawn[y1 - 6 : y2 + 6, x1 - 6 : x2 + 36].sum() == drawn.sum() > 0
     with pytest.raises(UsageError, match="without it"):
         found.draw(black[:-1])
     found.draw()[:] = 0  # the caller's own
