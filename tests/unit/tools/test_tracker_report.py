@@ -72,7 +72,7 @@ def test_without_a_share_of_the_frame_before_an_outline_stays_where_it_is() -> N
     assert np.hypot(*(outline - (80, 60)).T) == pytest.approx(25.0, abs=0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_probe_that_rocks_shows_its_nodule_again_and_again() -> None:
     (scene,) = rocking_scenes(1, 4)
     shown = [bool((truth == 1).any()) for number, (_, truth) in enumerate(scene.frames()) if number % 3 == 0]
