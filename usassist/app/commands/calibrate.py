@@ -31,9 +31,10 @@ def geometry(
     yes: Annotated[bool, typer.Option("--yes", help="Write the file without asking.")] = False,
 ) -> None:
     """Read scan area and scale from a scanner's screen, show them, and write a geometry file."""
-    from usassist.app.runtime.geometry_measurement import check_new, draw_geometry, measure_geometry, write_geometry
+    from usassist.app.runtime.calibration_file import check_new
+    from usassist.app.runtime.geometry_measurement import draw_geometry, measure_geometry, write_geometry
 
-    check_new(out)
+    check_new(out, "geometry")
     shown = picture or out.with_suffix(".png")
     if shown.exists():
         raise UsageError(f"{shown} is there already; choose another name with --picture")
@@ -69,15 +70,15 @@ def latency(
     yes: Annotated[bool, typer.Option("--yes", help="Write the file without asking.")] = False,
 ) -> None:
     """Measure how long a picture takes from this machine's screen into a captured frame."""
+    from usassist.app.runtime.calibration_file import check_new
     from usassist.app.runtime.latency_measurement import (
-        check_new_latency,
         evaluate_codes,
         read_codes,
         read_codes_of_window,
         write_latency,
     )
 
-    check_new_latency(out)
+    check_new(out, "latency")
     size_hw_px = _pair(size, "x", "--size", "480x640")
     at_xy_px = None if at is None else _pair(at, ",", "--at", "1920,0")
     if not window and at is not None:

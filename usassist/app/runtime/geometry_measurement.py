@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import tomlkit
 
+from usassist.app.runtime.calibration_file import check_new
 from usassist.common.private_files import write_atomic
 from usassist.errors import CalibrationError, UsageError
 from usassist.records import Frame
 from usassist.sources import open_source, parse_crop
 from usassist.sources.inputs.address import is_live
 
-__all__ = ["MeasuredGeometry", "check_new", "draw_geometry", "measure_geometry", "write_geometry"]
+__all__ = ["MeasuredGeometry", "draw_geometry", "measure_geometry", "write_geometry"]
 
 _FRAMES = 30  # of a source that has so many, with a scale that must agree
 _ORIGINS = {"scale_by_ruler": "the ruler on the screen", "scale_by_dicom": "the regions of the DICOM header"}
@@ -132,7 +133,7 @@ def write_geometry(measured: MeasuredGeometry, out: Path, *, valid_for: str) -> 
     UsageError
         If it exists, or its name does not end in .toml.
     """
-    check_new(out)
+    check_new(out, "geometry")
     document = tomlkit.document()
     for key, value in {
         "schema": 1,
@@ -149,17 +150,3 @@ def write_geometry(measured: MeasuredGeometry, out: Path, *, valid_for: str) -> 
     }.items():
         document[key] = value
     write_atomic(out, tomlkit.dumps(document).encode("utf-8"))
-
-
-def check_new(out: Path) -> None:
-    """Check the name of a geometry file that is to be written.
-
-    Raises
-    ------
-    UsageError
-        If it exists, or its name does not end in .toml.
-    """
-    if out.suffix != ".toml":
-        raise UsageError(f"a geometry file ends in .toml, not {out.name}; choose another name")
-    if out.exists():
-        raise UsageError(f"{out} is there already, and such files are never edited; choose another name")

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import tomlkit
 
+from usassist.app.runtime.calibration_file import check_new
 from usassist.app.runtime.time_code_output import show_codes
 from usassist.common.clock import Clock, MonotonicClock
 from usassist.common.private_files import write_atomic
@@ -33,7 +34,6 @@ __all__ = [
     "LEAST_FRAMES",
     "CodeSeen",
     "MeasuredLatency",
-    "check_new_latency",
     "evaluate_codes",
     "read_codes",
     "read_codes_of_window",
@@ -231,7 +231,7 @@ def write_latency(measured: MeasuredLatency, out: Path, *, valid_for: str) -> No
     UsageError
         If it exists, or its name does not end in .toml.
     """
-    check_new_latency(out)
+    check_new(out, "latency")
     shown = "a stream of pictures" if measured.refresh_hz is None else f"a window at {measured.refresh_hz:g} Hz"
     document = tomlkit.document()
     for key, value in {
@@ -254,20 +254,6 @@ def write_latency(measured: MeasuredLatency, out: Path, *, valid_for: str) -> No
     }.items():
         document[key] = value
     write_atomic(out, tomlkit.dumps(document).encode("utf-8"))
-
-
-def check_new_latency(out: Path) -> None:
-    """Check the name of a latency file that is to be written.
-
-    Raises
-    ------
-    UsageError
-        If it exists, or its name does not end in .toml.
-    """
-    if out.suffix != ".toml":
-        raise UsageError(f"a latency file ends in .toml, not {out.name}; choose another name")
-    if out.exists():
-        raise UsageError(f"{out} is there already, and such files are never edited; choose another name")
 
 
 def _codes(
