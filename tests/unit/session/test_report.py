@@ -8,7 +8,6 @@ import os
 import re
 import stat
 import string
-import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -23,13 +22,13 @@ from usassist.clinical import DESCRIPTORS, SYSTEMS
 from usassist.errors import SessionError, UsageError
 from usassist.records import Cause, SignalState
 from usassist.session import open_session
-from usassist.session.report import languages, write_report
-from usassist.session.report.words import Words, flatten, load_words
+from usassist.session.report import write_report
 from usassist.session.summary import SweepDocument, summarise
+from usassist.words import Words, languages, load_words
 
 ROOM = SCHEMA_FILE.parent
 GOLDEN = Path(__file__).parents[2] / "golden" / "reports" / "small.json"
-WORDS = {path.stem: dict(flatten(tomllib.loads(path.read_text()))) for path in (ROOM / "words").glob("*.toml")}
+WORDS = {code: load_words(code, "report").texts for code in languages()}
 CONFIRMED = {
     "composition": ("solid",),
     "echogenicity": ("hypoechoic",),
@@ -286,7 +285,7 @@ class _Marked(Words):
 
 
 def test_no_text_of_the_page_is_outside_the_table(sweep: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("usassist.session.report.write.load_words", lambda code: _Marked(code, WORDS["en"]))
+    monkeypatch.setattr("usassist.session.report.write.load_words", lambda code, part: _Marked(code, WORDS["en"]))
     document = write_report(open_session(sweep), tmp_path / "r.html").document
     page = (tmp_path / "r.html").read_text()
     text = _Reader(page).text
@@ -299,9 +298,9 @@ def test_no_text_of_the_page_is_outside_the_table(sweep: Path, monkeypatch: pyte
 
 def test_an_unknown_language_is_refused_and_the_known_ones_are_named() -> None:
     with pytest.raises(UsageError, match="de, en, ko"):
-        load_words("xx")
+        load_words("xx", "report")
     with pytest.raises(UsageError):
-        load_words("../en")
+        load_words("../en", "report")
 
 
 def test_existing_files_are_refused_and_stay(sweep: Path, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 from usassist.session.report.sizes import quantity_text
-from usassist.session.report.words import Words
 from usassist.session.summary import Nodule
 from usassist.session.summary.parts import CategoryOfNodule, DescriptorOfNodule
+from usassist.words import Words
 
 __all__ = ["category_rows", "compared_text", "descriptor_name", "descriptor_row", "word_of"]
 

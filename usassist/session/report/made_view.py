@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from usassist.session.report.words import Words
 from usassist.session.summary import SweepDocument
 from usassist.session.summary.document import ScaleTime
+from usassist.words import Words
 
 __all__ = ["made_rows"]
 

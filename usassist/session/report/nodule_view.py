@@ -8,9 +8,9 @@ from typing import Any
 from usassist.session.report.category_view import category_rows, compared_text, descriptor_row
 from usassist.session.report.pictures import Picture, PictureKey, picture_key
 from usassist.session.report.sizes import SIZE_ROWS, ap_t_text, interval_text, size_text
-from usassist.session.report.words import Words
 from usassist.session.summary import Nodule, Section
 from usassist.session.summary.parts import Spread
+from usassist.words import Words
 
 __all__ = ["alt_picture", "nodule_view"]
 

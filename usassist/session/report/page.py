@@ -15,9 +15,9 @@ from usassist.session.report.pictures import Picture, PictureKey, picture_key
 from usassist.session.report.sizes import diameters_text
 from usassist.session.report.timeline import PATTERNS, draw_timeline
 from usassist.session.report.unseen_view import mark_rows, unseen_rows
-from usassist.session.report.words import Words
 from usassist.session.summary import Nodule, SweepDocument
 from usassist.session.summary.document import Untracked
+from usassist.words import Words
 
 __all__ = ["MOST_RUN_PICTURES", "run_sections", "write_page"]
 

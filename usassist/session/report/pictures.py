@@ -18,8 +18,8 @@ import numpy.typing as npt
 from usassist.errors import SessionError
 from usassist.session.frame_images import FrameImage
 from usassist.session.opening import RecordedSession
-from usassist.session.report.words import Words
 from usassist.session.summary import Section
+from usassist.words import Words
 
 __all__ = ["Picture", "PictureKey", "draw_pictures", "picture_key"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from usassist.session.report.words import Words
 from usassist.session.summary import Section
 from usassist.session.summary.parts import ApT, Quantity, Size
+from usassist.words import Words
 
 __all__ = ["SIZE_ROWS", "ap_t_text", "diameters_text", "interval_text", "quantity_text", "size_text"]
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 from html import escape
 
-from usassist.session.report.words import Words
 from usassist.session.summary import SweepDocument
+from usassist.words import Words
 
 __all__ = ["draw_timeline"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from usassist.session.report.words import Words
 from usassist.session.summary import SweepDocument
 from usassist.session.summary.document import MarkOfSweep
+from usassist.words import Words
 
 __all__ = ["mark_rows", "unseen_rows"]
 

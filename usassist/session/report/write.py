@@ -15,8 +15,8 @@ from usassist.errors import SessionError, UsageError, UsAssistError
 from usassist.session.opening import RecordedSession
 from usassist.session.report.page import run_sections, write_page
 from usassist.session.report.pictures import draw_pictures
-from usassist.session.report.words import load_words
 from usassist.session.summary import LEAST_FRAMES, Earlier, Section, SweepDocument, summarise
+from usassist.words import load_words
 
 __all__ = ["WrittenReport", "write_report"]
 
@@ -65,7 +65,7 @@ def write_report(
     SessionError
         If the session is still being recorded, damaged or without frames; if a file exists, or cannot be written.
     """
-    words = load_words(language)
+    words = load_words(language, "report")
     if out.suffix.lower() not in _SUFFIXES:
         raise UsageError(f"{out} is no HTML file; name a file that ends with .html")
     data = out.with_suffix(".json")

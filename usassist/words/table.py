@@ -1,4 +1,8 @@
-"""The words of the report: a table for each language, a file each; a further language is a further file."""
+"""Tables of words, read from ``CODE/PART.toml`` beside this file.
+
+Every language has the same parts with the same keys; what stands in braces is filled in. ``shared`` is a part of every
+other: the name of the language, and how it writes numbers and dates.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,13 @@ from usassist.errors import UsageError
 
 __all__ = ["Words", "flatten", "languages", "load_words"]
 
-_FOLDER = resources.files("usassist.session.report") / "words"
+_FOLDER = resources.files("usassist.words")
+_SHARED = "shared"
 
 
 def languages() -> tuple[str, ...]:
     """Codes of the languages that there are words for, such as ``en``."""
-    return tuple(sorted(path.name.removesuffix(".toml") for path in _FOLDER.iterdir() if path.name.endswith(".toml")))
+    return tuple(sorted(folder.name for folder in _FOLDER.iterdir() if (folder / f"{_SHARED}.toml").is_file()))
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -53,6 +58,11 @@ class Words:
         """
         return string.Formatter().vformat(self._texts[key], (), values)
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """All texts by their keys, places not filled in."""
+        return dict(self._texts)
+
     def known(self, key: str) -> bool:
         """True when there is a text of that key."""
         return key in self._texts
@@ -77,8 +87,13 @@ class Words:
         return self("format.list").join(parts)
 
 
-def load_words(code: str) -> Words:
+def load_words(code: str, part: str) -> Words:
     """The words of a language.
+
+    Parameters
+    ----------
+    code : of the language, one of :func:`languages`
+    part : where they are used, such as ``report``: the name of a file
 
     Raises
     ------
@@ -87,4 +102,8 @@ def load_words(code: str) -> Words:
     """
     if code not in languages():
         raise UsageError(f"there are no words for the language {code!r}; choose {', '.join(languages())}")
-    return Words(code, dict(flatten(tomllib.loads((_FOLDER / f"{code}.toml").read_text(encoding="utf-8")))))
+    return Words(code, _read(code, _SHARED) | _read(code, part))
+
+
+def _read(code: str, part: str) -> dict[str, str]:
+    return dict(flatten(tomllib.loads((_FOLDER / code / f"{part}.toml").read_text(encoding="utf-8"))))
