@@ -4,7 +4,7 @@
 topic    schema           version rate, Hz   recorded lane  body
 ======== ================ ======= ========== ======== ===== ====================================================
 frame    usassist.frame   1.3     of source  yes      frame fields of ``Frame``; buffer ``image``
-result   usassist.result  1.5     of source  yes      event fields of ``Result``; its arrays as buffers
+result   usassist.result  1.6     of source  yes      event fields of ``Result``; its arrays as buffers
 engine   usassist.engine  1.5     1          yes      event what it is, labels, points, association, tracking, domain
 session  usassist.session 1.3     1          yes      event what is being streamed, whether it still runs, its signal
 health   usassist.health  1.1     2          yes      event counts, drops and latency of a process
@@ -362,7 +362,7 @@ TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         Topic(name="frame", version=(1, 3), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
-        Topic(name="result", version=(1, 5), rate_hz=None, recorded=True, lane="event", body=ResultBody),
+        Topic(name="result", version=(1, 6), rate_hz=None, recorded=True, lane="event", body=ResultBody),
         Topic(name="engine", version=(1, 5), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
         Topic(name="session", version=(1, 3), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
         Topic(name="health", version=(1, 1), rate_hz=2.0, recorded=True, lane="event", body=HealthBody),

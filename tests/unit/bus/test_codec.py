@@ -232,8 +232,9 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
                 expected = make_result(3, ResultState.NO_RESULT, cause=Cause.DAMAGED)
             if minor >= 4:
                 expected = make_result(3, follows_frame_id=1)
-            if minor < 5:
-                expected = dataclasses.replace(expected, measurements=_as_before_1_5(expected.measurements))
+            if minor < 6:
+                sizes = (_as_before_1_5 if minor < 5 else _as_before_1_6)(expected.measurements)
+                expected = dataclasses.replace(expected, measurements=sizes)
             _assert_same(result_from(message), expected)
         elif topic == "engine":
             note = CALIBRATED_ENGINE.note if minor >= 2 else ""
@@ -282,6 +283,10 @@ def _with_header(data: bytes, change: Any) -> bytes:
 def _as_before_1_5(sizes: Measurements) -> Measurements:
     names = Measurements.PIXEL_COLUMNS + Measurements.MILLIMETRE_COLUMNS
     return Measurements(**{name: getattr(sizes, name) for name in names})
+
+
+def _as_before_1_6(sizes: Measurements) -> Measurements:
+    return dataclasses.replace(sizes, **dict.fromkeys(Measurements.ENDS_COLUMNS))
 
 
 def _assert_same(one: Result, other: Result) -> None:
