@@ -3,7 +3,7 @@
 A child reads its options as one line of JSON from standard input and reports in lines of JSON on standard output:
 ``ready`` when it is set up, then ``done`` with its counts or ``error`` with one clear line; in between ``beat``, the
 heartbeat, up to five times a second while its main loop iterates (``app/runtime/watchdog.py`` judges by that). End of
-file on its standard input means that its parent is gone. A child has its own process group, so that Ctrl-C in a
+file on its standard input means that its parent is gone; what follows the options there are messages, also in JSON. A child has its own process group, so that Ctrl-C in a
 terminal reaches the parent only, which then shuts down in order.
 """
 
@@ -124,6 +124,21 @@ class ChildProcess:
             self._process.stdin.flush()
         except OSError:
             raise UsAssistError(f"the process {self.name} exited before it was ready; run usassist doctor") from None
+
+    def send(self, message: dict[str, Any]) -> bool:
+        """Send a message to a child that has its options; see ``Parent.messages``.
+
+        Returns
+        -------
+        sent : False where it is gone
+        """
+        assert self._process.stdin is not None  # asked for above
+        try:
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+        except (OSError, ValueError):
+            return False
+        return True
 
     @property
     def alive(self) -> bool:
