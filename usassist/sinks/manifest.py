@@ -7,7 +7,7 @@ Its keys, in version 2.2::
     complete = true                     # closed in order, and every frame has its result
     state = "ended"                     # of the stream: waiting, running, ended, interrupted, failed
     recording = "closed"                # of the recording: running, closed, or one line saying why it stopped
-    begun_on_request = true             # since 2.2: it begins in the middle of the stream, because somebody asked for it
+    begun_on_request = true             # since 2.2: it begins in the middle of the stream, as somebody asked for
     ended_on_request = true             # since 2.2: it ends while the stream goes on, likewise
     created_utc = "..."
     frames = 100                        # recorded; likewise results and marks

@@ -38,6 +38,8 @@ from usassist.errors import UsageError
 
 __all__ = ["live"]
 
+_UNCALIBRATED = "the whole screen is shown, with the patient's name on it; nothing is recorded with --uncalibrated"
+
 
 def live(
     source: Annotated[
@@ -49,8 +51,12 @@ def live(
     point: PointSetting = None,
     each_frame_alone: EachFrameAloneSetting = None,
     threads: ThreadsSetting = None,
-    out: Annotated[Path, typer.Option(help="Folder that gets a folder for every session.")] = Path("out"),
-    record: Annotated[bool, typer.Option("--record/--no-record", help="Record frames and results.")] = True,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder that gets a folder for every recording. [default: of [record], or out]")
+    ] = None,
+    record: Annotated[
+        bool, typer.Option("--record/--no-record", help="Record from the beginning, or when somebody asks for it.")
+    ] = True,
     crop: Annotated[str, typer.Option(help="Scan area: auto or X1,Y1,X2,Y2.")] = "auto",
     calibration: CalibrationOption = None,
     scale: ScaleSetting = None,
@@ -101,8 +107,11 @@ def live(
     )
     options = LiveOptions(
         stream=stream,
-        record_into=out.resolve() if record and not uncalibrated else None,
+        record_into=None if uncalibrated else (out or Path(settings.record.folder)).resolve(),
         panel=override_panel(settings.panel, host, port) if page else None,
+        record_at_start=record,
+        record_refusal=_UNCALIBRATED if uncalibrated else "",
+        sources=settings.stream.sources,
         window=shown,
         record=settings.record,
         memory_limit_mb=settings.stream.memory_limit_mb,

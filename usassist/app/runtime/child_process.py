@@ -2,9 +2,9 @@
 
 A child reads its options as one line of JSON from standard input and reports in lines of JSON on standard output:
 ``ready`` when it is set up, then ``done`` with its counts or ``error`` with one clear line; in between ``beat``, the
-heartbeat, up to five times a second while its main loop iterates (``app/runtime/watchdog.py`` judges by that). End of
-file on its standard input means that its parent is gone; what follows the options there are messages, also in JSON. A child has its own process group, so that Ctrl-C in a
-terminal reaches the parent only, which then shuts down in order.
+heartbeat, up to five times a second while its main loop iterates (``app/runtime/watchdog.py`` judges by that). What
+follows the options on its standard input are messages, also in JSON; end of file there means that its parent is gone.
+A child has its own process group, so that Ctrl-C in a terminal reaches the parent only, which then shuts down in order.
 """
 
 from __future__ import annotations

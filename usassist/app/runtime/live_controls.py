@@ -88,8 +88,8 @@ class LiveControls:
         for report in reports:
             if report.event == "control":
                 self._take(msgspec.convert(report.content["request"], ControlBody))
-        for request, reason in self._switch.poll():
-            self._answer(request, reason)
+        for request, problem, note in self._switch.poll():
+            self._answer(request, problem, note=note)
         while self._later and self._later[0][0] <= time.monotonic():
             self._tell(self._later.pop(0)[1])
 

@@ -45,10 +45,10 @@ class LiveOptions:
     ----------
     stream : what to stream; with an empty ``bus`` over sockets that are private to this run
     record_into : folder in which every recording gets a folder; None = nothing can be recorded
+    panel : where the page listens; None = no page
     record_at_start : record from the beginning; else a recording begins when somebody asks for it
     record_refusal : why nothing can be recorded, where that is so
     sources : addresses that may be changed to, beside the one of `stream` and the frame grabbers of this machine
-    panel : where the page listens; None = no page
     window : also show the overlay in a window; None = do not
     record : how recordings are made
     memory_limit_mb : a process with more resident memory is killed and restarted, MiB; 0 = half of this machine's
@@ -56,10 +56,10 @@ class LiveOptions:
 
     stream: StreamOptions
     record_into: Path | None
+    panel: PanelConfig | None
     record_at_start: bool = True
     record_refusal: str = ""
     sources: tuple[str, ...] = ()
-    panel: PanelConfig | None
     window: OverlayConfig | None = None
     record: RecordConfig = field(default_factory=RecordConfig)
     memory_limit_mb: int = 0
@@ -174,12 +174,12 @@ def _supervised(
             )
         switch = RecordingSwitch(processes.get("record"), session, report, options.record_refusal)
         if options.panel is not None:
-            page = {
-                "address": bus,
-                "panel": dataclasses.asdict(options.panel),
-                "choices": dataclasses.asdict(offered.choices()),
-            }
-            supervise("panel", lambda: page, standby=False)
+            page = {"address": bus, "panel": dataclasses.asdict(options.panel)}
+            supervise(
+                "panel",
+                lambda: page | {"choices": dataclasses.asdict(offered.choices(session.stream))},
+                standby=False,
+            )
         if options.window is not None:
             window = {"address": bus, "overlay": dataclasses.asdict(options.window)}
             supervise("overlay", lambda: window, standby=False)

@@ -14,7 +14,7 @@ from usassist.calibrate import DEFAULT_POINT, load_score_calibration
 from usassist.engine import EngineSpec, find_engine, list_engines
 from usassist.errors import UsageError
 from usassist.modalities import Kind, list_modalities
-from usassist.sinks.panel.control import Choices
+from usassist.sinks.panel import Choices
 from usassist.sources.inputs.devices import find_devices
 
 __all__ = ["Offered", "name_sources"]
@@ -40,22 +40,19 @@ class Offered:
         devices = [device.address for device in find_devices(skip=stream.source) if not device.problem]
         self._addresses = name_sources([stream.source, *sources, *devices])
 
-    def choices(self) -> Choices:
-        """For the page."""
-        return Choices(engines=self.engines(), precisions=self.precisions(), sources=tuple(self._addresses))
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Names of the sources."""
-        return tuple(self._addresses)
-
-    def source_name(self, stream: StreamOptions) -> str:
-        """Name of the source of a stream."""
-        return next(name for name, address in self._addresses.items() if address == stream.source)
+    def choices(self, stream: StreamOptions) -> Choices:
+        """For the page, with what of it is chosen in a stream."""
+        return Choices(
+            engines=self.engines(),
+            precisions=self.precisions(),
+            sources=tuple(self._addresses),
+            precision=stream.precision,
+            source=next(name for name, address in self._addresses.items() if address == stream.source),
+        )
 
     def engines(self) -> tuple[str, ...]:
         """``name@version`` of every engine that can be streamed here."""
-        streamed = {row.code for row in list_modalities() if row.is_available and row.kind is Kind.STREAM}
+        streamed = {row.code for row in list_modalities().values() if row.is_available and row.kind is Kind.STREAM}
         return tuple(_full_name(spec) for spec in list_engines(self._folder) if spec.modality in streamed)
 
     def precisions(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from usassist.errors import UsAssistError
 
 __all__ = ["RecordingSwitch", "wait_for"]
 
+_ALREADY = {"on": "it is being recorded already", "off": "nothing was being recorded"}
 _FINISH_S = 20.0
 _SETTLED_S = 60.0
 _CLOSE_S = 120.0  # for checksums of a long recording, beside the next one
@@ -42,7 +43,7 @@ class RecordingSwitch:
         self._record, self._session, self._report, self._refusal = record, session, report, refusal
         self._waiting: list[ControlBody] = []
         self._closing: list[threading.Thread] = []
-        self._answers: list[tuple[ControlBody, str]] = []
+        self._answers: list[tuple[ControlBody, str, str]] = []
         self._asked_s = 0.0
         self.on_request = False
 
@@ -66,11 +67,13 @@ class RecordingSwitch:
         if not self._waiting:
             self._asked_s = time.monotonic()
         if self._record is None:
-            self._answers.append((request, self._refusal or "nothing can be recorded here"))
+            self._answers.append((request, self._refusal or "nothing can be recorded here", ""))
         elif self._waiting and request.value != self._waiting[0].value:
-            self._answers.append((request, "the recording is just being begun or closed; try again in a moment"))
-        elif self._waiting or (request.value == "on") == self.is_on:
+            self._answers.append((request, "the recording is just being begun or closed; try again in a moment", ""))
+        elif self._waiting:
             self._waiting.append(request)
+        elif (request.value == "on") == self.is_on:
+            self._answers.append((request, "", _ALREADY[request.value]))
         elif request.value == "on":
             self._waiting.append(request)
             self.on_request = True
@@ -82,8 +85,8 @@ class RecordingSwitch:
             if self._record.child is None or not self._record.child.send({"finish": True}):
                 self._record.stop_restarting()
 
-    def poll(self) -> Iterator[tuple[ControlBody, str]]:
-        """Requests that are settled, each with why it was refused, or with an empty text."""
+    def poll(self) -> Iterator[tuple[ControlBody, str, str]]:
+        """Requests that are settled, each with why it was refused or an empty text, and with a note."""
         record = self._record
         if record is not None and self._waiting:
             wants = self._waiting[0].value == "on"
@@ -105,7 +108,10 @@ class RecordingSwitch:
         yield from answers
 
     def _settle(self, problem: str) -> None:
-        self._answers += [(request, problem) for request in self._waiting]
+        self._answers += [
+            (request, problem, _ALREADY[request.value] if number and not problem else "")
+            for number, request in enumerate(self._waiting)
+        ]
         self._waiting.clear()
 
     def end_with(self, stream: ChildProcess | None) -> None:

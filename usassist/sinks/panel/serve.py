@@ -22,6 +22,7 @@ from usassist.common.signals import set_on_signal
 from usassist.config import PanelConfig
 from usassist.errors import BusError, UsageError
 from usassist.sinks.covering import FindText
+from usassist.sinks.panel.control import Choices, ControlIntake
 from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import Metrics
@@ -45,6 +46,7 @@ def run_panel(
     config: PanelConfig,
     *,
     modality: str = "",
+    choices: Choices | None = None,
     find_text: FindText | None = None,
     on_ready: Callable[[str], None] | None = None,
     stop: threading.Event | None = None,
@@ -57,6 +59,7 @@ def run_panel(
     address : of the stream, see ``bus.address.endpoint``; it need not run yet
     config : where to listen (port 0 = any free port), JPEG quality, and whether text is covered
     modality : title of what the page shows, from the table of modalities; empty = not named
+    choices : what may be changed while the stream runs; None = nothing
     find_text : finds burnt-in text, see ``frames.burnt_text.find_text_boxes``; required where text is covered
     on_ready : called once with the URL of the page
     stop : set it to end
@@ -79,6 +82,7 @@ def run_panel(
             config,
             listener,
             modality,
+            choices,
             find_text if config.cover_text else None,
             on_ready,
             stop,
@@ -109,6 +113,7 @@ def _serve(
     config: PanelConfig,
     listener: socket.socket,
     modality: str,
+    choices: Choices | None,
     find_text: FindText | None,
     on_ready: Callable[[str], None] | None,
     stop: threading.Event,
@@ -123,11 +128,13 @@ def _serve(
     cv2.setNumThreads(1)  # at this image size a second thread costs more than it saves, and the engine needs the core
     clock = MonotonicClock()
     viewers, shown, said = Viewers(), ShownFrames(clock), Said()
+    controls = ControlIntake(inbox, clock, choices)
     feed = PanelFeed(
         address,
         viewers,
         shown=shown,
         said=said,
+        controls=controls,
         inbox=inbox,
         jpeg_quality=config.jpeg_quality,
         find_text=find_text,
@@ -142,6 +149,7 @@ def _serve(
             said=said,
             marks=marks,
             scales=scales,
+            controls=controls,
             metrics=Metrics(lambda: feed.figures),
             config=config,
             modality=modality,

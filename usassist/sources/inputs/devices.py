@@ -76,9 +76,7 @@ def find_devices(folder: Path = Path("/dev"), *, skip: str = "") -> tuple[VideoD
     skip : address of a device that is in use, and is not touched
     """
     nodes = [node for node in folder.glob("video*") if re.fullmatch(r"video\d+", node.name)]
-    found = [
-        _query(node) for node in sorted(nodes, key=lambda node: int(node.name[5:])) if f"v4l2:{node}" != skip
-    ]
+    found = [_query(node) for node in sorted(nodes, key=lambda node: int(node.name[5:])) if f"v4l2:{node}" != skip]
     return tuple(device for device in found if device is not None)
 
 
