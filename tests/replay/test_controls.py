@@ -17,6 +17,8 @@ from usassist.bus import ControlAction, ControlBody, ControlState, Inbox, Subscr
 from usassist.session import open_session, read_manifest
 from usassist.session.verify import verify_session
 
+pytestmark = pytest.mark.slow
+
 NULL = ("--source", "null:rate=30,size=96x160", "--backend", "null", "--no-page")
 
 
@@ -84,9 +86,7 @@ def _assert_sound(folder: str) -> None:
     assert len(session.frames) == len(session.results) > 10
 
 
-def test_recordings_are_begun_and_closed_while_the_stream_goes_on(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_recordings_are_begun_and_closed_while_the_stream_goes_on(environment: dict[str, str], tmp_path: Path) -> None:
     with LiveSession(tmp_path, *NULL, "--no-record", environment=environment) as live, Asker(live) as asker:
         _wait_for_results(live)
         assert not (tmp_path / "out").exists()
@@ -179,12 +179,21 @@ def test_another_point_engine_or_source_is_a_new_session_and_what_fails_leaves_t
 def test_an_engine_that_cannot_be_opened_leaves_the_one_that_answered(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    engines = tmp_path / "engines"
-    with LiveSession(tmp_path, *NULL, environment=environment) as live, Asker(live) as asker:
-        del engines
+    with (
+        LiveSession(tmp_path, *NULL, engine="refuse,int8,0,0", environment=environment) as live,
+        Asker(live) as asker,
+    ):
         _wait_for_results(live)
+        first = asker.post(ControlAction.PRECISION, "int8")
+        live.until(lambda: asker.seen, "the request was not published")
+        second = asker.post(ControlAction.POINT, "quiet")
+        refused = [asker.outcome(one) for one in (first, second)]
+        assert [body.state for body in refused] == [ControlState.REFUSED] * 2
+        assert "no engine opens in int8 in this test" in refused[0].reason
+        assert "another change is under way" in refused[1].reason
+        _wait_for_results(live, 60)
+        assert asker.ask(ControlAction.POINT, "quiet").state is ControlState.DONE
         report = live.end()
     assert report["restarts"] == {}
-
-
-pytestmark = pytest.mark.slow
+    assert report["problems"] == []
+    assert len(report["changes"]) == 3

@@ -83,7 +83,13 @@ def live(
 
     settings = read_settings(config)
     source, calibration = resolve_demo(source, calibration)
-    shown = override_overlay(settings.overlay, window=window, full_screen=full_screen, instead="the page in a browser")
+    try:
+        shown = override_overlay(
+            settings.overlay, window=window, full_screen=full_screen, instead="the page in a browser"
+        )
+    except UsageError as error:  # the stream does not depend on its viewers
+        print_error(f"{error}; the stream goes on without it")
+        shown = None
     if uncalibrated and (calibration or crop != "auto"):
         raise UsageError("--uncalibrated shows the whole screen; leave out --crop and --calibration")
     if crop == "none" and is_live(source):

@@ -150,8 +150,14 @@ class ChildProcess:
         """Its process id."""
         return self._process.pid
 
-    def wait_for(self, *events: str, timeout_s: float) -> dict[str, Any]:
+    def wait_for(self, *events: str, timeout_s: float, others: list[ChildReport] | None = None) -> dict[str, Any]:
         """Wait for one of the events.
+
+        Parameters
+        ----------
+        events : names of reports
+        timeout_s : longest wait
+        others : gets the other reports that come meanwhile
 
         Returns
         -------
@@ -179,6 +185,8 @@ class ChildProcess:
             if report.event == "gone":
                 code = self._process.wait()
                 raise UsAssistError(f"the process {self.name} exited with code {code}; run usassist doctor")
+            if others is not None:
+                others.append(report)
         raise ChildTimeoutError(f"the process {self.name} did not answer in {timeout_s:.0f} s; run usassist doctor")
 
     def next_report(self, timeout_s: float = 0.0) -> ChildReport | None:

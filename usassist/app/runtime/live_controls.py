@@ -28,6 +28,7 @@ _READY_S = 60.0  # for an engine to be opened
 _FIRST_FRAME_S = 10.0  # for another source to give a frame
 _TELL_AFTER_S = (1.0, 3.0)  # readers connect to a new stream within half a second
 _MAX_CHANGES = 200
+_UNDER_WAY = "another change is under way; try again in a moment"
 
 
 @dataclass(slots=True)
@@ -76,6 +77,7 @@ class LiveControls:
         self._stream, self._switch, self._offered = stream, switch, offered
         self._session, self._report, self._log = session, report, log
         self._change: _Change | None = None
+        self._missed: list[ControlBody] = []  # sent to a stream that was just being ended
         self._later: list[tuple[float, ControlBody]] = []
 
     def poll(self) -> None:
@@ -90,12 +92,15 @@ class LiveControls:
                 self._take(msgspec.convert(report.content["request"], ControlBody))
         for request, problem, note in self._switch.poll():
             self._answer(request, problem, note=note)
-        while self._later and self._later[0][0] <= time.monotonic():
-            self._tell(self._later.pop(0)[1])
+        now_s = time.monotonic()
+        due = [outcome for at_s, outcome in self._later if at_s <= now_s]
+        self._later = [item for item in self._later if item[0] > now_s]
+        for outcome in due:
+            self._tell(outcome)
 
     def _take(self, request: ControlBody) -> None:
         if self._change is not None:
-            self._answer(request, "another change is under way; try again in a moment")
+            self._answer(request, _UNDER_WAY)
         elif request.action is ControlAction.RECORD:
             self._switch.ask(request)
         elif self._switch.is_busy:
@@ -122,11 +127,14 @@ class LiveControls:
 
     def _restart(self, options: StreamOptions) -> None:
         assert self._change is not None
-        self._switch.end_with(self._stream.detach())
+        missed = self._switch.end_with(self._stream.detach())
         self._session.stream = options
         self._stream.start()
         self._switch.begin_with()
         self._change.since_s, self._change.ready_s = time.monotonic(), 0.0
+        for report in missed:
+            if report.event == "control":
+                self._missed.append(msgspec.convert(report.content["request"], ControlBody))
 
     def _follow_change(self, change: _Change, *, streams: bool) -> None:
         now_s = time.monotonic()
@@ -155,6 +163,9 @@ class LiveControls:
 
     def _finish(self, change: _Change) -> None:
         self._change = None
+        for request in self._missed:
+            self._answer(request, _UNDER_WAY, later=True)
+        self._missed.clear()
         self._answer(change.request, change.refused, later=True)
 
     def _answer(self, request: ControlBody, problem: str, *, note: str = "", later: bool = False) -> None:

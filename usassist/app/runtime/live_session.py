@@ -34,7 +34,9 @@ from usassist.sinks.panel import check_panel
 __all__ = ["LiveOptions", "LiveReport", "run_live"]
 
 _PAGE_LATE_S = 10.0
+_PAGE_SETTLED_S = 60.0
 _MAX_PROBLEMS = 100
+_TOLD = 4  # failures in a row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,9 @@ def run_live(
                 process.poll(elapsed_s)
             controls.poll()
             _restart_failed(processes, switch, report, log)
+            if page.is_settled:  # earlier they would delay the first picture on a busy machine
+                for process in processes.values():
+                    process.start_standby()
             session.log_size()
             if processes["stream"].summary is not None:  # the source has delivered all frames that were asked for
                 break
@@ -138,6 +143,12 @@ class _PageAnnouncement:
         self._page = processes.get("panel")
         self._on_ready, self._log = on_ready, log
         self._late_s = time.monotonic() + _PAGE_LATE_S
+        self._settled_s = time.monotonic() + _PAGE_SETTLED_S
+
+    @property
+    def is_settled(self) -> bool:
+        """The page is up, there is none, or it takes so long that nothing waits for it any longer."""
+        return self._page is None or self._page.is_ready or time.monotonic() > self._settled_s
 
     def poll(self) -> None:
         """Check whether the page is up."""
@@ -230,11 +241,12 @@ def _restart_failed(
         why = f": {process.problem}" if process.problem else ""
         if len(report.problems) < _MAX_PROBLEMS:
             report.problems.append(f"{process.name}{why}")
-        log(f"the process {process.name} {how}{why}; it is restarted")
+        if process.failures <= _TOLD:
+            more = ", again and again; it is not told any more" if process.failures == _TOLD else ""
+            log(f"the process {process.name} {how}{why}; it is restarted{more}")
         if process.name == "stream":
             switch.close()
     for process in processes.values():
-        process.start_standby()
         if process.restart_due and not (process.name == "record" and processes["stream"].child is None):
             process.start()
 

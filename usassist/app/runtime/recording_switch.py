@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from usassist.app.runtime.child_process import ChildProcess, ChildTimeoutError
+from usassist.app.runtime.child_process import ChildProcess, ChildReport, ChildTimeoutError
 from usassist.app.runtime.current_session import CurrentSession, LiveReport
 from usassist.app.runtime.supervised_process import POLL_S, PollClock, SupervisedProcess
 from usassist.bus import ControlBody
@@ -93,7 +93,7 @@ class RecordingSwitch:
             if wants and record.is_ready:
                 self._report.recording_stopped = ""
                 self._settle("")
-            elif wants and (record.finished or record.error_reported):
+            elif wants and record.finished and record.child is None:
                 self._session.records = False
                 self._settle(record.problem or "the recorder exited; run usassist doctor")
             elif not wants and record.finished and record.child is None:
@@ -114,27 +114,33 @@ class RecordingSwitch:
         ]
         self._waiting.clear()
 
-    def end_with(self, stream: ChildProcess | None) -> None:
+    def end_with(self, stream: ChildProcess | None) -> list[ChildReport]:
         """End a stream in order, with its recorder, so that another one can use its address.
 
         The recorder receives everything; its files are closed in a thread while the next stream starts.
 
         Parameters
         ----------
-        stream : detached from its supervisor
+        stream : detached from its supervisor; None = it has died
+
+        Returns
+        -------
+        reports : what the stream has reported meanwhile
         """
+        reports: list[ChildReport] = []
         if stream is None:
             self.close()
-            return
+            return reports
         recorder = None if self._record is None else self._record.detach()
         stream.terminate()
         with contextlib.suppress(UsAssistError):  # one that hangs is killed
-            wait_for(stream, "ended", "done")
+            wait_for(stream, "ended", "done", others=reports)
             if recorder is not None:
                 wait_for(recorder, "received", "done")
         stream.stop()
         if recorder is not None:
             self._close(recorder)
+        return reports
 
     def begin_with(self) -> None:
         """Start the recorder of a stream that has just been started, where there is to be one."""
@@ -160,8 +166,14 @@ class RecordingSwitch:
             thread.join()
 
 
-def wait_for(child: ChildProcess, *events: str) -> dict[str, Any]:
+def wait_for(child: ChildProcess, *events: str, others: list[ChildReport] | None = None) -> dict[str, Any]:
     """Wait for the final report of a child; kill it where it hangs.
+
+    Parameters
+    ----------
+    child : asked to finish
+    events : that are waited for
+    others : gets its other reports
 
     Raises
     ------
@@ -172,7 +184,7 @@ def wait_for(child: ChildProcess, *events: str) -> dict[str, Any]:
     deadline_s = time.monotonic() + _FINISH_S
     while time.monotonic() < deadline_s and not (reason := child.hang_reason(clock.elapsed_s())):
         try:
-            return child.wait_for(*events, timeout_s=POLL_S)
+            return child.wait_for(*events, timeout_s=POLL_S, others=others)
         except ChildTimeoutError:
             continue
     child.kill()

@@ -185,6 +185,11 @@ class SupervisedProcess:
         return child
 
     @property
+    def failures(self) -> int:
+        """How often it has failed in a row, each time within ten seconds of its start."""
+        return self._failures
+
+    @property
     def is_ready(self) -> bool:
         """The running child has reported that it is ready."""
         return self.child is not None and self.child.ready

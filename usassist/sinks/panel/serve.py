@@ -24,6 +24,7 @@ from usassist.errors import BusError, UsageError
 from usassist.sinks.covering import FindText
 from usassist.sinks.panel.control import Choices, ControlIntake
 from usassist.sinks.panel.feed import PanelFeed
+from usassist.sinks.panel.gradio_import import import_gradio
 from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import Metrics
 from usassist.sinks.panel.said import Said
@@ -119,6 +120,7 @@ def _serve(
     stop: threading.Event,
     heartbeat: Heartbeat,
 ) -> None:
+    import_gradio()
     import uvicorn  # both are slow to import, and Gradio reads its environment at import
 
     from usassist.sinks.panel.context import PageContext
