@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import cv2
 from starlette.types import ASGIApp
@@ -15,7 +17,7 @@ from usassist.common.clock import MonotonicClock
 from usassist.common.heartbeat import Heartbeat
 from usassist.config import PanelConfig
 from usassist.sinks.covering import FindText
-from usassist.sinks.panel.access import RunSecrets
+from usassist.sinks.panel.access import RunSecrets, make_secrets
 from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.listen import check_panel
 from usassist.sinks.panel.marks import MarkIntake
@@ -26,7 +28,7 @@ from usassist.sinks.panel.serve import run_server
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewers
 
-__all__ = ["run_panel"]
+__all__ = ["page_options", "run_panel"]
 
 
 def run_panel(
@@ -94,6 +96,24 @@ def run_panel(
             heartbeat=heartbeat,
             progress=lambda: feed.iterations,
         )
+
+
+def page_options(address: str, config: PanelConfig) -> dict[str, Any]:
+    """Options of page processes of one run, as plain values. They have its secrets: a page that is restarted with the
+    same options knows the visitors of the one before.
+
+    Parameters
+    ----------
+    address : of the stream
+    config : settings of the page
+
+    Raises
+    ------
+    UsageError
+        If the token file cannot be read or made.
+    """
+    secrets = dataclasses.asdict(make_secrets(config))
+    return {"address": address, "panel": dataclasses.asdict(config), "secrets": secrets}
 
 
 @contextlib.contextmanager

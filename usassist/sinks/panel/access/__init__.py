@@ -6,7 +6,7 @@ Used by the live page and by the demo page. The order in which a request is judg
 from usassist.sinks.panel.access.gate import Gate
 from usassist.sinks.panel.access.paths import DEMO_PATHS, LIVE_PATHS, Paths
 from usassist.sinks.panel.access.rules import Rules, check_access, hosted_rules, make_rules
-from usassist.sinks.panel.access.run_secrets import RunSecrets, make_secrets
+from usassist.sinks.panel.access.run_secrets import RunSecrets, make_secrets, split_address
 
 __all__ = [
     "DEMO_PATHS",
@@ -19,4 +19,5 @@ __all__ = [
     "hosted_rules",
     "make_rules",
     "make_secrets",
+    "split_address",
 ]

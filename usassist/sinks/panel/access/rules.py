@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from usassist.sinks.panel.access.hosts import Hosts, PublicUrl, is_loopback, par
 from usassist.sinks.panel.access.password import PasswordHash, read_password
 from usassist.sinks.panel.access.paths import LIVE_PATHS, Paths
 from usassist.sinks.panel.access.proxy import ProxyRules
-from usassist.sinks.panel.access.run_secrets import RunSecrets
+from usassist.sinks.panel.access.run_secrets import RunSecrets, read_token
 from usassist.sinks.panel.access.tls import check_tls
 
 __all__ = ["Rules", "check_access", "hosted_rules", "make_rules"]
@@ -92,6 +93,9 @@ def check_access(config: PanelConfig) -> None:
         )
     if config.password_file:
         read_password(Path(config.password_file))
+    if config.token_file:
+        with contextlib.suppress(FileNotFoundError):  # it is made later
+            read_token(Path(config.token_file))
 
 
 def make_rules(config: PanelConfig, secrets: RunSecrets, port: int, paths: Paths = LIVE_PATHS) -> Rules:

@@ -17,7 +17,7 @@ from usassist.config import PanelConfig
 from usassist.errors import UsageError
 from usassist.sinks.panel.access.secret_file import read_secret, write_secret
 
-__all__ = ["MIN_TOKEN_CHARACTERS", "RunSecrets", "make_secrets", "same_text"]
+__all__ = ["MIN_TOKEN_CHARACTERS", "RunSecrets", "make_secrets", "read_token", "same_text", "split_address"]
 
 MIN_TOKEN_CHARACTERS = 20
 _REMEDY = "name a new file, which is made, or write one line of at least 20 letters and digits into it"
@@ -63,15 +63,30 @@ def same_text(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
 
 
+def split_address(url: str) -> tuple[str, str]:
+    """The address of a page without its token, and the token; empty where there is none."""
+    address, _, token = url.partition("?token=")
+    return address, token
+
+
 def _token_of(path: Path) -> str:
     with contextlib.suppress(FileNotFoundError):
-        return _checked(path)
+        return read_token(path)
     with contextlib.suppress(FileExistsError):  # another process was faster
         write_secret(path, secrets.token_urlsafe(32), replace=False)
-    return _checked(path)
+    return read_token(path)
 
 
-def _checked(path: Path) -> str:
+def read_token(path: Path) -> str:
+    """The token of a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    UsageError
+        If it cannot be read, others may read it, or the token is too short.
+    """
     token = read_secret(path, "token file", _REMEDY)
     if len(token) < MIN_TOKEN_CHARACTERS or not all(letter.isalnum() or letter in "-_." for letter in token):
         raise UsageError(
