@@ -82,9 +82,22 @@ def run_panel(
         marks, scales = MarkIntake(inbox, shown, clock), ScaleIntake(inbox, shown, clock)
 
         def make_app() -> ASGIApp:
-            from usassist.sinks.panel.page import build_app  # imports Gradio, which is slow
+            from usassist.sinks.panel.context import PageContext  # both import Gradio, which is slow
+            from usassist.sinks.panel.page import build_app
 
-            return build_app(viewers, shown, marks, scales, Metrics(lambda: feed.figures), modality, said=said)
+            return build_app(
+                PageContext(
+                    feed=feed,
+                    viewers=viewers,
+                    shown=shown,
+                    said=said,
+                    marks=marks,
+                    scales=scales,
+                    metrics=Metrics(lambda: feed.figures),
+                    config=config,
+                    modality=modality,
+                )
+            )
 
         run_server(
             make_app,
