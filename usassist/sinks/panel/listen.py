@@ -24,8 +24,8 @@ def check_panel(config: PanelConfig) -> None:
     """
     if not 1 <= config.jpeg_quality <= 100:
         raise UsageError(f"jpeg_quality must lie in 1 to 100, got {config.jpeg_quality}; correct the table panel")
-    check_access(config)
     listen(config.host, config.port).close()
+    check_access(config)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -37,7 +37,7 @@ def read_secret(path: Path, what: str, remedy: str) -> str:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"the {what} {path} cannot be read: {reason}; {remedy}") from error
-    with open(file, "rb") as opened:
+    try:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
             raise UsageError(f"the {what} {path} is no plain file; {remedy}")
@@ -45,7 +45,9 @@ def read_secret(path: Path, what: str, remedy: str) -> str:
             raise UsageError(f"the {what} {path} belongs to another user; {remedy}")
         if status.st_mode & 0o077:
             raise UsageError(f"the {what} {path} can be read by others; chmod 600 {path}")
-        data = opened.read(_MAX_BYTES + 1)
+        data = os.read(file, _MAX_BYTES + 1)
+    finally:
+        os.close(file)
     lines = data.decode("ascii", errors="replace").splitlines()
     if len(data) > _MAX_BYTES or len(lines) != 1 or not lines[0].strip() or "\ufffd" in lines[0]:
         raise UsageError(f"the {what} {path} must hold one line of plain characters; {remedy}")
