@@ -29,7 +29,7 @@ from usassist.app.runtime.recording_switch import RecordingSwitch, wait_for
 from usassist.app.runtime.supervised_process import PollClock, SupervisedProcess
 from usassist.config import OverlayConfig, PanelConfig, RecordConfig
 from usassist.errors import UsAssistError
-from usassist.sinks.panel import check_panel
+from usassist.sinks.panel import check_panel, page_options
 
 __all__ = ["LiveOptions", "LiveReport", "run_live"]
 
@@ -185,7 +185,7 @@ def _supervised(
             )
         switch = RecordingSwitch(processes.get("record"), session, report, options.record_refusal)
         if options.panel is not None:
-            page = {"address": bus, "panel": dataclasses.asdict(options.panel)}
+            page = page_options(bus, options.panel)
             supervise(
                 "panel",
                 lambda: page | {"choices": dataclasses.asdict(offered.choices(session.stream))},

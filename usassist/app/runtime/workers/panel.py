@@ -8,13 +8,13 @@ from usassist.app.runtime.worker import Parent
 from usassist.config import PanelConfig
 from usassist.frames.burnt_text import find_text_boxes
 from usassist.modalities import stream_titles
-from usassist.sinks.panel import Choices, run_panel
+from usassist.sinks.panel import Choices, RunSecrets, run_panel
 
 __all__ = ["work"]
 
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
-    """Serve ``options["address"]`` with the settings ``options["panel"]``, until the parent stops this process.
+    """Serve the page of ``usassist.sinks.panel.page_options``, until the parent stops this process.
 
     ``options["choices"]``, where they are given, are what may be changed while the stream runs.
     """
@@ -22,6 +22,7 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     run_panel(
         options["address"],
         PanelConfig(**options["panel"]),
+        secrets=RunSecrets(**options["secrets"]),
         modality=stream_titles(),
         choices=None if choices is None else Choices(**{name: _fixed(value) for name, value in choices.items()}),
         find_text=find_text_boxes,
