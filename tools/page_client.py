@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from urllib.parse import urlsplit
 
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from usassist.errors import MessageError
+from usassist.sinks.panel.access import split_address
 from usassist.sinks.panel.packet import unpack
 
 __all__ = ["first_picture"]
@@ -20,7 +20,7 @@ def first_picture(url: str, timeout_s: float) -> bool:
 
     Parameters
     ----------
-    url : of the page
+    url : of the page, with its token
     timeout_s : longest wait
 
     Returns
@@ -28,10 +28,13 @@ def first_picture(url: str, timeout_s: float) -> bool:
     came : False where none came in time
     """
     until_s = time.monotonic() + timeout_s
-    host = urlsplit(url).netloc
+    address, token = split_address(url)
+    origin, login = address.rstrip("/"), {"Authorization": f"Bearer {token}"}
     while time.monotonic() < until_s:
         try:
-            with connect(f"ws://{host}/live", origin=Origin(f"http://{host}"), max_size=None) as page:
+            with connect(
+                f"ws{origin.removeprefix('http')}/live", origin=Origin(origin), additional_headers=login, max_size=None
+            ) as page:
                 while time.monotonic() < until_s:
                     data = page.recv(timeout=max(0.1, until_s - time.monotonic()))
                     if isinstance(data, bytes) and unpack(data)[1]:

@@ -19,8 +19,8 @@ runs out of memory and the kernel kills some other process.
 *starts*: until it is ready, without progress: time in which it used a processor, was runnable, or waited for a device
 is not counted, up to ten minutes in all, because imports take long on a busy machine. *still*: all its threads sleep,
 or it was stopped. *computes*: it uses a processor, and its main loop does not iterate. *starved*: it is runnable, and
-gets less than half of a processor. *disk*: one of its threads waits for a device. A limit that the process announces, as
-for closing its files, replaces all of these.
+gets less than half of a processor. *disk*: one of its threads waits for a device. A limit that the process announces,
+as for closing its files, replaces all of these.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ class _Controls:
         labels = self._context.labels
         language = labels.add(gr.Textbox(visible="hidden", container=False), _PART, value="code")
         shown = gr.State(None)
-        with gr.Group(elem_id="us-controls"):
-            with gr.Row():
+        with gr.Column(elem_id="us-controls"):
+            with gr.Row(equal_height=True):
                 record = gr.Button(scale=1, min_width=200, elem_id="us-record")
                 recording = gr.Markdown(elem_id="us-recording")
             with gr.Row():
