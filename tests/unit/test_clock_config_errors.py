@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import inspect
+import json
 import os
 import re
 import tomllib
