@@ -184,6 +184,11 @@ class Scene:
             marks=self.reports.marks(),
             scale=scale_of_frame(shown.frame if shown else None),
             scale_note=session.scale_note if session else "",
+            word=view.word,
+            count=view.count,
+            domain=view.domain,
+            kind=session.kind if session else "",
+            replayed=session.replayed if session else False,
             t_ms=round(now_ns / 1e6, 3),
         )
 
