@@ -197,8 +197,8 @@ class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
     a live source that has not given a frame yet. ``signal`` is set for live sources only, and a change of it is
     published at once; it came with 1.1, its state ``damaged`` with 1.2. ``scale_note`` is why frames have no scale,
     or why one that was set by hand was refused; it is published at once as well, and came with 1.3.
-    ``kind`` is ``live``, ``clip`` or ``simulated``, empty where it is not stated, and ``replayed`` says that all of it is
-    played from a recording; both came with 1.4.
+    ``kind`` is ``live``, ``clip`` or ``simulated``, empty where it is not stated, and ``replayed`` says that all of it
+    is played from a recording; both came with 1.4.
     """
 
     session_id: str
