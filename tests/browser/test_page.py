@@ -191,8 +191,9 @@ def test_everything_fits_on_the_screen(page: Any, width: int, height: int) -> No
     page.set_viewport_size({"width": width, "height": height})
     for selector in (
         ".us-stage",
-        ".us-buttons >> nth=0",
-        ".us-marks",
+        "#us-controls",
+        "#us-left",
+        "#us-zoom_fit",
         ".us-rec",
         ".us-under",
         ".us-side",
