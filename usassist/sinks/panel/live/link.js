@@ -72,7 +72,7 @@ const RETRY_MAX_MS = 4000;
 let retryMs = RETRY_MIN_MS;
 let link = null;
 function connect() {
-  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
+  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${location.pathname.replace(/[^/]*$/, "")}live`);
   socket.binaryType = "arraybuffer";
   link = socket;
   socket.onopen = () => takeSaid(NOTHING_SAID); // the server sends what it has, and may be another one
