@@ -252,12 +252,12 @@ def test_the_system_is_chosen_and_kept_across_a_reload(page: Any, stream: Any) -
     freeze(page)
     page.locator(".us-choose").click()
     confirm_all(page)
-    page.get_by_label("System").select_option("K-TIRADS 2021")
+    page.get_by_label("System", exact=True).select_option("K-TIRADS 2021")
     assert page.locator(".us-category b").inner_text() == "N4: K-TIRADS 4"
     assert "Pattern: solid hypoechoic, nothing suspicious" in page.locator(".us-category").inner_text()
     page.reload()
     page.wait_for_function("document.querySelector('.us-category b')?.textContent === 'N4: K-TIRADS 4'")
-    page.get_by_label("System").select_option("EU-TIRADS 2017")
+    page.get_by_label("System", exact=True).select_option("EU-TIRADS 2017")
     assert page.locator(".us-category b").inner_text() == "N4: EU-TIRADS 4"
 
 

@@ -102,7 +102,9 @@ def test_the_page_says_that_it_is_recording_with_time_and_size(page: Any, stream
 
 def test_the_page_says_what_the_recorder_has_missed(page: Any, stream: Any) -> None:
     stream.recorder = msgspec.structs.replace(RECORDER, dropped=17)
-    page.wait_for_function(f"/^REC .* 17 MISSED$/.test({REC}.textContent)")
+    page.wait_for_function("document.querySelector('[data-at=rec-lost]').textContent === '17 MISSED'")
+    page.wait_for_function(f"{REC}.dataset.rec === 'running'")  # and the warning stands beside it
+    assert page.locator(".us-lost").is_visible()
     assert page.get_by_text("17 messages never reached the recorder and are missing from the recording").is_visible()
 
 

@@ -47,9 +47,11 @@ class Labels:
 
     def add_choices(self, component: Any, part: str, keys: Mapping[str, str]) -> Any:
         """The same for the choices of a component: value → key of its text."""
-        return self._add(
-            component, part, lambda words: {"choices": [(words(key), value) for value, key in keys.items()]}
-        )
+
+        def texts(words: Words) -> dict[str, Any]:
+            return {"choices": [(words(key), value) for value, key in keys.items()]}
+
+        return self._add(component, part, texts)
 
     def _add(self, component: Any, part: str, texts: Callable[[Words], dict[str, Any]]) -> Any:
         for attribute, text in texts(load_words(FIRST_LANGUAGE, part)).items():

@@ -15,9 +15,12 @@ from fastapi import FastAPI, Response, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from usassist.errors import MessageError
+from usassist.sinks.panel.api import add_api
 from usassist.sinks.panel.context import PageContext
+from usassist.sinks.panel.look import make_theme
 from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import CONTENT_TYPE
+from usassist.sinks.panel.quiet_queue import QuietBlocks, StartsQueue
 from usassist.sinks.panel.said import Said
 from usassist.sinks.panel.scale import ScaleIntake
 from usassist.sinks.panel.shown import ShownFrames
@@ -32,9 +35,9 @@ __all__ = ["build_app", "build_blocks"]
 logger = logging.getLogger(__name__)
 
 
-def build_blocks(context: PageContext) -> gr.Blocks:
+def build_blocks(context: PageContext) -> QuietBlocks:
     """The Gradio part: the page and its tabs."""
-    blocks = gr.Blocks(title="usassist live", analytics_enabled=False, fill_width=True)
+    blocks = QuietBlocks(title="usassist live", analytics_enabled=False, fill_width=True)
     with blocks, gr.Column(elem_id="us-page"):
         build_top(context)
         settings = gr.Column()
@@ -46,6 +49,7 @@ def build_blocks(context: PageContext) -> gr.Blocks:
                         build(context)
         with settings:
             build_settings(context, blocks)
+        add_api(context)
     return blocks
 
 
@@ -76,11 +80,11 @@ def build_app(context: PageContext) -> FastAPI:
 
     app.add_api_websocket_route("/live", live)
     app.add_api_route("/metrics", get_metrics)
-    # System fonts only: the theme's default fonts would be loaded from another host.
-    theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    blocks = build_blocks(context)
+    app.add_middleware(StartsQueue, blocks=blocks)
     gr.mount_gradio_app(
         app,
-        build_blocks(context),
+        blocks,
         path="/",
         footer_links=[],
         run_history=False,
@@ -90,7 +94,7 @@ def build_app(context: PageContext) -> FastAPI:
         pwa=False,
         show_error=False,
         max_file_size=1,
-        theme=theme,
+        theme=make_theme(),
         css="\n".join(live_text(name) for name in STYLES),
     )
     return app

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
 from usassist.sinks.panel.context import FIRST_LANGUAGE, PageContext
@@ -37,7 +39,7 @@ def build_settings(context: PageContext, page: gr.Blocks) -> None:
     add(theme, "page", label="settings.theme")
     choices(theme, "page", {"dark": "settings.dark", "light": "settings.light", "system": "settings.system"})
     add(line, "page", label="settings.line")
-    quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     language.change(
         context.labels.updates,
         inputs=language,
@@ -47,6 +49,5 @@ def build_settings(context: PageContext, page: gr.Blocks) -> None:
     )
     theme.change(None, inputs=theme, js="(name) => { window.usassist.set('theme', name) }", **quiet)
     line.change(None, inputs=line, js="(px) => { window.usassist.set('line', px) }", **quiet)
-    page.load(
-        None, outputs=[language, theme, line], js=f"async () => {{ {_WAIT} return usassist.settings(); }}", **quiet
-    )
+    kept = f"async () => {{ {_WAIT} return usassist.settings(); }}"
+    page.load(None, outputs=[language, theme, line], js=kept, **quiet)

@@ -96,7 +96,6 @@ function writeStream(live, now) {
   set("screen", `${number(head.counters.screen_p50_ms, "")} / ${number(head.counters.screen_p99_ms, " ms")}`);
   set("frames", health ? `${health.frames} / ${health.answered}` : "–");
   set("dropped", number(health?.dropped, ""));
-  set("shown", `${head.counters.shown} / ${head.counters.skipped}`);
   const causes = Object.entries(head.counters.by_cause);
   if (head.counters.malformed) causes.push(["unreadable", head.counters.malformed]);
   at("causes-title").hidden = causes.length === 0;

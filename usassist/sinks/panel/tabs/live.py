@@ -75,9 +75,8 @@ def press(context: PageContext, name: str) -> gr.Button:
     context : keeps its text for other languages
     name : of the action in ``live/keys.js``, and of the text ``button.NAME``
     """
-    button: gr.Button = context.labels.add(
-        gr.Button(elem_id=f"us-{name}", size="sm", min_width=0), "page", value=f"button.{name}"
-    )
+    button = gr.Button(elem_id=f"us-{name}", size="sm", min_width=0)
+    context.labels.add(button, "page", value=f"button.{name}")
     button.click(fn=None, js=f"() => window.usassist.press('{name}')", queue=False, show_progress="hidden")
     return button
 
