@@ -177,7 +177,6 @@ def test_a_click_in_the_outline_chooses_its_nodule(page: Any, stream: Any) -> No
         160 + 40 * page.evaluate("Math.sin(Number(document.querySelector('.us [data-at=frame]').textContent) / 20)"),
         50,
     )
-    box = page.locator(".us canvas").bounding_box()
     scale, left, top = (page.evaluate("usassist.place")[name] for name in ("scale", "x", "y"))
     page.locator(".us canvas").click(position={"x": left + 5 * scale, "y": top + 5 * scale})
     assert not page.locator(".us-form").is_visible()

@@ -1,6 +1,6 @@
 // Drawing: the frame, its outlines and calipers. Everything drawn is in the arguments, but for the zoom.
 
-const GUTTER_PX = 38; // at the left, for the depth scale; kept free where there is none, so that the frame never jumps
+const GUTTER_PX = 42; // at the left, for the depth scale; kept free where there is none, so that the frame never jumps
 const HALO = "rgba(0,0,0,.8)";
 const TEXT = '600 {}px system-ui, "Segoe UI", "Noto Sans", "Noto Sans CJK KR", "DejaVu Sans", sans-serif';
 
@@ -136,7 +136,7 @@ function drawDot(context, x, y, color, unit) {
 function drawMark(context, x, y, color, unit, turned) {
   const arm = ARM_PX * unit;
   const reach = arm / Math.SQRT2;
-  strokeTwice(context, color, unit * 0.6, () => {
+  strokeTwice(context, color, unit * 0.75, () => {
     context.beginPath();
     if (turned) {
       context.moveTo(x - reach, y - reach);
@@ -243,6 +243,6 @@ function drawDepth(context, canvas, scale, bitmap, place, unit, gutter) {
     context.stroke();
     if (mm && mm % figure === 0 && y > 14 * unit && y < canvas.height - 6 * unit) context.fillText(String(mm), right - 12 * unit, y);
   }
-  context.fillText("mm", right - 12 * unit, 8 * unit);
+  context.fillText("mm", right - 12 * unit, 9 * unit);
   context.textAlign = "left";
 }

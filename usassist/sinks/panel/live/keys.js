@@ -123,6 +123,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
     if (scaling !== null) endScale();
     else if (selected !== null) closeForm();
+    else if (document.getElementById("us-settings").classList.contains("is-open")) toggleMenu();
     return;
   }
   if (isTyping(node) || at("help").open && event.key !== "?") return;

@@ -82,7 +82,8 @@ function render() {
   const shown = frozen ?? current;
   const view = frozen ? frozen.view : live;
   const nodules = view.draw && shown ? shown.head.nodules : [];
-  const scale = shown?.head.scale ?? null;
+  const isAnswer = view.state === "finding" || view.state === "no_finding";
+  const scale = isAnswer ? (shown?.head.scale ?? null) : null;
   drawScene(canvas, shown?.bitmap ?? null, nodules, { ...options, scale, line: kept.line, selected: selectedRow() });
   drawPoints();
   writeFrame(shown, now);
@@ -118,7 +119,7 @@ function writeState(live, view, now) {
   const headline = headlineOf(live);
   set("sign", frozen ? "‖" : SIGNS[live.state]);
   set("word", frozen ? W("state.held") : headline);
-  if (frozen) setReason("why", W("detail.held", { frame: frozen.head.frame_id, time: num((now - frozen.at) / 1000) }));
+  if (frozen) set("why", W("detail.held", { headline: headlineOf(frozen.view), frame: frozen.head.frame_id, time: num((now - frozen.at) / 1000) }));
   else setReason("why", live.detail);
   set("live", W("detail.now", { headline }));
   const head = current?.head;

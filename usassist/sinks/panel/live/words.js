@@ -37,7 +37,9 @@ function reasonWords(text) {
   if (language === "en") return { text, lang: "en" };
   for (const { key, names, pattern } of REASONS) {
     const match = pattern.exec(text);
-    if (match) return { text: W(key, Object.fromEntries(names.map((name, index) => [name, match[index + 1]]))), lang: language };
+    if (!match) continue;
+    const local = (value) => (/^\d+\.\d+$/.test(value) ? value.replace(".", WORDS[language]["format.decimal"]) : value);
+    return { text: W(key, Object.fromEntries(names.map((name, index) => [name, local(match[index + 1])]))), lang: language };
   }
   return { text, lang: "en" };
 }
