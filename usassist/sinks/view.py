@@ -95,9 +95,7 @@ def view_of_frame(
         return View(state=result.state, headline="NO FINDING", detail="", draw=False, age_ms=age_ms, word="no_finding")
     count = len(result.detections)
     headline = f"{count} FINDING" if count == 1 else f"{count} FINDINGS"
-    return View(
-        state=result.state, headline=headline, detail="", draw=True, age_ms=age_ms, word="finding", count=count
-    )
+    return View(state=result.state, headline=headline, detail="", draw=True, age_ms=age_ms, word="finding", count=count)
 
 
 def view_of_silence(session: SessionBody | None, silent_ms: float | None) -> View | None:

@@ -52,7 +52,7 @@ class Bars:
     def draw(self, canvas: UInt8Array, status: Status) -> None:
         """Draw them on a canvas of that layout, uint8 (H, W, 3) RGB."""
         self._draw_upper(canvas, status)
-        self._draw_lower(canvas, status)
+        self.draw_lower(canvas, status)
 
     def _draw_upper(self, canvas: UInt8Array, status: Status) -> None:
         pen, width, height = self._pen, canvas.shape[1], self._layout.upper_px
@@ -75,7 +75,8 @@ class Bars:
             pen.write(place, pen.fit(line, room_px, _DETAIL), (x, y), BRIGHT, _DETAIL)
 
     def _draw_state(self, place: UInt8Array, status: Status) -> int:
-        pen, (height, width) = self._pen, place.shape[:2]
+        pen = self._pen
+        height, width = place.shape[:2]
         color = STATE_COLOR_RGB[status.state]
         draw_sign(place[:, :height], status.sign, color)
         x, room_px = height + pen.px(10), round(width * _HEADLINE_SHARE) - height
@@ -84,7 +85,8 @@ class Bars:
 
     def _draw_recording(self, place: UInt8Array, status: Status) -> int:
         """Draw the state of the recording at the right end; returns where it begins, px."""
-        pen, width = self._pen, place.shape[1]
+        pen = self._pen
+        width = int(place.shape[1])
         text = "  ".join(filter(None, (status.recording, status.lost)))
         if not text:
             return width - pen.px(10)
@@ -105,7 +107,8 @@ class Bars:
             cv2.circle(place, center, radius, ALERT, max(1, pen.px(2)) if status.lost else -1, cv2.LINE_AA)
         return begin
 
-    def _draw_lower(self, canvas: UInt8Array, status: Status) -> None:
+    def draw_lower(self, canvas: UInt8Array, status: Status) -> None:
+        """Draw the lower one alone."""
         pen, place, width = self._pen, canvas[-self._layout.lower_px :], canvas.shape[1]
         key = (status.alert, status.lower, status.said, status.notice)
         if self._lower is None or self._lower.key != key:

@@ -16,7 +16,6 @@ UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 
 _DOT_STEP = 5.0  # between the dots of an axis, times the length of an arm of its marks
-_ONE = 1 << SUBPIXEL_BITS
 
 
 def caliper_ends(sizes: Measurements, row: int) -> tuple[Float32Array, ...]:
@@ -32,7 +31,9 @@ def caliper_ends(sizes: Measurements, row: int) -> tuple[Float32Array, ...]:
     return sizes.major_ends_xy_px[row], sizes.minor_ends_xy_px[row]
 
 
-def draw_axis(area: UInt8Array, ends_xy_px: Float32Array, color: Color, arm_px: float, line_px: int, *, turned: bool) -> None:
+def draw_axis(
+    area: UInt8Array, ends_xy_px: Float32Array, color: Color, arm_px: float, line_px: int, *, turned: bool
+) -> None:
     """Draw the marks of one diameter, and dots between them, which leave the image to be seen.
 
     Parameters
@@ -43,26 +44,29 @@ def draw_axis(area: UInt8Array, ends_xy_px: Float32Array, color: Color, arm_px: 
     arm_px, line_px : length of an arm of a mark, and its thickness
     turned : marks are ×, else +
     """
-    first, second = ends_xy_px - np.float32(0.5)
+    first, second = ends_xy_px
     length_px = float(np.hypot(*(second - first)))
-    count = int(length_px / (_DOT_STEP * arm_px))
-    for share in np.linspace(0.0, 1.0, count + 2)[1:-1]:
-        _dot(area, first + (second - first) * share, color, line_px)
-    for end in (first, second):
-        draw_mark(area, end, color, arm_px, line_px, turned=turned)
+    shares = np.linspace(0.0, 1.0, int(length_px / (_DOT_STEP * arm_px)) + 2)[1:-1, None]
+    dots = first + (second - first) * shares
+    _draw_lines(area, np.stack([dots, dots], axis=1), color, line_px)
+    _draw_lines(area, np.concatenate([_arms(end, arm_px, turned=turned) for end in ends_xy_px]), color, line_px)
 
 
-def draw_mark(area: UInt8Array, center: Float32Array, color: Color, arm_px: float, line_px: int, *, turned: bool) -> None:
+def draw_mark(
+    area: UInt8Array, center_xy_px: Float32Array, color: Color, arm_px: float, line_px: int, *, turned: bool
+) -> None:
     """Draw one mark, + or ×, with a dark edge."""
+    _draw_lines(area, _arms(center_xy_px, arm_px, turned=turned), color, line_px)
+
+
+def _arms(center_xy_px: Float32Array, arm_px: float, *, turned: bool) -> npt.NDArray[np.float64]:
+    """The two lines of a mark, float64 (2, 2, 2): line, end, x and y."""
     reach = arm_px / np.sqrt(2.0)
-    arms = ((reach, reach), (reach, -reach)) if turned else ((arm_px, 0.0), (0.0, arm_px))
+    arms = np.array(((reach, reach), (reach, -reach)) if turned else ((arm_px, 0.0), (0.0, arm_px)))
+    return center_xy_px + np.stack([-arms, arms], axis=1)
+
+
+def _draw_lines(area: UInt8Array, lines_xy_px: npt.NDArray[np.floating], color: Color, line_px: int) -> None:
+    points = np.round((lines_xy_px - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
     for shade, width_px in ((HALO, line_px + 2), (color, line_px)):
-        for arm in arms:
-            begin, end = (np.round((center + sign * np.array(arm)) * _ONE).astype(int) for sign in (-1.0, 1.0))
-            cv2.line(area, begin.tolist(), end.tolist(), shade, width_px, cv2.LINE_AA, SUBPIXEL_BITS)
-
-
-def _dot(area: UInt8Array, center: Float32Array, color: Color, line_px: int) -> None:
-    place = np.round(center * _ONE).astype(int).tolist()
-    for shade, radius_px in ((HALO, 0.5 * line_px + 1.0), (color, 0.5 * line_px)):
-        cv2.circle(area, place, round(radius_px * _ONE), shade, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+        cv2.polylines(area, list(points), False, shade, width_px, cv2.LINE_AA, SUBPIXEL_BITS)

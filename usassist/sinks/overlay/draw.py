@@ -113,6 +113,12 @@ class Painter:
         self._bars.draw(self._canvas, status)
         return self._canvas
 
+    def snapshot(self, status: Status) -> UInt8Array:
+        """A copy of what :meth:`paint` returned last, with another lower bar: uint8 (H, W, 3) RGB."""
+        canvas = self._canvas.copy()
+        self._bars.draw_lower(canvas, status)
+        return canvas
+
     def _begin(self, layout: Layout) -> None:
         self._layout = layout
         self._canvas = np.empty((*layout.canvas_hw_px, 3), np.uint8)

@@ -102,13 +102,21 @@ class NodulePainter:
             points = np.round((contour * scale - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
             draw_outside(area, points, color_of(result, row, labels), line_px)
             reach = round(2.0 * line_px) + 2
-            (x1, y1), (x2, y2) = (points.min(axis=0) >> SUBPIXEL_BITS).tolist(), (points.max(axis=0) >> SUBPIXEL_BITS).tolist()
+            (x1, y1), (x2, y2) = (
+                (points.min(axis=0) >> SUBPIXEL_BITS).tolist(),
+                (points.max(axis=0) >> SUBPIXEL_BITS).tolist(),
+            )
             boxes.append((x1 - reach, y1 - reach, x2 + reach + 1, y2 + reach + 1))
         ends = [caliper_ends(result.measurements, row) if look.calipers else () for row in range(len(boxes))]
         for row, of_row in enumerate(ends):
             for turned, end in enumerate(of_row):
                 draw_axis(
-                    area, end * scale, color_of(result, row, labels), pen.px(_ARM), max(1, pen.px(0.5)), turned=bool(turned)
+                    area,
+                    end * scale,
+                    color_of(result, row, labels),
+                    pen.px(_ARM),
+                    max(1, pen.px(0.5)),
+                    turned=bool(turned),
                 )
         taken = list(boxes)
         for row, box in enumerate(boxes):

@@ -13,7 +13,7 @@ _KEPT = 64
 
 
 class Places:
-    """Finds a place for each label. A label stays on its side of the nodule while that is free, so that it does not jump.
+    """Finds a place for each label, which stays on its side of the nodule while that is free, so that it does not jump.
 
     Parameters
     ----------
@@ -24,7 +24,9 @@ class Places:
         self._gap_px = gap_px
         self._last: dict[str, int] = {}
 
-    def find(self, name: str, size_px: tuple[int, int], own: Box, taken: Sequence[Box], area_px: tuple[int, int]) -> Box | None:
+    def find(
+        self, name: str, size_px: tuple[int, int], own: Box, taken: Sequence[Box], area_px: tuple[int, int]
+    ) -> Box | None:
         """The place of one label.
 
         Parameters
@@ -56,7 +58,12 @@ class Places:
         """Beside the nodule, above it and below it; then the same farther away."""
         (width, height), (x1, y1, x2, y2), gap = size_px, own, self._gap_px
         for away in (0, height, 2 * height, 4 * height):
-            right, left, above, below = x2 + gap + away, x1 - gap - width - away, y1 - gap - height - away, y2 + gap + away
+            right, left, above, below = (
+                x2 + gap + away,
+                x1 - gap - width - away,
+                y1 - gap - height - away,
+                y2 + gap + away,
+            )
             center_x, center_y = (x1 + x2 - width) // 2, (y1 + y2 - height) // 2
             for x, y in (
                 (right, y1),

@@ -12,6 +12,8 @@ from usassist.words import Words
 
 __all__ = ["Status", "headline_of", "held", "place_in_words", "recorded", "status_of"]
 
+_BUILDING = " is being built"  # in the note of an engine, see ``engine.failover``
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
@@ -97,7 +99,11 @@ def held(status: Status, silence: View | None, words: Words) -> Status:
     detail = words("detail.held", headline=status.headline)
     now = "" if silence is None else words("detail.now", headline=headline_of(silence, words), detail=silence.detail)
     return replace(
-        status, sign="held", headline=words("state.held"), detail=detail, alert="   ".join(filter(None, (now, status.alert)))
+        status,
+        sign="held",
+        headline=words("state.held"),
+        detail=detail,
+        alert="   ".join(filter(None, (now, status.alert))),
     )
 
 
@@ -112,7 +118,9 @@ def recorded(status: Status, recording: Recording, words: Words) -> Status:
     if recording.state is RecordingState.RUNNING:
         seconds = int(recording.elapsed_s or 0.0)
         time = f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-        return replace(status, recording=words("recording.running", time=time), is_recording=True, lost=lost, alert=alert)
+        return replace(
+            status, recording=words("recording.running", time=time), is_recording=True, lost=lost, alert=alert
+        )
     text = words(f"recording.{recording.state.value}")
     if recording.state in (RecordingState.STOPPED, RecordingState.SILENT):
         return replace(status, lost=f"{text}  {lost}".strip(), alert=alert)
@@ -132,7 +140,9 @@ def _scale_note(frame: Frame | None, view: View, words: Words) -> str:
 def _engine_note(engine: EngineBody | None, words: Words) -> str:
     if engine is None or not engine.note:
         return ""
-    return words("detail.building" if " being built" in engine.note else "detail.note", note=engine.note)
+    if _BUILDING in engine.note:
+        return words("detail.building", note=engine.note.replace(_BUILDING, ""))
+    return words("detail.note", note=engine.note)
 
 
 def _frame_in_words(frame: Frame | None, view: View, words: Words) -> str:

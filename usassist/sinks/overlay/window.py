@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -13,13 +13,16 @@ import numpy.typing as npt
 from usassist.bus import Inbox, Subscriber
 from usassist.common.clock import MonotonicClock
 from usassist.common.heartbeat import Heartbeat
-from usassist.config import has_display
+from usassist.config import OverlayConfig, has_display
 from usassist.errors import UsageError
-from usassist.sinks.overlay.desktop import desktop_hw_px
+from usassist.sinks.overlay.desktop import desktop_hw_px, display_opens
 from usassist.sinks.overlay.keys import Action, action_of
-from usassist.sinks.overlay.screen import OverlayScreen
+from usassist.sinks.overlay.nodules import Look
+from usassist.sinks.overlay.screen import TOPICS_SHOWN, OverlayScreen
+from usassist.sinks.overlay.snapshot import save_snapshot
+from usassist.words import load_words
 
-__all__ = ["run_window", "save_snapshot"]
+__all__ = ["run_window"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -27,7 +30,7 @@ _TITLE = "usassist"
 _POLL_MS = 8
 _DEFAULT_HW_PX = (1080, 1920)
 _SHARE = 0.92  # of the desktop, where the window does not fill it
-_TOPICS = ("frame", "result", "engine", "session", "health", "mark")
+_ESCAPE = 27
 
 
 class _Window:
@@ -92,8 +95,9 @@ def run_window(
     stop: threading.Event,
     heartbeat: Heartbeat | None = None,
     *,
-    full_screen: bool = False,
-    snapshots: Path | None = None,
+    settings: OverlayConfig,
+    on_open: Callable[[], None] = lambda: None,
+    on_shown: Callable[[int], None] | None = None,
 ) -> None:
     """Show the overlay until `stop`, until q is pressed, or until the window is closed.
 
@@ -102,22 +106,26 @@ def run_window(
     address : of the stream's bus
     stop : set it to end
     heartbeat : beats with every iteration of the loop
-    full_screen : begin over the whole desktop
-    snapshots : folder for snapshots; None = the present one
+    settings : of the window
+    on_open : called when the window is there
+    on_shown : called with the number of every frame when it is on the screen; for measuring
 
     Raises
     ------
     UsageError
-        If this machine has no display.
+        If this machine has no display, or none that can be opened.
     """
-    if not has_display():
-        raise UsageError("this machine has no display for a window; use --overlay-video, or the panel in a browser")
-    folder = snapshots or Path()
+    require_display()
+    words = load_words(settings.language, "window")
+    folder = Path(settings.snapshots)
     cv2.setNumThreads(1)  # at this image size a second thread costs more than it saves, and the engine needs the core
-    with Subscriber(address, _TOPICS) as subscriber, Inbox(address) as inbox:
+    with Subscriber(address, TOPICS_SHOWN) as subscriber, Inbox(address) as inbox:
         subscriber.heartbeat = heartbeat or subscriber.heartbeat
-        screen = OverlayScreen(MonotonicClock(), inbox)
-        window = _Window(is_full=full_screen)
+        look = Look(calipers=settings.calipers, line_px=settings.line_px)
+        screen = OverlayScreen(MonotonicClock(), inbox, words, look)
+        window = _Window(is_full=settings.full_screen)
+        on_open()
+        shown_id: int | None = None
         try:
             while not stop.is_set() and window.is_open:
                 for message in subscriber.events(_POLL_MS):
@@ -128,27 +136,33 @@ def run_window(
                 code = window.read_key()
                 if canvas is not None:
                     screen.drawn()
+                    if on_shown is not None and screen.shown_id is not None and screen.shown_id != shown_id:
+                        shown_id = screen.shown_id
+                        on_shown(shown_id)
                 screen.publish_health()
                 action = action_of(code)
-                if action is Action.FULL_SCREEN or (code & 0xFF == 27 and window.is_full):
+                if action is Action.FULL_SCREEN or (code & 0xFF == _ESCAPE and window.is_full):
                     window.toggle_full()
                 elif action is Action.CLOSE:
                     return
                 elif action is not None:
-                    screen.act(action, lambda image, name: save_snapshot(image, folder / f"{name}.png"))
+                    screen.act(
+                        action, lambda shot: save_snapshot(shot.canvas, folder / f"{shot.name}.png", shot.texts, words)
+                    )
         finally:
             cv2.destroyAllWindows()
 
 
-def save_snapshot(canvas: UInt8Array, path: Path) -> str:
-    """Write a canvas, uint8 (H, W, 3) RGB, as PNG, readable by its owner alone; returns what has become of it."""
-    ok, data = cv2.imencode(".png", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
-    try:
-        if not ok:
-            raise OSError(0, "it could not be encoded")
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data.tobytes())
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        return f"no snapshot: {error.strerror}"
-    return f"saved as {path.name}"
+def require_display() -> None:
+    """Check that a window can be shown; OpenCV would end the process.
+
+    Raises
+    ------
+    UsageError
+        If it cannot.
+    """
+    where = "use --overlay-video, or the page in a browser"
+    if not has_display():
+        raise UsageError(f"this machine has no display for a window; {where}")
+    if not display_opens():
+        raise UsageError(f"the display that DISPLAY names cannot be opened; correct DISPLAY, or {where}")
