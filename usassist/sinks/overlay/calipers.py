@@ -48,7 +48,8 @@ def draw_axis(
     length_px = float(np.hypot(*(second - first)))
     shares = np.linspace(0.0, 1.0, int(length_px / (_DOT_STEP * arm_px)) + 2)[1:-1, None]
     dots = first + (second - first) * shares
-    _draw_lines(area, np.stack([dots, dots], axis=1), color, line_px)
+    half_dot = (second - first) * (0.8 * line_px / max(length_px, 1.0))
+    _draw_lines(area, np.stack([dots - half_dot, dots + half_dot], axis=1), color, line_px)
     _draw_lines(area, np.concatenate([_arms(end, arm_px, turned=turned) for end in ends_xy_px]), color, line_px)
 
 
@@ -63,7 +64,7 @@ def _arms(center_xy_px: Float32Array, arm_px: float, *, turned: bool) -> npt.NDA
     """The two lines of a mark, float64 (2, 2, 2): line, end, x and y."""
     reach = arm_px / np.sqrt(2.0)
     arms = np.array(((reach, reach), (reach, -reach)) if turned else ((arm_px, 0.0), (0.0, arm_px)))
-    return center_xy_px + np.stack([-arms, arms], axis=1)
+    return np.asarray(center_xy_px + np.stack([-arms, arms], axis=1), np.float64)
 
 
 def _draw_lines(area: UInt8Array, lines_xy_px: npt.NDArray[np.floating], color: Color, line_px: int) -> None:
