@@ -109,9 +109,9 @@ class OverlayScreen:
         self._painted: tuple[object, ...] = ()
 
     @property
-    def shown_id(self) -> int | None:
-        """Number of the frame that was painted last; None before the first."""
-        return None if self._shown.frame is None else self._shown.frame.frame_id
+    def shown(self) -> Frame | None:
+        """The frame that was painted last; None before the first."""
+        return self._shown.frame
 
     def take(self, message: Message) -> None:
         """Take one message of :data:`TOPICS_SHOWN`."""

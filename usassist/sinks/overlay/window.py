@@ -15,6 +15,7 @@ from usassist.common.clock import MonotonicClock
 from usassist.common.heartbeat import Heartbeat
 from usassist.config import OverlayConfig, has_display
 from usassist.errors import UsageError
+from usassist.records import Frame
 from usassist.sinks.overlay.desktop import desktop_hw_px, display_opens
 from usassist.sinks.overlay.keys import Action, action_of
 from usassist.sinks.overlay.nodules import Look
@@ -22,7 +23,7 @@ from usassist.sinks.overlay.screen import TOPICS_SHOWN, OverlayScreen
 from usassist.sinks.overlay.snapshot import save_snapshot
 from usassist.words import load_words
 
-__all__ = ["run_window"]
+__all__ = ["require_display", "run_window"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -97,7 +98,7 @@ def run_window(
     *,
     settings: OverlayConfig,
     on_open: Callable[[], None] = lambda: None,
-    on_shown: Callable[[int], None] | None = None,
+    on_shown: Callable[[Frame], None] = lambda frame: None,
 ) -> None:
     """Show the overlay until `stop`, until q is pressed, or until the window is closed.
 
@@ -108,7 +109,7 @@ def run_window(
     heartbeat : beats with every iteration of the loop
     settings : of the window
     on_open : called when the window is there
-    on_shown : called with the number of every frame when it is on the screen; for measuring
+    on_shown : called with every frame when it is on the screen; for measuring
 
     Raises
     ------
@@ -125,7 +126,7 @@ def run_window(
         screen = OverlayScreen(MonotonicClock(), inbox, words, look)
         window = _Window(is_full=settings.full_screen)
         on_open()
-        shown_id: int | None = None
+        shown: Frame | None = None
         try:
             while not stop.is_set() and window.is_open:
                 for message in subscriber.events(_POLL_MS):
@@ -136,9 +137,9 @@ def run_window(
                 code = window.read_key()
                 if canvas is not None:
                     screen.drawn()
-                    if on_shown is not None and screen.shown_id is not None and screen.shown_id != shown_id:
-                        shown_id = screen.shown_id
-                        on_shown(shown_id)
+                    if screen.shown is not None and screen.shown is not shown:
+                        shown = screen.shown
+                        on_shown(shown)
                 screen.publish_health()
                 action = action_of(code)
                 if action is Action.FULL_SCREEN or (code & 0xFF == _ESCAPE and window.is_full):
