@@ -25,7 +25,7 @@ from usassist.sinks.overlay.nodules import Look
 from usassist.sinks.overlay.screen import OverlayScreen
 from usassist.words import load_words
 
-__all__ = ["FOLDER", "SCENES", "WINDOW_HW_PX", "Ellipse", "drawn_frame", "finding", "render"]
+__all__ = ["FOLDER", "GOLDEN", "SCENES", "WINDOW_HW_PX", "Ellipse", "drawn_frame", "finding", "render"]
 
 FOLDER = Path(__file__).parent
 WINDOW_HW_PX = (540, 960)
@@ -225,6 +225,21 @@ SCENES: dict[str, Callable[[Stage, tuple[int, int]], None]] = {
     "stale": _stale,
     "waiting": _waiting,
 }
+
+
+GOLDEN = (
+    "finding",
+    "cut",
+    "no_finding",
+    "frozen",
+    "lost",
+    "abstains",
+    "uncalibrated",
+    "building",
+    "held",
+    "help",
+)
+"""Of :data:`SCENES`, those with a golden picture."""
 
 
 def render(

@@ -358,7 +358,7 @@ def test_the_overlay_video_has_every_frame_also_those_without_result(stream: Str
         pictures = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
     assert len(pictures) == 12
     assert pictures[0].shape[0] % 2 == 0
-    redness = [(p[36:40, :, 0] - p[36:40, :, 1]).mean() for p in pictures]
+    redness = [(p[52:56, :, 0] - p[52:56, :, 1]).mean() for p in pictures]
     assert {index for index, value in enumerate(redness[:8]) if value > 30} == {3, 5}
 
 

@@ -18,7 +18,7 @@ __all__ = ["HEADLINE", "Bars"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
-HEADLINE = 42.0
+HEADLINE = 42.5
 """Size of the state, times unit: capital letters of 63 px on 1080 lines, 20 minutes of arc at three metres."""
 
 _HEADLINE_SHARE, _RECORDING_SHARE = 0.5, 0.3  # of the width, at most; longer texts get smaller

@@ -49,7 +49,7 @@ class WindowRequests:
             self._notice.say(self._words("said.no_recording"))
         elif recording.state is not RecordingState.RUNNING:
             self._ask(ControlAction.RECORD, "on")
-        elif now_ns <= self._stop_until_ns:
+        elif now_ns < self._stop_until_ns:
             self._stop_until_ns = 0
             self._ask(ControlAction.RECORD, "off")
         else:
