@@ -16,7 +16,7 @@ from usassist.common.heartbeat import Heartbeat
 from usassist.config import OverlayConfig, has_display
 from usassist.errors import UsageError
 from usassist.records import Frame
-from usassist.sinks.overlay.desktop import desktop_hw_px, display_opens
+from usassist.sinks.overlay.desktop import desktop_hw_px, display_opens, work_area_xywh_px
 from usassist.sinks.overlay.keys import Action, action_of
 from usassist.sinks.overlay.nodules import Look
 from usassist.sinks.overlay.screen import TOPICS_SHOWN, OverlayScreen
@@ -30,7 +30,7 @@ UInt8Array = npt.NDArray[np.uint8]
 _TITLE = "usassist"
 _POLL_MS = 8
 _DEFAULT_HW_PX = (1080, 1920)
-_SHARE = 0.92  # of the desktop, where the window does not fill it
+_TITLE_BAR_PX = 40  # of a window manager, and more than that of most
 _ESCAPE = 27
 
 
@@ -81,14 +81,16 @@ class _Window:
         return cv2.waitKey(1)
 
     def _place(self) -> None:
+        """As large as the screen allows: all of it, or what panels and a title bar leave where windows are managed."""
         height, width = self._desktop_hw_px
+        x = y = 0
         mode = cv2.WINDOW_FULLSCREEN if self._is_full else cv2.WINDOW_NORMAL
         cv2.setWindowProperty(_TITLE, cv2.WND_PROP_FULLSCREEN, mode)
-        if not self._is_full:
-            height, width = round(height * _SHARE), round(width * _SHARE)
+        if not self._is_full and (area := work_area_xywh_px()) is not None:
+            x, y, width, height = area
+            height -= _TITLE_BAR_PX
         cv2.resizeWindow(_TITLE, width, height)  # of itself where no window manager makes it full
-        if self._is_full:
-            cv2.moveWindow(_TITLE, 0, 0)
+        cv2.moveWindow(_TITLE, x, y)
 
 
 def run_window(
