@@ -57,7 +57,10 @@ class _Window:
     @property
     def is_open(self) -> bool:
         """False once the user has closed it."""
-        return cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) >= 1
+        try:
+            return cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) >= 1
+        except cv2.error:  # so Qt's last window, once it is closed
+            return False
 
     def size_hw_px(self) -> tuple[int, int]:
         """Height and width of the drawable area, px."""
