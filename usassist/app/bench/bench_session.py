@@ -25,6 +25,7 @@ from usassist.app.runtime.private_bus import private_bus
 from usassist.app.runtime.supervised_process import PollClock
 from usassist.config import PanelConfig
 from usassist.errors import UsAssistError
+from usassist.sinks.panel import page_options
 
 __all__ = ["BenchSession"]
 
@@ -32,7 +33,7 @@ _READY_S = 60.0
 _FIRST_S = 30.0
 _FINISH_S = 30.0
 _WATCHED = ("stream", "record")
-_PANEL = dataclasses.asdict(PanelConfig(port=0))
+_PANEL = PanelConfig(port=0)
 
 
 class BenchSession:
@@ -126,7 +127,7 @@ class BenchSession:
 
     def add_page(self) -> None:
         """Start the page, where the setup has none."""
-        self._ready(self._begin("panel", "panel", {"address": self.address, "panel": _PANEL}))
+        self._ready(self._begin("panel", "panel", page_options(self.address, _PANEL)))
 
     def add_window(self) -> str:
         """Add an overlay window; gives its name. It needs a display."""
@@ -205,7 +206,7 @@ class BenchSession:
         )
         self._begin("stream", "stream", dataclasses.asdict(options) | {"archives": int(setup.record)})
         if setup.viewers:
-            self._begin("panel", "panel", {"address": self.address, "panel": _PANEL})
+            self._begin("panel", "panel", page_options(self.address, _PANEL))
         if setup.overlay:
             self._begin("overlay", "bench_overlay", {"address": self.address})
         if setup.record:
