@@ -26,7 +26,7 @@ from usassist.sources.inputs.address import GrabOptions, open_grabber
 
 SCREEN_HW_PX = (540, 960)
 STREAM = msgspec.structs.replace(SESSION, realtime=False, image_hw_px=HW)
-_WITHIN_S = 30.0
+_WITHIN_S = 60.0
 _CROSS = """
 import ctypes, sys
 x11 = ctypes.CDLL("libX11.so.6")
