@@ -103,6 +103,7 @@ def held(status: Status, silence: View | None, words: Words) -> Status:
         sign="held",
         headline=words("state.held"),
         detail=detail,
+        note="   ".join(filter(None, (status.detail, status.note))),
         alert="   ".join(filter(None, (now, status.alert))),
     )
 
