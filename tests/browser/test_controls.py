@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,9 +71,7 @@ def test_a_session_is_recorded_and_changed_from_the_page(browser: Any, live: Liv
 def test_a_program_asks_for_the_same_and_is_told_what_came_of_it(live: LiveSession) -> None:
     client = pytest.importorskip("gradio_client").Client
     address, token = split_address(_url(live))
-    program = client(
-        address, headers={"Authorization": f"Bearer {token}"}, verbose=False, analytics_enabled=False
-    )
+    program = client(address, headers={"Authorization": f"Bearer {token}"}, verbose=False, analytics_enabled=False)
     before = program.predict(api_name="/state")
     assert before["offered"]["source"][:2] == ["null:rate=30,size=96x160", "null:rate=20,size=64x96"]
     refused = program.predict("/etc/passwd", api_name="/set_source")
