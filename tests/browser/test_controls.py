@@ -72,13 +72,13 @@ def test_a_program_asks_for_the_same_and_is_told_what_came_of_it(live: LiveSessi
     client = pytest.importorskip("gradio_client").Client
     address, token = split_address(_url(live))
     program = client(address, headers={"Authorization": f"Bearer {token}"}, verbose=False, analytics_enabled=False)
-    before = program.predict(api_name="/state")
+    before = program.predict(api_name="/choices")
     assert before["offered"]["source"][:2] == ["null:rate=30,size=96x160", "null:rate=20,size=64x96"]
     refused = program.predict("/etc/passwd", api_name="/set_source")
     assert refused["answer"] == "refused"
     assert "was not offered" in refused["reason"]
     assert program.predict("null:rate=20,size=64x96", api_name="/set_source") == {"answer": "done", "reason": ""}
-    after = program.predict(api_name="/state")
+    after = program.predict(api_name="/choices")
     assert after["chosen"]["source"] == "null:rate=20,size=64x96"
     assert after["session_id"] != before["session_id"]
     assert program.predict(True, api_name="/record")["answer"] == "done"

@@ -40,8 +40,9 @@ class _Controls:
         shown = gr.State(None)
         with gr.Column(elem_id="us-controls"):
             with gr.Row(equal_height=True):
-                record = gr.Button(scale=1, min_width=200, elem_id="us-record")
-                recording = gr.Markdown(elem_id="us-recording")
+                record = gr.Button(scale=0, min_width=240, elem_id="us-record")
+                with gr.Column(min_width=300):
+                    recording = gr.Markdown(container=True, elem_id="us-recording")
             with gr.Row():
                 choices = {
                     action: labels.add(
@@ -51,8 +52,8 @@ class _Controls:
                     )
                     for action in _CHOSEN
                 }
-            outcome = gr.Markdown(elem_id="us-outcome")
-            labels.add(gr.Markdown(), _PART, value="info.change")
+            outcome = gr.Markdown(container=True, elem_id="us-outcome")
+            labels.add(gr.Markdown(container=True), _PART, value="info.change")
         outputs = [shown, record, recording, *choices.values()]
         refresh_while_seen(self._update, [language, shown], outputs)
 
@@ -179,9 +180,9 @@ def _build_endpoints(controls: ControlIntake) -> None:
         """Choose one of the offered sources."""
         return ask(ControlAction.SOURCE, name)
 
-    def state() -> dict[str, Any]:
+    def choices() -> dict[str, Any]:
         """What runs now, and what may be chosen."""
         return state_document(controls)
 
-    for endpoint in (record, set_point, set_engine, set_precision, set_source, state):
+    for endpoint in (record, set_point, set_engine, set_precision, set_source, choices):
         api(endpoint, api_name=endpoint.__name__, queue=False)
