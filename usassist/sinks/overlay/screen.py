@@ -235,7 +235,7 @@ class OverlayScreen:
         self._requests.poll()
         if self._is_held:
             view = dataclasses.replace(view, age_ms=None)
-        status = status_of(self._shown.frame, self._shown.result, view, self._engine, self._words)
+        status = status_of(self._shown.frame, self._shown.result, view, self._engine, self._words, self._session)
         status = recorded(status, self._reports.recording(self._session), self._words)
         place = place_in_words(self._side, self._plane, self._words)
         said = self._notice.text or ("" if self._shows_help else self._words("detail.keys"))
