@@ -166,8 +166,11 @@ def main() -> int:
         for number in range(1, options.starts + 1):
             with private_bus() as bus, tempfile.TemporaryDirectory(prefix="usassist-starts-") as folder:
                 live = _Live(bus, folder, options.source)
-                live.watch(options.seconds)
-                starts.append(start := live.end())
+                try:
+                    live.watch(options.seconds)
+                finally:
+                    start = live.end()
+                starts.append(start)
             times = "".join(
                 f"{'never' if value is None else f'{value:.1f} s':>14}"
                 for value in (start.result_s, start.page_s, start.picture_s)
