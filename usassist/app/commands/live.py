@@ -71,10 +71,10 @@ def live(
     from usassist.app.runtime.live_session import LiveOptions, run_live
     from usassist.app.runtime.open_stream import StreamOptions
     from usassist.common.signals import stop_on_signal
-    from usassist.sources.inputs.address import is_live
+    from usassist.sources.inputs.address import as_live_source, is_live
 
     settings = read_settings(config)
-    source, calibration = resolve_demo(source, calibration)
+    source, calibration = resolve_demo(as_live_source(source), calibration)
     shown = override_overlay(settings.overlay, window=window, full_screen=full_screen, instead="the page in a browser")
     if uncalibrated and (calibration or crop != "auto"):
         raise UsageError("--uncalibrated shows the whole screen; leave out --crop and --calibration")

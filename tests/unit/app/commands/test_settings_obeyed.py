@@ -148,7 +148,7 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         found |= of_overlay(options.window)
         return found | {"stream.memory_limit_mb": options.memory_limit_mb}
     if command == "replay":
-        at = "usassist.app.runtime.clip_session.replay"
+        at = "usassist.app.runtime.clips.replay"
         seen = run("replay", "null:", "--window", *config, monkeypatch=monkeypatch, at=at)
         found = of_stream(seen["at"][0][0]) | of_record(seen["at"][1]["record"])
         return found | of_overlay(seen["at"][1]["window"])
