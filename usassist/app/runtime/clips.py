@@ -25,6 +25,7 @@ from usassist.session.export.new_file import new_file
 from usassist.session.lines import read_lines
 from usassist.sinks.files import explain
 from usassist.sinks.results import FrameTime
+from usassist.sources.address import IMAGE_SUFFIXES
 
 __all__ = ["ClipAnswer", "ClipTargets", "clips_of", "replay_clips"]
 
@@ -109,21 +110,25 @@ def clips_of(names: Sequence[str]) -> list[str]:
     UsageError
         If a folder holds both clips and images.
     """
-    from usassist.sources.address import IMAGE_SUFFIXES
-
     found: list[str] = []
     for name in names:
-        with contextlib.suppress(OSError, ValueError):  # what is no path is no folder
-            if Path(name).is_dir() and not (Path(name) / "session.toml").exists():
-                inside = sorted(path for path in Path(name).iterdir() if path.is_file())
-                videos = [str(path) for path in inside if path.suffix.lower() in _VIDEOS]
-                if videos and any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside):
-                    raise UsageError(f"{name} holds clips and images; name the clips, or images:{name}")
-                if videos:
-                    found += videos
-                    continue
-        found.append(name)
+        inside = [] if name == "demo" else _files_in(name)
+        videos = [str(path) for path in inside if path.suffix.lower() in _VIDEOS]
+        if videos and any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside):
+            raise UsageError(f"{name} holds clips and images; name the clips, or images:{name}")
+        found += videos or [name]
     return found
+
+
+def _files_in(name: str) -> list[Path]:
+    """Files of a folder, sorted; none of what is no folder, or holds a recorded session."""
+    try:
+        folder = Path(name)
+        if not folder.is_dir() or (folder / "session.toml").exists():
+            return []
+        return sorted(path for path in folder.iterdir() if path.is_file())
+    except (OSError, ValueError):  # no path, or one that may not be read: opening it says so
+        return []
 
 
 def replay_clips(

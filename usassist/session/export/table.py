@@ -128,6 +128,7 @@ def write_csv(session: RecordedSession, path: Path) -> int:
 def print_csv(session: RecordedSession, file: TextIO) -> int:
     """As :func:`export_csv`, into an open file, such as standard output."""
     table = CsvTable(file)
+    table.begin()
     for row in _rows(session):
         table.write(row)
     return table.rows
@@ -150,11 +151,18 @@ class CsvTable:
     def __init__(self, file: TextIO, *, with_clip: bool = False) -> None:
         self.with_clip = with_clip
         self._table = csv.DictWriter(file, ("clip", *CSV_COLUMNS) if with_clip else CSV_COLUMNS)
-        self._table.writeheader()
+        self._begun = False
         self.rows = 0
+
+    def begin(self) -> None:
+        """Write the header, once; rows do it too, so that a table without any clip stays empty."""
+        if not self._begun:
+            self._begun = True
+            self._table.writeheader()
 
     def write(self, row: dict[str, Any]) -> None:
         """Add a row of :func:`table_rows`, with its ``clip`` where there is that column."""
+        self.begin()
         t_s = row["t_s"]
         self._table.writerow(row | {"t_s": "" if t_s is None else f"{t_s:.6f}"})
         self.rows += 1
