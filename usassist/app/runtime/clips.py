@@ -224,7 +224,10 @@ def _answer(
         if save is not None and not outcome.exit_code:
             files = files | {save.name: str(save)}
         outcome = dataclasses.replace(outcome, files=files)
-        answer = ClipAnswer(clip=name, outcome=outcome, error=outcome.error or "")
+        error = outcome.error or ""
+        if save is not None and isinstance(video, Path):  # the user knows the file by its own name
+            error = error.replace(video.name, save.name)
+        answer = ClipAnswer(clip=name, outcome=outcome, error=error)
         if outcome.exit_code:
             raise _CutError
         if table is not None:

@@ -27,6 +27,8 @@ def new_file(path: Path) -> Iterator[Path]:
     try:
         with replacing(path, private=True) as temporary:
             yield temporary
+    except SessionError:  # it is an OSError too, and says what to do
+        raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise SessionError(f"the disk is full: {path} was not written; free some space, or name another") from error
