@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
-from PIL.PngImagePlugin import PngInfo
 
 from usassist import __version__
 from usassist.bus import EngineBody, SessionBody, frame_from, result_from
@@ -20,12 +17,15 @@ from usassist.session.messages import whole_message
 from usassist.session.opening import RecordedSession
 from usassist.session.trim import parse_moment
 from usassist.sinks.overlay.draw import Painter
+from usassist.sinks.overlay.snapshot import png_with_text
+from usassist.sinks.overlay.text import BRIGHT, PAPER, Pen
 from usassist.sinks.view import view_of_frame
 
 __all__ = ["Moment", "find_moment", "write_snapshot"]
 
-_TEXT_PX = 14
-_INK, _PAPER = (230, 236, 240), (16, 20, 24)
+UInt8Array = npt.NDArray[np.uint8]
+
+_WIDTH_PX = 560  # of a picture whose text has its nominal size
 _NOTICE = "Research use only. Not a medical device."
 
 
@@ -125,54 +125,32 @@ def write_snapshot(moment: Moment, path: Path) -> dict[str, str]:
     engine = "none" if moment.engine is None else moment.engine.engine_id
     ran = moment.result.backend if moment.result is not None else ""
     texts = {
-        "frame_id": str(moment.frame.frame_id),
-        "session_id": moment.frame.session_id,
-        "engine_id": engine,
-        "backend": ran,
-        "state": "missing" if moment.result is None else moment.result.state.value,
-        "t_s": f"{moment.t_s:.3f}",
+        "Frame": str(moment.frame.frame_id),
+        "Session": moment.frame.session_id,
+        "Engine": engine,
+        "Backend": ran,
+        "State": "missing" if moment.result is None else moment.result.state.value,
+        "Seconds": f"{moment.t_s:.3f}",
         "Software": f"usassist {__version__}",
-        "Disclaimer": _NOTICE,
+        "Comment": _NOTICE,
     }
     lines = [
         f"frame {moment.frame.frame_id}   {moment.t_s:.2f} s   session {moment.frame.session_id}",
         f"engine {engine}{f' on {ran}' if ran else ''}   usassist {__version__}",
     ]
     with new_file(path) as temporary:
-        temporary.write_bytes(_png(_captioned(canvas, lines), texts))
+        temporary.write_bytes(png_with_text(_captioned(canvas, lines), texts))
     return texts
 
 
-def _captioned(canvas: npt.NDArray[np.uint8], lines: list[str]) -> Image.Image:
+def _captioned(canvas: UInt8Array, lines: list[str]) -> UInt8Array:
     """The canvas, and a strip below it with the lines; nothing is lettered over the canvas itself."""
     height, width = canvas.shape[:2]
-    size = max(_TEXT_PX, round(width / 60))
-    font = ImageFont.load_default(size)
-    margin, step = size // 2, round(1.4 * size)
-    rows = [row for line in lines for row in _wrapped(line, font, width - 2 * margin)]
-    page = Image.new("RGB", (width, height + 2 * margin + step * len(rows)), _PAPER)
-    page.paste(Image.fromarray(canvas), (0, 0))
-    draw = ImageDraw.Draw(page)
-    for number, row in enumerate(rows):
-        draw.text((margin, height + margin + number * step), row, fill=_INK, font=font)
+    pen = Pen(max(1.0, width / _WIDTH_PX))
+    margin, step = pen.px(10), pen.px(22)
+    page = np.empty((height + step * len(lines) + margin, width, 3), np.uint8)
+    page[:height], page[height:] = canvas, PAPER
+    for number, line in enumerate(lines, 1):
+        size = pen.size_that_fits(line, width - 2 * margin, 15)
+        pen.write(page, line, (margin, height + number * step), BRIGHT, size)
     return page
-
-
-def _wrapped(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: int) -> list[str]:
-    rows: list[str] = []
-    for part in line.split("   "):
-        longer = f"{rows[-1]}   {part}" if rows else part
-        if rows and font.getlength(longer) <= width_px:
-            rows[-1] = longer
-        else:
-            rows.append(part)
-    return rows
-
-
-def _png(page: Image.Image, texts: dict[str, str]) -> bytes:
-    info = PngInfo()
-    for key, text in texts.items():
-        info.add_itxt(key, text)
-    data = io.BytesIO()
-    page.save(data, "PNG", pnginfo=info)
-    return data.getvalue()

@@ -76,10 +76,10 @@ def test_a_snapshot_shows_one_frame_with_its_own_result_and_says_which(tmp_path:
     assert moment.result.frame_id == 20
     write_snapshot(moment, tmp_path / "x.png")
     with Image.open(tmp_path / "x.png") as picture:
-        assert picture.text["frame_id"] == "20"
-        assert picture.text["engine_id"].startswith("thyroid_nodule@0.4.0")
-        assert picture.text["session_id"] == "reference-sweep"
-        assert picture.text["state"] == "finding"
+        assert picture.text["Frame"] == "20"
+        assert picture.text["Engine"].startswith("thyroid_nodule@0.4.0")
+        assert picture.text["Session"] == "reference-sweep"
+        assert picture.text["State"] == "finding"
         pixels = np.asarray(picture.convert("RGB"))
     strip = pixels[-40:]
     assert (strip.max(axis=2) > 180).any(), "the text below"
