@@ -9,6 +9,7 @@ like an empty scene.
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 
 import cv2
 import numpy as np
@@ -42,7 +43,7 @@ class Painter:
     """
 
     def __init__(self, words: Words | None = None) -> None:
-        self._words = words or load_words("en", "window")
+        self._words = words or _english()
         self._canvas: UInt8Array = np.empty((0, 0, 3), np.uint8)
         self._layout = native_layout(_EMPTY_HW_PX)
         self._hatched = np.nonzero(np.empty((0, 0), np.uint8))  # rows and columns in the image's box
@@ -143,6 +144,11 @@ class Painter:
             cv2.cvtColor(image, cv2.COLOR_GRAY2RGB, dst=area)
         else:
             np.copyto(area, image)
+
+
+@cache
+def _english() -> Words:
+    return load_words("en", "window")
 
 
 def describe(result: Result, engine: EngineBody | None, words: Words) -> str:
