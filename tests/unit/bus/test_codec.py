@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.golden.messages.make import NEWEST_ENGINE, NEWEST_SESSION, messages
+from tests.golden.messages.make import CONTROL, NEWEST_ENGINE, NEWEST_SESSION, messages
 from tests.samples import (
     CALIBRATED_ENGINE,
     DESCRIBED,
@@ -240,10 +240,13 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
             note = CALIBRATED_ENGINE.note if minor >= 2 else ""
             expected = NEWEST_ENGINE if minor >= 3 else CALIBRATED_ENGINE if minor else ENGINE
             expected = msgspec.structs.replace(expected, note=note)
-            assert message.body == (expected if minor >= 4 else msgspec.structs.replace(expected, tracking=None))
+            expected = expected if minor >= 4 else msgspec.structs.replace(expected, tracking=None)
+            assert message.body == (expected if minor >= 5 else msgspec.structs.replace(expected, points=()))
         elif topic == "session":
             newest = NEWEST_SESSION if minor >= 3 else damaged_session()
             assert message.body == (newest if minor >= 2 else LIVE_SESSION if minor else SESSION)
+        elif topic == "control":
+            assert message.body == CONTROL
 
 
 @pytest.mark.parametrize("topic", list(TOPICS))
