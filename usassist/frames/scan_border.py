@@ -143,6 +143,8 @@ def _sides(grey: UInt8Array) -> tuple[Float64Array, Float64Array]:
 
 def _side(first: npt.NDArray[np.intp], height_px: int, width_px: int) -> Float64Array:
     """The convex curve around the places where the scan begins in every eighth row, in every row: float64 (H,)."""
+    if not first.any():
+        return np.zeros(height_px)
     rows, every, values = np.arange(0, height_px, _STEP), np.arange(height_px), _median(first)
     if not (known := values < width_px).any():
         return np.full(height_px, float(width_px))

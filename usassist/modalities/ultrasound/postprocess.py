@@ -189,12 +189,15 @@ def _outline(
         int(box[1]) - y1 : int(np.ceil(box[3])) - y1,
         int(box[0]) - x1 : int(np.ceil(box[2])) - x1,
     ]
-    in_box = np.bincount(components[inner].ravel(), minlength=count)
-    in_box[0] = 0
-    chosen = int(np.argmax(in_box))
-    if in_box[chosen] == 0:
-        return None
-    if count > 2:
+    if count == 2:
+        if not region[inner].any():
+            return None
+    else:
+        in_box = np.bincount(components[inner].ravel(), minlength=count)
+        in_box[0] = 0
+        chosen = int(np.argmax(in_box))
+        if in_box[chosen] == 0:
+            return None
         region = (components == chosen).astype(np.uint8)
     there = claimed[y1 : y1 + region.shape[0], x1 : x1 + region.shape[1]]
     if there.any():
