@@ -102,7 +102,9 @@ function writeRecording(isConnected) {
   set("rec-lost", lost > 0 ? W("recording.lost", { count: lost }) : "");
   set("rec-said", state === "running" ? W("recording.said") : word.toLowerCase());
   const isProblem = state === "stopped" || state === "silent";
-  const missed = state !== "unknown" && recording.missed > 0 ? W("recording.missed", { count: recording.missed }) : "";
+  const missed = state !== "unknown" && recording.missed > 0
+    ? W(recording.missed === 1 ? "recording.missed_one" : "recording.missed", { count: recording.missed })
+    : "";
   at("rec").title = isProblem ? recording.reason : "";
   at("rec-lost").title = missed;
   set("rec-why", isProblem ? `${word.toLowerCase()}: ${recording.reason}` : missed);
