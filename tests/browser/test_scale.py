@@ -12,7 +12,7 @@ from usassist.bus import MarkKind, Subscriber
 pytestmark = pytest.mark.browser
 
 FORM = ".us [data-at=scale-form]"
-SETTLED = "(canvas => canvas.width === canvas.clientWidth)(document.querySelector('.us canvas'))"  # after a form opened
+SETTLED = "(canvas => canvas.height === canvas.clientHeight)(document.querySelector('.us canvas'))"
 TOLD = ".us [data-at=scale-said]"
 
 
