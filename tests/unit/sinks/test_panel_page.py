@@ -78,7 +78,7 @@ import asyncio, threading, time
 from usassist.sinks.panel.context import PageContext
 from usassist.sinks.panel.page import build_blocks
 from usassist.sinks.panel.quiet_queue import StartsQueue
-nothing = dict.fromkeys(("feed", "viewers", "shown", "said", "marks", "scales", "metrics"))
+nothing = dict.fromkeys(("feed", "viewers", "shown", "said", "marks", "scales", "metrics", "controls"))
 context = PageContext(**nothing)
 blocks = build_blocks(context)
 for code in ("en", "ko", "de"):
