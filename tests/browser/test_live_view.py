@@ -306,6 +306,22 @@ def test_wheel_keys_and_dragging_zoom_and_move_the_frame_and_a_key_resets_it(pag
     assert page.evaluate("usassist.zoom.k") == 1.25
 
 
+def test_two_fingers_zoom(page: Any) -> None:
+    page.evaluate("""() => {
+      const stage = document.querySelector('.us-stage');
+      const box = stage.getBoundingClientRect();
+      const touch = (type, pointerId, x) => stage.dispatchEvent(new PointerEvent(type, {
+        pointerId, pointerType: 'touch', clientX: box.x + x, clientY: box.y + 200, bubbles: true }));
+      touch('pointerdown', 1, 300);
+      touch('pointerdown', 2, 400);
+      touch('pointermove', 2, 500);
+      touch('pointerup', 2, 500);
+      touch('pointerup', 1, 300);
+    }""")
+    assert page.evaluate("usassist.zoom.k") == pytest.approx(2.0, abs=0.01)
+    assert not page.complaints
+
+
 def test_depth_is_shown_beside_a_calibrated_frame_only(page: Any, stream: Any) -> None:
     settle(page, 3)
     assert page.evaluate(GUTTER_PIXELS) == 0
