@@ -46,6 +46,7 @@ class Start:
     frames: int = 0
     lost: int = 0
     recording: str = ""
+    problem: str = ""
     last_line: str = ""
 
     @property
@@ -137,6 +138,7 @@ class _Live:
         start.sessions = len(report["sessions"])
         start.restarts = ", ".join(f"{name} {count}" for name, count in report["restarts"].items())
         start.lost = report["messages_lost"]
+        start.problem = "; ".join(report["problems"])
         if report["folders"]:
             session = open_session(Path(report["folders"][0]))
             start.frames = len(session.frames)
@@ -164,13 +166,20 @@ def main() -> int:
         for number in range(1, options.starts + 1):
             with private_bus() as bus, tempfile.TemporaryDirectory(prefix="usassist-starts-") as folder:
                 live = _Live(bus, folder, options.source)
-                live.watch(options.seconds)
-                starts.append(start := live.end())
+                try:
+                    live.watch(options.seconds)
+                finally:
+                    start = live.end()
+                starts.append(start)
             times = "".join(
                 f"{'never' if value is None else f'{value:.1f} s':>14}"
                 for value in (start.result_s, start.page_s, start.picture_s)
             )
-            told = start.restarts or ("none" if start.is_good else f"FAILED: {start.last_line}")
+            told = (
+                f"{start.restarts} ({start.problem})"
+                if start.restarts
+                else ("none" if start.is_good else f"FAILED: {start.last_line}")
+            )
             _say(f"{number:>5}{times}{start.frames:>14}{start.lost:>15}    {told}")
     good = sum(start.is_good for start in starts)
     for name in ("result_s", "page_s", "picture_s"):

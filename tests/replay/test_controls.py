@@ -184,16 +184,12 @@ def test_an_engine_that_cannot_be_opened_leaves_the_one_that_answered(
         Asker(live) as asker,
     ):
         _wait_for_results(live)
-        first = asker.post(ControlAction.PRECISION, "int8")
-        live.until(lambda: asker.seen, "the request was not published")
-        second = asker.post(ControlAction.POINT, "quiet")
-        refused = [asker.outcome(one) for one in (first, second)]
-        assert [body.state for body in refused] == [ControlState.REFUSED] * 2
-        assert "no engine opens in int8 in this test" in refused[0].reason
-        assert "another change is under way" in refused[1].reason
+        refused = asker.ask(ControlAction.PRECISION, "int8")
+        assert refused.state is ControlState.REFUSED
+        assert "no engine opens in int8 in this test" in refused.reason
         _wait_for_results(live, 60)
         assert asker.ask(ControlAction.POINT, "quiet").state is ControlState.DONE
         report = live.end()
     assert report["restarts"] == {}
     assert report["problems"] == []
-    assert len(report["changes"]) == 3
+    assert len(report["changes"]) == 2

@@ -27,7 +27,7 @@ class RecordingState(StrEnum):
     UNKNOWN = "unknown"  # the session has just begun, and a recorder may still start
     NONE = "none"
     RUNNING = "running"
-    CLOSED = "closed"  # cleanly, because the stream has ended
+    CLOSED = "closed"  # cleanly, because the stream has ended or somebody has asked for it
     STOPPED = "stopped"  # before the end of the stream; the reason is given
     SILENT = "silent"  # it was running, and has sent no health for 3 s
 

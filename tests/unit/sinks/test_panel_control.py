@@ -132,3 +132,11 @@ def test_what_is_chosen_follows_the_stream_and_what_was_done() -> None:
     ):
         desk.intake.take(message("control", msgspec.structs.replace(asked, state=state)))
         assert desk.intake.chosen(ControlAction.SOURCE) == chosen
+
+
+def test_a_page_that_watches_from_elsewhere_offers_what_the_stream_names_and_nothing_else() -> None:
+    desk = Desk(Choices())
+    desk.answers = {"quiet": (ControlState.DONE, ""), "on": (ControlState.REFUSED, "nothing supervises this stream")}
+    assert desk.intake.request(ControlAction.POINT, "quiet", timeout_s=10).answer is Answer.DONE
+    assert "supervises" in desk.intake.request(ControlAction.RECORD, "on", timeout_s=10).reason
+    assert "choose one of: none" in desk.intake.request(ControlAction.ENGINE, "a@1.0.0").reason

@@ -22,13 +22,14 @@ def panel(
     """Show the page in the browser for a stream that is running or will run."""
     from usassist.frames.burnt_text import find_text_boxes
     from usassist.modalities import stream_titles
-    from usassist.sinks.panel import run_panel
+    from usassist.sinks.panel import Choices, run_panel
 
     settings = read_settings(config)
     run_panel(
         bus or settings.bus.address or "ipc",
         page_options.override(settings.panel),
         modality=stream_titles(),
+        choices=Choices(),  # recording and operating points, which the stream names itself
         find_text=find_text_boxes,
         on_ready=print_page_address,
     )

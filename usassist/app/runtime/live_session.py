@@ -110,15 +110,15 @@ def run_live(
         offered = Offered(options.stream, options.sources)
         processes, switch = stack.enter_context(_supervised(options, bus, session, offered, report))
         controls = LiveControls(processes["stream"], switch, offered, session, report, log)
-        clock, page = PollClock(stop), _PageAnnouncement(processes, on_ready, log)
+        clock, viewers = PollClock(stop), _Viewers(processes, on_ready, log)
         _start_all(processes, clock)
         for elapsed_s in clock:
-            page.poll()
+            viewers.poll()
             for process in processes.values():
                 process.poll(elapsed_s)
             controls.poll()
             _restart_failed(processes, switch, report, log)
-            if page.is_settled:  # earlier they would delay the first picture on a busy machine
+            if viewers.is_settled:  # earlier they would delay the first picture on a busy machine
                 for process in processes.values():
                     process.start_standby()
             session.log_size()
@@ -131,8 +131,8 @@ def run_live(
     return report
 
 
-class _PageAnnouncement:
-    """Calls ``on_ready`` once, when the page is up or there is none."""
+class _Viewers:
+    """Calls ``on_ready`` once, when the page is up or there is none, and tells which viewers start slowly."""
 
     def __init__(
         self,
@@ -141,6 +141,9 @@ class _PageAnnouncement:
         log: Callable[[str], None],
     ) -> None:
         self._page = processes.get("panel")
+        self._starting = {
+            words: processes[name] for name, words in (("panel", "page"), ("overlay", "window")) if name in processes
+        }
         self._on_ready, self._log = on_ready, log
         self._late_s = time.monotonic() + _PAGE_LATE_S
         self._settled_s = time.monotonic() + _PAGE_SETTLED_S
@@ -155,9 +158,11 @@ class _PageAnnouncement:
         if self._on_ready is not None and (self._page is None or self._page.ready is not None):
             self._on_ready("" if self._page is None or self._page.ready is None else self._page.ready["url"])
             self._on_ready = None
-        elif self._on_ready is not None and time.monotonic() > self._late_s:
+        if time.monotonic() > self._late_s:
             self._late_s = math.inf
-            self._log("the stream runs; the page is still starting")
+            for words, process in self._starting.items():
+                if process.ready is None and not process.finished:
+                    self._log(f"the stream runs; the {words} is still starting")
 
 
 @contextmanager

@@ -23,7 +23,8 @@ SENDER = "page"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What may be chosen, and what of it is not in the messages of the stream.
+    """What may be chosen, and what of it is not in the messages of the stream. Without any of it there are still
+    recording and the operating points, which the stream names; where nothing supervises the stream, it refuses them.
 
     Attributes
     ----------
