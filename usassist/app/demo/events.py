@@ -117,7 +117,7 @@ def connect(blocks: gr.Blocks, desk: Desk, labels: Labels, parts: Parts, about: 
         found = Outcome(text="", answers=(known,), simulated=desk.items[name].simulated)
         return [words("status.choose"), found, *_show(desk, found, words)]
 
-    def answer(
+    def run(
         name: str,
         language: str,
         compared: bool,
@@ -187,7 +187,7 @@ def connect(blocks: gr.Blocks, desk: Desk, labels: Labels, parts: Parts, about: 
     parts.upload.clear(drop, None, None, **quiet)
     parts.item.input(choose, chosen, shown, **quiet)
     parts.answer.click(
-        answer,
+        run,
         chosen,
         shown,
         show_progress_on=parts.status,

@@ -83,7 +83,8 @@ def _build_modality(modality: Modality, desk: Desk, labels: Labels, language: gr
             items = [(words(f"item.{name}"), name) for name in desk.items] + [(words("give.yours"), YOURS)]
             item = gr.Radio(items, value=next(iter(desk.items)), elem_id="ud-item")
             labels.add(item, PART, label="give.bundled")
-            upload = labels.add(gr.File(file_count="single", type="filepath", height=160), PART, label="give.upload")
+            upload = gr.File(file_count="single", type="filepath", height=160, elem_id="ud-upload")
+            labels.add(upload, PART, label="give.upload")
             limits = gr.Markdown(limits_text(words))
             with gr.Row():
                 answer = labels.add(gr.Button(variant="primary", elem_id="ud-answer"), PART, value="button.answer")
