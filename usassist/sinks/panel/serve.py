@@ -114,6 +114,8 @@ def _run(
         ws_ping_timeout=_PING_S,
         timeout_graceful_shutdown=1,
     )
+    # Browsers leave encrypted connections open that nobody uses; that these are cut at the end is no error.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "shutdown exceeded" not in record.getMessage())
     before = -1
 
     class Server(uvicorn.Server):

@@ -46,7 +46,7 @@ def test_the_token_is_exchanged_for_a_cookie_and_leaves_the_address(gate: Gate) 
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
     assert "Secure" not in cookie
     assert TOKEN not in cookie
-    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["referrer-policy"] == "same-origin"
     assert browser.get("/").json()["url"] == "http://127.0.0.1:7860/"
     assert browser.get(f"/?token={TOKEN}").headers["location"] == "/", "of who is logged in too"
     with browser.websocket_connect(LIVE, headers=ORIGIN) as socket:
@@ -222,7 +222,7 @@ def test_every_answer_forbids_framing_sniffing_and_keeping(gate: Gate) -> None:
         assert headers["x-frame-options"] == "DENY"
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] in ("no-referrer", "same-origin")
         assert headers["cache-control"] == "no-store"
         assert "camera=()" in headers["permissions-policy"]
     assert "default-src 'self'" in browser.get("/").headers["content-security-policy"]

@@ -159,7 +159,8 @@ class Gate:
             if message["type"] == "http.response.start":
                 begun = True
                 headers = MutableHeaders(scope=message)
-                self._set(headers, self._policy, seen.path)
+                kept = self._rules.paths.may_be_kept(seen.path)
+                set_headers(headers, policy=self._policy, framed=self._framed, may_be_kept=kept)
                 renewed = self._login.renewed(session) if self._login is not None else ""
                 if renewed:
                     headers.append("set-cookie", renewed)
@@ -203,8 +204,5 @@ class Gate:
 
     async def _answer(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
         """Send an answer of the gate itself."""
-        self._set(response.headers, LOGIN_POLICY, "")
+        set_headers(response.headers, policy=LOGIN_POLICY, referrer="same-origin")
         await response(scope, receive, send)
-
-    def _set(self, headers: MutableHeaders, policy: str, path: str) -> None:
-        set_headers(headers, policy=policy, framed=self._framed, may_be_kept=self._rules.paths.may_be_kept(path))

@@ -35,7 +35,14 @@ _PERMISSIONS = ", ".join(
 )
 
 
-def set_headers(headers: MutableHeaders, *, policy: str, framed: bool, may_be_kept: bool) -> None:
+def set_headers(
+    headers: MutableHeaders,
+    *,
+    policy: str,
+    framed: bool = False,
+    may_be_kept: bool = False,
+    referrer: str = "no-referrer",
+) -> None:
     """Set them.
 
     Parameters
@@ -43,10 +50,11 @@ def set_headers(headers: MutableHeaders, *, policy: str, framed: bool, may_be_ke
     headers : of the answer
     policy : content security policy
     framed : other pages may show it in a frame
+    referrer : policy of referrers. Browsers leave the origin out of what a form sends under ``no-referrer``.
     may_be_kept : a browser may keep it; everything with pixels or results is never stored
     """
     headers["content-security-policy"] = policy
-    headers["referrer-policy"] = "no-referrer"
+    headers["referrer-policy"] = referrer
     headers["x-content-type-options"] = "nosniff"
     headers["permissions-policy"] = _PERMISSIONS
     headers["cross-origin-resource-policy"] = "same-origin"
