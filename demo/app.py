@@ -18,6 +18,7 @@ def main() -> None:
             "GRADIO_TEMP_DIR": folder,
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_OFFLINE": "1",
+            "ORT_DISABLE_TELEMETRY": "1",
         }
         from usassist.app.demo.serve import DemoOptions, launch_hosted
         from usassist.app.runtime.open_stream import StreamOptions

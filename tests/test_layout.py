@@ -83,7 +83,7 @@ READS_ENVIRONMENT = {
     "config.py": "settings, folders and the display",
     "common/processor.py": "limits that a user sets for the runtimes are recorded",
     "sinks/panel/serve.py": "Gradio is configured through its environment",
-    "app/commands/main.py": "OpenCV and the encoder SVT are configured through theirs",
+    "app/commands/main.py": "OpenCV, ONNX Runtime and the encoder SVT are configured through theirs",
 }
 
 

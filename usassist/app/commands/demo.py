@@ -20,7 +20,7 @@ from usassist.app.commands.options import (
     read_settings,
 )
 from usassist.app.commands.page_options import NO_OPTIONS, PageOptions, takes_page_options
-from usassist.errors import SourceError
+from usassist.errors import SourceError, UsageError
 
 __all__ = ["demo"]
 
@@ -48,12 +48,16 @@ def demo(
     from usassist.app.demo.serve import DemoOptions, run_demo
     from usassist.app.runtime.open_stream import StreamOptions
 
+    from usassist.sources.inputs.address import is_live
+
     settings = read_settings(config)
     first = None
     if clip != "demo":
-        if not Path(clip).exists():
+        if is_live(clip):
+            raise UsageError(f"{clip} is live; the page over it is usassist live --source {clip}")
+        if ":" not in clip and not Path(clip).exists():
             raise SourceError(f"{clip} is not there; name a file, a folder of pictures, or demo")
-        first = Item(name=FIRST, source=str(Path(clip).resolve()), calibration=calibration, simulated=False)
+        first = Item(name=FIRST, source=clip, calibration=calibration, simulated=False)
     run_demo(
         DemoOptions(
             stream=StreamOptions(

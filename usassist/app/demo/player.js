@@ -377,7 +377,8 @@ take();
 
 window.usassistDemo = {
   get shown() {
-    return shown && { index: shown.index, frames: shown.heads.map((head) => head?.frame_id ?? null), heads: shown.heads };
+    if (shown === null || shown.clip !== clip) return null;
+    return { index: shown.index, frames: shown.heads.map((head) => head?.frame_id ?? null), heads: shown.heads };
   },
   get count() {
     return frames().length;
