@@ -6,6 +6,7 @@ reaches it may use it. On your own machine use ``usassist demo``, which asks for
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 
@@ -22,10 +23,12 @@ def main() -> None:
         }
         from usassist.app.demo.serve import DemoOptions, launch_hosted
         from usassist.app.runtime.open_stream import StreamOptions
+        from usassist.common.signals import interrupt_on_signal
         from usassist.config import RecordConfig
 
         stream = StreamOptions(source="", bus="", engine="thyroid_nodule")
-        launch_hosted(DemoOptions(stream=stream, record=RecordConfig()))
+        with interrupt_on_signal(), contextlib.suppress(KeyboardInterrupt):
+            launch_hosted(DemoOptions(stream=stream, record=RecordConfig()))
 
 
 if __name__ == "__main__":

@@ -214,6 +214,14 @@ def test_a_row_of_a_table_leads_to_its_frame(visitor: Any) -> None:
     wait_for_frame(visitor, frame)
 
 
+def test_another_simulated_clip_is_shown_as_soon_as_it_is_chosen(visitor: Any) -> None:
+    visitor.locator("#ud-item label").nth(1).click()
+    visitor.locator("#ud-answer").click()  # where it has not been answered yet
+    visitor.wait_for_function("() => usassistDemo.count === 125 && usassistDemo.shown", timeout=90_000)
+    visitor.locator("#ud-item label").nth(0).click()
+    visitor.wait_for_function("() => usassistDemo.count === 300 && usassistDemo.shown")
+
+
 def test_the_words_of_the_page_change_with_the_language(visitor: Any) -> None:
     visitor.locator("#ud-language input").click()
     visitor.get_by_role("option", name="Deutsch").click()

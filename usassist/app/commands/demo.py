@@ -47,7 +47,6 @@ def demo(
     from usassist.app.demo.material import FIRST, Item
     from usassist.app.demo.serve import DemoOptions, run_demo
     from usassist.app.runtime.open_stream import StreamOptions
-
     from usassist.sources.inputs.address import is_live
 
     settings = read_settings(config)

@@ -80,6 +80,7 @@ class Desk:
         self.visits, self.shelf = visits, shelf
         self._answering = answering
         self._allowances: dict[Path, Allowance] = {}
+        self._kept: dict[str, tuple[str, tuple[Answered, ...]]] = {}  # secret of a visit → what it shows
 
     @property
     def items(self) -> dict[str, Item]:
@@ -129,6 +130,7 @@ class Desk:
     def end_old(self) -> None:
         """End visits in which nothing has happened for long."""
         self.visits.end_old()
+        self._kept = {secret: value for secret, value in self._kept.items() if self.visits.has(secret)}
         self._allowances = {path: value for path, value in self._allowances.items() if path.exists()}
 
     def answer(self, visitor: str, wish: Wish, words: Words, report: Callable[[Report, str], None]) -> Outcome:
@@ -149,7 +151,7 @@ class Desk:
             for letter, choice in (("A" if wish.b else "", wish.a), ("B", wish.b)):
                 if choice is None:
                     continue
-                known = None if wish.item == YOURS else self.shelf.get(wish.item, choice)
+                known = self._known(visit, wish.item, choice)
                 answers.append(
                     known
                     or self._answering.answer(
@@ -170,6 +172,7 @@ class Desk:
             logger.warning("an answer failed: %s", error.strerror)
             return Outcome(text=words("status.failed", reason=words("status.unexpected")))
         visit.keep_only([item.folder for item in answers])
+        self._kept[visit.secret] = (wish.item, tuple(answers))
         text = done_text(answers, allowance, words)
         return Outcome(
             text=text, answers=tuple(answers), simulated=wish.item != YOURS and self.items[wish.item].simulated
@@ -184,6 +187,7 @@ class Desk:
             If it is not taken or fails.
         """
         visit = self.visits.of(visitor)
+        self._kept.pop(visit.secret, None)
         try:
             allowance = self.take_upload(visitor, path)
             visit.stop.clear()
@@ -215,12 +219,23 @@ class Desk:
             raise UsageError("there is no file yet; upload one, or choose a clip")
         return str(visit.upload), None, self._allowances[visit.upload]
 
+    def _known(self, visit: Visit, name: str, choice: Choice) -> Answered | None:
+        """An answer that need not be made again."""
+        item, answers = self._kept.get(visit.secret, ("", ()))
+        if item == name:
+            for answered in answers:
+                if answered.choice == choice and answered.folder.exists():
+                    return answered
+        return None if name == YOURS else self.shelf.get(name, choice)
+
     def _forget_upload(self, visit: Visit) -> None:
         if visit.upload is not None:
             with contextlib.suppress(OSError):
                 visit.upload.unlink()
             self._allowances.pop(visit.upload, None)
             visit.upload = None
+            if self._kept.get(visit.secret, ("",))[0] == YOURS:
+                del self._kept[visit.secret]
 
 
 def _lettered(report: Callable[[Report, str], None], letter: str, now: Report) -> None:

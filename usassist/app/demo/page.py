@@ -138,7 +138,7 @@ def _build_choice(
     """Engine, precision and operating point."""
     chosen = desk.shelf.choice
     names = [f"{spec.name}@{spec.version}" for spec in engines]
-    value = next((name for name in names if name.partition("@")[0] == chosen.engine.partition("@")[0]), names[0])
+    value = chosen.engine if chosen.engine in names else names[0]
     engine = gr.Dropdown(names, value=value)
     precision = gr.Dropdown(precisions_of(value), value=chosen.precision)
     point = gr.Dropdown(points_of(value), value=chosen.point)

@@ -20,6 +20,7 @@ from usassist.app.demo.visits import Visits, private_root
 from usassist.app.runtime.open_stream import StreamOptions
 from usassist.common.clock import MonotonicClock
 from usassist.config import PanelConfig, RecordConfig
+from usassist.engine import find_engine
 from usassist.sinks.panel.access import DEMO_PATHS
 from usassist.sinks.panel.serve import run_server
 
@@ -100,7 +101,10 @@ def open_desk(options: DemoOptions) -> Iterator[Desk]:
     with private_root() as root:
         visits = Visits(root, MonotonicClock())
         answering = Answering(options.stream, record=options.record, jpeg_quality=options.jpeg_quality)
-        chosen = Choice(engine=options.stream.engine, precision=options.stream.precision, point=options.stream.point)
+        spec = find_engine(options.stream.engine)
+        chosen = Choice(
+            engine=f"{spec.name}@{spec.version}", precision=options.stream.precision, point=options.stream.point
+        )
         shelf = Shelf(items, answering, chosen, visits.shared)
         desk = Desk(visits, answering, shelf)
         cleaner = threading.Thread(target=_clean, args=(desk, stop), name="visits", daemon=True)

@@ -116,6 +116,11 @@ class Visits:
                     return visit
         return None
 
+    def has(self, secret: str) -> bool:
+        """True while the visit with that secret goes on; no request in it."""
+        with self._lock:
+            return any(visit.secret == secret for visit in self._visits.values())
+
     def secret_of(self, folder: Path) -> str:
         """The secret of the visit with that folder.
 

@@ -38,14 +38,17 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     parent.report("ready")
     threading.Thread(target=_pass_on_stop, args=(parent.stop,), daemon=True).start()
     session_folder = folder / "session"
-    outcome = replay(
-        StreamOptions(**options["stream"]),
-        session_folder,
-        overlay_video=False,
-        window=None,
-        progress=_Reports(parent),
-        record=RecordConfig(**options["record"]),
-    )
+    try:
+        outcome = replay(
+            StreamOptions(**options["stream"]),
+            session_folder,
+            overlay_video=False,
+            window=None,
+            progress=_Reports(parent),
+            record=RecordConfig(**options["record"]),
+        )
+    except KeyboardInterrupt:
+        raise SessionError("it was stopped") from None
     if outcome.error is not None:
         raise SessionError(outcome.error)
     if outcome.exit_code:
