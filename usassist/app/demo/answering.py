@@ -116,6 +116,7 @@ class Answering:
         calibration: str | None,
         stop: threading.Event,
         report: Callable[[Report], None],
+        cover_text: bool = True,
     ) -> Answered:
         """Answer every frame of a file, or of its first part.
 
@@ -128,6 +129,7 @@ class Answering:
         calibration : geometry calibration, None = what header or ruler state
         stop : set it to end
         report : called with the progress, from this thread
+        cover_text : cover burnt-in text as the settings say; not needed where a clip shows no patient
 
         Raises
         ------
@@ -143,7 +145,8 @@ class Answering:
             _raise_if(stop)
             _check_space(folder.parent, allowance)
             folder.mkdir(mode=0o700)
-            self._run(source, folder, choice, allowance, calibration, stop, report)
+            record = dataclasses.replace(self._record, cover_text=self._record.cover_text and cover_text)
+            self._run(source, folder, choice, allowance, calibration, record, stop, report)
             return Answered(folder=folder, choice=choice, overview=read_overview(folder))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -158,6 +161,7 @@ class Answering:
         choice: Choice,
         allowance: Allowance,
         calibration: str | None,
+        record: RecordConfig,
         stop: threading.Event,
         report: Callable[[Report], None],
     ) -> None:
@@ -181,7 +185,7 @@ class Answering:
                 {
                     "stream": dataclasses.asdict(options),
                     "folder": str(folder),
-                    "record": dataclasses.asdict(self._record),
+                    "record": dataclasses.asdict(record),
                     "jpeg_quality": self._jpeg_quality,
                 }
             )

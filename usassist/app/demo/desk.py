@@ -147,6 +147,7 @@ class Desk:
             visit = self.visits.of(visitor)
             visit.stop.clear()
             source, calibration, allowance = self._source(visit, wish.item)
+            simulated = wish.item != YOURS and self.items[wish.item].simulated
             answers: list[Answered] = []
             for letter, choice in (("A" if wish.b else "", wish.a), ("B", wish.b)):
                 if choice is None:
@@ -162,6 +163,7 @@ class Desk:
                         calibration=calibration,
                         stop=visit.stop,
                         report=functools.partial(_lettered, report, letter),
+                        cover_text=not simulated,
                     )
                 )
         except StoppedError:
@@ -174,9 +176,7 @@ class Desk:
         visit.keep_only([item.folder for item in answers])
         self._kept[visit.secret] = (wish.item, tuple(answers))
         text = done_text(answers, allowance, words)
-        return Outcome(
-            text=text, answers=tuple(answers), simulated=wish.item != YOURS and self.items[wish.item].simulated
-        )
+        return Outcome(text=text, answers=tuple(answers), simulated=simulated)
 
     def answer_document(self, visitor: str, path: str, choice: Choice) -> dict[str, Any]:
         """Answer one file and give everything as one document; nothing of it is kept.

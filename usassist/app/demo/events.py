@@ -186,6 +186,7 @@ def connect(blocks: gr.Blocks, desk: Desk, labels: Labels, parts: Parts, about: 
     )
     parts.upload.clear(drop, None, None, **quiet)
     parts.item.input(choose, chosen, shown, **quiet)
+    parts.answer.click(None, None, parts.status, js="() => ''", queue=False, **quiet)  # the progress stands there now
     parts.answer.click(
         run,
         chosen,

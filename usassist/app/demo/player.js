@@ -149,7 +149,7 @@ function renderSide(side, part) {
   const count = head?.nodules.length ?? 0;
   set(`${side}-state`, clip.words[`state.${state}`] + (count ? `: ${count}` : ""));
   set(`${side}-detail`, head === null ? clip.words["player.lost"] : head.detail);
-  sizeCanvas(canvas);
+  sizeCanvas(canvas, head?.image_hw_px);
   const nodules = head !== null && head.draw && part.outline ? head.nodules : [];
   drawScene(canvas, bitmap, nodules, { outline: true, box: false, selected: -1 });
   canvas.setAttribute("aria-label", `${name}, ${fill(clip.words["player.frame"], { frame: head?.frame_id ?? "–" })}`);
@@ -169,8 +169,13 @@ function listNodules(list, nodules) {
   list.replaceChildren(...items);
 }
 
-function sizeCanvas(canvas) {
+// As high as the picture is in this width, and no higher than leaves room for the controls.
+function sizeCanvas(canvas, imageHw) {
   const unit = window.devicePixelRatio || 1;
+  if (imageHw) {
+    const most = Math.max(260, 0.62 * window.innerHeight);
+    canvas.style.height = `${Math.round(Math.min(most, (canvas.clientWidth * imageHw[0]) / imageHw[1]))}px`;
+  }
   const width = Math.round(canvas.clientWidth * unit), height = Math.round(canvas.clientHeight * unit);
   if (width && height && (canvas.width !== width || canvas.height !== height)) Object.assign(canvas, { width, height });
 }

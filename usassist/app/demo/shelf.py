@@ -64,6 +64,7 @@ class Shelf:
                     calibration=item.calibration,
                     stop=self._visit.stop,
                     report=self._take,
+                    cover_text=not item.simulated,
                 )
             except StoppedError:
                 return
