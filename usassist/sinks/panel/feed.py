@@ -82,7 +82,7 @@ class PanelFeed:
         self._own: HealthBody | None = None
         self._malformed = 0  # of subscribers that are closed
         self._offered_ns = 0
-        self._watched_ns = -_LINGER_NS
+        self._watched_ns = self._asked_ns = -_LINGER_NS
         self._next_health_ns = self._next_figures_ns = 0
         self._logged = ""
         self.iterations = 0
@@ -98,6 +98,10 @@ class PanelFeed:
     def figures(self) -> Figures:
         """A snapshot of all processes, at most 0.25 s old while the feed runs."""
         return self._figures
+
+    def watch(self) -> None:
+        """Read frames for the next seconds, as if a page were connected. May be called from any thread."""
+        self._asked_ns = self._clock.now_ns()
 
     def start(self) -> None:
         """Start the thread."""
@@ -136,7 +140,7 @@ class PanelFeed:
         now_ns = self._clock.now_ns()
         if len(self._viewers):
             self._watched_ns = now_ns
-        return now_ns - self._watched_ns < _LINGER_NS
+        return now_ns - max(self._watched_ns, self._asked_ns) < _LINGER_NS
 
     def _step(self, subscriber: Subscriber, *, watched: bool) -> None:
         self.iterations += 1
@@ -189,8 +193,10 @@ class PanelFeed:
     def _offer(self) -> None:
         self._latest = self._scene.head()
         self._offered_ns = self._clock.now_ns()
-        if len(self._viewers) and self._viewers.active():
+        is_taken = len(self._viewers) > 0 and self._viewers.active()
+        if is_taken or self._offered_ns - self._asked_ns < _LINGER_NS:
             on_screen = self._scene.on_screen()
             if on_screen is not None:
                 self._shown.offered(*on_screen, self._latest.image_hw_px)
+        if is_taken:
             self._viewers.offer(pack(self._latest, self._scene.jpeg()))
