@@ -163,7 +163,9 @@ def test_the_first_clip_is_there_with_nodules_in_millimetres_and_says_that_it_is
     head = visitor.evaluate(f"() => {SHOWN}.heads[0]")
     assert head["state"] == "finding"
     assert head["nodules"][0]["major_u95_mm"] > 0
-    assert re.search(r"[\d.]+ ± [\d.]+ × [\d.]+ ± [\d.]+ mm", visitor.locator('[data-at="left-nodules"]').inner_text())
+    assert re.search(
+        r"[\d.]+ ± [\d.]+ mm × [\d.]+ ± [\d.]+ mm", visitor.locator('[data-at="left-nodules"]').inner_text()
+    )
     visitor.get_by_role("tab", name="Nodules").click()
     visitor.wait_for_function("() => /N2[^]*mm \\(/.test(document.querySelector('#ud-nodules').innerText)")
 

@@ -30,7 +30,7 @@ __all__ = ["PART", "Parts", "connect"]
 
 PART = "demo"
 _POLL_S = 0.3
-_OF_PLAYER = ("player.", "state.", "format.decimal")
+_OF_PLAYER = ("player.", "state.", "format.decimal", "size.", "label.")
 _NODULES = ("nodule", "seen_frames", "seen", "size", "score", "best")
 _FRAMES = ("frame", "time", "state", "count", "score", "longest")
 _DIFFERENCES = ("frame", "time", "state_a", "count_a", "score_a", "state_b", "count_b", "score_b", "overlap")
@@ -278,12 +278,14 @@ def _downloads(desk: Desk, first: Answered, second: Answered | None, words: Word
 
 
 def _player_value(desk: Desk, found: Outcome, words: Words) -> str:
-    texts = {key: text for key, text in words.texts.items() if key.startswith(_OF_PLAYER)}
+    texts = load_words(words.code, "page").texts | words.texts  # the drawing has words of the live page
+    texts = {key: text for key, text in texts.items() if key.startswith(_OF_PLAYER)}
     answers = [{"path": desk.address(item), "title": _title(item)} for item in found.answers]
     first = found.answers[0]
     best = max(first.overview.frames, key=lambda line: (line.score or 0.0, -line.frame_id))
     return json.dumps(
         {
+            "language": words.code,
             "words": texts,
             "answers": answers,
             "simulated": found.simulated,

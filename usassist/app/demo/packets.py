@@ -26,6 +26,7 @@ from usassist.session.replay.messages import Span, read_items
 from usassist.session.summary.moments import find_moments
 from usassist.sinks.panel.jpeg import JpegEncoder
 from usassist.sinks.panel.packet import Nodule, labels_of, nodules_of, point_of
+from usassist.sinks.panel.scale import FrameScale, scale_of_frame
 from usassist.sinks.view import view_of_frame
 
 __all__ = ["SUMMARY", "FrameLine", "Overview", "PlayerHead", "read_overview", "read_packet", "write_packets"]
@@ -55,6 +56,7 @@ class PlayerHead(msgspec.Struct, frozen=True, kw_only=True):
     draw: bool
     image_hw_px: tuple[int, int]
     nodules: tuple[Nodule, ...]
+    scale: FrameScale | None = None
 
 
 class FrameLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +202,7 @@ def _head(
         draw=view.draw,
         image_hw_px=frame.image_hw_px,
         nodules=nodules,
+        scale=scale_of_frame(frame),
     )
 
 

@@ -20,12 +20,15 @@ from usassist.app.demo.status import limits_text
 from usassist.engine import EngineSpec, list_engines
 from usassist.modalities import Kind, Modality, list_modalities
 from usassist.sinks.panel.context import FIRST_LANGUAGE, Labels
+from usassist.sinks.panel.look import make_theme
 from usassist.sinks.view import STATE_COLOR_RGB
 from usassist.words import languages, load_words
 
 __all__ = ["MOUNT", "build_demo"]
 
-# Of `launch` and of `mount_gradio_app` alike. System fonts only: the theme's own would be loaded from another host.
+_DRAWING = ("sizes.js", "draw.js")  # of the live page
+
+# Of `launch` and of `mount_gradio_app` alike.
 MOUNT: dict[str, Any] = {
     "footer_links": [],
     "run_history": False,
@@ -35,7 +38,7 @@ MOUNT: dict[str, Any] = {
     "pwa": False,
     "show_error": False,
     "max_file_size": LIMITS.file_bytes,
-    "theme": gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+    "theme": make_theme(),
     "css": resources.files("usassist.app.demo").joinpath("player.css").read_text(encoding="utf-8"),
 }
 
@@ -89,7 +92,7 @@ def _build_modality(modality: Modality, desk: Desk, labels: Labels, language: gr
             with gr.Row():
                 answer = labels.add(gr.Button(variant="primary", elem_id="ud-answer"), PART, value="button.answer")
                 stop = labels.add(gr.Button(min_width=90, elem_id="ud-stop"), PART, value="button.stop")
-            status = gr.Markdown(words("status.choose"), elem_id="ud-status", min_height=90)
+            status = gr.Markdown(words("status.choose"), elem_id="ud-status", min_height=70)
             with gr.Accordion(open=False) as setup:
                 labels.add(setup, PART, label="setup.heading")
                 a = _build_choice(engines, desk, labels, "")
@@ -162,8 +165,9 @@ def _build_table(name: str, labels: Labels) -> tuple[gr.Tab, gr.Dataframe]:
 
 def _player_script() -> str:
     colors = {state.value: rgb for state, rgb in STATE_COLOR_RGB.items()}
-    drawing = resources.files("usassist.sinks.panel").joinpath("draw.js").read_text(encoding="utf-8")
-    return drawing + "\n" + _text("player.js").replace("@STATE_COLORS@", json.dumps(colors))
+    live = resources.files("usassist.sinks.panel").joinpath("live")
+    drawing = "\n".join(live.joinpath(name).read_text(encoding="utf-8") for name in _DRAWING)
+    return _text("player.js").replace("@STATE_COLORS@", json.dumps(colors)).replace("@DRAWING@", drawing)
 
 
 def _text(name: str) -> str:

@@ -2,6 +2,16 @@
 // what is drawn always belongs to the picture under it.
 
 const STATE_COLORS = @STATE_COLORS@;
+
+// What the drawing of the live page (sizes.js, draw.js) takes from the page that it stands in.
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, key) => values[key]);
+let language = "en"; // code of the words below
+const WORDS = { en: {} };
+const W = (key, values = {}) => fill(WORDS[language][key] ?? key, values);
+const num = (value, digits = 0) => value.toFixed(digits).replace(".", WORDS[language]["format.decimal"] ?? ".");
+const zoom = { k: 1, x: 0.5, y: 0.5 };
+let canvas = null; // that is drawn on
+@DRAWING@
 const AHEAD = 24; // packets that are fetched before they are needed, while playing
 const AT_ONCE = 4; // requests under way
 const KEPT = 90; // packets in memory, per answer
@@ -23,8 +33,7 @@ const set = (name, text) => {
   const node = at(name);
   if (node.textContent !== text) node.textContent = text;
 };
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, key) => values[key]);
-const seconds = (value) => value.toFixed(2).replace(".", clip?.words["format.decimal"] ?? ".");
+const seconds = (value) => num(value, 2);
 const frames = () => clip?.answers[0]?.overview.frames ?? [];
 
 // ---- Fetching ------------------------------------------------------------------------------------------------
@@ -137,7 +146,7 @@ function render() {
 
 function renderSide(side, part) {
   const figure = root.querySelector(`[data-side="${side}"]`);
-  const canvas = at(side);
+  canvas = at(side);
   const head = shown.heads[part.answer], bitmap = shown.bitmaps[part.answer];
   const state = head?.state ?? "no_result";
   figure.dataset.state = state;
@@ -149,9 +158,11 @@ function renderSide(side, part) {
   const count = head?.nodules.length ?? 0;
   set(`${side}-state`, clip.words[`state.${state}`] + (count ? `: ${count}` : ""));
   set(`${side}-detail`, head === null ? clip.words["player.lost"] : head.detail);
-  sizeCanvas(canvas, head?.image_hw_px);
+  sizeCanvas(head?.image_hw_px);
   const nodules = head !== null && head.draw && part.outline ? head.nodules : [];
-  drawScene(canvas, bitmap, nodules, { outline: true, box: false, selected: -1 });
+  drawScene(canvas, bitmap, nodules, {
+    outline: true, box: false, calipers: true, line: 2, scale: head?.scale ?? null, selected: -1,
+  });
   canvas.setAttribute("aria-label", `${name}, ${fill(clip.words["player.frame"], { frame: head?.frame_id ?? "–" })}`);
   listNodules(at(`${side}-nodules`), head !== null && head.draw && (part.outline || isPair()) ? head.nodules : []);
 }
@@ -160,9 +171,10 @@ function listNodules(list, nodules) {
   const items = nodules.map((nodule, row) => {
     const item = document.createElement("li");
     const colour = document.createElement("b");
-    colour.textContent = `${numberOf(nodule, row)} ${nodule.label} ${scoreText(nodule)} `;
+    colour.textContent = `${numberOf(nodule, row)} ${labelOf(nodule)} ${scoreText(nodule)} `;
     const size = document.createElement("small");
-    size.textContent = sizeInOneLine(nodule);
+    const note = nodule.cut || !isInMm(nodule) ? `, ${certaintyText(nodule)}` : "";
+    size.textContent = diametersOf(nodule).join(" × ") + note;
     item.append(colour, size);
     return item;
   });
@@ -170,7 +182,7 @@ function listNodules(list, nodules) {
 }
 
 // As high as the picture is in this width, and no higher than leaves room for the controls.
-function sizeCanvas(canvas, imageHw) {
+function sizeCanvas(imageHw) {
   const unit = window.devicePixelRatio || 1;
   if (imageHw) {
     const most = Math.max(260, 0.62 * window.innerHeight);
@@ -183,11 +195,11 @@ function sizeCanvas(canvas, imageHw) {
 // ---- The time line: a row per answer, each frame in the colour of its state, and its best score as height ------
 
 function drawStrip() {
-  const canvas = at("strip"), unit = window.devicePixelRatio || 1;
-  const width = Math.round(canvas.clientWidth * unit), height = Math.round(44 * unit);
+  const strip = at("strip"), unit = window.devicePixelRatio || 1;
+  const width = Math.round(strip.clientWidth * unit), height = Math.round(44 * unit);
   if (!width) return;
-  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  const context = canvas.getContext("2d");
+  if (strip.width !== width || strip.height !== height) Object.assign(strip, { width, height });
+  const context = strip.getContext("2d");
   context.fillStyle = "#12161b";
   context.fillRect(0, 0, width, height);
   const count = frames().length, row = height / clip.answers.length;
@@ -345,6 +357,8 @@ async function load(value) {
         );
     if (turn !== loading) return;
     if (clip !== null) pause();
+    language = given.language;
+    WORDS[language] = given.words;
     clip = { ...given, paths: given.answers.map((item) => item.path), answers };
     sayWords();
     pause();
@@ -391,5 +405,8 @@ window.usassistDemo = {
   get playing() {
     return playing;
   },
-  place: (side) => fit(at(side), shown.bitmaps[plan()[SIDES.indexOf(side)].answer]),
+  place(side) {
+    canvas = at(side);
+    return fit(canvas, shown.bitmaps[plan()[SIDES.indexOf(side)].answer]);
+  },
 };
