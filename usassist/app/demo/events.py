@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,30 +10,19 @@ from typing import Any
 import gradio as gr
 
 from usassist.app.demo.about import about_text
-from usassist.app.demo.answering import Answered, Choice, Report
+from usassist.app.demo.answering import Choice, Report
 from usassist.app.demo.choices import points_of, precisions_of
 from usassist.app.demo.desk import YOURS, Desk, Outcome, Wish
+from usassist.app.demo.show import BEST_COLUMN, show
 from usassist.app.demo.status import failure_text, file_text, limits_text, progress_share, progress_text
-from usassist.app.demo.tables import (
-    compare,
-    difference_rows,
-    frame_rows,
-    nodule_rows,
-    read_summary,
-)
 from usassist.errors import UsAssistError
 from usassist.sinks.panel.context import FIRST_LANGUAGE, Labels
-from usassist.words import Words, load_words
+from usassist.words import load_words
 
 __all__ = ["PART", "Parts", "connect"]
 
 PART = "demo"
 _POLL_S = 0.3
-_OF_PLAYER = ("player.", "state.", "format.decimal", "size.", "label.")
-_NODULES = ("nodule", "seen_frames", "seen", "size", "score", "best")
-_FRAMES = ("frame", "time", "state", "count", "score", "longest")
-_DIFFERENCES = ("frame", "time", "state_a", "count_a", "score_a", "state_b", "count_b", "score_b", "overlap")
-_BEST_COLUMN = _NODULES.index("best")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +50,7 @@ class Parts:
 
     @property
     def shown(self) -> list[Any]:
-        """What shows an outcome, in the order of :func:`_show`."""
+        """What shows an outcome, in the order of :func:`show`."""
         tables = [self.nodules, self.frames, self.differences, self.differences_tab]
         return [self.player, *tables, self.note, *self.downloads]
 
@@ -94,7 +82,7 @@ def connect(blocks: gr.Blocks, desk: Desk, labels: Labels, parts: Parts, about: 
             yield [text, None, *(gr.skip() for _ in parts.shown)]
             await asyncio.sleep(_POLL_S)
         found = Outcome(text=words("status.choose"), answers=(known,), simulated=desk.items[name].simulated)
-        yield [found.text, found, *_show(desk, found, words)]
+        yield [found.text, found, *show(desk, found, words)]
 
     def take(path: str, language: str, request: gr.Request) -> list[Any]:
         words = load_words(language, PART)
@@ -115,7 +103,7 @@ def connect(blocks: gr.Blocks, desk: Desk, labels: Labels, parts: Parts, about: 
         if known is None:
             return [words("status.choose"), gr.skip(), *(gr.skip() for _ in parts.shown)]
         found = Outcome(text="", answers=(known,), simulated=desk.items[name].simulated)
-        return [words("status.choose"), found, *_show(desk, found, words)]
+        return [words("status.choose"), found, *show(desk, found, words)]
 
     def run(
         name: str,
@@ -144,7 +132,7 @@ def connect(blocks: gr.Blocks, desk: Desk, labels: Labels, parts: Parts, about: 
         found = desk.answer(_visitor(request), wish, words, report)
         if not found.answers:
             return [found.text, gr.skip(), *(gr.skip() for _ in parts.shown)]
-        return [found.text, found, *_show(desk, found, words)]
+        return [found.text, found, *show(desk, found, words)]
 
     def answer_file(file: str, engine: str, precision: str, point: str, request: gr.Request) -> dict[str, Any]:
         """Answer one file, and give the results of all frames as JSON; nothing of it is kept."""
@@ -156,7 +144,7 @@ def connect(blocks: gr.Blocks, desk: Desk, labels: Labels, parts: Parts, about: 
     def speak(language: str, found: Outcome | None) -> list[Any]:
         words = load_words(language, PART)
         items = [(words(f"item.{name}"), name) for name in desk.items] + [(words("give.yours"), YOURS)]
-        shown = [gr.skip() for _ in parts.shown] if found is None else _show(desk, found, words)
+        shown = [gr.skip() for _ in parts.shown] if found is None else show(desk, found, words)
         updates = labels.updates(language)
         return [
             *updates,
@@ -241,75 +229,12 @@ def _renew(engine: str) -> list[Any]:
     return [gr.update(choices=precisions_of(engine), value="auto"), gr.update(choices=points_of(engine), value="auto")]
 
 
-def _show(desk: Desk, found: Outcome, words: Words) -> list[Any]:
-    """What shows an outcome, in the order of ``Parts.shown``."""
-    first = found.answers[0]
-    second = found.answers[1] if len(found.answers) > 1 else None
-    document = read_summary(first)
-    rows = nodule_rows(document, first.overview, words)
-    note = [words("table.go")] if rows else [words("table.none")]
-    differences: Any = gr.skip()
-    if second is not None:
-        both = compare(first, second)
-        note.insert(0, both.sentence(words))
-        differences = _table(_DIFFERENCES, difference_rows(both, first.overview, second.overview, words), words)
-    return [
-        gr.update(value=_player_value(desk, found, words)),
-        _table(_NODULES, rows, words),
-        _table(_FRAMES, frame_rows(first.overview, words), words),
-        differences,
-        gr.update(visible=second is not None),
-        "  \n".join(note),
-        *_downloads(desk, first, second, words),
-    ]
-
-
-def _table(columns: tuple[str, ...], rows: list[list[Any]], words: Words) -> dict[str, Any]:
-    return {"headers": [words(f"table.{name}") for name in columns], "data": rows}
-
-
-def _downloads(desk: Desk, first: Answered, second: Answered | None, words: Words) -> list[Any]:
-    report = f"report-{words.code}.html"
-    updates = [gr.update(link=f"{desk.address(first)}/{name}", interactive=True) for name in ("results.csv", report)]
-    for name in ("results.csv", report):
-        link = "" if second is None else f"{desk.address(second)}/{name}"
-        updates.append(gr.update(link=link, interactive=second is not None, visible=second is not None))
-    return updates
-
-
-def _player_value(desk: Desk, found: Outcome, words: Words) -> str:
-    texts = load_words(words.code, "page").texts | words.texts  # the drawing has words of the live page
-    texts = {key: text for key, text in texts.items() if key.startswith(_OF_PLAYER)}
-    answers = [{"path": desk.address(item), "title": _title(item)} for item in found.answers]
-    first = found.answers[0]
-    best = max(first.overview.frames, key=lambda line: (line.score or 0.0, -line.frame_id))
-    return json.dumps(
-        {
-            "language": words.code,
-            "words": texts,
-            "answers": answers,
-            "simulated": found.simulated,
-            "about": [
-                {"short": f"{item.overview.engine_id.partition('+')[0]} · {_title(item)}", "long": item.overview.point}
-                for item in found.answers
-            ],
-            "first": first.overview.frames.index(best),
-        }
-    )
-
-
-def _title(answered: Answered) -> str:
-    """With what it was answered: the back end that did with its precision, and the operating point."""
-    backend, point = answered.overview.backend, answered.overview.point.partition(":")[0]
-    return f"{backend if '-' in backend else f'{backend}-fp32'}, {point}"
-
-
 def _go_to_row(event: gr.SelectData) -> Any:
     return _seek(event.index[0], event)
 
 
 def _go_to_best(found: Outcome, event: gr.SelectData) -> Any:
-    return _go_to_frame(found, int(event.row_value[_BEST_COLUMN]), event)
+    return _go_to_frame(found, int(event.row_value[BEST_COLUMN]), event)
 
 
 def _go_to_difference(found: Outcome, event: gr.SelectData) -> Any:

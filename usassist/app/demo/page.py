@@ -26,6 +26,7 @@ from usassist.words import languages, load_words
 
 __all__ = ["MOUNT", "build_demo"]
 
+_PLAYER = ("player.js", "player_show.js", "player_controls.js")  # one program, in this order
 _DRAWING = ("sizes.js", "draw.js")  # of the live page
 
 # Of `launch` and of `mount_gradio_app` alike.
@@ -167,7 +168,8 @@ def _player_script() -> str:
     colors = {state.value: rgb for state, rgb in STATE_COLOR_RGB.items()}
     live = resources.files("usassist.sinks.panel").joinpath("live")
     drawing = "\n".join(live.joinpath(name).read_text(encoding="utf-8") for name in _DRAWING)
-    return _text("player.js").replace("@STATE_COLORS@", json.dumps(colors)).replace("@DRAWING@", drawing)
+    player = "\n".join(_text(name) for name in _PLAYER)
+    return player.replace("@STATE_COLORS@", json.dumps(colors)).replace("@DRAWING@", drawing)
 
 
 def _text(name: str) -> str:
