@@ -152,7 +152,8 @@ class Desk:
             for letter, choice in (("A" if wish.b else "", wish.a), ("B", wish.b)):
                 if choice is None:
                     continue
-                known = self._known(visit, wish.item, choice)
+                tell = functools.partial(_lettered, report, letter)
+                known = self._known(visit, wish.item, choice) or self.shelf.ask(wish.item, choice, visit.stop, tell)
                 answers.append(
                     known
                     or self._answering.answer(
@@ -162,7 +163,7 @@ class Desk:
                         allowance=allowance,
                         calibration=calibration,
                         stop=visit.stop,
-                        report=functools.partial(_lettered, report, letter),
+                        report=tell,
                         cover_text=not simulated,
                     )
                 )
@@ -226,7 +227,7 @@ class Desk:
             for answered in answers:
                 if answered.choice == choice and answered.folder.exists():
                     return answered
-        return None if name == YOURS else self.shelf.get(name, choice)
+        return None
 
     def _forget_upload(self, visit: Visit) -> None:
         if visit.upload is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from usassist.app.demo.answering import Answered, Answering, Choice, Report, StoppedError
 from usassist.app.demo.material import Item
@@ -13,6 +14,8 @@ from usassist.errors import UsAssistError
 __all__ = ["Shelf"]
 
 logger = logging.getLogger(__name__)
+
+_POLL_S = 0.2
 
 
 class Shelf:
@@ -27,7 +30,7 @@ class Shelf:
 
     Attributes
     ----------
-    report : progress of the item that is being answered
+    report : progress of the item that is being answered; what is asked for comes next
     failed : item → why it could not be answered
     """
 
@@ -37,6 +40,9 @@ class Shelf:
         self.failed: dict[str, str] = {}
         self._answering, self._visit = answering, visit
         self._done: dict[str, Answered] = {}
+        self._lock = threading.Lock()
+        self._waiting = list(items)
+        self._current = ""
         self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
 
     def start(self) -> None:
@@ -53,8 +59,43 @@ class Shelf:
         """The answer to an item with these settings; None where there is none, or not yet."""
         return self._done.get(name) if choice == self.choice else None
 
+    def ask(
+        self, name: str, choice: Choice, stop: threading.Event, report: Callable[[Report], None]
+    ) -> Answered | None:
+        """As :meth:`get`, and where it is still to come, have it answered next and wait for it.
+
+        Parameters
+        ----------
+        name : of the item
+        choice : with what
+        stop : set it to end the wait
+        report : called with the progress
+
+        Raises
+        ------
+        StoppedError
+            If it was stopped.
+        """
+        if choice != self.choice or name not in self.items:
+            return None
+        with self._lock:
+            if name in self._waiting:
+                self._waiting.remove(name)
+                self._waiting.insert(0, name)
+        while name not in self._done and name not in self.failed and self._thread.is_alive():
+            report(self.report if self._current == name else Report(stage="waiting"))
+            if stop.wait(_POLL_S):
+                raise StoppedError("stopped")
+        return self._done.get(name)
+
     def _run(self) -> None:
-        for name, item in self.items.items():
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    return
+                name = self._current = self._waiting.pop(0)
+                self.report = Report(stage="starting")
+            item = self.items[name]
             try:
                 self._done[name] = self._answering.answer(
                     item.source,

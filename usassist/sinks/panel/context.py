@@ -10,6 +10,7 @@ import gradio as gr
 from gradio.components.base import Component
 
 from usassist.config import PanelConfig
+from usassist.sinks.panel.control import ControlIntake
 from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import Metrics
@@ -93,7 +94,7 @@ class PageContext:
     metrics : content of ``/metrics``
     config : table ``panel`` of the settings
     modality : title of what the page shows; empty = not named
-    choices : engines, precisions and sources that may be chosen; None = none may be
+    controls : asks for changes of the running session, and knows what may be chosen
     labels : texts of components, for a change of language
     """
 
@@ -103,10 +104,10 @@ class PageContext:
     said: Said
     marks: MarkIntake
     scales: ScaleIntake
+    controls: ControlIntake
     metrics: Metrics
     config: PanelConfig = field(default_factory=PanelConfig)
     modality: str = ""
-    choices: Any = None
     labels: Labels = field(default_factory=Labels)
 
     def words(self, language: str = FIRST_LANGUAGE, part: str = "page") -> Words:

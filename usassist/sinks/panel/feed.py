@@ -11,6 +11,7 @@ from usassist.common.clock import Clock, MonotonicClock
 from usassist.common.process_tuning import cpu_s, rss_bytes
 from usassist.errors import SchemaVersionError
 from usassist.sinks.covering import FindText
+from usassist.sinks.panel.control import ControlIntake
 from usassist.sinks.panel.figures import Figures
 from usassist.sinks.panel.packet import Head, pack
 from usassist.sinks.panel.said import Said
@@ -23,7 +24,7 @@ __all__ = ["PanelFeed"]
 
 logger = logging.getLogger(__name__)
 
-_EVENTS = ("result", "engine", "session", "health", "mark")
+_EVENTS = ("result", "engine", "session", "health", "mark", "control")
 _POLL_MS = 20
 _IDLE_POLL_S = 0.25  # between two polls of the bus while no page is connected
 _REPEAT_NS = 250_000_000  # a page that receives nothing for twice this long shows that the connection is lost
@@ -44,6 +45,7 @@ class PanelFeed:
     viewers : the connected pages
     shown : records which frames are offered to them
     said : keeps what people say about frames and nodules
+    controls : takes the answers to requests; None = none are made
     inbox : receives this panel's health messages; None = none are sent
     jpeg_quality : 1 to 100
     find_text : finds burnt-in text, which is covered; None = nothing is covered
@@ -62,6 +64,7 @@ class PanelFeed:
         *,
         shown: ShownFrames | None = None,
         said: Said | None = None,
+        controls: ControlIntake | None = None,
         inbox: Inbox | None = None,
         jpeg_quality: int = 85,
         find_text: FindText | None = None,
@@ -72,7 +75,7 @@ class PanelFeed:
         self._clock = MonotonicClock() if clock is None else clock
         self._shown = ShownFrames(self._clock) if shown is None else shown
         self._said = Said() if said is None else said
-        self._inbox = inbox
+        self._controls, self._inbox = controls, inbox
         self._subscribe = subscribe if subscribe is not None else lambda topics: Subscriber(address, topics, "view")
         self._jpeg_quality = jpeg_quality
         self._find_text = find_text
@@ -149,6 +152,8 @@ class PanelFeed:
         try:
             for message in subscriber.events(_POLL_MS if watched else 0):
                 self._scene.add(message)
+                if self._controls is not None:
+                    self._controls.take(message)
         except SchemaVersionError as error:
             self._log(str(error), None)
             self._scene.fail(str(error))

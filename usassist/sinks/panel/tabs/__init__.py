@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from usassist.sinks.panel.context import PageContext
 from usassist.sinks.panel.tabs.about import build_about_tab
+from usassist.sinks.panel.tabs.controls import build_controls
 from usassist.sinks.panel.tabs.live import build_live_tab
 
 __all__ = ["TABS", "BuildTab"]
@@ -18,7 +19,7 @@ __all__ = ["TABS", "BuildTab"]
 BuildTab = Callable[[PageContext], None]
 
 TABS: tuple[tuple[str, tuple[BuildTab, ...]], ...] = (
-    ("live", (build_live_tab,)),
+    ("live", (build_live_tab, build_controls)),
     ("about", (build_about_tab,)),
 )
 """Name of a tab → the functions that fill it."""
