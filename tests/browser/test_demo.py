@@ -20,7 +20,7 @@ import pytest
 from usassist.common.pyav import av
 from usassist.config import resource_dir
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]  # the first test waits for the engine and a clip
 
 FRAMES = 12
 SIDE_PX = 612
@@ -73,7 +73,7 @@ def open_page(browser: Any, demo: Demo, width: int = 1280, height: int = 900) ->
     page.on("console", lambda said: page.complaints.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.goto(demo.address)
-    page.wait_for_function("() => window.usassistDemo?.shown && usassistDemo.count", timeout=90_000)
+    page.wait_for_function("() => window.usassistDemo?.shown && usassistDemo.count", timeout=150_000)
     return page
 
 
@@ -219,7 +219,7 @@ def test_a_row_of_a_table_leads_to_its_frame(visitor: Any) -> None:
 def test_another_simulated_clip_is_shown_as_soon_as_it_is_chosen(visitor: Any) -> None:
     visitor.locator("#ud-item label").nth(1).click()
     visitor.locator("#ud-answer").click()  # where it has not been answered yet
-    visitor.wait_for_function("() => usassistDemo.count === 125 && usassistDemo.shown", timeout=90_000)
+    visitor.wait_for_function("() => usassistDemo.count === 125 && usassistDemo.shown", timeout=150_000)
     visitor.locator("#ud-item label").nth(0).click()
     visitor.wait_for_function("() => usassistDemo.count === 300 && usassistDemo.shown")
 
@@ -264,7 +264,7 @@ def test_two_operating_points_stand_beside_each_other_on_the_same_frame(visitor:
     visitor.get_by_label("Operating point of B").click()
     visitor.get_by_role("option", name="sensitive").click()
     visitor.locator("#ud-answer").click()
-    visitor.wait_for_function(f"() => {SHOWN}?.frames.length === 2", timeout=90_000)
+    visitor.wait_for_function(f"() => {SHOWN}?.frames.length === 2", timeout=150_000)
     for index in (0, 5, 11):
         visitor.locator('[data-at="scrub"]').fill(str(index))
         wait_for_frame(visitor, index)

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from usassist.app.demo.answering import Answered, Answering, Choice, Report, StoppedError
 from usassist.app.demo.desk import YOURS, Desk, Wish
+from usassist.app.demo.material import Item
 from usassist.app.demo.packets import SUMMARY, read_packet, write_packets
 from usassist.app.demo.routes import clip_routes
 from usassist.app.demo.shelf import Shelf
@@ -227,3 +228,24 @@ def test_the_desk_keeps_an_upload_under_another_name_and_gives_a_document_of_whi
     with pytest.raises(UsAssistError, match="the file holds no video"):
         desk.take_upload("one", str(bad))
     assert not (visit.folder / "upload.mp4").exists()
+
+
+@pytest.mark.slow
+def test_a_bundled_clip_that_is_asked_for_comes_next_and_is_answered_once_for_all(
+    answering: Answering, tmp_path: Path
+) -> None:
+    visits = Visits(tmp_path, MonotonicClock())
+    names = ("one", "two", "three")
+    items = {name: Item(name=name, source="null:frames=5,rate=25,size=120x160") for name in names}
+    shelf = Shelf(items, answering, CHOICE, visits.shared)
+    desk = Desk(visits, answering, shelf)
+    shelf.start()
+    words = load_words("en", "demo")
+    found = desk.answer("visitor", Wish(item="three", a=CHOICE), words, lambda now, letter: None)
+    assert found.simulated
+    (answered,) = found.answers
+    assert answered.folder.parent == visits.shared.folder
+    assert shelf.get("two", CHOICE) is None  # it came after
+    other = Choice(engine=CHOICE.engine, point="sensitive")
+    assert shelf.ask("three", other, threading.Event(), lambda now: None) is None  # with other settings it is not there
+    shelf.close()
