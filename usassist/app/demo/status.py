@@ -26,8 +26,10 @@ def file_text(found: Allowance, words: Words) -> str:
     if found.frames == 1:
         return words("status.picture", width=width, height=height)
     if found.frames is None or found.seconds is None or found.allowed_s is None:
-        text = words("status.file_unknown", width=width, height=height)
-        return f"{text} {words('status.cut_unknown', count=found.count)}"
+        key = "file_unknown" if found.frames is None else "frames"
+        text = words(f"status.{key}", width=width, height=height, frames=found.frames)
+        is_whole = found.frames is not None and not found.is_cut
+        return text if is_whole else f"{text} {words('status.cut_unknown', count=found.count)}"
     seconds = words.number(found.seconds, 1)
     text = words("status.file", width=width, height=height, frames=found.frames, seconds=seconds)
     if not found.is_cut:

@@ -81,6 +81,12 @@ def test_a_source_that_does_not_state_its_length_is_cut_too() -> None:
     assert "At most the first 3600 frames" in file_text(found, load_words("en", "demo"))
 
 
+def test_frames_without_a_rate_are_counted() -> None:
+    words = load_words("en", "demo")
+    assert file_text(allow(HD, None, 2), words) == "1280 × 720 px, 2 frames; their rate is not stated."
+    assert "At most the first 3600 frames" in file_text(allow(HD, None, 5000), words)
+
+
 def test_a_picture_is_called_one() -> None:
     assert file_text(allow((600, 800), 10.0, 1), load_words("en", "demo")) == "Picture of 800 × 600 px."
 
