@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import string
+
 import pytest
 
 from usassist.app.demo.limits import LIMITS, Limits, allow, stored_name
 from usassist.app.demo.status import file_text, limits_text
 from usassist.errors import UsageError
-from usassist.words import load_words
+from usassist.words import languages, load_words
 
 HD, UHD = (720, 1280), (2160, 3840)
 
@@ -89,6 +91,15 @@ def test_frames_without_a_rate_are_counted() -> None:
 
 def test_a_picture_is_called_one() -> None:
     assert file_text(allow((600, 800), 10.0, 1), load_words("en", "demo")) == "Picture of 800 × 600 px."
+
+
+def test_every_language_has_the_same_words_with_the_same_places() -> None:
+    def places(code: str) -> dict[str, set[str]]:
+        texts = load_words(code, "demo").texts
+        return {key: {name for _, name, _, _ in string.Formatter().parse(text) if name} for key, text in texts.items()}
+
+    english = places("en")
+    assert all(places(code) == english for code in languages())
 
 
 def test_the_limits_are_told_in_every_language() -> None:
