@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -45,7 +46,9 @@ def print_replay(outcome: ReplayOutcome) -> None:
 
 
 def _describe_point(point: dict[str, Any] | None) -> str:
-    return "the engine's own; scores are not calibrated" if point is None else PointBody(**point).words
+    if point is None:
+        return "the engine's own; scores are not calibrated"
+    return msgspec.convert(point, PointBody).words
 
 
 def _describe_recording(counts: dict[str, Any]) -> str:
