@@ -87,7 +87,7 @@ _EVENTS = (
     "/gradio_api/reset",
 )
 
-LIVE_PATHS = Paths(get=(*_PAGE, "/metrics"), post=_EVENTS, sockets=("/live",))
+LIVE_PATHS = Paths(get=(*_PAGE, "/metrics", "/snapshot", "/snapshot/hold"), post=_EVENTS, sockets=("/live",))
 """The live page: events, and no file of any kind."""
 
 DEMO_PATHS = Paths(
