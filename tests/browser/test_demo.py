@@ -218,6 +218,7 @@ def test_a_row_of_a_table_leads_to_its_frame(visitor: Any) -> None:
 
 def test_another_simulated_clip_is_shown_as_soon_as_it_is_chosen(visitor: Any) -> None:
     visitor.locator("#ud-item label").nth(1).click()
+    visitor.wait_for_timeout(500)  # Gradio takes a choice a moment after it is made
     visitor.locator("#ud-answer").click()  # where it has not been answered yet
     visitor.wait_for_function("() => usassistDemo.count === 125 && usassistDemo.shown", timeout=150_000)
     visitor.locator("#ud-item label").nth(0).click()
