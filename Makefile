@@ -10,7 +10,7 @@ TENSORRT_API := 10.16.1.11 11.4.0.106
 export USASSIST_DATA ?= $(if $(DATA),$(abspath $(DATA)))
 
 .DEFAULT_GOAL := help
-.PHONY: help replay rerun references golden-pictures demo test test-long lint docs renew clips fuzz kill-builds kill-recordings tensorrt-api train-smoke wheel bench-peers soak clean
+.PHONY: help replay rerun references golden-pictures demo demo-clips test test-long lint docs renew clips fuzz kill-builds kill-recordings tensorrt-api train-smoke wheel bench-peers soak clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -33,8 +33,12 @@ golden-pictures: $(VENV)/.installed-$(EXTRAS)  ## draw the golden pictures of th
 	@echo "==> drawing the pictures below tests/golden/overlay"
 	@$(BIN)/python -m tests.golden.overlay.make
 
-demo: $(VENV)/.installed  ## the page in the browser, on the bundled clip
+demo: $(VENV)/.installed  ## the demo page in the browser
 	@$(BIN)/usassist demo
+
+demo-clips: $(VENV)/.installed  ## render the simulated clips and the picture in demo/ again, from their seeds
+	@echo "==> rendering the simulated clips (about three minutes)"
+	@$(BIN)/python -m tools.demo_clips
 
 test: $(VENV)/.installed-$(EXTRAS)  ## the tests, two at a time; JOBS=4 for more, JOBS=0 one by one
 	@echo "==> running the tests"

@@ -144,7 +144,7 @@ def test_a_port_that_is_in_use_is_refused_before_anything_starts(environment: di
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", [("live", "--no-page", "--source"), ("replay", "--out", "out"), ("demo",)])
+@pytest.mark.parametrize("words", [("live", "--no-page", "--source"), ("replay", "--out", "out")])
 @pytest.mark.parametrize("ignored", [False, True])
 def test_ctrl_c_and_sigterm_work_while_an_engine_is_being_opened(
     words: tuple[str, ...], environment: dict[str, str], tmp_path: Path, *, ignored: bool

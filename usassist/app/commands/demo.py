@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +11,6 @@ from usassist.app.commands.options import (
     BackendSetting,
     CalibrationOption,
     ConfigOption,
-    DeinterlaceOption,
     EachFrameAloneSetting,
     EngineSetting,
     PointSetting,
@@ -18,16 +18,18 @@ from usassist.app.commands.options import (
     ScaleSetting,
     print_page_address,
     read_settings,
-    resolve_demo,
 )
 from usassist.app.commands.page_options import NO_OPTIONS, PageOptions, takes_page_options
+from usassist.errors import SourceError, UsageError
 
 __all__ = ["demo"]
 
 
 @takes_page_options
 def demo(
-    clip: Annotated[str, typer.Argument(help="What to show, over and over.")] = "demo",
+    clip: Annotated[
+        str, typer.Argument(help="Video, DICOM file, picture or folder of pictures to show first; or demo.")
+    ] = "demo",
     engine: EngineSetting = None,
     backend: BackendSetting = None,
     precision: PrecisionSetting = None,
@@ -36,31 +38,43 @@ def demo(
     page_options: PageOptions = NO_OPTIONS,
     calibration: CalibrationOption = None,
     scale: ScaleSetting = None,
-    deinterlace: DeinterlaceOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show the page in the browser, with a clip playing over and over."""
-    from usassist.app.runtime.demo import run_demo
+    """Serve the demo page: choose or upload a clip, and look at every frame with its own result.
+
+    The live page over a clip that plays again and again is usassist live --source loop:CLIP.
+    """
+    from usassist.app.demo.material import FIRST, Item
+    from usassist.app.demo.serve import DemoOptions, run_demo
     from usassist.app.runtime.open_stream import StreamOptions
+    from usassist.sources.inputs.address import is_live
 
     settings = read_settings(config)
-    source, calibration = resolve_demo(clip, calibration)
+    first = None
+    if clip != "demo":
+        if is_live(clip):
+            raise UsageError(f"{clip} is live; the page over it is usassist live --source {clip}")
+        if ":" not in clip and not Path(clip).exists():
+            raise SourceError(f"{clip} is not there; name a file, a folder of pictures, or demo")
+        first = Item(name=FIRST, source=clip, calibration=calibration, simulated=False)
     run_demo(
-        StreamOptions(
-            source=source,
-            bus=settings.bus.address,
-            engine=engine or settings.stream.engine,
-            backend=backend or settings.stream.backend,
-            precision=precision or settings.stream.precision,
-            point=point or settings.stream.point,
-            each_frame_alone=settings.stream.each_frame_alone if each_frame_alone is None else each_frame_alone,
-            threads=settings.stream.threads,
-            max_age_ms=settings.stream.max_age_ms,
-            deadline_s=settings.stream.deadline_s,
-            calibration=calibration,
-            scale=scale or settings.stream.scale,
-            deinterlace=deinterlace,
-            repeat=True,
+        DemoOptions(
+            stream=StreamOptions(
+                source="",
+                bus="",
+                engine=engine or settings.stream.engine,
+                backend=backend or settings.stream.backend,
+                precision=precision or settings.stream.precision,
+                point=point or settings.stream.point,
+                each_frame_alone=settings.stream.each_frame_alone if each_frame_alone is None else each_frame_alone,
+                threads=settings.stream.threads,
+                max_age_ms=settings.stream.max_age_ms,
+                deadline_s=settings.stream.deadline_s,
+                scale=scale or settings.stream.scale,
+            ),
+            record=settings.record,
+            jpeg_quality=settings.panel.jpeg_quality,
+            first=first,
         ),
         panel=page_options.override(settings.panel),
         on_ready=print_page_address,

@@ -9,6 +9,8 @@ results       usassist.sinks.results         result, engine, session          re
 overlay_video usassist.sinks.overlay         frame, result, engine, session   a video file
 overlay       usassist.sinks.overlay         frame, result, engine, session   a window
 panel         usassist.sinks.panel           all topics                       a page in the browser
+demo_look     usassist.app.demo.workers      a file                           what it holds, to its parent
+demo_answer   usassist.app.demo.workers      a file                           a session folder, and packets of it
 ``bench_…``   usassist.app.bench.workers     as the above do                  nothing: for benchmarks
 ============= ============================== ================================ =====================
 """
@@ -21,6 +23,7 @@ __all__ = ["CHILDREN", "ChildSpec"]
 
 _WORKERS = "usassist.app.runtime.workers"
 _BENCH_WORKERS = "usassist.app.bench.workers"
+_DEMO_WORKERS = "usassist.app.demo.workers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ CHILDREN: dict[str, ChildSpec] = {
     "overlay_video": ChildSpec(f"{_WORKERS}.overlay_video", niceness=5),
     "overlay": ChildSpec(f"{_WORKERS}.overlay", niceness=10),
     "panel": ChildSpec(f"{_WORKERS}.panel", niceness=10),
+    "demo_look": ChildSpec(f"{_DEMO_WORKERS}.look"),
+    "demo_answer": ChildSpec(f"{_DEMO_WORKERS}.answer"),
     "bench_overlay": ChildSpec(f"{_BENCH_WORKERS}.overlay", niceness=10),
     "bench_stalled": ChildSpec(f"{_BENCH_WORKERS}.stalled"),
     "bench_viewer": ChildSpec(f"{_BENCH_WORKERS}.viewer"),

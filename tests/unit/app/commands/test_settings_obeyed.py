@@ -68,7 +68,7 @@ PANEL = {f"panel.{key}" for key in SETTINGS["panel"]}
 OVERLAY = {f"overlay.{key}" for key in SETTINGS["overlay"]}
 # What each command has to do with; the others mean nothing to it.
 COMMANDS = {
-    "demo": STREAM | PANEL,
+    "demo": (STREAM - {"bus.address"}) | PANEL | RECORD,
     "live": STREAM | PANEL | RECORD | OVERLAY | {"stream.memory_limit_mb", "stream.sources"},
     "replay": STREAM | RECORD | OVERLAY,
     "replay SESSION": PANEL | OVERLAY | {"bus.address"},
@@ -138,9 +138,12 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("DISPLAY", ":99")
     if command == "demo":
         ((options,), rest) = run(
-            "demo", "null:", *config, monkeypatch=monkeypatch, at="usassist.app.runtime.demo.run_demo"
+            "demo", "null:", *config, monkeypatch=monkeypatch, at="usassist.app.demo.serve.run_demo"
         )["at"]
-        return of_stream(options) | of_panel(rest["panel"])
+        found = of_stream(options.stream) | of_record(options.record) | of_panel(rest["panel"])
+        assert found.pop("bus.address") == ""
+        assert options.jpeg_quality == rest["panel"].jpeg_quality
+        return found
     if command == "live":
         seen = run(
             "live",

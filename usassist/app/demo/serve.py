@@ -1,0 +1,123 @@
+"""Serve the page, by ``usassist demo`` or by Gradio's own launch, and remove everything of its visitors at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from usassist.app.demo.answering import Answering, Choice
+from usassist.app.demo.desk import Desk
+from usassist.app.demo.limits import LIMITS
+from usassist.app.demo.material import Item, bundled_items
+from usassist.app.demo.routes import PREFIX, clip_routes
+from usassist.app.demo.shelf import Shelf
+from usassist.app.demo.visits import Visits, private_root
+from usassist.app.runtime.open_stream import StreamOptions
+from usassist.common.clock import MonotonicClock
+from usassist.config import PanelConfig, RecordConfig
+from usassist.engine import find_engine
+from usassist.sinks.panel.access import DEMO_PATHS
+from usassist.sinks.panel.serve import run_server
+
+__all__ = ["DemoOptions", "launch_hosted", "open_desk", "run_demo"]
+
+_CLEAN_S = 60.0
+_PATHS = dataclasses.replace(
+    DEMO_PATHS,
+    get=(*(path for path in DEMO_PATHS.get if path != "/gradio_api/file="), f"/{PREFIX}/"),
+    sockets=(),
+    max_upload_bytes=LIMITS.file_bytes + 2**20,  # with the frame of the form around it
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    """What the page answers with.
+
+    Attributes
+    ----------
+    stream : of every stream; engine, precision and point are what a visitor finds chosen
+    record : how sessions are recorded
+    jpeg_quality : of the player's images, 1 to 100
+    first : a clip to be shown first; None = the bundled one
+    """
+
+    stream: StreamOptions
+    record: RecordConfig
+    jpeg_quality: int = 85
+    first: Item | None = None
+
+
+def run_demo(options: DemoOptions, *, panel: PanelConfig, on_ready: Callable[[str], None]) -> None:
+    """Serve the page until Ctrl-C.
+
+    Parameters
+    ----------
+    options : what it answers with
+    panel : where it listens, and who may see it
+    on_ready : called with the address of the page
+
+    Raises
+    ------
+    UsAssistError
+        If the page cannot be served.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def make_app() -> FastAPI:
+            import gradio as gr
+
+            from usassist.app.demo.page import MOUNT, build_demo
+
+            desk = stack.enter_context(open_desk(options))
+            app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+            app.router.routes.extend(clip_routes(desk.visits))
+            gr.mount_gradio_app(app, build_demo(desk), path="/", **MOUNT)
+            return app
+
+        run_server(make_app, panel, paths=_PATHS, on_ready=on_ready)
+
+
+def launch_hosted(options: DemoOptions) -> None:
+    """Serve the page by Gradio's own launch, for a service that hosts it: anybody may see it, and Gradio's environment
+    says where it listens."""
+    from usassist.app.demo.page import MOUNT, build_demo
+
+    with open_desk(options) as desk:
+        build_demo(desk).launch(app_kwargs={"routes": clip_routes(desk.visits)}, share=False, quiet=True, **MOUNT)
+
+
+@contextlib.contextmanager
+def open_desk(options: DemoOptions) -> Iterator[Desk]:
+    """The desk; everything of it is removed at the end of the block."""
+    stop = threading.Event()
+    items = {} if options.first is None else {options.first.name: options.first}
+    items |= bundled_items()
+    with private_root() as root:
+        visits = Visits(root, MonotonicClock())
+        answering = Answering(options.stream, record=options.record, jpeg_quality=options.jpeg_quality)
+        spec = find_engine(options.stream.engine)
+        chosen = Choice(
+            engine=f"{spec.name}@{spec.version}", precision=options.stream.precision, point=options.stream.point
+        )
+        shelf = Shelf(items, answering, chosen, visits.shared)
+        desk = Desk(visits, answering, shelf)
+        cleaner = threading.Thread(target=_clean, args=(desk, stop), name="visits", daemon=True)
+        shelf.start()
+        cleaner.start()
+        try:
+            yield desk
+        finally:
+            stop.set()
+            shelf.close()
+            visits.close()
+
+
+def _clean(desk: Desk, stop: threading.Event) -> None:
+    while not stop.wait(_CLEAN_S):
+        desk.end_old()

@@ -1,0 +1,1 @@
+"""Processes of the demo page; see ``app/runtime/process_table.py``."""
