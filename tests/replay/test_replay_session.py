@@ -21,6 +21,9 @@ from tests.recordings import FACTS
 from tests.replay.conftest import Usassist
 from tests.samples import ENGINE, LIVE_SESSION, make_frame, make_result
 from usassist.bus import (
+    ControlAction,
+    ControlBody,
+    ControlState,
     HealthBody,
     Inbox,
     MarkBody,
@@ -47,7 +50,7 @@ from usassist.sinks.record import Recorder
 IDS = (0, 1, 2, 3, 4, 5, 8, 9, 10, 11)  # 6 and 7 were lost
 WITHOUT_RESULT, FROZEN, MARKED = 3, 9, 4
 T0_NS, PERIOD_NS = 5_000_000_000, 40_000_000
-TOPICS = ("frame", "result", "engine", "mark", "health", "session")
+TOPICS = ("frame", "result", "engine", "mark", "control", "health", "session")
 
 
 class Stop:
@@ -95,6 +98,10 @@ def _health(process: str) -> HealthBody:
     )
 
 
+def _request(t_ns: int, state: ControlState = ControlState.ASKED) -> ControlBody:
+    return ControlBody(request_id="r1", action=ControlAction.RECORD, value="on", t_control_ns=t_ns, state=state)
+
+
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten frames of a live scanner at 25 Hz, with two frames and one result lost."""
@@ -119,6 +126,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if frame_id == MARKED:
             mark = {"session_id": frame.session_id, "kind": MarkKind.WRONG, "t_mark_ns": clock.now_ns()}
             publisher.event("mark", MarkBody(frame_id=frame_id, **mark))
+            publisher.event("control", _request(clock.now_ns()))
             publisher.event("health", _health("stream"))
             publisher.event("health", _health("record"))
     publisher.event("session", msgspec.structs.replace(body, state=SessionState.ENDED, last_frame_id=IDS[-1]))
@@ -186,6 +194,29 @@ def test_a_scale_that_is_set_on_a_recording_is_refused_with_the_reason(recorded:
     said = {message.body.scale_note for message in _of(came, "session")}
     assert "the scale was not set: the frames of a recording carry the scale that they were recorded with" in said
     assert [message.body.kind for message in _of(came, "mark")] == [MarkKind.WRONG]
+
+
+def test_a_request_that_was_recorded_is_sent_with_its_time_moved_and_a_new_one_is_refused(
+    recorded: Path, bus_address: str
+) -> None:
+    assert sum(record.data.startswith(b"control/") for record in read_log(recorded / "bus.log")) == 1
+    with Inbox(bus_address) as inbox:
+
+        class Asking(Stop):
+            posted = False
+
+            def is_set(self) -> bool:
+                if not self.posted and self.asked > 6:
+                    self.posted = inbox.send("control", msgspec.structs.replace(_request(1), request_id="r2"))
+                    time.sleep(0.2)  # on its way
+                return super().is_set()
+
+        _, came = _send(recorded, bus_address, Asking)
+    requests = {message.body.request_id: message.body for message in _of(came, "control")}
+    (marked,) = _of(came, "mark")
+    assert requests["r1"] == _request(marked.body.t_mark_ns)
+    assert requests["r2"].state is ControlState.REFUSED
+    assert "this is a recording" in requests["r2"].reason
 
 
 def _of(came: list[Message], topic: str) -> list[Message]:

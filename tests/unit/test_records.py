@@ -190,7 +190,7 @@ def test_of_a_cut_section_only_lower_bounds_are_known() -> None:
     lengths = {
         f"{name}_{unit}" for name in ("major", "ap", "transverse", "perimeter", "equivalent") for unit in ("px", "mm")
     }
-    assert known == {"cut", "area_px2", "area_mm2"} | lengths
+    assert known == {"cut", "area_px2", "area_mm2", "major_ends_xy_px"} | lengths
     assert cut["major_mm"] == whole["major_mm"]
 
 
@@ -206,3 +206,9 @@ def test_a_shape_without_all_its_columns_is_refused() -> None:
         dataclasses.replace(sizes, solidity=np.full(1, np.nan, np.float32))
     with pytest.raises(RecordError, match="cut must be uint8"):
         dataclasses.replace(sizes, cut=one)
+    with pytest.raises(RecordError, match=r"minor_ends_xy_px must be \(1, 2, 2\)"):
+        dataclasses.replace(sizes, minor_ends_xy_px=np.zeros((1, 4), np.float32))
+    with pytest.raises(RecordError, match="major_ends_xy_px must be finite"):
+        dataclasses.replace(sizes, major_ends_xy_px=np.full((1, 2, 2), np.nan, np.float32))
+    with pytest.raises(RecordError, match="come together"):
+        dataclasses.replace(sizes, major_ends_xy_px=None)

@@ -1,6 +1,7 @@
 """Versioned messages on ZeroMQ: one table of topics, one codec, publishers, two kinds of subscriber, a log."""
 
 from usassist.bus.codec import Message, decode, frame_from, peek_topic, result_from
+from usassist.bus.control import ControlAction, ControlBody, ControlState
 from usassist.bus.inbox import Inbox
 from usassist.bus.log import LoggedMessage, LogReader, MessageLogWriter, read_log
 from usassist.bus.publisher import Publisher
@@ -31,6 +32,9 @@ from usassist.bus.topics import (
 __all__ = [
     "TOPICS",
     "AssociationBody",
+    "ControlAction",
+    "ControlBody",
+    "ControlState",
     "DescriptorBody",
     "EngineBody",
     "FrameBody",

@@ -1,8 +1,10 @@
-"""The stream's inbox: other processes send it messages to publish, which are marks and their own health.
+"""The stream's inbox: other processes send it messages to publish, which are marks, requests to change the
+session, and their own health.
 
 There is one publisher and one order: a mark made in a viewer reaches every reader as a message of the stream, with the
-stream's ``seq`` and time. The inbox accepts no other topic, no health message in the name of the stream, and a limited
-number of messages per round: a process that floods it delays only its own messages, and no frame.
+stream's ``seq`` and time. The inbox accepts no other topic, no health message in the name of the stream, no outcome
+of a request, and a limited number of messages per round: a process that floods it delays only its own messages, and
+no frame.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import zmq
 
 from usassist.bus.address import inbox_endpoint
 from usassist.bus.codec import decode, encode
+from usassist.bus.control import ControlBody, ControlState
 from usassist.bus.curve import reader_keys
 from usassist.bus.topics import TOPICS
 from usassist.common.clock import MonotonicClock
@@ -27,7 +30,7 @@ __all__ = ["INBOX_TOPICS", "Inbox", "InboxReader"]
 
 logger = logging.getLogger(__name__)
 
-INBOX_TOPICS = ("mark", "health")
+INBOX_TOPICS = ("mark", "control", "health")
 """Topics that the inbox accepts."""
 
 _QUEUE = 64
@@ -77,7 +80,7 @@ class Inbox(Closeable):
 
         Parameters
         ----------
-        topic : ``mark`` or ``health``
+        topic : ``mark``, ``control`` or ``health``
         body : its struct of ``bus.topics``
 
         Returns
@@ -140,6 +143,8 @@ class InboxReader:
                     raise MessageError(f"{message.topic.name} cannot be sent to the inbox")
                 if getattr(message.body, "process", "") == _STREAM:
                     raise MessageError("health of the stream cannot be sent to the inbox")
+                if isinstance(message.body, ControlBody) and message.body.state is not ControlState.ASKED:
+                    raise MessageError(f"a request that is {message.body.state} cannot be sent to the inbox")
                 if message.buffers:
                     raise MessageError("arrays cannot be sent to the inbox")
             except (MessageError, SchemaVersionError) as error:

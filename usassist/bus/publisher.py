@@ -177,7 +177,7 @@ class Publisher:
         return self._send("result", lambda seq, t_ns: encode_result(result, seq, t_ns))
 
     def event(self, topic: str, body: msgspec.Struct) -> None:
-        """Publish a body without arrays: ``engine``, ``session``, ``health`` or ``mark``."""
+        """Publish a body without arrays: ``engine``, ``session``, ``health``, ``mark`` or ``control``."""
         self._send(topic, lambda seq, t_ns: encode(TOPICS[topic], self._source_id, seq, t_ns, body, {}))
 
     def received(self) -> Iterator[tuple[str, msgspec.Struct]]:

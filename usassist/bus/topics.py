@@ -4,18 +4,20 @@
 topic    schema           version rate, Hz   recorded lane  body
 ======== ================ ======= ========== ======== ===== ====================================================
 frame    usassist.frame   1.3     of source  yes      frame fields of ``Frame``; buffer ``image``
-result   usassist.result  1.5     of source  yes      event fields of ``Result``; its arrays as buffers
-engine   usassist.engine  1.4     1          yes      event what it is, labels, point, association, tracking, domain
+result   usassist.result  1.6     of source  yes      event fields of ``Result``; its arrays as buffers
+engine   usassist.engine  1.5     1          yes      event what it is, labels, points, association, tracking, domain
 session  usassist.session 1.3     1          yes      event what is being streamed, whether it still runs, its signal
 health   usassist.health  1.1     2          yes      event counts, drops and latency of a process
 mark     usassist.mark    1.1     on event   yes      event what a person marked on a frame, or said of a nodule
+control  usassist.control 1.0     on event   yes      event what a person asked of the session, and what came of it
 ======== ================ ======= ========== ======== ===== ====================================================
 
 A version is ``(major, minor)``. Minor: a field is added, with a default, and readers ignore what they do not know; or a
 word to a closed list, such as the causes, and a reader from before drops a message with it and counts it as malformed.
 Major: anything else. The major version is part of the topic on the wire, so a reader can refuse, before it reads on,
 bytes that it does not understand. Messages that must reach late joiners (``engine``, ``session``) repeat once a second.
-``mark`` and the health of other processes reach the stream through its inbox, and it publishes them like its own.
+``mark``, ``control`` and the health of other processes reach the stream through its inbox, and it publishes them like
+its own.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from typing import Literal
 
 import msgspec
 
+from usassist.bus.control import ControlBody
 from usassist.common.wire_fields import Int64, message_struct
 from usassist.records import Descriptor, Frame, Result, SignalState
 
@@ -157,6 +160,8 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     ``association`` is set where findings are associated over the frames of the stream, so that a result depends on the
     frames before it. It came with 1.3.
     ``tracking`` is set where findings are tracked; without it every ``track_id`` is -1. It came with 1.4.
+    ``points`` are the operating points that can be chosen, ``point`` among them; empty where scores are not calibrated,
+    and in messages from before 1.5.
     """
 
     engine_id: str
@@ -170,6 +175,7 @@ class EngineBody(msgspec.Struct, frozen=True, kw_only=True):
     domain: str = ""
     association: AssociationBody | None = None
     tracking: TrackingBody | None = None
+    points: tuple[PointBody, ...] = ()
 
 
 class SignalBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -356,10 +362,11 @@ TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         Topic(name="frame", version=(1, 3), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
-        Topic(name="result", version=(1, 5), rate_hz=None, recorded=True, lane="event", body=ResultBody),
-        Topic(name="engine", version=(1, 4), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
+        Topic(name="result", version=(1, 6), rate_hz=None, recorded=True, lane="event", body=ResultBody),
+        Topic(name="engine", version=(1, 5), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
         Topic(name="session", version=(1, 3), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
         Topic(name="health", version=(1, 1), rate_hz=2.0, recorded=True, lane="event", body=HealthBody),
         Topic(name="mark", version=(1, 1), rate_hz=None, recorded=True, lane="event", body=MarkBody),
+        Topic(name="control", version=(1, 0), rate_hz=None, recorded=True, lane="event", body=ControlBody),
     )
 }

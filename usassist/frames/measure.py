@@ -42,6 +42,9 @@ def measure(
     and of the columns. All include the half pixel on either side of the outermost pixel centres. The area is the pixel
     count of the filled outline. Perimeter and total curvature: :class:`usassist.frames.outlines.OutlineEdges`.
 
+    The ends of longest diameter and width are as far apart as those are long. Where pixels are not square and there are
+    millimetres, they are the ends of the millimetres, which stand at right angles on the image as it is shown.
+
     The standard uncertainty of a length is the root of the sum of squares of three components: the scale
     (`spacing_rel_sd`), the engine's outline (`diameter_rel_sd`, measured on labelled frames), and the pixel grid at
     both ends. The relative uncertainty of an area is the sum of those of the two diameters, as both derive from one
@@ -70,7 +73,7 @@ def measure(
         return Measurements.empty()
     edges = OutlineEdges(segmentation, (1.0, 1.0) if spacing_rc_mm is None else spacing_rc_mm)
     hulls, hull_area_px2 = _hulls(segmentation)
-    diameters_px = _diameters(hulls, (1.0, 1.0))
+    diameters_px, ends_px = _diameters(hulls, (1.0, 1.0))
     width_px, height_px = edges.extent_px.T
     # The hull of the pixels' squares, from that of their centres: the sum of a convex region and a unit square.
     solidity = edges.area_px2 / (hull_area_px2 + (width_px - 1.0) + (height_px - 1.0) + 1.0)
@@ -86,10 +89,10 @@ def measure(
         "total_curvature": edges.total_curvature(),
     }
     if spacing_rc_mm is None or spacing_rel_sd is None or diameter_rel_sd is None:
-        return Measurements(**_float32(in_px), cut=cut)
+        return Measurements(**_float32(in_px | _ends(ends_px)), cut=cut)
     row_mm, column_mm = spacing_rc_mm
     is_square = row_mm == column_mm
-    diameters_mm = diameters_px * row_mm if is_square else _diameters(hulls, spacing_rc_mm)
+    diameters_mm, ends_px = (diameters_px * row_mm, ends_px) if is_square else _diameters(hulls, spacing_rc_mm)
     lengths_mm = np.column_stack([diameters_mm, height_px * row_mm, width_px * column_mm]).astype(np.float32)
     relative_sd = float(np.hypot(spacing_rel_sd, diameter_rel_sd))
     grid_sd_mm = _GRID_SD_PX * np.array([max(spacing_rc_mm), max(spacing_rc_mm), row_mm, column_mm])
@@ -119,7 +122,11 @@ def measure(
         "ap_t_low": ap_t * np.exp(-2.0 * ap_t_log_sd),
         "ap_t_high": ap_t * np.exp(2.0 * ap_t_log_sd),
     }
-    return Measurements(**_float32(in_px), **_float32(in_mm), cut=cut)
+    return Measurements(**_float32(in_px | in_mm | _ends(ends_px)), cut=cut)
+
+
+def _ends(ends_px: Float64Array) -> dict[str, Any]:
+    return {"major_ends_xy_px": ends_px[:, 0], "minor_ends_xy_px": ends_px[:, 1]}
 
 
 def _float32(columns: dict[str, Any]) -> dict[str, Any]:
@@ -136,20 +143,53 @@ def _hulls(segmentation: Segmentation) -> tuple[npt.NDArray[np.complex128], Floa
     return points, np.array([cv2.contourArea(hull) for hull in hulls])
 
 
-def _diameters(hulls: npt.NDArray[np.complex128], spacing_rc: tuple[float, float]) -> Float64Array:
-    """Longest diameter and the extent across it, in the unit of the spacing: float64 (N, 2)."""
+def _diameters(hulls: npt.NDArray[np.complex128], spacing_rc: tuple[float, float]) -> tuple[Float64Array, Float64Array]:
+    """Longest diameter and the extent across it, in the unit of the spacing, float64 (N, 2); and their ends on the
+    image, px, float64 (N, 2, 2, 2): outline, measure, end, x and y."""
     row_step, column_step = spacing_rc
     x, y = hulls.real * column_step, hulls.imag * row_step
-    length, along_x, along_y = np.zeros(len(hulls)), np.ones(len(hulls)), np.zeros(len(hulls))
+    count = len(hulls)
+    length, along_x, along_y = np.zeros(count), np.ones(count), np.zeros(count)
+    first, second = np.zeros(count, np.intp), np.zeros(count, np.intp)
     for nodule, (one_x, one_y) in enumerate(zip(x, y, strict=True)):  # all at once would not fit into the cache
         offset_x, offset_y = one_x[:, None] - one_x, one_y[:, None] - one_y
         squared = offset_x * offset_x + offset_y * offset_y
-        pair = divmod(int(squared.argmax()), len(one_x))
+        pair = first[nodule], second[nodule] = divmod(int(squared.argmax()), len(one_x))
         if squared[pair] > 0:
             length[nodule] = np.sqrt(squared[pair])
             along_x[nodule], along_y[nodule] = offset_x[pair] / length[nodule], offset_y[pair] / length[nodule]
-    across = y * along_x[:, None] - x * along_y[:, None]
+    direction = along_x + 1j * along_y
+    # Of every point: how far it is along the diameter, and across it.
+    place = (x + 1j * y) * np.conj(direction)[:, None]
+    along, across = place.real, place.imag
     # A pixel adds its own extent in each direction.
     pixel_along = np.abs(along_x) * column_step + np.abs(along_y) * row_step
     pixel_across = np.abs(along_y) * column_step + np.abs(along_x) * row_step
-    return np.column_stack([length + pixel_along, np.ptp(across, axis=1) + pixel_across])
+    low, high = across.min(axis=1), across.max(axis=1)
+    # The caliper across stands in the middle between the two sides that it touches, each as long as it is flat.
+    flat = 0.5 * pixel_across
+    middle = np.zeros(count)
+    for touched in (across <= (low + flat)[:, None], across >= (high - flat)[:, None]):
+        middle += 0.25 * np.where(touched, along, np.inf).min(axis=1)
+        middle += 0.25 * np.where(touched, along, -np.inf).max(axis=1)
+    row = np.arange(count)
+    lengths = np.column_stack([length + pixel_along, high - low + pixel_across])
+    turned = np.stack(
+        [
+            along[row, second] - 0.5 * pixel_along + 1j * across[row, second],
+            along[row, first] + 0.5 * pixel_along + 1j * across[row, first],
+            middle + 1j * (low - 0.5 * pixel_across),
+            middle + 1j * (high + 0.5 * pixel_across),
+        ],
+        axis=1,
+    )
+    on_image = turned * direction[:, None]
+    xy = np.stack([on_image.real / column_step, on_image.imag / row_step], axis=-1).reshape(count, 2, 2, 2)
+    return lengths, np.stack([_in_order(xy[:, 0], 0), _in_order(xy[:, 1], 1)], axis=1)
+
+
+def _in_order(ends: Float64Array, axis: int) -> Float64Array:
+    """Ends (N, 2, 2) with that first which is less on the axis; where both are equal, on the other one."""
+    step = np.round(ends[:, 1] - ends[:, 0], 6)
+    swapped = (step[:, axis] < 0) | ((step[:, axis] == 0) & (step[:, 1 - axis] < 0))
+    return np.where(swapped[:, None, None], ends[:, ::-1], ends)

@@ -26,6 +26,7 @@ from usassist.engine import FailoverEngine
 from usassist.errors import BackendHungError, UsAssistError
 from usassist.modalities.ultrasound import DescriptorModel
 from usassist.pipeline.association import StreamAssociation
+from usassist.pipeline.controls import Controls
 from usassist.pipeline.deadline import MIN_S, InferenceDeadline
 from usassist.pipeline.extra_engines import ExtraEngines
 from usassist.pipeline.inference import CallAbandoned, InferenceOutcome, UnprocessedFrame
@@ -70,6 +71,7 @@ class Stream:
     recorded, recorded_t_ns : of a recording that is run again, see
         :class:`usassist.pipeline.association.StreamAssociation`
     on_result : called after every published result
+    controls : carries out requests to change the session; None = they are refused
     lanes : how many frames may be processed in parallel, where the engine runs on the processor
     deadline_s : the least time that a call of the engine is given, see ``pipeline.deadline``
     heartbeat : beats at every iteration of the loop, and while an engine call is within its deadline
@@ -93,6 +95,7 @@ class Stream:
         recorded: Mapping[int, int | None] | None = None,
         recorded_t_ns: Mapping[int, int] | None = None,
         on_result: Callable[[Result], None] | None = None,
+        controls: Controls | None = None,
         lanes: int = 1,
         deadline_s: float = MIN_S,
         heartbeat: Heartbeat | None = None,
@@ -147,6 +150,7 @@ class Stream:
             max_age_ms=max_age_ms,
             calibration_id=calibration_id,
             on_result=on_result,
+            controls=controls,
         )
 
     def run(self, stop: threading.Event) -> StreamSummary:

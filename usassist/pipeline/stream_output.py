@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from usassist.bus import EngineBody, MarkBody, MarkKind, Publisher, SessionBody, SessionState, SignalBody
+from usassist.bus import ControlBody, EngineBody, MarkBody, MarkKind, Publisher, SessionBody, SessionState, SignalBody
 from usassist.common.clock import Clock
 from usassist.common.process_tuning import release_freed_memory
 from usassist.engine import FailoverEngine
+from usassist.pipeline.controls import ControlDesk, Controls
 from usassist.pipeline.hand_scale import HandScaleMarks
 from usassist.pipeline.inference import InferenceOutcome, UnprocessedFrame
 from usassist.pipeline.slot import DroppedFrame
@@ -40,6 +41,7 @@ class StreamOutput:
     max_age_ms : an answer older than this at publication is ``stale`` (only in real time)
     calibration_id : of the source, where it has one
     on_result : called after every published result
+    controls : carries out requests to change the session; None = they are refused
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class StreamOutput:
         max_age_ms: float,
         calibration_id: str | None,
         on_result: Callable[[Result], None] | None,
+        controls: Controls | None = None,
     ) -> None:
         self._publisher, self._source, self._failover, self._clock = publisher, source, failover, clock
         self._summary, self._engine_body = summary, engine_body
@@ -70,6 +73,7 @@ class StreamOutput:
         self._last_error = ""
         self._changes_announced = 0
         self._scale_marks = HandScaleMarks(source, clock)
+        self._control_desk = ControlDesk(publisher.event, clock, controls)
 
     def captured(self, frame: Frame) -> None:
         """A frame has come from the source."""
@@ -160,8 +164,11 @@ class StreamOutput:
         if now_ns >= self._next_memory_ns:
             self._next_memory_ns = now_ns + _MEMORY_PERIOD_NS
             release_freed_memory()
+        self._control_desk.publish_outcomes()
         for topic, body in posted:
-            if id(body) not in refused:
+            if isinstance(body, ControlBody):
+                self._control_desk.take(body)
+            elif id(body) not in refused:
                 self._publisher.event(topic, body)
 
     def _accept(self, mark: MarkBody) -> bool:

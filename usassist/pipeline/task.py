@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from usassist.bus import AssociationBody, EngineBody, LabelBody, PointBody, TrackingBody
-from usassist.calibrate import ScoreCalibration
+from usassist.calibrate import OperatingPoint, ScoreCalibration
 from usassist.engine import EngineSpec
 from usassist.errors import EngineSpecError, UsageError
 from usassist.modalities import Association, Kind, Modality, Task, find_modality
@@ -102,9 +102,14 @@ def describe_engine(
         ),
         intended_use=spec.intended_use,
         score_calibration_id=None if scores is None else scores.calibration_id,
-        point=None if cut is None else PointBody(**{name: getattr(cut, name) for name in PointBody.__struct_fields__}),
+        point=None if cut is None else _describe_point(cut),
         descriptor_agreement={} if descriptors is None else descriptors.agreement,
         domain="" if spec.domain is None else spec.domain.name,
         association=None if rule is None else AssociationBody(**dataclasses.asdict(rule)),
         tracking=tracking,
+        points=() if scores is None else tuple(_describe_point(known) for known in scores.points.values()),
     )
+
+
+def _describe_point(point: OperatingPoint) -> PointBody:
+    return PointBody(**{name: getattr(point, name) for name in PointBody.__struct_fields__})

@@ -33,7 +33,7 @@ class Measurements:
 
     Pixels are always there. Millimetres are there only on a calibrated frame, and then each with its expanded
     uncertainty (coverage factor 2, about 95 %; JCGM 100:2008, 6.2). The columns after ``area_u95_mm2`` came with
-    ``result`` 1.5; they are None in what was recorded before.
+    ``result`` 1.5, the ends with 1.6; they are None in what was recorded before.
 
     A section that the border of the scan cuts is at least as large as what is seen of it. Its longest diameter, AP and
     transverse extent, perimeter and area are lower bounds then; nothing else is said about it, see :meth:`row`.
@@ -53,6 +53,11 @@ class Measurements:
     ap_t_low, ap_t_high : float32 (N,), 95 % interval of the AP/T ratio, or None likewise: without a scale pixels
         need not be square
     cut : uint8 (N,), 1 where the outline touches the border of the scan
+    major_ends_xy_px : float32 (N, 2, 2), where the longest diameter begins and ends on the image: detection, end, x and
+        y; image coordinates, the left end first. As far apart as `major_px`; where there are mm of pixels that are not
+        square, as `major_mm`.
+    minor_ends_xy_px : float32 (N, 2, 2), likewise of the widest extent across it, the upper end first; at right angles
+        to it and between the sides that it touches, so that an end may lie beside the outline
     """
 
     major_px: Float32Array
@@ -78,6 +83,8 @@ class Measurements:
     ap_t_low: Float32Array | None = None
     ap_t_high: Float32Array | None = None
     cut: UInt8Array | None = None
+    major_ends_xy_px: Float32Array | None = None
+    minor_ends_xy_px: Float32Array | None = None
 
     PIXEL_COLUMNS: ClassVar[tuple[str, ...]] = ("major_px", "minor_px", "area_px2")
     MILLIMETRE_COLUMNS: ClassVar[tuple[str, ...]] = (
@@ -99,18 +106,20 @@ class Measurements:
         "ap_t_low",
         "ap_t_high",
     )
+    ENDS_COLUMNS: ClassVar[tuple[str, ...]] = ("major_ends_xy_px", "minor_ends_xy_px")
     COLUMNS: ClassVar[tuple[str, ...]] = (
         *PIXEL_COLUMNS,
         *MILLIMETRE_COLUMNS,
         *SHAPE_COLUMNS,
         *SHAPE_MILLIMETRE_COLUMNS,
         "cut",
+        *ENDS_COLUMNS,
     )
 
     def __post_init__(self) -> None:
         """Check that all columns have one length, and that mm never come without their uncertainty."""
         count = len(self.major_px)
-        for names in (self.MILLIMETRE_COLUMNS, self.SHAPE_COLUMNS, self.SHAPE_MILLIMETRE_COLUMNS):
+        for names in (self.MILLIMETRE_COLUMNS, self.SHAPE_COLUMNS, self.SHAPE_MILLIMETRE_COLUMNS, self.ENDS_COLUMNS):
             given = [name for name in names if getattr(self, name) is not None]
             if len(given) not in (0, len(names)):
                 raise RecordError(
@@ -124,10 +133,14 @@ class Measurements:
             if (column := getattr(self, name)) is None:
                 continue
             array = checked_array(column, np.uint8 if name == "cut" else np.float32, name)
-            if array.shape != (count,):
-                raise RecordError(f"{name} must be ({count},), got {array.shape}")
-            arrays[name] = array
+            shape = (count, 2, 2) if name in self.ENDS_COLUMNS else (count,)
+            if array.shape != shape:
+                raise RecordError(f"{name} must be {shape}, got {array.shape}")
             object.__setattr__(self, name, array)
+            if name not in self.ENDS_COLUMNS:
+                arrays[name] = array
+            elif not np.isfinite(array).all():
+                raise RecordError(f"{name} must be finite")
         together = np.concatenate(list(arrays.values()), dtype=np.float32)
         if not (np.isfinite(together).all() and (together >= 0).all()):
             wrong = [name for name, array in arrays.items() if not ((array >= 0) & np.isfinite(array)).all()]
@@ -177,20 +190,24 @@ class Measurements:
             return ApTState.TALLER
         return ApTState.WIDER if self.ap_t_high[row] < 1.0 else ApTState.UNCERTAIN
 
-    def row(self, row: int) -> dict[str, float | bool | str | None]:
+    def row(self, row: int) -> dict[str, float | bool | str | list[list[float]] | None]:
         """Everything about one section, by name; None where it is not known.
 
-        Of a section that is cut, an interval, the extent across the longest diameter, the AP/T ratio and the shape of
-        the outline are not known.
+        Of a section that is cut, an interval, the extent across the longest diameter and its ends, the AP/T ratio and
+        the shape of the outline are not known.
         """
         names = self.PIXEL_COLUMNS + self.MILLIMETRE_COLUMNS
-        values: dict[str, float | bool | str | None] = {name: _at(getattr(self, name), row) for name in names}
+        values: dict[str, float | bool | str | list[list[float]] | None] = {
+            name: _at(getattr(self, name), row) for name in names
+        }
         if self.ap_px is not None:
             shape = self.SHAPE_COLUMNS + (self.SHAPE_MILLIMETRE_COLUMNS if self.calibrated else ())
             values |= {name: _at(getattr(self, name), row) for name in (*shape, *_DERIVED, "ap_t")}
             values["ap_t_state"] = None if (state := self.ap_t_state(row)) is None else str(state)
         if self.cut is not None:
             values["cut"] = self.is_cut(row)
+        for name in self.ENDS_COLUMNS if self.major_ends_xy_px is not None else ():
+            values[name] = getattr(self, name)[row].tolist()
         if self.is_cut(row):
             values |= {name: None for name in values if name not in _LOWER_BOUNDS}
         return values
@@ -205,7 +222,7 @@ class Measurements:
 
 _DERIVED = ("equivalent_px", "equivalent_mm", "equivalent_u95_mm")
 _LOWER_BOUNDS = frozenset(
-    ["cut", "area_px2", "area_mm2"]
+    ["cut", "area_px2", "area_mm2", "major_ends_xy_px"]
     + [f"{name}_{unit}" for name in ("major", "ap", "transverse", "perimeter", "equivalent") for unit in ("px", "mm")]
 )
 

@@ -89,7 +89,7 @@ def result_line(result: Result, engine: EngineBody | None, t_publish_ns: int) ->
             "score": _rounded_score(float(found.score[i]), least.get(int(found.label_id[i]), 0.0)),
             "xyxy_px": _rounded(found.xyxy_px[i]),
             "contour_xy_px": _rounded(contour),
-            **{name: round(value, 3) if isinstance(value, float) else value for name, value in sizes.row(i).items()},
+            **{name: _rounded_size(value) for name, value in sizes.row(i).items()},
             "descriptors": _descriptors(result, i, engine),
         }
         for i, contour in enumerate(result.segmentation)
@@ -119,6 +119,12 @@ def _descriptors(result: Result, index: int, engine: EngineBody | None) -> list[
         }
         for item in result.descriptors[index]
     ]
+
+
+def _rounded_size(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_rounded_size(item) for item in value]
+    return round(value, 3) if isinstance(value, float) else value
 
 
 def _rounded_score(score: float, threshold: float) -> float:

@@ -13,9 +13,13 @@ from tests.samples import CALIBRATED_ENGINE, damaged_session, make_frame, make_r
 from usassist.bus import (
     TOPICS,
     AssociationBody,
+    ControlAction,
+    ControlBody,
+    ControlState,
     HealthBody,
     MarkBody,
     MarkKind,
+    PointBody,
     StageBody,
     TrackingBody,
     TrackingClock,
@@ -48,6 +52,10 @@ NEWEST_ENGINE = msgspec.structs.replace(
     domain="thyroid",
     association=AssociationBody(alone=0.875, rise=0.75, release=0.375, frames=3, iou=0.25),
     tracking=TrackingBody(rule="sweep-1", clock=TrackingClock.CAPTURE_TIME),
+    points=(
+        PointBody(name="balanced", sensitivity=0.875, false_positives_per_frame=0.25, alarms_per_negative_frame=0.125),
+        PointBody(name="quiet", sensitivity=0.75, false_positives_per_frame=0.125),
+    ),
 )
 NEWEST_SESSION = msgspec.structs.replace(damaged_session(), scale_note="no ruler was found beside the image")
 MARK = MarkBody(
@@ -57,6 +65,15 @@ MARK = MarkBody(
     t_mark_ns=7,
     track_id=2,
     descriptors={"composition": ("solid",), "foci": ("punctate", "rim")},
+)
+CONTROL = ControlBody(
+    request_id="3f9a2c",
+    action=ControlAction.POINT,
+    value="quiet",
+    t_control_ns=7,
+    state=ControlState.REFUSED,
+    reason="another change is under way",
+    sender="page",
 )
 
 
@@ -69,6 +86,7 @@ def messages() -> dict[str, bytes]:
         "session": encode(TOPICS["session"], "us0", 5, 6, NEWEST_SESSION, {}),
         "health": encode(TOPICS["health"], "us0", 5, 6, HEALTH, {}),
         "mark": encode(TOPICS["mark"], "us0", 5, 6, MARK, {}),
+        "control": encode(TOPICS["control"], "us0", 5, 6, CONTROL, {}),
     }
     return {name: bytes(data) for name, data in made.items()}
 

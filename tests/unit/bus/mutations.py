@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 from tests.samples import CALIBRATED_ENGINE, DESCRIBED, LIVE_SESSION, SESSION, make_frame, make_result
-from usassist.bus import TOPICS, HealthBody, MarkBody, MarkKind, StageBody
+from usassist.bus import TOPICS, ControlAction, ControlBody, ControlState, HealthBody, MarkBody, MarkKind, StageBody
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.records import ResultState
 
@@ -100,7 +100,10 @@ def good_messages() -> list[bytes]:
         stages={"infer": stage},
     )
     mark = MarkBody(session_id=SESSION.session_id, frame_id=4, kind=MarkKind.WRONG, t_mark_ns=9)
-    events = {"engine": CALIBRATED_ENGINE, "session": LIVE_SESSION, "health": health, "mark": mark}
+    control = ControlBody(
+        request_id="r", action=ControlAction.RECORD, value="on", t_control_ns=9, state=ControlState.ASKED, sender="page"
+    )
+    events = {"engine": CALIBRATED_ENGINE, "session": LIVE_SESSION, "health": health, "mark": mark, "control": control}
     frames = [
         make_frame(3, (8, 12)),
         make_frame(3, (8, 12), 3, spacing_rc_mm=(0.1, 0.2), spacing_rel_sd=0.01, pts=5, text_xyxy_px=((1, 1, 2, 2),)),

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.golden.messages.make import NEWEST_ENGINE, NEWEST_SESSION, messages
+from tests.golden.messages.make import CONTROL, NEWEST_ENGINE, NEWEST_SESSION, messages
 from tests.samples import (
     CALIBRATED_ENGINE,
     DESCRIBED,
@@ -232,17 +232,21 @@ def test_messages_of_every_release_can_still_be_read(topic: str) -> None:
                 expected = make_result(3, ResultState.NO_RESULT, cause=Cause.DAMAGED)
             if minor >= 4:
                 expected = make_result(3, follows_frame_id=1)
-            if minor < 5:
-                expected = dataclasses.replace(expected, measurements=_as_before_1_5(expected.measurements))
+            if minor < 6:
+                sizes = (_as_before_1_5 if minor < 5 else _as_before_1_6)(expected.measurements)
+                expected = dataclasses.replace(expected, measurements=sizes)
             _assert_same(result_from(message), expected)
         elif topic == "engine":
             note = CALIBRATED_ENGINE.note if minor >= 2 else ""
             expected = NEWEST_ENGINE if minor >= 3 else CALIBRATED_ENGINE if minor else ENGINE
             expected = msgspec.structs.replace(expected, note=note)
-            assert message.body == (expected if minor >= 4 else msgspec.structs.replace(expected, tracking=None))
+            expected = expected if minor >= 4 else msgspec.structs.replace(expected, tracking=None)
+            assert message.body == (expected if minor >= 5 else msgspec.structs.replace(expected, points=()))
         elif topic == "session":
             newest = NEWEST_SESSION if minor >= 3 else damaged_session()
             assert message.body == (newest if minor >= 2 else LIVE_SESSION if minor else SESSION)
+        elif topic == "control":
+            assert message.body == CONTROL
 
 
 @pytest.mark.parametrize("topic", list(TOPICS))
@@ -279,6 +283,10 @@ def _with_header(data: bytes, change: Any) -> bytes:
 def _as_before_1_5(sizes: Measurements) -> Measurements:
     names = Measurements.PIXEL_COLUMNS + Measurements.MILLIMETRE_COLUMNS
     return Measurements(**{name: getattr(sizes, name) for name in names})
+
+
+def _as_before_1_6(sizes: Measurements) -> Measurements:
+    return dataclasses.replace(sizes, **dict.fromkeys(Measurements.ENDS_COLUMNS))
 
 
 def _assert_same(one: Result, other: Result) -> None:

@@ -9,7 +9,18 @@ import pytest
 import zmq
 
 from tests.samples import SESSION, make_result
-from usassist.bus import TOPICS, HealthBody, Inbox, MarkBody, MarkKind, Publisher, Subscriber
+from usassist.bus import (
+    TOPICS,
+    ControlAction,
+    ControlBody,
+    ControlState,
+    HealthBody,
+    Inbox,
+    MarkBody,
+    MarkKind,
+    Publisher,
+    Subscriber,
+)
 from usassist.bus.address import inbox_endpoint
 from usassist.bus.codec import encode, encode_result
 from usassist.common.clock import MonotonicClock
@@ -121,6 +132,19 @@ def test_one_round_takes_no_more_than_a_few_messages(publisher: Publisher, bus_a
             rounds.append(len(list(publisher.received())))
         assert sum(rounds) == 50
         assert max(rounds) <= 32
+
+
+def test_a_request_is_taken_in_and_nobody_but_the_stream_says_what_came_of_it(
+    publisher: Publisher, bus_address: str
+) -> None:
+    request = ControlBody(
+        request_id="r1", action=ControlAction.RECORD, value="on", t_control_ns=9, state=ControlState.ASKED
+    )
+    with Inbox(bus_address) as inbox:
+        for state in (ControlState.DONE, ControlState.REFUSED, ControlState.ASKED):
+            _post(inbox, msgspec.structs.replace(request, state=state), "control")
+        assert _collect(publisher, 1) == [("control", request)]
+        assert publisher.malformed == 2
 
 
 def test_an_address_without_a_desk_is_refused_in_one_line() -> None:

@@ -97,8 +97,10 @@ def test_the_page_names_what_streams() -> None:
 
 _SHOW_PAGE = """
 from usassist.modalities import stream_titles
+from usassist.sinks.panel.context import PageContext
 from usassist.sinks.panel.page import build_blocks
-print(build_blocks(stream_titles()).get_config_file())
+nothing = dict.fromkeys(("feed", "viewers", "shown", "said", "marks", "scales", "metrics"))
+print(build_blocks(PageContext(**nothing, modality=stream_titles())).get_config_file())
 """
 
 

@@ -122,6 +122,21 @@ def test_a_nodule_that_the_border_cuts_is_marked_and_has_no_interval_in_words() 
         assert ("±" in nodule.measures[0]) is not cut
 
 
+def test_calipers_stand_at_both_diameters_and_where_the_border_cuts_at_the_longest_alone() -> None:
+    result = make_result()
+    sizes = result.measurements
+    cut = dataclasses.replace(sizes, cut=np.ones(1, np.uint8))
+    before = dataclasses.replace(sizes, major_ends_xy_px=None, minor_ends_xy_px=None)
+    whole, seen, old = (
+        nodules_of(dataclasses.replace(result, measurements=one), LABELS, scores_calibrated=False, agreement={})[0]
+        for one in (sizes, cut, before)
+    )
+    assert np.hypot(*np.ptp(whole.major_ends_xy_px, axis=0)) == pytest.approx(whole.major_px, abs=0.15)
+    assert np.hypot(*np.ptp(whole.minor_ends_xy_px, axis=0)) == pytest.approx(whole.minor_px, abs=0.15)
+    assert (seen.major_ends_xy_px, seen.minor_ends_xy_px) == (whole.major_ends_xy_px, [])
+    assert old.major_ends_xy_px == old.minor_ends_xy_px == []
+
+
 def test_a_label_that_was_not_announced_is_an_error() -> None:
     with pytest.raises(LookupError):
         nodules_of(finding(calibrated=True, label_id=4), LABELS, scores_calibrated=False, agreement={})

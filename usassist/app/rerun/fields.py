@@ -227,7 +227,7 @@ def _sizes(first: Measurements, second: Measurements, pairs: list[tuple[int, int
         same = same and _equal(before, after)
         if after is None:
             return False, None
-        for i, j in pairs if name != "cut" else ():
+        for i, j in () if name == "cut" or name in first.ENDS_COLUMNS else pairs:
             worst = max(worst, abs(float(after[j]) - float(before[i])) / max(float(before[i]), 1e-9))
     return same, worst
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from usassist.bus import (
+    ControlBody,
     EngineBody,
     HealthBody,
     LoggedMessage,
@@ -136,6 +137,10 @@ class Shift:
             body, frame_id=body.frame_id + self.id_offset, t_mark_ns=body.t_mark_ns + self.shift_ns
         )
 
+    def control(self, body: ControlBody) -> ControlBody:
+        """A request, or its outcome, likewise."""
+        return msgspec.structs.replace(body, t_control_ns=body.t_control_ns + self.shift_ns)
+
     def _later(self, stamp_ns: int | None) -> int | None:
         return None if stamp_ns is None else stamp_ns + self.shift_ns
 
@@ -228,7 +233,7 @@ def _about_ns(message: Message, t_first_ns: int, span: Span) -> int:
     """
     if message.topic.name in ("frame", "result"):
         return int(message.body.t_capture_ns)
-    if isinstance(message.body, EngineBody | SessionBody | HealthBody | MarkBody) and span.from_s <= 0.0:
+    if isinstance(message.body, EngineBody | SessionBody | HealthBody | MarkBody | ControlBody) and span.from_s <= 0.0:
         return max(message.t_publish_ns, t_first_ns)
     return message.t_publish_ns
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from usassist.bus import EngineBody, MarkBody, MarkKind, Publisher, SessionBody, SessionState
+from usassist.bus import ControlBody, ControlState, EngineBody, MarkBody, MarkKind, Publisher, SessionBody, SessionState
 from usassist.common.clock import Clock
 from usassist.config import OverlayConfig, PanelConfig
 from usassist.errors import SessionError, UsageError
@@ -21,6 +21,7 @@ from usassist.sources.session import RECORDED_SCALE
 __all__ = ["RecordedMessages", "Replayed", "SessionReplayOptions"]
 
 _ANNOUNCE_NS = 1_000_000_000
+_RECORDED = "this is a recording, sent again as it was; nothing of it can be changed"
 _PAUSE_NS = 33_333_333  # between two rounds
 
 
@@ -195,6 +196,8 @@ class RecordedMessages:
         elif isinstance(content, MarkBody):
             self._publisher.event("mark", shift.mark(content))
             self.sent.marks += 1
+        elif isinstance(content, ControlBody):
+            self._publisher.event("control", shift.control(content))
         elif isinstance(content, SessionBody):
             self._ended = content
             self._told = shift.session(content, self._last_frame_id)
@@ -205,16 +208,20 @@ class RecordedMessages:
         else:
             self._publisher.event(item.topic, content)
 
-    def _refuse_scales(self) -> None:
-        """Say why no scale can be set, where a page asks for it; other marks are not taken either."""
-        asked = [body for _, body in self._publisher.received() if isinstance(body, MarkBody)]
+    def _refuse_requests(self) -> None:
+        """Say why no scale can be set and nothing changed, where a page asks for it; other marks are not taken."""
+        posted = [body for _, body in self._publisher.received()]
+        for request in (body for body in posted if isinstance(body, ControlBody)):
+            refused = msgspec.structs.replace(request, state=ControlState.REFUSED, reason=_RECORDED)
+            self._publisher.event("control", refused)
+        asked = [body for body in posted if isinstance(body, MarkBody)]
         if self._told is not None and any(body.kind is MarkKind.SCALE for body in asked):
             self._told = msgspec.structs.replace(self._told, scale_note=f"the scale was not set: {RECORDED_SCALE}")
             self._publisher.event("session", self._told)
 
     def _announce(self) -> None:
         """Repeat ``engine`` and ``session`` once a second for late joiners, whatever the speed of the replay."""
-        self._refuse_scales()
+        self._refuse_requests()
         now_ns = self._clock.now_ns()
         if now_ns < self._next_announcement_ns:
             return

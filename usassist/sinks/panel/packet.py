@@ -21,6 +21,7 @@ from collections.abc import Mapping
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from usassist.bus import EngineBody, HealthBody
 from usassist.errors import MessageError
@@ -66,7 +67,8 @@ class Nodule(msgspec.Struct, frozen=True, kw_only=True):
 
     ``score_calibrated``: the score may be read as the share of such findings that are right. ``cut``: the border of the
     scan cuts it, so that ``major`` is a lower bound, and nothing is shown of ``minor`` and the intervals. ``measures``:
-    what else is measured, line by line.
+    what else is measured, line by line. ``major_ends_xy_px`` and ``minor_ends_xy_px``: two points each, where a caliper
+    stands; empty where they are not known, ``minor_ends_xy_px`` also where it is cut.
     """
 
     label: str
@@ -85,6 +87,8 @@ class Nodule(msgspec.Struct, frozen=True, kw_only=True):
     cut: bool = False
     measures: tuple[str, ...] = ()
     descriptors: tuple[Descriptor, ...] = ()
+    major_ends_xy_px: list[list[float]] = []
+    minor_ends_xy_px: list[list[float]] = []
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,9 +222,18 @@ def nodules_of(
                     )
                     for item in described[row]
                 ),
+                major_ends_xy_px=_points(sizes.major_ends_xy_px, row),
+                minor_ends_xy_px=[] if sizes.is_cut(row) else _points(sizes.minor_ends_xy_px, row),
             )
         )
     return tuple(nodules)
+
+
+def _points(ends_xy_px: npt.NDArray[np.float32] | None, row: int) -> list[list[float]]:
+    if ends_xy_px is None:
+        return []
+    points: list[list[float]] = np.round(ends_xy_px[row].astype(np.float64), 1).tolist()
+    return points
 
 
 def labels_of(engine: EngineBody | None) -> dict[int, Label]:

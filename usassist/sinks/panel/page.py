@@ -1,4 +1,4 @@
-"""The page: one Gradio component that draws the live frames, and the WebSocket that feeds it.
+"""The page: Gradio's tabs, and the WebSocket that feeds the live frames.
 
 Importing this module imports Gradio, which takes seconds and reads the environment; ``serve`` sets that up first.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import html
-import json
 import logging
 from collections.abc import Coroutine
 from importlib import resources
@@ -17,81 +15,42 @@ import gradio as gr
 from fastapi import FastAPI, Response, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from usassist.clinical import ALONE, DESCRIPTOR_TEXTS, DESCRIPTORS, SEVERAL, SYSTEMS
 from usassist.errors import MessageError
+from usassist.sinks.panel.context import PageContext
 from usassist.sinks.panel.marks import MarkIntake
-from usassist.sinks.panel.metrics import CONTENT_TYPE, Metrics
+from usassist.sinks.panel.metrics import CONTENT_TYPE
 from usassist.sinks.panel.said import Said
 from usassist.sinks.panel.scale import ScaleIntake
 from usassist.sinks.panel.shown import ShownFrames
-from usassist.sinks.panel.viewers import Viewer, Viewers
+from usassist.sinks.panel.tabs import TABS
+from usassist.sinks.panel.tabs.live import STYLES
+from usassist.sinks.panel.viewers import Viewer
 from usassist.sinks.panel.ws_protocol import Done, ScaleRequest, parse_message, refusal
-from usassist.sinks.view import STATE_COLOR_RGB
 
 __all__ = ["build_app", "build_blocks"]
 
 logger = logging.getLogger(__name__)
 
-# One program, in this order.
-_SCRIPTS = (
-    "draw.js",
-    "page.js",
-    "side.js",
-    "marks.js",
-    "plane.js",
-    "descriptors.js",
-    "tirads.js",
-    "scale.js",
-    "link.js",
-    "keys.js",
-)
-_STYLES = ("page.css", "said.css")
 _IDLE_S = 1.0
 
 
-def build_blocks(modality: str = "") -> gr.Blocks:
-    """The Gradio part: a page with the live view as its only component, labelled with its modality."""
-    label = f"{modality}: live frame with outlines" if modality else "Live frame with outlines"
-    colors = {state.value: rgb for state, rgb in STATE_COLOR_RGB.items()}
-    script = "\n".join(_text(name) for name in _SCRIPTS)
-    for place, value in {"STATE_COLORS": colors, "DESCRIPTORS": _words(), "SYSTEMS": _systems()}.items():
-        script = script.replace(f"@{place}@", json.dumps(value))
+def build_blocks(context: PageContext) -> gr.Blocks:
+    """The Gradio part: the page and its tabs."""
     blocks = gr.Blocks(title="usassist live", analytics_enabled=False, fill_width=True)
     # Gradio polls its own queue a thousand times a second, and each poll costs; this page uses no queue.
     blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = _IDLE_S
-    with blocks:
-        gr.HTML(
-            html_template=_text("page.html").replace("@MODALITY@", html.escape(label)),
-            js_on_load=script,
-            apply_default_css=False,
-            elem_id="usassist",
-        )
+    with blocks, gr.Tabs(elem_id="us-tabs"):
+        for name, builds in TABS:
+            with gr.Tab(id=name, elem_id=f"us-tab-{name}") as tab:
+                context.labels.add(tab, "page", label=f"tab.{name}")
+                for build in builds:
+                    build(context)
     return blocks
 
 
-def build_app(
-    viewers: Viewers,
-    shown: ShownFrames,
-    marks: MarkIntake,
-    scales: ScaleIntake,
-    metrics: Metrics,
-    modality: str = "",
-    *,
-    said: Said | None = None,
-) -> FastAPI:
-    """The whole application: the page, ``/live`` and ``/metrics``.
-
-    Parameters
-    ----------
-    viewers : every page that connects is added
-    shown : records what the pages have drawn
-    marks : receives the marks
-    scales : receives the scales that are set by two points
-    metrics : content of ``/metrics``
-    modality : title of what the page shows; empty = not named
-    said : what people have said, for the pages
-    """
-    said = Said() if said is None else said
+def build_app(context: PageContext) -> FastAPI:
+    """The whole application: the page, ``/live`` and ``/metrics``."""
+    viewers, said, metrics = context.viewers, context.said, context.metrics
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     async def live(websocket: WebSocket) -> None:
@@ -101,7 +60,10 @@ def build_app(
             await websocket.close(1013, "too many pages are connected to this stream")
             return
         try:
-            await _until_first_ends(_send(websocket, viewer, said), _receive(websocket, viewer, shown, marks, scales))
+            await _until_first_ends(
+                _send(websocket, viewer, said),
+                _receive(websocket, viewer, context.shown, context.marks, context.scales),
+            )
         except MessageError as error:
             logger.info("a page was disconnected: %s", error)
             await websocket.close(1008, "this page does not match its server; reload it")
@@ -117,7 +79,7 @@ def build_app(
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     gr.mount_gradio_app(
         app,
-        build_blocks(modality),
+        build_blocks(context),
         path="/",
         footer_links=[],
         run_history=False,
@@ -128,7 +90,7 @@ def build_app(
         show_error=False,
         max_file_size=1,
         theme=theme,
-        css="\n".join(_text(name) for name in _STYLES),
+        css="\n".join(_text(name) for name in STYLES),
     )
     return app
 
@@ -175,26 +137,6 @@ async def _until_first_ends(*parts: Coroutine[None, None, None]) -> None:
     for task in done:
         with contextlib.suppress(WebSocketDisconnect):
             task.result()
-
-
-def _words() -> list[dict[str, object]]:
-    return [
-        {
-            "name": name,
-            "text": DESCRIPTOR_TEXTS[name],
-            "several": name in SEVERAL,
-            "alone": [word for word in words if (name, word) in ALONE],
-            "words": dict(words),
-        }
-        for name, words in DESCRIPTORS.items()
-    ]
-
-
-def _systems() -> list[dict[str, str]]:
-    return [
-        {"id": system.id, "name": system.name, "edition": system.edition, "source": system.source}
-        for system in SYSTEMS.values()
-    ]
 
 
 def _text(name: str) -> str:

@@ -116,6 +116,7 @@ def _serve(
 ) -> None:
     import uvicorn  # both are slow to import, and Gradio reads its environment at import
 
+    from usassist.sinks.panel.context import PageContext
     from usassist.sinks.panel.guard import Guard
     from usassist.sinks.panel.page import build_app
 
@@ -133,7 +134,19 @@ def _serve(
         clock=clock,
     )
     marks, scales = MarkIntake(inbox, shown, clock), ScaleIntake(inbox, shown, clock)
-    app = build_app(viewers, shown, marks, scales, Metrics(lambda: feed.figures), modality, said=said)
+    app = build_app(
+        PageContext(
+            feed=feed,
+            viewers=viewers,
+            shown=shown,
+            said=said,
+            marks=marks,
+            scales=scales,
+            metrics=Metrics(lambda: feed.figures),
+            config=config,
+            modality=modality,
+        )
+    )
     gc.freeze()  # Gradio's many objects live to the end; collecting them would stall frames and the exit
     settings = uvicorn.Config(
         Guard(app, config.host),

@@ -108,7 +108,11 @@ def test_columns_that_a_recording_from_before_does_not_have_are_not_compared_and
     before = dataclasses.replace(recorded, measurements=old)
     assert set(_verdicts(before, recorded, EXACT).values()) == {FieldVerdict.IDENTICAL}
     assert _verdicts(recorded, before, EXACT)["sizes"] is FieldVerdict.DIFFERS
-    for name, value in (("perimeter_px", np.ones(1, np.float32)), ("cut", np.ones(1, np.uint8))):
+    for name, value in (
+        ("perimeter_px", np.ones(1, np.float32)),
+        ("cut", np.ones(1, np.uint8)),
+        ("minor_ends_xy_px", np.ones((1, 2, 2), np.float32)),
+    ):
         other = dataclasses.replace(recorded.measurements, **{name: value})
         again = dataclasses.replace(recorded, measurements=other)
         assert _verdicts(recorded, again, EXACT)["sizes"] is FieldVerdict.DIFFERS
