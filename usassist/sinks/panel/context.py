@@ -10,6 +10,7 @@ import gradio as gr
 from gradio.components.base import Component
 
 from usassist.config import PanelConfig
+from usassist.sinks.panel.card import ReadCard
 from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import Metrics
@@ -85,6 +86,7 @@ class PageContext:
     config : table ``panel`` of the settings
     modality : title of what the page shows; empty = not named
     choices : engines, precisions and sources that may be chosen; None = none may be
+    read_card : reads the card of an engine; None = there are none here
     labels : texts of components, for a change of language
     """
 
@@ -98,6 +100,7 @@ class PageContext:
     config: PanelConfig = field(default_factory=PanelConfig)
     modality: str = ""
     choices: Any = None
+    read_card: ReadCard | None = None
     labels: Labels = field(default_factory=Labels)
 
     def words(self, language: str = FIRST_LANGUAGE, part: str = "page") -> Words:

@@ -22,8 +22,10 @@ from usassist.sinks.panel.metrics import CONTENT_TYPE
 from usassist.sinks.panel.said import Said
 from usassist.sinks.panel.scale import ScaleIntake
 from usassist.sinks.panel.shown import ShownFrames
+from usassist.sinks.panel.sweep.routes import add_frame_routes
 from usassist.sinks.panel.tabs import TABS
 from usassist.sinks.panel.tabs.live import STYLES
+from usassist.sinks.panel.tabs.sweep import STYLES as SWEEP_STYLES
 from usassist.sinks.panel.viewers import Viewer
 from usassist.sinks.panel.ws_protocol import Done, ScaleRequest, parse_message, refusal
 
@@ -75,6 +77,7 @@ def build_app(context: PageContext) -> FastAPI:
 
     app.add_api_websocket_route("/live", live)
     app.add_api_route("/metrics", get_metrics)
+    add_frame_routes(app, context.feed.sweep, context.config.jpeg_quality)
     # System fonts only: the theme's default fonts would be loaded from another host.
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     gr.mount_gradio_app(
@@ -90,7 +93,7 @@ def build_app(context: PageContext) -> FastAPI:
         show_error=False,
         max_file_size=1,
         theme=theme,
-        css="\n".join(_text(name) for name in STYLES),
+        css="\n".join(_text(name) for name in (*STYLES, *SWEEP_STYLES)),
     )
     return app
 

@@ -147,7 +147,7 @@ class SweepLog:
         with self._lock:
             if frame.session_id != self._session_id:
                 return  # its result has not come yet, or it is the last of the session before
-            self._kept.add(frame.frame_id, shown.t_ns, shown.packet)
+            self._kept.add(frame.frame_id, shown.t_ns, shown.packet, frame.image)
             drawn = result is not None and shown.draw and result.state is ResultState.FINDING
             t_s = self._timeline.time_s(frame.t_capture_ns)
             at = self._planes.at(frame.frame_id)
@@ -192,8 +192,8 @@ class SweepLog:
                     frames_cut=track.frames_cut,
                     first_frame_id=track.first_frame_id,
                     last_frame_id=track.last_frame_id,
-                    first_s=track.first_s,
-                    last_s=track.last_s,
+                    first_s=round(track.first_s, 3),
+                    last_s=round(track.last_s, 3),
                     score_min=track.score_min,
                     score_mean=track.score_mean,
                     score_max=track.score_max,
@@ -207,6 +207,17 @@ class SweepLog:
         return nodules, others
 
     @property
+    def newest_id(self) -> int | None:
+        """Number of the newest frame; None before the first."""
+        newest = self._newest
+        return None if newest is None else newest.frame_id
+
+    def plane_at(self, frame_id: int) -> tuple[Plane | None, Side | None]:
+        """Plane and side that are marked for a frame."""
+        with self._lock:
+            return self._planes.at(frame_id)
+
+    @property
     def untracked_frames(self) -> int:
         """Frames with findings that have no identity."""
         return self._nodules.untracked_frames
@@ -217,15 +228,15 @@ class SweepLog:
         return self._engine is not None and self._engine.score_calibration_id is not None
 
     def frame_near(self, share: float) -> int | None:
-        """Number of the frame at a share of the sweep, 0 to 1; rather one that there is a picture of, where several lie
-        within a five-hundredth of it. None before the first frame."""
+        """Number of the frame at a share of the sweep, 0 to 1; rather one that there is a picture of, where one lies
+        within a quarter of a second or a 300th of the sweep. None before the first frame."""
         with self._lock:
             rows = self._timeline.snapshot()
             if not len(rows):
                 return None
             t_ms = np.maximum.accumulate(rows["t_ms"].astype(np.int64))
             wanted = share * float(t_ms[-1])
-            reach = float(t_ms[-1]) / 500.0
+            reach = max(float(t_ms[-1]) / 300.0, 250.0)
             first, last = np.searchsorted(t_ms, (wanted - reach, wanted + reach))
             at = min(int(np.searchsorted(t_ms, wanted)), len(rows) - 1)
             frame_id = int(rows["frame_id"][at])
