@@ -22,6 +22,7 @@ def panel(
     config: ConfigOption = None,
 ) -> None:
     """Show the page in the browser for a stream that is running or will run."""
+    from usassist.app.runtime.cards import read_card
     from usassist.frames.burnt_text import find_text_boxes
     from usassist.modalities import stream_titles
     from usassist.sinks.panel import run_panel
@@ -32,5 +33,6 @@ def panel(
         override_panel(settings.panel, host, port),
         modality=stream_titles(),
         find_text=find_text_boxes,
+        read_card=read_card,
         on_ready=print_page_address,
     )

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 
+from usassist.app.runtime.cards import read_card
 from usassist.app.runtime.open_stream import StreamOptions, new_session_id
 from usassist.app.runtime.private_bus import private_bus
 from usassist.app.runtime.supervised_process import PollClock, SupervisedProcess
@@ -39,7 +40,9 @@ def run_demo(options: StreamOptions, *, panel: PanelConfig, on_ready: Callable[[
     with contextlib.ExitStack() as stack:
         bus = options.bus or stack.enter_context(private_bus())
         stack.enter_context(_running_stream(dataclasses.replace(options, bus=bus)))
-        run_panel(bus, panel, modality=stream_titles(), find_text=find_text_boxes, on_ready=on_ready)
+        run_panel(
+            bus, panel, modality=stream_titles(), find_text=find_text_boxes, read_card=read_card, on_ready=on_ready
+        )
 
 
 @contextlib.contextmanager

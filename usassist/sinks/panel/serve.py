@@ -22,6 +22,7 @@ from usassist.common.signals import set_on_signal
 from usassist.config import PanelConfig
 from usassist.errors import BusError, UsageError
 from usassist.sinks.covering import FindText
+from usassist.sinks.panel.card import ReadCard
 from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import Metrics
@@ -46,6 +47,7 @@ def run_panel(
     *,
     modality: str = "",
     find_text: FindText | None = None,
+    read_card: ReadCard | None = None,
     on_ready: Callable[[str], None] | None = None,
     stop: threading.Event | None = None,
     heartbeat: Heartbeat | None = None,
@@ -58,6 +60,7 @@ def run_panel(
     config : where to listen (port 0 = any free port), JPEG quality, and whether text is covered
     modality : title of what the page shows, from the table of modalities; empty = not named
     find_text : finds burnt-in text, see ``frames.burnt_text.find_text_boxes``; required where text is covered
+    read_card : reads the card of an engine, see ``card.Card``; None = the page has none
     on_ready : called once with the URL of the page
     stop : set it to end
     heartbeat : beats when both the server's loop and the thread that reads the bus have iterated
@@ -80,6 +83,7 @@ def run_panel(
             listener,
             modality,
             find_text if config.cover_text else None,
+            read_card,
             on_ready,
             stop,
             heartbeat,
@@ -110,6 +114,7 @@ def _serve(
     listener: socket.socket,
     modality: str,
     find_text: FindText | None,
+    read_card: ReadCard | None,
     on_ready: Callable[[str], None] | None,
     stop: threading.Event,
     heartbeat: Heartbeat,
@@ -145,6 +150,7 @@ def _serve(
             metrics=Metrics(lambda: feed.figures),
             config=config,
             modality=modality,
+            read_card=read_card,
         )
     )
     gc.freeze()  # Gradio's many objects live to the end; collecting them would stall frames and the exit
