@@ -103,12 +103,27 @@ class PanelConfig:
     host, port : where the page listens
     jpeg_quality : of the live image, 1 to 100; frames on the bus and in recordings are lossless
     cover_text : also cover, on the page, text that the scanner burnt into the image
+    token : ask for a secret on this machine too; False = every user of this machine sees the page
+    token_file : holds the token of the address, and is made where it does not exist; empty = a new token for each run
+    password_file : of ``usassist panel-password``; empty = no password is accepted
+    tls_cert, tls_key : certificate chain and private key (PEM); empty = no TLS
+    public_url : address under which a reverse proxy offers the page, ``https://HOST`` or ``https://HOST/PATH``
+    proxies : addresses of that proxy; what it says of a visitor's address is believed
+    names : further host names under which the page may be asked for
     """
 
     host: str = "127.0.0.1"
     port: int = 7860
     jpeg_quality: int = 85
     cover_text: bool = False
+    token: bool = True
+    token_file: str = ""
+    password_file: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    public_url: str = ""
+    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,9 +19,11 @@ from tests.browser.chromium import MISSING, find_chromium
 from usassist.bus import EngineBody, HealthBody, LabelBody, PointBody, Publisher, SessionBody, SessionState
 from usassist.common.clock import MonotonicClock
 from usassist.records import Cause, Descriptor, Detections, Frame, Measurements, Result, ResultState, Segmentation
+from usassist.sinks.panel.access import split_address
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+TOKEN, KEY_HEX = "a-token-for-tests-alone", "5a" * 32
 ENGINE_ID = "thyroid_nodule@1.0.0+abc"
 HEIGHT_PX, WIDTH_PX = 240, 320
 CHROMIUM_ARGS = [
@@ -192,7 +194,11 @@ class Stream:
 
 
 class Panel:
-    """A panel in a process of its own; everything temporary that it writes lies in `temporary`."""
+    """A panel in a process of its own; everything temporary that it writes lies in `temporary`.
+
+    ``url`` has the token, ``root`` has not; ``login`` are the headers of a program that has it. All its processes have
+    the same secrets, as in one run of ``usassist live``.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.address = f"ipc://{folder}"
@@ -204,8 +210,9 @@ class Panel:
     def start(self) -> None:
         """Start it, again on the same port if it has run before."""
         program = (
-            "from usassist.config import PanelConfig; from usassist.sinks.panel import run_panel\n"
-            f"run_panel({self.address!r}, PanelConfig(port={self.port}), on_ready=lambda url: print(url, flush=True))\n"
+            "from usassist.config import PanelConfig; from usassist.sinks.panel import RunSecrets, run_panel\n"
+            f"run_panel({self.address!r}, PanelConfig(port={self.port}), secrets=RunSecrets({TOKEN!r}, {KEY_HEX!r}),\n"
+            "    on_ready=lambda url: print(url, flush=True))\n"
         )
         self._process = subprocess.Popen(
             [sys.executable, "-c", program],
@@ -215,7 +222,9 @@ class Panel:
         )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
-        self.port = int(self.url.rstrip("/").rsplit(":", 1)[1])
+        self.root, token = split_address(self.url)
+        self.login = {"Authorization": f"Bearer {token}"}
+        self.port = int(self.root.rstrip("/").rsplit(":", 1)[1])
 
     def stop(self) -> None:
         """End it as Ctrl-C does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -41,9 +42,12 @@ def test_the_demo_shows_the_bundled_clip_with_nodules_in_millimetres_and_ends_on
     try:
         assert process.stderr is not None
         told = iter(process.stderr.readline, "")  # before the page, what is passed over on this processor may be told
-        assert any(f"http://127.0.0.1:{port}" in line for line in told)
+        addresses = (found[0] for line in told if (found := re.search(r"http://\S+", line)))
+        address = next(addresses)
+        assert address.startswith(f"http://127.0.0.1:{port}/?token=")
         page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.goto(f"http://127.0.0.1:{port}")
+        page.goto(address)
+        assert page.url == f"http://127.0.0.1:{port}/"
         page.wait_for_function("() => window.usassist?.frames > 30", timeout=60_000)
         page.wait_for_function("() => usassist.state === 'finding'", timeout=60_000)
         sizes = "/[0-9.]+ × [0-9.]+ mm± [0-9.]+ × ± [0-9.]+ mm/"

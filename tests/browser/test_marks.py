@@ -140,7 +140,7 @@ def test_the_time_from_capture_to_screen_is_measured_and_told(page: Any, panel: 
     page.wait_for_function(f"/^[0-9]+ . [0-9]+ ms$/.test({screen})")
 
     def drawn() -> float:
-        families = text_string_to_metric_families(httpx.get(f"{panel.url}metrics").text)
+        families = text_string_to_metric_families(httpx.get(f"{panel.root}metrics", headers=panel.login).text)
         samples = [
             sample for family in families if family.name == "usassist_latency_seconds" for sample in family.samples
         ]

@@ -184,7 +184,9 @@ def test_a_page_whose_port_is_in_use_is_refused(usassist: Usassist) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        for command in (["panel"], ["demo", "--precision", "fp32"]):
+        session = str(Path(__file__).parents[1] / "golden" / "sessions" / "sweep")
+        commands = (["panel"], ["demo"], ["live", "--source", "null:"], ["replay", session, "--page"])
+        for command in commands:
             _assert_one_line(usassist(*command, "--port", port), f"port {port} is in use; give another --port")
 
 

@@ -21,13 +21,26 @@ from websockets.sync.client import ClientConnection, connect
 from usassist.config import PanelConfig
 from usassist.errors import BusError, UsageError
 from usassist.sinks.panel import run_panel
+from usassist.sinks.panel.access import split_address
 from usassist.sinks.panel.packet import unpack
 from usassist.sinks.panel.viewers import PACKETS_IN_FLIGHT
 
 DONE = '{"type":"done"}'
 
 
-def start_panel(folder: Path) -> tuple[subprocess.Popen[str], httpx.URL]:
+class Page:
+    """A panel that runs: its address without the token, and the headers of a program that has it."""
+
+    def __init__(self, address: str) -> None:
+        url, token = split_address(address)
+        self.url, self.login = httpx.URL(url), {"Authorization": f"Bearer {token}"}
+        self.host, self.port = self.url.host, self.url.port
+
+    def get(self, path: str = "/", **headers: str) -> httpx.Response:
+        return httpx.get(self.url.join(path), headers=self.login | headers)
+
+
+def start_panel(folder: Path) -> tuple[subprocess.Popen[str], Page]:
     """A panel in a process of its own, waiting for a stream: Gradio leaves sockets behind that would warn here."""
     program = (
         "from usassist.config import PanelConfig; from usassist.sinks.panel import run_panel\n"
@@ -43,7 +56,7 @@ def start_panel(folder: Path) -> tuple[subprocess.Popen[str], httpx.URL]:
         env={**os.environ, "TMPDIR": str(temporary)},
     )
     assert process.stdout is not None
-    return process, httpx.URL(process.stdout.readline().strip())
+    return process, Page(process.stdout.readline().strip())
 
 
 def end(process: subprocess.Popen[str]) -> str:
@@ -58,55 +71,57 @@ def end(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.URL]:
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     process, url = start_panel(tmp_path_factory.mktemp("panel"))
     yield url
     assert end(process) == ""
 
 
-def live(page: httpx.URL, **options: str) -> ClientConnection:
-    options = {"origin": str(page).rstrip("/"), **options}
-    return connect(f"ws://{page.host}:{page.port}/live", proxy=None, **options)  # type: ignore[arg-type]
+def live(page: Page, **options: str) -> ClientConnection:
+    options = {"origin": str(page.url).rstrip("/"), **options}
+    address = f"ws://{page.host}:{page.port}/live"
+    return connect(address, proxy=None, additional_headers=page.login, **options)  # type: ignore[arg-type]
 
 
-def test_the_page_comes_with_a_policy_that_keeps_it_at_home(page: httpx.URL) -> None:
-    answer = httpx.get(page)
+def test_the_page_comes_with_a_policy_that_keeps_it_at_home(page: Page) -> None:
+    answer = page.get()
     assert answer.status_code == 200
     assert "Research use only. Not a medical device." in answer.text
     assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
-def test_the_page_hears_from_the_panel_without_any_stream(page: httpx.URL) -> None:
+def test_the_page_hears_from_the_panel_without_any_stream(page: Page) -> None:
     with live(page) as socket_:
         head, jpeg = unpack(bytes(socket_.recv(20)))
     assert (head.state, head.detail, jpeg) == ("no_result", "waiting for the first frame", b"")
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:1", "null", None])
-def test_pages_of_others_get_no_frames(page: httpx.URL, origin: str | None) -> None:
+def test_pages_of_others_get_no_frames(page: Page, origin: str | None) -> None:
     with pytest.raises(InvalidStatus) as refused, live(page, origin=origin):  # type: ignore[arg-type]
         pass
     assert refused.value.response.status_code == 403
 
 
-def test_a_name_that_somebody_pointed_here_is_refused(page: httpx.URL) -> None:
-    assert httpx.get(page, headers={"host": f"evil.example:{page.port}"}).status_code == 421
-    assert httpx.get(page, headers={"host": f"localhost:{page.port}"}).status_code == 200
+def test_a_name_that_somebody_pointed_here_is_refused(page: Page) -> None:
+    assert page.get(host=f"evil.example:{page.port}").status_code == 421
+    assert page.get(host=f"localhost:{page.port}").status_code == 200
 
 
 @pytest.mark.parametrize(
     "path", ["/gradio_api/file=/etc/passwd", "/gradio_api/proxy=http://x/", "/monitoring", "/docs", "/openapi.json"]
 )
-def test_there_is_nothing_but_the_page(page: httpx.URL, path: str) -> None:
-    assert httpx.get(page.join(path)).status_code == 404
+def test_there_is_nothing_but_the_page(page: Page, path: str) -> None:
+    assert page.get(path).status_code == 404
 
 
-def test_nothing_can_be_sent(page: httpx.URL) -> None:
-    assert httpx.post(page.join("/gradio_api/upload"), files={"files": b"x"}).status_code == 405
-    assert httpx.get(page, headers={"origin": "http://evil.example"}).status_code == 403
+def test_no_file_can_be_sent(page: Page) -> None:
+    upload = httpx.post(page.url.join("/gradio_api/upload"), files={"files": b"x"}, headers=page.login)
+    assert upload.status_code == 404
+    assert page.get(origin="http://evil.example").status_code == 403
 
 
-def test_a_stalled_page_is_sent_no_more_and_another_still_gets_all(page: httpx.URL) -> None:
+def test_a_stalled_page_is_sent_no_more_and_another_still_gets_all(page: Page) -> None:
     with live(page) as stalled, live(page) as reader:
         for _ in range(PACKETS_IN_FLIGHT + 3):
             reader.recv(20)
@@ -119,18 +134,19 @@ def test_a_stalled_page_is_sent_no_more_and_another_still_gets_all(page: httpx.U
         unpack(bytes(stalled.recv(20)))
 
 
-def raw_live(page: httpx.URL) -> socket.socket:
+def raw_live(page: Page) -> socket.socket:
     """A connection to ``/live`` that neither reads nor says anything by itself."""
     raw = socket.create_connection((page.host, page.port or 0))
     raw.sendall(
-        f"GET /live HTTP/1.1\r\nHost: {page.host}:{page.port}\r\nOrigin: {str(page).rstrip('/')}\r\n"
+        f"GET /live HTTP/1.1\r\nHost: {page.host}:{page.port}\r\nOrigin: {str(page.url).rstrip('/')}\r\n"
+        f"Authorization: {page.login['Authorization']}\r\n"
         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode("ascii")
     )
     return raw
 
 
-def test_a_page_that_dies_without_a_word_is_not_felt_by_another(page: httpx.URL) -> None:
+def test_a_page_that_dies_without_a_word_is_not_felt_by_another(page: Page) -> None:
     with live(page) as reader:
         for _ in range(5):
             with raw_live(page) as doomed:
@@ -146,7 +162,7 @@ def test_a_page_that_dies_without_a_word_is_not_felt_by_another(page: httpx.URL)
 
 
 @pytest.mark.slow
-def test_a_page_that_reads_nothing_is_not_felt_by_another_and_let_go(page: httpx.URL) -> None:
+def test_a_page_that_reads_nothing_is_not_felt_by_another_and_let_go(page: Page) -> None:
     with raw_live(page) as idle, live(page) as reader:
         for _ in range(3 * PACKETS_IN_FLIGHT):
             unpack(bytes(reader.recv(20)))
@@ -168,7 +184,7 @@ def listen_to_the_end(socket_: ClientConnection) -> None:
 
 
 @pytest.mark.parametrize("word", ["got", '{"type":"mark"}', b"\x00\x01", "x" * 600])
-def test_a_page_that_says_what_no_page_says_is_sent_away(page: httpx.URL, word: str | bytes) -> None:
+def test_a_page_that_says_what_no_page_says_is_sent_away(page: Page, word: str | bytes) -> None:
     with live(page) as socket_:
         socket_.recv(20)
         socket_.send(word)
@@ -176,7 +192,7 @@ def test_a_page_that_says_what_no_page_says_is_sent_away(page: httpx.URL, word: 
         assert socket_.close_code == 1008
 
 
-def test_a_word_too_long_to_be_received_ends_the_connection(page: httpx.URL) -> None:
+def test_a_word_too_long_to_be_received_ends_the_connection(page: Page) -> None:
     with live(page) as socket_:
         socket_.recv(20)
         socket_.send("x" * 100_000)
@@ -184,7 +200,7 @@ def test_a_word_too_long_to_be_received_ends_the_connection(page: httpx.URL) -> 
         assert socket_.close_code == 1009
 
 
-def test_a_mark_of_a_frame_that_was_never_shown_is_refused_with_a_reason(page: httpx.URL) -> None:
+def test_a_mark_of_a_frame_that_was_never_shown_is_refused_with_a_reason(page: Page) -> None:
     with live(page) as socket_:
         socket_.recv(20)
         socket_.send('{"type":"mark","session_id":"a","frame_id":1,"kind":"missed"}')
@@ -193,18 +209,18 @@ def test_a_mark_of_a_frame_that_was_never_shown_is_refused_with_a_reason(page: h
     assert json.loads(text) == {"refused": "the session of that frame has ended", "frame_id": 1, "kind": "missed"}
 
 
-def viewers_of(page: httpx.URL) -> float:
-    text = httpx.get(page.join("/metrics")).text
+def viewers_of(page: Page) -> float:
+    text = page.get("/metrics").text
     families = {family.name: family for family in text_string_to_metric_families(text)}
     return families["usassist_viewers"].samples[0].value
 
 
-def test_metrics_are_told_to_whoever_asks_by_our_name(page: httpx.URL) -> None:
-    answer = httpx.get(page.join("/metrics"))
+def test_metrics_are_told_to_whoever_asks_by_our_name(page: Page) -> None:
+    answer = page.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     names = {family.name for family in text_string_to_metric_families(answer.text)}
     assert {"usassist_process_cpu_seconds", "usassist_latency_seconds"} <= names
-    assert httpx.get(page.join("/metrics"), headers={"host": "evil.example"}).status_code == 421
+    assert page.get("/metrics", host="evil.example").status_code == 421
 
 
 def test_a_port_in_use_is_said_in_one_line_before_anything_starts(tmp_path: Path) -> None:

@@ -102,7 +102,9 @@ def test_planes_hold_until_the_next_or_the_end_of_the_image() -> None:
     assert planes.at(15) == (None, Side.LEFT)
 
 
-@pytest.mark.parametrize(("t_s", "text"), [(41.24, "0:41.2"), (59.96, "1:00.0"), (3723.4, "1:02:03.4"), (0.0, "0:00.0")])
+@pytest.mark.parametrize(
+    ("t_s", "text"), [(41.24, "0:41.2"), (59.96, "1:00.0"), (3723.4, "1:02:03.4"), (0.0, "0:00.0")]
+)
 def test_times_are_written_as_clocks(t_s: float, text: str) -> None:
     assert clock(t_s) == text
 

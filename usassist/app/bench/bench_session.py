@@ -25,6 +25,7 @@ from usassist.app.runtime.private_bus import private_bus
 from usassist.app.runtime.supervised_process import PollClock
 from usassist.config import PanelConfig
 from usassist.errors import UsAssistError
+from usassist.sinks.panel import page_options
 
 __all__ = ["BenchSession"]
 
@@ -196,8 +197,7 @@ class BenchSession:
         )
         self._begin("stream", "stream", dataclasses.asdict(options) | {"archives": int(setup.record)})
         if setup.viewers:
-            panel = dataclasses.asdict(PanelConfig(port=0))
-            self._begin("panel", "panel", {"address": self.address, "panel": panel})
+            self._begin("panel", "panel", page_options(self.address, PanelConfig(port=0)))
         if setup.overlay:
             self._begin("overlay", "bench_overlay", {"address": self.address})
         if setup.record:

@@ -13,20 +13,19 @@ from usassist.app.commands.options import (
     DeinterlaceOption,
     EachFrameAloneSetting,
     EngineSetting,
-    HostSetting,
     PointSetting,
-    PortSetting,
     PrecisionSetting,
     ScaleSetting,
-    override_panel,
     print_page_address,
     read_settings,
     resolve_demo,
 )
+from usassist.app.commands.page_options import NO_OPTIONS, PageOptions, takes_page_options
 
 __all__ = ["demo"]
 
 
+@takes_page_options
 def demo(
     clip: Annotated[str, typer.Argument(help="What to show, over and over.")] = "demo",
     engine: EngineSetting = None,
@@ -34,8 +33,7 @@ def demo(
     precision: PrecisionSetting = None,
     point: PointSetting = None,
     each_frame_alone: EachFrameAloneSetting = None,
-    host: HostSetting = None,
-    port: PortSetting = None,
+    page_options: PageOptions = NO_OPTIONS,
     calibration: CalibrationOption = None,
     scale: ScaleSetting = None,
     deinterlace: DeinterlaceOption = False,
@@ -64,6 +62,6 @@ def demo(
             deinterlace=deinterlace,
             repeat=True,
         ),
-        panel=override_panel(settings.panel, host, port),
+        panel=page_options.override(settings.panel),
         on_ready=print_page_address,
     )

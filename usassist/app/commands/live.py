@@ -19,26 +19,25 @@ from usassist.app.commands.options import (
     EachFrameAloneSetting,
     EngineSetting,
     FullScreenOption,
-    HostSetting,
     JsonOption,
     PointSetting,
-    PortSetting,
     PrecisionSetting,
     ScaleSetting,
     ThreadsSetting,
     WindowOption,
     override_overlay,
-    override_panel,
     print_error,
     print_page_address,
     read_settings,
     resolve_demo,
 )
+from usassist.app.commands.page_options import NO_OPTIONS, PageOptions, takes_page_options
 from usassist.errors import UsageError
 
 __all__ = ["live"]
 
 
+@takes_page_options
 def live(
     source: Annotated[
         str, typer.Option(help="v4l2:/dev/video0, rtsp://…, udp://…, tcp://…, pipe:…, screen:…, or a clip.")
@@ -61,8 +60,7 @@ def live(
     page: Annotated[bool, typer.Option("--page/--no-page", help="Serve the page in the browser.")] = True,
     window: WindowOption = False,
     full_screen: FullScreenOption = False,
-    host: HostSetting = None,
-    port: PortSetting = None,
+    page_options: PageOptions = NO_OPTIONS,
     count: CountOption = None,
     bus: Annotated[str | None, typer.Option(help="Publish here, so that others can watch.")] = None,
     config: ConfigOption = None,
@@ -102,7 +100,7 @@ def live(
     options = LiveOptions(
         stream=stream,
         record_into=out.resolve() if record and not uncalibrated else None,
-        panel=override_panel(settings.panel, host, port) if page else None,
+        panel=page_options.override(settings.panel) if page else None,
         window=shown,
         record=settings.record,
         memory_limit_mb=settings.stream.memory_limit_mb,

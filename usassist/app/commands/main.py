@@ -24,6 +24,7 @@ from usassist.app.commands.modalities import modalities_app
 from usassist.app.commands.options import print_error, read_settings
 from usassist.app.commands.overlay import overlay
 from usassist.app.commands.panel import panel
+from usassist.app.commands.panel_password import panel_password
 from usassist.app.commands.phantom import phantom_app
 from usassist.app.commands.replay import replay
 from usassist.app.commands.report import report
@@ -56,7 +57,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, replay, live, rerun, report, demo, panel, overlay, doctor):
+for command in (train, replay, live, rerun, report, demo, panel, panel_password, overlay, doctor):
     app.command()(command)
 for name, group in _GROUPS.items():
     app.add_typer(group, name=name)

@@ -9,11 +9,11 @@ import dataclasses
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from usassist.config import Config, OverlayConfig, PanelConfig, has_display, load_config, put_in_force
+from usassist.config import Config, OverlayConfig, has_display, load_config, put_in_force
 from usassist.errors import UsageError
 
 __all__ = [
@@ -30,10 +30,8 @@ __all__ = [
     "EngineSetting",
     "EnginesOption",
     "FpsOption",
-    "HostSetting",
     "JsonOption",
     "PointSetting",
-    "PortSetting",
     "PrecisionOption",
     "PrecisionSetting",
     "ScaleSetting",
@@ -41,7 +39,6 @@ __all__ = [
     "ThreadsOption",
     "ThreadsSetting",
     "WindowOption",
-    "override_panel",
     "parse_size",
     "print_error",
     "print_page_address",
@@ -58,8 +55,6 @@ ThreadsSetting = Annotated[int | None, typer.Option(min=0, help="CPU threads of 
 BusSetting = Annotated[
     str | None, typer.Option(help="Bus address: ipc, ipc:///FOLDER or tcp://HOST:PORT; see docs/bus.md.")
 ]
-HostSetting = Annotated[str | None, typer.Option(help="Address that the page listens on.")]
-PortSetting = Annotated[int | None, typer.Option(min=1, max=65535, help="Port that the page listens on.")]
 
 # Options that no settings file decides.
 EngineArgument = Annotated[str, typer.Argument(help="Engine: NAME or NAME@VERSION.")]
@@ -151,9 +146,3 @@ def override_overlay(settings: OverlayConfig, *, window: bool, full_screen: bool
     if not has_display():
         raise UsageError(f"there is no display for a window here; use {instead}")
     return dataclasses.replace(settings, full_screen=settings.full_screen or full_screen)
-
-
-def override_panel(settings: PanelConfig, host: str | None, port: int | None) -> PanelConfig:
-    """The table ``panel``, with `host` and `port` of the command line where they are given."""
-    changes: dict[str, Any] = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
-    return dataclasses.replace(settings, **changes)

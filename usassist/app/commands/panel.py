@@ -5,20 +5,18 @@ from __future__ import annotations
 from usassist.app.commands.options import (
     BusSetting,
     ConfigOption,
-    HostSetting,
-    PortSetting,
-    override_panel,
     print_page_address,
     read_settings,
 )
+from usassist.app.commands.page_options import NO_OPTIONS, PageOptions, takes_page_options
 
 __all__ = ["panel"]
 
 
+@takes_page_options
 def panel(
     bus: BusSetting = None,
-    host: HostSetting = None,
-    port: PortSetting = None,
+    page_options: PageOptions = NO_OPTIONS,
     config: ConfigOption = None,
 ) -> None:
     """Show the page in the browser for a stream that is running or will run."""
@@ -30,7 +28,7 @@ def panel(
     settings = read_settings(config)
     run_panel(
         bus or settings.bus.address or "ipc",
-        override_panel(settings.panel, host, port),
+        page_options.override(settings.panel),
         modality=stream_titles(),
         find_text=find_text_boxes,
         read_card=read_card,

@@ -29,11 +29,13 @@ from usassist.app.commands.options import (
     read_settings,
     resolve_demo,
 )
+from usassist.app.commands.page_options import NO_OPTIONS, PageOptions, takes_page_options
 from usassist.app.commands.replay_session import is_session, refuse, replay_folder
 
 __all__ = ["replay"]
 
 
+@takes_page_options
 def replay(
     clip: Annotated[
         str, typer.Argument(help="Video file, folder of images, recorded session, demo, phantom:… or null:…")
@@ -66,6 +68,7 @@ def replay(
     from_s: Annotated[float | None, typer.Option("--from", help="Of a session: begin there, s.")] = None,
     to_s: Annotated[float | None, typer.Option("--to", help="Of a session: end there, s.")] = None,
     page: Annotated[bool, typer.Option("--page", help="Of a session: serve the page in the browser.")] = False,
+    page_options: PageOptions = NO_OPTIONS,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -90,6 +93,7 @@ def replay(
             window=window,
             full_screen=full_screen,
             page=page,
+            page_options=page_options,
             bus=bus,
             fast=fast,
             speed=speed,
@@ -100,7 +104,10 @@ def replay(
             as_json=as_json,
         )
         raise typer.Exit(code)
-    refuse("this is no recorded session", {"speed": speed, "from": from_s, "to": to_s, "page": page or None})
+    refuse(
+        "this is no recorded session",
+        {"speed": speed, "from": from_s, "to": to_s, "page": page or None} | page_options.options,
+    )
     from usassist.app.commands.progress import ProgressBar
     from usassist.app.commands.replay_report import print_replay
     from usassist.app.runtime.clip_session import replay as run_replay

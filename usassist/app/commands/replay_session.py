@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from usassist.app.commands.options import override_overlay, read_settings
+from usassist.app.commands.page_options import PageOptions
 from usassist.errors import UsageError
 
 __all__ = ["is_session", "refuse", "replay_folder"]
@@ -50,6 +51,7 @@ def replay_folder(
     window: bool,
     full_screen: bool,
     page: bool,
+    page_options: PageOptions,
     bus: str | None,
     fast: bool,
     speed: float | None,
@@ -67,6 +69,7 @@ def replay_folder(
     out : the video file, or a folder for it; None = ``out/SESSION-replay``
     overlay_video, window, page, bus, fast, speed, repeat : see ``SessionReplayOptions``
     full_screen : of the window, which it asks for
+    page_options : of the page
     from_s, to_s : part that is sent, s from the first frame
     config : settings file; only the tables ``bus``, ``panel`` and ``overlay`` are used
     as_json : print one document and nothing else
@@ -86,6 +89,8 @@ def replay_folder(
     shown = override_overlay(settings.overlay, window=window, full_screen=full_screen, instead=instead)
     if out is not None and not overlay_video:
         raise UsageError("a recorded session is not recorded again; leave out --out, or give --overlay-video with it")
+    if not page:
+        refuse("there is no page without --page", page_options.options)
     options = SessionReplayOptions(
         folder=folder,
         bus=bus or settings.bus.address,
@@ -94,7 +99,7 @@ def replay_folder(
         span=Span(from_s=from_s or 0.0, to_s=to_s),
         repeat=repeat,
         overlay_video=_video_path(folder, out) if overlay_video else None,
-        page=settings.panel if page else None,
+        page=page_options.override(settings.panel) if page else None,
         window=shown,
     )
     with stop_on_signal() as stop:

@@ -16,7 +16,7 @@ from usassist.common.signals import stop_on_signal
 from usassist.config import PanelConfig
 from usassist.frames.burnt_text import find_text_boxes
 from usassist.modalities import stream_titles
-from usassist.sinks.panel import run_panel
+from usassist.sinks.panel import check_panel, run_panel
 
 __all__ = ["run_demo"]
 
@@ -37,6 +37,7 @@ def run_demo(options: StreamOptions, *, panel: PanelConfig, on_ready: Callable[[
     UsAssistError
         If source, engine or page cannot be opened.
     """
+    check_panel(panel)
     with contextlib.ExitStack() as stack:
         bus = options.bus or stack.enter_context(private_bus())
         stack.enter_context(_running_stream(dataclasses.replace(options, bus=bus)))

@@ -29,7 +29,7 @@ from usassist.config import OverlayConfig, PanelConfig, RecordConfig
 from usassist.errors import UsAssistError
 from usassist.session import read_manifest
 from usassist.sinks.disk_sync import mebibytes
-from usassist.sinks.panel import check_panel
+from usassist.sinks.panel import check_panel, page_options
 
 __all__ = ["LiveOptions", "LiveReport", "run_live"]
 
@@ -222,7 +222,7 @@ def _supervised(options: LiveOptions, bus: str, session: _CurrentSession) -> Ite
         if options.record_into is not None:
             supervise("record", session.recorder_options, standby=True)
         if options.panel is not None:
-            page = {"address": bus, "panel": dataclasses.asdict(options.panel)}
+            page = page_options(bus, options.panel)
             supervise("panel", lambda: page, standby=False)
         if options.window is not None:
             window = {"address": bus, "overlay": dataclasses.asdict(options.window)}

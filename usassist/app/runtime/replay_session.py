@@ -17,6 +17,7 @@ from usassist.errors import SessionError, UsageError
 from usassist.session import open_session
 from usassist.session.replay.sender import RecordedMessages, Replayed, SessionReplayOptions
 from usassist.sinks.files import explain
+from usassist.sinks.panel import check_panel, page_options
 
 __all__ = ["replay_session"]
 
@@ -43,6 +44,8 @@ def replay_session(
     UsAssistError
         If the session cannot be read, or a viewer cannot be started or fails.
     """
+    if options.page is not None:
+        check_panel(options.page)
     session = open_session(options.folder)
     if not session.frames:
         raise SessionError(f"the session in {options.folder} holds no frame; there is nothing to send")
@@ -100,7 +103,7 @@ def _start_viewers(children: dict[str, ChildProcess], options: SessionReplayOpti
         if name == "overlay_video":
             more = {"path": str(options.overlay_video)}
         elif name == "panel" and options.page is not None:
-            more = {"panel": dataclasses.asdict(options.page)}
+            more = page_options(bus, options.page)
         elif name == "overlay" and options.window is not None:
             more = {"overlay": dataclasses.asdict(options.window)}
         child.start({"address": bus, **more})

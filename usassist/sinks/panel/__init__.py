@@ -3,6 +3,8 @@
 Live frames go over a WebSocket of our own and are drawn on a canvas; none is ever written to disk.
 """
 
-from usassist.sinks.panel.serve import check_panel, run_panel
+from usassist.sinks.panel.access import RunSecrets
+from usassist.sinks.panel.listen import check_panel
+from usassist.sinks.panel.live_page import page_options, run_panel
 
-__all__ = ["check_panel", "run_panel"]
+__all__ = ["RunSecrets", "check_panel", "page_options", "run_panel"]

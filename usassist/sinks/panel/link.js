@@ -71,7 +71,7 @@ function release(scene) {
 let retryMs = RETRY_MIN_MS;
 let link = null;
 function connect() {
-  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
+  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${location.pathname.replace(/[^/]*$/, "")}live`);
   socket.binaryType = "arraybuffer";
   link = socket;
   socket.onopen = () => takeSaid(NOTHING_SAID); // the server sends what it has, and may be another one

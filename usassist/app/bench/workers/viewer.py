@@ -11,6 +11,7 @@ import numpy as np
 
 from usassist.app.runtime.worker import Parent
 from usassist.errors import UsAssistError
+from usassist.sinks.panel.access import split_address
 from usassist.sinks.panel.packet import unpack
 from usassist.sinks.panel.ws_protocol import Done
 
@@ -35,13 +36,14 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     from websockets.typing import Origin
 
     cv2.setNumThreads(1)
-    url = str(options["url"]).rstrip("/")
+    address, token = split_address(options["url"])
+    url, login = address.rstrip("/"), {"Authorization": f"Bearer {token}"}
     captured_ms: list[float] = []
     latency_ms: list[float] = []
     packets, last = 0, None
     try:
         live = f"ws{url.removeprefix('http')}/live"
-        with connect(live, origin=Origin(url), compression=None, max_size=None) as socket:
+        with connect(live, origin=Origin(url), additional_headers=login, compression=None, max_size=None) as socket:
             parent.report("ready")
             while not parent.stop.is_set():
                 try:

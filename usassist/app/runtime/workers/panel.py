@@ -9,16 +9,17 @@ from usassist.app.runtime.worker import Parent
 from usassist.config import PanelConfig
 from usassist.frames.burnt_text import find_text_boxes
 from usassist.modalities import stream_titles
-from usassist.sinks.panel import run_panel
+from usassist.sinks.panel import RunSecrets, run_panel
 
 __all__ = ["work"]
 
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
-    """Serve ``options["address"]`` with the settings ``options["panel"]``, until the parent stops this process."""
+    """Serve the page of ``usassist.sinks.panel.page_options``, until the parent stops this process."""
     run_panel(
         options["address"],
         PanelConfig(**options["panel"]),
+        secrets=RunSecrets(**options["secrets"]),
         modality=stream_titles(),
         find_text=find_text_boxes,
         read_card=read_card,
