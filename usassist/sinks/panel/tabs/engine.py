@@ -199,7 +199,7 @@ def build_engine_tab(context: PageContext) -> None:
     inputs = [language, precision, shown]
     outputs = [shown, now, precision, sets, points, calibration, froc, method, text]
     precision.input(tab.update, inputs, outputs, **Quiet)
-    refresh_while_seen(tab.update, inputs, outputs)
+    refresh_while_seen("engine", tab.update, inputs, outputs)
 
 
 def _table(elem_id: str, widths: tuple[int, ...]) -> dict[str, Any]:

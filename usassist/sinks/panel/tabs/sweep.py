@@ -231,6 +231,6 @@ def build_sweep_tab(context: PageContext) -> None:
     newest.click(tab.newest, language, picked, **Quiet)
     number.submit(tab.go, [language, number], [moment, timeline], **Quiet)
     sent = gr.State(None)
-    refresh_while_seen(tab.update, [language, number, sent], [timeline, table, note, best, area, sent])
+    refresh_while_seen("sweep", tab.update, [language, number, sent], [timeline, table, note, best, area, sent])
     api(tab.api_timeline, api_name="timeline")
     api(tab.api_nodules, api_name="nodules_of_sweep")

@@ -221,7 +221,7 @@ def build_system_tab(context: PageContext) -> None:
     temperatures = _table(context, "temperatures", _SENSOR_COLUMNS, (300, 90), words)
     unknown = gr.Markdown()
     outputs = [summary, latency, histogram, over_time, causes, processes, recorder, temperatures, unknown]
-    refresh_while_seen(tab.update, [language], outputs)
+    refresh_while_seen("system", tab.update, [language], outputs)
     api(tab.api_system, api_name="system")
 
 
