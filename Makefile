@@ -10,7 +10,7 @@ TENSORRT_API := 10.16.1.11 11.4.0.106
 export USASSIST_DATA ?= $(if $(DATA),$(abspath $(DATA)))
 
 .DEFAULT_GOAL := help
-.PHONY: help replay rerun references demo test test-long lint docs renew clips fuzz kill-builds kill-recordings tensorrt-api train-smoke wheel bench-peers soak clean
+.PHONY: help replay rerun references golden-pictures demo test test-long lint docs renew clips fuzz kill-builds kill-recordings tensorrt-api train-smoke wheel bench-peers soak clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -28,6 +28,10 @@ rerun: $(VENV)/.installed  ## the reference sessions through the pipeline again,
 references: $(VENV)/.installed-$(EXTRAS)  ## record the reference sessions that are missing; AGAIN=1 records all again and compares
 	@echo "==> recording the reference sessions below tests/golden/sessions"
 	@$(BIN)/python -m tests.golden.sessions.make $(if $(AGAIN),--again)
+
+golden-pictures: $(VENV)/.installed-$(EXTRAS)  ## draw the golden pictures of the overlay window again; look at them before a commit
+	@echo "==> drawing the pictures below tests/golden/overlay"
+	@$(BIN)/python -m tests.golden.overlay.make
 
 demo: $(VENV)/.installed  ## the page in the browser, on the bundled clip
 	@$(BIN)/usassist demo

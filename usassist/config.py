@@ -134,10 +134,21 @@ class OverlayConfig:
     ----------
     full_screen : begin over the whole screen
     snapshots : folder for snapshots; empty = where the command was started
+    language : of its texts: ``en``, ``ko`` or ``de``; reasons that the stream gives are in English
+    line_px : thickness of outlines, 1 to 6 px of a window of 1080 lines
+    calipers : begin with calipers
     """
 
     full_screen: bool = False
     snapshots: str = ""
+    language: str = "en"
+    line_px: float = 2.0
+    calipers: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the thickness; whether there are words of the language is seen by who reads them."""
+        if not 1.0 <= self.line_px <= 6.0:
+            raise ConfigError(f"line_px in [overlay] must be 1 to 6, got {self.line_px:g}; correct it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,10 @@ class View:
     detail : the reason, where there is one
     draw : True only when the outlines may be drawn on the frame
     age_ms : from capture to now, None where that means nothing (a replay that does not keep time)
+    word : what the headline says, as a key for tables of words: a state, the name of a signal state, ``abstains``,
+        ``waiting`` before the first frame, or ``over`` after the end of the stream
+    count : of findings
+    domain : what the frame does not show, where the engine abstains
     """
 
     state: ResultState
@@ -48,6 +52,9 @@ class View:
     detail: str
     draw: bool
     age_ms: float | None
+    word: str = "no_result"
+    count: int = 0
+    domain: str = ""
 
 
 def view_of_frame(
@@ -78,17 +85,17 @@ def view_of_frame(
     if result.state is ResultState.NO_RESULT:
         return _no_result(result.reason, age_ms)
     if result.state is ResultState.STALE:
-        return View(state=ResultState.STALE, headline="STALE", detail=result.reason, draw=False, age_ms=age_ms)
+        return _stale(result.reason, age_ms)
     if engine is None or engine.engine_id != result.engine_id:
         return _no_result(f"engine {result.engine_id} has not been announced", age_ms)
     if age_ms is not None and session is not None and age_ms > session.max_age_ms:
         detail = f"answer is {age_ms:.0f} ms old, limit {session.max_age_ms:.0f} ms"
-        return View(state=ResultState.STALE, headline="STALE", detail=detail, draw=False, age_ms=age_ms)
+        return _stale(detail, age_ms)
     if result.state is ResultState.NO_FINDING:
-        return View(state=result.state, headline="NO FINDING", detail="", draw=False, age_ms=age_ms)
+        return View(state=result.state, headline="NO FINDING", detail="", draw=False, age_ms=age_ms, word="no_finding")
     count = len(result.detections)
     headline = f"{count} FINDING" if count == 1 else f"{count} FINDINGS"
-    return View(state=result.state, headline=headline, detail="", draw=True, age_ms=age_ms)
+    return View(state=result.state, headline=headline, detail="", draw=True, age_ms=age_ms, word="finding", count=count)
 
 
 def view_of_silence(session: SessionBody | None, silent_ms: float | None) -> View | None:
@@ -105,7 +112,7 @@ def view_of_silence(session: SessionBody | None, silent_ms: float | None) -> Vie
             SessionState.INTERRUPTED: "the stream was stopped",
             SessionState.FAILED: f"the stream failed: {session.reason}",
         }[session.state]
-        return _no_result(text)
+        return _no_result(text, word="over")
     signal = None if session is None else session.signal
     period_ms = 1000.0 / session.rate_hz if session is not None and session.rate_hz else 33.3
     silent = silent_ms is None or silent_ms > max(10.0 * period_ms, 330.0)
@@ -115,7 +122,7 @@ def view_of_silence(session: SessionBody | None, silent_ms: float | None) -> Vie
             return _not_live(signal.state, signal.reason)
         return None
     if silent_ms is None:
-        return _no_result("waiting for the first frame")
+        return _no_result("waiting for the first frame", word="waiting")
     if silent:
         return _no_result(f"no frame for {silent_ms / 1000.0:.1f} s")
     return None
@@ -123,16 +130,28 @@ def view_of_silence(session: SessionBody | None, silent_ms: float | None) -> Vie
 
 def _not_live(state: SignalState, detail: str) -> View:
     headline = _NOT_LIVE.get(state, "NO RESULT")
-    return View(state=ResultState.NO_RESULT, headline=headline, detail=detail, draw=False, age_ms=None)
+    word = str(state) if state in _NOT_LIVE else "no_result"
+    return View(state=ResultState.NO_RESULT, headline=headline, detail=detail, draw=False, age_ms=None, word=word)
 
 
 def _abstains(result: Result, engine: EngineBody | None, age_ms: float | None) -> View:
     """The engine does not know this kind of frame, which is said in so many words: nobody has looked for anything."""
     if engine is None or engine.engine_id != result.engine_id or not engine.domain:
         return _no_result(result.reason, age_ms)
-    headline, detail = f"NOT {engine.domain.upper()}", f"no result: {result.reason}"
-    return View(state=ResultState.NO_RESULT, headline=headline, detail=detail, draw=False, age_ms=age_ms)
+    return View(
+        state=ResultState.NO_RESULT,
+        headline=f"NOT {engine.domain.upper()}",
+        detail=f"no result: {result.reason}",
+        draw=False,
+        age_ms=age_ms,
+        word="abstains",
+        domain=engine.domain,
+    )
 
 
-def _no_result(detail: str, age_ms: float | None = None) -> View:
-    return View(state=ResultState.NO_RESULT, headline="NO RESULT", detail=detail, draw=False, age_ms=age_ms)
+def _stale(detail: str, age_ms: float | None) -> View:
+    return View(state=ResultState.STALE, headline="STALE", detail=detail, draw=False, age_ms=age_ms, word="stale")
+
+
+def _no_result(detail: str, age_ms: float | None = None, word: str = "no_result") -> View:
+    return View(state=ResultState.NO_RESULT, headline="NO RESULT", detail=detail, draw=False, age_ms=age_ms, word=word)

@@ -107,14 +107,15 @@ def test_a_result_is_drawn_on_its_own_image_or_one_of_its_size(found: FrameResul
     assert drawing.dtype == np.uint8
     assert drawing.shape[1:] == (found.image.shape[1], 3)
     assert drawing.shape[0] > found.image.shape[0]  # bars above and below
-    bar = (drawing.shape[0] - found.image.shape[0]) // 2
-    changed = (drawing[bar:-bar] != found.image[..., None]).any(axis=2)
+    between = slice(50, 50 + found.image.shape[0])  # the bars
+    changed = (drawing[between] != found.image[..., None]).any(axis=2)
     x1, y1, x2, y2 = found.boxes_xyxy_px[0].astype(int)
-    assert changed[y1 - 6 : y2 + 6, x1 - 6 : x2 + 36].sum() == changed.sum() > 0
-    np.testing.assert_array_equal(nothing.draw()[bar:-bar, :, 1], nothing.image)
+    near = np.s_[y1 - 60 : y2 + 60, max(0, x1 - 180) : x2 + 180]  # outline, calipers and label
+    assert changed[near].sum() == changed.sum() > 0
+    np.testing.assert_array_equal(nothing.draw()[between, :, 1], nothing.image)
     black = np.zeros((*found.image.shape, 3), np.uint8)
-    drawn = found.draw(black)[bar:-bar].any(axis=2)
-    assert drawn[y1 - 6 : y2 + 6, x1 - 6 : x2 + 36].sum() == drawn.sum() > 0
+    drawn = found.draw(black)[between].any(axis=2)
+    assert drawn[near].sum() == drawn.sum() > 0
     with pytest.raises(UsageError, match="without it"):
         found.draw(black[:-1])
     found.draw()[:] = 0  # the caller's own

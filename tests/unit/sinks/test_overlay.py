@@ -8,28 +8,34 @@ import pytest
 
 from tests.samples import CALIBRATED_ENGINE, ENGINE, SESSION, make_frame, make_result
 from usassist.frames import fill_labelmap
-from usassist.records import Cause, ResultState
+from usassist.records import Cause, Measurements, ResultState
 from usassist.sinks.overlay import Painter
+from usassist.sinks.overlay.draw import describe
+from usassist.sinks.overlay.nodules import Look
 from usassist.sinks.overlay.text import Pen
 from usassist.sinks.view import STATE_COLOR_RGB, view_of_frame, view_of_silence
+from usassist.words import load_words
 
 HW = (300, 600)  # wide enough not to be enlarged
-BAR = 34
+UPPER, LOWER = 50, 34
+WORDS = load_words("en", "window")
 
 
-def _paint(state: ResultState | None, frame_image: np.ndarray | None = None, engine=ENGINE) -> np.ndarray:
+def _paint(
+    state: ResultState | None, frame_image: np.ndarray | None = None, engine=ENGINE, look: Look | None = None
+) -> np.ndarray:
     image = np.full(HW, 60, np.uint8) if frame_image is None else frame_image
     frame = make_frame(1, HW, image=image, roi_xyxy_px=(0, 0, HW[1], HW[0]))
     result = None if state is None else make_result(1, state, HW)
-    return Painter().paint(frame, result, view_of_frame(result, engine, SESSION, 1_000_000), engine).copy()
+    return Painter().paint(frame, result, view_of_frame(result, engine, SESSION, 1_000_000), engine, look=look).copy()
 
 
 def _image(canvas: np.ndarray) -> np.ndarray:
-    return canvas[BAR:-BAR]
+    return canvas[UPPER:-LOWER]
 
 
 def test_an_outline_is_drawn_where_the_region_ends() -> None:
-    image = _image(_paint(ResultState.FINDING)).astype(int)
+    image = _image(_paint(ResultState.FINDING, look=Look(calipers=False))).astype(int)
     yellow = (image[..., 0] - image[..., 2]) > 60
     region = fill_labelmap(make_result(1, hw=HW).segmentation, HW) > 0
     inside = np.zeros_like(region)
@@ -73,8 +79,8 @@ def test_an_engine_that_abstains_is_hatched_and_named() -> None:
     unnamed, named = canvases
     assert (_image(named) == np.array(STATE_COLOR_RGB[ResultState.NO_RESULT])).all(axis=2).any()
     np.testing.assert_array_equal(_image(named), _image(unnamed))
-    assert (named[:BAR] != unnamed[:BAR]).any(), "the upper bar names what the frame does not show"
-    assert (named[:BAR] != _paint(ResultState.NO_FINDING)[:BAR]).any()
+    assert (named[:UPPER] != unnamed[:UPPER]).any(), "the upper bar names what the frame does not show"
+    assert (named[:UPPER] != _paint(ResultState.NO_FINDING)[:UPPER]).any()
 
 
 def test_no_two_states_look_alike() -> None:
@@ -113,33 +119,26 @@ def test_before_the_first_frame_the_canvas_says_so() -> None:
 
 
 def test_a_score_is_written_in_percent_only_where_it_is_calibrated() -> None:
-    from usassist.sinks.overlay.draw import describe
-
     result = make_result(hw=HW)
-    assert describe(result, ENGINE).startswith("1: score 0.88")
-    assert describe(result, CALIBRATED_ENGINE).startswith("1: score 88 %")
+    assert describe(result, ENGINE, WORDS).endswith("  0.88")
+    assert describe(result, CALIBRATED_ENGINE, WORDS).endswith("  88 %")
 
 
 def test_millimetres_are_written_only_with_their_uncertainty() -> None:
-    from usassist.records import Measurements
-    from usassist.sinks.overlay.draw import describe
-
     result = make_result(hw=HW)
-    assert " ± " in describe(result)
-    assert describe(result).endswith("mm")
+    assert " ± " in describe(result, None, WORDS)
+    assert " mm " in describe(result, None, WORDS)
     sizes = result.measurements
     bare = Measurements(major_px=sizes.major_px, minor_px=sizes.minor_px, area_px2=sizes.area_px2)
-    text = describe(make_result(hw=HW, measurements=bare))
+    text = describe(make_result(hw=HW, measurements=bare), None, WORDS)
     assert "mm" not in text
-    assert "not calibrated" in text
+    assert "px" in text
 
 
 def test_a_nodule_that_the_border_cuts_has_a_bound_and_no_interval() -> None:
-    from usassist.sinks.overlay.draw import describe
-
     result = make_result(hw=HW)
     cut = dataclasses.replace(result.measurements, cut=np.ones(1, np.uint8))
-    text = describe(dataclasses.replace(result, measurements=cut))
+    text = describe(dataclasses.replace(result, measurements=cut), None, WORDS)
     assert "≥ 2.5 mm" in text
     assert "±" not in text
 

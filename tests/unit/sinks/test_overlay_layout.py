@@ -21,13 +21,14 @@ def test_the_image_keeps_its_proportions_and_nothing_lies_over_it(
     x1, y1, x2, y2 = layout.image_xyxy_px
     assert layout.canvas_hw_px == window_hw_px
     assert 0 <= x1 < x2 <= width
-    assert layout.bar_px <= y1 < y2 <= height - layout.bar_px
+    assert layout.upper_px <= y1 < y2 <= height - layout.lower_px
     scale_x, scale_y = layout.scale_xy(image_hw_px)
     row_mm, column_mm = spacing_rc_mm or (1.0, 1.0)
     one_px = 1.5 / min(x2 - x1, y2 - y1)
     assert scale_x / column_mm == pytest.approx(scale_y / row_mm, rel=one_px), "a round vessel stays round"
     gutter_px = round(46 * layout.unit) if layout.has_gutter else 0
-    fills_width, fills_height = x2 - x1 == width - gutter_px, y2 - y1 >= height - 2 * layout.bar_px - 1
+    room_px = height - layout.upper_px - layout.lower_px
+    fills_width, fills_height = x2 - x1 == width - gutter_px, y2 - y1 >= room_px - 1
     assert fills_width or fills_height, "it is as large as it can be"
     if layout.side_xyxy_px is not None:
         assert layout.side_xyxy_px[0] >= x2
@@ -36,12 +37,12 @@ def test_the_image_keeps_its_proportions_and_nothing_lies_over_it(
 def test_text_grows_with_the_window() -> None:
     small, large = (window_layout(size, (480, 640), None) for size in ((540, 960), (1080, 1920)))
     assert large.unit == 2 * small.unit
-    assert large.bar_px == 2 * small.bar_px
+    assert (large.upper_px, large.lower_px) == (2 * small.upper_px, 2 * small.lower_px)
 
 
 def test_a_file_has_the_frame_at_its_own_size() -> None:
-    assert native_layout((400, 600)).image_xyxy_px == (0, 34, 600, 434)
-    assert native_layout((100, 200)).image_xyxy_px == (0, 34, 600, 334), "a small one three times as large"
+    assert native_layout((400, 600)).image_xyxy_px == (0, 50, 600, 450)
+    assert native_layout((100, 200)).image_xyxy_px == (0, 50, 600, 350), "a small one three times as large"
 
 
 def _ticks(mm_per_px: float | None, image_h_px: int = 400) -> np.ndarray:

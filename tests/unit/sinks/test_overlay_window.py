@@ -5,19 +5,25 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.samples import ENGINE, SESSION, make_frame, make_result
 from usassist.bus import TOPICS, HealthBody, MarkBody, MarkKind, Message, Plane, SessionState, Side, decode
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.common.clock import FakeClock
 from usassist.records import ResultState, SignalState
-from usassist.sinks.overlay.keys import HELP, Action, action_of
+from usassist.sinks.overlay.keys import Action, action_of, help_of
 from usassist.sinks.overlay.marks import WindowMarks
-from usassist.sinks.overlay.screen import OverlayScreen, recording_in_words
+from usassist.sinks.overlay.notices import Notice
+from usassist.sinks.overlay.screen import OverlayScreen, Snapshot
 from usassist.sinks.overlay.side import nodule_lines
+from usassist.sinks.overlay.snapshot import save_snapshot
+from usassist.sinks.overlay.status import Status, recorded
 from usassist.sinks.reports import Recording, RecordingState
+from usassist.words import load_words
 
 SIZE = (1080, 1920)
+WORDS = load_words("en", "window")
 RECORDER = HealthBody(
     process="record",
     frames=30,
@@ -87,7 +93,7 @@ def test_a_frozen_display_shows_its_frame_and_says_that_it_is_not_live(screen: O
     frozen = screen.render(SIZE)
     assert frozen is not None
     assert live is not None
-    assert not np.array_equal(frozen[:60], live[:60]), "the bar says so"
+    assert not np.array_equal(frozen[:100], live[:100]), "the bar says so"
     assert _show(screen, 2) is None, "nothing of it moves"
     screen.act(Action.WRONG)
     assert screen._marks._requests[0].body.frame_id == 1, "a mark is for the frame that is shown"
@@ -114,7 +120,7 @@ def test_outlines_can_be_put_away(screen: OverlayScreen) -> None:
     assert drawn is not None
     assert plain is not None
     x2 = 1920 * 3 // 4
-    assert (drawn[68:-68, :x2] != plain[68:-68, :x2]).any()
+    assert (drawn[100:-68, :x2] != plain[100:-68, :x2]).any()
     grey = plain[200:900, 200:800]
     assert (grey[..., 0] == grey[..., 1]).all(), "nothing in colour is left on the frame"
 
@@ -147,65 +153,85 @@ def test_a_statement_of_plane_or_side_repeats_the_other_until_the_image_is_anoth
 
 
 def test_a_mark_counts_when_it_has_come_back(clock: FakeClock, outlet: Outlet) -> None:
-    marks = WindowMarks(outlet, clock)
+    notice = Notice(clock)
+    marks = WindowMarks(outlet, clock, notice, WORDS)
     marks.make(make_frame(3), MarkKind.WRONG)
-    assert marks.notice() == ""
+    marks.poll()
+    assert notice.text == ""
     marks.take(outlet.marks[0])
-    assert marks.notice() == "frame 3 marked: wrong"
-    clock.advance_ms(4100)
-    assert marks.notice() == ""
+    assert notice.text == "frame 3 marked: wrong"
+    clock.advance_ms(5100)
+    assert notice.text == ""
     marks.make(make_frame(4), MarkKind.WRONG)
     clock.advance_ms(2100)
-    assert marks.notice() == "frame 4: not marked, no answer from the stream"
+    marks.poll()
+    assert notice.text == "frame 4: not marked, no answer from the stream"
 
 
 def test_without_a_stream_a_mark_is_not_kept(clock: FakeClock) -> None:
-    marks = WindowMarks(Outlet(taken=False), clock)
-    marks.make(make_frame(3), MarkKind.WRONG)
-    assert marks.notice() == "frame 3: not marked, no stream is running"
+    notice = Notice(clock)
+    WindowMarks(Outlet(taken=False), clock, notice, WORDS).make(make_frame(3), MarkKind.WRONG)
+    assert notice.text == "frame 3: not marked, no stream is running"
 
 
-def test_a_snapshot_is_of_what_is_shown(screen: OverlayScreen) -> None:
-    saved: list[tuple[np.ndarray, str]] = []
+def test_a_snapshot_is_of_what_is_shown_and_names_it(screen: OverlayScreen, tmp_path: Path) -> None:
+    saved: list[Snapshot] = []
 
-    def save(canvas: np.ndarray, name: str) -> str:
-        saved.append((canvas.copy(), name))
+    def save(shot: Snapshot) -> str:
+        saved.append(shot)
         return "saved"
 
     screen.act(Action.SNAPSHOT, save)
     assert not saved, "there is nothing to save"
     canvas = _show(screen, 5)
     screen.act(Action.SNAPSHOT, save)
-    np.testing.assert_array_equal(saved[0][0], canvas)
-    assert saved[0][1].endswith("-frame-000005")
+    (shot,) = saved
+    assert canvas is not None
+    np.testing.assert_array_equal(shot.canvas[:-68], canvas[:-68])
+    assert (shot.canvas[-68:] != canvas[-68:]).any(), "the lower bar has session, frame and engine"
+    assert shot.name.endswith("-frame-000005")
+    assert (shot.texts["Frame"], shot.texts["Engine"]) == ("5", ENGINE.engine_id)
+    assert save_snapshot(shot.canvas, tmp_path / "a.png", shot.texts, WORDS) == "saved as a.png"
+    with Image.open(tmp_path / "a.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), shot.canvas)
+        assert {key: str(value) for key, value in image.text.items()} == shot.texts
 
 
 def test_every_key_has_its_help_and_a_meaning() -> None:
-    assert len(HELP) == len(Action)
-    for name in HELP:
-        assert action_of(13 if name == "Enter" else ord(name)) is not None
+    keys = help_of(WORDS)
+    assert len(keys) == len(Action)
+    assert len({action_of(13 if name == "Enter" else ord(name)) for name in keys}) == len(Action)
     assert action_of(ord("F")) is action_of(ord("f")) is Action.FREEZE
     assert action_of(-1) is None
     assert action_of(ord("z")) is None
 
 
 @pytest.mark.parametrize(
-    ("recording", "calm", "alert"),
+    ("recording", "calm", "loud", "why"),
     [
-        (Recording(), "", ""),
-        (Recording(state=RecordingState.NONE), "not recording", ""),
-        (Recording(state=RecordingState.RUNNING, elapsed_s=3725.4), "REC 1:02:05", ""),
+        (Recording(), "", "", ""),
+        (Recording(state=RecordingState.NONE), "not recording", "", ""),
+        (Recording(state=RecordingState.CLOSED), "recording closed", "", ""),
+        (Recording(state=RecordingState.RUNNING, elapsed_s=3725.4), "REC 1:02:05", "", ""),
         (
             Recording(state=RecordingState.RUNNING, elapsed_s=5.0, missed=17),
             "REC 0:00:05",
-            "17 messages missing in the recording",
+            "MISSED 17",
+            "17 messages are missing in the recording",
         ),
-        (Recording(state=RecordingState.STOPPED, reason="disk full"), "", "RECORDING STOPPED: disk full"),
-        (Recording(state=RecordingState.SILENT, reason="no word"), "", "RECORDER SILENT: no word"),
+        (Recording(state=RecordingState.STOPPED, reason="disk full"), "", "REC STOPPED", "recording: disk full"),
+        (
+            Recording(state=RecordingState.SILENT, reason="no word", missed=2),
+            "",
+            "RECORDER SILENT  MISSED 2",
+            "recording: no word   2 messages are missing in the recording",
+        ),
     ],
 )
-def test_what_the_recording_lost_is_said(recording: Recording, calm: str, alert: str) -> None:
-    assert recording_in_words(recording) == (calm, alert)
+def test_what_the_recording_lost_is_said(recording: Recording, calm: str, loud: str, why: str) -> None:
+    status = recorded(Status(state=ResultState.NO_FINDING, sign="no_finding", headline=""), recording, WORDS)
+    assert (status.recording, status.lost, status.alert) == (calm, loud, why)
+    assert status.is_recording == (recording.state is RecordingState.RUNNING)
 
 
 def test_the_recorder_is_shown_as_it_reports(screen: OverlayScreen) -> None:
@@ -217,7 +243,7 @@ def test_the_recorder_is_shown_as_it_reports(screen: OverlayScreen) -> None:
 
 
 def test_sizes_stand_beside_the_image_with_their_uncertainty() -> None:
-    lines = [text for text, *_ in nodule_lines(make_result(1), ENGINE)]
+    lines = [line.text for line in nodule_lines(make_result(1), ENGINE, WORDS)]
     assert lines[0] == "1"
     assert " ± " in lines[1]
     assert lines[2].endswith("mm")
@@ -225,10 +251,8 @@ def test_sizes_stand_beside_the_image_with_their_uncertainty() -> None:
 
 
 def test_a_snapshot_that_cannot_be_written_is_said_and_leaves_nothing(tmp_path: Path) -> None:
-    from usassist.sinks.overlay.window import save_snapshot
-
     image = np.zeros((4, 4, 3), np.uint8)
-    assert save_snapshot(image, tmp_path / "a.png") == "saved as a.png"
+    assert save_snapshot(image, tmp_path / "a.png", {}, WORDS) == "saved as a.png"
     assert (tmp_path / "a.png").stat().st_mode & 0o077 == 0
-    assert save_snapshot(image, tmp_path / "none" / "a.png").startswith("no snapshot: ")
+    assert save_snapshot(image, tmp_path / "none" / "a.png", {}, WORDS).startswith("no snapshot: ")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

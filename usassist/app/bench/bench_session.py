@@ -33,6 +33,7 @@ _READY_S = 60.0
 _FIRST_S = 30.0
 _FINISH_S = 30.0
 _WATCHED = ("stream", "record")
+_PANEL = PanelConfig(port=0)
 
 
 class BenchSession:
@@ -124,6 +125,14 @@ class BenchSession:
                 child.kill()
                 raise UsAssistError(f"the process {name} was killed: {reason}; run usassist doctor")
 
+    def add_page(self) -> None:
+        """Start the page, where the setup has none."""
+        self._ready(self._begin("panel", "panel", page_options(self.address, _PANEL)))
+
+    def add_window(self) -> str:
+        """Add an overlay window; gives its name. It needs a display."""
+        return self._ready(self._begin("window", "bench_window", {"address": self.address}))
+
     def add_viewer(self, *, keep: bool = True) -> str:
         """Add a viewer; gives its name."""
         return self._ready(self._begin(f"viewer {self._next()}", "bench_viewer", {"url": self._url, "keep": keep}))
@@ -180,7 +189,7 @@ class BenchSession:
         self.summary = stream.wait_for(wanted, timeout_s=_FINISH_S)["summary"]
         if "record" in self.children:
             self.final_reports["record"] = self.children["record"].wait_for("done", timeout_s=_FINISH_S)
-        for name in [name for name in self.children if name.startswith(("viewer", "overlay"))]:
+        for name in [name for name in self.children if name.startswith(("viewer", "overlay", "window"))]:
             self.remove(name)
         time.sleep(0.2)  # the last results are in flight
         return self.summary
@@ -197,7 +206,7 @@ class BenchSession:
         )
         self._begin("stream", "stream", dataclasses.asdict(options) | {"archives": int(setup.record)})
         if setup.viewers:
-            self._begin("panel", "panel", page_options(self.address, PanelConfig(port=0)))
+            self._begin("panel", "panel", page_options(self.address, _PANEL))
         if setup.overlay:
             self._begin("overlay", "bench_overlay", {"address": self.address})
         if setup.record:

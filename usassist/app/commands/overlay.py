@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import dataclasses
 
 from usassist.app.commands.options import BusSetting, ConfigOption, FullScreenOption, read_settings
 
@@ -15,10 +15,6 @@ def overlay(bus: BusSetting = None, full_screen: FullScreenOption = False, confi
     from usassist.sinks.overlay.window import run_window
 
     settings = read_settings(config)
+    window = dataclasses.replace(settings.overlay, full_screen=full_screen or settings.overlay.full_screen)
     with stop_on_signal() as stop:
-        run_window(
-            bus or settings.bus.address or "ipc",
-            stop,
-            full_screen=full_screen or settings.overlay.full_screen,
-            snapshots=Path(settings.overlay.snapshots),
-        )
+        run_window(bus or settings.bus.address or "ipc", stop, settings=window)

@@ -48,4 +48,5 @@ CHILDREN: dict[str, ChildSpec] = {
     "bench_overlay": ChildSpec(f"{_BENCH_WORKERS}.overlay", niceness=10),
     "bench_stalled": ChildSpec(f"{_BENCH_WORKERS}.stalled"),
     "bench_viewer": ChildSpec(f"{_BENCH_WORKERS}.viewer"),
+    "bench_window": ChildSpec(f"{_BENCH_WORKERS}.window", niceness=10),
 }

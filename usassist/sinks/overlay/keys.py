@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["HELP", "Action", "action_of"]
+from usassist.words import Words
+
+__all__ = ["Action", "action_of", "help_of"]
 
 
 class Action(StrEnum):
-    """What a key does."""
+    """What a key does; also the key of its text in the tables of words."""
 
     HELP = "help"
     FREEZE = "freeze"
     OUTLINES = "outlines"
+    CALIPERS = "calipers"
+    THICKER = "thicker"
+    THINNER = "thinner"
     BOOKMARK = "bookmark"
     WRONG = "wrong"
     MISSED = "missed"
@@ -23,7 +28,9 @@ class Action(StrEnum):
     LEFT = "left"
     ISTHMUS = "isthmus"
     SNAPSHOT = "snapshot"
-    FULL_SCREEN = "full screen"
+    RECORD = "record"
+    POINT = "point"
+    FULL_SCREEN = "full_screen"
     CLOSE = "close"
 
 
@@ -31,32 +38,43 @@ class Action(StrEnum):
 class _Key:
     name: str
     codes: tuple[int, ...]
-    text: str
 
 
 _ENTER, _ESCAPE = 13, 27
 
 _KEYS: dict[Action, _Key] = {
-    Action.HELP: _Key("H", (ord("h"), ord("?")), "these keys"),
-    Action.FREEZE: _Key("F", (ord("f"), ord(" ")), "freeze and unfreeze the display"),
-    Action.OUTLINES: _Key("O", (ord("o"),), "outlines on and off"),
-    Action.BOOKMARK: _Key("B", (ord("b"),), "bookmark"),
-    Action.WRONG: _Key("W", (ord("w"),), "mark: the answer is wrong"),
-    Action.MISSED: _Key("M", (ord("m"),), "mark: a nodule was missed"),
-    Action.TRANSVERSE: _Key("T", (ord("t"),), "transverse plane"),
-    Action.LONGITUDINAL: _Key("G", (ord("g"),), "longitudinal plane"),
-    Action.RIGHT: _Key("R", (ord("r"),), "right lobe"),
-    Action.LEFT: _Key("L", (ord("l"),), "left lobe"),
-    Action.ISTHMUS: _Key("I", (ord("i"),), "isthmus"),
-    Action.SNAPSHOT: _Key("P", (ord("p"),), "save this display as a picture"),
-    Action.FULL_SCREEN: _Key("Enter", (_ENTER,), "full screen"),
-    Action.CLOSE: _Key("Q", (ord("q"), _ESCAPE), "close; Esc leaves the full screen first"),
+    Action.HELP: _Key("H", (ord("h"), ord("?"))),
+    Action.FREEZE: _Key("F", (ord("f"), ord(" "))),
+    Action.OUTLINES: _Key("O", (ord("o"),)),
+    Action.CALIPERS: _Key("C", (ord("c"),)),
+    Action.THICKER: _Key("+", (ord("+"), ord("="))),
+    Action.THINNER: _Key("-", (ord("-"),)),
+    Action.BOOKMARK: _Key("B", (ord("b"),)),
+    Action.WRONG: _Key("W", (ord("w"),)),
+    Action.MISSED: _Key("M", (ord("m"),)),
+    Action.TRANSVERSE: _Key("T", (ord("t"),)),
+    Action.LONGITUDINAL: _Key("G", (ord("g"),)),
+    Action.RIGHT: _Key("R", (ord("r"),)),
+    Action.LEFT: _Key("L", (ord("l"),)),
+    Action.ISTHMUS: _Key("I", (ord("i"),)),
+    Action.SNAPSHOT: _Key("P", (ord("p"),)),
+    Action.RECORD: _Key("V", (ord("v"),)),
+    Action.POINT: _Key("N", (ord("n"),)),
+    Action.FULL_SCREEN: _Key("Enter", (_ENTER,)),
+    Action.CLOSE: _Key("Q", (ord("q"), _ESCAPE)),
 }
 
-HELP: dict[str, str] = {key.name: key.text for key in _KEYS.values()}
-"""Name of each key → what it does."""
-
 _ACTION_BY_CODE = {code: action for action, key in _KEYS.items() for code in key.codes}
+
+
+def help_of(words: Words) -> dict[str, str]:
+    """Name of each key → what it does.
+
+    Parameters
+    ----------
+    words : of the part ``window``
+    """
+    return {key.name: words(f"keys.{action.value}") for action, key in _KEYS.items()}
 
 
 def action_of(code: int) -> Action | None:

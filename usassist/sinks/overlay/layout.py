@@ -8,7 +8,7 @@ __all__ = ["Layout", "native_layout", "window_layout"]
 
 Box = tuple[int, int, int, int]
 
-_BAR_PX = 34
+_UPPER_PX, _LOWER_PX = 50, 34  # of the bars, times unit: the state is read from three metres, see docs/adr/0051-*.md
 _MIN_WIDTH_PX = 560
 _UNIT_HEIGHT_PX = 540  # of a window whose text has its nominal size; on 1080 lines it is twice as large
 _UNIT_RANGE = (0.8, 4.0)
@@ -24,7 +24,7 @@ class Layout:
     ----------
     canvas_hw_px : height and width of the canvas
     image_xyxy_px : the image's box on the canvas
-    bar_px : height of the bar above and of the bar below
+    upper_px, lower_px : height of the bar above and of the bar below
     unit : what lengths and text sizes are multiplied with
     side_xyxy_px : box of the column beside the image; None = there is no room for one
     has_gutter : there is room for a depth scale to the left of the image
@@ -32,7 +32,8 @@ class Layout:
 
     canvas_hw_px: tuple[int, int]
     image_xyxy_px: Box
-    bar_px: int
+    upper_px: int
+    lower_px: int
     unit: float = 1.0
     side_xyxy_px: Box | None = None
     has_gutter: bool = False
@@ -49,9 +50,10 @@ def native_layout(image_hw_px: tuple[int, int]) -> Layout:
     factor = max(1, -(-_MIN_WIDTH_PX // width_px))
     height_px, width_px = height_px * factor, width_px * factor
     return Layout(
-        canvas_hw_px=(height_px + 2 * _BAR_PX, width_px),
-        image_xyxy_px=(0, _BAR_PX, width_px, _BAR_PX + height_px),
-        bar_px=_BAR_PX,
+        canvas_hw_px=(height_px + _UPPER_PX + _LOWER_PX, width_px),
+        image_xyxy_px=(0, _UPPER_PX, width_px, _UPPER_PX + height_px),
+        upper_px=_UPPER_PX,
+        lower_px=_LOWER_PX,
     )
 
 
@@ -68,22 +70,23 @@ def window_layout(
     """
     height_px, width_px = (max(2, side) for side in window_hw_px)
     unit = min(max(height_px / _UNIT_HEIGHT_PX, _UNIT_RANGE[0]), _UNIT_RANGE[1])
-    bar_px = min(round(_BAR_PX * unit), height_px // 4)
+    upper_px, lower_px = (min(round(bar_px * unit), height_px // 4) for bar_px in (_UPPER_PX, _LOWER_PX))
     gutter_px = round(_GUTTER_PX * unit) if width_px > 8 * _GUTTER_PX * unit else 0
     row_mm, column_mm = spacing_rc_mm or (1.0, 1.0)
     aspect = image_hw_px[1] * column_mm / (image_hw_px[0] * row_mm)
-    room_h_px, room_w_px = height_px - 2 * bar_px, width_px - gutter_px
+    room_h_px, room_w_px = height_px - upper_px - lower_px, width_px - gutter_px
     image_w_px = max(1, min(room_w_px, round(room_h_px * aspect)))
     image_h_px = max(1, min(room_h_px, round(image_w_px / aspect)))
     free_px = room_w_px - image_w_px
     has_side = free_px >= _SIDE_PX * unit
     x1 = gutter_px + (0 if has_side else free_px // 2)
-    y1 = bar_px + (room_h_px - image_h_px) // 2
+    y1 = upper_px + (room_h_px - image_h_px) // 2
     return Layout(
         canvas_hw_px=(height_px, width_px),
         image_xyxy_px=(x1, y1, x1 + image_w_px, y1 + image_h_px),
-        bar_px=bar_px,
+        upper_px=upper_px,
+        lower_px=lower_px,
         unit=unit,
-        side_xyxy_px=(x1 + image_w_px, bar_px, width_px, height_px - bar_px) if has_side else None,
+        side_xyxy_px=(x1 + image_w_px, upper_px, width_px, height_px - lower_px) if has_side else None,
         has_gutter=gutter_px > 0,
     )

@@ -10,11 +10,13 @@ import msgspec
 from usassist.bus import MarkBody, MarkKind, Plane, Side
 from usassist.common.clock import Clock
 from usassist.records import Frame
+from usassist.sinks.overlay.notices import Notice
+from usassist.sinks.overlay.status import place_in_words
+from usassist.words import Words
 
-__all__ = ["WindowMarks"]
+__all__ = ["Outbox", "WindowMarks"]
 
 _KEPT_WITHIN_NS = 2_000_000_000  # an accepted mark comes back over the bus, usually within a tenth of this
-_NOTICE_NS = 4_000_000_000
 
 
 class Outbox(Protocol):
@@ -38,26 +40,27 @@ class WindowMarks:
     ----------
     outbox : to the stream; None = marks are not kept
     clock : for time stamps and time limits
+    notice : says it
+    words : of the part ``window``
     """
 
-    def __init__(self, outbox: Outbox | None, clock: Clock) -> None:
-        self._outbox, self._clock = outbox, clock
+    def __init__(self, outbox: Outbox | None, clock: Clock, notice: Notice, words: Words) -> None:
+        self._outbox, self._clock, self._notice, self._words = outbox, clock, notice, words
         self._requests: list[_Request] = []
-        self._notice, self._until_ns = "", 0
 
     def make(
         self, frame: Frame | None, kind: MarkKind, *, plane: Plane | None = None, side: Side | None = None
     ) -> None:
         """Mark a frame; None = none is shown."""
         if frame is None:
-            self.notify("not marked: no frame is shown")
+            self._notice.say(self._words("said.mark_no_frame"))
             return
         now_ns = self._clock.now_ns()
         body = MarkBody(
             session_id=frame.session_id, frame_id=frame.frame_id, kind=kind, t_mark_ns=now_ns, plane=plane, side=side
         )
         if self._outbox is None or not self._outbox.send("mark", body):
-            self.notify(f"frame {frame.frame_id}: not marked, no stream is running")
+            self._notice.say(self._words("said.mark_no_stream", frame=frame.frame_id))
             return
         self._requests.append(_Request(body=body, until_ns=now_ns + _KEPT_WITHIN_NS))
 
@@ -66,22 +69,16 @@ class WindowMarks:
         kept = [request for request in self._requests if request.body == body]
         if kept:
             self._requests.remove(kept[0])
-            self.notify(f"frame {body.frame_id} marked: {_words(body)}")
+            self._notice.say(self._words("said.marked", frame=body.frame_id, what=self._what(body)))
 
-    def notify(self, text: str) -> None:
-        """Show a notice for some seconds."""
-        self._notice, self._until_ns = text, self._clock.now_ns() + _NOTICE_NS
-
-    def notice(self) -> str:
-        """What is to be shown now; may be empty."""
+    def poll(self) -> None:
+        """Say which marks have had no answer."""
         now_ns = self._clock.now_ns()
         for request in [item for item in self._requests if now_ns > item.until_ns]:
             self._requests.remove(request)
-            self.notify(f"frame {request.body.frame_id}: not marked, no answer from the stream")
-        return self._notice if now_ns <= self._until_ns else ""
+            self._notice.say(self._words("said.mark_no_answer", frame=request.body.frame_id))
 
-
-def _words(body: MarkBody) -> str:
-    if body.kind is MarkKind.PLANE:
-        return " ".join(str(word) for word in (body.side, body.plane) if word is not None)
-    return "missed nodule" if body.kind is MarkKind.MISSED else str(body.kind)
+    def _what(self, body: MarkBody) -> str:
+        if body.kind is MarkKind.PLANE:
+            return place_in_words(body.side, body.plane, self._words)
+        return self._words(f"said.{body.kind.value}")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.bus import (
+    ControlBody,
     EngineBody,
     HealthBody,
     MarkBody,
@@ -27,22 +28,40 @@ from usassist.sinks.frame_result_join import NewestFrameJoin
 from usassist.sinks.overlay.depth_scale import DepthScale
 from usassist.sinks.overlay.draw import Painter
 from usassist.sinks.overlay.health import OverlayHealth
-from usassist.sinks.overlay.keys import HELP, Action
+from usassist.sinks.overlay.keys import Action
 from usassist.sinks.overlay.layout import Layout, native_layout, window_layout
 from usassist.sinks.overlay.marks import Outbox, WindowMarks
+from usassist.sinks.overlay.nodules import LINE_RANGE_PX, Look
+from usassist.sinks.overlay.notices import Notice
+from usassist.sinks.overlay.requests import WindowRequests
 from usassist.sinks.overlay.side import SideColumn, key_lines, nodule_lines
-from usassist.sinks.reports import Recording, RecordingState, Reports
+from usassist.sinks.overlay.status import Status, held, place_in_words, recorded, status_of
+from usassist.sinks.reports import Reports
 from usassist.sinks.view import View, view_of_frame, view_of_silence
+from usassist.words import Words, load_words
 
-__all__ = ["OverlayScreen"]
+__all__ = ["TOPICS_SHOWN", "OverlayScreen", "Snapshot"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
+TOPICS_SHOWN = ("frame", "result", "engine", "session", "health", "mark", "control")
+"""What :meth:`OverlayScreen.take` takes."""
+
 _EMPTY_HW_PX = (360, 560)
+_LINE_STEP_PX = 0.5
 _MARKS = {Action.BOOKMARK: MarkKind.BOOKMARK, Action.WRONG: MarkKind.WRONG, Action.MISSED: MarkKind.MISSED}
 _PLANES = {Action.TRANSVERSE: Plane.TRANSVERSE, Action.LONGITUDINAL: Plane.LONGITUDINAL}
 _SIDES = {Action.RIGHT: Side.RIGHT, Action.LEFT: Side.LEFT, Action.ISTHMUS: Side.ISTHMUS}
 _OTHER_PLACE = (SignalState.LOST, SignalState.CHANGED, SignalState.NOT_B_MODE)  # after these, a plane holds no longer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Snapshot:
+    """A picture of the display: canvas, uint8 (H, W, 3) RGB; name without ending; texts for the file."""
+
+    canvas: UInt8Array
+    name: str
+    texts: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,30 +79,42 @@ class OverlayScreen:
     Parameters
     ----------
     clock : the clock of the stream's time stamps
-    inbox : receives this overlay's health messages and marks; None = none are sent
+    inbox : receives this overlay's health messages, marks and requests; None = none are sent
+    words : of the part ``window``; None = in English
+    look : how nodules are drawn at first
     """
 
-    def __init__(self, clock: Clock, inbox: Outbox | None = None) -> None:
+    def __init__(
+        self, clock: Clock, inbox: Outbox | None = None, words: Words | None = None, look: Look | None = None
+    ) -> None:
         self._clock = clock
+        self._words = words or load_words("en", "window")
+        self._look = look or Look()
         self._health = OverlayHealth(clock, inbox)
-        self._marks = WindowMarks(inbox, clock)
+        self._notice = Notice(clock)
+        self._marks = WindowMarks(inbox, clock, self._notice, self._words)
+        self._requests = WindowRequests(inbox, clock, self._notice, self._words)
         self._reports = Reports(clock)
-        self._painter, self._column, self._depth_scale = Painter(), SideColumn(), DepthScale()
+        self._painter, self._column, self._depth_scale = Painter(self._words), SideColumn(self._words), DepthScale()
         self._join = NewestFrameJoin(clock)
         self._engine: EngineBody | None = None
         self._session: SessionBody | None = None
         self._shown = _Shown()
         self._plane: Plane | None = None  # as stated last, by whomever
         self._side: Side | None = None
-        self._is_frozen = self._shows_help = False
-        self._shows_outlines = True
+        self._is_held = self._shows_help = False
         self._last_frame_ns: int | None = None
         self._fresh = False
         self._skipped = 0
         self._painted: tuple[object, ...] = ()
 
+    @property
+    def shown(self) -> Frame | None:
+        """The frame that was painted last; None before the first."""
+        return self._shown.frame
+
     def take(self, message: Message) -> None:
-        """Take one message."""
+        """Take one message of :data:`TOPICS_SHOWN`."""
         body = message.body
         if message.topic.name == "frame":
             self._join.add_frame(frame_from(message))
@@ -100,6 +131,8 @@ class OverlayScreen:
                 self._plane = self._side = None
         elif isinstance(body, HealthBody):
             self._reports.add_health(body, None if self._session is None else self._session.rate_hz)
+        elif isinstance(body, ControlBody):
+            self._requests.take(body)
         elif isinstance(body, MarkBody):
             self._marks.take(body)
             if (
@@ -109,30 +142,36 @@ class OverlayScreen:
             ):
                 self._plane, self._side = body.plane, body.side
 
-    def act(self, action: Action, save: Callable[[UInt8Array, str], str] | None = None) -> None:
+    def act(self, action: Action, save: Callable[[Snapshot], str] | None = None) -> None:
         """Do what a key stands for; those of the window itself are not known here.
 
         Parameters
         ----------
         action : of the key
-        save : writes a snapshot under a name and returns where it is, or why it could not be written; None = no
-            snapshots
+        save : writes a snapshot and returns where it is, or why it could not be written; None = no snapshots
         """
         frame = self._shown.frame
         if action is Action.HELP:
             self._shows_help = not self._shows_help
         elif action is Action.OUTLINES:
-            self._shows_outlines = not self._shows_outlines
+            self._look = dataclasses.replace(self._look, outlines=not self._look.outlines)
+        elif action is Action.CALIPERS:
+            self._look = dataclasses.replace(self._look, calipers=not self._look.calipers)
+        elif action in (Action.THICKER, Action.THINNER):
+            self._thicken(_LINE_STEP_PX if action is Action.THICKER else -_LINE_STEP_PX)
         elif action is Action.FREEZE:
-            self._is_frozen = not self._is_frozen and frame is not None
+            self._is_held = not self._is_held and frame is not None
+        elif action is Action.RECORD:
+            self._requests.toggle_recording(self._reports.recording(self._session))
+        elif action is Action.POINT:
+            self._requests.next_point(self._engine)
         elif action in _MARKS:
             self._marks.make(frame, _MARKS[action])
         elif action in _PLANES or action in _SIDES:  # every statement is complete: the other half is repeated
             plane, side = _PLANES.get(action, self._plane), _SIDES.get(action, self._side)
             self._marks.make(frame, MarkKind.PLANE, plane=plane, side=side)
         elif action is Action.SNAPSHOT and save is not None and frame is not None:
-            name = f"{frame.session_id}-frame-{frame.frame_id:06d}"
-            self._marks.notify(save(self._painter.canvas, name))
+            self._notice.say(save(self._snapshot(frame)))
 
     def render(self, window_hw_px: tuple[int, int] | None = None) -> UInt8Array | None:
         """The canvas to show now, uint8 (H, W, 3) RGB, or None when nothing has changed.
@@ -144,15 +183,15 @@ class OverlayScreen:
         now_ns = self._clock.now_ns()
         silence = self._silence(now_ns)
         is_new = self._take_frame(now_ns)
-        view = self._shown.view if silence is None or is_new or self._is_frozen else silence
+        view = self._shown.view if silence is None or is_new or self._is_held else silence
         if view is None:
             return None  # frames come, and the first has not met its result
-        lower, alert = self._status(silence)
-        state = (view, window_hw_px, lower, alert, self._shows_help, self._shows_outlines, self._is_frozen)
+        status = self._status(view, silence)
+        state = (status, window_hw_px, self._shows_help, self._look)
         if not is_new and state == self._painted:
             return None
         self._painted = state
-        return self._paint(view, window_hw_px, lower, alert)
+        return self._paint(view, window_hw_px, status)
 
     def drawn(self) -> None:
         """The canvas that :meth:`render` returned last is on the screen."""
@@ -167,9 +206,9 @@ class OverlayScreen:
         self._health.publish(self._skipped)
 
     def _take_frame(self, now_ns: int) -> bool:
-        """Take the frame to show next; False where there is none, or the display is frozen."""
+        """Take the frame to show next; False where there is none, or the display is held."""
         joined = self._join.take()
-        if joined is None or self._is_frozen:
+        if joined is None or self._is_held:
             return False
         before = self._shown.frame
         if before is not None and before.session_id == joined.frame.session_id:
@@ -184,43 +223,53 @@ class OverlayScreen:
         silent_ms = None if self._last_frame_ns is None else (now_ns - self._last_frame_ns) / 1e6
         return view_of_silence(self._session, silent_ms)
 
-    def _status(self, silence: View | None) -> tuple[str, str]:
-        """What else stands in the lower bar, and what it begins with in red."""
-        recording, alert = recording_in_words(self._reports.recording(self._session))
-        if self._is_frozen:
-            now = f" ({silence.headline.lower()}: {silence.detail})" if silence is not None else ""
-            alert = "   ".join(filter(None, (f"DISPLAY FROZEN, F goes on{now}", alert)))
-        place = " ".join(str(word) for word in (self._side, self._plane) if word is not None)
-        notice = self._marks.notice() or ("" if self._shows_help else "H shows the keys")
-        return "   ".join(filter(None, (recording, place, notice))), alert
+    def _thicken(self, step_px: float) -> None:
+        line_px = min(max(self._look.line_px + step_px, LINE_RANGE_PX[0]), LINE_RANGE_PX[1])
+        self._look = dataclasses.replace(self._look, line_px=line_px)
+        self._notice.say(self._words("said.line", px=self._words.number(line_px, 1)))
 
-    def _paint(self, view: View, window_hw_px: tuple[int, int] | None, lower: str, alert: str) -> UInt8Array:
+    def _status(self, view: View, silence: View | None) -> Status:
+        """The texts of both bars."""
+        self._marks.poll()
+        self._requests.poll()
+        if self._is_held:
+            view = dataclasses.replace(view, age_ms=None)
+        status = status_of(self._shown.frame, self._shown.result, view, self._engine, self._words)
+        status = recorded(status, self._reports.recording(self._session), self._words)
+        place = place_in_words(self._side, self._plane, self._words)
+        said = self._notice.text or ("" if self._shows_help else self._words("detail.keys"))
+        status = dataclasses.replace(status, said="   ".join(filter(None, (place, said))))
+        return held(status, silence, self._words) if self._is_held else status
+
+    def _paint(self, view: View, window_hw_px: tuple[int, int] | None, status: Status) -> UInt8Array:
         frame, result = self._shown.frame, self._shown.result
-        if self._is_frozen:
-            view = dataclasses.replace(view, headline=f"FROZEN HERE: {view.headline}", age_ms=None)
         layout = self._layout(frame, window_hw_px)
-        lines = key_lines(HELP) if self._shows_help else None
-        if lines is None and view.draw and result is not None:
-            lines = nodule_lines(result, self._engine)
-        has_side = layout.side_xyxy_px is not None
-        detail = ", ".join(f"{key} {text}" for key, text in HELP.items()) if self._shows_help and not has_side else None
-        canvas = self._painter.paint(
-            frame,
-            result,
-            view,
-            self._engine,
-            layout,
-            outlines=self._shows_outlines,
-            detail="" if has_side else detail,
-            lower=lower,
-            alert=alert,
-        )
-        if has_side:
-            self._column.draw(canvas, layout, lines or [])
+        canvas = self._painter.paint(frame, result, view, self._engine, layout, look=self._look, status=status)
+        lines = key_lines(self._words) if self._shows_help else []
+        if not lines and view.draw and result is not None:
+            lines = nodule_lines(result, self._engine, self._words)
+        if layout.side_xyxy_px is not None or self._shows_help:
+            self._column.draw(canvas, layout, lines)
         if layout.has_gutter and frame is not None:
             row_mm = None if frame.spacing_rc_mm is None else frame.spacing_rc_mm[0]
             self._depth_scale.draw(canvas, layout, row_mm, frame.image_hw_px[0])
         return canvas
+
+    def _snapshot(self, frame: Frame) -> Snapshot:
+        engine = "" if self._engine is None else self._engine.engine_id
+        texts = {
+            "Software": "usassist",
+            "Session": frame.session_id,
+            "Frame": str(frame.frame_id),
+            "Engine": engine,
+            "Comment": self._words("detail.notice"),
+        }
+        view = self._shown.view
+        assert view is not None  # it came with the frame
+        status = status_of(frame, self._shown.result, view, self._engine, self._words)
+        lower = "   ".join((frame.session_id, self._words("frame.number", number=frame.frame_id), status.lower))
+        canvas = self._painter.snapshot(dataclasses.replace(status, lower=lower))
+        return Snapshot(canvas=canvas, name=f"{frame.session_id}-frame-{frame.frame_id:06d}", texts=texts)
 
     @staticmethod
     def _layout(frame: Frame | None, window_hw_px: tuple[int, int] | None) -> Layout:
@@ -228,19 +277,3 @@ class OverlayScreen:
         if window_hw_px is None:
             return native_layout(image_hw_px)
         return window_layout(window_hw_px, image_hw_px, None if frame is None else frame.spacing_rc_mm)
-
-
-def recording_in_words(recording: Recording) -> tuple[str, str]:
-    """State of the recording in words: what is calm, and what has to be seen."""
-    if recording.state is RecordingState.UNKNOWN:
-        return "", ""
-    if recording.state is RecordingState.NONE:
-        return "not recording", ""
-    if recording.state is RecordingState.CLOSED:
-        return "recording closed", ""
-    if recording.state is not RecordingState.RUNNING:
-        word = "RECORDER SILENT" if recording.state is RecordingState.SILENT else "RECORDING STOPPED"
-        return "", f"{word}: {recording.reason}"
-    seconds = int(recording.elapsed_s or 0.0)
-    clock = f"REC {seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-    return clock, f"{recording.missed} messages missing in the recording" if recording.missed else ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -13,21 +13,25 @@ import numpy.typing as npt
 from usassist.bus import Inbox, Subscriber
 from usassist.common.clock import MonotonicClock
 from usassist.common.heartbeat import Heartbeat
-from usassist.config import has_display
+from usassist.config import OverlayConfig, has_display
 from usassist.errors import UsageError
-from usassist.sinks.overlay.desktop import desktop_hw_px
+from usassist.records import Frame
+from usassist.sinks.overlay.desktop import desktop_hw_px, display_opens, work_area_xywh_px
 from usassist.sinks.overlay.keys import Action, action_of
-from usassist.sinks.overlay.screen import OverlayScreen
+from usassist.sinks.overlay.nodules import Look
+from usassist.sinks.overlay.screen import TOPICS_SHOWN, OverlayScreen
+from usassist.sinks.overlay.snapshot import save_snapshot
+from usassist.words import load_words
 
-__all__ = ["run_window", "save_snapshot"]
+__all__ = ["require_display", "run_window"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
 _TITLE = "usassist"
 _POLL_MS = 8
 _DEFAULT_HW_PX = (1080, 1920)
-_SHARE = 0.92  # of the desktop, where the window does not fill it
-_TOPICS = ("frame", "result", "engine", "session", "health", "mark")
+_TITLE_BAR_PX = 40  # of a window manager, and more than that of most
+_ESCAPE = 27
 
 
 class _Window:
@@ -53,7 +57,10 @@ class _Window:
     @property
     def is_open(self) -> bool:
         """False once the user has closed it."""
-        return cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) >= 1
+        try:
+            return cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) >= 1
+        except cv2.error:  # so Qt's last window, once it is closed
+            return False
 
     def size_hw_px(self) -> tuple[int, int]:
         """Height and width of the drawable area, px."""
@@ -77,14 +84,16 @@ class _Window:
         return cv2.waitKey(1)
 
     def _place(self) -> None:
+        """As large as the screen allows: all of it, or what panels and a title bar leave where windows are managed."""
         height, width = self._desktop_hw_px
+        x = y = 0
         mode = cv2.WINDOW_FULLSCREEN if self._is_full else cv2.WINDOW_NORMAL
         cv2.setWindowProperty(_TITLE, cv2.WND_PROP_FULLSCREEN, mode)
-        if not self._is_full:
-            height, width = round(height * _SHARE), round(width * _SHARE)
+        if not self._is_full and (area := work_area_xywh_px()) is not None:
+            x, y, width, height = area
+            height -= _TITLE_BAR_PX
         cv2.resizeWindow(_TITLE, width, height)  # of itself where no window manager makes it full
-        if self._is_full:
-            cv2.moveWindow(_TITLE, 0, 0)
+        cv2.moveWindow(_TITLE, x, y)
 
 
 def run_window(
@@ -92,8 +101,9 @@ def run_window(
     stop: threading.Event,
     heartbeat: Heartbeat | None = None,
     *,
-    full_screen: bool = False,
-    snapshots: Path | None = None,
+    settings: OverlayConfig,
+    on_open: Callable[[], None] = lambda: None,
+    on_shown: Callable[[Frame], None] = lambda frame: None,
 ) -> None:
     """Show the overlay until `stop`, until q is pressed, or until the window is closed.
 
@@ -102,22 +112,26 @@ def run_window(
     address : of the stream's bus
     stop : set it to end
     heartbeat : beats with every iteration of the loop
-    full_screen : begin over the whole desktop
-    snapshots : folder for snapshots; None = the present one
+    settings : of the window
+    on_open : called when the window is there
+    on_shown : called with every frame when it is on the screen; for measuring
 
     Raises
     ------
     UsageError
-        If this machine has no display.
+        If this machine has no display, or none that can be opened.
     """
-    if not has_display():
-        raise UsageError("this machine has no display for a window; use --overlay-video, or the panel in a browser")
-    folder = snapshots or Path()
+    require_display()
+    words = load_words(settings.language, "window")
+    folder = Path(settings.snapshots)
     cv2.setNumThreads(1)  # at this image size a second thread costs more than it saves, and the engine needs the core
-    with Subscriber(address, _TOPICS) as subscriber, Inbox(address) as inbox:
+    with Subscriber(address, TOPICS_SHOWN) as subscriber, Inbox(address) as inbox:
         subscriber.heartbeat = heartbeat or subscriber.heartbeat
-        screen = OverlayScreen(MonotonicClock(), inbox)
-        window = _Window(is_full=full_screen)
+        look = Look(calipers=settings.calipers, line_px=settings.line_px)
+        screen = OverlayScreen(MonotonicClock(), inbox, words, look)
+        window = _Window(is_full=settings.full_screen)
+        on_open()
+        shown: Frame | None = None
         try:
             while not stop.is_set() and window.is_open:
                 for message in subscriber.events(_POLL_MS):
@@ -128,27 +142,33 @@ def run_window(
                 code = window.read_key()
                 if canvas is not None:
                     screen.drawn()
+                    if screen.shown is not None and screen.shown is not shown:
+                        shown = screen.shown
+                        on_shown(shown)
                 screen.publish_health()
                 action = action_of(code)
-                if action is Action.FULL_SCREEN or (code & 0xFF == 27 and window.is_full):
+                if action is Action.FULL_SCREEN or (code & 0xFF == _ESCAPE and window.is_full):
                     window.toggle_full()
                 elif action is Action.CLOSE:
                     return
                 elif action is not None:
-                    screen.act(action, lambda image, name: save_snapshot(image, folder / f"{name}.png"))
+                    screen.act(
+                        action, lambda shot: save_snapshot(shot.canvas, folder / f"{shot.name}.png", shot.texts, words)
+                    )
         finally:
             cv2.destroyAllWindows()
 
 
-def save_snapshot(canvas: UInt8Array, path: Path) -> str:
-    """Write a canvas, uint8 (H, W, 3) RGB, as PNG, readable by its owner alone; returns what has become of it."""
-    ok, data = cv2.imencode(".png", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
-    try:
-        if not ok:
-            raise OSError(0, "it could not be encoded")
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data.tobytes())
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        return f"no snapshot: {error.strerror}"
-    return f"saved as {path.name}"
+def require_display() -> None:
+    """Check that a window can be shown; OpenCV would end the process.
+
+    Raises
+    ------
+    UsageError
+        If it cannot.
+    """
+    where = "use --overlay-video, or the page in a browser"
+    if not has_display():
+        raise UsageError(f"this machine has no display for a window; {where}")
+    if not display_opens():
+        raise UsageError(f"the display that DISPLAY names cannot be opened; correct DISPLAY, or {where}")

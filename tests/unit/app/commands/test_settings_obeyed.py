@@ -52,7 +52,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "engine": {"cache_limit_mb": 17},
     "record": {"reserve_mb": 99, "codec": "small", "cover_text": False},
-    "overlay": {"full_screen": True, "snapshots": "pictures"},
+    "overlay": {
+        "full_screen": True,
+        "snapshots": "pictures",
+        "language": "ko",
+        "line_px": 3.5,
+        "calipers": False,
+    },
 }
 OF_STREAM = [key for key in SETTINGS["stream"] if key != "memory_limit_mb"]  # the supervisor's
 STREAM = {*(f"stream.{key}" for key in OF_STREAM), "bus.address", "engine.cache_limit_mb"}
@@ -172,8 +178,7 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     if command == "overlay":
         at = "usassist.sinks.overlay.window.run_window"
         arguments, rest = run("overlay", *config, monkeypatch=monkeypatch, at=at)["at"]
-        found = {"overlay.full_screen": rest["full_screen"], "overlay.snapshots": str(rest["snapshots"])}
-        return found | {"bus.address": arguments[0]}
+        return of_overlay(rest["settings"]) | {"bus.address": arguments[0]}
     monkeypatch.setattr("usassist.engine.registry.why_not", lambda *_arguments, **_options: None)
     run("engine", "build", "thyroid_nodule", *config, monkeypatch=monkeypatch, at="usassist.engine.building.BuildJob")
     return {"engine.cache_limit_mb": in_force().engine.cache_limit_mb}

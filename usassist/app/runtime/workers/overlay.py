@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from usassist.app.runtime.worker import Parent
@@ -15,12 +14,11 @@ __all__ = ["work"]
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     """Show ``options["address"]`` until the parent stops this process or the user closes the window."""
     settings = OverlayConfig(**options["overlay"])
-    parent.report("ready")
     run_window(
         options["address"],
         parent.stop,
         parent.heartbeat,
-        full_screen=settings.full_screen,
-        snapshots=Path(settings.snapshots),
+        settings=settings,
+        on_open=lambda: parent.report("ready"),
     )
     return {}
