@@ -329,6 +329,9 @@ def test_a_snapshot_says_what_it_is_below_the_picture_and_in_the_file(log: Sweep
     assert text["engine_id"] == result.engine_id
     assert "2026-01-02 03:04:05 UTC" in text["Comment"]
     assert "Not a medical device" in text["Comment"]
+    for language in ("de", "ko"):
+        other = Image.open(io.BytesIO(make_snapshot(kept, 90, language=language)))
+        assert load_words(language, "sweep")("snapshot.research") in other.text["Comment"]  # type: ignore[attr-defined]
     older = make_snapshot(dataclasses.replace(kept, image=None), 90)
     assert "JPEG (quality 90)" in Image.open(io.BytesIO(older)).text["Comment"]  # type: ignore[attr-defined]
 

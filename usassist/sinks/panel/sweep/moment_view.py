@@ -10,32 +10,17 @@ from usassist.bus import MarkKind
 from usassist.sinks.panel.packet import Head, Nodule, unpack
 from usassist.sinks.panel.sweep.log import MarkAt, SweepAt
 from usassist.sinks.panel.sweep.routes import SNAPSHOT_PATH
+from usassist.sinks.panel.sweep.size_words import score_in_words, size_of
 from usassist.sinks.panel.sweep.timeline_view import clock
 from usassist.sinks.sizes import number_in_words
 from usassist.words import Words
 
-__all__ = ["data_url", "draw_moment", "score_in_words", "size_of"]
+__all__ = ["data_url", "draw_moment"]
 
 
 def data_url(jpeg: bytes) -> str:
     """A JPEG as the address of itself, so that it is never a file."""
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
-
-
-def score_in_words(score: float, words: Words, *, calibrated: bool) -> str:
-    """A score: per cent where it may be read as a share, a bare number where it may not."""
-    return words("format.percent", value=words.number(100.0 * score)) if calibrated else words.number(score, 2)
-
-
-def size_of(px: float, mm: float | None, u95_mm: float | None, words: Words, *, cut: bool) -> str:
-    """A length: mm with the half-width of their interval, a lower bound where it is cut, or px."""
-    unit, value, digits = ("px", px, 0) if mm is None else ("mm", mm, 1)
-    text = words.number(value, digits)
-    if cut:
-        return words(f"format.{unit}_bound", value=text)
-    if mm is not None and u95_mm is not None:
-        text = f"{text} ± {words.number(u95_mm, 1)}"
-    return words(f"format.{unit}", value=text)
 
 
 def draw_moment(number: int, session_id: str, at: SweepAt, plane: str, words: Words) -> str:
@@ -80,7 +65,7 @@ def _picture(number: int, session_id: str, at: SweepAt, facts: list[tuple[str, s
         facts.append(
             (words("moment.found"), "; ".join(_nodule(row, item, words) for row, item in enumerate(head.nodules)))
         )
-    query = urlencode({"session": session_id, "frame": number})
+    query = urlencode({"session": session_id, "frame": number, "language": words.code})
     address = f"{SNAPSHOT_PATH}?{escape(query, quote=True)}"
     link = f'<p><a class="us-at-shot" href="{address}" download>{escape(words("sweep.snapshot"))}</a></p>'
     return f'<div class="us-at-frame"><img src="{data_url(jpeg)}" alt="{alt}">{_outlines(head)}</div>', link

@@ -7,8 +7,9 @@ from html import escape
 from typing import Any
 
 from usassist.sinks.panel.sweep.log import NoduleOfSweep
-from usassist.sinks.panel.sweep.moment_view import data_url, score_in_words, size_of
+from usassist.sinks.panel.sweep.moment_view import data_url
 from usassist.sinks.panel.sweep.nodules import BestPlane
+from usassist.sinks.panel.sweep.size_words import score_in_words, size_of
 from usassist.sinks.panel.sweep.timeline_view import clock, plane_in_words
 from usassist.sinks.plane_quality import NEAR_S
 from usassist.words import Words

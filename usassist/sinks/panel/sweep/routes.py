@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from usassist.sinks.panel.sweep.log import SweepLog
 from usassist.sinks.panel.sweep.snapshot import make_snapshot
-from usassist.words import load_words
+from usassist.words import languages, load_words
 
 __all__ = ["HOLD_PATH", "SNAPSHOT_PATH", "add_frame_routes"]
 
@@ -23,8 +23,8 @@ _UNFIT = re.compile(r"[^A-Za-z0-9_-]")
 def add_frame_routes(app: FastAPI, sweep: SweepLog, jpeg_quality: int) -> None:
     """Add both paths.
 
-    ``GET /snapshot?session=ID&frame=NUMBER`` is answered with a PNG to be downloaded, ``GET /snapshot/hold?…`` keeps
-    that frame longer, so that a page that has frozen it can still ask for it. Both are answered with 404 and one line
+    ``GET /snapshot?session=ID&frame=NUMBER&language=CODE`` is answered with a PNG to be downloaded,
+    ``GET /snapshot/hold?…`` keeps that frame longer, so that a page that has frozen it can still ask for it. Both are answered with 404 and one line
     where the frame is no longer kept.
 
     Parameters
@@ -34,11 +34,12 @@ def add_frame_routes(app: FastAPI, sweep: SweepLog, jpeg_quality: int) -> None:
     jpeg_quality : of the packets
     """
 
-    async def snapshot(session: str, frame: int) -> Response:
+    async def snapshot(session: str, frame: int, language: str = "en") -> Response:
         kept = sweep.kept(session, frame)
         if kept is None:
             return _gone(session, frame)
-        data = await run_in_threadpool(make_snapshot, kept, jpeg_quality)
+        known = language if language in languages() else "en"
+        data = await run_in_threadpool(make_snapshot, kept, jpeg_quality, language=known)
         name = f"usassist_{_UNFIT.sub('_', session)}_{frame}.png"
         headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
         return Response(data, media_type="image/png", headers=headers)
