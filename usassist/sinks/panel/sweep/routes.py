@@ -24,8 +24,8 @@ def add_frame_routes(app: FastAPI, sweep: SweepLog, jpeg_quality: int) -> None:
     """Add both paths.
 
     ``GET /snapshot?session=ID&frame=NUMBER&language=CODE`` is answered with a PNG to be downloaded,
-    ``GET /snapshot/hold?…`` keeps that frame longer, so that a page that has frozen it can still ask for it. Both are answered with 404 and one line
-    where the frame is no longer kept.
+    ``GET /snapshot/hold?…`` keeps that frame longer, so that a page that has frozen it can still ask for it. Both are
+    answered with 404 and one line where the frame is no longer kept.
 
     Parameters
     ----------
