@@ -54,6 +54,8 @@ class StreamConfig:
     point : operating point of the engine, or ``auto`` for ``balanced`` where its scores are calibrated
     scale : where millimetres come from: ``auto`` takes the DICOM header, the calibration and the ruler on the screen,
         ``profile`` the calibration alone, ``none`` leaves them out
+    sources : addresses that may be changed to while ``live`` runs, beside ``--source`` and the frame grabbers of this
+        machine
     each_frame_alone : leave out the association of findings over frames that the operating point may have
     threads : CPU threads for the engine; 0 = as many as the process may use
     max_age_ms : an answer older than this at publication is ``stale``
@@ -68,6 +70,7 @@ class StreamConfig:
     precision: str = "auto"
     point: str = "auto"
     scale: str = "auto"
+    sources: tuple[str, ...] = ()
     each_frame_alone: bool = False
     threads: int = 0
     max_age_ms: float = 150.0
@@ -160,11 +163,14 @@ class RecordConfig:
     reserve_mb : free space that a recording leaves on its disk, MiB; it stops cleanly when it reaches this reserve
     codec : of the frames, both lossless: ``fast`` (MagicYUV), or ``small`` (FFV1), which takes less space and more time
     cover_text : find text that the scanner burnt into the image, and cover it before anything is written
+    folder : gets a folder for every recording of ``live``, where ``--out`` is not given; relative to where the command
+        was started
     """
 
     reserve_mb: int = 256
     codec: str = "fast"
     cover_text: bool = True
+    folder: str = "out"
 
     def __post_init__(self) -> None:
         """Check the names."""

@@ -26,6 +26,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 TOKEN, KEY_HEX = "a-token-for-tests-alone", "5a" * 32
 ENGINE_ID = "thyroid_nodule@1.0.0+abc"
 HEIGHT_PX, WIDTH_PX = 240, 320
+NUMBER_PX = 12  # side of a square of the number in the picture
 CHROMIUM_ARGS = [
     "--headless",
     "--no-sandbox",
@@ -55,6 +56,8 @@ class Stream:
         self.value = "hypoechoic"
         self.takes_post = True  # publishes what is handed in, as a stream does
         self.scale_note = ""  # why frames have no scale
+        self.spacing_mm: float | None = None  # scale of the frames, mm per px
+        self.kind, self.replayed = "live", False
         self.recorder: HealthBody | None = None  # what a recorder says of itself, as often as a recorder does
         self._publisher = Publisher(address, "us0", MonotonicClock())
         self._stop = threading.Event()
@@ -111,6 +114,8 @@ class Stream:
                 realtime=True,
                 max_age_ms=5000.0,  # a busy machine must not turn findings into stale ones here
                 scale_note=self.scale_note,
+                kind=self.kind,
+                replayed=self.replayed,
             ),
         )
         health = HealthBody(
@@ -140,7 +145,10 @@ class Stream:
             source_id="us0",
             frame_id=frame_id,
             t_capture_ns=time.monotonic_ns(),
-            image=np.where(inside, self._noise // 3, self._noise).astype(np.uint8),
+            image=_numbered(np.where(inside, self._noise // 3, self._noise).astype(np.uint8), frame_id),
+            spacing_rc_mm=None if self.spacing_mm is None else (self.spacing_mm, self.spacing_mm),
+            spacing_rel_sd=None if self.spacing_mm is None else 0.01,
+            calibration_id=None if self.spacing_mm is None else "scale_by_ruler",
             roi_xyxy_px=(0, 0, WIDTH_PX, HEIGHT_PX),
         )
         self._publisher.frame(frame)
@@ -171,6 +179,12 @@ class Stream:
                     area_px2=one * 3000,
                     **lengths,
                     cut=one.astype(np.uint8) * self.cut,
+                    major_ends_xy_px=np.array(
+                        [[p[p[:, 0].argmin()], p[p[:, 0].argmax()]] for p in contours], np.float32
+                    ),
+                    minor_ends_xy_px=np.array(
+                        [[p[p[:, 1].argmin()], p[p[:, 1].argmax()]] for p in contours], np.float32
+                    ),
                 ),
             }
         elif state is ResultState.NO_RESULT and self.abstains:
@@ -192,6 +206,13 @@ class Stream:
             state=state,
             **content,
         )
+
+
+def _numbered(image: np.ndarray, frame_id: int) -> np.ndarray:
+    """Write the number of a frame into its picture: 16 squares along the lower edge, white is 1, lowest bit first."""
+    for bit in range(16):
+        image[-NUMBER_PX:, bit * NUMBER_PX : (bit + 1) * NUMBER_PX] = 255 if frame_id >> bit & 1 else 0
+    return image
 
 
 class Panel:

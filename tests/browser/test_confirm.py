@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import HEIGHT_PX, WIDTH_PX
 from usassist.bus import MarkKind, Plane, Side, Subscriber
 from usassist.records import ResultState
 
@@ -29,15 +28,19 @@ WORDS = {
 }
 
 
+PLANES = ", ".join(
+    f"#us-{name}[aria-pressed=true]" for name in ("transverse", "longitudinal", "right", "isthmus", "left")
+)
+
+
 def pressed(page: Any) -> list[str]:
-    names: list[str] = page.locator(".us-planes [aria-pressed=true]").evaluate_all("all => all.map(n => n.dataset.at)")
+    names: list[str] = page.locator(f"{PLANES}").evaluate_all("all => all.map(node => node.id.slice(3))")
     return names
 
 
 def wait_pressed(page: Any, *names: str) -> None:
     page.wait_for_function(
-        "names => [...document.querySelectorAll('.us-planes [aria-pressed=true]')]"
-        ".map(node => node.dataset.at).join() === names",
+        f"names => [...document.querySelectorAll('{PLANES}')].map(node => node.id.slice(3)).join() === names",
         arg=",".join(names),
     )
 
@@ -86,7 +89,7 @@ def test_a_plane_holds_until_the_next_statement_and_a_frame_before_it_knows_noth
     page.keyboard.press("f")
     page.wait_for_function("from => usassist.lastFrameId > from + 3", arg=page.evaluate("usassist.lastFrameId"))
     assert pressed(page) == []
-    page.get_by_role("button", name="Longitudinal plane, key G").click()
+    page.get_by_role("button", name="Long.").click()
     wait_pressed(page, "longitudinal")
     page.wait_for_function("from => usassist.lastFrameId > from + 3", arg=page.evaluate("usassist.lastFrameId"))
     assert pressed(page) == ["longitudinal"]
@@ -174,9 +177,7 @@ def test_a_click_in_the_outline_chooses_its_nodule(page: Any, stream: Any) -> No
         160 + 40 * page.evaluate("Math.sin(Number(document.querySelector('.us [data-at=frame]').textContent) / 20)"),
         50,
     )
-    box = page.locator(".us canvas").bounding_box()
-    scale = min(box["width"] / WIDTH_PX, box["height"] / HEIGHT_PX)
-    left, top = (box["width"] - WIDTH_PX * scale) / 2, (box["height"] - HEIGHT_PX * scale) / 2
+    scale, left, top = (page.evaluate("usassist.place")[name] for name in ("scale", "x", "y"))
     page.locator(".us canvas").click(position={"x": left + 5 * scale, "y": top + 5 * scale})
     assert not page.locator(".us-form").is_visible()
     page.locator(".us canvas").click(position={"x": left + x * scale, "y": top + y * scale})
@@ -250,12 +251,12 @@ def test_the_system_is_chosen_and_kept_across_a_reload(page: Any, stream: Any) -
     freeze(page)
     page.locator(".us-choose").click()
     confirm_all(page)
-    page.get_by_label("System").select_option("K-TIRADS 2021")
+    page.get_by_label("System", exact=True).select_option("K-TIRADS 2021")
     assert page.locator(".us-category b").inner_text() == "N4: K-TIRADS 4"
     assert "Pattern: solid hypoechoic, nothing suspicious" in page.locator(".us-category").inner_text()
     page.reload()
     page.wait_for_function("document.querySelector('.us-category b')?.textContent === 'N4: K-TIRADS 4'")
-    page.get_by_label("System").select_option("EU-TIRADS 2017")
+    page.get_by_label("System", exact=True).select_option("EU-TIRADS 2017")
     assert page.locator(".us-category b").inner_text() == "N4: EU-TIRADS 4"
 
 

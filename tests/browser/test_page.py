@@ -56,23 +56,21 @@ def test_outlines_are_on_the_canvas_only_with_a_finding(page: Any, stream: Any) 
         assert (page.evaluate(MAGENTA_PIXELS) > 100) is (state == "finding"), state
         listed = page.locator(".us tbody tr").count()
         assert listed == (1 if state == "finding" else 0)
-        covered = page.locator(".us-veil b").evaluate("node => getComputedStyle(node.parentNode).opacity")
-        assert state in ("no_result", "stale") or float(covered) < 1
+        covered = page.locator(".us-veil").evaluate("node => getComputedStyle(node).visibility")
+        assert covered == ("visible" if state in ("no_result", "stale") else "hidden")
 
 
 def test_no_result_covers_the_frame_and_says_why(page: Any, stream: Any) -> None:
     stream.state = ResultState.NO_RESULT
-    page.wait_for_function("getComputedStyle(document.querySelector('.us-veil')).opacity === '1'")
-    assert page.locator(".us-veil b").inner_text() == "NO RESULT"
+    page.wait_for_function("document.querySelector('.us-veil b').textContent === 'NO RESULT'")
     assert page.locator(".us-veil span").inner_text() == "a test asked for no_result"
 
 
 def test_an_engine_that_abstains_is_named_and_counted_apart(page: Any, stream: Any) -> None:
     stream.abstains, stream.state = True, ResultState.NO_RESULT
     page.wait_for_function("document.querySelector('.us [data-at=word]').textContent === 'NOT THYROID'")
-    page.wait_for_function("getComputedStyle(document.querySelector('.us-veil')).opacity === '1'")
+    page.wait_for_function("document.querySelector('.us-veil b').textContent === 'NOT THYROID'")
     assert page.evaluate("usassist.state") == "no_result"
-    assert page.locator(".us-veil b").inner_text() == "NOT THYROID"
     assert page.locator(".us-veil span").inner_text() == "no result: not thyroid (0.03 < 0.50)"
     assert page.locator(".us tbody tr").count() == 0
     assert page.evaluate(MAGENTA_PIXELS) == 0
@@ -129,7 +127,6 @@ def test_controls_work_from_the_keyboard(page: Any) -> None:
 def test_a_frozen_frame_says_so_and_stays(page: Any, stream: Any) -> None:
     shows(page, "finding")
     page.keyboard.press("f")
-    assert page.locator(".us-frozen").is_visible()
     assert page.locator(".us [data-at=word]").inner_text() == "FROZEN BY USER"
     table = page.locator(".us [data-at=table-frame]").inner_text()
     stream.state = ResultState.NO_RESULT
@@ -141,7 +138,6 @@ def test_a_frozen_frame_says_so_and_stays(page: Any, stream: Any) -> None:
     page.keyboard.press("f")
     shows(page, "no_result")
     assert page.evaluate(MAGENTA_PIXELS) == 0
-    assert not page.locator(".us-frozen").is_visible()
 
 
 def test_sizes_come_in_millimetres_only_when_calibrated(page: Any, stream: Any) -> None:
@@ -176,7 +172,9 @@ def test_scores_come_in_percent_and_with_their_operating_point_only_when_calibra
         name="balanced", sensitivity=0.95, false_positives_per_frame=0.08, alarms_per_negative_frame=0.03
     )
     page.wait_for_function("document.querySelector('.us tbody').textContent.includes('90 %')")
-    assert point.inner_text() == stream.point.words
+    page.wait_for_function(
+        "words => document.querySelector('.us [data-at=point]').textContent === words", arg=stream.point.words
+    )
     box, side = point.bounding_box(), page.locator(".us-side").bounding_box()
     assert box["x"] + box["width"] <= side["x"] + side["width"]
 
@@ -191,8 +189,9 @@ def test_everything_fits_on_the_screen(page: Any, width: int, height: int) -> No
     page.set_viewport_size({"width": width, "height": height})
     for selector in (
         ".us-stage",
-        ".us-buttons >> nth=0",
-        ".us-marks",
+        "#us-controls",
+        "#us-left",
+        "#us-zoom_fit",
         ".us-rec",
         ".us-under",
         ".us-side",

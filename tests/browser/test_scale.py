@@ -18,9 +18,8 @@ TOLD = ".us [data-at=scale-said]"
 def place(page: Any, x_px: float, y_px: float) -> tuple[float, float]:
     """Where a point of the frame (320 x 240 px) is on the page."""
     box = page.locator(".us canvas").bounding_box()
-    scale = min(box["width"] / 320, box["height"] / 240)
-    left, top = box["x"] + (box["width"] - 320 * scale) / 2, box["y"] + (box["height"] - 240 * scale) / 2
-    return left + x_px * scale, top + y_px * scale
+    place = page.evaluate("usassist.place")
+    return box["x"] + place["x"] + x_px * place["scale"], box["y"] + place["y"] + y_px * place["scale"]
 
 
 def click(page: Any, x_px: float, y_px: float) -> None:

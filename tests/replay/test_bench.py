@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.replay.conftest import Usassist
+from tests.virtual_display import virtual_display
 from usassist.app.bench.setup import Setup
 from usassist.app.bench.soak import soak
 from usassist.common.latency import STAGES
@@ -29,6 +30,28 @@ def test_a_live_session_is_measured_with_every_process_and_every_frame(usassist:
     assert {"stream", "capture", "record", "overlay", "panel"} == told["usage"].keys()
     assert told["recorded"]["results"] >= told["accounts"]["frames"]
     assert told["contract"] is None  # a smaller screen than any table is about
+
+
+def test_window_and_page_are_measured_beside_the_stream(usassist: Usassist, environment: dict[str, str]) -> None:
+    with virtual_display((540, 960)) as display:
+        environment["DISPLAY"] = display
+        run = usassist(
+            *("bench", "view", "--fps", 15, "--size", "640x360", "--viewers", 1, "--rounds", 1, "--seconds", 2),
+            "--json",
+        )
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    assert told["shown"].keys() == {"window", "viewer 1"}
+    for seen in (told["stream_alone"], told["stream_beside"], *told["shown"].values()):
+        assert seen["frames"] > 0
+        assert 0 < seen["p50_ms"] <= seen["p99_ms"] <= seen["max_ms"]
+    assert {"stream", "capture", "record", "panel", "window"} == told["cpu_percent"].keys()
+
+
+def test_without_a_display_no_window_is_measured(usassist: Usassist) -> None:
+    run = usassist("bench", "view", "--json")
+    assert run.returncode == 2
+    assert "no display" in json.loads(run.stdout)["error"]
 
 
 def test_an_invalid_size_is_refused(usassist: Usassist) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import os
 import re
 import tomllib
@@ -80,7 +81,7 @@ def test_the_document_shows_every_key_with_its_default(tmp_path: Path) -> None:
     document = Path(__file__).parents[2] / "docs" / "settings.md"
     (shown,) = re.findall(r"```toml\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
     tables = tomllib.loads(shown)
-    assert tables == dataclasses.asdict(Config())
+    assert tables == json.loads(json.dumps(dataclasses.asdict(Config())))  # tuples are lists in both
     path = tmp_path / "settings.toml"
     path.write_text(shown)
     assert load_config(path) == Config()

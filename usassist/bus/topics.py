@@ -6,7 +6,7 @@ topic    schema           version rate, Hz   recorded lane  body
 frame    usassist.frame   1.3     of source  yes      frame fields of ``Frame``; buffer ``image``
 result   usassist.result  1.6     of source  yes      event fields of ``Result``; its arrays as buffers
 engine   usassist.engine  1.5     1          yes      event what it is, labels, points, association, tracking, domain
-session  usassist.session 1.3     1          yes      event what is being streamed, whether it still runs, its signal
+session  usassist.session 1.4     1          yes      event what is being streamed, whether it still runs, its signal
 health   usassist.health  1.1     2          yes      event counts, drops and latency of a process
 mark     usassist.mark    1.1     on event   yes      event what a person marked on a frame, or said of a nodule
 control  usassist.control 1.0     on event   yes      event what a person asked of the session, and what came of it
@@ -197,6 +197,8 @@ class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
     a live source that has not given a frame yet. ``signal`` is set for live sources only, and a change of it is
     published at once; it came with 1.1, its state ``damaged`` with 1.2. ``scale_note`` is why frames have no scale,
     or why one that was set by hand was refused; it is published at once as well, and came with 1.3.
+    ``kind`` is ``live``, ``clip`` or ``simulated``, empty where it is not stated, and ``replayed`` says that all of it
+    is played from a recording; both came with 1.4.
     """
 
     session_id: str
@@ -212,6 +214,8 @@ class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     signal: SignalBody | None = None
     scale_note: str = ""
+    kind: str = ""
+    replayed: bool = False
 
 
 class StageBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -364,7 +368,7 @@ TOPICS: dict[str, Topic] = {
         Topic(name="frame", version=(1, 3), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
         Topic(name="result", version=(1, 6), rate_hz=None, recorded=True, lane="event", body=ResultBody),
         Topic(name="engine", version=(1, 5), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
-        Topic(name="session", version=(1, 3), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
+        Topic(name="session", version=(1, 4), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),
         Topic(name="health", version=(1, 1), rate_hz=2.0, recorded=True, lane="event", body=HealthBody),
         Topic(name="mark", version=(1, 1), rate_hz=None, recorded=True, lane="event", body=MarkBody),
         Topic(name="control", version=(1, 0), rate_hz=None, recorded=True, lane="event", body=ControlBody),

@@ -200,6 +200,8 @@ class StreamOutput:
             reason=self._summary.reason,
             signal=None if signal is None else SignalBody(**dataclasses.asdict(signal)),
             scale_note=self._scale_marks.note,
+            kind="" if info.kind == "replay" else info.kind,
+            replayed=info.kind == "replay",
         )
 
     def _publish(

@@ -54,6 +54,7 @@ class SourceInfo:
     roi_xyxy_px : where the crop lies in the grabbed screen
     grab_hw_px : height and width of the grabbed screen
     frame_count_estimate : about how many frames it will give, for a progress bar, where `frame_count` is not known
+    kind : ``live``, ``clip``, ``simulated``, or ``replay`` of a recording; empty = not stated
     """
 
     description: str
@@ -64,6 +65,7 @@ class SourceInfo:
     roi_xyxy_px: tuple[int, int, int, int]
     grab_hw_px: tuple[int, int]
     frame_count_estimate: int | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -47,6 +47,8 @@ class Manifest:
         is lost
     recording : ``running`` (then it was never closed), ``closed``, or why it stopped
     created_utc : when it began
+    begun_on_request, ended_on_request : it does not hold the stream from its beginning, or to its end, because somebody
+        asked for that
     frames, results, marks : how many the recorder counted; exact only when it was closed
     gaps : topic → messages that never arrived
     clock : readings of both clocks, in order
@@ -69,6 +71,8 @@ class Manifest:
     results: int
     recording: str
     marks: int = 0
+    begun_on_request: bool = False
+    ended_on_request: bool = False
     gaps: dict[str, int] = field(default_factory=dict)
     clock: tuple[ClockReading, ...] = ()
     source: dict[str, Any] = field(default_factory=dict)

@@ -234,7 +234,8 @@ def _opened(path: Path) -> Any:
 def _find_gaps(manifest: Manifest, frames: Sequence[FrameLine], results: Sequence[ResultKey]) -> Iterator[Gap]:
     """Frame numbers that are left out, frames without a result, and what came after the end."""
     ids = sorted({line.frame_id for line in frames})
-    first = ids[0] if manifest.cut_from is not None and ids else 0
+    begins_later = manifest.cut_from is not None or manifest.begun_on_request
+    first = ids[0] if begins_later and ids else 0
     for before, after in itertools.pairwise([first - 1, *ids]):
         if after > before + 1:
             yield _gap(manifest, "frame", before + 1, after - 1, "it never arrived, or its line is lost")

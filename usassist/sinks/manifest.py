@@ -1,12 +1,14 @@
 """``session.toml``: what a recording is, and with what it was made. Written here, read by ``usassist.session``.
 
-Its keys, in version 2.1::
+Its keys, in version 2.2::
 
-    schema = [2, 1]
+    schema = [2, 2]
     session_id = "20260314T101500Z-3f9a2c"
     complete = true                     # closed in order, and every frame has its result
     state = "ended"                     # of the stream: waiting, running, ended, interrupted, failed
     recording = "closed"                # of the recording: running, closed, or one line saying why it stopped
+    begun_on_request = true             # since 2.2: it begins in the middle of the stream, as somebody asked for
+    ended_on_request = true             # since 2.2: it ends while the stream goes on, likewise
     created_utc = "..."
     frames = 100                        # recorded; likewise results and marks
     longest_unsynced_ms = 210.0         # the longest time for which something was written and not yet synced
@@ -48,7 +50,7 @@ __all__ = [
     "source_table",
 ]
 
-SESSION_SCHEMA = (2, 1)
+SESSION_SCHEMA = (2, 2)
 _SUM = b"# sha256 of the lines above: "
 
 

@@ -38,6 +38,7 @@ from usassist.sinks.files import FileSums, explain, prepare_folder, reserve_file
 from usassist.sinks.intake import Intake
 from usassist.sinks.lines import frame_line, mark_line, result_line
 from usassist.sinks.pixels import USUAL_RATE_HZ, PixelFiles
+from usassist.sinks.recorded_span import RecordedSpan
 from usassist.sinks.recording_progress import RecordingProgress
 from usassist.sinks.text_cover import TextCover
 from usassist.sinks.video import LOSSLESS, Coding
@@ -66,6 +67,9 @@ class Recorder:
     find_text : detects burnt-in text, which is covered; None = only the boxes that come with the frames are covered
     reserve_bytes : free space to keep on the disk
     free_bytes : gives the free space; for tests
+    on_request : the recording begins in the middle of the stream, at the first frame that is certain to be complete
+    finish : True when the recording is to be closed while the stream goes on; polled
+    on_received : called when everything that is recorded has arrived, before the files are closed
 
     Attributes
     ----------
@@ -88,6 +92,9 @@ class Recorder:
         find_text: FindText | None = None,
         reserve_bytes: int = _RESERVE_BYTES,
         free_bytes: Callable[[Path], int] = free_bytes_of,
+        on_request: bool = False,
+        finish: Callable[[], bool] = lambda: False,
+        on_received: Callable[[], None] = lambda: None,
     ) -> None:
         self._folder = folder
         existed = folder.exists()
@@ -99,6 +106,8 @@ class Recorder:
         self._frame_came_s = time.monotonic()
         self._sums = FileSums(folder)
         self._end = StreamEnd(abandoned)
+        self._span = RecordedSpan(on_request=on_request)
+        self._finish, self._on_received = finish, on_received
         self._jumps = 0
         try:
             self._disk = DiskSync(folder, reserve_bytes, self._post_health, free_bytes)
@@ -116,6 +125,7 @@ class Recorder:
         self._intake = Intake(self.subscriber)
         self._inbox = Inbox(address)
         self.progress = RecordingProgress(facts or {}, self.subscriber.gaps)
+        self.progress.begun_on_request = on_request
         made = []
         try:
             for name in _LINE_FILES:
@@ -152,8 +162,12 @@ class Recorder:
                     self._take(*item)
                 if time.monotonic() - self._frame_came_s > _PAUSE_S:
                     self._write(self._cover.flush())
-                if self._disk.problem is not None:
+                if self._finish():
+                    self._span.finish()
+                    self.progress.ended_on_request = True
+                if self._disk.problem is not None or self._span.is_over:
                     break
+            self._on_received()
             self._write(self._cover.flush())
             stopped = self._disk.problem
         except (OSError, UsAssistError) as error:
@@ -179,6 +193,9 @@ class Recorder:
         log = self._log
         assert log is not None  # open until run() ends
         self._end.take(message)
+        self._span.is_announced = self._end.session is not None and bool(progress.engine)
+        if name in ("frame", "result") and not self._span.keeps(name, body.frame_id):
+            return
         news = progress.session is None and self._end.session is not None
         progress.session = self._end.session
         if name == "frame":

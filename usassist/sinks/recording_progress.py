@@ -36,6 +36,8 @@ class RecordingProgress:
     session : the last ``session`` message
     engine : the last ``engine`` message, by engine id
     recording : ``running``, ``closed``, or one line with the reason why it stopped
+    begun_on_request, ended_on_request : it does not hold the stream from its beginning, or to its end, because somebody
+        asked for that
     """
 
     def __init__(self, facts: Mapping[str, Any], gaps: Mapping[str, int]) -> None:
@@ -44,6 +46,7 @@ class RecordingProgress:
         self.engine: dict[str, EngineBody] = {}
         self.calibrations: set[str] = set()
         self.recording = "running"
+        self.begun_on_request = self.ended_on_request = False
         self._facts = facts
         self._gaps = gaps
         self._begin: ClockPair = clock_pair()
@@ -115,6 +118,8 @@ class RecordingProgress:
                 "complete": self.recording == "closed" and self.complete,
                 "state": str(session.state) if session else "waiting",
                 "recording": self.recording,
+                "begun_on_request": self.begun_on_request or None,
+                "ended_on_request": self.ended_on_request or None,
                 "created_utc": self._begin.utc,
                 "frames": self.frames,
                 "results": self.results,

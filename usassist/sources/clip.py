@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.common.pyav import av
+from usassist.config import resource_dir
 from usassist.errors import SourceError, SourceFormatError, UsageError
 from usassist.records import SignalState, SourceInfo
 from usassist.sources.base import SourceOptions
@@ -110,6 +111,7 @@ class ClipSource(PacedSource):
             roi_xyxy_px=self._roi,
             grab_hw_px=grab_hw_px,
             frame_count_estimate=options.frame_count(estimated),
+            kind="simulated" if path.parent == resource_dir("demo") else "clip",
         )
         super().__init__(info, options)
         if is_automatic(options):

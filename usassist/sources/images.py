@@ -81,6 +81,7 @@ class ImagesSource(PacedSource):
             frame_count=options.frame_count(len(self._paths)),
             roi_xyxy_px=roi,
             grab_hw_px=(first.shape[0], first.shape[1]),
+            kind="clip",
         )
         super().__init__(info, options)
 

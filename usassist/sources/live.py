@@ -113,6 +113,7 @@ class LiveSource(Closeable):
             frame_count=options.count,
             roi_xyxy_px=(0, 0, 0, 0),
             grab_hw_px=(0, 0),
+            kind=self._kind_of_frames(),
         )
 
     @property
@@ -285,8 +286,12 @@ class LiveSource(Closeable):
             frame_count=self._options.count,
             roi_xyxy_px=roi,
             grab_hw_px=grab.screen.hw_px,
+            kind=self._kind_of_frames(),
         )
         logger.info("scan area %s on a screen of %d x %d px", roi, *self._info.grab_hw_px[::-1])
+
+    def _kind_of_frames(self) -> str:
+        return "clip" if self._kind == "loop" else "live"  # a clip that is played like an input
 
     def _set_signal(self, state: SignalState, reason: str, since_ns: int | None = None) -> None:
         before = self._signal

@@ -97,6 +97,7 @@ class NullSource(PacedSource):
             frame_count=options.frame_count(frames),
             roi_xyxy_px=self._roi,
             grab_hw_px=image_hw_px,
+            kind="simulated",
         )
         super().__init__(info, options)
 

@@ -79,6 +79,7 @@ class PhantomSource(PacedSource):
             frame_count=options.frame_count(self._available),
             roi_xyxy_px=self._roi,
             grab_hw_px=config.screen_hw_px,
+            kind="simulated",
         )
         super().__init__(info, options)
 

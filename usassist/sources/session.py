@@ -85,6 +85,7 @@ class SessionSource(PacedSource):
                 frame_count=options.frame_count(len(self._lines)),
                 roi_xyxy_px=first.roi_xyxy_px,
                 grab_hw_px=(y2, x2),
+                kind="replay",
             ),
             options,
         )

@@ -57,7 +57,9 @@ NEWEST_ENGINE = msgspec.structs.replace(
         PointBody(name="quiet", sensitivity=0.75, false_positives_per_frame=0.125),
     ),
 )
-NEWEST_SESSION = msgspec.structs.replace(damaged_session(), scale_note="no ruler was found beside the image")
+NEWEST_SESSION = msgspec.structs.replace(
+    damaged_session(), scale_note="no ruler was found beside the image", kind="clip", replayed=True
+)
 MARK = MarkBody(
     session_id="20260314T101500Z-3f9a2c",
     frame_id=3,

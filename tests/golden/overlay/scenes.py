@@ -33,6 +33,8 @@ HW = (360, 480)
 MM_PER_PX = 0.1
 ENGINE = msgspec.structs.replace(CALIBRATED_ENGINE, note="", domain="thyroid")
 
+LIVE = msgspec.structs.replace(SESSION, kind="live")
+
 Ellipse = tuple[float, float, float, float, float]
 """Centre x, y, semi-axes and angle in degrees, px."""
 
@@ -114,7 +116,7 @@ class Stage:
     def __init__(self, language: str = "en", look: Look | None = None) -> None:
         self.clock = FakeClock(1_000_000 * 181 + 23_000_000)
         self.screen = OverlayScreen(self.clock, None, load_words(language, "window"), look)
-        self.engine, self.session = ENGINE, SESSION
+        self.engine, self.session = ENGINE, LIVE
 
     def send(self, topic: str, body: msgspec.Struct) -> None:
         self.screen.take(decode(encode(TOPICS[topic], "us0", 0, 0, body, {})))
@@ -130,7 +132,7 @@ class Stage:
 
 
 def _finding(stage: Stage, hw: tuple[int, int]) -> None:
-    stage.send("session", SESSION)
+    stage.send("session", LIVE)
     stage.send("health", recorder())
     frame = drawn_frame(181, TWO)
     stage.show(frame, finding(frame, TWO), hw)
@@ -143,7 +145,7 @@ def _cut(stage: Stage, hw: tuple[int, int]) -> None:
 
 
 def _without(stage: Stage, hw: tuple[int, int]) -> None:
-    stage.send("session", SESSION)
+    stage.send("session", LIVE)
     stage.send("health", recorder(missed=17))
     frame = drawn_frame(181, ())
     stage.show(frame, make_result(181, ResultState.NO_FINDING, HW), hw)
@@ -160,7 +162,7 @@ def _lost(stage: Stage, hw: tuple[int, int]) -> None:
     signal = SignalBody(
         state=SignalState.LOST, reason="no frame from the grabber for 1.2 s, reconnecting", t_since_ns=7
     )
-    stage.send("session", msgspec.structs.replace(SESSION, signal=signal))
+    stage.send("session", msgspec.structs.replace(LIVE, signal=signal))
     stage.send("health", recorder(recording="the disk is full"))
 
 
@@ -207,7 +209,7 @@ def _stale(stage: Stage, hw: tuple[int, int]) -> None:
 
 
 def _waiting(stage: Stage, hw: tuple[int, int]) -> None:
-    stage.send("session", SESSION)
+    stage.send("session", LIVE)
 
 
 SCENES: dict[str, Callable[[Stage, tuple[int, int]], None]] = {

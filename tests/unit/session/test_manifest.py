@@ -74,7 +74,7 @@ def test_reading_an_older_session_changes_no_file(tmp_path: Path) -> None:
 def test_a_newer_major_is_refused_and_says_what_to_install(tmp_path: Path) -> None:
     folder = _write(tmp_path / "s", 'schema = [3, 0]\nnew = 1\n[versions]\nusassist = "4.2.0"\n')
     for read in (read_manifest, open_session):
-        with pytest.raises(SchemaVersionError, match=r"version 3\.0, .* reads up to 2\.1; install usassist 4\.2\.0"):
+        with pytest.raises(SchemaVersionError, match=r"version 3\.0, .* reads up to 2\.2; install usassist 4\.2\.0"):
             read(folder)
 
 

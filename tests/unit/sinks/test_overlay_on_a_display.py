@@ -19,6 +19,7 @@ from PIL import Image
 
 from tests.encoded_frames import HW, RADIUS_PX, center_of, encoded_frame, encoded_result, outline_share, read_id
 from tests.samples import ENGINE, SESSION
+from tests.virtual_display import virtual_display
 from usassist.bus import ControlAction, ControlBody, Publisher
 from usassist.common.clock import MonotonicClock
 from usassist.sinks.overlay.layout import window_layout
@@ -53,18 +54,8 @@ def _program(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def display() -> Iterator[str]:
-    size = f"{SCREEN_HW_PX[1]}x{SCREEN_HW_PX[0]}x24"
-    server = subprocess.Popen(
-        [_program("Xvfb"), "-displayfd", "1", "-screen", "0", size, "-nolisten", "tcp", "-br", "-noreset"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        assert server.stdout is not None
-        yield f":{int(server.stdout.readline())}"
-    finally:
-        server.terminate()
-        server.communicate()
+    with virtual_display(SCREEN_HW_PX) as name:
+        yield name
 
 
 class Sender:
@@ -187,13 +178,20 @@ def test_the_window_fills_the_screen_and_what_is_round_is_round(window: tuple[Wi
 
 def test_picture_and_outline_on_the_screen_are_of_one_frame(window: tuple[Window, Sender, Path]) -> None:
     opened, _, _ = window
-    seen = set()
-    for _ in range(8):
+    seen: dict[int, float] = {}
+
+    def enough_seen() -> bool:
         image = opened.image()
         frame_id = read_id(image)
-        seen.add(frame_id)
-        assert outline_share(image, frame_id) > 0.85
-    assert len(seen) > 1, "it moves"
+        seen[frame_id] = outline_share(image, frame_id)
+        others = [
+            outline_share(image, other) for other in range(max(0, frame_id - 3), frame_id + 4) if other != frame_id
+        ]
+        assert seen[frame_id] > 0.85 or seen[frame_id] == 0, "on a busy machine a frame may be without its result"
+        assert max(others) < 0.6
+        return sum(share > 0 for share in seen.values()) >= 5
+
+    opened.wait_for(enough_seen)
 
 
 def test_keys_are_obeyed(window: tuple[Window, Sender, Path]) -> None:

@@ -197,6 +197,24 @@ def test_a_snapshot_is_of_what_is_shown_and_names_it(screen: OverlayScreen, tmp_
         assert {key: str(value) for key, value in image.text.items()} == shot.texts
 
 
+@pytest.mark.parametrize("size", [SIZE, (900, 700), (540, 960)])
+def test_help_is_shown_and_leaves_nothing_behind(screen: OverlayScreen, size: tuple[int, int]) -> None:
+    screen.take(decode(encode_frame(make_frame(1), 0, 0)))
+    screen.take(decode(encode_result(make_result(1), 0, 0)))
+    before = screen.render(size)
+    assert before is not None
+    before = before.copy()
+    canvases = []
+    for _ in range(2):
+        screen.act(Action.HELP)
+        canvas = screen.render(size)
+        assert canvas is not None
+        canvases.append(canvas.copy())
+    shown, after = canvases
+    assert (shown != before).any()
+    np.testing.assert_array_equal(after, before)
+
+
 def test_every_key_has_its_help_and_a_meaning() -> None:
     keys = help_of(WORDS)
     assert len(keys) == len(Action)

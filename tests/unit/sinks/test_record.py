@@ -120,7 +120,7 @@ def test_a_session_that_ended_in_order_says_what_it_is(stream: Stream, tmp_path:
     _record(stream, tmp_path / "s", [make_frame(i, calibration_id="geo") for i in range(6)])
     session = tomllib.loads((tmp_path / "s" / "session.toml").read_text())
     assert session["complete"] is True
-    assert session["schema"] == [2, 1]
+    assert session["schema"] == [2, 2]
     assert (session["frames"], session["results"], session["state"]) == (6, 6, "ended")
     assert session["engines"][0]["engine_id"] == ENGINE.engine_id
     assert session["calibrations"] == [{"calibration_id": "geo", "kind": "geometry"}]

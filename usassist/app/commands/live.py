@@ -36,6 +36,8 @@ from usassist.errors import UsageError
 
 __all__ = ["live"]
 
+_UNCALIBRATED = "the whole screen is shown, with the patient's name on it; nothing is recorded with --uncalibrated"
+
 
 @takes_page_options
 def live(
@@ -48,8 +50,12 @@ def live(
     point: PointSetting = None,
     each_frame_alone: EachFrameAloneSetting = None,
     threads: ThreadsSetting = None,
-    out: Annotated[Path, typer.Option(help="Folder that gets a folder for every session.")] = Path("out"),
-    record: Annotated[bool, typer.Option("--record/--no-record", help="Record frames and results.")] = True,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder that gets a folder for every recording. [default: of [record], or out]")
+    ] = None,
+    record: Annotated[
+        bool, typer.Option("--record/--no-record", help="Record from the beginning, or when somebody asks for it.")
+    ] = True,
     crop: Annotated[str, typer.Option(help="Scan area: auto or X1,Y1,X2,Y2.")] = "auto",
     calibration: CalibrationOption = None,
     scale: ScaleSetting = None,
@@ -75,7 +81,13 @@ def live(
 
     settings = read_settings(config)
     source, calibration = resolve_demo(source, calibration)
-    shown = override_overlay(settings.overlay, window=window, full_screen=full_screen, instead="the page in a browser")
+    try:
+        shown = override_overlay(
+            settings.overlay, window=window, full_screen=full_screen, instead="the page in a browser"
+        )
+    except UsageError as error:  # the stream does not depend on its viewers
+        print_error(f"{error}; the stream goes on without it")
+        shown = None
     if uncalibrated and (calibration or crop != "auto"):
         raise UsageError("--uncalibrated shows the whole screen; leave out --crop and --calibration")
     if crop == "none" and is_live(source):
@@ -99,8 +111,11 @@ def live(
     )
     options = LiveOptions(
         stream=stream,
-        record_into=out.resolve() if record and not uncalibrated else None,
+        record_into=None if uncalibrated else (out or Path(settings.record.folder)).resolve(),
         panel=page_options.override(settings.panel) if page else None,
+        record_at_start=record,
+        record_refusal=_UNCALIBRATED if uncalibrated else "",
+        sources=settings.stream.sources,
         window=shown,
         record=settings.record,
         memory_limit_mb=settings.stream.memory_limit_mb,

@@ -2,9 +2,9 @@
 
 A child reads its options as one line of JSON from standard input and reports in lines of JSON on standard output:
 ``ready`` when it is set up, then ``done`` with its counts or ``error`` with one clear line; in between ``beat``, the
-heartbeat, up to five times a second while its main loop iterates (``app/runtime/watchdog.py`` judges by that). End of
-file on its standard input means that its parent is gone. A child has its own process group, so that Ctrl-C in a
-terminal reaches the parent only, which then shuts down in order.
+heartbeat, up to five times a second while its main loop iterates (``app/runtime/watchdog.py`` judges by that). What
+follows the options on its standard input are messages, also in JSON; end of file there means that its parent is gone.
+A child has its own process group, so that Ctrl-C in a terminal reaches the parent only, which then shuts down in order.
 """
 
 from __future__ import annotations
@@ -125,6 +125,21 @@ class ChildProcess:
         except OSError:
             raise UsAssistError(f"the process {self.name} exited before it was ready; run usassist doctor") from None
 
+    def send(self, message: dict[str, Any]) -> bool:
+        """Send a message to a child that has its options; see ``Parent.messages``.
+
+        Returns
+        -------
+        sent : False where it is gone
+        """
+        assert self._process.stdin is not None  # asked for above
+        try:
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+        except (OSError, ValueError):
+            return False
+        return True
+
     @property
     def alive(self) -> bool:
         """True while it runs."""
@@ -135,8 +150,14 @@ class ChildProcess:
         """Its process id."""
         return self._process.pid
 
-    def wait_for(self, *events: str, timeout_s: float) -> dict[str, Any]:
+    def wait_for(self, *events: str, timeout_s: float, others: list[ChildReport] | None = None) -> dict[str, Any]:
         """Wait for one of the events.
+
+        Parameters
+        ----------
+        events : names of reports
+        timeout_s : longest wait
+        others : gets the other reports that come meanwhile
 
         Returns
         -------
@@ -164,6 +185,8 @@ class ChildProcess:
             if report.event == "gone":
                 code = self._process.wait()
                 raise UsAssistError(f"the process {self.name} exited with code {code}; run usassist doctor")
+            if others is not None:
+                others.append(report)
         raise ChildTimeoutError(f"the process {self.name} did not answer in {timeout_s:.0f} s; run usassist doctor")
 
     def next_report(self, timeout_s: float = 0.0) -> ChildReport | None:

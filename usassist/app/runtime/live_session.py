@@ -3,13 +3,13 @@
 Stream, recorder, page and window are processes of their own. One that exits or hangs is restarted at once, stream and
 recorder from a warm standby; the others go on. A restarted stream is a new session, and gets a new recorder with a new
 folder: what was recorded before is closed and readable. A recorder that reports why it stops, as on a full disk, is not
-restarted: the stream goes on without one, and recording does not resume automatically. Nothing waits for the page.
+restarted: the stream goes on without one, and recording does not resume automatically. Nothing waits for the page, and
+nothing that happens to it, or to the window, ends the session.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
 import shutil
 import threading
@@ -20,25 +20,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from usassist.app.runtime.child_process import ChildProcess, ChildTimeoutError
-from usassist.app.runtime.open_stream import StreamOptions, new_session_id
+from usassist.app.runtime.current_session import CurrentSession, LiveReport
+from usassist.app.runtime.live_controls import LiveControls
+from usassist.app.runtime.offered import Offered
+from usassist.app.runtime.open_stream import StreamOptions
 from usassist.app.runtime.private_bus import private_bus
-from usassist.app.runtime.recording_facts import recording_facts
-from usassist.app.runtime.supervised_process import POLL_S, PollClock, SupervisedProcess
+from usassist.app.runtime.recording_switch import RecordingSwitch, wait_for
+from usassist.app.runtime.supervised_process import PollClock, SupervisedProcess
 from usassist.config import OverlayConfig, PanelConfig, RecordConfig
 from usassist.errors import UsAssistError
-from usassist.session import read_manifest
-from usassist.sinks.disk_sync import mebibytes
 from usassist.sinks.panel import check_panel, page_options
 
 __all__ = ["LiveOptions", "LiveReport", "run_live"]
 
-logger = logging.getLogger(__name__)
-
-_FINISH_S = 20.0
 _PAGE_LATE_S = 10.0
+_PAGE_SETTLED_S = 60.0
 _MAX_PROBLEMS = 100
-_LOG_SIZE_EVERY_S = 60.0
+_TOLD = 4  # failures in a row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +46,11 @@ class LiveOptions:
     Attributes
     ----------
     stream : what to stream; with an empty ``bus`` over sockets that are private to this run
-    record_into : folder in which every session gets a folder; None = no recording
+    record_into : folder in which every recording gets a folder; None = nothing can be recorded
     panel : where the page listens; None = no page
+    record_at_start : record from the beginning; else a recording begins when somebody asks for it
+    record_refusal : why nothing can be recorded, where that is so
+    sources : addresses that may be changed to, beside the one of `stream` and the frame grabbers of this machine
     window : also show the overlay in a window; None = do not
     record : how recordings are made
     memory_limit_mb : a process with more resident memory is killed and restarted, MiB; 0 = half of this machine's
@@ -58,83 +59,12 @@ class LiveOptions:
     stream: StreamOptions
     record_into: Path | None
     panel: PanelConfig | None
+    record_at_start: bool = True
+    record_refusal: str = ""
+    sources: tuple[str, ...] = ()
     window: OverlayConfig | None = None
     record: RecordConfig = field(default_factory=RecordConfig)
     memory_limit_mb: int = 0
-
-
-@dataclass(slots=True, kw_only=True)
-class LiveReport:
-    """What came of a live session.
-
-    Attributes
-    ----------
-    sessions : ids in order; more than one where the stream was restarted
-    folders : of the recordings
-    recorded_bytes : size of their files
-    messages_lost : that never reached a recorder, frames or others
-    recording_stopped : why recording stopped before the session did; empty where it did not
-    restarts : name of a process → how often it was restarted
-    summary : of the last session
-    problems : why processes failed, one line each
-    """
-
-    sessions: list[str] = field(default_factory=list)
-    folders: list[str] = field(default_factory=list)
-    recorded_bytes: int = 0
-    messages_lost: int = 0
-    recording_stopped: str = ""
-    restarts: dict[str, int] = field(default_factory=dict)
-    summary: dict[str, Any] | None = None
-    problems: list[str] = field(default_factory=list)
-
-
-class _CurrentSession:
-    """The running session, from which child processes get their options; every stream that starts begins a new one."""
-
-    def __init__(self, options: LiveOptions, bus: str, report: LiveReport) -> None:
-        self._options, self._bus, self._report = options, bus, report
-        self._id = ""
-        self._folders = 0
-        self._next_log_s = 0.0
-        self._facts: dict[str, Any] | None = None
-
-    def stream_options(self) -> dict[str, Any]:
-        """Options of a new stream."""
-        self._id, self._folders = new_session_id(), 0
-        self._report.sessions.append(self._id)
-        stream = dataclasses.replace(self._options.stream, bus=self._bus, session_id=self._id)
-        return dataclasses.asdict(stream) | {"archives": int(self._records)}
-
-    def recorder_options(self) -> dict[str, Any]:
-        """Options of a new recorder, with a folder of its own."""
-        assert self._options.record_into is not None
-        if self._facts is None:  # here, while the stream opens
-            self._facts = recording_facts(self._options.stream)
-        self._folders += 1
-        name = self._id if self._folders == 1 else f"{self._id}-{self._folders}"
-        self._report.folders.append(str(self._options.record_into / name))
-        return {
-            "address": self._bus,
-            "folder": self._report.folders[-1],
-            "facts": self._facts,
-            "record": dataclasses.asdict(self._options.record),
-        }
-
-    @property
-    def _records(self) -> bool:
-        return self._options.record_into is not None and not self._report.recording_stopped
-
-    def log_size(self, *, at_end: bool = False) -> None:
-        """Log now and then how much is recorded."""
-        if not self._report.folders or (time.monotonic() < self._next_log_s and not at_end):
-            return
-        self._next_log_s = time.monotonic() + _LOG_SIZE_EVERY_S
-        if at_end:  # a recorder that found the disk full has made none
-            self._report.folders = [folder for folder in self._report.folders if Path(folder).is_dir()]
-            self._report.messages_lost = sum(_lost(Path(folder)) for folder in self._report.folders)
-        self._report.recorded_bytes = sum(_size(Path(folder)) for folder in self._report.folders)
-        logger.info("recorded so far: %s", mebibytes(self._report.recorded_bytes))
 
 
 def run_live(
@@ -156,8 +86,8 @@ def run_live(
     Raises
     ------
     UsAssistError
-        If stream, recorder or window cannot be started the first time, or the page could not listen where it should:
-        then the command is wrong. The stream does not depend on the page afterwards.
+        If stream or recorder cannot be started the first time, or the page could not listen where it should: then the
+        command is wrong. Neither depends on page and window.
     KeyboardInterrupt
         If it is stopped before the stream runs. No files remain then.
     """
@@ -168,20 +98,35 @@ def run_live(
     with ExitStack() as stack:
         stack.callback(_remove_empty, report)
         bus = options.stream.bus or stack.enter_context(private_bus())
-        session = _CurrentSession(options, bus, report)
-        processes = stack.enter_context(_supervised(options, bus, session))
+        records = options.record_into is not None and options.record_at_start
+        session = CurrentSession(
+            options.stream,
+            bus,
+            record_into=options.record_into,
+            records=records,
+            record=options.record,
+            report=report,
+        )
+        offered = Offered(options.stream, options.sources)
+        processes, switch = stack.enter_context(_supervised(options, bus, session, offered, report))
+        controls = LiveControls(processes["stream"], switch, offered, session, report, log)
         clock, page = PollClock(stop), _PageAnnouncement(processes, on_ready, log)
         _start_all(processes, clock)
         for elapsed_s in clock:
             page.poll()
             for process in processes.values():
                 process.poll(elapsed_s)
-            _restart_failed(processes, report, log)
+            controls.poll()
+            _restart_failed(processes, switch, report, log)
+            if page.is_settled:  # earlier they would delay the first picture on a busy machine
+                for process in processes.values():
+                    process.start_standby()
             session.log_size()
             if processes["stream"].summary is not None:  # the source has delivered all frames that were asked for
                 break
         report.summary = processes["stream"].summary
         _shut_down(processes, report)
+        switch.join()
         session.log_size(at_end=True)
     return report
 
@@ -198,6 +143,12 @@ class _PageAnnouncement:
         self._page = processes.get("panel")
         self._on_ready, self._log = on_ready, log
         self._late_s = time.monotonic() + _PAGE_LATE_S
+        self._settled_s = time.monotonic() + _PAGE_SETTLED_S
+
+    @property
+    def is_settled(self) -> bool:
+        """The page is up, there is none, or it takes so long that nothing waits for it any longer."""
+        return self._page is None or self._page.is_ready or time.monotonic() > self._settled_s
 
     def poll(self) -> None:
         """Check whether the page is up."""
@@ -210,24 +161,40 @@ class _PageAnnouncement:
 
 
 @contextmanager
-def _supervised(options: LiveOptions, bus: str, session: _CurrentSession) -> Iterator[dict[str, SupervisedProcess]]:
+def _supervised(
+    options: LiveOptions, bus: str, session: CurrentSession, offered: Offered, report: LiveReport
+) -> Iterator[tuple[dict[str, SupervisedProcess], RecordingSwitch]]:
     processes: dict[str, SupervisedProcess] = {}
     try:
 
-        def supervise(name: str, make_options: Callable[[], dict[str, Any]], *, standby: bool) -> None:
+        def supervise(
+            name: str, make_options: Callable[[], dict[str, Any]], *, standby: bool, idle: bool = False
+        ) -> None:
             limit_mb = options.memory_limit_mb
-            processes[name] = SupervisedProcess(name, make_options, standby=standby, memory_limit_mb=limit_mb)
+            processes[name] = SupervisedProcess(
+                name, make_options, standby=standby, memory_limit_mb=limit_mb, idle=idle
+            )
 
         supervise("stream", session.stream_options, standby=True)
         if options.record_into is not None:
-            supervise("record", session.recorder_options, standby=True)
+            supervise(
+                "record",
+                lambda: session.recorder_options(on_request=switch.on_request),
+                standby=session.records,
+                idle=not session.records,
+            )
+        switch = RecordingSwitch(processes.get("record"), session, report, options.record_refusal)
         if options.panel is not None:
             page = page_options(bus, options.panel)
-            supervise("panel", lambda: page, standby=False)
+            supervise(
+                "panel",
+                lambda: page | {"choices": dataclasses.asdict(offered.choices(session.stream))},
+                standby=False,
+            )
         if options.window is not None:
             window = {"address": bus, "overlay": dataclasses.asdict(options.window)}
             supervise("overlay", lambda: window, standby=False)
-        yield processes
+        yield processes, switch
     finally:
         for process in processes.values():  # all first, so that they exit at the same time
             process.release()
@@ -236,10 +203,11 @@ def _supervised(options: LiveOptions, bus: str, session: _CurrentSession) -> Ite
 
 
 def _start_all(processes: dict[str, SupervisedProcess], clock: PollClock) -> None:
-    """Start everything for the first time, and wait for all but the page."""
+    """Start everything for the first time, and wait for stream and recorder."""
     for process in processes.values():  # the stream first: it names the session
-        process.start()
-    needed = [process for process in processes.values() if process.name != "panel"]
+        if not process.finished:
+            process.start()
+    needed = [process for process in processes.values() if process.name in ("stream", "record")]
     for elapsed_s in clock:
         for process in processes.values():
             process.poll(elapsed_s)
@@ -250,7 +218,9 @@ def _start_all(processes: dict[str, SupervisedProcess], clock: PollClock) -> Non
     raise KeyboardInterrupt
 
 
-def _restart_failed(processes: dict[str, SupervisedProcess], report: LiveReport, log: Callable[[str], None]) -> None:
+def _restart_failed(
+    processes: dict[str, SupervisedProcess], switch: RecordingSwitch, report: LiveReport, log: Callable[[str], None]
+) -> None:
     for process in processes.values():
         if not process.reap():
             continue
@@ -260,31 +230,25 @@ def _restart_failed(processes: dict[str, SupervisedProcess], report: LiveReport,
             report.problems.append(f"record: {process.problem}")
             log(f"recording has stopped, the stream goes on: {process.problem}")
             continue
+        if process.name == "record" and switch.is_ending:
+            process.stop_restarting()
         if process.finished:
-            log(f"the process {process.name} has finished")
+            if process.name != "record":
+                log(f"the process {process.name} has finished")
             continue
         report.restarts[process.name] = report.restarts.get(process.name, 0) + 1
         how = "was killed" if process.killed else "has died"
         why = f": {process.problem}" if process.problem else ""
         if len(report.problems) < _MAX_PROBLEMS:
             report.problems.append(f"{process.name}{why}")
-        log(f"the process {process.name} {how}{why}; it is restarted")
-        if process.name == "stream" and "record" in processes:
-            _close_recording(processes["record"])
+        if process.failures <= _TOLD:
+            more = ", again and again; it is not told any more" if process.failures == _TOLD else ""
+            log(f"the process {process.name} {how}{why}; it is restarted{more}")
+        if process.name == "stream":
+            switch.close()
     for process in processes.values():
-        process.start_standby()
         if process.restart_due and not (process.name == "record" and processes["stream"].child is None):
             process.start()
-
-
-def _close_recording(record: SupervisedProcess) -> None:
-    """Let the recorder of a stream that has died close its files; the next stream gets a new recorder.
-
-    It runs in a thread while the next stream starts; a recorder that takes longer than a few seconds is killed.
-    """
-    child, record.child = record.child, None
-    if child is not None:
-        threading.Thread(target=child.stop, name="close-recording").start()
 
 
 def _shut_down(processes: dict[str, SupervisedProcess], report: LiveReport) -> None:
@@ -294,41 +258,11 @@ def _shut_down(processes: dict[str, SupervisedProcess], report: LiveReport) -> N
         if stream.child is not None and stream.child.alive and report.summary is None:
             stream.child.terminate()
             # A stream with recorders reports "ended" and waits for them, one without reports "done".
-            report.summary = _wait_for(stream.child, "ended", "done")["summary"]
+            report.summary = wait_for(stream.child, "ended", "done")["summary"]
         if record is not None and record.child is not None and record.child.alive:
-            _wait_for(record.child, "done")
+            wait_for(record.child, "done")
     except UsAssistError as error:
         report.problems.append(str(error))
-
-
-def _wait_for(child: ChildProcess, *events: str) -> dict[str, Any]:
-    """Wait for the final report of a child; kill it where it hangs."""
-    clock = PollClock(threading.Event())
-    deadline_s = time.monotonic() + _FINISH_S
-    while time.monotonic() < deadline_s and not (reason := child.hang_reason(clock.elapsed_s())):
-        try:
-            return child.wait_for(*events, timeout_s=POLL_S)
-        except ChildTimeoutError:
-            continue
-    child.kill()
-    raise UsAssistError(
-        f"the process {child.name} was killed at the end: {reason or f'it took more than {_FINISH_S:.0f} s'}"
-    )
-
-
-def _lost(folder: Path) -> int:
-    """Messages that never reached the recorder of a session, by its manifest; 0 where it could not write them."""
-    try:
-        return sum(read_manifest(folder).gaps.values())
-    except UsAssistError:
-        return 0
-
-
-def _size(folder: Path) -> int:
-    try:
-        return sum(path.stat().st_size for path in folder.iterdir())
-    except OSError:
-        return 0
 
 
 def _remove_empty(report: LiveReport) -> None:

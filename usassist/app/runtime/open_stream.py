@@ -22,7 +22,7 @@ from usassist.config import EngineConfig, in_force, put_in_force
 from usassist.engine import FailoverEngine, find_engine
 from usassist.errors import UsageError
 from usassist.modalities.ultrasound import DescriptorModel
-from usassist.pipeline import Stream
+from usassist.pipeline import Controls, Stream
 from usassist.records import Result, SourceInfo
 from usassist.session import read_followed
 from usassist.sources import open_source, parse_crop, parse_scale
@@ -98,6 +98,7 @@ def open_stream(
     on_open: Callable[[SourceInfo], None] | None = None,
     on_result: Callable[[Result], None] | None = None,
     on_build: Callable[[str, float], None] | None = None,
+    controls: Controls | None = None,
     heartbeat: Heartbeat | None = None,
 ) -> Iterator[Stream]:
     """Open source, engine and publisher, and give a stream that is ready to run; close everything at the end.
@@ -107,6 +108,7 @@ def open_stream(
     options : what to stream
     on_open : called when source and engine are open, before anything is published
     on_result : called after every published result
+    controls : carries out requests of viewers; None = they are refused
     on_build : called with stage and share while a plan is built that a named back end needs
     heartbeat : beats at every iteration of the stream's loop
 
@@ -165,6 +167,7 @@ def open_stream(
             recorded=None if recorded is None else recorded.frames,
             recorded_t_ns=None if recorded is None else recorded.t_capture_ns,
             on_result=on_result,
+            controls=controls,
             lanes=lanes,
             deadline_s=options.deadline_s,
             heartbeat=heartbeat,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from usassist.app.runtime.child_process import ChildProcess
+from usassist.app.runtime.child_process import ChildProcess, ChildTimeoutError
 from usassist.app.runtime.private_bus import private_bus
+from usassist.app.runtime.supervised_process import POLL_S, PollClock
 from usassist.bus import Publisher
 from usassist.common.clock import MonotonicClock
 from usassist.errors import SessionError, UsageError
@@ -21,7 +26,10 @@ from usassist.sinks.panel import check_panel, page_options
 
 __all__ = ["replay_session"]
 
+logger = logging.getLogger(__name__)
+
 _READY_S = 60.0
+_LATE_S = 10.0
 _FINISH_S = 120.0
 
 
@@ -58,7 +66,7 @@ def replay_session(
         # Nothing here is live, so the publisher waits for the writer of the video.
         publisher = Publisher(bus, "us0", clock, lossless=True, frame_bytes=(y2 - y1) * (x2 - x1) * first.channels)
         stack.callback(publisher.close)
-        url = _start_viewers(children, options, bus)
+        url = _start_viewers(children, options, bus, stop, logger.warning)
         video = children.get("overlay_video")
         if video is not None and not publisher.wait_for_archives(1, _READY_S, lambda: video.alive):
             raise SessionError("the writer of the video did not connect; run usassist doctor")
@@ -95,7 +103,13 @@ def _check_new(path: Path) -> None:
         raise SessionError(explain(path.parent, error)) from error
 
 
-def _start_viewers(children: dict[str, ChildProcess], options: SessionReplayOptions, bus: str) -> str:
+def _start_viewers(
+    children: dict[str, ChildProcess],
+    options: SessionReplayOptions,
+    bus: str,
+    stop: threading.Event,
+    tell: Callable[[str], None],
+) -> str:
     """Start the viewers; gives the address of the page."""
     url = ""
     for name, child in children.items():
@@ -107,9 +121,32 @@ def _start_viewers(children: dict[str, ChildProcess], options: SessionReplayOpti
         elif name == "overlay" and options.window is not None:
             more = {"overlay": dataclasses.asdict(options.window)}
         child.start({"address": bus, **more})
-    for child in children.values():
-        url = child.wait_for("ready", timeout_s=_READY_S).get("url", url)
+    for name, child in children.items():
+        url = _ready(name, child, stop, tell).get("url", url)
     return url
+
+
+def _ready(name: str, child: ChildProcess, stop: threading.Event, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Wait for a viewer as long as its start makes progress, and say so where that takes long.
+
+    Raises
+    ------
+    UsAssistError
+        If it fails, or its start stands still.
+    KeyboardInterrupt
+        If it is stopped meanwhile.
+    """
+    late_s = time.monotonic() + _LATE_S
+    for elapsed_s in PollClock(stop):
+        if reason := child.hang_reason(elapsed_s):
+            child.kill()
+            raise SessionError(f"the process {name} was killed: {reason}; run usassist doctor")
+        if time.monotonic() > late_s:
+            late_s = math.inf
+            tell(f"the process {name} is still starting")
+        with contextlib.suppress(ChildTimeoutError):
+            return child.wait_for("ready", timeout_s=POLL_S)
+    raise KeyboardInterrupt
 
 
 def _lost(counts: dict[str, Any]) -> Iterator[tuple[str, int]]:

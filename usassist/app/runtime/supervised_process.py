@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from usassist.app.runtime.child_process import ChildProcess
+from usassist.app.runtime.child_process import ChildProcess, ChildReport
 from usassist.app.runtime.watchdog import memory_limit_bytes, rss_bytes_of
 from usassist.errors import UsAssistError
 
@@ -17,6 +18,7 @@ POLL_S = 0.1
 _STABLE_S = 10.0  # a process that has run for so long starts the back-off anew when it fails
 _STANDBY_AFTER_S = 5.0
 _MEMORY_EVERY_S = 0.5
+_MAX_REPORTS = 64  # a child that reports more than are read loses the oldest
 _BACK_OFF_S = (0.0, 1.0, 2.0, 5.0, 10.0)  # before the restart after the first, second, … failure in a row
 
 
@@ -49,21 +51,29 @@ class SupervisedProcess:
     options : makes the options of a new child
     standby : keep a warm standby, a second child that has imported everything and waits
     memory_limit_mb : a process with more resident memory is killed and restarted, MiB; 0 = half of this machine's
+    idle : it is not to run before :meth:`start`
 
     Attributes
     ----------
     child : the running child; None between exit and restart
-    finished : its work is done, and it is not restarted
+    finished : its work is done, or it is idle, and it is not restarted before the next :meth:`start`
     problem : why it exited, hung, or could not be started
     killed : it was killed, for the reason in `problem`
     error_reported : `problem` is an error that the process itself has reported
     exit_code : of the command, where the problem ends it
     summary : from its last report that has one
     ready : content of its last ``ready`` report; None before the first
+    reports : other reports of the running child, oldest first; whoever reads them takes them out
     """
 
     def __init__(
-        self, name: str, options: Callable[[], dict[str, Any]], *, standby: bool, memory_limit_mb: int = 0
+        self,
+        name: str,
+        options: Callable[[], dict[str, Any]],
+        *,
+        standby: bool,
+        memory_limit_mb: int = 0,
+        idle: bool = False,
     ) -> None:
         self.name = name
         self._memory_limit = memory_limit_mb * 2**20 or memory_limit_bytes()
@@ -72,12 +82,13 @@ class SupervisedProcess:
         self._keep_standby = standby
         self._standby: ChildProcess | None = None
         self.child: ChildProcess | None = None
-        self.finished = False
+        self.finished = idle
         self.problem = ""
         self.killed = self.error_reported = False
         self.exit_code = 1
         self.summary: dict[str, Any] | None = None
         self.ready: dict[str, Any] | None = None
+        self.reports: deque[ChildReport] = deque(maxlen=_MAX_REPORTS)
         self._started_s = 0.0
         self._failures = 0
         self._restart_s = 0.0
@@ -89,7 +100,8 @@ class SupervisedProcess:
         """Start it, from the warm standby where there is one. :meth:`reap` reports a failure."""
         standby, self._standby = self._standby, None
         self._started_s, self.problem = time.monotonic(), ""
-        self.killed = self.error_reported = False
+        self.finished = self.killed = self.error_reported = False
+        self.reports.clear()
         try:
             self.child = standby if standby is not None and standby.alive else ChildProcess(self.name)
             self.child.start(self._options())
@@ -162,8 +174,25 @@ class SupervisedProcess:
                 self.exit_code = int(report.content.get("exit_code", 1))
             elif report.event == "ready":
                 self.ready = report.content
+            else:
+                self.reports.append(report)
             self.finished = self.finished or report.event == "done"
             self.summary = report.content.get("summary", self.summary)
+
+    def detach(self) -> ChildProcess | None:
+        """Hand the running child over to the caller, who has to stop it; :meth:`start` starts the next one."""
+        child, self.child = self.child, None
+        return child
+
+    @property
+    def failures(self) -> int:
+        """How often it has failed in a row, each time within ten seconds of its start."""
+        return self._failures
+
+    @property
+    def is_ready(self) -> bool:
+        """The running child has reported that it is ready."""
+        return self.child is not None and self.child.ready
 
     @property
     def restart_due(self) -> bool:

@@ -9,15 +9,18 @@ process       starts    still    computes starved  disk
 ============= ========= ======== ======== ======== ========
 stream        120 s     1.2 s    1.6 s    10 s     10 s
 record        120 s     1.2 s    3 s      30 s     30 s
-others        120 s     1.4 s    10 s     30 s     30 s
+panel         30 s      1.4 s    10 s     30 s     30 s
+others        30 s      1.4 s    10 s     30 s     30 s
 ============= ========= ======== ======== ======== ========
 
 A process whose memory grows beyond a limit, half of this machine's by default, is killed as well, before the machine
 runs out of memory and the kernel kills some other process.
 
-*starts*: until it is ready. *still*: all its threads sleep, or it was stopped. *computes*: it uses a processor, and its
-main loop does not iterate. *starved*: it is runnable, and gets less than half of a processor. *disk*: one of its
-threads waits for a device. A limit that the process announces, such as for closing its files, replaces all of these.
+*starts*: until it is ready, without progress: time in which it used a processor, was runnable, or waited for a device
+is not counted, up to ten minutes in all, because imports take long on a busy machine. *still*: all its threads sleep,
+or it was stopped. *computes*: it uses a processor, and its main loop does not iterate. *starved*: it is runnable, and
+gets less than half of a processor. *disk*: one of its threads waits for a device. A limit that the process announces,
+as for closing its files, replaces all of these.
 """
 
 from __future__ import annotations
@@ -33,13 +36,15 @@ __all__ = ["LIMITS", "Limits", "ProcessState", "Watchdog", "memory_limit_bytes",
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _SUSPICIOUS_S = 0.5
 _COMPUTING = 0.5  # of a processor
+_LONGEST_START_S = 600.0  # also with progress
+_PROGRESS_S = 0.02  # of processor time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """How long a process may be silent, s."""
 
-    start_s: float = 120.0
+    start_s: float = 30.0
     still_s: float = 1.4
     computing_s: float = 10.0
     starved_s: float = 30.0
@@ -48,8 +53,8 @@ class Limits:
 
 _OTHERS = Limits()
 LIMITS: dict[str, Limits] = {
-    "stream": Limits(still_s=1.2, computing_s=1.6, starved_s=10.0, disk_s=10.0),
-    "record": Limits(still_s=1.2, computing_s=3.0),
+    "stream": Limits(start_s=120.0, still_s=1.2, computing_s=1.6, starved_s=10.0, disk_s=10.0),
+    "record": Limits(start_s=120.0, still_s=1.2, computing_s=3.0),
 }
 
 
@@ -116,6 +121,7 @@ class Watchdog:
         self._beats = -1
         self._silent_s = 0.0
         self._suspected: tuple[float, float] | None = None  # how long it was silent, and its processor time then
+        self._starting_s = self._still_s = self._start_cpu_s = 0.0
 
     def check(self, beats: int, elapsed_s: float, *, ready: bool, allowed_s: float | None) -> str:
         """Judge the process.
@@ -133,11 +139,13 @@ class Watchdog:
         """
         if beats != self._beats:
             self._beats, self._silent_s, self._suspected = beats, 0.0, None
+            self._starting_s = self._still_s = 0.0
             return ""
         self._silent_s += elapsed_s
-        if not ready or allowed_s is not None:
-            limit_s = self._limits.start_s if allowed_s is None else allowed_s
-            return f"no heartbeat for {self._silent_s:.0f} s" if self._silent_s > limit_s else ""
+        if allowed_s is not None:
+            return f"no heartbeat for {self._silent_s:.0f} s" if self._silent_s > allowed_s else ""
+        if not ready:
+            return self._check_start(elapsed_s)
         if self._silent_s < min(_SUSPICIOUS_S, self._limits.still_s):
             return ""
         seen = self._read_state(self._pid)
@@ -147,6 +155,20 @@ class Watchdog:
             return ""
         limit_s, how = self._classify(seen)
         return f"it hangs: {how} for {self._silent_s:.1f} s" if self._silent_s > limit_s else ""
+
+    def _check_start(self, elapsed_s: float) -> str:
+        """Judge a process that is not ready yet."""
+        self._starting_s += elapsed_s
+        self._still_s += elapsed_s
+        if self._still_s > _SUSPICIOUS_S:
+            seen = self._read_state(self._pid)
+            if seen.cpu_s - self._start_cpu_s > _PROGRESS_S or seen.states & {"R", "D"}:
+                self._still_s, self._start_cpu_s = 0.0, seen.cpu_s
+        if self._still_s > self._limits.start_s:
+            return f"its start has stood still for {self._still_s:.0f} s"
+        if self._starting_s > _LONGEST_START_S:
+            return f"it was not ready after {self._starting_s:.0f} s"
+        return ""
 
     def _classify(self, seen: ProcessState) -> tuple[float, str]:
         limits = self._limits

@@ -9,6 +9,7 @@ import importlib
 import json
 import logging
 import os
+import queue
 import sys
 import threading
 import time
@@ -37,6 +38,7 @@ class Parent:
     ----------
     stop : set when this process is to stop: SIGTERM, SIGINT, or the parent is gone
     released : set when the parent is gone, or needs this process no longer
+    messages : what the parent has sent since the options, in order; see :meth:`ChildProcess.send`
     heartbeat : the work marks its progress here
     """
 
@@ -44,6 +46,7 @@ class Parent:
         self.stop = threading.Event()
         self.released = threading.Event()
         self.heartbeat = Heartbeat()
+        self.messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._niceness = niceness
         self._lock = threading.Lock()
 
@@ -65,8 +68,11 @@ class Parent:
             threading.Thread(target=work, name=name, daemon=True).start()
 
     def _watch_stdin(self) -> None:
-        while sys.stdin.read(1):
-            pass
+        for line in sys.stdin:
+            try:
+                self.messages.put(json.loads(line))
+            except json.JSONDecodeError:  # the parent has died in the middle of a line
+                break
         self.stop.set()
         self.released.set()
 

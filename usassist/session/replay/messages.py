@@ -125,6 +125,7 @@ class Shift:
             state=SessionState.RUNNING,
             reason="",
             source=self.source,
+            replayed=True,
             realtime=body.realtime and self.keeps_time,
             frame_count=self.frame_count,
             last_frame_id=last_frame_id,

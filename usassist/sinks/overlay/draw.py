@@ -113,6 +113,10 @@ class Painter:
         self._bars.draw(self._canvas, status)
         return self._canvas
 
+    def clear(self) -> None:
+        """Forget what others have drawn on the canvas beside image and bars."""
+        self._canvas[...] = PAPER
+
     def snapshot(self, status: Status) -> UInt8Array:
         """A copy of what :meth:`paint` returned last, with another lower bar: uint8 (H, W, 3) RGB."""
         canvas = self._canvas.copy()

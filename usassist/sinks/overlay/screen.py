@@ -153,6 +153,7 @@ class OverlayScreen:
         frame = self._shown.frame
         if action is Action.HELP:
             self._shows_help = not self._shows_help
+            self._painter.clear()
         elif action is Action.OUTLINES:
             self._look = dataclasses.replace(self._look, outlines=not self._look.outlines)
         elif action is Action.CALIPERS:
@@ -234,7 +235,7 @@ class OverlayScreen:
         self._requests.poll()
         if self._is_held:
             view = dataclasses.replace(view, age_ms=None)
-        status = status_of(self._shown.frame, self._shown.result, view, self._engine, self._words)
+        status = status_of(self._shown.frame, self._shown.result, view, self._engine, self._words, self._session)
         status = recorded(status, self._reports.recording(self._session), self._words)
         place = place_in_words(self._side, self._plane, self._words)
         said = self._notice.text or ("" if self._shows_help else self._words("detail.keys"))
@@ -245,14 +246,14 @@ class OverlayScreen:
         frame, result = self._shown.frame, self._shown.result
         layout = self._layout(frame, window_hw_px)
         canvas = self._painter.paint(frame, result, view, self._engine, layout, look=self._look, status=status)
+        if layout.has_gutter and frame is not None:
+            row_mm = None if frame.spacing_rc_mm is None else frame.spacing_rc_mm[0]
+            self._depth_scale.draw(canvas, layout, row_mm, frame.image_hw_px[0])
         lines = key_lines(self._words) if self._shows_help else []
         if not lines and view.draw and result is not None:
             lines = nodule_lines(result, self._engine, self._words)
         if layout.side_xyxy_px is not None or self._shows_help:
             self._column.draw(canvas, layout, lines)
-        if layout.has_gutter and frame is not None:
-            row_mm = None if frame.spacing_rc_mm is None else frame.spacing_rc_mm[0]
-            self._depth_scale.draw(canvas, layout, row_mm, frame.image_hw_px[0])
         return canvas
 
     def _snapshot(self, frame: Frame) -> Snapshot:

@@ -67,9 +67,10 @@ class SideColumn:
         canvas : uint8 (H, W, 3), RGB, of that layout
         lines : from top to bottom; those without room are left out, and said to be
         """
-        x1, y1, x2, y2 = layout.side_xyxy_px or layout.image_xyxy_px
-        if layout.side_xyxy_px is None:
-            x2 = min(x2, x1 + round(_WIDTH_OVER_IMAGE * layout.unit))
+        height_px, width_px = layout.canvas_hw_px
+        over_w_px = min(width_px, round(_WIDTH_OVER_IMAGE * layout.unit))
+        over_image = (0, layout.upper_px, over_w_px, height_px - layout.lower_px)
+        x1, y1, x2, y2 = layout.side_xyxy_px or over_image
         place = canvas[y1:y2, x1:x2]
         key = (layout, tuple(lines))
         if key != self._key:

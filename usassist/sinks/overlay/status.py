@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from usassist.bus import EngineBody, Plane, Side
+from usassist.bus import EngineBody, Plane, SessionBody, Side
 from usassist.records import Frame, Result, ResultState
 from usassist.sinks.reports import Recording, RecordingState
 from usassist.sinks.view import View
@@ -26,7 +26,7 @@ class Status:
     headline : the state, in capital letters
     detail : its reason
     note : what else limits the answer: no scale, an engine that is being built
-    frame : its number, the time in the clip, the age of the result
+    frame : whether it is live, its number, the time in the clip, the age of the result
     recording : state of the recording, in short
     is_recording : it runs
     lost : what it lost, in short; empty = nothing
@@ -52,7 +52,12 @@ class Status:
 
 
 def status_of(
-    frame: Frame | None, result: Result | None, view: View, engine: EngineBody | None, words: Words
+    frame: Frame | None,
+    result: Result | None,
+    view: View,
+    engine: EngineBody | None,
+    words: Words,
+    session: SessionBody | None = None,
 ) -> Status:
     """The texts for one frame, without those of the recording.
 
@@ -63,6 +68,7 @@ def status_of(
     view : of both
     engine : None = none was announced
     words : of the part ``window``
+    session : tells whether it is live; None = that is not said
     """
     ran = result.backend if result is not None else (engine.backend if engine is not None else "")
     name = words("detail.no_engine") if engine is None else engine.engine_id.partition("+")[0]
@@ -73,7 +79,7 @@ def status_of(
         headline=headline_of(view, words),
         detail=view.detail,
         note="   ".join(filter(None, (_scale_note(frame, view, words), _engine_note(engine, words)))),
-        frame=_frame_in_words(frame, view, words),
+        frame="   ".join(filter(None, (_kind_in_words(session, view, words), _frame_in_words(frame, view, words)))),
         lower="   ".join(filter(None, (name, ran, point))),
         notice=words("detail.notice"),
     )
@@ -144,6 +150,16 @@ def _engine_note(engine: EngineBody | None, words: Words) -> str:
     if _BUILDING in engine.note:
         return words("detail.building", note=engine.note.replace(_BUILDING, ""))
     return words("detail.note", note=engine.note)
+
+
+def _kind_in_words(session: SessionBody | None, view: View, words: Words) -> str:
+    """LIVE, CLIP, SIMULATED or REPLAY; empty where it is not stated, and where a live signal is not live now."""
+    if session is None or (session.kind == "live" and not session.replayed and view.age_ms is None):
+        return ""
+    parts = ["replay"] if session.replayed else []
+    if session.kind in ("live", "clip", "simulated") and (not session.replayed or session.kind == "simulated"):
+        parts.append(session.kind)
+    return " ".join(words(f"kind.{part}") for part in parts)
 
 
 def _frame_in_words(frame: Frame | None, view: View, words: Words) -> str:

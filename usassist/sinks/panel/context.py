@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from gradio.components.base import Component
 
 from usassist.config import PanelConfig
 from usassist.sinks.panel.card import ReadCard
+from usassist.sinks.panel.control import ControlIntake
 from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import Metrics
@@ -20,7 +21,7 @@ from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.viewers import Viewers
 from usassist.words import Words, load_words
 
-__all__ = ["Labels", "PageContext"]
+__all__ = ["FIRST_LANGUAGE", "Labels", "PageContext"]
 
 FIRST_LANGUAGE = "en"
 
@@ -29,7 +30,7 @@ class Labels:
     """The texts of Gradio's components: which component shows which word, so that a page can change its language."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[Any, str, dict[str, str]]] = []
+        self._entries: list[tuple[Any, str, Callable[[Words], dict[str, Any]]]] = []
 
     def add(self, component: Any, part: str, **keys: str) -> Any:
         """Give a component its texts in the first language, and remember them.
@@ -44,16 +45,26 @@ class Labels:
         -------
         component : the same
         """
-        words = load_words(FIRST_LANGUAGE, part)
-        for attribute, key in keys.items():
-            setattr(component, attribute, words(key))
-        self._entries.append((component, part, dict(keys)))
+        return self._add(component, part, lambda words: {name: words(key) for name, key in keys.items()})
+
+    def add_choices(self, component: Any, part: str, keys: Mapping[str, str]) -> Any:
+        """The same for the choices of a component: value → key of its text."""
+
+        def texts(words: Words) -> dict[str, Any]:
+            return {"choices": [(words(key), value) for value, key in keys.items()]}
+
+        return self._add(component, part, texts)
+
+    def _add(self, component: Any, part: str, texts: Callable[[Words], dict[str, Any]]) -> Any:
+        for attribute, text in texts(load_words(FIRST_LANGUAGE, part)).items():
+            setattr(component, attribute, text)
+        self._entries.append((component, part, texts))
         return component
 
     @property
     def components(self) -> list[Component]:
-        """All of them, as outputs of an event."""
-        return [component for component, _, _ in self._entries]
+        """All of them, each once, as outputs of an event."""
+        return list({id(component): component for component, _, _ in self._entries}.values())
 
     def updates(self, language: str) -> list[Mapping[str, object]]:
         """One update per component, in the order of :attr:`components`.
@@ -64,11 +75,10 @@ class Labels:
             If there are no words for that language.
         """
         parts = {part: load_words(language, part) for _, part, _ in self._entries}
-        updates: list[Mapping[str, object]] = []
-        for _, part, keys in self._entries:
-            texts: dict[str, Any] = {attribute: parts[part](key) for attribute, key in keys.items()}
-            updates.append(gr.update(**texts))
-        return updates
+        by_component: dict[int, dict[str, Any]] = {}
+        for component, part, texts in self._entries:
+            by_component.setdefault(id(component), {}).update(texts(parts[part]))
+        return [gr.update(**texts) for texts in by_component.values()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +95,8 @@ class PageContext:
     metrics : content of ``/metrics``
     config : table ``panel`` of the settings
     modality : title of what the page shows; empty = not named
-    choices : engines, precisions and sources that may be chosen; None = none may be
     read_card : reads the card of an engine; None = there are none here
+    controls : asks for changes of the running session, and knows what may be chosen
     labels : texts of components, for a change of language
     """
 
@@ -96,10 +106,10 @@ class PageContext:
     said: Said
     marks: MarkIntake
     scales: ScaleIntake
+    controls: ControlIntake
     metrics: Metrics
     config: PanelConfig = field(default_factory=PanelConfig)
     modality: str = ""
-    choices: Any = None
     read_card: ReadCard | None = None
     labels: Labels = field(default_factory=Labels)
 

@@ -11,6 +11,7 @@ from usassist.common.clock import Clock, MonotonicClock
 from usassist.common.process_tuning import cpu_s, rss_bytes
 from usassist.errors import SchemaVersionError
 from usassist.sinks.covering import FindText
+from usassist.sinks.panel.control import ControlIntake
 from usassist.sinks.panel.figures import Figures
 from usassist.sinks.panel.packet import Head, pack
 from usassist.sinks.panel.said import Said
@@ -25,7 +26,7 @@ __all__ = ["PanelFeed"]
 
 logger = logging.getLogger(__name__)
 
-_EVENTS = ("result", "engine", "session", "health", "mark")
+_EVENTS = ("result", "engine", "session", "health", "mark", "control")
 _POLL_MS = 20
 _IDLE_POLL_S = 0.25  # between two polls of the bus while no page is connected
 _REPEAT_NS = 250_000_000  # a page that receives nothing for twice this long shows that the connection is lost
@@ -46,6 +47,7 @@ class PanelFeed:
     viewers : the connected pages
     shown : records which frames are offered to them
     said : keeps what people say about frames and nodules
+    controls : takes the answers to requests; None = none are made
     inbox : receives this panel's health messages; None = none are sent
     jpeg_quality : 1 to 100
     find_text : finds burnt-in text, which is covered; None = nothing is covered
@@ -65,6 +67,7 @@ class PanelFeed:
         *,
         shown: ShownFrames | None = None,
         said: Said | None = None,
+        controls: ControlIntake | None = None,
         inbox: Inbox | None = None,
         jpeg_quality: int = 85,
         find_text: FindText | None = None,
@@ -75,7 +78,7 @@ class PanelFeed:
         self._clock = MonotonicClock() if clock is None else clock
         self._shown = ShownFrames(self._clock) if shown is None else shown
         self._said = Said() if said is None else said
-        self._inbox = inbox
+        self._controls, self._inbox = controls, inbox
         self._subscribe = subscribe if subscribe is not None else lambda topics: Subscriber(address, topics, "view")
         self._jpeg_quality = jpeg_quality
         self._find_text = find_text
@@ -86,7 +89,7 @@ class PanelFeed:
         self._own: HealthBody | None = None
         self._malformed = 0  # of subscribers that are closed
         self._offered_ns = 0
-        self._watched_ns = -_LINGER_NS
+        self._watched_ns = self._asked_ns = -_LINGER_NS
         self._next_health_ns = self._next_figures_ns = 0
         self._logged = ""
         self.iterations = 0
@@ -102,6 +105,10 @@ class PanelFeed:
     def figures(self) -> Figures:
         """A snapshot of all processes, at most 0.25 s old while the feed runs."""
         return self._figures
+
+    def watch(self) -> None:
+        """Read frames for the next seconds, as if a page were connected. May be called from any thread."""
+        self._asked_ns = self._clock.now_ns()
 
     def start(self) -> None:
         """Start the thread."""
@@ -140,7 +147,7 @@ class PanelFeed:
         now_ns = self._clock.now_ns()
         if len(self._viewers):
             self._watched_ns = now_ns
-        return now_ns - self._watched_ns < _LINGER_NS
+        return now_ns - max(self._watched_ns, self._asked_ns) < _LINGER_NS
 
     def _step(self, subscriber: Subscriber, *, watched: bool) -> None:
         self.iterations += 1
@@ -151,6 +158,8 @@ class PanelFeed:
                 self._scene.add(message)
                 self.sweep.add(message)
                 self.system.add(message)
+                if self._controls is not None:
+                    self._controls.take(message)
         except SchemaVersionError as error:
             self._log(str(error), None)
             self._scene.fail(str(error))
@@ -195,10 +204,12 @@ class PanelFeed:
     def _offer(self) -> None:
         self._latest = self._scene.head()
         self._offered_ns = self._clock.now_ns()
-        if len(self._viewers) and self._viewers.active():
+        is_taken = len(self._viewers) > 0 and self._viewers.active()
+        if is_taken or self._offered_ns - self._asked_ns < _LINGER_NS:
             on_screen = self._scene.on_screen()
             if on_screen is not None:
                 self._shown.offered(*on_screen, self._latest.image_hw_px)
+        if is_taken:
             packet = pack(self._latest, self._scene.jpeg())
             self._viewers.offer(packet)
             sent = self._scene.sent()

@@ -19,6 +19,7 @@ from usassist.config import PanelConfig
 from usassist.sinks.covering import FindText
 from usassist.sinks.panel.access import RunSecrets, make_secrets
 from usassist.sinks.panel.card import ReadCard
+from usassist.sinks.panel.control import Choices, ControlIntake
 from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.listen import check_panel
 from usassist.sinks.panel.marks import MarkIntake
@@ -37,6 +38,7 @@ def run_panel(
     config: PanelConfig,
     *,
     modality: str = "",
+    choices: Choices | None = None,
     find_text: FindText | None = None,
     read_card: ReadCard | None = None,
     secrets: RunSecrets | None = None,
@@ -51,6 +53,7 @@ def run_panel(
     address : of the stream, see ``bus.address.endpoint``; it need not run yet
     config : where to listen (port 0 = any free port), who may see the page, JPEG quality, and whether text is covered
     modality : title of what the page shows, from the table of modalities; empty = not named
+    choices : what may be changed while the stream runs; None = nothing
     find_text : finds burnt-in text, see ``frames.burnt_text.find_text_boxes``; required where text is covered
     read_card : reads the card of an engine, see ``card.ReadCard``; None = the page has none
     secrets : of this run, from the process that supervises this one; None = new ones
@@ -72,11 +75,13 @@ def run_panel(
     clock = MonotonicClock()
     with Inbox(address) as inbox:
         viewers, shown, said = Viewers(), ShownFrames(clock), Said()
+        controls = ControlIntake(inbox, clock, choices)
         feed = PanelFeed(
             address,
             viewers,
             shown=shown,
             said=said,
+            controls=controls,
             inbox=inbox,
             jpeg_quality=config.jpeg_quality,
             find_text=find_text if config.cover_text else None,
@@ -96,6 +101,7 @@ def run_panel(
                     said=said,
                     marks=marks,
                     scales=scales,
+                    controls=controls,
                     metrics=Metrics(lambda: feed.figures),
                     config=config,
                     modality=modality,
@@ -107,7 +113,7 @@ def run_panel(
             make_app,
             config,
             secrets=secrets,
-            around=_running(feed),
+            around=_running(feed, controls),
             on_ready=on_ready,
             stop=stop,
             heartbeat=heartbeat,
@@ -134,9 +140,10 @@ def page_options(address: str, config: PanelConfig) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _running(feed: PanelFeed) -> Iterator[None]:
+def _running(feed: PanelFeed, controls: ControlIntake) -> Iterator[None]:
     feed.start()
     try:
         yield
     finally:
+        controls.close()
         feed.close()

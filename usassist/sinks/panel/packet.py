@@ -112,11 +112,13 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON part.
 
     ``session_id``, ``frame_id`` and ``image_hw_px`` are None before the first frame. ``state``, ``headline``,
-    ``detail`` and ``draw`` are those of ``sinks.view.View``. ``live`` is false when the image is an old one because no
-    newer frame arrives. ``age_ms`` is from capture to ``t_ms``, None where it has no meaning. ``t_ms`` is the monotonic
-    time at which the packet was made. ``point`` describes the engine's operating point. ``backend`` is the one that
-    answered the frame, ``engine_note`` what the engine does beside the stream. ``recording`` and ``marks`` are of the
-    session. ``scale`` is that of the frame, ``scale_note`` why frames have none.
+    ``detail``, ``draw``, ``word``, ``count`` and ``domain`` are those of ``sinks.view.View``. ``live`` is false when
+    the image is an old one because no newer frame arrives. ``age_ms`` is from capture to ``t_ms``, None where it has no
+    meaning; ``t_capture_ms`` is the monotonic time of capture, and ``clip_s`` the time in the clip. ``t_ms`` is the
+    monotonic time at which the packet was made. ``point`` describes the engine's operating point. ``backend`` is the
+    one that answered the frame, ``engine_note`` what the engine does beside the stream. ``recording`` and ``marks`` are
+    of the session. ``scale`` is that of the frame, ``scale_note`` why frames have none. ``kind`` and ``replayed`` are
+    those of the session, see ``bus.SessionBody``.
     """
 
     session_id: str | None
@@ -142,6 +144,13 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     t_ms: float
     scale: FrameScale | None = None
     scale_note: str = ""
+    word: str = "no_result"
+    count: int = 0
+    domain: str = ""
+    kind: str = ""
+    replayed: bool = False
+    t_capture_ms: float | None = None
+    clip_s: float | None = None
 
 
 _encode = msgspec.json.Encoder().encode

@@ -9,23 +9,26 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine
-from importlib import resources
 
 import gradio as gr
 from fastapi import FastAPI, Response, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from usassist.errors import MessageError
+from usassist.sinks.panel.api import add_api
 from usassist.sinks.panel.context import PageContext
+from usassist.sinks.panel.look import make_theme
 from usassist.sinks.panel.marks import MarkIntake
 from usassist.sinks.panel.metrics import CONTENT_TYPE
+from usassist.sinks.panel.quiet_queue import QuietBlocks, StartsQueue
 from usassist.sinks.panel.said import Said
 from usassist.sinks.panel.scale import ScaleIntake
 from usassist.sinks.panel.shown import ShownFrames
 from usassist.sinks.panel.sweep.routes import add_frame_routes
 from usassist.sinks.panel.tabs import TABS
-from usassist.sinks.panel.tabs.live import STYLES
+from usassist.sinks.panel.tabs.live import STYLES, live_text
 from usassist.sinks.panel.tabs.sweep import STYLES as SWEEP_STYLES
+from usassist.sinks.panel.top import build_settings, build_top
 from usassist.sinks.panel.viewers import Viewer
 from usassist.sinks.panel.ws_protocol import Done, ScaleRequest, parse_message, refusal
 
@@ -33,20 +36,22 @@ __all__ = ["build_app", "build_blocks"]
 
 logger = logging.getLogger(__name__)
 
-_IDLE_S = 1.0
 
-
-def build_blocks(context: PageContext) -> gr.Blocks:
+def build_blocks(context: PageContext) -> QuietBlocks:
     """The Gradio part: the page and its tabs."""
-    blocks = gr.Blocks(title="usassist live", analytics_enabled=False, fill_width=True)
-    # Gradio polls its own queue a thousand times a second, and each poll costs; this page uses no queue.
-    blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = _IDLE_S
-    with blocks, gr.Tabs(elem_id="us-tabs"):
-        for name, builds in TABS:
-            with gr.Tab(id=name, elem_id=f"us-tab-{name}") as tab:
-                context.labels.add(tab, "page", label=f"tab.{name}")
-                for build in builds:
-                    build(context)
+    blocks = QuietBlocks(title="usassist live", analytics_enabled=False, fill_width=True)
+    with blocks, gr.Column(elem_id="us-page"):
+        build_top(context)
+        settings = gr.Column()
+        with gr.Tabs(elem_id="us-tabs"):
+            for name, builds in TABS:
+                with gr.Tab(id=name, elem_id=f"us-tab-{name}") as tab:
+                    context.labels.add(tab, "page", label=f"tab.{name}")
+                    for build in builds:
+                        build(context)
+        with settings:
+            build_settings(context, blocks)
+        add_api(context)
     return blocks
 
 
@@ -78,11 +83,11 @@ def build_app(context: PageContext) -> FastAPI:
     app.add_api_websocket_route("/live", live)
     app.add_api_route("/metrics", get_metrics)
     add_frame_routes(app, context.feed.sweep, context.config.jpeg_quality)
-    # System fonts only: the theme's default fonts would be loaded from another host.
-    theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    blocks = build_blocks(context)
+    app.add_middleware(StartsQueue, blocks=blocks)
     gr.mount_gradio_app(
         app,
-        build_blocks(context),
+        blocks,
         path="/",
         footer_links=[],
         run_history=False,
@@ -92,8 +97,8 @@ def build_app(context: PageContext) -> FastAPI:
         pwa=False,
         show_error=False,
         max_file_size=1,
-        theme=theme,
-        css="\n".join(_text(name) for name in (*STYLES, *SWEEP_STYLES)),
+        theme=make_theme(),
+        css="\n".join((*(live_text(name) for name in STYLES), *SWEEP_STYLES)),
     )
     return app
 
@@ -140,7 +145,3 @@ async def _until_first_ends(*parts: Coroutine[None, None, None]) -> None:
     for task in done:
         with contextlib.suppress(WebSocketDisconnect):
             task.result()
-
-
-def _text(name: str) -> str:
-    return resources.files("usassist.sinks.panel").joinpath(name).read_text(encoding="utf-8")

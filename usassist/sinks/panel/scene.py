@@ -185,6 +185,13 @@ class Scene:
             marks=self.reports.marks(),
             scale=scale_of_frame(shown.frame if shown else None),
             scale_note=session.scale_note if session else "",
+            word=view.word,
+            count=view.count,
+            domain=view.domain,
+            kind=session.kind if session else "",
+            replayed=session.replayed if session else False,
+            t_capture_ms=round(shown.frame.t_capture_ns / 1e6, 3) if shown and age_ms is not None else None,
+            clip_s=_clip_s(shown.frame) if shown else None,
             t_ms=round(now_ns / 1e6, 3),
         )
 
@@ -285,3 +292,7 @@ class Scene:
         if view is None and (self._shown is None or self._shown.frame.session_id != self._session_id):
             return view_of_silence(None, None)
         return view
+
+
+def _clip_s(frame: Frame) -> float | None:
+    return None if frame.pts is None or frame.time_base is None else round(float(frame.pts * frame.time_base), 3)

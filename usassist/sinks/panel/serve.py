@@ -26,6 +26,7 @@ from usassist.sinks.panel.access import (
     make_rules,
     make_secrets,
 )
+from usassist.sinks.panel.gradio_import import import_gradio
 from usassist.sinks.panel.listen import listen
 from usassist.sinks.panel.ws_protocol import MAX_BYTES
 
@@ -79,6 +80,7 @@ def run_server(
         rules = hosted_rules(paths) if hosted else make_rules(config, secrets or make_secrets(config), port, paths)
         if rules.secrets is None and not hosted:
             logger.warning("the page asks for no token: every user of this machine sees it")
+        import_gradio()
         app = make_app()
         gc.freeze()  # Gradio's many objects live to the end; collecting them would stall frames and the exit
         gate = Gate(app, rules)

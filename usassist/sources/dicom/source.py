@@ -102,6 +102,7 @@ class DicomSource(PacedSource):
                 frame_count=options.frame_count(count),
                 roi_xyxy_px=self._roi,
                 grab_hw_px=self._header.hw_px,
+                kind="clip",
             ),
             options,
         )

@@ -14,7 +14,7 @@ from usassist.sources.inputs.network import has_protocol
 from usassist.sources.inputs.v4l2 import open_device
 from usassist.sources.inputs.v4l2_modes import list_modes, query_device
 
-__all__ = ["Inputs", "VideoDevice", "find_inputs"]
+__all__ = ["Inputs", "VideoDevice", "find_devices", "find_inputs"]
 
 _PROTOCOLS = ("rtsp", "udp", "tcp", "srt")
 
@@ -60,13 +60,24 @@ class Inputs:
 
 def find_inputs(folder: Path = Path("/dev")) -> Inputs:
     """Search for live inputs; those that cannot be opened are listed with the reason."""
-    nodes = [node for node in folder.glob("video*") if re.fullmatch(r"video\d+", node.name)]
-    found = [_query(node) for node in sorted(nodes, key=lambda node: int(node.name[5:]))]
     return Inputs(
-        devices=tuple(device for device in found if device is not None),
+        devices=find_devices(folder),
         display=has_display(),
         protocols={scheme: has_protocol(scheme) for scheme in _PROTOCOLS},
     )
+
+
+def find_devices(folder: Path = Path("/dev"), *, skip: str = "") -> tuple[VideoDevice, ...]:
+    """The Video4Linux devices alone.
+
+    Parameters
+    ----------
+    folder : of the device nodes
+    skip : address of a device that is in use, and is not touched
+    """
+    nodes = [node for node in folder.glob("video*") if re.fullmatch(r"video\d+", node.name)]
+    found = [_query(node) for node in sorted(nodes, key=lambda node: int(node.name[5:])) if f"v4l2:{node}" != skip]
+    return tuple(device for device in found if device is not None)
 
 
 def _query(node: Path) -> VideoDevice | None:

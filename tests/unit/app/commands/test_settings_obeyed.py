@@ -33,6 +33,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "deadline_s": 2.5,
         "each_frame_alone": True,
         "scale": "profile",
+        "sources": ("v4l2:/dev/video7",),
         "memory_limit_mb": 777,
     },
     "bus": {"address": "tcp://127.0.0.1:5777"},
@@ -51,7 +52,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "names": ("cart",),
     },
     "engine": {"cache_limit_mb": 17},
-    "record": {"reserve_mb": 99, "codec": "small", "cover_text": False},
+    "record": {"reserve_mb": 99, "codec": "small", "cover_text": False, "folder": "recordings"},
     "overlay": {
         "full_screen": True,
         "snapshots": "pictures",
@@ -60,7 +61,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "calipers": False,
     },
 }
-OF_STREAM = [key for key in SETTINGS["stream"] if key != "memory_limit_mb"]  # the supervisor's
+OF_STREAM = [key for key in SETTINGS["stream"] if key not in ("memory_limit_mb", "sources")]  # the supervisor's
 STREAM = {*(f"stream.{key}" for key in OF_STREAM), "bus.address", "engine.cache_limit_mb"}
 RECORD = {f"record.{key}" for key in SETTINGS["record"]}
 PANEL = {f"panel.{key}" for key in SETTINGS["panel"]}
@@ -68,7 +69,7 @@ OVERLAY = {f"overlay.{key}" for key in SETTINGS["overlay"]}
 # What each command has to do with; the others mean nothing to it.
 COMMANDS = {
     "demo": STREAM | PANEL,
-    "live": STREAM | PANEL | RECORD | OVERLAY | {"stream.memory_limit_mb"},
+    "live": STREAM | PANEL | RECORD | OVERLAY | {"stream.memory_limit_mb", "stream.sources"},
     "replay": STREAM | RECORD | OVERLAY,
     "replay SESSION": PANEL | OVERLAY | {"bus.address"},
     "rerun": RECORD | {"stream.threads", "engine.cache_limit_mb"},
@@ -152,6 +153,7 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         options = seen["at"][0][0]
         found = of_stream(options.stream) | of_panel(options.panel) | of_record(options.record)
         found |= of_overlay(options.window)
+        found |= {"record.folder": options.record_into.name, "stream.sources": options.sources}
         return found | {"stream.memory_limit_mb": options.memory_limit_mb}
     if command == "replay":
         at = "usassist.app.runtime.clip_session.replay"

@@ -64,8 +64,21 @@ def test_how_long_a_process_may_be_silent(states: str, cpu: float, name: str, li
 
 
 def test_a_process_that_starts_or_has_announced_a_limit_gets_more_time() -> None:
-    assert _silent_until(Process("S"), ready=False) == pytest.approx(Limits().start_s, abs=1)
+    assert _silent_until(Process("S"), ready=False) == pytest.approx(LIMITS["stream"].start_s, abs=1)
+    assert _silent_until(Process("S"), "panel", ready=False) == pytest.approx(Limits().start_s, abs=1)
     assert _silent_until(Process("T"), allowed_s=7.0) == pytest.approx(7.0, abs=0.3)
+
+
+@pytest.mark.parametrize(("states", "cpu"), [("SR", 0.0), ("S", 0.1), ("D", 0.0)])
+def test_a_start_that_makes_progress_or_gets_no_processor_is_waited_for_and_not_for_ever(
+    states: str, cpu: float
+) -> None:
+    watchdog, process, waited_s = Watchdog("panel", 0, Process(states, cpu)), "", 0.0
+    while not process and waited_s < 1000.0:
+        waited_s += TICK_S
+        process = watchdog.check(0, TICK_S, ready=False, allowed_s=None)
+    assert 10 * Limits().start_s < waited_s < 1000.0
+    assert "not ready after" in process
 
 
 def test_a_process_with_a_heartbeat_is_never_taken_to_hang() -> None:

@@ -20,7 +20,8 @@ __all__ = ["work"]
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     """Record ``options["address"]`` into ``options["folder"]``.
 
-    ``options`` may also have ``facts``, see ``sinks/manifest.py``, and ``record``, the settings of that table.
+    ``options`` may also have ``facts``, see ``sinks/manifest.py``, ``record``, the settings of that table, and
+    ``on_request``, see ``Recorder``. A message ``{"finish": true}`` from the parent closes the recording.
     """
     settings = RecordConfig(**options.get("record", {}))
     cv2.setNumThreads(1)
@@ -32,6 +33,9 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
         coding=LOSSLESS[settings.codec],
         find_text=find_text_boxes if settings.cover_text else None,
         reserve_bytes=settings.reserve_mb * 2**20,
+        on_request=options.get("on_request", False),
+        finish=lambda: not parent.messages.empty(),  # there is no other message
+        on_received=lambda: parent.report("received"),
     )
     recorder.subscriber.heartbeat = parent.heartbeat
     parent.report("ready")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import queue
 import time
+from collections.abc import Iterator
 from typing import Any
+
+import msgspec
 
 from usassist.app.runtime.open_stream import StreamOptions, open_stream
 from usassist.app.runtime.worker import Parent
-from usassist.bus import SessionState
+from usassist.bus import ControlBody, SessionState
 from usassist.errors import SessionError, UsAssistError
 from usassist.pipeline import Stream
 from usassist.records import Result, SourceInfo
@@ -30,6 +35,8 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
       this process because they have received everything
     - ``archives_s``: timeout of both waits; without all recorders the stream fails then
     - ``pixels``: number of recorders that take frames; all by default
+    - ``controlled``: the parent carries out requests of viewers: they are reported to it as ``control``, and its
+      messages ``{"outcome": …}`` are published; the first result is reported as ``streaming``
     - ``progress``: report ``building``, ``opened`` and, a few times a second, ``progress`` with the summary so far; a
       stream that fails is reported with its summary
     """
@@ -39,6 +46,7 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
         options.pop("pixels", None),
     )
     progress = _Progress(parent) if options.pop("progress", False) else None
+    controls = _Controls(parent) if options.pop("controlled", False) else None
     heartbeat = parent.heartbeat
 
     def building(stage: str, share: float) -> None:
@@ -50,7 +58,8 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
         StreamOptions(**options),
         on_open=None if progress is None else progress.opened,
         on_build=building,
-        on_result=None if progress is None else progress.result,
+        on_result=progress.result if progress is not None else controls.result if controls is not None else None,
+        controls=controls,
         heartbeat=heartbeat,
     ) as stream:
         heartbeat.allow((archives_s or _ARCHIVES_S) + _START_S)
@@ -75,6 +84,27 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
             parent.report("ended", summary=summary)
             parent.released.wait(archives_s or _LINGER_S)
     return {"summary": summary}
+
+
+class _Controls:
+    """Hands requests to the parent, and gets their outcomes from it."""
+
+    def __init__(self, parent: Parent) -> None:
+        self._parent = parent
+        self._streams = False
+
+    def ask(self, request: ControlBody) -> None:
+        self._parent.report("control", request=msgspec.to_builtins(request))
+
+    def outcomes(self) -> Iterator[ControlBody]:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                yield msgspec.convert(self._parent.messages.get_nowait()["outcome"], ControlBody)
+
+    def result(self, _result: Result) -> None:
+        if not self._streams:
+            self._streams = True
+            self._parent.report("streaming")
 
 
 class _Progress:

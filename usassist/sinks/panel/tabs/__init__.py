@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from usassist.sinks.panel.context import PageContext
 from usassist.sinks.panel.tabs.about import build_about_tab
+from usassist.sinks.panel.tabs.controls import build_controls
 from usassist.sinks.panel.tabs.engine import build_engine_tab
 from usassist.sinks.panel.tabs.live import build_live_tab
 from usassist.sinks.panel.tabs.sweep import build_sweep_tab
@@ -21,7 +22,7 @@ __all__ = ["TABS", "BuildTab"]
 BuildTab = Callable[[PageContext], None]
 
 TABS: tuple[tuple[str, tuple[BuildTab, ...]], ...] = (
-    ("live", (build_live_tab,)),
+    ("live", (build_live_tab, build_controls)),
     ("sweep", (build_sweep_tab,)),
     ("system", (build_system_tab,)),
     ("engine", (build_engine_tab,)),

@@ -22,6 +22,9 @@ _IS_SEEN = """(_, ...values) => [
   !document.getElementById('@ID@')?.getClientRects().length ? '' : document.hidden ? 'hidden' : 'seen', ...values]"""
 
 
+_BEGIN = "if (element.getClientRects().length) trigger('focus');"
+
+
 class OnlyNews:
     """Sends a value only where it differs from what that page was sent last; the browser draws nothing twice.
 
@@ -59,15 +62,17 @@ def refresh_while_seen(
 ) -> None:
     """Call `update` at once when the tab is selected, and then once a second until it is not. To be called inside it.
 
+    The first tab of a page is selected from the beginning; there it begins as soon as the page is there.
+
     Parameters
     ----------
-    name : of the tab, for the id of a component that tells whether it is seen
+    name : for the id of a component that tells whether the tab is seen
     update : takes the values of the inputs and returns those of the outputs, a list
     inputs, outputs : components of this tab
     """
     elem_id = f"us-seen-{name}"
     timer = gr.Timer(_PERIOD_S, active=False)
-    place = gr.HTML("<i></i>", js_on_load=None, elem_id=elem_id, elem_classes="us-seen")
+    place = gr.HTML("<i></i>", js_on_load=_BEGIN, elem_id=elem_id, elem_classes="us-seen")
 
     def begin(*values: Any) -> list[Any]:
         return [gr.Timer(active=True), *update(*values)]
@@ -77,6 +82,7 @@ def refresh_while_seen(
             return [gr.skip(), *update(*values)]
         return [gr.skip() if seen else gr.Timer(active=False), *[gr.skip()] * len(outputs)]
 
+    place.focus(begin, list(inputs), [timer, *outputs], **Quiet)
     _tab_of(place).select(begin, list(inputs), [timer, *outputs], **Quiet)
     timer.tick(
         renew,

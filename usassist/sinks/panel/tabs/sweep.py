@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib import resources
 from typing import Any
 
 import gradio as gr
@@ -29,8 +30,8 @@ from usassist.words import Words
 
 __all__ = ["STYLES", "build_sweep_tab"]
 
-STYLES = ("sweep/sweep.css",)
-"""Style sheets of this tab."""
+STYLES = (resources.files("usassist.sinks.panel.sweep").joinpath("sweep.css").read_text(encoding="utf-8"),)
+"""Style sheets of this tab and the two after it."""
 
 _MOST_COLUMNS = 2000
 _WIDTHS: list[str | int] = [f"{width}px" for width in (90, 100, 80, 90, 90, 190, 150, 90, 90, 200)]

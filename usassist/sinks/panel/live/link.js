@@ -7,7 +7,7 @@ function receive(data, socket) {
   const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
   delay = delayOf(head.t_ms, now);
   lastPacket = now;
-  const packet = { head, jpeg: new Uint8Array(data, 4 + length), received: now, socket };
+  const packet = { head, jpeg: new Uint8Array(data, 4 + length), received: now, delay, socket };
   if (pending !== null) {
     if (!sameFrame(pending.head, head)) counts.dropped += 1;
     send(pending.socket, { type: "done" }); // replaced by a newer packet
@@ -16,6 +16,8 @@ function receive(data, socket) {
   decodeNext();
 }
 
+// In another tab of the page nothing is decoded; state and table go on.
+const isOnPage = () => canvas.clientWidth > 0;
 const sameFrame = (a, b) => a.session_id === b.session_id && a.frame_id === b.frame_id;
 
 async function decodeNext() {
@@ -28,12 +30,8 @@ async function decodeNext() {
     if (current !== null && current.bitmap !== null && sameFrame(current.head, packet.head)) {
       packet.bitmap = current.bitmap; // the same frame again, with newer texts
     } else {
-      packet.bitmap = packet.jpeg.length ? await createImageBitmap(new Blob([packet.jpeg], { type: "image/jpeg" })) : null;
+      packet.bitmap = packet.jpeg.length && isOnPage() ? await createImageBitmap(new Blob([packet.jpeg], { type: "image/jpeg" })) : null;
       isNew = packet.bitmap !== null;
-      if (isNew) {
-        counts.frames += 1;
-        shownTimes.push(performance.now());
-      }
       release(current);
     }
     delete packet.jpeg;
@@ -41,12 +39,13 @@ async function decodeNext() {
   } catch (error) {
     isNew = false;
     release(current);
-    current = { ...packet, bitmap: null, head: { ...packet.head, ...blank("the frame could not be decoded"), nodules: [] } };
+    current = { ...packet, bitmap: null, head: { ...packet.head, ...blank(WORDS.en["detail.undecodable"]), nodules: [] } };
   } finally {
     decoding = false;
   }
   try {
     render();
+    if (isNew) countDrawn(packet);
   } finally {
     const seen = isNew && frozen === null && document.visibilityState === "visible";
     send(packet.socket, seen ? { type: "done", session_id: packet.head.session_id, frame_id: packet.head.frame_id } : { type: "done" });
@@ -68,6 +67,8 @@ function release(scene) {
 
 // ---- Connection ----------------------------------------------------------------------------------------------
 
+const RETRY_MIN_MS = 250;
+const RETRY_MAX_MS = 4000;
 let retryMs = RETRY_MIN_MS;
 let link = null;
 function connect() {

@@ -2,14 +2,6 @@
 
 const PLANES = ["transverse", "longitudinal"];
 const SIDES = ["right", "isthmus", "left"];
-const PLANE_KEYS = {
-  t: () => statePlane("transverse"),
-  g: () => statePlane("longitudinal"),
-  r: () => statePlane("right"),
-  i: () => statePlane("isthmus"),
-  l: () => statePlane("left"),
-};
-
 const NOTHING_SAID = { session_id: "", planes: [], nodules: [] };
 let said = NOTHING_SAID; // what the server keeps of this session
 let planeAsked = null; // {plane, side} that was requested and has not come back
@@ -32,17 +24,12 @@ function statePlane(name) {
   const held = planeAsked ?? planeAt(frozen ?? current);
   const stated = { plane: held.plane ?? undefined, side: held.side ?? undefined };
   stated[PLANES.includes(name) ? "plane" : "side"] = name;
-  const words = [stated.plane, stated.side].filter(Boolean).join(", ");
+  const words = [stated.plane, stated.side].filter(Boolean).map((word) => W(`plane.${word}`)).join(", ");
   planeAsked = requestMark({ type: "plane", ...stated }, "plane", words) ? stated : null;
 }
 
 function writePlane(shown) {
   const held = planeAt(shown);
-  for (const name of [...PLANES, ...SIDES]) {
-    const isHeld = String(name === held.plane || name === held.side);
-    if (at(name).getAttribute("aria-pressed") !== isHeld) at(name).setAttribute("aria-pressed", isHeld);
-  }
-  set("plane-since", held.plane || held.side ? `from frame ${held.frame_id}` : "");
+  for (const name of [...PLANES, ...SIDES]) setButton(name, { pressed: name === held.plane || name === held.side });
+  set("plane-since", held.plane || held.side ? W("mark.from", { frame: held.frame_id }) : "");
 }
-
-for (const name of [...PLANES, ...SIDES]) at(name).addEventListener("click", () => statePlane(name));

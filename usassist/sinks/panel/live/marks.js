@@ -1,32 +1,32 @@
 // Marks on the frame that is shown, and the state of the recording.
 
 const MARK_KINDS = ["bookmark", "wrong", "missed"];
-const MARK_WORDS = { bookmark: "bookmark", wrong: "wrong", missed: "missed nodule" };
 const NOT_RECORDED = {
-  none: ", but nothing is recorded",
-  closed: ", but nothing is recorded any more",
-  stopped: ", but nothing is recorded any more",
-  silent: ", but the recorder is silent",
+  none: "mark.not_recorded",
+  closed: "mark.not_recorded_any_more",
+  stopped: "mark.not_recorded_any_more",
+  silent: "mark.recorder_silent",
 };
+const doubtOf = (head) => (head.recording.state in NOT_RECORDED ? W(NOT_RECORDED[head.recording.state]) : "");
 const KEPT_WITHIN_MS = 2000; // an accepted mark comes back over the bus, usually within a tenth of this
 const NOTICE_MS = 6000;
 
 let requests = []; // marks that were requested and have not come back
 let noticeUntil = 0;
 
-const mark = (kind) => requestMark({ type: "mark", kind }, kind, MARK_WORDS[kind]);
+const mark = (kind) => requestMark({ type: "mark", kind }, kind, W(`mark.${kind}`));
 
 // True where the request is on its way.
 function requestMark(message, kind, words, track_id = -1) {
   const shown = frozen ?? current;
   if (!shown || shown.bitmap === null || shown.head.frame_id === null) {
-    showNotice("not marked: no frame is shown", true);
+    showNotice(W("mark.none"), true);
     return false;
   }
   const { session_id, frame_id } = shown.head;
   const request = { kind, words, track_id, frame_id, after: current?.head.t_ms ?? 0, until: performance.now() + KEPT_WITHIN_MS };
   if (!send(link, { ...message, session_id, frame_id })) {
-    failMark(request, "no connection to the stream");
+    failMark(request, W("mark.no_stream"));
     return false;
   }
   requests.push(request);
@@ -37,14 +37,14 @@ function requestMark(message, kind, words, track_id = -1) {
 function confirmMarks(head) {
   for (const kind of MARK_KINDS) {
     const count = head.marks.counts[kind];
-    set(`${kind}-count`, count ? `${count}` : "");
+    setButton(kind, { count: count ? `${count}` : "" });
   }
   const isAccepted = (request) =>
     head.marks.latest.some((item) => isAbout(item, request) && item.t_ms >= request.after);
   for (const request of requests.filter(isAccepted)) {
-    const doubt = NOT_RECORDED[head.recording.state] ?? "";
+    const doubt = doubtOf(head);
     if (request.kind === "descriptors") endConfirming(request.track_id);
-    showNotice(`frame ${request.frame_id} marked: ${request.words}${doubt}`, doubt !== "");
+    showNotice(W("mark.done", { frame: request.frame_id, what: request.words }) + doubt, doubt !== "");
   }
   requests = requests.filter((request) => !isAccepted(request));
   if (!requests.some((request) => request.kind === "plane")) planeAsked = null;
@@ -59,7 +59,7 @@ const isAbout = (item, request) =>
   item.frame_id === request.frame_id && item.kind === request.kind && (item.track_id ?? -1) === request.track_id;
 
 function expireMarks(now) {
-  for (const request of requests.filter((item) => now > item.until)) failMark(request, "no answer from the stream");
+  for (const request of requests.filter((item) => now > item.until)) failMark(request, W("mark.no_answer"));
   requests = requests.filter((request) => now <= request.until);
   if (noticeUntil && now > noticeUntil) {
     noticeUntil = 0;
@@ -69,8 +69,8 @@ function expireMarks(now) {
 
 function failMark(request, why) {
   if (request.kind === "plane") planeAsked = null;
-  if (request.kind === "descriptors") sayOnForm(`not kept: ${why}`);
-  showNotice(`frame ${request.frame_id}: mark "${request.words}" was not kept: ${why}`, true);
+  if (request.kind === "descriptors") sayOnForm(W("confirm.not_kept", { reason: why }));
+  showNotice(W("mark.failed", { frame: request.frame_id, what: request.words, reason: why }), true);
 }
 
 function showNotice(text, isWarning) {
@@ -81,37 +81,29 @@ function showNotice(text, isWarning) {
 
 // ---- Recording -----------------------------------------------------------------------------------------------
 
-const RECORDING_WORDS = {
-  unknown: "",
-  none: "NOT RECORDING",
-  running: "REC",
-  closed: "RECORDING CLOSED",
-  stopped: "RECORDING STOPPED",
-  silent: "RECORDER SILENT",
-};
-
 const twoDigits = (value) => String(Math.floor(value)).padStart(2, "0");
 const clockText = (seconds) => [seconds / 3600, (seconds / 60) % 60, seconds % 60].map(twoDigits).join(":");
-const bytesText = (bytes) => (bytes < 1e9 ? `${(bytes / 1e6).toFixed(0)} MB` : `${(bytes / 1e9).toFixed(1)} GB`);
+const bytesText = (bytes) => (bytes < 1e9 ? `${num(bytes / 1e6)} MB` : `${num(bytes / 1e9, 1)} GB`);
 
 // Without packets from the server the last known state is not shown as the present one.
 function writeRecording(isConnected) {
   const recording = current?.head.recording;
   const state = recording && isConnected ? recording.state : "unknown";
-  const parts = [RECORDING_WORDS[state]];
+  const word = W(`recording.${state}`);
+  const parts = [word];
+  let lost = 0;
   if (recording && ["running", "closed", "stopped"].includes(state)) {
     if (recording.elapsed_s !== null) parts.push(clockText(recording.elapsed_s));
     if (recording.recorded_bytes !== null) parts.push(bytesText(recording.recorded_bytes));
-    if (recording.missed > 0) parts.push(`${recording.missed} MISSED`);
+    lost = recording.missed;
   }
   at("rec").dataset.rec = state;
   set("rec-text", parts.join("  "));
-  set("rec-said", RECORDING_WORDS[state] === "REC" ? "recording" : RECORDING_WORDS[state].toLowerCase());
+  set("rec-lost", lost > 0 ? W("recording.lost", { count: lost }) : "");
+  set("rec-said", state === "running" ? W("recording.said") : word.toLowerCase());
   const isProblem = state === "stopped" || state === "silent";
-  const missed = state !== "unknown" && recording.missed > 0
-    ? `${recording.missed} messages never reached the recorder and are missing from the recording`
-    : "";
-  const why = isProblem ? `${RECORDING_WORDS[state].toLowerCase()}: ${recording.reason}` : missed;
+  const missed = state !== "unknown" && recording.missed > 0 ? W("recording.missed", { count: recording.missed }) : "";
   at("rec").title = isProblem ? recording.reason : "";
-  set("rec-why", why);
+  at("rec-lost").title = missed;
+  set("rec-why", isProblem ? `${word.toLowerCase()}: ${recording.reason}` : missed);
 }

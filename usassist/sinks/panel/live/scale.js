@@ -11,12 +11,12 @@ let scaleSent = null; // the confirmed one that has not come back
 function toggleScale() {
   if (scaling !== null) return endScale();
   if (frozen === null) press("freeze");
-  if (frozen === null) return showNotice("no scale can be set: no frame is shown", true);
+  if (frozen === null) return showNotice(W("scale.no_frame"), true);
   scaling = { frame: frozen, points: [], selected: -1, pointer: null, socket: link, asked: 0, answered: 0, answer: null };
   at("scale-mm").value = "";
   at("scale-form").hidden = false;
   root.classList.add("is-scaling");
-  at("scale").setAttribute("aria-pressed", "true");
+  setButton("scale", { pressed: true });
   askScale();
   return render();
 }
@@ -25,7 +25,7 @@ function endScale() {
   scaling = null;
   at("scale-form").hidden = true;
   root.classList.remove("is-scaling");
-  at("scale").setAttribute("aria-pressed", "false");
+  setButton("scale", { pressed: false });
   render();
 }
 
@@ -41,7 +41,7 @@ function framePoint(event) {
 }
 
 at("stage").addEventListener("click", (event) => {
-  if (scaling === null) return;
+  if (scaling === null || wasDragged()) return;
   const point = framePoint(event);
   if (point === null) return;
   const { points } = scaling;
@@ -65,16 +65,10 @@ at("stage").addEventListener("pointerleave", () => {
   render();
 });
 
-document.addEventListener("keydown", (event) => {
-  if (scaling === null || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "Escape") {
-    event.preventDefault();
-    endScale();
-    return;
-  }
+// True where the key was for the points.
+function scaleKey(event) {
   const step = ARROWS[event.key];
-  if (!step || scaling.selected < 0 || isTyping(event.composedPath()[0])) return;
-  event.preventDefault();
+  if (scaling === null || !step || scaling.selected < 0) return false;
   const { bitmap } = scaling.frame;
   const [x, y] = scaling.points[scaling.selected];
   const within = (value, limit) => Math.max(0, Math.min(limit, value));
@@ -82,7 +76,8 @@ document.addEventListener("keydown", (event) => {
   scaling.pointer = null;
   askScale();
   render();
-});
+  return true;
+}
 
 // ---- What would follow, and the confirmation ---------------------------------------------------------------------
 
@@ -102,7 +97,7 @@ function askScale() {
 
 function takeScale(answer) {
   if (scaleSent !== null && answer.frame_id === scaleSent.frame_id && answer.refused) {
-    showNotice(`the scale was not set: ${answer.refused}`, true);
+    showNotice(W("scale.refused", { reason: answer.refused }), true);
     scaleSent = null;
     return;
   }
@@ -114,13 +109,13 @@ function takeScale(answer) {
 }
 
 // No length without its uncertainty beside it; ± is the 95 % interval, as for sizes.
-const scaleText = (mm, relSd) => `${mm.toFixed(4)} ± ${(2 * relSd * mm).toFixed(4)} mm per px`;
+const scaleText = (mm, relSd) => W("scale.value", { mm: num(mm, 4), u95: num(2 * relSd * mm, 4) });
 
 function writeScaleForm() {
   const { points, answer } = scaling;
-  const asks = ["Click the first point.", "Click the second point.", "Type their distance."][points.length];
+  const asks = W(["scale.first", "scale.second", "scale.type"][points.length]);
   const refused = answer?.refused ?? "";
-  const result = answer && !refused ? `${scaleText(answer.mm_per_px, answer.rel_sd)}, over ${answer.length_px.toFixed(0)} px, pixels taken as square` : "";
+  const result = answer && !refused ? W("scale.over", { scale: scaleText(answer.mm_per_px, answer.rel_sd), length: num(answer.length_px) }) : "";
   set("scale-said", refused || result || asks);
   at("scale-said").classList.toggle("is-warning", refused !== "");
   at("scale-use").disabled = result === "";
@@ -128,7 +123,6 @@ function writeScaleForm() {
 
 at("scale-mm").addEventListener("input", () => scaling !== null && askScale());
 at("scale-cancel").addEventListener("click", endScale);
-at("scale").addEventListener("click", toggleScale);
 at("scale-form").addEventListener("submit", (event) => {
   event.preventDefault();
   if (scaling === null || at("scale-use").disabled) return;
@@ -136,7 +130,7 @@ at("scale-form").addEventListener("submit", (event) => {
   const text = scaleText(scaling.answer.mm_per_px, scaling.answer.rel_sd);
   const after = current?.head.t_ms ?? 0;
   if (send(link, request)) scaleSent = { frame_id: request.frame_id, text, after, until: performance.now() + SCALE_ANSWER_MS };
-  else showNotice("the scale was not set: no connection to the stream", true);
+  else showNotice(W("scale.refused", { reason: W("mark.no_stream") }), true);
   endScale();
 });
 
@@ -147,8 +141,8 @@ function confirmScale(head) {
   if (scaleSent === null) return;
   const isOwn = (item) => item.kind === "scale" && item.frame_id === scaleSent.frame_id && item.t_ms >= scaleSent.after;
   if (head.marks.latest.some(isOwn)) {
-    const doubt = NOT_RECORDED[head.recording.state] ?? "";
-    showNotice(`scale set on frame ${scaleSent.frame_id}: ${scaleSent.text}${doubt}`, doubt !== "");
+    const doubt = doubtOf(head);
+    showNotice(W("scale.done", { frame: scaleSent.frame_id, scale: scaleSent.text }) + doubt, doubt !== "");
     scaleSent = null;
   } else if (head.scale_note.startsWith(SCALE_REFUSED)) {
     showNotice(head.scale_note, true);
@@ -158,15 +152,9 @@ function confirmScale(head) {
 
 setInterval(() => {
   if (scaleSent === null || performance.now() < scaleSent.until) return;
-  showNotice(`${SCALE_REFUSED}no answer from the stream`, true);
+  showNotice(W("scale.refused", { reason: W("mark.no_answer") }), true);
   scaleSent = null;
 }, 250);
-
-const ORIGIN_WORDS = {
-  scale_by_hand: "two points set by hand",
-  scale_by_ruler: "the ruler on the screen",
-  scale_by_dicom: "the DICOM header",
-};
 
 let scaleDue = 0;
 function writeScale(head) {
@@ -175,7 +163,7 @@ function writeScale(head) {
   scaleDue = now + TEXT_MS;
   const { scale } = head;
   const rows = scale ? scaleText(scale.spacing_rc_mm[0], scale.rel_sd) : "";
-  set("scale-now", scale ? `${rows}, by ${ORIGIN_WORDS[scale.origin] ?? scale.origin}` : head.scale_note || "not known");
+  set("scale-now", scale ? W("scale.by", { scale: rows, origin: WORDS[language][`scale.${scale.origin}`] ?? scale.origin }) : head.scale_note || W("scale.unknown"));
   at("scale-now").classList.toggle("us-warned", scale === null);
 }
 
@@ -189,7 +177,7 @@ function drawPoints() {
   }
   const context = canvas.getContext("2d", { alpha: false });
   const place = fit(canvas, scaling.frame.bitmap);
-  const unit = window.devicePixelRatio || 1;
+  const unit = unitPx();
   const onCanvas = ([x, y]) => [place.x + x * place.scale, place.y + y * place.scale];
   if (scaling.points.length === 2) {
     context.setLineDash([4 * unit, 4 * unit]);

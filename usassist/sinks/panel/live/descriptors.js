@@ -2,28 +2,26 @@
 // engine stands beside the words and chooses none of them.
 
 const DESCRIPTORS = @DESCRIPTORS@;
-const NO_IDENTITY = "This nodule is not tracked, so it has no identity that words could belong to: nothing can be confirmed.";
 
 let selected = null; // {row, nodule, words}: words is descriptor → set of chosen words
 
 const selectedRow = () => (selected !== null && frozen !== null ? selected.row : -1);
-const nameOf = (nodule) => (nodule.track_id >= 1 ? `Nodule N${nodule.track_id}` : "Nodule without identity");
+const nameOf = (nodule) => (nodule.track_id >= 1 ? W("confirm.nodule", { name: `N${nodule.track_id}` }) : W("confirm.no_name"));
 
 // ---- Choosing a nodule ---------------------------------------------------------------------------------------
 
-function chooseButton(nodule, row, text) {
+function chooseButton(nodule, row) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "us-choose";
-  button.textContent = text;
-  button.title = "Confirm descriptors of this nodule";
-  button.setAttribute("aria-label", `${nameOf(nodule)}, row ${row + 1}: confirm descriptors`);
+  button.setAttribute("aria-label", W("confirm.choose", { name: nameOf(nodule), row: row + 1 }));
+  button.title = button.getAttribute("aria-label");
   return button;
 }
 
 function choose(row) {
   if (frozen === null) {
-    showNotice("freeze the frame (key F), then choose the nodule", true);
+    showNotice(W("confirm.freeze"), true);
     return;
   }
   const nodule = frozen.view.draw ? frozen.head.nodules[row] : undefined;
@@ -36,7 +34,7 @@ at("rows").addEventListener("click", (event) => {
 });
 
 canvas.addEventListener("click", (event) => {
-  if (root.classList.contains("is-scaling")) return; // clicks are points of a scale
+  if (root.classList.contains("is-scaling") || wasDragged()) return; // clicks are points of a scale
   const shown = frozen ?? current;
   const view = frozen ? frozen.view : viewNow(performance.now());
   if (!shown?.bitmap || !view.draw) return;
@@ -67,11 +65,11 @@ function openForm(row, nodule) {
   const words = Object.fromEntries(DESCRIPTORS.map(({ name }) => [name, new Set(before[name] ?? [])]));
   selected = { row, nodule, words };
   set("form-title", nameOf(nodule));
-  set("form-frame", `frame ${frozen.head.frame_id}`);
+  set("form-frame", W("format.frame", { number: frozen.head.frame_id }));
   at("form-groups").replaceChildren(...(hasIdentity ? DESCRIPTORS.map((descriptor) => groupOf(descriptor, nodule)) : []));
   const others = nodule.descriptors.filter((item) => !DESCRIPTORS.some(({ name }) => name === item.name));
   set("form-estimates", others.map(descriptorText).join("; "));
-  sayOnForm(hasIdentity ? "" : NO_IDENTITY);
+  sayOnForm(hasIdentity ? "" : W("confirm.untracked"));
   at("confirm").hidden = !hasIdentity;
   at("form").hidden = false;
   writeChosen();
@@ -89,7 +87,7 @@ function groupOf(descriptor, nodule) {
   const isWrongPlane = descriptor.name === "shape" && planeAt(frozen).plane === "longitudinal";
   if (estimate || isWrongPlane) {
     const note = document.createElement("small");
-    note.textContent = isWrongPlane ? "this frame was stated to be longitudinal" : `${estimate.basis}: ${estimate.value}`;
+    note.textContent = isWrongPlane ? W("confirm.wrong_plane") : `${estimate.basis}: ${estimate.value}`;
     note.title = isWrongPlane ? "" : agreementText(estimate);
     note.classList.toggle("is-warning", isWrongPlane);
     title.append(note);
@@ -129,7 +127,7 @@ at("confirm").addEventListener("click", () => {
   const descriptors = Object.fromEntries(Object.entries(words).filter(([, chosen]) => chosen.size).map(([name, chosen]) => [name, [...chosen]]));
   sayOnForm("");
   const { track_id } = nodule;
-  requestMark({ type: "descriptors", track_id, descriptors }, "descriptors", `descriptors of N${track_id} confirmed`, track_id);
+  requestMark({ type: "descriptors", track_id, descriptors }, "descriptors", W("mark.descriptors", { track: track_id }), track_id);
 });
 
 const sayOnForm = (text) => set("form-said", text);
@@ -141,11 +139,8 @@ function endConfirming(track_id) {
 function closeForm() {
   selected = null;
   at("form").hidden = true;
-  set("choose-note", frozen !== null && frozen.view.draw && frozen.head.nodules.length ? "Choose a nodule, here or on the frame, to confirm its descriptors." : "");
+  set("choose-note", frozen !== null && frozen.view.draw && frozen.head.nodules.length ? W("confirm.how") : "");
   render();
 }
 
 at("form-close").addEventListener("click", closeForm);
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && selected !== null) closeForm();
-});
