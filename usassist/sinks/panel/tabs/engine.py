@@ -192,7 +192,7 @@ def build_engine_tab(context: PageContext) -> None:
         with gr.Column(min_width=320):
             labels.add(gr.Markdown(elem_classes="us-h"), "sweep", value="engine.froc")
             froc = gr.LinePlot(x="rate", y="found", color="set", height=300, elem_id="us-froc")
-    method = gr.Markdown(elem_classes="us-help")
+    method = gr.Markdown(elem_classes="us-told")
     with gr.Accordion(open=False) as whole:
         text = gr.Markdown(elem_id="us-card")
     labels.add(whole, "sweep", label="engine.card")

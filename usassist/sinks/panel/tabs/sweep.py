@@ -34,6 +34,7 @@ STYLES = (resources.files("usassist.sinks.panel.sweep").joinpath("sweep.css").re
 """Style sheets of this tab and the two after it."""
 
 _MOST_COLUMNS = 2000
+_LAST_NUMBER = 2**31 - 1
 _WIDTHS: list[str | int] = [f"{width}px" for width in (90, 100, 80, 90, 90, 190, 150, 90, 90, 200)]
 
 _PICK_TIME = """
@@ -62,8 +63,9 @@ class _SweepTab:
     def words(self, language: str) -> Words:
         return self._context.words(language or "en", "sweep")
 
-    def timeline(self, language: str, number: float | None) -> str:
-        entry = None if number is None else self._sweep.at(int(number)).entry
+    def timeline(self, language: str, typed: str) -> str:
+        number = _number(typed)
+        entry = None if number is None else self._sweep.at(number).entry
         return draw_timeline(
             self._sweep.columns(TIMELINE_COLUMNS),
             self._sweep.marks(),
@@ -71,14 +73,15 @@ class _SweepTab:
             None if entry is None else entry.t_s,
         )
 
-    def moment(self, language: str, number: float | None) -> str:
+    def moment(self, language: str, typed: str) -> str:
         words = self.words(language)
+        number = _number(typed)
         if number is None:
-            return f'<p class="us-at-none">{words("sweep.choose")}</p>'
-        plane = plane_in_words(*self._sweep.plane_at(int(number)), words)
-        return draw_moment(int(number), self._sweep.session_id, self._sweep.at(int(number)), plane, words)
+            return f'<p class="us-at-none">{words("sweep.not_a_number" if typed.strip() else "sweep.choose")}</p>'
+        plane = plane_in_words(*self._sweep.plane_at(number), words)
+        return draw_moment(number, self._sweep.session_id, self._sweep.at(number), plane, words)
 
-    def update(self, language: str, number: float | None, sent: dict[str, Any] | None) -> list[Any]:
+    def update(self, language: str, typed: str, sent: dict[str, Any] | None) -> list[Any]:
         """Timeline, table, note, best planes, heading of the plot and plot, as they are now, as far as they are new."""
         words, calibrated = self.words(language), self._sweep.score_is_calibrated
         news = OnlyNews(sent)
@@ -89,7 +92,7 @@ class _SweepTab:
         last = [(nodule.track_id, nodule.areas[-1].frame_id if nodule.areas else -1) for nodule in drawn]
         note = self._note(len(nodules), others, words)
         return [
-            self.timeline(language, number),
+            self.timeline(language, typed),
             news("table", (language, rows), lambda: _table(rows, words)),
             news("note", note, lambda: note),
             news(
@@ -120,11 +123,12 @@ class _SweepTab:
         return self._picked(language, int(event.frame))
 
     def step(self, by: int) -> Any:
-        def stepped(language: str, number: float | None) -> list[Any]:
+        def stepped(language: str, typed: str) -> list[Any]:
             newest = self._sweep.newest_id
+            number = _number(typed)
             if number is None or newest is None:
                 return self._picked(language, newest)
-            return self._picked(language, min(max(int(number) + by, 0), newest))
+            return self._picked(language, min(max(number + by, 0), newest))
 
         return stepped
 
@@ -132,12 +136,13 @@ class _SweepTab:
         """The newest frame."""
         return self._picked(language, self._sweep.newest_id)
 
-    def go(self, language: str, number: float | None) -> list[Any]:
+    def go(self, language: str, typed: str) -> list[Any]:
         """A number that was typed: moment and timeline."""
-        return [self.moment(language, number), self.timeline(language, number)]
+        return [self.moment(language, typed), self.timeline(language, typed)]
 
     def _picked(self, language: str, number: int | None) -> list[Any]:
-        return [number, self.moment(language, number), self.timeline(language, number)]
+        typed = "" if number is None else str(number)
+        return [typed, *self.go(language, typed)]
 
     def api_timeline(self, columns: int = 500) -> dict[str, Any]:
         """The sweep so far in at most 2000 columns of equal time, and the marks; see ``sweep.timeline.Columns``."""
@@ -179,6 +184,14 @@ class _SweepTab:
         }
 
 
+def _number(typed: str | None) -> int | None:
+    """A frame number as a person types it; None where it is none."""
+    try:
+        return min(max(int((typed or "").strip()), 0), _LAST_NUMBER)
+    except ValueError:
+        return None
+
+
 def _table(rows: list[list[str]], words: Words) -> gr.Dataframe:
     return gr.Dataframe(value=rows, headers=[words(f"nodules.{name}") for name in COLUMNS])
 
@@ -198,10 +211,10 @@ def build_sweep_tab(context: PageContext) -> None:
     """Fill the tab."""
     tab, labels = _SweepTab(context), context.labels
     language = add_language(context)
-    labels.add(gr.Markdown(elem_classes="us-help"), "sweep", value="sweep.timeline_help")
+    labels.add(gr.Markdown(elem_classes="us-told"), "sweep", value="sweep.timeline_help")
     timeline = gr.HTML("", js_on_load=_PICK_TIME, elem_id="us-timeline")
     with gr.Row(elem_classes="us-steps"):
-        number = labels.add(gr.Number(value=None, precision=0, min_width=120), "sweep", label="sweep.frame")
+        number = labels.add(gr.Textbox(max_lines=1, min_width=120), "sweep", label="sweep.frame")
         before = labels.add(gr.Button(size="sm", min_width=90), "sweep", value="sweep.before")
         after = labels.add(gr.Button(size="sm", min_width=90), "sweep", value="sweep.after")
         newest = labels.add(gr.Button(size="sm", min_width=90), "sweep", value="sweep.newest")
@@ -219,7 +232,7 @@ def build_sweep_tab(context: PageContext) -> None:
             max_height=420,
             elem_id="us-nodules",
         )
-        note = gr.Markdown(elem_classes="us-help")
+        note = gr.Markdown(elem_classes="us-told")
         labels.add(gr.Markdown(elem_classes="us-h"), "sweep", value="nodules.best_heading")
         best = gr.HTML("", js_on_load=_PICK_FRAME, elem_id="us-best")
         labels.add(gr.Markdown(elem_classes="us-h"), "sweep", value="nodules.area_title")
