@@ -188,7 +188,7 @@ def test_a_program_gets_the_same_figures(page: Any, panel: Any, stream: Any) -> 
 
 @pytest.mark.parametrize("name", ["Sweep", "System", "Engine"])
 def test_on_a_phone_nothing_is_wider_than_the_screen(page: Any, name: str) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
     open_tab(page, name)
+    page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_timeout(1200)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

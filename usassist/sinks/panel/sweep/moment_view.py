@@ -75,6 +75,7 @@ def _outlines(head: Head) -> str:
     if not head.nodules or head.image_hw_px is None:
         return ""
     height, width = head.image_hw_px
+    size = max(width / 40.0, 8.0)
     parts = []
     for row, nodule in enumerate(head.nodules):
         points = " ".join(f"{x:g},{y:g}" for x, y in nodule.contour)
@@ -83,7 +84,7 @@ def _outlines(head: Head) -> str:
         name = escape(number_in_words(nodule.track_id, row))
         parts.append(
             f'<polygon points="{points}" class="us-at-dark"/><polygon points="{points}" stroke="{color}"/>'
-            f'<text x="{min(x + 4, width - 40):g}" y="{max(y, 16):g}" fill="{color}">{name}</text>'
+            f'<text x="{min(x + size / 4, width - 2.5 * size):g}" y="{max(y, size):g}" fill="{color}" font-size="{size:g}">{name}</text>'
         )
     return f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{"".join(parts)}</svg>'
 

@@ -224,10 +224,11 @@ def columns_of(rows: npt.NDArray[Any], most: int) -> Columns:
     Parameters
     ----------
     rows : from :meth:`Timeline.snapshot`
-    most : number of columns, fewer where there are fewer rows
+    most : number of columns; fewer where there are fewer rows, two for each, so that a frame that comes a little late
+        leaves no column empty
     """
     length_ms = int(rows["t_ms"].max()) + 1 if len(rows) else 0
-    count = min(most, len(rows))
+    count = min(most, (len(rows) + 1) // 2)
     if not count:
         return Columns(
             length_s=0.0,

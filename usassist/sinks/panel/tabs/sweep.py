@@ -35,7 +35,7 @@ STYLES = (resources.files("usassist.sinks.panel.sweep").joinpath("sweep.css").re
 
 _MOST_COLUMNS = 2000
 _LAST_NUMBER = 2**31 - 1
-_WIDTHS: list[str | int] = [f"{width}px" for width in (90, 100, 80, 90, 90, 190, 150, 90, 90, 200)]
+_WIDTHS: list[str | int] = [f"{width}px" for width in (90, 125, 80, 90, 90, 190, 150, 90, 125, 200)]
 
 _PICK_TIME = """
 element.addEventListener('click', (event) => {
