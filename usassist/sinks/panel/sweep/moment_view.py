@@ -82,9 +82,10 @@ def _outlines(head: Head) -> str:
         color = "#{:02x}{:02x}{:02x}".format(*nodule.color_rgb)
         x, y = nodule.xyxy_px[2], nodule.xyxy_px[1]
         name = escape(number_in_words(nodule.track_id, row))
+        place = f'x="{min(x + size / 4, width - 2.5 * size):g}" y="{max(y, size):g}" font-size="{size:g}"'
         parts.append(
             f'<polygon points="{points}" class="us-at-dark"/><polygon points="{points}" stroke="{color}"/>'
-            f'<text x="{min(x + size / 4, width - 2.5 * size):g}" y="{max(y, size):g}" fill="{color}" font-size="{size:g}">{name}</text>'
+            f'<text {place} fill="{color}">{name}</text>'
         )
     return f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{"".join(parts)}</svg>'
 

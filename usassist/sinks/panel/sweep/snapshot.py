@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from usassist import __version__
 from usassist.errors import MessageError
 from usassist.sinks.overlay.snapshot import png_with_text
 from usassist.sinks.overlay.text import BRIGHT, PAPER, Pen
@@ -76,7 +75,7 @@ def make_snapshot(
         "point": head.point,
         "state": head.state,
         "Creation Time": made,
-        "Software": f"usassist {__version__}",
+        "Software": "usassist",
         "Comment": " ".join(lines),
         "Disclaimer": words("snapshot.research"),
     }
