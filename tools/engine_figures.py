@@ -1,6 +1,6 @@
 """Condense reports of ``usassist eval`` into the figures file of an engine, which the page shows with its card.
 
-    python -m tools.engine_figures engines/thyroid_nodule/0.4.0/figures.json \
+    python -m tools.engine_figures engines/thyroid_nodule/0.4.0/curves.json \
         ddti_val:same_source:ddti_int8.json ddti_val:same_source:ddti_fp32.json cine:unseen:cine_int8.json …
 
 Each argument is the name of a set, its part in the training (``same_source`` or ``unseen``), and a report. The file

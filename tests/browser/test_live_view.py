@@ -119,11 +119,14 @@ def test_no_word_lies_over_the_frame_but_the_state_that_forbids_looking(page: An
     assert page.evaluate("getComputedStyle(document.querySelector('.us-veil')).transitionDuration") == "0s"
 
 
-def test_picture_table_and_number_are_of_one_frame_in_every_moment(page: Any, stream: Any) -> None:
+@pytest.mark.parametrize("frames", [150, pytest.param(1000, marks=pytest.mark.long)])
+def test_picture_table_and_number_are_of_one_frame_in_every_moment(page: Any, stream: Any, frames: int) -> None:
     page.evaluate(WATCH_NUMBERS)
-    settle(page, 150)
+    page.wait_for_function(
+        "last => usassist.lastFrameId > last", arg=page.evaluate("usassist.lastFrameId") + frames, timeout=90_000
+    )
     numbers = page.evaluate("numbers")
-    assert len({tuple(entry) for entry in numbers}) > 50
+    assert len({tuple(entry) for entry in numbers}) > frames / 3
     assert [entry for entry in numbers if len(set(entry)) != 1] == []
 
 
@@ -301,6 +304,22 @@ def test_wheel_keys_and_dragging_zoom_and_move_the_frame_and_a_key_resets_it(pag
     assert page.evaluate("usassist.zoom") == {"k": 1, "x": 0.5, "y": 0.5}
     page.locator("#us-zoom_in").click()
     assert page.evaluate("usassist.zoom.k") == 1.25
+
+
+def test_two_fingers_zoom(page: Any) -> None:
+    page.evaluate("""() => {
+      const stage = document.querySelector('.us-stage');
+      const box = stage.getBoundingClientRect();
+      const touch = (type, pointerId, x) => stage.dispatchEvent(new PointerEvent(type, {
+        pointerId, pointerType: 'touch', clientX: box.x + x, clientY: box.y + 200, bubbles: true }));
+      touch('pointerdown', 1, 300);
+      touch('pointerdown', 2, 400);
+      touch('pointermove', 2, 500);
+      touch('pointerup', 2, 500);
+      touch('pointerup', 1, 300);
+    }""")
+    assert page.evaluate("usassist.zoom.k") == pytest.approx(2.0, abs=0.01)
+    assert not page.complaints
 
 
 def test_depth_is_shown_beside_a_calibrated_frame_only(page: Any, stream: Any) -> None:

@@ -189,7 +189,7 @@ def test_everything_fits_on_the_screen(page: Any, width: int, height: int) -> No
     page.set_viewport_size({"width": width, "height": height})
     for selector in (
         ".us-stage",
-        "#us-controls",
+        "#us-actions",
         "#us-left",
         "#us-zoom_fit",
         ".us-rec",

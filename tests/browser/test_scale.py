@@ -12,11 +12,13 @@ from usassist.bus import MarkKind, Subscriber
 pytestmark = pytest.mark.browser
 
 FORM = ".us [data-at=scale-form]"
+SETTLED = "(canvas => canvas.height === canvas.clientHeight)(document.querySelector('.us canvas'))"
 TOLD = ".us [data-at=scale-said]"
 
 
 def place(page: Any, x_px: float, y_px: float) -> tuple[float, float]:
     """Where a point of the frame (320 x 240 px) is on the page."""
+    page.wait_for_function(SETTLED)
     box = page.locator(".us canvas").bounding_box()
     place = page.evaluate("usassist.place")
     return box["x"] + place["x"] + x_px * place["scale"], box["y"] + place["y"] + y_px * place["scale"]

@@ -137,7 +137,7 @@ def test_the_system_is_told_and_nobody_else_is_asked(page: Any, panel: Any) -> N
 def test_the_card_is_shown_with_the_frames_of_each_figure(page: Any, stream: Any) -> None:
     open_tab(page, "Engine")
     page.wait_for_function("() => document.body.innerText.includes('There is no card of')")
-    document = (resource_dir("engines") / "thyroid_nodule/0.4.0/figures.json").read_text(encoding="utf-8")
+    document = (resource_dir("engines") / "thyroid_nodule/0.4.0/curves.json").read_text(encoding="utf-8")
     stream.engine_id = document.split('"engine_id": "')[1].split('"')[0]
     assert read_card(stream.engine_id) is not None
     page.wait_for_function("() => document.querySelector('#us-sets')?.innerText.includes('DDTI')")

@@ -46,6 +46,7 @@ __all__ = [
     "MarkKind",
     "Plane",
     "PointBody",
+    "PointSetBody",
     "ResultBody",
     "SessionBody",
     "SessionState",
@@ -87,22 +88,52 @@ class LabelBody(msgspec.Struct, frozen=True, kw_only=True):
     score_threshold: float
 
 
+class PointSetBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured at an operating point on one set of frames; see ``calibrate.PointFigures``.
+
+    ``shows`` says what the frames are, in words, for example ``one older scanner (DDTI)``; empty where the engine does
+    not tell. Of frames without any nodule there are alarms alone, of others the rest. It came with ``engine`` 1.5.
+    """
+
+    name: str
+    frames: Int64
+    shows: str = ""
+    sensitivity: float | None = None
+    false_positives_per_frame: float | None = None
+    alarms_per_negative_frame: float | None = None
+
+    @property
+    def words(self) -> str:
+        """Which frames they are, for display."""
+        return f"{self.frames} of {self.shows or self.name}"
+
+
 class PointBody(msgspec.Struct, frozen=True, kw_only=True):
-    """The operating point that an engine is cut at; see ``calibrate.OperatingPoint``."""
+    """The operating point that an engine is cut at; see ``calibrate.OperatingPoint``.
+
+    ``sets`` are the frames that the figures come from; each set counts alike in them. They came with ``engine`` 1.5.
+    """
 
     name: str
     sensitivity: float
     false_positives_per_frame: float
     alarms_per_negative_frame: float | None = None
+    sets: tuple[PointSetBody, ...] = ()
 
     @property
     def words(self) -> str:
-        """Name and figures for display: findings are rounded down, false alarms up."""
+        """Name, figures, and the frames that they come from, for display.
+
+        Findings are rounded down, false alarms up.
+        """
         found, alarms = math.floor(100.0 * self.sensitivity + 1e-6), _rounded_up(self.false_positives_per_frame)
         text = f"{self.name}: finds {found} of 100 nodules, {alarms} false alarms per frame"
         if self.alarms_per_negative_frame is not None:
             text += f", {_rounded_up(self.alarms_per_negative_frame)} on frames without a nodule"
-        return f"{text} (validation frames)"
+        if not self.sets:
+            return f"{text} (validation frames)"
+        frames = [one.words for one in self.sets]
+        return f"{text}; on validation frames: {', '.join(frames)}"
 
 
 def _rounded_up(rate: float) -> str:

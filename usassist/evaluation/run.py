@@ -158,7 +158,7 @@ def run_frames(
         abstained = domain is not None and prob is not None and bool(domain.why_abstain(prob))
         detections, segmentation = Detections.empty(), Segmentation.empty()
         if not abstained:
-            detections, segmentation = decode(outputs, image_to_input, (y2 - y1, x2 - x1), labels)
+            detections, segmentation = decode(outputs, image_to_input, (y2 - y1, x2 - x1), labels, image=image)
         elapsed_ms = 1e3 * (time.perf_counter() - started_s)
         labelmap = np.zeros(frame.image.shape, np.uint8)
         labelmap[y1:y2, x1:x2] = fill_labelmap(segmentation, (y2 - y1, x2 - x1))

@@ -163,7 +163,7 @@ class StreamSummary:
             "answers_by_backend": dict(self.by_backend),
             "backend_changes": self.changes,
             "score_calibration_id": self.score_calibration_id,
-            "point": None if self.point is None else msgspec.structs.asdict(self.point),
+            "point": None if self.point is None else msgspec.to_builtins(self.point),
             "association": None if self.association is None else msgspec.structs.asdict(self.association),
         }
 

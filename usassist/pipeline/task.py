@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from usassist.bus import AssociationBody, EngineBody, LabelBody, PointBody, TrackingBody
+from usassist.bus import AssociationBody, EngineBody, LabelBody, PointBody, PointSetBody, TrackingBody
 from usassist.calibrate import OperatingPoint, ScoreCalibration
 from usassist.engine import EngineSpec
+from usassist.engine.card_figures import CardFigures
 from usassist.errors import EngineSpecError, UsageError
 from usassist.modalities import Association, Kind, Modality, Task, find_modality
 from usassist.modalities.ultrasound import DescriptorModel
@@ -90,6 +91,7 @@ def describe_engine(
     """
     cut = None if scores is None else scores.point(point)
     rule = None if cut is None or not associated else cut.association
+    card = CardFigures.load(spec.folder, spec.engine_id)
     labels = spec.labels
     if cut is not None:
         least = cut.score if rule is None else rule.release
@@ -102,14 +104,31 @@ def describe_engine(
         ),
         intended_use=spec.intended_use,
         score_calibration_id=None if scores is None else scores.calibration_id,
-        point=None if cut is None else _describe_point(cut),
+        point=None if cut is None or scores is None else _describe_point(cut, scores, card),
         descriptor_agreement={} if descriptors is None else descriptors.agreement,
         domain="" if spec.domain is None else spec.domain.name,
         association=None if rule is None else AssociationBody(**dataclasses.asdict(rule)),
         tracking=tracking,
-        points=() if scores is None else tuple(_describe_point(known) for known in scores.points.values()),
+        points=()
+        if scores is None
+        else tuple(_describe_point(known, scores, card) for known in scores.points.values()),
     )
 
 
-def _describe_point(point: OperatingPoint) -> PointBody:
-    return PointBody(**{name: getattr(point, name) for name in PointBody.__struct_fields__})
+def _describe_point(point: OperatingPoint, scores: ScoreCalibration, card: CardFigures | None) -> PointBody:
+    shows = {} if card is None else card.shows
+    frames = {item.name: item.frames for item in scores.sets}
+    figures = ("sensitivity", "false_positives_per_frame", "alarms_per_negative_frame")
+    return PointBody(
+        name=point.name,
+        **{name: getattr(point, name) for name in figures},
+        sets=tuple(
+            PointSetBody(
+                name=item.name,
+                frames=frames[item.name],
+                shows=shows.get(item.name, ""),
+                **{name: getattr(item, name) for name in figures},
+            )
+            for item in point.sets
+        ),
+    )

@@ -19,9 +19,11 @@ from usassist.session.lines import LineFile, MarkLine, ResultKey, read_lines
 from usassist.session.manifest import Manifest, read_manifest
 from usassist.sinks.manifest import SESSION_SCHEMA, id_ranges
 
-__all__ = ["Gap", "RecordedSession", "SessionLine", "open_session"]
+__all__ = ["MARKERS", "Gap", "RecordedSession", "SessionLine", "open_session"]
 
-_MARKERS = ("session.toml", "frames.jsonl", "results.jsonl", "bus.log")
+MARKERS = ("session.toml", "frames.jsonl", "results.jsonl", "bus.log")
+"""A folder that holds one of these holds a session, or what is left of one."""
+
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -191,7 +193,7 @@ def open_session(folder: Path | str) -> RecordedSession:
     if not folder.is_dir():
         what = "a file" if folder.exists() else "not there"
         raise SessionError(f"{folder} is {what}; name the folder of a recorded session")
-    if not any((folder / name).exists() for name in _MARKERS):
+    if not any((folder / name).exists() for name in MARKERS):
         raise SessionError(f"{folder} holds no recorded session; name the folder of one")
     return RecordedSession(folder)
 

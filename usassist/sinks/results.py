@@ -18,9 +18,16 @@ from usassist.sinks.end_of_stream import POLL_MS, StreamEnd
 from usassist.sinks.files import explain, prepare_folder
 from usassist.sinks.lines import result_line
 
-__all__ = ["ResultsFile"]
+__all__ = ["FrameTime", "ResultsFile"]
 
 _to_json = msgspec.json.Encoder().encode
+
+
+class FrameTime(msgspec.Struct, frozen=True):
+    """A line of ``times.jsonl``."""
+
+    frame_id: int
+    t_s: float
 
 
 class ResultsFile:
@@ -31,6 +38,8 @@ class ResultsFile:
     address : of the stream's bus
     folder : an empty or new folder
     abandoned : True when the process that started the stream is gone; polled while nothing comes
+    times : also receive the frames, and write when each is shown in its clip into ``times.jsonl``: ``frame_id`` and
+        ``t_s``, left out where a frame does not say it
 
     Attributes
     ----------
@@ -42,15 +51,17 @@ class ResultsFile:
         If the folder holds a session already, or cannot be written.
     """
 
-    def __init__(self, address: str, folder: Path, abandoned: Callable[[], bool]) -> None:
+    def __init__(self, address: str, folder: Path, abandoned: Callable[[], bool], *, times: bool = False) -> None:
         self._folder = folder
         prepare_folder(folder)
         self._end = StreamEnd(abandoned, ("result",))
         self._engines: dict[str, EngineBody] = {}
         self.results = 0
-        self.subscriber = Subscriber(address, ("result", "engine", "session"), "archive")
+        topics = ("result", "engine", "session", *(("frame",) if times else ()))
+        self.subscriber = Subscriber(address, topics, "archive")
         try:
             self._file = AppendFile(folder / "results.jsonl")
+            self._times = AppendFile(folder / "times.jsonl") if times else None
         except (OSError, SessionError) as error:
             self.subscriber.close()
             raise SessionError(explain(folder, error)) from error
@@ -73,8 +84,14 @@ class ResultsFile:
                     line = result_line(result, self._engines.get(result.engine_id), message.t_publish_ns)
                     self._file.append(_to_json(line) + b"\n")
                     self.results += 1
+                elif self._times is not None and message.topic.name == "frame":
+                    pts, base = message.body.pts, message.body.time_base
+                    if pts is not None and base is not None:
+                        self._times.append(_to_json(FrameTime(message.body.frame_id, float(pts * base))) + b"\n")
         except (OSError, SessionError) as error:
             raise SessionError(explain(self._folder, error)) from error
         finally:
             self._file.close()
+            if self._times is not None:
+                self._times.close()
             self.subscriber.close()

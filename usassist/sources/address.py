@@ -11,7 +11,7 @@ from usassist.common.clock import Clock, MonotonicClock
 from usassist.config import resource_dir
 from usassist.errors import SourceError, UsageError
 from usassist.sources.base import Crop, Source, SourceOptions
-from usassist.sources.inputs.address import LIVE_SCHEMES, is_live
+from usassist.sources.inputs.address import LIVE_SCHEMES, as_live_source, is_live
 from usassist.sources.scale import ScaleMode
 
 __all__ = ["DEMO_CALIBRATION", "IMAGE_SUFFIXES", "NUMBERS_ONLY", "demo_address", "open_source", "parse_settings"]
@@ -149,6 +149,10 @@ def _split(address: str) -> tuple[str, str]:
         raise SourceError(f"source {address!r} cannot be looked up: {error}; check the path") from error
     if match and not exists:
         raise UsageError(f"there is no source named {match[1]}; give a path, or {_choices()}")
+    if address.startswith("/dev/"):
+        raise UsageError(
+            f"{address} is a device, not a clip; usassist live --source {as_live_source(address)} watches it"
+        )
     if is_folder or path.suffix.lower() in IMAGE_SUFFIXES:
         return "images", address
     if path.suffix.lower() == ".dcm" or _begins_as_dicom(path):

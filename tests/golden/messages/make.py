@@ -20,6 +20,7 @@ from usassist.bus import (
     MarkBody,
     MarkKind,
     PointBody,
+    PointSetBody,
     StageBody,
     TrackingBody,
     TrackingClock,
@@ -53,7 +54,18 @@ NEWEST_ENGINE = msgspec.structs.replace(
     association=AssociationBody(alone=0.875, rise=0.75, release=0.375, frames=3, iou=0.25),
     tracking=TrackingBody(rule="sweep-1", clock=TrackingClock.CAPTURE_TIME),
     points=(
-        PointBody(name="balanced", sensitivity=0.875, false_positives_per_frame=0.25, alarms_per_negative_frame=0.125),
+        PointBody(
+            name="balanced",
+            sensitivity=0.875,
+            false_positives_per_frame=0.25,
+            alarms_per_negative_frame=0.125,
+            sets=(
+                PointSetBody(
+                    name="old", frames=65, shows="one scanner", sensitivity=0.875, false_positives_per_frame=0.25
+                ),
+                PointSetBody(name="without", frames=8, alarms_per_negative_frame=0.125),
+            ),
+        ),
         PointBody(name="quiet", sensitivity=0.75, false_positives_per_frame=0.125),
     ),
 )

@@ -25,7 +25,17 @@ from tests.samples import (
     make_frame,
     make_result,
 )
-from usassist.bus import TOPICS, FrameBody, LabelBody, PointBody, decode, frame_from, peek_topic, result_from
+from usassist.bus import (
+    TOPICS,
+    FrameBody,
+    LabelBody,
+    PointBody,
+    PointSetBody,
+    decode,
+    frame_from,
+    peek_topic,
+    result_from,
+)
 from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.common.wire_fields import Travel
 from usassist.errors import MessageError, RecordError, SchemaVersionError
@@ -151,6 +161,22 @@ def test_an_operating_point_is_told_in_words_and_never_better_than_measured(
         alarms_per_negative_frame=on_negatives,
     )
     assert point.words.endswith(words)
+
+
+def test_an_operating_point_names_the_frames_that_its_figures_come_from() -> None:
+    point = PointBody(
+        name="quiet",
+        sensitivity=0.6,
+        false_positives_per_frame=0.03,
+        sets=(
+            PointSetBody(name="ddti_val", frames=65, shows="one older scanner (DDTI)", sensitivity=0.5),
+            PointSetBody(name="own", frames=1, alarms_per_negative_frame=0.01),
+        ),
+    )
+    assert point.words == (
+        "quiet: finds 60 of 100 nodules, 0.03 false alarms per frame; on validation frames: 65 of one older scanner "
+        "(DDTI), 1 of own"
+    )
 
 
 def test_a_header_that_claims_more_than_there_is_makes_nothing() -> None:

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from tests.samples import ellipse_contour
-from usassist.frames import find_cut
+from usassist.frames import find_cut, find_scan_border
 from usassist.phantom import PhantomConfig, PhantomScanner
+from usassist.phantom.beam import BeamGrid
 from usassist.records import Segmentation
 
 HW = (300, 400)
@@ -72,3 +73,66 @@ def test_a_region_of_a_simulated_sector_is_cut_where_it_leaves_the_scan(geometry
     at_side = ellipse_contour((int(first_lit) + 22, y), (20, 15))
     inside = ellipse_contour((int(first_lit) + 60, y), (20, 15))
     assert find_cut(Segmentation.of([at_side, inside]), scan).tolist() == [1, 0]
+
+
+def _cleared(image: np.ndarray) -> np.ndarray:
+    region = np.ones(image.shape[:2], np.uint8)
+    find_scan_border(image).clear_outside(region, 0, 0)
+    return region
+
+
+@pytest.mark.parametrize("geometry", ["linear", "trapezoid", "convex"])
+def test_what_is_left_of_a_region_is_the_simulated_scan(geometry: str) -> None:
+    for seed in range(3):
+        config = PhantomConfig(seed=seed, geometry=geometry, scan_hw_px=(400, 500))  # type: ignore[arg-type]
+        scanner = PhantomScanner(config)
+        image = scanner.render_scan(1.0).scan
+        border = find_scan_border(image)
+        assert border.is_convex is (geometry == "convex")
+        inside = BeamGrid(config, (400, 500)).inside
+        cleared = _cleared(image)
+        well_inside = cv2.erode(inside.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+        assert cleared[well_inside & (cv2.boxFilter(image, -1, (9, 9)) > 20)].mean() > 0.999  # a shadow may be lost
+        assert cleared[well_inside].mean() > 0.97
+        outside = cv2.dilate(inside.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+        assert cleared[outside].mean() < 0.01 if outside.any() else geometry == "linear"
+
+
+def test_a_region_is_cleared_at_its_own_place_on_the_image() -> None:
+    image = _trapezoid()
+    whole = _cleared(image)
+    part = np.ones((100, 120), np.uint8)
+    find_scan_border(image).clear_outside(part, 30, 60)
+    np.testing.assert_array_equal(part, whole[60:160, 30:150])
+    assert 0 < part.sum() < part.size
+
+
+def test_a_dark_depth_or_a_shadow_is_not_outside_of_a_scan_with_a_flat_face() -> None:
+    image = _speckle()
+    image[200:] = 0
+    image[120:, :80] = 0  # a shadow at the side, down to the bottom
+    assert _cleared(image).all()
+    assert _cleared(np.zeros(HW, np.uint8)).all()
+
+
+def test_a_grey_bar_beside_a_trapezoid_is_outside() -> None:
+    image = _trapezoid()
+    image[20:, :8] = np.linspace(250, 5, 280).astype(np.uint8)[:, None]
+    cleared, clean = _cleared(image), _cleared(_trapezoid())
+    assert cleared[20:150, :30].sum() <= clean[20:150, :30].sum() + 60
+    assert (cleared != clean).mean() < 0.03
+
+
+def test_two_convex_views_beside_each_other_have_no_face_of_one_probe() -> None:
+    config = PhantomConfig(seed=1, geometry="convex", scan_hw_px=(300, 250))
+    one = PhantomScanner(config).render_scan(1.0).scan
+    assert find_scan_border(one).is_convex
+    assert not find_scan_border(np.hstack([one, one])).is_convex
+
+
+@pytest.mark.parametrize("hw", [(1, 1), (3, 40), (40, 3), (9, 9), (17, 31)])
+def test_an_image_of_any_size_has_a_border(hw: tuple[int, int]) -> None:
+    image = np.full(hw, 99, np.uint8)
+    assert _cleared(image).all()
+    border = find_scan_border(image)
+    assert (border.left.shape, border.right.shape, border.top.shape) == ((hw[0],), (hw[0],), (hw[1],))

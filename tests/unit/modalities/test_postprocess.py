@@ -160,16 +160,94 @@ def test_equal_outputs_give_equal_results():
     assert (np.diff(first[0].xyxy_px[:, 0]) > 0).all()  # equal scores: by row, then column
 
 
-def test_filling_an_outline_gives_the_cut_mask_back():
+def test_filling_an_outline_gives_its_pixels_back():
     outputs = add_nodule(empty_outputs(), (100, 60, 180, 120), 0.8)
-    _, segmentation = decode(outputs, IDENTITY, INPUT_HW_PX, LABELS)
-    window = cv2.warpAffine(
-        outputs["mask_prob"][0, 0],
-        np.array([[0.5, 0, -0.25], [0, 0.5, -0.25]]),
-        INPUT_HW_PX[::-1],
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    detections, segmentation = decode(outputs, IDENTITY, INPUT_HW_PX, LABELS)
+    filled = fill_labelmap(segmentation, INPUT_HW_PX)
+    (again,) = cv2.findContours(filled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+    assert {tuple(point) for point in again[:, 0] + 0.5} == {tuple(point) for point in segmentation.contour_xy_px}
+    assert cv2.boundingRect(filled) == (
+        *detections.xyxy_px[0, :2],
+        *np.diff(detections.xyxy_px[0].reshape(2, 2).T)[:, 0],
     )
-    assert np.array_equal(fill_labelmap(segmentation, INPUT_HW_PX) == 1, window >= 0.5)
+
+
+def fill_mask(outputs, xyxy_px, prob=0.95):
+    x1, y1, x2, y2 = (round(value / 2) for value in xyxy_px)
+    outputs["mask_prob"][0, 0, y1:y2, x1:x2] = prob
+    return outputs
+
+
+def test_where_the_mask_goes_on_beyond_the_box_the_outline_is_round_and_not_cut_at_the_box():
+    box = (100, 60, 180, 120)
+    outputs = fill_mask(add_nodule(empty_outputs(), box, 0.8), (0, 0, 384, 256))
+    (outline,) = decode(outputs, IDENTITY, INPUT_HW_PX, LABELS)[1]
+    place = (outline - (140, 90)) / (40, 30)
+    radius = np.hypot(*place.T)
+    assert radius.min() > 1.2  # as large as the box at least
+    assert radius.max() < np.sqrt(2) + 0.03
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    for axis in (0, 1):
+        for side in (low[axis], high[axis]):
+            touching = outline[np.abs(outline[:, axis] - side) < 0.5, 1 - axis]
+            assert np.ptp(touching) < 0.3 * (high - low)[1 - axis]
+
+
+def test_two_nodules_in_one_mask_are_told_apart_without_a_straight_cut():
+    outputs = fill_mask(empty_outputs(), (60, 60, 240, 120))
+    for box, score in (((60, 60, 150, 120), 0.9), ((150, 60, 240, 120), 0.8)):
+        add_nodule(outputs, box, score, in_mask=False)
+    detections, segmentation = decode(outputs, IDENTITY, INPUT_HW_PX, LABELS)
+    assert detections.score.tolist() == pytest.approx([0.9, 0.8])
+    assert fill_labelmap(segmentation, INPUT_HW_PX).max() == 2
+    first, _ = segmentation
+    right = first[first[:, 0] > 150]
+    assert np.ptp(right[right[:, 0] > right[:, 0].max() - 0.5, 1]) < 0.5 * np.ptp(first[:, 1])
+
+
+@pytest.mark.parametrize("thick_cells", [1, 2])
+def test_a_spike_of_the_mask_is_not_outlined(thick_cells):
+    box = (100, 60, 180, 120)
+    clean = decode(add_nodule(empty_outputs(), box, 0.8), IDENTITY, INPUT_HW_PX, LABELS)
+    outputs = fill_mask(add_nodule(empty_outputs(), box, 0.8), (176, 88, 200, 88 + 2 * thick_cells))
+    detections, segmentation = decode(outputs, IDENTITY, INPUT_HW_PX, LABELS)
+    assert detections.xyxy_px[0, 2] <= clean[0].xyxy_px[0, 2] + 3
+    areas = [(fill_labelmap(one, INPUT_HW_PX) > 0).sum() for one in (segmentation, clean[1])]
+    assert areas[0] == pytest.approx(areas[1], rel=0.01)
+
+
+@pytest.mark.parametrize("radius_px", [16.0, 40.0])
+def test_smoothing_moves_the_border_of_a_round_nodule_by_less_than_a_pixel(radius_px):
+    box = (190 - radius_px, 130 - radius_px, 190 + radius_px, 130 + radius_px)
+    outputs = add_nodule(empty_outputs(), box, 0.8)
+    outputs["mask_prob"][outputs["mask_prob"] > 0] = 1.0
+    area = (fill_labelmap(decode(outputs, IDENTITY, INPUT_HW_PX, LABELS)[1], INPUT_HW_PX) > 0).sum()
+    assert np.sqrt(area / np.pi) == pytest.approx(radius_px, abs=0.75)
+
+
+def test_an_outline_ends_where_the_visible_scan_ends():
+    image = np.full(INPUT_HW_PX, 90, np.uint8)
+    corner = np.array([[0, 0], [160, 0], [0, 200]])  # black: the scan is a trapezoid
+    cv2.fillPoly(image, [corner], 0)
+    cv2.fillPoly(image, [corner * (-1, 1) + (383, 0)], 0)
+    outputs = add_nodule(empty_outputs(), (30, 60, 130, 130), 0.8)
+    whole, cut = (
+        fill_labelmap(decode(outputs, IDENTITY, INPUT_HW_PX, LABELS, image=given)[1], INPUT_HW_PX)
+        for given in (None, image)
+    )
+    black = cv2.erode((image == 0).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    assert whole[black].sum() > 300
+    assert cut[black].sum() == 0
+    lit = cv2.erode((image > 0).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    assert (cut[lit] > 0).sum() == pytest.approx((whole[lit] > 0).sum(), rel=0.02)
+
+
+def test_a_nodule_at_the_border_of_the_image_is_outlined_up_to_it_also_beside_padding():
+    image_to_input = letterbox_affine((256, 200), INPUT_HW_PX)  # the image fills columns 92 to 292
+    outputs = add_nodule(empty_outputs(), (92, 80, 150, 140), 0.9, in_mask=False)
+    fill_mask(outputs, (92, 88, 150, 132))  # nothing in the padding
+    detections, _ = decode(outputs, image_to_input, (256, 200), LABELS)
+    assert detections.xyxy_px[0, 0] == 0.0
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ _SHOW_PAGE = """
 from usassist.modalities import stream_titles
 from usassist.sinks.panel.context import PageContext
 from usassist.sinks.panel.page import build_blocks
-nothing = dict.fromkeys(("feed", "viewers", "shown", "said", "marks", "scales", "metrics"))
+nothing = dict.fromkeys(("feed", "viewers", "shown", "said", "marks", "scales", "metrics", "controls"))
 print(build_blocks(PageContext(**nothing, modality=stream_titles())).get_config_file())
 """
 

@@ -295,7 +295,7 @@ def test_a_disk_without_room_leaves_nothing(mixed: Path, tmp_path: Path) -> None
         ({}, "no export given"),
         ({"csv": "x", "coco": "x"}, "the same name"),
         ({"csv": "x", "frames": "./x"}, "the same name"),
-        ({"video": "x.mp4"}, r"ends with \.mkv"),
+        ({"video": "x.avi"}, r"is no \.mkv or \.mp4"),
     ],
 )
 def test_targets_that_do_not_fit_are_refused(names: dict[str, str], words: str) -> None:

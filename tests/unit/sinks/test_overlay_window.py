@@ -15,9 +15,9 @@ from usassist.records import ResultState, SignalState
 from usassist.sinks.overlay.keys import Action, action_of, help_of
 from usassist.sinks.overlay.marks import WindowMarks
 from usassist.sinks.overlay.notices import Notice
-from usassist.sinks.overlay.screen import OverlayScreen, Snapshot
+from usassist.sinks.overlay.screen import OverlayScreen
 from usassist.sinks.overlay.side import nodule_lines
-from usassist.sinks.overlay.snapshot import save_snapshot
+from usassist.sinks.overlay.snapshot import Snapshot, save_snapshot
 from usassist.sinks.overlay.status import Status, recorded
 from usassist.sinks.reports import Recording, RecordingState
 from usassist.words import load_words

@@ -223,6 +223,19 @@ def test_metrics_are_told_to_whoever_asks_by_our_name(page: Page) -> None:
     assert page.get("/metrics", host="evil.example").status_code == 421
 
 
+def test_gradio_client_reads_the_page_with_the_token_and_not_without(page: Page) -> None:
+    program = (
+        "import sys; from gradio_client import Client\n"
+        f"client = Client({str(page.url)!r}, headers={page.login!r} if sys.argv[1:] else None, verbose=False)\n"
+        "print(client.config['title'], sorted(client.view_api(return_format='dict', print_info=False)))\n"
+    )
+    command = [sys.executable, "-c", program]
+    read = subprocess.run([*command, "token"], capture_output=True, text=True, timeout=60, check=False)
+    assert read.stdout == "usassist live ['named_endpoints', 'unnamed_endpoints']\n", read.stderr
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 1
+
+
 def test_a_port_in_use_is_said_in_one_line_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

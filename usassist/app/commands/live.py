@@ -77,10 +77,10 @@ def live(
     from usassist.app.runtime.live_session import LiveOptions, run_live
     from usassist.app.runtime.open_stream import StreamOptions
     from usassist.common.signals import stop_on_signal
-    from usassist.sources.inputs.address import is_live
+    from usassist.sources.inputs.address import as_live_source, is_live
 
     settings = read_settings(config)
-    source, calibration = resolve_demo(source, calibration)
+    source, calibration = resolve_demo(as_live_source(source), calibration)
     try:
         shown = override_overlay(
             settings.overlay, window=window, full_screen=full_screen, instead="the page in a browser"

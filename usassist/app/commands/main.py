@@ -30,14 +30,16 @@ from usassist.app.commands.replay import replay
 from usassist.app.commands.report import report
 from usassist.app.commands.rerun import rerun
 from usassist.app.commands.session import session_app
+from usassist.app.commands.snapshot import snapshot
 from usassist.app.commands.sources import sources_app
 from usassist.app.commands.train import train
+from usassist.app.commands.view import view
 from usassist.common.missing_library import explain_import_error
 from usassist.errors import UsAssistError
 
 __all__ = ["app", "main"]
 
-_WITH_CONFIG = (demo, live, overlay, panel, replay, rerun)  # they read the settings that --config names
+_WITH_CONFIG = (demo, live, overlay, panel, replay, rerun, view)  # they read the settings that --config names
 _GROUPS = {
     "engine": engine_app,
     "phantom": phantom_app,
@@ -57,7 +59,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, replay, live, rerun, report, demo, panel, panel_password, overlay, doctor):
+for command in (train, replay, live, view, rerun, report, snapshot, demo, panel, panel_password, overlay, doctor):
     app.command()(command)
 for name, group in _GROUPS.items():
     app.add_typer(group, name=name)

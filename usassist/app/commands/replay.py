@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated
@@ -25,23 +26,40 @@ from usassist.app.commands.options import (
     ThreadsSetting,
     WindowOption,
     override_overlay,
-    print_error,
     read_settings,
     resolve_demo,
 )
 from usassist.app.commands.page_options import NO_OPTIONS, PageOptions, takes_page_options
 from usassist.app.commands.replay_session import is_session, refuse, replay_folder
+from usassist.errors import UsageError
 
 __all__ = ["replay"]
 
 
 @takes_page_options
 def replay(
-    clip: Annotated[
-        str, typer.Argument(help="Video file, folder of images, recorded session, demo, phantom:… or null:…")
+    clips: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CLIP...",
+            help="Video file, folder of images, recorded session, demo, phantom:… or null:…; also several clips, or a "
+            "folder of clips.",
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Session folder, new or empty (default: out/SESSION); of a session the video.")
+        Path | None,
+        typer.Option(
+            help="Session folder, new or empty (default: out/SESSION); of several clips it gets one for each; of a "
+            "session the video."
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="Write the results as a table, - = standard output. No session is kept without --out."),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Write the overlay as .mp4 or .mkv; of several clips a folder. No session without --out."),
     ] = None,
     engine: EngineSetting = None,
     backend: BackendSetting = None,
@@ -73,7 +91,12 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Play a clip through the live path (crop, engine, bus, recorder, overlay), or send a recorded session."""
-    if is_session(clip):
+    from usassist.app.runtime.clips import clips_of
+
+    names = clips_of(clips)
+    if sessions := [name for name in names if is_session(name)]:
+        if len(names) > 1:
+            raise UsageError(f"{sessions[0]} is a recorded session, and these are replayed one at a time")
         not_for_sessions: dict[str, object] = {
             "engine": engine,
             "backend": backend,
@@ -87,8 +110,10 @@ def replay(
         not_for_sessions |= {"results-only": results_only or None, "deinterlace": deinterlace or None}
         refuse("a recorded session is sent as it was recorded, and usassist rerun runs it again", not_for_sessions)
         code = replay_folder(
-            Path(clip),
+            Path(names[0]),
             out=out,
+            csv=csv,
+            save=save,
             overlay_video=overlay_video,
             window=window,
             full_screen=full_screen,
@@ -109,16 +134,21 @@ def replay(
         {"speed": speed, "from": from_s, "to": to_s, "page": page or None} | page_options.options,
     )
     from usassist.app.commands.progress import ProgressBar
-    from usassist.app.commands.replay_report import print_replay
-    from usassist.app.runtime.clip_session import replay as run_replay
-    from usassist.app.runtime.open_stream import StreamOptions
+    from usassist.app.commands.replay_report import describe_answer, print_answer, print_clips
+    from usassist.app.runtime.clips import ClipTargets, replay_clips
+    from usassist.app.runtime.open_stream import StreamOptions, new_session_id
 
     settings = read_settings(config)
     instead = "--overlay-video, or the panel in a browser"
     shown = override_overlay(settings.overlay, window=window, full_screen=full_screen, instead=instead)
-    source, calibration = resolve_demo(clip, calibration)
+    targets = ClipTargets(out=out, csv=csv, save=save, overlay_video=overlay_video, results_only=results_only)
+    if as_json and csv == Path("-"):
+        raise UsageError("--json and --csv - both write to standard output; name a file for one of them")
+    if repeat and (len(names) > 1 or targets.keeps_nothing):
+        raise UsageError("with --repeat a clip never ends; leave it out")
+    watched = shown is not None or bus is not None
     options = StreamOptions(
-        source=source,
+        source="",
         bus=bus or settings.bus.address,
         engine=engine or settings.stream.engine,
         engines=None if engines is None else str(engines.resolve()),
@@ -127,7 +157,7 @@ def replay(
         point=point or settings.stream.point,
         each_frame_alone=settings.stream.each_frame_alone if each_frame_alone is None else each_frame_alone,
         threads=settings.stream.threads if threads is None else threads,
-        fast=fast,
+        fast=fast or (targets.keeps_nothing and not watched),  # every frame is answered then
         repeat=repeat,
         count=count,
         crop=crop,
@@ -137,21 +167,22 @@ def replay(
         deinterlace=deinterlace,
         deadline_s=settings.stream.deadline_s,
     )
-    folder = out if out is not None else Path("out") / options.session_id
-    with ProgressBar(quiet=as_json) as progress:
-        outcome = run_replay(
-            options,
-            folder,
-            overlay_video=overlay_video,
-            window=shown,
-            progress=progress,
-            record=settings.record,
-            results_only=results_only,
-        )
+
+    def of_clip(name: str) -> StreamOptions:
+        source, geometry = resolve_demo(name, calibration)
+        return dataclasses.replace(options, source=source, calibration=geometry, session_id=new_session_id())
+
+    answers = replay_clips(
+        [(name, of_clip(name)) for name in names],
+        targets,
+        window=shown,
+        record=settings.record,
+        make_progress=lambda: ProgressBar(quiet=as_json),
+        on_answer=lambda answer: print_answer(answer, alone=len(names) == 1, quiet=as_json, on_stderr=csv == Path("-")),
+    )
     if as_json:
-        typer.echo(json.dumps(outcome.summary | {"files": outcome.files}, indent=2))
-    else:
-        print_replay(outcome)
-    if outcome.error is not None:
-        print_error(outcome.error)
-    raise typer.Exit(outcome.exit_code)
+        documents = [describe_answer(answer) for answer in answers]
+        typer.echo(json.dumps(documents if len(names) > 1 else documents[0], indent=2))
+    elif len(names) > 1:
+        print_clips(answers, len(names), on_stderr=csv == Path("-"))
+    raise typer.Exit(next((answer.exit_code for answer in reversed(answers) if answer.exit_code), 0))

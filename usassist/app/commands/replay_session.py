@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from usassist.app.commands.options import override_overlay, read_settings
+from usassist.app.commands.options import override_overlay, print_error, read_settings
 from usassist.app.commands.page_options import PageOptions
 from usassist.errors import UsageError
 
-__all__ = ["is_session", "refuse", "replay_folder"]
+__all__ = ["is_session", "refuse", "replay_folder", "write_table"]
 
 
 def is_session(argument: str) -> bool:
@@ -47,6 +48,8 @@ def replay_folder(
     folder: Path,
     *,
     out: Path | None,
+    csv: Path | None,
+    save: Path | None,
     overlay_video: bool,
     window: bool,
     full_screen: bool,
@@ -67,6 +70,9 @@ def replay_folder(
     ----------
     folder : of the session
     out : the video file, or a folder for it; None = ``out/SESSION-replay``
+    csv : table of results, as ``usassist session export --csv`` writes it; the recording is sent only if there is a
+        viewer as well
+    save : file of the overlay video; without a viewer it is written as fast as can be
     overlay_video, window, page, bus, fast, speed, repeat : see ``SessionReplayOptions``
     full_screen : of the window, which it asks for
     page_options : of the page
@@ -87,6 +93,14 @@ def replay_folder(
     settings = read_settings(config)
     instead = "--overlay-video, or --page in a browser"
     shown = override_overlay(settings.overlay, window=window, full_screen=full_screen, instead=instead)
+    viewers = window or full_screen or page or bus is not None
+    if save is not None and (overlay_video or save.suffix not in (".mp4", ".mkv")):
+        raise UsageError("--save names a new .mp4 or .mkv; leave out --overlay-video, which names another")
+    if csv is not None:
+        if as_json or viewers or save is not None or overlay_video:
+            raise UsageError("the table of a recorded session is written alone; leave out the other options")
+        write_table(folder, csv)
+        return 0
     if out is not None and not overlay_video:
         raise UsageError("a recorded session is not recorded again; leave out --out, or give --overlay-video with it")
     if not page:
@@ -94,11 +108,11 @@ def replay_folder(
     options = SessionReplayOptions(
         folder=folder,
         bus=bus or settings.bus.address,
-        fast=fast,
+        fast=fast or (save is not None and not viewers and speed is None),
         speed=1.0 if speed is None else speed,
         span=Span(from_s=from_s or 0.0, to_s=to_s),
         repeat=repeat,
-        overlay_video=_video_path(folder, out) if overlay_video else None,
+        overlay_video=save or (_video_path(folder, out) if overlay_video else None),
         page=page_options.override(settings.panel) if page else None,
         window=shown,
     )
@@ -114,6 +128,30 @@ def replay_folder(
         for line in (*sent.problems, *([] if sent.video is None else [sent.video])):
             typer.echo(f"  {line}")
     return 130 if sent.interrupted else 0
+
+
+def write_table(folder: Path, csv: Path) -> None:
+    """Write the results of a recorded session as a table.
+
+    Parameters
+    ----------
+    folder : of the session
+    csv : a new file, or ``-`` for standard output
+
+    Raises
+    ------
+    SessionError
+        If the session cannot be read, or the file exists or cannot be written.
+    """
+    from usassist.session import open_session
+    from usassist.session.export import export_csv, print_csv
+
+    session = open_session(folder)
+    rows = print_csv(session, sys.stdout) if csv == Path("-") else export_csv(session, csv)
+    for problem in session.problems:
+        print_error(problem)
+    if csv != Path("-"):
+        typer.echo(f"{rows} rows in {csv}")
 
 
 def _video_path(folder: Path, out: Path | None) -> Path:

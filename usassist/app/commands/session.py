@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from usassist.app.commands.options import JsonOption
+from usassist.app.commands.replay_session import write_table
 from usassist.errors import UsageError
 
 __all__ = ["session_app"]
@@ -18,6 +19,22 @@ session_app = typer.Typer(help="Recorded sessions.", no_args_is_help=True)
 
 SessionArgument = Annotated[Path, typer.Argument(help="Folder of a recorded session.")]
 OutOption = Annotated[Path | None, typer.Option(help="New folder (default: beside the session).")]
+
+
+@session_app.command("list")
+def list_recordings(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds recordings.")] = Path("out"),
+    as_json: JsonOption = False,
+) -> None:
+    """List the recordings of a folder: when, how long, frames, engine, whether complete, size."""
+    from usassist.app.commands.session_report import print_list
+    from usassist.session.listing import list_sessions
+
+    found = list_sessions(folder)
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(item) for item in found], indent=2))
+    else:
+        print_list(folder, found)
 
 
 @session_app.command()
@@ -101,10 +118,12 @@ def repair(
 @session_app.command()
 def export(
     session: SessionArgument,
-    csv: Annotated[Path | None, typer.Option(help="Results as a table: one row per nodule.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Results as a table: one row per nodule; - = standard output.")
+    ] = None,
     coco: Annotated[Path | None, typer.Option(help="Results as COCO: boxes, outlines and scores, .json.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="The table of --csv as Parquet (needs pyarrow).")] = None,
-    video: Annotated[Path | None, typer.Option(help="Compact copy of the frames, .mkv, lossy (AV1).")] = None,
+    video: Annotated[Path | None, typer.Option(help="Compact copy of the frames, .mkv or .mp4, lossy (AV1).")] = None,
     frames: Annotated[Path | None, typer.Option(help="New folder with every frame as PNG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -112,6 +131,11 @@ def export(
     from usassist.session import open_session
     from usassist.session.export import ExportTargets, export_session
 
+    if csv == Path("-"):
+        if as_json or any((coco, parquet, video, frames)):
+            raise UsageError("with --csv - the table alone is written; leave out the other options")
+        write_table(session, csv)
+        return
     targets = ExportTargets(csv=csv, coco=coco, parquet=parquet, video=video, frames=frames)
     opened = open_session(session)
     problems = list(opened.problems)

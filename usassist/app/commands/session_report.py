@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["print_info"]
+from usassist.app.commands.tables import number_table
+from usassist.session.listing import ListedSession
+from usassist.sinks.disk_sync import mebibytes
+
+__all__ = ["format_duration", "print_info", "print_list"]
 
 
 def print_info(document: dict[str, Any]) -> None:
@@ -18,6 +24,43 @@ def print_info(document: dict[str, Any]) -> None:
         if text:
             table.add_row(name, escape(text))
     Console().print(table)
+
+
+def print_list(folder: Path, found: list[ListedSession]) -> None:
+    """Print a table of recordings; what is wrong with one stands below it."""
+    if not found:
+        typer.echo(f"{folder} holds no recording")
+        return
+    table = number_table(f"{len(found)} recordings in {folder}", "recording", "begun (UTC)", "length", "frames", "size")
+    table.padding = (0, 1, 0, 0)
+    for name in ("state", "engine"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    for item in found:
+        table.add_row(
+            escape(Path(item.folder).name or item.folder),
+            item.created_utc[:16].replace("T", " ") or "–",
+            "–" if item.duration_s is None else format_duration(item.duration_s),
+            "–" if item.frames is None else str(item.frames),
+            mebibytes(item.size_bytes),
+            escape(item.state),
+            item.engine or "–",
+        )
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe gets every column whole
+        console = Console(width=200)
+    console.print(table)
+    for item in found:
+        if item.problem:
+            typer.echo(item.problem)
+
+
+def format_duration(duration_s: float) -> str:
+    """``12.3 s``, ``4:05`` or ``1:02:03``."""
+    if duration_s < 60:
+        return f"{duration_s:.1f} s"
+    seconds = round(duration_s)
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    return f"{hours}:{minutes:02d}:{seconds % 60:02d}" if hours else f"{minutes}:{seconds % 60:02d}"
 
 
 def _rows(document: dict[str, Any]) -> list[tuple[str, str]]:

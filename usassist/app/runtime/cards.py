@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """The file ``figures.json`` in the folder of an engine; made by ``tools.engine_figures``."""
+    """The file ``curves.json`` in the folder of an engine; made by ``tools.engine_figures``."""
 
     schema: int
     engine_id: str
@@ -44,7 +44,7 @@ def read_card(engine_id: str) -> Card | None:
     if not name or not version or folder.resolve().parent.parent != root.resolve() or not text.is_file():
         return None
     sets: tuple[CardSet, ...] = ()
-    path = folder / "figures.json"
+    path = folder / "curves.json"
     if path.is_file():
         try:
             figures = msgspec.json.decode(path.read_bytes(), type=_Figures)

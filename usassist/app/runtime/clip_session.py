@@ -74,11 +74,12 @@ def replay(
     options: StreamOptions,
     folder: Path,
     *,
-    overlay_video: bool,
+    overlay_video: Path | bool,
     window: OverlayConfig | None,
     progress: Progress,
     record: RecordConfig | None = None,
     results_only: bool = False,
+    times: bool = False,
 ) -> ReplayOutcome:
     """Run a source through the live path, and record everything.
 
@@ -86,11 +87,12 @@ def replay(
     ----------
     options : what to stream; with an empty ``bus`` over sockets that are private to this run
     folder : session folder, empty or new
-    overlay_video : also write ``overlay.mkv``
+    overlay_video : also write ``overlay.mkv``, or this file
     window : also show the overlay in a window; None = do not
     progress : receives the progress
     record : how the recording is made; None = the default settings
     results_only : write ``results.jsonl`` and ``summary.json``, and no session
+    times : of `results_only`: also write ``times.jsonl``, when each frame is shown in its clip
 
     Raises
     ------
@@ -112,10 +114,10 @@ def replay(
             if not options.bus:
                 options = dataclasses.replace(options, bus=stack.enter_context(private_bus()))
             stream = _StreamProcess(child, options, stop, progress)
-            stream.start(archives=len(children), pixels=len(children) - int(results_only))
+            stream.start(archives=len(children), pixels=len(children) - int(results_only and not times))
             stream.wait_until_ready()
             children[recorder].start(
-                {"address": options.bus, "folder": str(folder)}
+                {"address": options.bus, "folder": str(folder), "times": times}
                 if results_only
                 else {
                     "address": options.bus,
@@ -125,7 +127,8 @@ def replay(
                 }
             )
             if overlay_video:
-                overlay = {"path": str(folder / "overlay.mkv"), "cover_text": record.cover_text}
+                path = overlay_video if isinstance(overlay_video, Path) else folder / "overlay.mkv"
+                overlay = {"path": str(path), "cover_text": record.cover_text}
                 children["overlay_video"].start({"address": options.bus} | overlay)
             for name, reader in children.items():
                 reader.wait_for("ready", timeout_s=_READY_S)

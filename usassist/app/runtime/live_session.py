@@ -233,7 +233,9 @@ def _restart_failed(
         if process.name == "record" and switch.is_ending:
             process.stop_restarting()
         if process.finished:
-            if process.name != "record":
+            if process.name == "overlay":  # by its user, so it stays closed
+                log("the window was closed; the session goes on")
+            elif process.name != "record":
                 log(f"the process {process.name} has finished")
             continue
         report.restarts[process.name] = report.restarts.get(process.name, 0) + 1

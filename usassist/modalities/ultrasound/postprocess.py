@@ -1,8 +1,8 @@
 """From the output tensors of a detect-and-segment engine to boxes and outlines in the frame.
 
 The engine gives a map of centre scores and box distances at stride 8, and a map of mask probabilities at stride 2, all
-in the letterboxed input. A detection is a peak of the centre scores together with the region of the mask inside its
-box. Everything here is deterministic: equal tensors give equal results, highest score first.
+in the letterboxed input. A detection is a peak of the centre scores together with the region of the mask in and around
+its box. Everything here is deterministic: equal tensors give equal results, highest score first.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import EngineOutputError
+from usassist.frames import ScanBorder, find_scan_border
+from usassist.modalities.ultrasound.evidence import EvidenceMask
 from usassist.records import Detections, LabelSpec, Segmentation
 
 __all__ = ["MIN_MASK_PX", "decode"]
@@ -30,8 +32,6 @@ MIN_MASK_PX = 20
 """A detection whose region has fewer pixels of the image than this is removed."""
 
 _NMS_IOU = 0.5
-_EXPAND = 0.10  # of the box side, on every side: the mask is more accurate at the border than the box
-_MASK_PROB = 0.5
 _CLAIMED_SHARE = 0.5  # a region that lies this much inside better ones is the same nodule again
 _MAX_CANDIDATES = 64
 
@@ -42,15 +42,16 @@ def decode(
     image_hw_px: tuple[int, int],
     labels: tuple[LabelSpec, ...],
     max_detections: int = 8,
+    image: UInt8Array | None = None,
 ) -> tuple[Detections, Segmentation]:
     """Read boxes and outlines from the engine's outputs.
 
     Peaks at or above their label's threshold become boxes in the image, clipped to it; of boxes that overlap with an
-    IoU above 0.5 only the best is kept. In each box, made 10 % larger on every side, the mask is resampled to the
-    pixels of the image and cut at 0.5; of its connected regions, the one with most pixels in the box is taken. A
-    detection is removed when its region has fewer than 20 pixels or lies mostly inside the regions of better ones;
-    pixels that belong to a better detection are left out. The box given is that of the region's pixels; the score is
-    the centre score.
+    IoU above 0.5 only the best is kept. In and around each box the mask is cut at 0.5, and further beyond it at more,
+    see :class:`EvidenceMask`; of its connected regions, the one with most pixels in the box is taken. What lies
+    outside the visible scan is left out, and so are parts that are too thin to be told. A detection is removed when its
+    region has fewer than 20 pixels or lies mostly inside the regions of better ones; pixels that belong to a better
+    detection are left out. The box given is that of the region's pixels; the score is the centre score.
 
     Parameters
     ----------
@@ -60,6 +61,7 @@ def decode(
     image_hw_px : height and width of the frame's image, px
     labels : one per channel of ``center_score``, in their order
     max_detections : give at most this many
+    image : uint8 (H, W) or (H, W, 3), the frame's image; without it outlines end at the border of the image alone
 
     Returns
     -------
@@ -74,6 +76,8 @@ def decode(
     candidates = _candidates(center_score, box_ltrb_px, image_to_input, image_hw_px, labels)
     if not len(candidates[0]):
         return Detections.empty(), Segmentation.empty()
+    mask = EvidenceMask(mask_prob, MASK_STRIDE_PX, image_to_input, image_hw_px)
+    border = None if image is None else find_scan_border(image)
     claimed = np.zeros(image_hw_px, np.uint8)
     boxes: list[tuple[float, float, float, float]] = []
     scores: list[float] = []
@@ -82,7 +86,7 @@ def decode(
     for index in _suppress(candidates[0]):
         if len(boxes) == max_detections:
             break
-        found = _outline(mask_prob, candidates[0][index], image_to_input, claimed)
+        found = _outline(mask, candidates[0][index], claimed, border)
         if found is not None:
             boxes.append(found[0])
             contours.append(found[1])
@@ -172,25 +176,12 @@ def _suppress(boxes: Float64Array) -> list[int]:
 
 
 def _outline(
-    mask_prob: Float32Array, box: Float64Array, image_to_input: Float64Array, claimed: UInt8Array
+    mask: EvidenceMask, box: Float64Array, claimed: UInt8Array, border: ScanBorder | None
 ) -> tuple[tuple[float, float, float, float], Float32Array] | None:
-    """Box and outline of the region in a box, or None; marks the region's pixels in ``claimed``."""
-    height_px, width_px = claimed.shape
-    grow = _EXPAND * (box[2:] - box[:2])
-    x1, y1 = (int(value) for value in np.maximum(np.floor(box[:2] - grow), 0))
-    x2, y2 = (int(value) for value in np.minimum(np.ceil(box[2:] + grow), (width_px, height_px)))
-    # Pixel index (u, v) of the window has its centre at image (x1 + u + 0.5, y1 + v + 0.5); OpenCV's own coordinates
-    # have pixel centres at whole numbers, so half a pixel is subtracted again in the mask.
-    linear = image_to_input[:, :2] / MASK_STRIDE_PX
-    offset = (image_to_input[:, :2] @ (x1 + 0.5, y1 + 0.5) + image_to_input[:, 2]) / MASK_STRIDE_PX - 0.5
-    window = cv2.warpAffine(
-        mask_prob,
-        np.column_stack([linear, offset]),
-        (x2 - x1, y2 - y1),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    region = (window >= _MASK_PROB).astype(np.uint8)
+    """Box and outline of the region of a box, or None; marks the region's pixels in ``claimed``."""
+    region, (x1, y1) = mask.region(box, claimed.shape)
+    if border is not None:
+        border.clear_outside(region, x1, y1)
     count, components = cv2.connectedComponents(region, connectivity=8, ltype=cv2.CV_16U)
     if count < 2:
         return None
@@ -198,22 +189,26 @@ def _outline(
         int(box[1]) - y1 : int(np.ceil(box[3])) - y1,
         int(box[0]) - x1 : int(np.ceil(box[2])) - x1,
     ]
-    in_box = np.bincount(components[inner].ravel(), minlength=count)
-    in_box[0] = 0
-    chosen = int(np.argmax(in_box))
-    if in_box[chosen] == 0:
-        return None
-    region = (components == chosen).astype(np.uint8)
-    there = claimed[y1:y2, x1:x2]
-    whole_px = int(cv2.countNonZero(region))
+    if count == 2:
+        if not region[inner].any():
+            return None
+    else:
+        in_box = np.bincount(components[inner].ravel(), minlength=count)
+        in_box[0] = 0
+        chosen = int(np.argmax(in_box))
+        if in_box[chosen] == 0:
+            return None
+        region = (components == chosen).astype(np.uint8)
+    there = claimed[y1 : y1 + region.shape[0], x1 : x1 + region.shape[1]]
     if there.any():
+        whole_px = int(cv2.countNonZero(region))
         region &= 1 - there
         left_px = int(cv2.countNonZero(region))
         if left_px <= (1 - _CLAIMED_SHARE) * whole_px:
             return None
-    outlines, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    outline = max(outlines, key=_filled_px)  # pixels of a better detection may have cut it in pieces
-    if _filled_px(outline) < MIN_MASK_PX:
+    outlines, _ = cv2.findContours(mask.without_spikes(region), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    outline = max(outlines, key=_filled_px, default=None)  # a better detection may have cut it in pieces
+    if outline is None or _filled_px(outline) < MIN_MASK_PX:
         return None
     cv2.drawContours(there, [outline], 0, 1, cv2.FILLED)
     points = outline[:, 0, :]

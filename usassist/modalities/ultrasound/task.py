@@ -101,7 +101,7 @@ class UltrasoundTask:
         prob = None if self._domain is None else self._domain.read_prob(outputs)
         if self._domain is not None and prob is not None and (reason := self._domain.why_abstain(prob)):
             return Answer(domain_prob=prob, abstains=reason)
-        detections, segmentation = decode(outputs, image_to_input, frame.image_hw_px, self._labels)
+        detections, segmentation = decode(outputs, image_to_input, frame.image_hw_px, self._labels, image=frame.image)
         detections = self._calibrated(detections)
         if self._candidates:
             return Answer(detections=detections, segmentation=segmentation, domain_prob=prob)

@@ -6,12 +6,21 @@ Nothing is overwritten.
 
 from usassist.session.export.coco import export_coco
 from usassist.session.export.pixels import export_frames, export_video
-from usassist.session.export.table import CSV_COLUMNS, TABLE_COLUMNS, export_csv, export_parquet, table_rows
+from usassist.session.export.table import (
+    CSV_COLUMNS,
+    TABLE_COLUMNS,
+    CsvTable,
+    export_csv,
+    export_parquet,
+    print_csv,
+    table_rows,
+)
 from usassist.session.export.targets import ExportTargets, export_session
 
 __all__ = [
     "CSV_COLUMNS",
     "TABLE_COLUMNS",
+    "CsvTable",
     "ExportTargets",
     "export_coco",
     "export_csv",
@@ -19,5 +28,6 @@ __all__ = [
     "export_parquet",
     "export_session",
     "export_video",
+    "print_csv",
     "table_rows",
 ]

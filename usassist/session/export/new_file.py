@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from usassist.common.private_files import replacing
 from usassist.errors import SessionError
-from usassist.sinks.files import explain
 
 __all__ = ["new_file"]
 
@@ -27,5 +27,10 @@ def new_file(path: Path) -> Iterator[Path]:
     try:
         with replacing(path, private=True) as temporary:
             yield temporary
+    except SessionError:  # it is an OSError too, and says what to do
+        raise
     except OSError as error:
-        raise SessionError(explain(path, error)) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise SessionError(f"the disk is full: {path} was not written; free some space, or name another") from error
+        reason = (error.strerror or str(error)).lower()
+        raise SessionError(f"{path} cannot be written: {reason}; name another file or check its folder") from error

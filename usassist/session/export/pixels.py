@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -87,7 +88,8 @@ def write_video(session: RecordedSession, path: Path, problems: list[str]) -> in
                 continue
             if writer is None:
                 size_hw_px = (_even(image.shape[0]), _even(image.shape[1]))
-                writer = VideoWriter(path, size_hw_px, rate_hz, _CODING)
+                container = "mp4" if path.suffix == ".mp4" else _CODING.container
+                writer = VideoWriter(path, size_hw_px, rate_hz, dataclasses.replace(_CODING, container=container))
                 first_id = line.frame_id
             writer.write(_fitted(image, size_hw_px), line.frame_id - first_id)
             count += 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+import msgspec
 
 from usassist.errors import SessionError, UsageError
 from usassist.session.export.new_file import new_file
@@ -17,9 +19,11 @@ from usassist.sinks.sizes import size_in_words
 __all__ = [
     "CSV_COLUMNS",
     "TABLE_COLUMNS",
+    "CsvTable",
     "check_parquet",
     "export_csv",
     "export_parquet",
+    "print_csv",
     "table_rows",
     "write_csv",
     "write_parquet",
@@ -117,14 +121,75 @@ def export_csv(session: RecordedSession, path: Path) -> int:
 
 def write_csv(session: RecordedSession, path: Path) -> int:
     """As :func:`export_csv`, into an existing file."""
-    rows = 0
     with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, CSV_COLUMNS)
-        table.writeheader()
-        for row in _rows(session):
-            table.writerow(row | {"t_s": f"{row['t_s']:.6f}"})
-            rows += 1
-    return rows
+        return print_csv(session, file)
+
+
+def print_csv(session: RecordedSession, file: TextIO) -> int:
+    """As :func:`export_csv`, into an open file, such as standard output."""
+    table = CsvTable(file)
+    table.begin()
+    for row in _rows(session):
+        table.write(row)
+    return table.rows
+
+
+class CsvTable:
+    """The table of one or several clips, row by row.
+
+    Parameters
+    ----------
+    file : open for writing, without translation of line ends
+    with_clip : the first column is ``clip``
+
+    Attributes
+    ----------
+    with_clip : as given
+    rows : written, without the header
+    """
+
+    def __init__(self, file: TextIO, *, with_clip: bool = False) -> None:
+        self.with_clip = with_clip
+        self._table = csv.DictWriter(file, ("clip", *CSV_COLUMNS) if with_clip else CSV_COLUMNS)
+        self._begun = False
+        self.rows = 0
+
+    def begin(self) -> None:
+        """Write the header, once; rows do it too, so that a table without any clip stays empty."""
+        if not self._begun:
+            self._begun = True
+            self._table.writeheader()
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Add a row of :func:`table_rows`, with its ``clip`` where there is that column."""
+        self.begin()
+        t_s = row["t_s"]
+        self._table.writerow(row | {"t_s": "" if t_s is None else f"{t_s:.6f}"})
+        self.rows += 1
+
+    def write_results(self, results: Path, shown_s: Mapping[int, float] | None, clip: str = "") -> None:
+        """Add the rows of a ``results.jsonl``.
+
+        Parameters
+        ----------
+        results : the file
+        shown_s : frame → when it is shown in its clip, s; None = frames were captured when they were due
+        clip : for the column of that name; empty = there is none
+
+        Raises
+        ------
+        OSError
+            If it cannot be read.
+        """
+        begin_s: float | None = None
+        more = {"clip": clip} if clip else {}
+        with results.open("rb") as file:
+            for line in file:
+                result: dict[str, Any] = msgspec.json.decode(line)
+                t_s = result["t_capture_ns"] / 1e9 if shown_s is None else shown_s.get(result["frame_id"])
+                begin_s = t_s if begin_s is None else begin_s
+                for row in table_rows(result, None if t_s is None or begin_s is None else t_s - begin_s):
+                    self.write(row | more)
 
 
 def export_parquet(session: RecordedSession, path: Path) -> int:

@@ -25,7 +25,7 @@ class ExportTargets:
     ----------
     csv, parquet : the table of results
     coco : results as COCO; where `frames` are written too, it lists only those whose pixels can be read
-    video : compact copy of the frames, ``.mkv``
+    video : compact copy of the frames, ``.mkv`` or ``.mp4``
     frames : new folder of PNG files
     """
 
@@ -42,8 +42,8 @@ class ExportTargets:
             raise UsageError("no export given; give --csv, --coco, --parquet or --video FILE, or --frames FOLDER")
         if len(set(paths)) < len(paths):
             raise UsageError("two exports have the same name; give each its own")
-        if self.video is not None and self.video.suffix != ".mkv":
-            raise UsageError(f"{self.video} is no .mkv; name a file that ends with .mkv")
+        if self.video is not None and self.video.suffix not in (".mkv", ".mp4"):
+            raise UsageError(f"{self.video} is no .mkv or .mp4; name a file that ends so")
 
 
 def export_session(session: RecordedSession, targets: ExportTargets, problems: list[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ like an empty scene.
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from usassist.bus import EngineBody, LabelBody
 from usassist.records import Frame, Result
 from usassist.sinks.overlay.bars import Bars
-from usassist.sinks.overlay.layout import Layout, native_layout
+from usassist.sinks.overlay.layout import Layout, layout_of
 from usassist.sinks.overlay.nodules import Look, NodulePainter, name_of
 from usassist.sinks.overlay.size_words import diameters_in_words, score_in_words
 from usassist.sinks.overlay.status import Status, status_of
@@ -29,7 +30,6 @@ __all__ = ["Painter", "describe"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
-_EMPTY_HW_PX = (360, 560)  # of the canvas before the first frame
 _BORDER_PX = 6
 
 
@@ -42,9 +42,9 @@ class Painter:
     """
 
     def __init__(self, words: Words | None = None) -> None:
-        self._words = words or load_words("en", "window")
+        self._words = words or _english()
         self._canvas: UInt8Array = np.empty((0, 0, 3), np.uint8)
-        self._layout = native_layout(_EMPTY_HW_PX)
+        self._layout = layout_of(None)
         self._hatched = np.nonzero(np.empty((0, 0), np.uint8))  # rows and columns in the image's box
         self._labels: dict[int, LabelBody] = {}
         self._labels_of = ""
@@ -90,7 +90,7 @@ class Painter:
         """
         if frame is not None and result is not None and result.frame_id != frame.frame_id:
             raise ValueError(f"result of frame {result.frame_id} must not be drawn on frame {frame.frame_id}")
-        layout, look = layout or native_layout(_EMPTY_HW_PX if frame is None else frame.image_hw_px), look or Look()
+        layout, look = layout or layout_of(frame), look or Look()
         if layout != self._layout:
             self._begin(layout)
         x1, y1, x2, y2 = layout.image_xyxy_px
@@ -143,6 +143,11 @@ class Painter:
             cv2.cvtColor(image, cv2.COLOR_GRAY2RGB, dst=area)
         else:
             np.copyto(area, image)
+
+
+@cache
+def _english() -> Words:
+    return load_words("en", "window")
 
 
 def describe(result: Result, engine: EngineBody | None, words: Words) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Layout", "native_layout", "window_layout"]
+from usassist.records import Frame
+
+__all__ = ["Layout", "layout_of", "native_layout", "window_layout"]
 
 Box = tuple[int, int, int, int]
 
 _UPPER_PX, _LOWER_PX = 50, 34  # of the bars, times unit: the state is read from three metres, see docs/adr/0051-*.md
 _MIN_WIDTH_PX = 560
+_EMPTY_HW_PX = (360, 560)  # of the image before the first frame
 _UNIT_HEIGHT_PX = 540  # of a window whose text has its nominal size; on 1080 lines it is twice as large
 _UNIT_RANGE = (0.8, 4.0)
 _GUTTER_PX = 46  # for the depth scale
@@ -42,6 +45,20 @@ class Layout:
         """Canvas px per image px, along x and y."""
         x1, y1, x2, y2 = self.image_xyxy_px
         return (x2 - x1) / image_hw_px[1], (y2 - y1) / image_hw_px[0]
+
+
+def layout_of(frame: Frame | None, window_hw_px: tuple[int, int] | None = None) -> Layout:
+    """Where everything lies of one frame.
+
+    Parameters
+    ----------
+    frame : None = none has come yet
+    window_hw_px : height and width of the drawable area; None = the frame has its own size
+    """
+    image_hw_px = _EMPTY_HW_PX if frame is None else frame.image_hw_px
+    if window_hw_px is None:
+        return native_layout(image_hw_px)
+    return window_layout(window_hw_px, image_hw_px, None if frame is None else frame.spacing_rc_mm)
 
 
 def native_layout(image_hw_px: tuple[int, int]) -> Layout:

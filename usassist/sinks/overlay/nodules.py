@@ -95,39 +95,29 @@ class NodulePainter:
         look : how
         words : of the part ``window``
         """
-        pen, scale = self._pen, np.array(scale_xy, np.float32)
-        line_px = max(1.0, look.line_px * pen.unit / 2.0)
-        boxes: list[Box] = []
-        for row, contour in enumerate(result.segmentation):
-            points = np.round((contour * scale - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
-            draw_outside(area, points, color_of(result, row, labels), line_px)
-            reach = round(2.0 * line_px) + 2
-            (x1, y1), (x2, y2) = (
-                (points.min(axis=0) >> SUBPIXEL_BITS).tolist(),
-                (points.max(axis=0) >> SUBPIXEL_BITS).tolist(),
-            )
-            boxes.append((x1 - reach, y1 - reach, x2 + reach + 1, y2 + reach + 1))
+        scale = np.array(scale_xy, np.float32)
+        line_px = max(1.0, look.line_px * self._pen.unit / 2.0)
+        colors = [color_of(result, row, labels) for row in range(len(result.detections))]
+        boxes = [
+            _draw_outline(area, contour * scale, color, line_px)
+            for contour, color in zip(result.segmentation, colors, strict=True)
+        ]
         ends = [caliper_ends(result.measurements, row) if look.calipers else () for row in range(len(boxes))]
-        for row, of_row in enumerate(ends):
-            for turned, end in enumerate(of_row):
-                draw_axis(
-                    area,
-                    end * scale,
-                    color_of(result, row, labels),
-                    pen.px(_ARM),
-                    max(1, pen.px(0.5)),
-                    turned=bool(turned),
-                )
+        arm_px, thin_px = self._pen.px(_ARM), max(1, self._pen.px(0.5))
+        for color, of_row in zip(colors, ends, strict=True):
+            for is_minor, axis in enumerate(of_row):
+                draw_axis(area, axis * scale, color, arm_px, thin_px, turned=bool(is_minor))
         taken = list(boxes)
         for row, box in enumerate(boxes):
             label = _Label(
                 name=name_of(result, row),
-                color=color_of(result, row, labels),
+                color=colors[row],
                 score=float(result.detections.score[row]),
                 sizes=diameters_in_words(result.measurements.row(row), words) if look.calipers else (),
                 has_marks=bool(ends[row]),
             )
-            place = self._places.find(label.name, label.size_px(pen), box, taken, (area.shape[1], area.shape[0]))
+            size_px, area_px = label.size_px(self._pen), (area.shape[1], area.shape[0])
+            place = self._places.find(label.name, size_px, box, taken, area_px)
             if place is not None:  # else everything about it stands beside the image alone
                 taken.append(place)
                 self._write(area, place, label)
@@ -153,6 +143,16 @@ class NodulePainter:
         cv2.rectangle(area, (x, y), (x + width - 1, y + height - 1), tuple(part // 3 for part in label.color), -1)
         if (filled := round(width * min(1.0, label.score))) > 0:
             cv2.rectangle(area, (x, y), (x + filled - 1, y + height - 1), label.color, -1)
+
+
+def _draw_outline(area: UInt8Array, contour: npt.NDArray[np.float32], color: Color, line_px: float) -> Box:
+    """Draw the line beside an outline, px of `area`; returns the box of both."""
+    points = np.round((contour - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
+    draw_outside(area, points, color, line_px)
+    reach = round(2.0 * line_px) + 2
+    x1, y1 = (points.min(axis=0) >> SUBPIXEL_BITS).tolist()
+    x2, y2 = (points.max(axis=0) >> SUBPIXEL_BITS).tolist()
+    return x1 - reach, y1 - reach, x2 + reach + 1, y2 + reach + 1
 
 
 def color_of(result: Result, row: int, labels: Labels) -> Color:

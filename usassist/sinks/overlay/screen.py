@@ -29,39 +29,30 @@ from usassist.sinks.overlay.depth_scale import DepthScale
 from usassist.sinks.overlay.draw import Painter
 from usassist.sinks.overlay.health import OverlayHealth
 from usassist.sinks.overlay.keys import Action
-from usassist.sinks.overlay.layout import Layout, native_layout, window_layout
+from usassist.sinks.overlay.layout import layout_of
 from usassist.sinks.overlay.marks import Outbox, WindowMarks
 from usassist.sinks.overlay.nodules import LINE_RANGE_PX, Look
 from usassist.sinks.overlay.notices import Notice
 from usassist.sinks.overlay.requests import WindowRequests
 from usassist.sinks.overlay.side import SideColumn, key_lines, nodule_lines
+from usassist.sinks.overlay.snapshot import Snapshot, snapshot_line, snapshot_of
 from usassist.sinks.overlay.status import Status, held, place_in_words, recorded, status_of
 from usassist.sinks.reports import Reports
 from usassist.sinks.view import View, view_of_frame, view_of_silence
 from usassist.words import Words, load_words
 
-__all__ = ["TOPICS_SHOWN", "OverlayScreen", "Snapshot"]
+__all__ = ["TOPICS_SHOWN", "OverlayScreen"]
 
 UInt8Array = npt.NDArray[np.uint8]
 
 TOPICS_SHOWN = ("frame", "result", "engine", "session", "health", "mark", "control")
 """What :meth:`OverlayScreen.take` takes."""
 
-_EMPTY_HW_PX = (360, 560)
 _LINE_STEP_PX = 0.5
 _MARKS = {Action.BOOKMARK: MarkKind.BOOKMARK, Action.WRONG: MarkKind.WRONG, Action.MISSED: MarkKind.MISSED}
 _PLANES = {Action.TRANSVERSE: Plane.TRANSVERSE, Action.LONGITUDINAL: Plane.LONGITUDINAL}
 _SIDES = {Action.RIGHT: Side.RIGHT, Action.LEFT: Side.LEFT, Action.ISTHMUS: Side.ISTHMUS}
 _OTHER_PLACE = (SignalState.LOST, SignalState.CHANGED, SignalState.NOT_B_MODE)  # after these, a plane holds no longer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Snapshot:
-    """A picture of the display: canvas, uint8 (H, W, 3) RGB; name without ending; texts for the file."""
-
-    canvas: UInt8Array
-    name: str
-    texts: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -244,7 +235,7 @@ class OverlayScreen:
 
     def _paint(self, view: View, window_hw_px: tuple[int, int] | None, status: Status) -> UInt8Array:
         frame, result = self._shown.frame, self._shown.result
-        layout = self._layout(frame, window_hw_px)
+        layout = layout_of(frame, window_hw_px)
         canvas = self._painter.paint(frame, result, view, self._engine, layout, look=self._look, status=status)
         if layout.has_gutter and frame is not None:
             row_mm = None if frame.spacing_rc_mm is None else frame.spacing_rc_mm[0]
@@ -257,24 +248,8 @@ class OverlayScreen:
         return canvas
 
     def _snapshot(self, frame: Frame) -> Snapshot:
-        engine = "" if self._engine is None else self._engine.engine_id
-        texts = {
-            "Software": "usassist",
-            "Session": frame.session_id,
-            "Frame": str(frame.frame_id),
-            "Engine": engine,
-            "Comment": self._words("detail.notice"),
-        }
         view = self._shown.view
         assert view is not None  # it came with the frame
         status = status_of(frame, self._shown.result, view, self._engine, self._words)
-        lower = "   ".join((frame.session_id, self._words("frame.number", number=frame.frame_id), status.lower))
-        canvas = self._painter.snapshot(dataclasses.replace(status, lower=lower))
-        return Snapshot(canvas=canvas, name=f"{frame.session_id}-frame-{frame.frame_id:06d}", texts=texts)
-
-    @staticmethod
-    def _layout(frame: Frame | None, window_hw_px: tuple[int, int] | None) -> Layout:
-        image_hw_px = _EMPTY_HW_PX if frame is None else frame.image_hw_px
-        if window_hw_px is None:
-            return native_layout(image_hw_px)
-        return window_layout(window_hw_px, image_hw_px, None if frame is None else frame.spacing_rc_mm)
+        status = dataclasses.replace(status, lower=snapshot_line(frame, status.lower, self._words))
+        return snapshot_of(self._painter.snapshot(status), frame, self._engine, self._words)

@@ -6,17 +6,46 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from usassist.bus import EngineBody
+from usassist.records import Frame
 from usassist.words import Words
 
-__all__ = ["png_with_text", "save_snapshot"]
+__all__ = ["Snapshot", "png_with_text", "save_snapshot", "snapshot_line", "snapshot_of"]
 
 _SIGNATURE_AND_HEADER = 8 + 25  # of a PNG file, up to its first chunk after IHDR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Snapshot:
+    """A picture of the display: canvas, uint8 (H, W, 3) RGB; name without ending; texts for the file."""
+
+    canvas: npt.NDArray[np.uint8]
+    name: str
+    texts: dict[str, str]
+
+
+def snapshot_line(frame: Frame, lower: str, words: Words) -> str:
+    """What the lower bar of a picture of a frame begins with: session and frame, then engine and back end."""
+    return "   ".join((frame.session_id, words("frame.number", number=frame.frame_id), lower))
+
+
+def snapshot_of(canvas: npt.NDArray[np.uint8], frame: Frame, engine: EngineBody | None, words: Words) -> Snapshot:
+    """The picture of a frame, from its canvas, uint8 (H, W, 3) RGB."""
+    texts = {
+        "Software": "usassist",
+        "Session": frame.session_id,
+        "Frame": str(frame.frame_id),
+        "Engine": "" if engine is None else engine.engine_id,
+        "Comment": words("detail.notice"),
+    }
+    return Snapshot(canvas=canvas, name=f"{frame.session_id}-frame-{frame.frame_id:06d}", texts=texts)
 
 
 def png_with_text(canvas: npt.NDArray[np.uint8], texts: Mapping[str, str]) -> bytes:

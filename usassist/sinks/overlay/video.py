@@ -39,7 +39,7 @@ _CODING = Coding(
 
 
 class OverlayVideo:
-    """Writes the overlay of one stream into one Matroska file.
+    """Writes the overlay of one stream into one file: MP4 where its name ends with ``.mp4``, else Matroska.
 
     Parameters
     ----------
@@ -127,7 +127,9 @@ class OverlayVideo:
             self._canvas = np.zeros((height, width, 3), np.uint8)
             session = self._end.session
             rate_hz = (session.rate_hz if session else None) or USUAL_RATE_HZ
-            self._writer = VideoWriter(self._path, (height, width), rate_hz, _CODING)
+            container = "mp4" if self._path.suffix == ".mp4" else _CODING.container
+            coding = dataclasses.replace(_CODING, container=container)
+            self._writer = VideoWriter(self._path, (height, width), rate_hz, coding)
         self._place(painted)
         self._writer.write(self._canvas, joined.frame.frame_id)
         self.frames += 1

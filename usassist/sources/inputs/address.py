@@ -10,7 +10,7 @@ from typing import Literal
 from usassist.errors import UsageError
 from usassist.sources.grab import Grabber
 
-__all__ = ["LIVE_SCHEMES", "GrabOptions", "is_live", "open_grabber"]
+__all__ = ["LIVE_SCHEMES", "GrabOptions", "as_live_source", "is_live", "open_grabber"]
 
 # One line per scheme. Each module has open_grabber(address, options) -> Grabber and is imported on first use, in the
 # capture process.
@@ -52,6 +52,22 @@ def is_live(address: str) -> bool:
     """True for an address that :func:`open_grabber` opens."""
     match = _SCHEME.fullmatch(address)
     return match is not None and match[1] in _MODULES
+
+
+def as_live_source(text: str) -> str:
+    """The address that somebody means who names a device as other programs do: ``/dev/video0`` is ``v4l2:/dev/video0``.
+
+    Raises
+    ------
+    UsageError
+        If it is a number or the bare name of a device.
+    """
+    if text.startswith(("/dev/video", "/dev/v4l/")):
+        return f"v4l2:{text}"
+    if re.fullmatch(r"(video)?\d+", text):
+        number = text.removeprefix("video")
+        raise UsageError(f"{text} is no source; write --source /dev/video{number}, see usassist sources list")
+    return text
 
 
 def open_grabber(address: str, options: GrabOptions | None = None) -> Grabber:

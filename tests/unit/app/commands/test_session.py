@@ -104,7 +104,7 @@ def test_export_writes_coco_and_parquet_beside_the_rest(recorded: Path, tmp_path
     ("arguments", "words"),
     [
         (["export"], "no export given"),
-        (["export", "--video", "x.mp4"], "ends with .mkv"),
+        (["export", "--video", "x.avi"], "is no .mkv or .mp4"),
         (["export", "--csv", "x", "--coco", "x"], "the same name"),
         (["trim"], "no range given"),
         (["repair", "--in-place", "--out", "x"], "exclude each other"),

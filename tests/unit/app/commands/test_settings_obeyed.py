@@ -72,6 +72,7 @@ COMMANDS = {
     "live": STREAM | PANEL | RECORD | OVERLAY | {"stream.memory_limit_mb", "stream.sources"},
     "replay": STREAM | RECORD | OVERLAY,
     "replay SESSION": PANEL | OVERLAY | {"bus.address"},
+    "view": PANEL | OVERLAY | {"bus.address"},
     "rerun": RECORD | {"stream.threads", "engine.cache_limit_mb"},
     "panel": PANEL | {"bus.address"},
     "overlay": OVERLAY | {"bus.address"},
@@ -156,7 +157,7 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         found |= {"record.folder": options.record_into.name, "stream.sources": options.sources}
         return found | {"stream.memory_limit_mb": options.memory_limit_mb}
     if command == "replay":
-        at = "usassist.app.runtime.clip_session.replay"
+        at = "usassist.app.runtime.clips.replay"
         seen = run("replay", "null:", "--window", *config, monkeypatch=monkeypatch, at=at)
         found = of_stream(seen["at"][0][0]) | of_record(seen["at"][1]["record"])
         return found | of_overlay(seen["at"][1]["window"])
@@ -167,6 +168,12 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
             0
         ]
         return of_panel(options.page) | of_overlay(options.window) | {"bus.address": options.bus}
+    if command == "view":
+        monkeypatch.setattr("usassist.app.commands.view.is_session", lambda session: True)
+        at = "usassist.app.runtime.replay_session.replay_session"
+        of_page = run("view", str(tmp_path), "--page", *config, monkeypatch=monkeypatch, at=at)["at"][0][0]
+        of_window = run("view", str(tmp_path), "--window", *config, monkeypatch=monkeypatch, at=at)["at"][0][0]
+        return of_panel(of_page.page) | of_overlay(of_window.window) | {"bus.address": of_page.bus}
     if command == "rerun":
         at = "usassist.app.rerun.run.rerun_session"
         (arguments, rest) = run("rerun", str(tmp_path), *config, monkeypatch=monkeypatch, at=at)["at"]

@@ -11,7 +11,7 @@ from usassist.app.runtime import cards
 from usassist.app.runtime.cards import read_card
 from usassist.config import resource_dir
 
-ENGINE_ID = json.loads((resource_dir("engines") / "thyroid_nodule/0.4.0/figures.json").read_text(encoding="utf-8"))[
+ENGINE_ID = json.loads((resource_dir("engines") / "thyroid_nodule/0.4.0/curves.json").read_text(encoding="utf-8"))[
     "engine_id"
 ]
 
@@ -65,14 +65,14 @@ def test_figures_of_other_weights_or_broken_ones_are_not_shown(
     source = resource_dir("engines") / "thyroid_nodule/0.4.0"
     folder = tmp_path / "thyroid_nodule/0.4.0"
     folder.mkdir(parents=True)
-    for name in ("CARD.md", "figures.json"):
+    for name in ("CARD.md", "curves.json"):
         shutil.copy(source / name, folder / name)
     monkeypatch.setattr(cards, "resource_dir", lambda name: tmp_path if name == "engines" else resource_dir(name))
     other = read_card("thyroid_nodule@0.4.0+000000000000")
     assert other is not None
     assert other.sets == ()
     assert other.points == ()
-    (folder / "figures.json").write_text("{", encoding="utf-8")
+    (folder / "curves.json").write_text("{", encoding="utf-8")
     with caplog.at_level(logging.WARNING):
         broken = read_card(ENGINE_ID)
     assert broken is not None

@@ -12,8 +12,9 @@ __all__ = ["work"]
 
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
-    """Write results of ``options["address"]`` into ``options["folder"]``."""
-    results = ResultsFile(options["address"], Path(options["folder"]), parent.stop.is_set)
+    """Write results of ``options["address"]`` into ``options["folder"]``; with ``times`` also those of its frames."""
+    times = bool(options.get("times"))
+    results = ResultsFile(options["address"], Path(options["folder"]), parent.stop.is_set, times=times)
     results.subscriber.heartbeat = parent.heartbeat
     parent.report("ready")
     results.run()

@@ -10,9 +10,11 @@ const NOT_RECORDED = {
 const doubtOf = (head) => (head.recording.state in NOT_RECORDED ? W(NOT_RECORDED[head.recording.state]) : "");
 const KEPT_WITHIN_MS = 2000; // an accepted mark comes back over the bus, usually within a tenth of this
 const NOTICE_MS = 6000;
+const WARNED_MS = 1000;
 
 let requests = []; // marks that were requested and have not come back
 let noticeUntil = 0;
+let warnedUntil = 0;
 
 const mark = (kind) => requestMark({ type: "mark", kind }, kind, W(`mark.${kind}`));
 
@@ -73,10 +75,14 @@ function failMark(request, why) {
   showNotice(W("mark.failed", { frame: request.frame_id, what: request.words, reason: why }), true);
 }
 
+// A warning stands for a moment before anything else replaces it.
 function showNotice(text, isWarning) {
+  const now = performance.now();
+  if (!isWarning && now < warnedUntil) return;
+  if (isWarning) warnedUntil = now + WARNED_MS;
   set("mark-said", text);
   at("mark-said").classList.toggle("is-warning", isWarning);
-  noticeUntil = performance.now() + NOTICE_MS;
+  noticeUntil = now + NOTICE_MS;
 }
 
 // ---- Recording -----------------------------------------------------------------------------------------------
@@ -102,7 +108,9 @@ function writeRecording(isConnected) {
   set("rec-lost", lost > 0 ? W("recording.lost", { count: lost }) : "");
   set("rec-said", state === "running" ? W("recording.said") : word.toLowerCase());
   const isProblem = state === "stopped" || state === "silent";
-  const missed = state !== "unknown" && recording.missed > 0 ? W("recording.missed", { count: recording.missed }) : "";
+  const missed = state !== "unknown" && recording.missed > 0
+    ? W(recording.missed === 1 ? "recording.missed_one" : "recording.missed", { count: recording.missed })
+    : "";
   at("rec").title = isProblem ? recording.reason : "";
   at("rec-lost").title = missed;
   set("rec-why", isProblem ? `${word.toLowerCase()}: ${recording.reason}` : missed);

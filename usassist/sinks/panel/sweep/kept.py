@@ -122,6 +122,11 @@ class KeptFrames:
         """A frame; None where it is no longer kept, or never was."""
         return self._newest.get(frame_id) or self._older.get(frame_id) or self._held.get(frame_id)
 
+    @property
+    def newest_id(self) -> int | None:
+        """Number of the frame that was sent last; None where none is kept."""
+        return next(reversed(self._newest), None)
+
     def within(self, first_id: int, last_id: int) -> list[int]:
         """Numbers of the kept frames from one number to another, both included, in order."""
         kept = {*self._newest, *self._older, *self._held}

@@ -208,9 +208,10 @@ class SweepLog:
 
     @property
     def newest_id(self) -> int | None:
-        """Number of the newest frame; None before the first."""
-        newest = self._newest
-        return None if newest is None else newest.frame_id
+        """Number of the newest frame, of those that a page was sent where there is one; None before the first."""
+        with self._lock:
+            sent, newest = self._kept.newest_id, self._newest
+        return sent if sent is not None or newest is None else newest.frame_id
 
     def plane_at(self, frame_id: int) -> tuple[Plane | None, Side | None]:
         """Plane and side that are marked for a frame."""

@@ -59,7 +59,7 @@ def build_live_tab(context: PageContext) -> None:
             apply_default_css=False,
             elem_id="usassist",
         ),
-        gr.Column(elem_id="us-controls"),
+        gr.Column(elem_id="us-actions"),
     ):
         for names in _ROWS:
             with gr.Row():
