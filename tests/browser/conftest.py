@@ -44,6 +44,7 @@ class Stream:
 
     def __init__(self, address: str, session_id: str) -> None:
         self.session_id = session_id
+        self.engine_id = ENGINE_ID
         self.state = ResultState.FINDING
         self.abstains = False  # the cause of state ``no_result``
         self.calibrated = True
@@ -89,7 +90,7 @@ class Stream:
         self._publisher.event(
             "engine",
             EngineBody(
-                engine_id=ENGINE_ID,
+                engine_id=self.engine_id,
                 backend="openvino",
                 labels=(label,),
                 intended_use="research only",
@@ -197,7 +198,7 @@ class Stream:
             t_capture_ns=frame.t_capture_ns,
             t_infer_start_ns=frame.t_capture_ns,
             t_infer_end_ns=frame.t_capture_ns + 1,
-            engine_id=ENGINE_ID,
+            engine_id=self.engine_id,
             backend="openvino",
             calibration_id=None,
             image_hw_px=(HEIGHT_PX, WIDTH_PX),
@@ -231,9 +232,10 @@ class Panel:
     def start(self) -> None:
         """Start it, again on the same port if it has run before."""
         program = (
+            "from usassist.app.runtime.cards import read_card\n"
             "from usassist.config import PanelConfig; from usassist.sinks.panel import RunSecrets, run_panel\n"
             f"run_panel({self.address!r}, PanelConfig(port={self.port}), secrets=RunSecrets({TOKEN!r}, {KEY_HEX!r}),\n"
-            "    on_ready=lambda url: print(url, flush=True))\n"
+            "    read_card=read_card, on_ready=lambda url: print(url, flush=True))\n"
         )
         self._process = subprocess.Popen(
             [sys.executable, "-c", program],

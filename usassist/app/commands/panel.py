@@ -20,6 +20,7 @@ def panel(
     config: ConfigOption = None,
 ) -> None:
     """Show the page in the browser for a stream that is running or will run."""
+    from usassist.app.runtime.cards import read_card
     from usassist.frames.burnt_text import find_text_boxes
     from usassist.modalities import stream_titles
     from usassist.sinks.panel import Choices, run_panel
@@ -31,5 +32,6 @@ def panel(
         modality=stream_titles(),
         choices=Choices(),  # recording and operating points, which the stream names itself
         find_text=find_text_boxes,
+        read_card=read_card,
         on_ready=print_page_address,
     )

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from usassist.session.summary.moments import NEAR_S
 from usassist.session.summary.parts import PlaneScore
 from usassist.session.summary.seen import Seen
+from usassist.sinks.plane_quality import NEAR_S
 
 __all__ = ["CANDIDATES", "Candidates", "choose", "find_candidates"]
 

@@ -10,10 +10,7 @@ from dataclasses import dataclass
 from usassist.records import FrameLine
 from usassist.session.manifest import Manifest
 
-__all__ = ["NEAR_S", "Moments", "find_moments", "merge_intervals"]
-
-NEAR_S = 0.5
-"""Frames up to this far from another count as near it."""
+__all__ = ["Moments", "find_moments", "merge_intervals"]
 
 _SILENT_PERIODS, _SILENT_S = 10.0, 0.33  # as of the display: longer without a frame means that none arrives
 _USUAL_PERIOD_S = 1.0 / 30.0

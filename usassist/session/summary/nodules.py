@@ -11,10 +11,11 @@ from usassist.session.summary.best_plane import Candidates, choose, find_candida
 from usassist.session.summary.categories import confirmed_words, describe_categories, describe_nodule
 from usassist.session.summary.document import NotListed, Untracked
 from usassist.session.summary.earlier import Earlier, find_growth
-from usassist.session.summary.moments import NEAR_S, merge_intervals
+from usassist.session.summary.moments import merge_intervals
 from usassist.session.summary.parts import Interval, Nodule, Section
 from usassist.session.summary.sections import describe_near, describe_section, find_dimensions
 from usassist.session.summary.seen import Seen, SweepLines
+from usassist.sinks.plane_quality import NEAR_S
 
 __all__ = ["MOST_LISTED", "Chosen", "describe_run", "describe_track", "find_chosen", "find_runs", "select_tracks"]
 

@@ -10,9 +10,9 @@ import numpy as np
 from usassist.clinical import Quantity as Measured
 from usassist.clinical import volume_ml
 from usassist.records import FrameLine
-from usassist.session.summary.moments import NEAR_S
 from usassist.session.summary.parts import ApT, Dimensions, NearBest, PlaneScore, Quantity, Section, Size, Spread
 from usassist.session.summary.planes import PlaneAt
+from usassist.sinks.plane_quality import NEAR_S
 
 __all__ = ["SIZES", "describe_near", "describe_section", "find_dimensions"]
 

@@ -17,12 +17,11 @@ from usassist.session.summary.nodules import describe_run, describe_track, find_
 from usassist.session.summary.planes import find_planes
 from usassist.session.summary.provenance import describe_provenance, describe_sweep, read_engines
 from usassist.session.summary.seen import Seen, SweepLines, read_sweep
-from usassist.session.summary.sharpness import outline_sharpness
 from usassist.session.summary.unseen import find_unseen
+from usassist.sinks.plane_quality import LEAST_FRAMES, outline_sharpness
 
 __all__ = ["LEAST_FRAMES", "NOTICE", "summarise"]
 
-LEAST_FRAMES = 5
 NOTICE = "Research use only; not a medical device."
 
 

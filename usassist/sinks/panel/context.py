@@ -10,6 +10,7 @@ import gradio as gr
 from gradio.components.base import Component
 
 from usassist.config import PanelConfig
+from usassist.sinks.panel.card import ReadCard
 from usassist.sinks.panel.control import ControlIntake
 from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.marks import MarkIntake
@@ -94,6 +95,7 @@ class PageContext:
     metrics : content of ``/metrics``
     config : table ``panel`` of the settings
     modality : title of what the page shows; empty = not named
+    read_card : reads the card of an engine; None = there are none here
     controls : asks for changes of the running session, and knows what may be chosen
     labels : texts of components, for a change of language
     """
@@ -108,6 +110,7 @@ class PageContext:
     metrics: Metrics
     config: PanelConfig = field(default_factory=PanelConfig)
     modality: str = ""
+    read_card: ReadCard | None = None
     labels: Labels = field(default_factory=Labels)
 
     def words(self, language: str = FIRST_LANGUAGE, part: str = "page") -> Words:

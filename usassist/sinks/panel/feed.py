@@ -17,6 +17,8 @@ from usassist.sinks.panel.packet import Head, pack
 from usassist.sinks.panel.said import Said
 from usassist.sinks.panel.scene import Scene
 from usassist.sinks.panel.shown import ShownFrames
+from usassist.sinks.panel.sweep import ShownFrame, SweepLog
+from usassist.sinks.panel.system import SystemLog
 from usassist.sinks.panel.text_watch import TextWatch
 from usassist.sinks.panel.viewers import Viewers
 
@@ -54,6 +56,7 @@ class PanelFeed:
 
     Attributes
     ----------
+    sweep, system : the whole sweep so far, and how the stream and its processes are doing
     iterations : of the feed's loop; they stop when it hangs
     """
 
@@ -79,6 +82,7 @@ class PanelFeed:
         self._subscribe = subscribe if subscribe is not None else lambda topics: Subscriber(address, topics, "view")
         self._jpeg_quality = jpeg_quality
         self._find_text = find_text
+        self.sweep, self.system = SweepLog(), SystemLog()
         self._scene = self._new_scene()
         self._latest = self._scene.head()
         self._figures = Figures()
@@ -152,6 +156,8 @@ class PanelFeed:
         try:
             for message in subscriber.events(_POLL_MS if watched else 0):
                 self._scene.add(message)
+                self.sweep.add(message)
+                self.system.add(message)
                 if self._controls is not None:
                     self._controls.take(message)
         except SchemaVersionError as error:
@@ -204,4 +210,9 @@ class PanelFeed:
             if on_screen is not None:
                 self._shown.offered(*on_screen, self._latest.image_hw_px)
         if is_taken:
-            self._viewers.offer(pack(self._latest, self._scene.jpeg()))
+            packet = pack(self._latest, self._scene.jpeg())
+            self._viewers.offer(packet)
+            sent = self._scene.sent()
+            if sent is not None and self._latest.live:
+                frame, result, draw = sent
+                self.sweep.show(ShownFrame(frame=frame, result=result, draw=draw, packet=packet, t_ns=self._offered_ns))

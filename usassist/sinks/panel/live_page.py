@@ -18,6 +18,7 @@ from usassist.common.heartbeat import Heartbeat
 from usassist.config import PanelConfig
 from usassist.sinks.covering import FindText
 from usassist.sinks.panel.access import RunSecrets, make_secrets
+from usassist.sinks.panel.card import ReadCard
 from usassist.sinks.panel.control import Choices, ControlIntake
 from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.listen import check_panel
@@ -39,6 +40,7 @@ def run_panel(
     modality: str = "",
     choices: Choices | None = None,
     find_text: FindText | None = None,
+    read_card: ReadCard | None = None,
     secrets: RunSecrets | None = None,
     on_ready: Callable[[str], None] | None = None,
     stop: threading.Event | None = None,
@@ -53,6 +55,7 @@ def run_panel(
     modality : title of what the page shows, from the table of modalities; empty = not named
     choices : what may be changed while the stream runs; None = nothing
     find_text : finds burnt-in text, see ``frames.burnt_text.find_text_boxes``; required where text is covered
+    read_card : reads the card of an engine, see ``card.ReadCard``; None = the page has none
     secrets : of this run, from the process that supervises this one; None = new ones
     on_ready : called once with the URL of the page, with the token in it
     stop : set it to end
@@ -102,6 +105,7 @@ def run_panel(
                     metrics=Metrics(lambda: feed.figures),
                     config=config,
                     modality=modality,
+                    read_card=read_card,
                 )
             )
 

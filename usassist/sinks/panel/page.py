@@ -24,8 +24,10 @@ from usassist.sinks.panel.quiet_queue import QuietBlocks, StartsQueue
 from usassist.sinks.panel.said import Said
 from usassist.sinks.panel.scale import ScaleIntake
 from usassist.sinks.panel.shown import ShownFrames
+from usassist.sinks.panel.sweep.routes import add_frame_routes
 from usassist.sinks.panel.tabs import TABS
 from usassist.sinks.panel.tabs.live import STYLES, live_text
+from usassist.sinks.panel.tabs.sweep import STYLES as SWEEP_STYLES
 from usassist.sinks.panel.top import build_settings, build_top
 from usassist.sinks.panel.viewers import Viewer
 from usassist.sinks.panel.ws_protocol import Done, ScaleRequest, parse_message, refusal
@@ -80,6 +82,7 @@ def build_app(context: PageContext) -> FastAPI:
 
     app.add_api_websocket_route("/live", live)
     app.add_api_route("/metrics", get_metrics)
+    add_frame_routes(app, context.feed.sweep, context.config.jpeg_quality)
     blocks = build_blocks(context)
     app.add_middleware(StartsQueue, blocks=blocks)
     gr.mount_gradio_app(
@@ -95,7 +98,7 @@ def build_app(context: PageContext) -> FastAPI:
         show_error=False,
         max_file_size=1,
         theme=make_theme(),
-        css="\n".join(live_text(name) for name in STYLES),
+        css="\n".join((*(live_text(name) for name in STYLES), *SWEEP_STYLES)),
     )
     return app
 

@@ -38,6 +38,7 @@ class _Shown:
     nodules: tuple[Nodule, ...]
     since_ns: int
     jpeg: bytes | memoryview = b""
+    covered: Frame | None = None
 
 
 class Scene:
@@ -210,8 +211,17 @@ class Scene:
         if shown is None:
             return b""
         if not len(shown.jpeg):
-            shown.jpeg = self._encoder.encode(self._covered(shown.frame))
+            shown.covered = self._covered(shown.frame)
+            shown.jpeg = self._encoder.encode(shown.covered)
         return shown.jpeg
+
+    def sent(self) -> tuple[Frame, Result | None, bool] | None:
+        """What the last JPEG shows: the frame with text covered, its own result, and whether its outlines may be drawn.
+        None before the first."""
+        shown = self._shown
+        if shown is None or shown.covered is None:
+            return None
+        return shown.covered, shown.result, shown.view.draw
 
     def _covered(self, frame: Frame) -> Frame:
         boxes = () if self._text is None else (*frame.text_xyxy_px, *self._text.boxes_xyxy_px)

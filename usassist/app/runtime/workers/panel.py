@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from usassist.app.runtime.cards import read_card
 from usassist.app.runtime.worker import Parent
 from usassist.config import PanelConfig
 from usassist.frames.burnt_text import find_text_boxes
@@ -26,6 +27,7 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
         modality=stream_titles(),
         choices=None if choices is None else Choices(**{name: _fixed(value) for name, value in choices.items()}),
         find_text=find_text_boxes,
+        read_card=read_card,
         on_ready=lambda url: parent.report("ready", url=url),
         stop=parent.stop,
         heartbeat=parent.heartbeat,

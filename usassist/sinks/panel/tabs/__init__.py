@@ -12,7 +12,10 @@ from collections.abc import Callable
 from usassist.sinks.panel.context import PageContext
 from usassist.sinks.panel.tabs.about import build_about_tab
 from usassist.sinks.panel.tabs.controls import build_controls
+from usassist.sinks.panel.tabs.engine import build_engine_tab
 from usassist.sinks.panel.tabs.live import build_live_tab
+from usassist.sinks.panel.tabs.sweep import build_sweep_tab
+from usassist.sinks.panel.tabs.system import build_system_tab
 
 __all__ = ["TABS", "BuildTab"]
 
@@ -20,6 +23,9 @@ BuildTab = Callable[[PageContext], None]
 
 TABS: tuple[tuple[str, tuple[BuildTab, ...]], ...] = (
     ("live", (build_live_tab, build_controls)),
+    ("sweep", (build_sweep_tab,)),
+    ("system", (build_system_tab,)),
+    ("engine", (build_engine_tab,)),
     ("about", (build_about_tab,)),
 )
 """Name of a tab → the functions that fill it."""

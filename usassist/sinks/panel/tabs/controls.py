@@ -55,7 +55,7 @@ class _Controls:
             outcome = gr.Markdown(container=True, elem_id="us-outcome")
             labels.add(gr.Markdown(container=True), _PART, value="info.change")
         outputs = [shown, record, recording, *choices.values()]
-        refresh_while_seen(self._update, [language, shown], outputs)
+        refresh_while_seen("controls", self._update, [language, shown], outputs)
 
         record.click(self._asked_record, language, [outcome, record], **Quiet).then(
             self._record, language, outcome, **Quiet

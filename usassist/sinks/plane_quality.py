@@ -1,4 +1,4 @@
-"""How sharp an image is along an outline."""
+"""What makes a plane a good one to measure a nodule on; for the report, and for the page while the sweep runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["outline_sharpness"]
+__all__ = ["LEAST_FRAMES", "NEAR_S", "outline_sharpness"]
+
+NEAR_S = 0.5
+"""Frames up to this far from another count as near it."""
+
+LEAST_FRAMES = 5
+"""A nodule that was seen on fewer frames is not listed."""
 
 _BAND_SHARE = 0.08
 _LEAST_BAND_PX = 3
