@@ -64,7 +64,19 @@ html_copy_source = False
 html_show_sphinx = False
 
 SECTIONS = {
-    "Use": ["commands", "python", "sources", "live", "calibrate", "recording", "replay", "bus", "settings"],
+    "Use": [
+        "commands",
+        "python",
+        "sources",
+        "live",
+        "demo",
+        "access",
+        "calibrate",
+        "recording",
+        "replay",
+        "bus",
+        "settings",
+    ],
     "Judge": ["figures", "evaluation", "performance"],
     "Extend": ["architecture", "glossary", "engines", "modalities", "training"],
 }
@@ -83,7 +95,7 @@ def setup(app: Sphinx) -> None:
 def _skip_others(app: Sphinx, what: str, name: str, member: object, skip: bool, options: object) -> bool | None:
     """Leave out what a module passes on from another library."""
     origin = getattr(member, "__module__", None)
-    return True if isinstance(origin, str) and origin.partition(".")[0] == "av" else None
+    return True if isinstance(origin, str) and origin.partition(".")[0] in ("av", "gradio") else None
 
 
 def _write_reference(app: Sphinx, _: object) -> None:

@@ -1,6 +1,7 @@
 """What was measured of an engine, by scanner and site: ``figures.toml`` beside its card.
 
-The card's tables are made from this file (``python -m tools.card_tables``), and the page shows them. Its keys::
+The card's tables are made from this file (``python -m tools.card_tables``), and a test compares it with ``curves.json``,
+from which the page draws. Its keys::
 
     schema = 1
     engine_id = "thyroid_nodule@0.4.0+0123456789ab"   # weights included
@@ -31,10 +32,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from usassist.engine.engine_toml import find_engine
-from usassist.errors import EngineNotFoundError, EngineSpecError
+from usassist.errors import EngineSpecError
 
-__all__ = ["CardFigures", "load_card_tables"]
+__all__ = ["CardFigures"]
 
 FILE_NAME = "figures.toml"
 _SCHEMA = 1
@@ -69,7 +69,8 @@ class CardFigures:
     Attributes
     ----------
     columns : headings of the columns of figures, the same for all sets
-    tables : one for each set of frames, see :func:`load_card_tables`
+    tables : one for each set of frames: ``name``, ``title``, ``shows``, ``frames``, ``command``, ``columns`` (the first
+        is that of the names) and ``rows`` of text, ``0.927 (0.857 to 0.982)``
     shows : name of a set → what its frames are, in few words
     """
 
@@ -117,33 +118,6 @@ class CardFigures:
             tables=tuple(_table(one, document.columns) for one in document.sets),
             shows={one.name: one.shows for one in document.sets},
         )
-
-
-def load_card_tables(engine_id: str, engines: Path | None = None) -> tuple[dict[str, Any], ...]:
-    """The tables of an engine's card, by scanner and site, for display.
-
-    Parameters
-    ----------
-    engine_id : weights included, as results and the message ``engine`` carry it
-    engines : folder of engines; None = those that ship
-
-    Returns
-    -------
-    tables : one for each set of frames: ``name``, ``title``, ``shows``, ``frames``, ``command``, ``columns`` (the first
-        is that of the names) and ``rows`` of text, ``0.927 (0.857 to 0.982)``. Empty where this engine is not here, or
-        has no figures.
-
-    Raises
-    ------
-    EngineSpecError
-        If the engine is here and its file of figures is not right.
-    """
-    try:
-        spec = find_engine(engine_id.partition("+")[0], engines)
-    except EngineNotFoundError:
-        return ()
-    card = CardFigures.load(spec.folder, spec.engine_id) if spec.engine_id == engine_id else None
-    return () if card is None else card.tables
 
 
 def _table(one: _Set, columns: tuple[str, ...]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from tools.card_tables import renew_card
 from usassist.calibrate import load_score_calibration
 from usassist.engine import find_engine, list_engines
-from usassist.engine.card_figures import CardFigures, load_card_tables
+from usassist.engine.card_figures import CardFigures
 from usassist.errors import EngineSpecError
 
 FIGURES = """
@@ -43,7 +43,6 @@ def test_figures_are_rows_of_text_with_their_intervals(tmp_path: Path) -> None:
 
 def test_an_engine_without_figures_has_none(tmp_path: Path) -> None:
     assert CardFigures.load(tmp_path, "x@1.0.0+ab") is None
-    assert load_card_tables("other@1.0.0+ab") == ()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +69,6 @@ def test_the_card_of_every_engine_has_the_tables_of_its_figures() -> None:
         assert figures is not None
         card = (spec.folder / "CARD.md").read_text(encoding="utf-8")
         assert renew_card(card, figures.tables) == card, "python -m tools.card_tables"
-        assert load_card_tables(spec.engine_id) == figures.tables
 
 
 def test_what_the_frames_of_a_score_file_show_is_told_by_the_engine() -> None:
@@ -83,6 +81,8 @@ def test_what_the_frames_of_a_score_file_show_is_told_by_the_engine() -> None:
 
 
 def test_a_card_without_a_place_for_a_table_is_refused() -> None:
-    tables = load_card_tables(find_engine("thyroid_nodule").engine_id)
+    spec = find_engine("thyroid_nodule")
+    figures = CardFigures.load(spec.folder, spec.engine_id)
+    assert figures is not None
     with pytest.raises(ValueError, match="places"):
-        renew_card("a card", tables)
+        renew_card("a card", figures.tables)

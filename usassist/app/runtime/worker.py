@@ -38,7 +38,7 @@ class Parent:
     ----------
     stop : set when this process is to stop: SIGTERM, SIGINT, or the parent is gone
     released : set when the parent is gone, or needs this process no longer
-    messages : what the parent has sent since the options, in order; see :meth:`ChildProcess.send`
+    messages : what the parent has sent since the options, in order; see ``ChildProcess.send``
     heartbeat : the work marks its progress here
     """
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from usassist.config import resource_dir
 ENGINE_ID = json.loads((resource_dir("engines") / "thyroid_nodule/0.4.0/curves.json").read_text(encoding="utf-8"))[
     "engine_id"
 ]
+
+BOXES = "boxes found (IoU ≥ 0.3)"
 
 
 def test_the_card_of_the_shipped_engine_has_figures_with_the_frames_they_come_from() -> None:
@@ -37,22 +40,29 @@ def test_the_card_of_the_shipped_engine_has_figures_with_the_frames_they_come_fr
     assert {point.frames for point in card.points} == {65, 490, 358}
 
 
-def test_figures_of_the_file_are_those_of_the_card() -> None:
+def test_figures_of_the_curves_are_those_of_the_card() -> None:
     card = read_card(ENGINE_ID)
     assert card is not None
-    sets = {(item.name, item.precision): item for item in card.sets}
-    for name, precision, row, column in (
-        ("cine", "int8", "nodules found, per frame", 4),
-        ("tn5000_val", "fp32", "boxes found (IoU ≥ 0.3)", 3),
-        ("ddti_val", "int8", "nodules found (IoU ≥ 0.3)", 4),
-    ):
-        line = next(line for line in card.text.splitlines() if line.startswith(f"| {row}"))
-        text = line.split(" | ")[column - 1].strip(" |")
-        figure = sets[name, precision].figures["sensitivity"]
-        value, low, high = (float(part) for part in text.replace("(", "").replace(")", "").replace("to ", "").split())
-        assert figure.value == pytest.approx(value, abs=0.001)
-        assert figure.low == pytest.approx(low, abs=0.001)
-        assert figure.high == pytest.approx(high, abs=0.001)
+    rows = {
+        "sensitivity": ("nodules found, per frame (IoU ≥ 0.3)", "nodules found (IoU ≥ 0.3)", "nodules found", BOXES),
+        "false_positives_per_frame": ("false positives per frame",),
+        "false_alarms_per_frame": ("false alarms per frame",),
+        "dice_mean": ("Dice per frame with a nodule, mean", "Dice per frame, mean"),
+        "ece": ("expected calibration error",),
+        "clips_found": ("clips whose nodule is found at all",),
+    }
+    document = tomllib.loads((resource_dir("engines") / "thyroid_nodule/0.4.0/figures.toml").read_text("utf-8"))
+    tables = {table["name"].removeprefix("thyroid_"): table for table in document["sets"]}
+    compared = 0
+    for item in card.sets:
+        column = document["columns"].index(item.precision.upper())
+        table = {row["name"]: row["values"][column] for row in tables[item.name]["figures"]}
+        for name, figure in item.figures.items():
+            values = [table[row] for row in rows[name] if row in table]
+            for value in values:
+                assert [figure.value, figure.low, figure.high] == pytest.approx(value, abs=0.00051), (item.name, name)
+            compared += len(values)
+    assert compared > 30
 
 
 @pytest.mark.parametrize("engine_id", ["", "nobody@1.0.0+abc", "thyroid_nodule", "../thyroid_nodule@0.4.0+a", "@+"])
