@@ -82,8 +82,9 @@ def test_tables_agree_with_the_files() -> None:
 READS_ENVIRONMENT = {
     "config.py": "settings, folders and the display",
     "common/processor.py": "limits that a user sets for the runtimes are recorded",
+    "common/onnx_runtime.py": "ONNX Runtime takes the switch of its telemetry from there alone",
     "sinks/panel/serve.py": "Gradio is configured through its environment",
-    "app/commands/main.py": "OpenCV, ONNX Runtime and the encoder SVT are configured through theirs",
+    "app/commands/main.py": "OpenCV and the encoder SVT are configured through theirs",
 }
 
 

@@ -1,7 +1,7 @@
 """What was measured of an engine, by scanner and site: ``figures.toml`` beside its card.
 
-The card's tables are made from this file (``python -m tools.card_tables``), and a test compares it with ``curves.json``,
-from which the page draws. Its keys::
+The card's tables are made from this file (``python -m tools.card_tables``). A test compares it with
+``curves.json``, from which the page draws. Its keys::
 
     schema = 1
     engine_id = "thyroid_nodule@0.4.0+0123456789ab"   # weights included

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from usassist.common.onnx_runtime import import_onnxruntime
 from usassist.errors import EngineSpecError
 from usassist.training.network.layers import fold_norms
 from usassist.training.network.model import CELL_PX, MASK_STRIDE_PX, DetectSegmentNet, ExportModule
@@ -158,7 +159,7 @@ def export_onnx(net: DetectSegmentNet, size_hw_px: tuple[int, int], path: Path, 
 
 def run_onnx(path: Path, image: Array) -> dict[str, Array]:
     """Run a model once in ONNX Runtime on the CPU. ``image`` is float32 (1, 1, H, W)."""
-    import onnxruntime
+    onnxruntime = import_onnxruntime()
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

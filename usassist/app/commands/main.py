@@ -83,7 +83,6 @@ def _root(
 def main() -> None:
     """Entry point of the command ``usassist``."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # usassist reports a broken image itself, once
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime would report its use to its maker
     os.environ.setdefault("SVT_LOG", "1")  # the encoder of compact copies is verbose
     try:
         code = app(standalone_mode=False)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.onnx_runtime import import_onnxruntime
 from usassist.engine.backend import Backend, Runner, Tensors
 from usassist.engine.spec import EngineSpec
 from usassist.errors import BackendUnavailableError, EngineError
@@ -26,7 +27,7 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 class _OnnxRuntimeRunner:
     def __init__(self, path: Path, device: str, threads: int) -> None:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -64,7 +65,7 @@ class OnnxRuntimeBackend(Backend):
 
     def why_not_here(self) -> str | None:
         """Why this build of ONNX Runtime cannot run on the device; None when it can."""
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
 
         if _PROVIDERS[self.device] in onnxruntime.get_available_providers():
             return None

@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.onnx_runtime import import_onnxruntime
+
 __all__ = ["MISSING_READER", "DepthText", "has_text_reader", "read_depths", "read_numbers"]
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -131,7 +133,7 @@ def _weights() -> Path | None:
 @cache
 def _network(path: str) -> tuple[Any, list[str]]:
     """The network and its letters, of which the first is none: the blank of its output."""
-    import onnxruntime
+    onnxruntime = import_onnxruntime()
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

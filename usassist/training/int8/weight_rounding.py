@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.onnx_runtime import import_onnxruntime
 from usassist.engine.qdq import MAX_CODE, MIN_CODE
 
 __all__ = ["compute_weight_scales", "round_weights"]
@@ -119,7 +120,8 @@ def _mean_shift(rounding_error: FloatArray, mean: FloatArray) -> FloatArray:
 def _mean_inputs(parent: Any, nodes: list[Any], inputs: Sequence[Mapping[str, Array]]) -> dict[str, FloatArray]:
     """Mean of each channel of each convolution's input, over frames and positions: name → (C_in,)."""
     import onnx
-    import onnxruntime
+
+    onnxruntime = import_onnxruntime()
 
     names = list(dict.fromkeys(node.input[0] for node in nodes))
     if not names:
