@@ -11,8 +11,9 @@ import pytest
 
 from tests.samples import score_file
 from usassist.app.commands.progress import ProgressBar
-from usassist.app.commands.replay_report import print_replay
+from usassist.app.commands.replay_report import print_answer
 from usassist.app.runtime.clip_session import ReplayOutcome, replay
+from usassist.app.runtime.clips import ClipAnswer
 from usassist.app.runtime.open_stream import StreamOptions, open_stream
 from usassist.config import resource_dir
 from usassist.engine import find_engine
@@ -40,6 +41,11 @@ def _run(options: StreamOptions, out: Path) -> tuple[ReplayOutcome, list[dict], 
     assert outcome.error is None
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     return outcome, lines, tomllib.loads((out / "session.toml").read_text())
+
+
+def _print(outcome: ReplayOutcome) -> None:
+    answer = ClipAnswer(clip="demo", outcome=outcome, error="")
+    print_answer(answer, alone=True, quiet=False, on_stderr=False)
 
 
 @pytest.fixture
@@ -72,7 +78,7 @@ def test_every_operating_point_is_applied_recorded_and_printed(
         values = [nodule["score"] for line in lines for nodule in line["nodules"]]
         assert all(value >= threshold for value in values)
         found[name] = len(values)
-        print_replay(outcome)
+        _print(outcome)
     assert found["sensitive"] >= found["balanced"] >= found["quiet"]
     assert found["sensitive"] > 0
     text = printed()
@@ -89,7 +95,7 @@ def test_without_score_calibration_the_engines_own_threshold_is_used_and_reporte
     values = [nodule["score"] for line in lines for nodule in line["nodules"]]
     assert values
     assert min(values) >= ENGINE.labels[0].score_threshold
-    print_replay(outcome)
+    _print(outcome)
     assert "scores are not calibrated" in printed()
 
 

@@ -45,7 +45,10 @@ def test_the_bundled_clip_plays_through_with_a_result_for_every_frame(usassist: 
     run = usassist("replay", "demo", "--out", "s", "--fast", "--overlay-video", "--count", 60, "--json")
     assert run.returncode == 0, run.stderr
     document = json.loads(run.stdout)
-    assert document == json.loads((tmp_path / "s" / "summary.json").read_text()) | {"files": document["files"]}
+    assert document == json.loads((tmp_path / "s" / "summary.json").read_text()) | {
+        "clip": "demo",
+        "files": document["files"],
+    }
     assert document["frames"] == sum(document["results_by_state"].values()) == 60
     assert document["results_by_state"]["no_result"] == document["results_by_state"]["stale"] == 0
     recorded = document["recorded"]

@@ -98,9 +98,12 @@ def test_the_page_names_what_streams() -> None:
 _SHOW_PAGE = """
 from usassist.modalities import stream_titles
 from usassist.sinks.panel.context import PageContext
+from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.page import build_blocks
-nothing = dict.fromkeys(("feed", "viewers", "shown", "said", "marks", "scales", "metrics", "controls"))
-print(build_blocks(PageContext(**nothing, modality=stream_titles())).get_config_file())
+from usassist.sinks.panel.viewers import Viewers
+feed = PanelFeed("ipc:///tmp/nobody", Viewers())
+nothing = dict.fromkeys(("viewers", "shown", "said", "marks", "scales", "metrics", "controls"))
+print(build_blocks(PageContext(feed=feed, **nothing, modality=stream_titles())).get_config_file())
 """
 
 

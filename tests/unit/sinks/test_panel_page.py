@@ -76,10 +76,13 @@ def test_every_state_and_cause_has_a_word(language: str) -> None:
 _BUILD = """
 import asyncio, threading, time
 from usassist.sinks.panel.context import PageContext
+from usassist.sinks.panel.feed import PanelFeed
 from usassist.sinks.panel.page import build_blocks
+from usassist.sinks.panel.viewers import Viewers
 from usassist.sinks.panel.quiet_queue import StartsQueue
-nothing = dict.fromkeys(("feed", "viewers", "shown", "said", "marks", "scales", "metrics", "controls"))
-context = PageContext(**nothing)
+feed = PanelFeed("ipc:///tmp/nobody", Viewers())
+nothing = dict.fromkeys(("viewers", "shown", "said", "marks", "scales", "metrics", "controls"))
+context = PageContext(feed=feed, **nothing)
 blocks = build_blocks(context)
 for code in ("en", "ko", "de"):
     updates = context.labels.updates(code)

@@ -105,5 +105,7 @@ def _selected(item: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _builtins(body: PointBody | AssociationBody | None) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = None if body is None else msgspec.to_builtins(body)
+    if body is None:
+        return None
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))  # lists and not tuples, as a reader gets it
     return found
