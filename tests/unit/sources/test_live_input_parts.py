@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from tests.virtual_display import virtual_display
 from usassist.app.commands.main import app
 from usassist.errors import SourceError
 from usassist.sources.inputs import screen
@@ -157,20 +157,8 @@ def test_container_without_video_is_closed_and_refused() -> None:
 
 @pytest.fixture
 def display() -> Iterator[str]:
-    program = shutil.which("Xvfb")
-    if program is None:
-        pytest.skip("Xvfb is not installed")
-    server = subprocess.Popen(
-        [program, "-displayfd", "1", "-screen", "0", "320x240x24", "-nolisten", "tcp", "-br"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        assert server.stdout is not None
-        yield f":{int(server.stdout.readline())}"
-    finally:
-        server.terminate()
-        server.communicate()
+    with virtual_display((240, 320)) as name:
+        yield name
 
 
 def test_part_of_the_screen_is_read(display: str) -> None:
@@ -186,7 +174,8 @@ def test_part_of_the_screen_is_read(display: str) -> None:
 
 _WINDOW = """
 import cv2, numpy as np
-cv2.namedWindow("w", cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
+cv2.namedWindow("w", cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
+cv2.resizeWindow("w", 320, 240)  # one that keeps its first size stays black now and then
 cv2.moveWindow("w", 0, 0)
 while True:
     cv2.imshow("w", np.full((240, 320, 3), (40, 120, 200), np.uint8))  # blue, green, red

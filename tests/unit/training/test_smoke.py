@@ -26,7 +26,7 @@ SIZE_HW_PX = (96, 128)  # a sixth of the recipe's, for its time
 SETS = sorted({folder for folder, _ in (*TRAINING, *VALIDATION)} | {"ultrasound_clips_lung"})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_two_epochs_of_the_recipe_learn_and_export(tmp_path):
     try:
