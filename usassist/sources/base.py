@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self, cast, get_args
 
 from usassist.calibrate import Geometry
 from usassist.common.clock import Clock, MonotonicClock
+from usassist.config import resource_dir
 from usassist.errors import UsageError
 from usassist.records import Frame, Signal, SourceInfo
 from usassist.sources.scale import ScaleMode
 
-__all__ = ["Crop", "Source", "SourceOptions", "parse_crop", "parse_scale"]
+__all__ = ["Crop", "Source", "SourceOptions", "kind_of_clip", "parse_crop", "parse_scale"]
 
 Crop = Literal["auto", "none"] | tuple[int, int, int, int]
 
@@ -144,3 +146,8 @@ def parse_crop(text: str) -> Crop:
     except ValueError:
         raise UsageError(f"crop {text!r} is not auto, none or x1,y1,x2,y2 in px; give one of these") from None
     return x1, y1, x2, y2
+
+
+def kind_of_clip(clip: Path) -> str:
+    """``simulated`` for a clip that ships, ``clip`` for any other; see ``records.SourceInfo``."""
+    return "simulated" if clip.parent == resource_dir("demo") else "clip"

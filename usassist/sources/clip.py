@@ -19,10 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.common.pyav import av
-from usassist.config import resource_dir
 from usassist.errors import SourceError, SourceFormatError, UsageError
 from usassist.records import SignalState, SourceInfo
-from usassist.sources.base import SourceOptions
+from usassist.sources.base import SourceOptions, kind_of_clip
 from usassist.sources.cropping import choose_roi, cut_plain, is_automatic
 from usassist.sources.decoding import VideoPass, check_file
 from usassist.sources.interlacing import DEINTERLACED, INTERLACED
@@ -111,7 +110,7 @@ class ClipSource(PacedSource):
             roi_xyxy_px=self._roi,
             grab_hw_px=grab_hw_px,
             frame_count_estimate=options.frame_count(estimated),
-            kind="simulated" if path.parent == resource_dir("demo") else "clip",
+            kind=kind_of_clip(path),
         )
         super().__init__(info, options)
         if is_automatic(options):

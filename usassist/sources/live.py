@@ -16,12 +16,12 @@ from usassist.calibrate.two_points import Points
 from usassist.common.closeable import Closeable
 from usassist.errors import CalibrationError, ScanAreaError, UsageError
 from usassist.records import Frame, Signal, SignalState, SourceInfo
-from usassist.sources.base import SourceOptions
+from usassist.sources.base import SourceOptions, kind_of_clip
 from usassist.sources.capture.opener import ProcessOpener
 from usassist.sources.cropping import Roi, choose_roi, is_automatic
 from usassist.sources.grab import Grab, Opener
 from usassist.sources.grab_supervisor import GrabSupervisor
-from usassist.sources.inputs.address import GrabOptions
+from usassist.sources.inputs.address import GrabOptions, loop_clip
 from usassist.sources.scale_watch import ScaleWatch
 from usassist.sources.scan_check import ScanCheck
 from usassist.sources.watch import SignalVerdict, SignalWatch, WatchProfile
@@ -52,7 +52,9 @@ def open_live(address: str, options: SourceOptions) -> LiveSource:
     grab_options = GrabOptions(
         open_timeout_s=_OPEN_TIMEOUT_S, read_timeout_s=_READ_TIMEOUT_S, deinterlace=options.deinterlace
     )
-    return LiveSource(ProcessOpener(address, grab_options), options, kind=address.partition(":")[0])
+    kind = address.partition(":")[0]
+    frames_kind = kind_of_clip(loop_clip(address)) if kind == "loop" else "live"  # a clip that is played like an input
+    return LiveSource(ProcessOpener(address, grab_options), options, kind=kind, frames_kind=frames_kind)
 
 
 class LiveSource(Closeable):
@@ -63,6 +65,7 @@ class LiveSource(Closeable):
     opener : opens the input
     options : see :class:`usassist.sources.SourceOptions`; ``fast`` and ``repeat`` do not apply
     kind : of input, for descriptions
+    frames_kind : of its frames, see ``records.SourceInfo``
     profile : times and thresholds of the signal watch
 
     Raises
@@ -77,6 +80,7 @@ class LiveSource(Closeable):
         options: SourceOptions,
         *,
         kind: str = "live",
+        frames_kind: str = "live",
         profile: WatchProfile | None = None,
     ) -> None:
         if options.fast or options.repeat:
@@ -84,7 +88,7 @@ class LiveSource(Closeable):
         self.decode_errors = 0
         self._options = options
         self._clock = options.clock
-        self._kind = kind
+        self._kind, self._frames_kind = kind, frames_kind
         self._profile = profile or WatchProfile()
         opener.prepare()  # starts in parallel with the caller's other work
         self._supervisor = GrabSupervisor(opener, options.clock)
@@ -113,7 +117,7 @@ class LiveSource(Closeable):
             frame_count=options.count,
             roi_xyxy_px=(0, 0, 0, 0),
             grab_hw_px=(0, 0),
-            kind=self._kind_of_frames(),
+            kind=self._frames_kind,
         )
 
     @property
@@ -286,12 +290,9 @@ class LiveSource(Closeable):
             frame_count=self._options.count,
             roi_xyxy_px=roi,
             grab_hw_px=grab.screen.hw_px,
-            kind=self._kind_of_frames(),
+            kind=self._frames_kind,
         )
         logger.info("scan area %s on a screen of %d x %d px", roi, *self._info.grab_hw_px[::-1])
-
-    def _kind_of_frames(self) -> str:
-        return "clip" if self._kind == "loop" else "live"  # a clip that is played like an input
 
     def _set_signal(self, state: SignalState, reason: str, since_ns: int | None = None) -> None:
         before = self._signal

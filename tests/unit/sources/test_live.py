@@ -18,7 +18,7 @@ from usassist.errors import UsageError
 from usassist.records import Frame, SignalState
 from usassist.sources import SourceOptions, open_source
 from usassist.sources.grab import Grab
-from usassist.sources.live import LiveSource
+from usassist.sources.live import LiveSource, open_live
 from usassist.sources.scale_watch import ScaleWatch
 from usassist.sources.scan_check import AreaStatus
 from usassist.sources.screen import Screen
@@ -341,3 +341,11 @@ def test_a_scale_set_by_hand_ends_when_the_signal_is_lost(play: Play, monkeypatc
     assert by_hand == list(range(4, 12))
     assert len(frames) > 20
     assert source.scale_note == "the scale set by hand has ended: it is lost"
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"), [("loop:demo", "simulated"), ("loop:mine.mkv?fps=30", "clip"), ("v4l2:/dev/video9", "live")]
+)
+def test_a_clip_that_is_played_like_an_input_is_not_called_live(address: str, kind: str) -> None:
+    with open_live(address, SourceOptions(session_id="s")) as source:
+        assert source.info.kind == kind

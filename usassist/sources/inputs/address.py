@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from usassist.config import resource_dir
 from usassist.errors import UsageError
 from usassist.sources.grab import Grabber
 
-__all__ = ["LIVE_SCHEMES", "GrabOptions", "as_live_source", "is_live", "open_grabber"]
+__all__ = ["LIVE_SCHEMES", "GrabOptions", "as_live_source", "is_live", "loop_clip", "open_grabber"]
 
 # One line per scheme. Each module has open_grabber(address, options) -> Grabber and is imported on first use, in the
 # capture process.
@@ -97,3 +99,9 @@ def open_grabber(address: str, options: GrabOptions | None = None) -> Grabber:
     module = importlib.import_module(_MODULES[address.partition(":")[0]])
     grabber: Grabber = module.open_grabber(address, GrabOptions() if options is None else options)
     return grabber
+
+
+def loop_clip(address: str) -> Path:
+    """The clip that ``loop:CLIP?…`` plays."""
+    clip = address.partition(":")[2].partition("?")[0]
+    return resource_dir("demo") / "clip.mkv" if clip in ("", "demo") else Path(clip).expanduser()

@@ -32,12 +32,11 @@ import numpy as np
 from usassist.common.closeable import Closeable
 from usassist.common.fresh_queue import FRESH_QUEUE_SIZE
 from usassist.common.pyav import av
-from usassist.config import resource_dir
 from usassist.errors import SourceError, UsageError
 from usassist.sources.address import parse_settings
 from usassist.sources.decoding import VideoPass, check_file
 from usassist.sources.grab import Grab
-from usassist.sources.inputs.address import GrabOptions
+from usassist.sources.inputs.address import GrabOptions, loop_clip
 from usassist.sources.screen import Screen
 
 __all__ = ["FAULTS", "FAULT_S", "RESIZED_WH_PX", "LoopGrabber", "fault_at", "load_frames", "open_grabber"]
@@ -71,11 +70,11 @@ def open_grabber(address: str, options: GrabOptions) -> LoopGrabber:
     SourceError
         If the clip cannot be read, or the loop is unplugged at present.
     """
-    clip, _, rest = address.partition(":")[2].partition("?")
+    rest = address.partition("?")[2]
     if "," in rest:
         raise UsageError(f"loop: settings are separated by &; {_REMEDY}")
     settings = parse_settings(rest.replace("&", ","), _KNOWN, source="loop")
-    path = resource_dir("demo") / "clip.mkv" if clip in ("", "demo") else Path(clip).expanduser()
+    path = loop_clip(address)
     every_s = _whole(settings, "faults", _MIN_FAULT_S, 3600)
     if every_s is not None and fault_at(time.monotonic_ns(), every_s) == "unplug":
         raise SourceError("loop: the device is unplugged for this test; wait until it is back")
