@@ -10,6 +10,7 @@ function toggleFreeze() {
   } else if (current !== null && current.bitmap !== null) {
     const view = viewNow(performance.now());
     frozen = { ...current, view: { ...view }, at: performance.now() };
+    holdFrame(frozen.head);
   }
   closeForm();
 }
