@@ -165,6 +165,10 @@ def test_descriptors_that_are_chosen_and_confirmed_give_the_category(page: Any, 
         f"Confirmed on frame {shown}: " + " · ".join(CHOSEN.values()),
     ]
     assert "From descriptors confirmed by a clinician" in page.locator(".us-tirads").inner_text()
+    page.evaluate("usassist.set('language', 'de')")
+    text = page.locator(".us-category").inner_text()
+    assert text.startswith("N4: TR4, 5 Punkte\nmäßig")
+    assert "solid" not in text.splitlines()[-1].replace("solide", "")
     assert not page.locator(".us-form").is_visible()
     assert not page.complaints
 

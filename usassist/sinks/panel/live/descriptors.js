@@ -3,6 +3,8 @@
 
 const DESCRIPTORS = @DESCRIPTORS@;
 
+const nameOfDescriptor = ({ name, text }) => clinical(`descriptor.${name}`, text);
+
 let selected = null; // {row, nodule, words}: words is descriptor → set of chosen words
 
 const selectedRow = () => (selected !== null && frozen !== null ? selected.row : -1);
@@ -80,9 +82,9 @@ function openForm(row, nodule) {
 function groupOf(descriptor, nodule) {
   const group = document.createElement("div");
   group.setAttribute("role", "group");
-  group.setAttribute("aria-label", descriptor.text);
+  group.setAttribute("aria-label", nameOfDescriptor(descriptor));
   const title = document.createElement("h3");
-  title.textContent = descriptor.text;
+  title.textContent = nameOfDescriptor(descriptor);
   const estimate = nodule.descriptors.find((item) => item.name === descriptor.name);
   const isWrongPlane = descriptor.name === "shape" && planeAt(frozen).plane === "longitudinal";
   if (estimate || isWrongPlane) {
@@ -95,7 +97,7 @@ function groupOf(descriptor, nodule) {
   const buttons = Object.entries(descriptor.words).map(([word, text]) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = text;
+    button.textContent = clinical(`word.${descriptor.name}.${word}`, text);
     Object.assign(button.dataset, { descriptor: descriptor.name, word });
     button.addEventListener("click", () => chooseWord(descriptor, word));
     return button;

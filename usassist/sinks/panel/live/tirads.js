@@ -30,8 +30,8 @@ function writeCategories() {
 }
 
 const wordsText = (words) =>
-  DESCRIPTORS.filter(({ name }) => words[name]).map((descriptor) => words[descriptor.name].map((word) => descriptor.words[word]).join(" + ")).join(" · ");
-const namesText = (names) => names.map((name) => DESCRIPTORS.find((item) => item.name === name).text.toLowerCase()).join(", ");
+  DESCRIPTORS.filter(({ name }) => words[name]).map((descriptor) => words[descriptor.name].map((word) => clinical(`word.${descriptor.name}.${word}`, descriptor.words[word])).join(" + ")).join(" · ");
+const namesText = (names) => names.map((name) => nameOfDescriptor(DESCRIPTORS.find((item) => item.name === name))).map((text) => (language === "de" ? text : text.toLowerCase())).join(", ");
 
 function categoryOf(nodule) {
   const found = nodule.categories[systemId];
@@ -45,18 +45,19 @@ function categoryOf(nodule) {
     block.append(node);
   };
   if (found.level) {
-    const points = found.points === null ? "" : `, ${found.points} ${found.points === 1 ? "point" : "points"}`;
+    const points = found.points === null ? "" : `, ${W(found.points === 1 ? "tirads.point" : "tirads.points", { points: found.points })}`;
     line("b", `N${nodule.track_id}: ${found.level}${points}`);
-    line("span", `${found.meaning}, risk of malignancy ${found.risk_text}`);
-    line("span", `FNA: ${found.fna_text}`);
-    line("span", `Follow-up: ${found.follow_up_text}`);
-    if (found.pattern) line("span", `Pattern: ${found.pattern}`, "us-soft");
+    const meaning = clinical(`meaning.${found.level.replaceAll(" ", "-")}`, found.meaning);
+    line("span", `${meaning}, ${W("tirads.risk", { risk: found.risk_text })}`);
+    line("span", W("tirads.fna", { size: found.fna_text }));
+    line("span", W("tirads.follow_up", { size: found.follow_up_text }));
+    if (found.pattern) line("span", W("tirads.pattern", { pattern: found.pattern }), "us-soft");
     if (found.note) line("span", found.note, "is-warning");
   } else {
-    line("b", `N${nodule.track_id}: no category`);
-    line("span", `${found.reason || "not confirmed"}: ${namesText(found.missing)}`, "is-warning");
+    line("b", `N${nodule.track_id}: ${W("tirads.none")}`);
+    line("span", `${found.reason || W("tirads.unconfirmed")}: ${namesText(found.missing)}`, "is-warning");
   }
-  line("span", `Confirmed on frame ${nodule.frame_id}: ${wordsText(nodule.words)}`, "us-soft");
+  line("span", W("tirads.confirmed", { frame: nodule.frame_id, words: wordsText(nodule.words) }), "us-soft");
   return block;
 }
 writeCategories();

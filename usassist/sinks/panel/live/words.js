@@ -22,6 +22,8 @@ let language = kept.language in WORDS ? kept.language : languageOfBrowser();
 
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 const W = (key, values = {}) => fill(WORDS[language][key] ?? WORDS.en[key] ?? key, values);
+// English has the words of the clinical tables themselves.
+const clinical = (key, english) => (language === "en" ? english : (WORDS[language][key] ?? english));
 const num = (value, digits = 0) => value.toFixed(digits).replace(".", WORDS[language]["format.decimal"]);
 
 // The server's reasons are English. Those of the closed list, "detail", are found again in it; another is shown as it is.

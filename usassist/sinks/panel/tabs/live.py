@@ -11,7 +11,7 @@ import gradio as gr
 from usassist.clinical import ALONE, DESCRIPTOR_TEXTS, DESCRIPTORS, SEVERAL, SYSTEMS
 from usassist.sinks.panel.context import PageContext
 from usassist.sinks.view import STATE_COLOR_RGB
-from usassist.words import languages
+from usassist.words import languages, load_words
 
 __all__ = ["STYLES", "build_live_tab", "live_text", "press"]
 
@@ -44,7 +44,9 @@ def build_live_tab(context: PageContext) -> None:
     """Fill the tab."""
     title = f"{context.modality}: live frame with outlines" if context.modality else "Live frame with outlines"
     values = {
-        "WORDS": {code: context.words(code).texts for code in languages()},
+        "WORDS": {
+            code: context.words(code).texts | _clinical_words(context.words(code, "report")) for code in languages()
+        },
         "STATE_COLORS": {state.value: rgb for state, rgb in STATE_COLOR_RGB.items()},
         "DESCRIPTORS": _descriptors(),
         "SYSTEMS": _systems(),
@@ -84,6 +86,12 @@ def press(context: PageContext, name: str) -> gr.Button:
 def live_text(name: str) -> str:
     """Text of a file of the live view."""
     return resources.files("usassist.sinks.panel").joinpath("live", name).read_text(encoding="utf-8")
+
+
+def _clinical_words(language: str) -> dict[str, str]:
+    """Names of descriptors, their words, and what categories mean, as in the report."""
+    texts = load_words(language, "report").texts
+    return {key: text for key, text in texts.items() if key.startswith(("descriptor.", "word.", "meaning."))}
 
 
 def _descriptors() -> list[dict[str, object]]:
