@@ -44,9 +44,7 @@ def build_live_tab(context: PageContext) -> None:
     """Fill the tab."""
     title = f"{context.modality}: live frame with outlines" if context.modality else "Live frame with outlines"
     values = {
-        "WORDS": {
-            code: context.words(code).texts | _clinical_words(context.words(code, "report")) for code in languages()
-        },
+        "WORDS": {code: context.words(code).texts | _clinical_words(code) for code in languages()},
         "STATE_COLORS": {state.value: rgb for state, rgb in STATE_COLOR_RGB.items()},
         "DESCRIPTORS": _descriptors(),
         "SYSTEMS": _systems(),
