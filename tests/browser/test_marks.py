@@ -122,7 +122,7 @@ def test_a_recorder_that_falls_silent_is_missed(page: Any, stream: Any) -> None:
     page.wait_for_function(f"{REC}.dataset.rec === 'running'")
     stream.recorder = None
     page.wait_for_function(f"{REC}.textContent.trim() === 'RECORDER SILENT'")
-    assert page.get_by_text("no health message for").is_visible()
+    assert page.locator("[data-at=rec-why]").get_by_text("no health message for").is_visible()
 
 
 def test_without_word_from_the_server_nothing_is_said_to_be_recording(page: Any, panel: Any, stream: Any) -> None:

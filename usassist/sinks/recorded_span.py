@@ -6,11 +6,11 @@ import time
 
 __all__ = ["RecordedSpan"]
 
-_PATIENCE_S = 2.0  # for the result of the last frame
+_PATIENCE_S = 2.0  # for the result of the last frame, or the frame of the last result
 
 
 class RecordedSpan:
-    """From the first frame whose frame and result are both certain to arrive, to the last frame before the request.
+    """From the first frame whose frame and result are both certain to arrive, to the last one before the request.
 
     Frames and results come over different connections, and one may be made before the other: what arrives until both
     have given something may lack its counterpart, and is left out; so is what arrives before the engine and the session
@@ -48,9 +48,9 @@ class RecordedSpan:
         return frame_id >= self._first and (self._last is None or frame_id <= self._last)
 
     def finish(self) -> None:
-        """Nothing after the last frame that has arrived is kept. May be called twice."""
+        """Nothing after the last frame or result that has arrived is kept. May be called twice."""
         if self._last is None:
-            self._last, self._asked_s = self._latest["frame"], time.monotonic()
+            self._last, self._asked_s = max(self._latest.values()), time.monotonic()
 
     @property
     def is_finishing(self) -> bool:
@@ -59,7 +59,7 @@ class RecordedSpan:
 
     @property
     def is_over(self) -> bool:
-        """It was asked to finish, and the result of its last frame has come or is not waited for any longer."""
+        """It was asked to finish, and the last frame and its result have come or are not waited for any longer."""
         if self._last is None:
             return False
-        return self._latest["result"] >= self._last or time.monotonic() - self._asked_s > _PATIENCE_S
+        return min(self._latest.values()) >= self._last or time.monotonic() - self._asked_s > _PATIENCE_S

@@ -33,6 +33,18 @@ def test_one_that_ends_on_request_waits_for_the_result_of_its_last_frame() -> No
     assert span.is_over
 
 
+def test_one_whose_results_came_before_their_frames_waits_for_these() -> None:
+    span = RecordedSpan(on_request=False)
+    assert span.keeps("frame", 4)
+    assert span.keeps("result", 4)
+    assert span.keeps("result", 5)
+    span.finish()
+    assert not span.is_over
+    assert span.keeps("frame", 5)
+    assert span.is_over
+    assert not span.keeps("frame", 6)
+
+
 def test_one_without_a_frame_ends_at_once() -> None:
     span = RecordedSpan(on_request=True)
     span.finish()
