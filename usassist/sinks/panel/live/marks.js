@@ -46,7 +46,7 @@ function confirmMarks(head) {
   for (const request of requests.filter(isAccepted)) {
     const doubt = doubtOf(head);
     if (request.kind === "descriptors") endConfirming(request.track_id);
-    showNotice(W("mark.done", { frame: request.frame_id, what: request.words }) + doubt, doubt !== "");
+    showNotice(W("mark.done", { frame: request.frame_id, what: request.words }) + doubt, doubt !== "", false);
   }
   requests = requests.filter((request) => !isAccepted(request));
   if (!requests.some((request) => request.kind === "plane")) planeAsked = null;
@@ -75,11 +75,11 @@ function failMark(request, why) {
   showNotice(W("mark.failed", { frame: request.frame_id, what: request.words, reason: why }), true);
 }
 
-// A warning stands for a moment before anything else replaces it.
-function showNotice(text, isWarning) {
+// That something was not done stands for a moment before anything else replaces it.
+function showNotice(text, isWarning, isRefusal = isWarning) {
   const now = performance.now();
-  if (!isWarning && now < warnedUntil) return;
-  if (isWarning) warnedUntil = now + WARNED_MS;
+  if (!isRefusal && now < warnedUntil) return;
+  if (isRefusal) warnedUntil = now + WARNED_MS;
   set("mark-said", text);
   at("mark-said").classList.toggle("is-warning", isWarning);
   noticeUntil = now + NOTICE_MS;
