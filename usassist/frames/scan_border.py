@@ -161,13 +161,17 @@ def _first_dense(lit: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
     It is lit, and so are half of those that follow it: a grey bar beside the scan is passed over.
     """
     width_px = lit.shape[1]
-    some = lit[:, : width_px // 2 + int(_DENSE_SHARE * width_px) + 4 : 2]
+    some = np.ascontiguousarray(lit[:, : width_px // 2 + int(_DENSE_SHARE * width_px) + 4 : 2])
     reach = max(4, int(0.5 * _DENSE_SHARE * width_px))
-    count = np.cumsum(some, axis=1, dtype=np.int16)
-    lit_of_reach = count[:, reach - 1 :] - count[:, : 1 - reach] + some[:, : 1 - reach]
-    begins, step = some[:, : 1 - reach] & (2 * lit_of_reach >= reach), 2
-    if not begins.any():
-        begins, step = lit, 1
+    places_with_reach = some.shape[1] - reach + 1
+    begins, step = lit, 1
+    if places_with_reach > 0:
+        lit_of_reach = cv2.boxFilter(
+            some.view(np.uint8), cv2.CV_16S, (reach, 1), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT
+        )[:, :places_with_reach]
+        dense = some[:, :places_with_reach] & (2 * lit_of_reach >= reach)
+        if dense.any():
+            begins, step = dense, 2
     first = begins.argmax(axis=1)
     places: npt.NDArray[np.intp] = np.where(begins[np.arange(len(lit)), first], step * first, width_px)
     return places
@@ -200,23 +204,19 @@ def _face(grey: UInt8Array) -> Float64Array | None:
 
 
 def _median(values: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Running median."""
+    """Running median; the first and the last value go on beyond the ends."""
     if len(values) < _MEDIAN:
         return values
-    half, count = _MEDIAN // 2, len(values)
-    padded = values[np.clip(np.arange(-half, count + half), 0, count - 1)]
-    windows = np.stack([padded[shift : shift + count] for shift in range(_MEDIAN)])
-    windows.partition(half, axis=0)
-    middle: npt.NDArray[np.intp] = windows[half]
-    return middle
+    return np.asarray(cv2.medianBlur(values.astype(np.float32)[None], _MEDIAN)[0], np.intp)
 
 
 def _lower_hull(rows: npt.NDArray[np.intp], values: npt.NDArray[np.intp]) -> tuple[Float64Array, Float64Array]:
     """Rows and values at the corners of the greatest convex function that lies nowhere above `values`."""
-    points = np.column_stack([rows, values]).astype(np.float32)
-    above = np.float32(values.max() + 1)
-    lids = np.array([[rows[0], above], [rows[-1], above]], np.float32)
-    hull = cv2.convexHull(np.concatenate([points, lids])).reshape(-1, 2)
-    lower = np.asarray(hull[hull[:, 1] < above], np.float64)
-    lower = lower[np.argsort(lower[:, 0])]
+    above = float(values.max() + 1)
+    points = np.empty((len(rows) + 2, 2), np.float32)
+    points[:-2, 0], points[:-2, 1] = rows, values
+    points[-2:] = (rows[0], above), (rows[-1], above)  # a lid
+    hull = cv2.convexHull(points)[:, 0].astype(np.float64)
+    lower = hull[hull[:, 1] < above]
+    lower = lower[lower[:, 0].argsort()]
     return lower[:, 0], lower[:, 1]

@@ -7,7 +7,8 @@ its box. Everything here is deterministic: equal tensors give equal results, hig
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cv2
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import EngineOutputError
-from usassist.frames import ScanBorder, find_scan_border
+from usassist.frames import ScanBorder
 from usassist.modalities.ultrasound.evidence import EvidenceMask
 from usassist.records import Detections, LabelSpec, Segmentation
 
@@ -34,6 +35,7 @@ MIN_MASK_PX = 20
 _NMS_IOU = 0.5
 _CLAIMED_SHARE = 0.5  # a region that lies this much inside better ones is the same nodule again
 _MAX_CANDIDATES = 64
+_TO_CORNERS = np.array([-1.0, -1.0, 1.0, 1.0])
 
 
 def decode(
@@ -42,7 +44,7 @@ def decode(
     image_hw_px: tuple[int, int],
     labels: tuple[LabelSpec, ...],
     max_detections: int = 8,
-    image: UInt8Array | None = None,
+    border: Callable[[], ScanBorder] | None = None,
 ) -> tuple[Detections, Segmentation]:
     """Read boxes and outlines from the engine's outputs.
 
@@ -61,7 +63,8 @@ def decode(
     image_hw_px : height and width of the frame's image, px
     labels : one per channel of ``center_score``, in their order
     max_detections : give at most this many
-    image : uint8 (H, W) or (H, W, 3), the frame's image; without it outlines end at the border of the image alone
+    border : gives that of the visible scan, where there is a candidate; without it outlines end at the border of the
+        image alone
 
     Returns
     -------
@@ -77,7 +80,7 @@ def decode(
     if not len(candidates[0]):
         return Detections.empty(), Segmentation.empty()
     mask = EvidenceMask(mask_prob, MASK_STRIDE_PX, image_to_input, image_hw_px)
-    border = None if image is None else find_scan_border(image)
+    scan = None if border is None else border()
     claimed = np.zeros(image_hw_px, np.uint8)
     boxes: list[tuple[float, float, float, float]] = []
     scores: list[float] = []
@@ -86,7 +89,7 @@ def decode(
     for index in _suppress(candidates[0]):
         if len(boxes) == max_detections:
             break
-        found = _outline(mask, candidates[0][index], claimed, border)
+        found = _outline(mask, candidates[0][index], claimed, scan)
         if found is not None:
             boxes.append(found[0])
             contours.append(found[1])
@@ -141,19 +144,12 @@ def _candidates(
     score = center_score[channel, row, column]
     order = np.lexsort((column, row, channel, -score))[:_MAX_CANDIDATES]
     channel, row, column, score = channel[order], row[order], column[order], score[order]
-    left, top, right, bottom = box_ltrb_px[:, row, column].astype(np.float64)
-    x_px, y_px = (column + 0.5) * CELL_PX, (row + 0.5) * CELL_PX
-    scale_x, scale_y = image_to_input[0, 0], image_to_input[1, 1]
-    offset_x, offset_y = image_to_input[0, 2], image_to_input[1, 2]
-    boxes = np.stack(
-        [
-            np.clip((x_px - left - offset_x) / scale_x, 0.0, image_hw_px[1]),
-            np.clip((y_px - top - offset_y) / scale_y, 0.0, image_hw_px[0]),
-            np.clip((x_px + right - offset_x) / scale_x, 0.0, image_hw_px[1]),
-            np.clip((y_px + bottom - offset_y) / scale_y, 0.0, image_hw_px[0]),
-        ],
-        axis=1,
-    )
+    (scale_x, _, offset_x), (_, scale_y, offset_y) = image_to_input.tolist()
+    center_px = (np.stack([column, row, column, row], axis=1) + 0.5) * CELL_PX
+    corners = center_px + box_ltrb_px[:, row, column].T.astype(np.float64) * _TO_CORNERS
+    boxes = (corners - (offset_x, offset_y, offset_x, offset_y)) / (scale_x, scale_y, scale_x, scale_y)
+    height_px, width_px = image_hw_px
+    boxes = np.minimum(np.maximum(boxes, 0.0), np.array([width_px, height_px, width_px, height_px], np.float64))
     inside = (boxes[:, 2] - boxes[:, 0] >= 1.0) & (boxes[:, 3] - boxes[:, 1] >= 1.0)
     ids = np.array([label.id for label in labels], np.intp)
     return boxes[inside], score[inside], ids[channel[inside]]
@@ -161,6 +157,8 @@ def _candidates(
 
 def _suppress(boxes: Float64Array) -> list[int]:
     """Indices of the boxes that are kept: greedy suppression of boxes that are sorted best first."""
+    if len(boxes) < 2:
+        return list(range(len(boxes)))
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     alive = np.ones(len(boxes), np.bool_)
     kept: list[int] = []
@@ -182,12 +180,14 @@ def _outline(
     region, (x1, y1) = mask.region(box, claimed.shape)
     if border is not None:
         border.clear_outside(region, x1, y1)
+    region, x_px, y_px = _trimmed(region)
+    x1, y1 = x1 + x_px, y1 + y_px
     count, components = cv2.connectedComponents(region, connectivity=8, ltype=cv2.CV_16U)
     if count < 2:
         return None
     inner = np.s_[
-        int(box[1]) - y1 : int(np.ceil(box[3])) - y1,
-        int(box[0]) - x1 : int(np.ceil(box[2])) - x1,
+        max(int(box[1]) - y1, 0) : max(math.ceil(box[3]) - y1, 0),
+        max(int(box[0]) - x1, 0) : max(math.ceil(box[2]) - x1, 0),
     ]
     if count == 2:
         if not region[inner].any():
@@ -207,14 +207,23 @@ def _outline(
         if left_px <= (1 - _CLAIMED_SHARE) * whole_px:
             return None
     outlines, _ = cv2.findContours(mask.without_spikes(region), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    outline = max(outlines, key=_filled_px, default=None)  # a better detection may have cut it in pieces
-    if outline is None or _filled_px(outline) < MIN_MASK_PX:
+    if not outlines:
+        return None
+    outline = outlines[0] if len(outlines) == 1 else max(outlines, key=_filled_px)  # a better one may have cut it up
+    if cv2.contourArea(outline) < MIN_MASK_PX and _filled_px(outline) < MIN_MASK_PX:  # the first is less, and faster
         return None
     cv2.drawContours(there, [outline], 0, 1, cv2.FILLED)
-    points = outline[:, 0, :]
-    low, high = points.min(axis=0), points.max(axis=0)
-    bounds = (float(low[0] + x1), float(low[1] + y1), float(high[0] + x1 + 1), float(high[1] + y1 + 1))
-    return bounds, (points + np.array([x1 + 0.5, y1 + 0.5])).astype(np.float32)
+    left, top, width, height = cv2.boundingRect(outline)
+    bounds = (float(left + x1), float(top + y1), float(left + width + x1), float(top + height + y1))
+    return bounds, (outline[:, 0, :] + np.array([x1 + 0.5, y1 + 0.5])).astype(np.float32)
+
+
+def _trimmed(region: UInt8Array) -> tuple[UInt8Array, int, int]:
+    """The part of a region that is not empty, with a border of 1 px where the region has one, and where it begins."""
+    x, y, width, height = cv2.boundingRect(region)
+    left, top = max(x - 1, 0), max(y - 1, 0)
+    part = region[top : y + height + 1, left : x + width + 1] if width else region[:1, :1]
+    return np.ascontiguousarray(part), left, top
 
 
 def _filled_px(outline: npt.NDArray[Any]) -> float:
