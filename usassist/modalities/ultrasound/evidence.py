@@ -70,12 +70,14 @@ class EvidenceMask:
         self._square_px = round(0.4 * thin_px)  # a square and a diamond make an octagon
         self._diamond_px = thin_px - self._square_px
 
-    def region(self, box: Float64Array, image_hw_px: tuple[int, ...]) -> tuple[UInt8Array, tuple[int, int]]:
+    def region(
+        self, box: tuple[float, float, float, float], image_hw_px: tuple[int, int]
+    ) -> tuple[UInt8Array, tuple[int, int]]:
         """The pixels around a box that belong to it.
 
         Parameters
         ----------
-        box : float64 (4,), x1, y1, x2, y2 in px of the image
+        box : x1, y1, x2, y2 in px of the image
         image_hw_px : height and width of the image
 
         Returns
@@ -83,7 +85,7 @@ class EvidenceMask:
         region : uint8 (h, w), 0 or 1
         corner_xy_px : where its first pixel lies on the image
         """
-        x1, y1, x2, y2 = box.tolist()
+        x1, y1, x2, y2 = box
         across, down = (self._along(axis, *ends, image_hw_px[1 - axis]) for axis, ends in enumerate(((x1, x2), (y1, y2))))
         beyond = np.sqrt(across.beyond + down.beyond[:, None], dtype=np.float32) - np.float32(_FREE)
         least = _PROB + (1.0 - _PROB) / (_LIMIT - _FREE) * np.maximum(beyond, np.float32(0.0))

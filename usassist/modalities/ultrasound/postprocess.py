@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -26,6 +26,7 @@ Array = npt.NDArray[Any]
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
+Int32Array = npt.NDArray[np.int32]
 
 CELL_PX = 8
 MASK_STRIDE_PX = 2
@@ -35,7 +36,6 @@ MIN_MASK_PX = 20
 _NMS_IOU = 0.5
 _CLAIMED_SHARE = 0.5  # a region that lies this much inside better ones is the same nodule again
 _MAX_CANDIDATES = 64
-_TO_CORNERS = np.array([-1.0, -1.0, 1.0, 1.0])
 
 
 def decode(
@@ -45,6 +45,7 @@ def decode(
     labels: tuple[LabelSpec, ...],
     max_detections: int = 8,
     border: Callable[[], ScanBorder] | None = None,
+    calibrate: Callable[[Float32Array, Int32Array], Float32Array] | None = None,
 ) -> tuple[Detections, Segmentation]:
     """Read boxes and outlines from the engine's outputs.
 
@@ -53,7 +54,7 @@ def decode(
     see :class:`EvidenceMask`; of its connected regions, the one with most pixels in the box is taken. What lies
     outside the visible scan is left out, and so are parts that are too thin to be told. A detection is removed when its
     region has fewer than 20 pixels or lies mostly inside the regions of better ones; pixels that belong to a better
-    detection are left out. The box given is that of the region's pixels; the score is the centre score.
+    detection are left out. The box given is that of the region's pixels.
 
     Parameters
     ----------
@@ -65,6 +66,8 @@ def decode(
     max_detections : give at most this many
     border : gives that of the visible scan, where there is a candidate; without it outlines end at the border of the
         image alone
+    calibrate : scores that are given for scores float32 (N,) and label ids int32 (N,) of what is found; without it the
+        centre scores are given
 
     Returns
     -------
@@ -77,30 +80,31 @@ def decode(
     """
     mask_prob, center_score, box_ltrb_px = _checked(outputs, len(labels))
     candidates = _candidates(center_score, box_ltrb_px, image_to_input, image_hw_px, labels)
-    if not len(candidates[0]):
+    if not candidates:
         return Detections.empty(), Segmentation.empty()
     mask = EvidenceMask(mask_prob, MASK_STRIDE_PX, image_to_input, image_hw_px)
     scan = None if border is None else border()
-    claimed = np.zeros(image_hw_px, np.uint8)
+    kept = _suppress(candidates)
+    claimed = np.zeros(image_hw_px, np.uint8) if len(kept) > 1 else None
     boxes: list[tuple[float, float, float, float]] = []
-    scores: list[float] = []
-    label_ids: list[int] = []
+    shown: list[_Candidate] = []
     contours: list[Float32Array] = []
-    for index in _suppress(candidates[0]):
+    for candidate in kept:
         if len(boxes) == max_detections:
             break
-        found = _outline(mask, candidates[0][index], claimed, scan)
+        found = _outline(mask, candidate.box, image_hw_px, claimed, scan)
         if found is not None:
             boxes.append(found[0])
             contours.append(found[1])
-            scores.append(float(candidates[1][index]))
-            label_ids.append(int(candidates[2][index]))
-    if not boxes:
+            shown.append(candidate)
+    if not shown:
         return Detections.empty(), Segmentation.empty()
+    score = np.clip(np.array([candidate.score for candidate in shown], np.float32), 0.0, 1.0)
+    label_id = np.array([candidate.label_id for candidate in shown], np.int32)
     detections = Detections(
         xyxy_px=np.array(boxes, np.float32),
-        score=np.clip(np.array(scores, np.float32), 0.0, 1.0),
-        label_id=np.array(label_ids, np.int32),
+        score=score if calibrate is None else calibrate(score, label_id),
+        label_id=label_id,
         track_id=np.full(len(boxes), -1, np.int32),
     )
     return detections, Segmentation.of(contours)
@@ -128,56 +132,79 @@ def _checked(outputs: Mapping[str, Array], label_count: int) -> tuple[Float32Arr
     return first[0], second, third
 
 
+class _Candidate(NamedTuple):
+    """A peak of the centre scores: its box on the image, x1, y1, x2, y2 in px, its score and its label's id."""
+
+    box: tuple[float, float, float, float]
+    score: float
+    label_id: int
+
+    @property
+    def area_px2(self) -> float:
+        """Area of the box."""
+        x1, y1, x2, y2 = self.box
+        return (x2 - x1) * (y2 - y1)
+
+    def overlaps(self, other: _Candidate) -> bool:
+        """Whether the IoU of both boxes is above that at which only the better one is kept."""
+        low_x, low_y, high_x, high_y = self.box
+        x1, y1, x2, y2 = other.box
+        shared = max(min(high_x, x2) - max(low_x, x1), 0.0) * max(min(high_y, y2) - max(low_y, y1), 0.0)
+        return shared > _NMS_IOU * (self.area_px2 + other.area_px2 - shared)
+
+
 def _candidates(
     center_score: Float32Array,
     box_ltrb_px: Float32Array,
     image_to_input: Float64Array,
     image_hw_px: tuple[int, int],
     labels: tuple[LabelSpec, ...],
-) -> tuple[Float64Array, Float32Array, npt.NDArray[np.intp]]:
-    """Boxes (N, 4) clipped to the image, scores (N,) and label ids (N,), best first."""
+) -> list[_Candidate]:
+    """Those whose label's threshold is reached, clipped to the image, best first.
+
+    There are a few of them on a frame, so Python's own numbers are faster here than calls of numpy.
+    """
     thresholds = np.array([label.score_threshold for label in labels], np.float32)
     # A score of exactly 0 is a suppressed cell, whatever the threshold.
-    channel, row, column = np.nonzero((center_score >= thresholds[:, None, None]) & (center_score > 0.0))
-    if not len(row):
-        return np.empty((0, 4)), np.empty(0, np.float32), np.empty(0, np.intp)
-    score = center_score[channel, row, column]
-    order = np.lexsort((column, row, channel, -score))[:_MAX_CANDIDATES]
-    channel, row, column, score = channel[order], row[order], column[order], score[order]
-    (scale_x, _, offset_x), (_, scale_y, offset_y) = image_to_input.tolist()
-    center_px = (np.stack([column, row, column, row], axis=1) + 0.5) * CELL_PX
-    corners = center_px + box_ltrb_px[:, row, column].T.astype(np.float64) * _TO_CORNERS
-    boxes = (corners - (offset_x, offset_y, offset_x, offset_y)) / (scale_x, scale_y, scale_x, scale_y)
+    places = np.nonzero((center_score >= thresholds[:, None, None]) & (center_score > 0.0))
+    if not len(places[0]):
+        return []
+    ranked = sorted(zip((-center_score[places]).tolist(), *(place.tolist() for place in places), strict=True))
     height_px, width_px = image_hw_px
-    boxes = np.minimum(np.maximum(boxes, 0.0), np.array([width_px, height_px, width_px, height_px], np.float64))
-    inside = (boxes[:, 2] - boxes[:, 0] >= 1.0) & (boxes[:, 3] - boxes[:, 1] >= 1.0)
-    ids = np.array([label.id for label in labels], np.intp)
-    return boxes[inside], score[inside], ids[channel[inside]]
+    (scale_x, _, offset_x), (_, scale_y, offset_y) = image_to_input.tolist()
+    found = []
+    for negative, channel, row, column in ranked[:_MAX_CANDIDATES]:
+        left, top, right, bottom = box_ltrb_px[:, row, column].tolist()
+        x_px, y_px = (column + 0.5) * CELL_PX, (row + 0.5) * CELL_PX
+        x1, x2 = (
+            min(max((x - offset_x) / scale_x, 0.0), float(width_px)) for x in (x_px - left, x_px + right)
+        )
+        y1, y2 = (
+            min(max((y - offset_y) / scale_y, 0.0), float(height_px)) for y in (y_px - top, y_px + bottom)
+        )
+        if x2 - x1 >= 1.0 and y2 - y1 >= 1.0:
+            found.append(_Candidate((x1, y1, x2, y2), -negative, labels[channel].id))
+    return found
 
 
-def _suppress(boxes: Float64Array) -> list[int]:
-    """Indices of the boxes that are kept: greedy suppression of boxes that are sorted best first."""
-    if len(boxes) < 2:
-        return list(range(len(boxes)))
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    alive = np.ones(len(boxes), np.bool_)
-    kept: list[int] = []
-    for index in range(len(boxes)):
-        if not alive[index]:
-            continue
-        kept.append(index)
-        low = np.maximum(boxes[index, :2], boxes[index + 1 :, :2])
-        high = np.minimum(boxes[index, 2:], boxes[index + 1 :, 2:])
-        shared = np.clip(high - low, 0.0, None).prod(axis=1)
-        alive[index + 1 :] &= shared <= _NMS_IOU * (area[index] + area[index + 1 :] - shared)
+def _suppress(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Those that are kept: greedy suppression of boxes that are sorted best first."""
+    kept: list[_Candidate] = []
+    for candidate in candidates:
+        if not any(better.overlaps(candidate) for better in kept):
+            kept.append(candidate)
     return kept
 
 
 def _outline(
-    mask: EvidenceMask, box: Float64Array, claimed: UInt8Array, border: ScanBorder | None
+    mask: EvidenceMask,
+    box: tuple[float, float, float, float],
+    image_hw_px: tuple[int, int],
+    claimed: UInt8Array | None,
+    border: ScanBorder | None,
 ) -> tuple[tuple[float, float, float, float], Float32Array] | None:
-    """Box and outline of the region of a box, or None; marks the region's pixels in ``claimed``."""
-    region, (x1, y1) = mask.region(box, claimed.shape)
+    """Box and outline of the region of a box, or None; marks the region's pixels in ``claimed``, where others follow."""
+    region, (x1, y1) = mask.region(box, image_hw_px)
     if border is not None:
         border.clear_outside(region, x1, y1)
     region, x_px, y_px = _trimmed(region)
@@ -199,8 +226,8 @@ def _outline(
         if in_box[chosen] == 0:
             return None
         region = (components == chosen).astype(np.uint8)
-    there = claimed[y1 : y1 + region.shape[0], x1 : x1 + region.shape[1]]
-    if there.any():
+    there = None if claimed is None else claimed[y1 : y1 + region.shape[0], x1 : x1 + region.shape[1]]
+    if there is not None and there.any():
         whole_px = int(cv2.countNonZero(region))
         region &= 1 - there
         left_px = int(cv2.countNonZero(region))
@@ -212,7 +239,8 @@ def _outline(
     outline = outlines[0] if len(outlines) == 1 else max(outlines, key=_filled_px)  # a better one may have cut it up
     if cv2.contourArea(outline) < MIN_MASK_PX and _filled_px(outline) < MIN_MASK_PX:  # the first is less, and faster
         return None
-    cv2.drawContours(there, [outline], 0, 1, cv2.FILLED)
+    if there is not None:
+        cv2.drawContours(there, [outline], 0, 1, cv2.FILLED)
     left, top, width, height = cv2.boundingRect(outline)
     bounds = (float(left + x1), float(top + y1), float(left + width + x1), float(top + height + y1))
     return bounds, (outline[:, 0, :] + np.array([x1 + 0.5, y1 + 0.5])).astype(np.float32)

@@ -26,6 +26,8 @@ from usassist.records import Answer, Descriptors, Detections, Frame, LabelSpec, 
 __all__ = ["UltrasoundTask", "check_outputs", "make_decoder", "make_task"]
 
 Array = npt.NDArray[Any]
+Float32Array = npt.NDArray[np.float32]
+Int32Array = npt.NDArray[np.int32]
 
 _NODULE_OUTPUTS = ("mask_prob", "center_score", "box_ltrb_px")
 
@@ -103,8 +105,9 @@ class UltrasoundTask:
         if self._domain is not None and prob is not None and (reason := self._domain.why_abstain(prob)):
             return Answer(domain_prob=prob, abstains=reason)
         border = functools.cache(lambda: find_scan_border(frame.image))
-        detections, segmentation = decode(outputs, image_to_input, frame.image_hw_px, self._labels, border=border)
-        detections = self._calibrated(detections)
+        detections, segmentation = decode(
+            outputs, image_to_input, frame.image_hw_px, self._labels, border=border, calibrate=self._calibrated
+        )
         if self._candidates:
             return Answer(detections=detections, segmentation=segmentation, domain_prob=prob, on_the_way=border)
         return self.complete(frame, detections, segmentation, prob, border)
@@ -141,15 +144,17 @@ class UltrasoundTask:
         grey = to_grey(frame.image)
         return tuple(model.estimate(grey, outline) for outline in segmentation)
 
-    def _calibrated(self, detections: Detections) -> Detections:
-        """The same with calibrated scores, none of them below the least that is asked for."""
-        if self._scores is None or not len(detections):
-            return detections
-        score = detections.score.copy()
-        for label_id in set(detections.label_id.tolist()):
-            rows = detections.label_id == label_id
-            score[rows] = self._scores.calibrated(detections.score[rows], label_id)
-        return dataclasses.replace(detections, score=np.maximum(score, self._least))
+    def _calibrated(self, raw: Float32Array, label_id: Int32Array) -> Float32Array:
+        """Calibrated scores (N,) for raw ones, none of them below the least that is asked for."""
+        if self._scores is None:
+            return raw
+        if len(kinds := set(label_id.tolist())) == 1:
+            return np.maximum(self._scores.calibrated(raw, kinds.pop()), self._least)
+        score = raw.copy()
+        for kind in kinds:
+            rows = label_id == kind
+            score[rows] = self._scores.calibrated(raw[rows], kind)
+        return np.maximum(score, self._least)
 
 
 def make_task(
