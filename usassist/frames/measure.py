@@ -132,8 +132,8 @@ def measure(
 def _uncertainties(
     spacing_rc_mm: tuple[float, float], spacing_rel_sd: float, diameter_rel_sd: float
 ) -> tuple[float, float, Float32Array]:
-    """Relative standard uncertainty of a diameter and of a perimeter; and that from the pixel grid, mm, float32 (4,), of
-    both diameters, AP and transverse extent.
+    """Relative standard uncertainty of a diameter and of a perimeter; and that of both diameters, AP and transverse
+    extent from the pixel grid, mm, float32 (4,), not to be changed.
     """
     row_mm, column_mm = spacing_rc_mm
     relative_sd = float(np.hypot(spacing_rel_sd, diameter_rel_sd))

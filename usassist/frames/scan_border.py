@@ -173,8 +173,9 @@ def _rows(height_px: int) -> Float64Array:
 
 
 def _first_dense(lit: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.intp]]:
-    """Place of the pixel of each row (R, W) with which the scan begins, to two pixels, from the left and from the right;
-    W in a row without any.
+    """Place of the pixel of each row (R, W) with which the scan begins, to two pixels; W in a row without any.
+
+    From the left, and from the right counted from there.
 
     It is lit, and so are half of those that follow it: a grey bar beside the scan is passed over.
     """

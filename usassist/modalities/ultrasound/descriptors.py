@@ -118,9 +118,9 @@ class LogisticTable:
 
 
 class _Columns(NamedTuple):
-    """The numbers of a table, in arrays of one for each of its features; `index` says which these are."""
+    """The numbers of a table, in arrays of one for each of its features; `rows` says which these are."""
 
-    index: npt.NDArray[np.intp]
+    rows: npt.NDArray[np.intp]
     mean: Float64Array
     scale: Float64Array
     weights: Float64Array
@@ -128,13 +128,13 @@ class _Columns(NamedTuple):
     @classmethod
     def of(cls, table: LogisticTable) -> _Columns:
         """Those of a table."""
-        index = np.array([_INDEX[name] for name in table.features], np.intp)
-        return cls(index, np.array(table.mean), np.array(table.scale), np.array(table.weights))
+        rows = np.array([_INDEX[name] for name in table.features], np.intp)
+        return cls(rows, np.array(table.mean), np.array(table.scale), np.array(table.weights))
 
 
 def _probability(features: Float64Array, columns: _Columns, bias: float) -> float:
     """See :meth:`LogisticTable.probability`."""
-    standard = standardise(features[columns.index], columns.mean, columns.scale)
+    standard = standardise(features[columns.rows], columns.mean, columns.scale)
     return 1.0 / (1.0 + math.exp(-(float(standard @ columns.weights) + bias)))
 
 

@@ -86,7 +86,9 @@ class EvidenceMask:
         corner_xy_px : where its first pixel lies on the image
         """
         x1, y1, x2, y2 = box
-        across, down = (self._along(axis, *ends, image_hw_px[1 - axis]) for axis, ends in enumerate(((x1, x2), (y1, y2))))
+        across, down = (
+            self._along(axis, *ends, image_hw_px[1 - axis]) for axis, ends in enumerate(((x1, x2), (y1, y2)))
+        )
         beyond = np.sqrt(across.beyond + down.beyond[:, None], dtype=np.float32) - np.float32(_FREE)
         least = _PROB + (1.0 - _PROB) / (_LIMIT - _FREE) * np.maximum(beyond, np.float32(0.0))
         above = self._prob[down.cells, across.cells] - least

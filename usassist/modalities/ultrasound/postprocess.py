@@ -176,12 +176,8 @@ def _candidates(
     for negative, channel, row, column in ranked[:_MAX_CANDIDATES]:
         left, top, right, bottom = box_ltrb_px[:, row, column].tolist()
         x_px, y_px = (column + 0.5) * CELL_PX, (row + 0.5) * CELL_PX
-        x1, x2 = (
-            min(max((x - offset_x) / scale_x, 0.0), float(width_px)) for x in (x_px - left, x_px + right)
-        )
-        y1, y2 = (
-            min(max((y - offset_y) / scale_y, 0.0), float(height_px)) for y in (y_px - top, y_px + bottom)
-        )
+        x1, x2 = (min(max((x - offset_x) / scale_x, 0.0), float(width_px)) for x in (x_px - left, x_px + right))
+        y1, y2 = (min(max((y - offset_y) / scale_y, 0.0), float(height_px)) for y in (y_px - top, y_px + bottom))
         if x2 - x1 >= 1.0 and y2 - y1 >= 1.0:
             found.append(_Candidate((x1, y1, x2, y2), -negative, labels[channel].id))
     return found
@@ -203,7 +199,7 @@ def _outline(
     claimed: UInt8Array | None,
     border: ScanBorder | None,
 ) -> tuple[tuple[float, float, float, float], Float32Array] | None:
-    """Box and outline of the region of a box, or None; marks the region's pixels in ``claimed``, where others follow."""
+    """Box and outline of the region of a box, or None; marks its pixels in ``claimed``, where there are others."""
     region, (x1, y1) = mask.region(box, image_hw_px)
     if border is not None:
         border.clear_outside(region, x1, y1)
