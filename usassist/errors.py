@@ -26,7 +26,8 @@
     │   ├── MessageError    ValueError       bytes that are not one of our messages
     │   └── SchemaVersionError               a message of another major version
     ├── SessionError        OSError          a session folder cannot be written or read
-    └── StudyError          OSError          the folder of a study's result cannot be written
+    ├── StudyError          OSError          the folder of a study's result cannot be written
+    └── DicomError          OSError          a DICOM object cannot be read, made or written
 
 The message of each is one line that ends with what to do. Code that can handle a failure catches the
 narrow class; the command line catches ``UsAssistError``, prints that line and exits.
@@ -44,6 +45,7 @@ __all__ = [
     "CalibrationError",
     "ClinicalTableError",
     "ConfigError",
+    "DicomError",
     "EngineError",
     "EngineNotFoundError",
     "EngineOutputError",
@@ -171,3 +173,7 @@ class SessionError(UsAssistError, OSError):
 
 class StudyError(UsAssistError, OSError):
     """The folder of a study's result cannot be written."""
+
+
+class DicomError(UsAssistError, OSError):
+    """A DICOM object, or what is needed for one, cannot be read, made or written."""
