@@ -26,6 +26,9 @@
     │   ├── MessageError    ValueError       bytes that are not one of our messages
     │   └── SchemaVersionError               a message of another major version
     ├── SessionError        OSError          a session folder cannot be written or read
+    ├── StoreError          OSError          the folder of received studies cannot be written or read
+    │   ├── StoreFullError                   its disk is full
+    │   └── DifferentObjectError             it holds another object under the same UID
     └── StudyError          OSError          the folder of a study's result cannot be written
 
 The message of each is one line that ends with what to do. Code that can handle a failure catches the
@@ -44,6 +47,7 @@ __all__ = [
     "CalibrationError",
     "ClinicalTableError",
     "ConfigError",
+    "DifferentObjectError",
     "EngineError",
     "EngineNotFoundError",
     "EngineOutputError",
@@ -56,6 +60,8 @@ __all__ = [
     "SessionError",
     "SourceError",
     "SourceFormatError",
+    "StoreError",
+    "StoreFullError",
     "StudyError",
     "UsAssistError",
     "UsageError",
@@ -167,6 +173,18 @@ class SchemaVersionError(BusError):
 
 class SessionError(UsAssistError, OSError):
     """A session folder cannot be written or read."""
+
+
+class StoreError(UsAssistError, OSError):
+    """The folder of received studies cannot be written or read, or holds something else."""
+
+
+class StoreFullError(StoreError):
+    """The disk of the folder of received studies is full."""
+
+
+class DifferentObjectError(StoreError):
+    """The folder of received studies holds another object under the same SOP Instance UID."""
 
 
 class StudyError(UsAssistError, OSError):
