@@ -36,6 +36,9 @@ narrow class; the command line catches ``UsAssistError``, prints that line and e
 from __future__ import annotations
 
 __all__ = [
+    "ArchiveDownError",
+    "ArchiveError",
+    "ArchiveRefusedError",
     "BackendFailedError",
     "BackendHungError",
     "BackendUnavailableError",
@@ -177,3 +180,15 @@ class StudyError(UsAssistError, OSError):
 
 class DicomError(UsAssistError, OSError):
     """A DICOM object, or what is needed for one, cannot be read, made or written."""
+
+
+class ArchiveError(UsAssistError, ConnectionError):
+    """An archive (PACS) did not do what was asked."""
+
+
+class ArchiveDownError(ArchiveError):
+    """An archive cannot be reached, does not answer in time, or ended the connection. It may be asked again."""
+
+
+class ArchiveRefusedError(ArchiveError):
+    """An archive answered no, and would answer the same again: another AE title, a wrong certificate or password."""
