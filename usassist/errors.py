@@ -29,7 +29,8 @@
     ├── StoreError          OSError          the folder of received studies cannot be written or read
     │   ├── StoreFullError                   its disk is full
     │   └── DifferentObjectError             it holds another object under the same UID
-    └── StudyError          OSError          the folder of a study's result cannot be written
+    ├── StudyError          OSError          the folder of a study's result cannot be written
+    └── DicomError          OSError          a DICOM object cannot be read, made or written
 
 The message of each is one line that ends with what to do. Code that can handle a failure catches the
 narrow class; the command line catches ``UsAssistError``, prints that line and exits.
@@ -38,6 +39,9 @@ narrow class; the command line catches ``UsAssistError``, prints that line and e
 from __future__ import annotations
 
 __all__ = [
+    "ArchiveDownError",
+    "ArchiveError",
+    "ArchiveRefusedError",
     "BackendFailedError",
     "BackendHungError",
     "BackendUnavailableError",
@@ -47,6 +51,7 @@ __all__ = [
     "CalibrationError",
     "ClinicalTableError",
     "ConfigError",
+    "DicomError",
     "DifferentObjectError",
     "EngineError",
     "EngineNotFoundError",
@@ -189,3 +194,19 @@ class DifferentObjectError(StoreError):
 
 class StudyError(UsAssistError, OSError):
     """The folder of a study's result cannot be written."""
+
+
+class DicomError(UsAssistError, OSError):
+    """A DICOM object, or what is needed for one, cannot be read, made or written."""
+
+
+class ArchiveError(UsAssistError, ConnectionError):
+    """An archive (PACS) did not do what was asked."""
+
+
+class ArchiveDownError(ArchiveError):
+    """An archive cannot be reached, does not answer in time, or ended the connection. It may be asked again."""
+
+
+class ArchiveRefusedError(ArchiveError):
+    """An archive answered no, and would answer the same again: another AE title, a wrong certificate or password."""

@@ -1,1 +1,1 @@
-"""Talking to a PACS: nodes, the queue, DIMSE, DICOMweb, and the folder of received studies."""
+"""The archives of a clinic over the network: DIMSE and DICOMweb behind one protocol, and the queue of what is sent."""
