@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 from tools.identified_dicom import identified, planted_in
 from usassist.dicom.deidentify import Deidentifier, Pseudonyms, RunReport, TextReader, deidentify, read_key
@@ -53,7 +53,7 @@ def main() -> None:
             _print(path.stem, deidentify(path, folder / f"data {number}", how))
 
 
-def _phantoms(frames: int) -> Iterator[tuple[str, object, npt.NDArray[np.bool_]]]:
+def _phantoms(frames: int) -> Iterator[tuple[str, Dataset, npt.NDArray[np.bool_]]]:
     """Name, object, and where letters stand: bool (frames, H, W)."""
     for seed, layout in enumerate(LAYOUTS):
         plain = PhantomConfig(seed=seed, layout=layout)  # type: ignore[arg-type]  # the config checks it
@@ -93,7 +93,7 @@ def _print(name: str, report: RunReport) -> None:
         print(  # noqa: T201
             f"{name}: {item.frames} frames, residual text per frame {sorted(set(item.residual))}, "
             f"text masked on {np.mean(item.text_px) / size:.2%} (max {max(item.text_px) / size:.2%}), "
-            f"by the check alone {np.mean(item.second_px) / size:.2%}; outside black {np.mean(item.outside_px) / size:.1%}"
+            f"by the check alone {np.mean(item.second_px) / size:.2%}; outside {np.mean(item.outside_px) / size:.1%}"
         )
         print(f"   attributes {item.tags.before} -> {item.tags.after}: {done}")  # noqa: T201
 

@@ -14,7 +14,7 @@ from pydicom.uid import UltrasoundMultiFrameImageStorage
 from tools.identified_dicom import SECRETS, identified
 from usassist.dicom.deidentify.dates import shift_moments
 from usassist.dicom.deidentify.key import Pseudonyms, read_key
-from usassist.dicom.deidentify.profile import Action, action_of, is_plain
+from usassist.dicom.deidentify.profile import TYPE_2, Action, action_of, is_plain
 from usassist.dicom.deidentify.tags import clean_tags
 from usassist.errors import UsageError
 
@@ -48,7 +48,7 @@ def test_no_private_unknown_overlay_or_curve_attribute_is_left() -> None:
 
 def test_what_describes_the_image_stays() -> None:
     before, after = cleaned()
-    for keyword in "Modality Rows Columns ImageType FrameTime NumberOfFrames Manufacturer SOPClassUID".split():
+    for keyword in ("Modality", "Rows", "ImageType", "FrameTime", "NumberOfFrames", "Manufacturer", "SOPClassUID"):
         assert after[keyword].value == before[keyword].value, keyword
     assert after.SequenceOfUltrasoundRegions[0] == before.SequenceOfUltrasoundRegions[0]
     assert after.AnatomicRegionSequence[0].CodeMeaning == "Thyroid gland"
@@ -56,7 +56,15 @@ def test_what_describes_the_image_stays() -> None:
 
 def test_attributes_of_type_2_are_there_and_empty() -> None:
     _, after = cleaned()
-    for keyword in "StudyDate StudyTime AccessionNumber ReferringPhysicianName PatientBirthDate PatientSex StudyID".split():
+    for keyword in [
+        "StudyDate",
+        "StudyTime",
+        "AccessionNumber",
+        "ReferringPhysicianName",
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyID",
+    ]:
         assert after[keyword].value in ("", None), keyword
 
 

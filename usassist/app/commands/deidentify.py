@@ -45,7 +45,7 @@ def deidentify(
 ) -> None:
     """Remove identity from ultrasound, CT and MR images: attributes, and text in the pixels of every frame.
 
-    What cannot be checked is not written; then the exit code is 1. Not certified: a person looks before it is passed on.
+    What cannot be checked is not written; then the exit code is 1. Not certified: a person looks at what is passed on.
     """
     from usassist.dicom.deidentify import Deidentifier, Pseudonyms, TextReader, has_reader, read_key, summary_lines
     from usassist.dicom.deidentify import deidentify as run

@@ -60,7 +60,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, replay, live, view, rerun, report, snapshot, demo, panel, panel_password, overlay, doctor, deidentify):
+for command in (
+    train,
+    replay,
+    live,
+    view,
+    rerun,
+    report,
+    snapshot,
+    demo,
+    panel,
+    panel_password,
+    overlay,
+    doctor,
+    deidentify,
+):
     app.command()(command)
 for name, group in _GROUPS.items():
     app.add_typer(group, name=name)

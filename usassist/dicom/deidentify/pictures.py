@@ -106,9 +106,7 @@ class Pictures:
         else:
             most = float(2**self.header.bits_stored - 1)
             spans = [(-most, 0.0) if self.header.photometric == "MONOCHROME1" else (0.0, most)]
-        return [
-            np.asarray(np.clip((values - low) * (255.0 / max(high - low, 1.0)), 0, 255), np.uint8) for low, high in spans
-        ]
+        return [_shown(values, low, high) for low, high in spans]
 
     def black(self, frame: Samples) -> int:
         """The sample that is shown as black."""
@@ -165,6 +163,11 @@ def open_pictures(path: Path, dataset: Dataset, file: BinaryIO, kind: Kind) -> P
         kind=kind,
         is_signed=bool(number_of(dataset, "PixelRepresentation")),
     )
+
+
+def _shown(values: npt.NDArray[np.float32], low: float, high: float) -> UInt8Array:
+    """Grey levels of values between black and white."""
+    return np.asarray(np.clip((values - low) * (255.0 / max(high - low, 1.0)), 0, 255), np.uint8)
 
 
 def _within(samples: Samples, header: DicomHeader, is_signed: bool) -> Samples:

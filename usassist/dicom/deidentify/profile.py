@@ -41,36 +41,30 @@ class Action(StrEnum):
     INSIDE = "items cleaned"
 
 
-TYPE_2 = frozenset(
-    int(tag_for_keyword(keyword) or 0)
-    for keyword in (
-        "StudyDate StudyTime AccessionNumber ReferringPhysicianName PatientBirthDate PatientSex StudyID"
-    ).split()
-)
+def _tags(names: str) -> frozenset[int]:
+    """Tags of keywords."""
+    found = {name: tag_for_keyword(name) for name in names.split()}
+    assert None not in found.values(), found
+    return frozenset(tag for tag in found.values() if tag is not None)
+
+
+TYPE_2 = _tags("StudyDate StudyTime AccessionNumber ReferringPhysicianName PatientBirthDate PatientSex StudyID")
 """Attributes of type 2 in every accepted object; they are there in the end, empty."""
 
-_EMPTY_IF_THERE = frozenset(
-    int(tag_for_keyword(keyword) or 0)
-    for keyword in (
-        "ContrastBolusAgent ContentDate ContentTime AcquisitionContextSequence PositionReferenceIndicator"
-    ).split()
+_EMPTY_IF_THERE = _tags(
+    "ContrastBolusAgent ContentDate ContentTime AcquisitionContextSequence PositionReferenceIndicator"
 )
-_OTHER_CONTENT = frozenset(
-    int(tag_for_keyword(keyword) or 0)
-    for keyword in "IconImageSequence WaveformSequence ModifiedAttributesSequence OriginalAttributesSequence".split()
-)  # a small copy of the image, a recording, what stood there before
-_NUMBERS = frozenset([*"AT DS FD FL IS SL SS SV UL US UV".split(), "US or SS"])
-_TECHNICAL = frozenset(
-    int(tag_for_keyword(keyword) or 0)
-    for keyword in (
-        "Manufacturer ManufacturerModelName SoftwareVersions "
-        "CodeValue CodingSchemeDesignator CodingSchemeVersion CodeMeaning LongCodeValue "
-        "ConvolutionKernel FilterType SequenceName ImagedNucleus ReceiveCoilName TransmitCoilName "
-        "TransducerData ProcessingFunction RescaleType LUTExplanation ModalityLUTType "
-        "LossyImageCompressionMethod"
-    ).split()
+_OTHER_CONTENT = _tags(  # a small copy of the image, a recording, what stood there before
+    "IconImageSequence WaveformSequence ModifiedAttributesSequence OriginalAttributesSequence"
 )
-_TABLES = frozenset(int(tag_for_keyword(keyword) or 0) for keyword in ("LUTData", "LUTDescriptor"))
+_NUMBERS = frozenset({"AT", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV", "US or SS"})
+_TECHNICAL = _tags(
+    "Manufacturer ManufacturerModelName SoftwareVersions "
+    "CodeValue CodingSchemeDesignator CodingSchemeVersion CodeMeaning LongCodeValue "
+    "ConvolutionKernel FilterType SequenceName ImagedNucleus ReceiveCoilName TransmitCoilName "
+    "TransducerData ProcessingFunction RescaleType LUTExplanation ModalityLUTType LossyImageCompressionMethod"
+)
+_TABLES = _tags("LUTData LUTDescriptor")
 _CODE = re.compile(r"[A-Z0-9_ ./+-]{0,16}")
 _MOST_LETTERS = 64
 _REMOVING = ("X_TAGS", "X_Z_TAGS", "X_D_TAGS", "X_Z_D_TAGS", "D_TAGS", "Z_TAGS", "Z_D_TAGS")
@@ -99,7 +93,9 @@ def action_of(tag: BaseTag, vr: str) -> Action:
     group = tag.group
     if tag.is_private or group & 0xFF00 in (0x5000, 0x6000) or tag.element == 0:
         return Action.REMOVED
-    if group == 0x0012 or number in _OTHER_CONTENT:  # 0012: a clinical trial, and what an earlier de-identification wrote
+    if (
+        group == 0x0012 or number in _OTHER_CONTENT
+    ):  # 0012: a clinical trial, and what an earlier de-identification wrote
         return Action.REMOVED
     if not dictionary_has_tag(tag) or vr == "UN":
         return Action.REMOVED

@@ -34,7 +34,7 @@ from usassist.errors import DicomError, UsageError
 from usassist.sources.dicom.encoding import read_dataset, refusal, stated_syntax
 from usassist.sources.dicom.header import PYDICOM_ERRORS
 
-__all__ = ["Deidentifier", "REPORT_NAME", "deidentify"]
+__all__ = ["REPORT_NAME", "Deidentifier", "deidentify"]
 
 REPORT_NAME = "deidentify.json"
 _LOST = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)

@@ -160,9 +160,6 @@ def _moved(dataset: Dataset, by: timedelta) -> dict[str, str]:
         return {}
 
 
-
-
-
 def _count(dataset: Dataset) -> int:
     total = 0
     for element in dataset:
