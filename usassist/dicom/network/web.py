@@ -96,7 +96,11 @@ class WebArchive:
 
     def send(self, instances: Sequence[Instance], begin: Callable[[Instance], None]) -> Iterator[Outcome]:
         """Store objects, several in a request; the outcome of each is what the response says of it."""
-        for portion in _portions(instances):
+        whole = [instance for instance in instances if _is_whole(instance)]
+        for instance in instances:
+            if instance not in whole:
+                yield Outcome(instance=instance, state="refused", detail="its file is gone, or was changed")
+        for portion in _portions(whole):
             yield from self._store(portion, begin)
 
     def fetch(self, study_uid: str, folder: Path) -> int:
@@ -110,7 +114,9 @@ class WebArchive:
         filters = {"StudyInstanceUID": study_uid}
         found = self._search("IMAGE", filters)
         if not found:
-            raise ArchiveError(f"{self.name} has no study {study_uid}; look for it with: usassist pacs find {self.name}")
+            raise ArchiveError(
+                f"{self.name} has no study {study_uid}; look for it with: usassist pacs find {self.name}"
+            )
         for item in found:
             series_uid, sop_uid = _text(item, "SeriesInstanceUID"), _text(item, "SOPInstanceUID")
             write_atomic(folder / f"{sop_uid}.dcm", self._retrieve(study_uid, series_uid, sop_uid), replace=False)
@@ -215,6 +221,14 @@ class WebArchive:
         if data is None:
             raise ArchiveDownError(f"{self.name} sent object {sop_uid} cut off, or as something else; try again")
         return data
+
+
+def _is_whole(instance: Instance) -> bool:
+    """True when the file still has the length that the request will promise."""
+    try:
+        return instance.path.stat().st_size == instance.size_bytes
+    except OSError:
+        return False
 
 
 def _portions(instances: Sequence[Instance]) -> Iterator[list[Instance]]:

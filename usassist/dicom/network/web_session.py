@@ -51,14 +51,27 @@ def open_session(node: WebNode) -> Any:
     web_library()
     import requests
 
+    class Adapter(requests.adapters.HTTPAdapter):
+        """Leaves the wildcards * and ? of a search as they are (RFC 3986 section 3.4 allows it).
+
+        The library escapes them, and Orthanc 1.10 then takes them for ordinary characters.
+        """
+
+        def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+            path, mark, search = (request.url or "").partition("?")
+            request.url = path + mark + search.replace("%2A", "*").replace("%3F", "?")
+            return super().send(request, *args, **kwargs)
+
     session = requests.Session()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, Adapter())
     session.trust_env = False  # no password from ~/.netrc, no proxy that nobody named
     if (node.user or node.token_file) and not _is_private(node.url):
         raise UsageError(f"{node.name}: over http:// others could read the password; use https://")
     if node.token_file:
         session.headers["Authorization"] = f"Bearer {_secret(node, node.token_file)}"
     elif node.user:
-        session.auth = (node.user.encode(), _secret(node, node.password_file).encode())
+        session.auth = requests.auth.HTTPBasicAuth(node.user.encode(), _secret(node, node.password_file).encode())
     session.verify = _authorities(node)
     return session
 
@@ -83,7 +96,9 @@ def told(node: WebNode) -> Iterator[None]:
         status = 0 if error.response is None else error.response.status_code
         raise _of_status(name, status) from None
     except requests.exceptions.JSONDecodeError:
-        raise ArchiveRefusedError(f"{name} answers with something else than DICOMweb (no JSON); check its url") from None
+        raise ArchiveRefusedError(
+            f"{name} answers with something else than DICOMweb (no JSON); check its url"
+        ) from None
     except requests.exceptions.TooManyRedirects:
         raise ArchiveRefusedError(f"{name} sends on and on to other addresses; check its url") from None
     except requests.exceptions.SSLError as error:
@@ -144,14 +159,17 @@ def _secret(node: WebNode, path: str) -> str:
     """The first line of a file that only this user can read."""
     file = Path(path).expanduser()
     try:
-        if file.stat().st_mode & _READABLE_BY_OTHERS:
-            raise ArchiveRefusedError(f"others may read {file}; run: chmod 600 {file}")
+        is_open_to_others = file.stat().st_mode & _READABLE_BY_OTHERS
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
-        raise ArchiveRefusedError(f"{node.name}: {file} cannot be read: {reason}; name its file of the secret") from error
+        raise ArchiveRefusedError(
+            f"{node.name}: {file} cannot be read: {reason}; name the file of the secret"
+        ) from error
     except UnicodeDecodeError:
         raise ArchiveRefusedError(f"{file} is no text; write the secret into its first line") from None
+    if is_open_to_others:
+        raise ArchiveRefusedError(f"others may read {file}; run: chmod 600 {file}")
     if not lines or not lines[0].strip():
         raise ArchiveRefusedError(f"{file} is empty; write the secret into its first line")
     return lines[0].strip()
