@@ -24,6 +24,7 @@ __all__ = [
     "BusConfig",
     "Config",
     "EngineConfig",
+    "OpenIgtLinkConfig",
     "PanelConfig",
     "RecordConfig",
     "StreamConfig",
@@ -191,6 +192,20 @@ class EngineConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIgtLinkConfig:
+    """Table ``[openigtlink]``: images and outlines for 3D Slicer.
+
+    Attributes
+    ----------
+    host, port : where clients connect. OpenIGTLink has neither encryption nor a password: everyone who reaches another
+        host than this machine's 127.0.0.1 sees the images
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 18944
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that can be set in a file."""
 
@@ -200,6 +215,7 @@ class Config:
     engine: EngineConfig = field(default_factory=EngineConfig)
     record: RecordConfig = field(default_factory=RecordConfig)
     overlay: OverlayConfig = field(default_factory=OverlayConfig)
+    openigtlink: OpenIgtLinkConfig = field(default_factory=OpenIgtLinkConfig)
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -230,15 +246,17 @@ def load_config(path: Path | None = None) -> Config:
         "engine": EngineConfig,
         "record": RecordConfig,
         "overlay": OverlayConfig,
+        "openigtlink": OpenIgtLinkConfig,
     }
     unknown = sorted(document.keys() - tables.keys())
     if unknown:
         raise ConfigError(f"settings file {path}: unknown table {unknown[0]}; known: {', '.join(tables)}")
-    stream, bus, panel, engine, record, overlay = (
-        from_table(kind, document.get(name, {}), where=f"settings file {path}, table {name}")
-        for name, kind in tables.items()
+    return Config(
+        **{
+            name: from_table(kind, document.get(name, {}), where=f"settings file {path}, table {name}")
+            for name, kind in tables.items()
+        }
     )
-    return Config(stream=stream, bus=bus, panel=panel, engine=engine, record=record, overlay=overlay)
 
 
 _in_force = Config()
