@@ -1,8 +1,8 @@
 """A real OpenIGTLink server (pyigtl) in a process of its own: images with transforms, in step.
 
-``python -m tests.doubles.igtl_server PORT COUNT VERSION``: prints its port, then sends `COUNT` images of 96 x 64 px, 30 a
-second once a client is there, each with the transform of the same stamp. The value of a pixel is its column, plus the
-number of the image in the first row.
+``python -m tests.doubles.igtl_server COUNT VERSION``: prints its port, then sends `COUNT` images of 96 x 64 px, 30 a second
+once a client is there, each with the transform of the same stamp. The value of a pixel is its column, and in the first
+row the number of the image.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def main() -> None:
     """Serve until all images were sent and the client has gone, or for 20 s."""
     count, version = int(sys.argv[1]), int(sys.argv[2])
     server = pyigtl.OpenIGTLinkServer(port=0, local_server=True)
-    print(server.server_address[1], flush=True)
+    sys.stdout.write(f"{server.server_address[1]}\n")
+    sys.stdout.flush()
     end_s = time.monotonic() + 20
     while not server.is_connected() and time.monotonic() < end_s:
         time.sleep(0.005)

@@ -1,8 +1,8 @@
 """The scale of a frame: what each origin states, and which one holds.
 
-The order is the DICOM header or the OpenIGTLink sender, a geometry calibration, the ruler on the screen, two points set by hand. The first one
-counts, and all that are known have to agree: two that differ beyond their uncertainties leave the frame without a
-scale, with the reason.
+The order is the DICOM header or the OpenIGTLink sender, a geometry calibration, the ruler on the screen, two points set
+by hand. The first one counts, and all that are known have to agree: two that differ beyond their uncertainties leave
+the frame without a scale, with the reason.
 """
 
 from __future__ import annotations

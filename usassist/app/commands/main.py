@@ -21,6 +21,7 @@ from usassist.app.commands.evaluate import evaluate_app
 from usassist.app.commands.keys import keys_app
 from usassist.app.commands.live import live
 from usassist.app.commands.modalities import modalities_app
+from usassist.app.commands.openigtlink import openigtlink
 from usassist.app.commands.options import print_error, read_settings
 from usassist.app.commands.overlay import overlay
 from usassist.app.commands.panel import panel
@@ -39,7 +40,16 @@ from usassist.errors import UsAssistError
 
 __all__ = ["app", "main"]
 
-_WITH_CONFIG = (demo, live, overlay, panel, replay, rerun, view)  # they read the settings that --config names
+_WITH_CONFIG = (
+    demo,
+    live,
+    openigtlink,
+    overlay,
+    panel,
+    replay,
+    rerun,
+    view,
+)  # they read the settings that --config names
 _GROUPS = {
     "engine": engine_app,
     "phantom": phantom_app,
@@ -59,7 +69,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, replay, live, view, rerun, report, snapshot, demo, panel, panel_password, overlay, doctor):
+_COMMANDS = (
+    train,
+    replay,
+    live,
+    view,
+    rerun,
+    report,
+    snapshot,
+    demo,
+    panel,
+    panel_password,
+    overlay,
+    openigtlink,
+    doctor,
+)
+for command in _COMMANDS:
     app.command()(command)
 for name, group in _GROUPS.items():
     app.add_typer(group, name=name)

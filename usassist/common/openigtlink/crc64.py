@@ -1,8 +1,8 @@
 """The checksum of an OpenIGTLink body: CRC-64 of ECMA-182, most significant bit first, no inversion.
 
 A message is a polynomial over GF(2). Its 64-bit words are folded onto a row of 2048 words: the row so far, times
-x^(64 * 2048), plus the next row. Each product is four look-ups per word, for the whole row at once. The row that is left
-is folded in half until one word remains. A frame of 1280 x 720 px takes about 1 ms, without a library.
+x^(64 * 2048), plus the next row. Each product is four look-ups per word, for the whole row at once. The row that is
+left is folded in half until one word remains. A frame of 1280 x 720 px takes about 1 ms, without a library.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def _times(words: Words, tables: Words) -> Words:
     """Words times the power of x that the tables belong to, modulo the polynomial."""
     words = np.ascontiguousarray(words)
     pieces = words.view(np.uint16 if len(tables) == 4 else np.uint8).reshape(len(words), len(tables))
-    product, part = tables[0].take(pieces[:, 0], mode="clip"), np.empty_like(words)
+    product: Words = tables[0].take(pieces[:, 0], mode="clip")
+    part = np.empty_like(words)
     for number in range(1, len(tables)):
         tables[number].take(pieces[:, number], out=part, mode="clip")
         product ^= part

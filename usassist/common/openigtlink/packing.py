@@ -98,7 +98,7 @@ def image_content(image: npt.NDArray[np.uint8], matrix: Float64Array) -> list[Bu
         height,
         1,
     )
-    return [head, memoryview(np.ascontiguousarray(image)).cast("B")]
+    return [head, np.ascontiguousarray(image).data.cast("B")]
 
 
 def transform_content(matrix: Float64Array) -> list[Buffer]:

@@ -121,9 +121,9 @@ class MessageReader:
                 got = self._connection.recv_into(self._target[self._filled :])
             except (BlockingIOError, InterruptedError):
                 left_s = deadline_s - time.monotonic()
-                if left_s <= 0 or not self._poll.poll(max(1, round(1000 * left_s))):
-                    if time.monotonic() >= deadline_s:
-                        return False
+                if left_s <= 0:
+                    return False
+                self._poll.poll(max(1, round(1000 * left_s)))
                 continue
             if not got:
                 raise ClosedByPeer("" if self.is_between else "in the middle of a message")
@@ -157,7 +157,7 @@ class MessageReader:
         if head.pixel_bytes > _IMAGE_BYTES:
             raise ProtocolError(f"an IMAGE of {head.pixel_bytes} bytes; usassist reads up to {_IMAGE_BYTES}")
         self._is_begin = False
-        whole = memoryview(np.empty(header.body_bytes, np.uint8)).cast("B")
+        whole = np.empty(header.body_bytes, np.uint8).data
         whole[: len(begin)] = begin
         self._expect(whole, len(begin))
 

@@ -137,7 +137,7 @@ def fill_outlines(segmentation: Segmentation, image_hw_px: tuple[int, int]) -> U
 def not_answered(image_hw_px: tuple[int, int]) -> UInt8Array:
     """The label map of a frame without an answer: a frame of :data:`NOT_ANSWERED` along its edges.
 
-    A client keeps what it got last, so that a map has to be sent: an outline of an earlier frame would stay on this one.
+    A client keeps what it got last, so a map has to be sent: an outline of an earlier frame would stay on this one.
     """
     labelmap = np.zeros(image_hw_px, np.uint8)
     edge_px = max(1, round(_EDGE_SHARE * min(image_hw_px)))

@@ -43,7 +43,9 @@ class Server(Closeable):
         self._socket = _listen(config)
         self.port = int(self._socket.getsockname()[1])
         if not _is_loopback(config.host):
-            _log.warning("OpenIGTLink has neither encryption nor a password: everyone who reaches the port sees the images")
+            _log.warning(
+                "OpenIGTLink has neither encryption nor a password: everyone who reaches the port sees the images"
+            )
         self._lock = threading.Lock()
         self._clients: list[Client] = []
         self._accepted = 0

@@ -1,7 +1,7 @@
 """Images and poses from an OpenIGTLink server: PLUS, or a research scanner. This end is the client.
 
-``openigtlink://HOST:PORT?device=NAME&pose=NAME,NAME&spacing_sd=0.02&flip=x&crc=none``; see ``docs/plus.md``. The content of
-STRING and STATUS is not looked at: it may name a patient.
+``openigtlink://HOST:PORT?device=NAME&pose=NAME,NAME&spacing_sd=0.02&flip=x&crc=none``; see ``docs/plus.md``. The content
+of STRING and STATUS is not looked at: it may name a patient.
 """
 
 from __future__ import annotations
@@ -74,9 +74,7 @@ def open_grabber(address: str, options: GrabOptions) -> OpenIgtLinkGrabber:
     except socket.gaierror:
         raise SourceError("openigtlink: the host name cannot be resolved; check its spelling, or give its IP") from None
     except ConnectionRefusedError:
-        raise SourceError(
-            "openigtlink: the sender refuses the connection; check that it runs, and the port"
-        ) from None
+        raise SourceError("openigtlink: the sender refuses the connection; check that it runs, and the port") from None
     except OSError:
         raise SourceError(
             "openigtlink: nothing answers there; check that the sender runs, its address, and the firewall"
@@ -281,7 +279,9 @@ def _parse(address: str) -> _Settings:
         raise UsageError(f"openigtlink: pose= names each pose once, and up to {_MAX_POSES}; {_REMEDY}")
     flip, crc = given.get("flip", "none"), given.get("crc", "check")
     if flip not in FLIPS:
-        raise UsageError(f"openigtlink: flip={flip} is not one of {', '.join(FLIPS)}; write flip=x to mirror left-right")
+        raise UsageError(
+            f"openigtlink: flip={flip} is not one of {', '.join(FLIPS)}; write flip=x to mirror left-right"
+        )
     if crc not in ("check", "none"):
         raise UsageError(f"openigtlink: crc={crc} is unknown; write crc=none where the sender writes no checksums")
     return _Settings(
@@ -303,7 +303,5 @@ def _spacing_sd(text: str | None) -> float | None:
     except ValueError:
         value = 0.0
     if not 0.0 < value <= 0.5:
-        raise UsageError(
-            f"openigtlink: spacing_sd={text} is no relative standard uncertainty between 0 and 0.5; write spacing_sd=0.02"
-        )
+        raise UsageError(f"openigtlink: spacing_sd={text} is not between 0 and 0.5; write spacing_sd=0.02")
     return value
