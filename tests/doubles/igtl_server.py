@@ -1,8 +1,8 @@
 """A real OpenIGTLink server (pyigtl) in a process of its own: images with transforms, in step.
 
-``python -m tests.doubles.igtl_server COUNT VERSION``: prints its port, then sends `COUNT` images of 96 x 64 px, 30 a second
-once a client is there, each with the transform of the same stamp. The value of a pixel is its column, and in the first
-row the number of the image.
+``python -m tests.doubles.igtl_server COUNT VERSION``: prints its port, then sends `COUNT` images of 96 x 64 px, 30
+a second once a client is there, each with the transform of the same stamp. The value of a pixel is its column, and in
+the first row the number of the image.
 """
 
 from __future__ import annotations

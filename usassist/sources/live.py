@@ -261,7 +261,7 @@ class LiveSource(Closeable):
         whole = None if grab.damage_reason else grab.screen.grey
         frame_id, self._next_id = self._next_id, self._next_id + 1
         own = _stated_scale(grab, self._roi)
-        claim = self._scale.claim(self._roi, grab.t_decoded_ns, whole, own, frame_id)
+        claim = self._scale.claim(self._roi, grab.t_decoded_ns, whole, own, frame_id=frame_id)
         image = grab.screen.cut(self._roi)
         return Frame(
             session_id=options.session_id,

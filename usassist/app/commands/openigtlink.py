@@ -27,8 +27,8 @@ def openigtlink(
     from usassist.sinks.openigtlink import serve_openigtlink
 
     settings = read_settings(config)
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    where = dataclasses.replace(settings.openigtlink, **given)
+    before = settings.openigtlink
+    where = dataclasses.replace(before, host=host or before.host, port=port or before.port)
 
     def ready(port: int) -> None:
         sys.stderr.write(f"usassist: OpenIGTLink clients connect to {where.host}, port {port} — Ctrl-C ends it\n")

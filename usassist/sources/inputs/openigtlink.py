@@ -1,7 +1,7 @@
 """Images and poses from an OpenIGTLink server: PLUS, or a research scanner. This end is the client.
 
-``openigtlink://HOST:PORT?device=NAME&pose=NAME,NAME&spacing_sd=0.02&flip=x&crc=none``; see ``docs/plus.md``. The content
-of STRING and STATUS is not looked at: it may name a patient.
+``openigtlink://HOST:PORT?device=NAME&pose=NAME,NAME&spacing_sd=0.02&flip=x&crc=none``; see ``docs/plus.md``. The
+content of STRING and STATUS is not looked at: it may name a patient.
 """
 
 from __future__ import annotations
@@ -169,7 +169,12 @@ class OpenIgtLinkGrabber(Closeable):
                 due_ns = last_ns + int(1e9 * self._silence_s)
                 if now_ns >= due_ns:
                     raise SourceError(f"openigtlink: {self._silent()}")
-            arrived = self._reader.read(max(0.0, (due_ns - now_ns) / 1e9))
+            try:
+                arrived = self._reader.read(max(0.0, (due_ns - now_ns) / 1e9))
+            except (ProtocolError, OSError):
+                if held is not None:  # it came before
+                    yield self._grab(*held)
+                raise
             if arrived is None or not self._is_intact(arrived):
                 continue
             if arrived.header.type == "TRANSFORM":
