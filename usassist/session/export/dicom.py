@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from usassist.dicom.common import write_dataset
 from usassist.dicom.objects.cine import write_cine
@@ -89,16 +91,14 @@ def export_dicom(
 
 
 def _report(content: SweepContent, folder: Path, tick: Tick) -> list[Path]:
-    with _extra():
-        from usassist.dicom.objects.report import make_report
+    make_report = _object("report").make_report
     path = folder / "report.dcm"
     write_dataset(path, make_report(content))
     return [path]
 
 
 def _segmentations(content: SweepContent, folder: Path, tick: Tick) -> list[Path]:
-    with _extra():
-        from usassist.dicom.objects.segmentation import make_segmentations
+    make_segmentations = _object("segmentation").make_segmentations
     paths = []
     for name, dataset in make_segmentations(content):
         paths.append(folder / name)
@@ -107,8 +107,7 @@ def _segmentations(content: SweepContent, folder: Path, tick: Tick) -> list[Path
 
 
 def _pdf(content: SweepContent, folder: Path, tick: Tick) -> list[Path]:
-    with _extra():
-        from usassist.dicom.objects.pdf import make_pdf
+    make_pdf = _object("pdf").make_pdf
     path = folder / "pdf.dcm"
     write_dataset(path, make_pdf(content))
     return [path]
@@ -124,10 +123,10 @@ KINDS: dict[str, Callable[[SweepContent, Path, Tick], list[Path]]] = {
 """Kind of object, as ``--only`` names it → what writes it into a folder."""
 
 
-@contextmanager
-def _extra() -> Iterator[None]:
+def _object(name: str) -> Any:
+    """A module of `usassist.dicom.objects`; it needs libraries that are not installed with usassist alone."""
     try:
-        yield
+        return importlib.import_module(f"usassist.dicom.objects.{name}")
     except ModuleNotFoundError as error:
         raise UsageError(
             f"{error.name} is missing, which this object needs; run: pip install 'usassist[dicom]', or leave it out "
