@@ -308,5 +308,5 @@ def page(kept_files: Any, panel: Panel, stream: Stream) -> Iterator[Any]:
     page.wait_for_function("id => window.usassist?.sessionId === id && usassist.frames > 3", arg=stream.session_id)
     yield page
     kept_files.clear_cookies()
-    page.evaluate("() => localStorage.clear()")
+    page.evaluate("() => { try { localStorage.clear(); } catch { } }")  # one test forbids it
     page.close()

@@ -14,10 +14,12 @@ from typer.exceptions import TyperException
 from usassist import __version__
 from usassist.app.commands.bench import bench_app
 from usassist.app.commands.calibrate import calibrate_app
+from usassist.app.commands.deidentify import deidentify
 from usassist.app.commands.demo import demo
 from usassist.app.commands.doctor import doctor
 from usassist.app.commands.engine import engine_app
 from usassist.app.commands.evaluate import evaluate_app
+from usassist.app.commands.export import export_app
 from usassist.app.commands.keys import keys_app
 from usassist.app.commands.live import live
 from usassist.app.commands.modalities import modalities_app
@@ -56,6 +58,7 @@ _GROUPS = {
     "eval": evaluate_app,
     "sources": sources_app,
     "session": session_app,
+    "export": export_app,
     "bench": bench_app,
     "calibrate": calibrate_app,
     "keys": keys_app,
@@ -83,6 +86,7 @@ _COMMANDS = (
     overlay,
     openigtlink,
     doctor,
+    deidentify,
 )
 for command in _COMMANDS:
     app.command()(command)

@@ -6,12 +6,14 @@ import re
 import struct
 from dataclasses import dataclass
 
-__all__ = ["HEADER_BYTES", "Header", "ProtocolError", "pack_header", "printable", "read_header"]
+__all__ = ["DEVICE_BYTES", "HEADER_BYTES", "Header", "ProtocolError", "pack_header", "read_header"]
 
 HEADER_BYTES = 58
 _HEADER = struct.Struct(">H12s20sIIQQ")
 _TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,11}")
-_DEVICE_BYTES = 20
+DEVICE_BYTES = 20
+"""Length of a device's name; senders cut longer ones."""
+
 _VERSIONS = (1, 2)
 
 
@@ -58,7 +60,7 @@ def read_header(data: bytes | bytearray | memoryview) -> Header:
     return Header(
         version=version,
         type=name,
-        device=printable(device),
+        device=_printable(device),
         stamp_ns=seconds * 1_000_000_000 + ((fraction * 1_000_000_000 + (1 << 31)) >> 32) if seconds else None,
         body_bytes=body_bytes,
         crc=crc,
@@ -74,7 +76,7 @@ def pack_header(header: Header) -> bytes:
         If the name of type or device is too long.
     """
     device = header.device.encode("ascii")
-    if _TYPE.fullmatch(header.type) is None or len(device) > _DEVICE_BYTES:
+    if _TYPE.fullmatch(header.type) is None or len(device) > DEVICE_BYTES:
         raise ValueError(f"type {header.type} or device {header.device} is too long for a header")
     seconds, rest_ns = divmod(header.stamp_ns or 0, 1_000_000_000)
     fraction = min(((rest_ns << 32) + 500_000_000) // 1_000_000_000, (1 << 32) - 1)
@@ -83,7 +85,7 @@ def pack_header(header: Header) -> bytes:
     )
 
 
-def printable(name: bytes) -> str:
+def _printable(name: bytes) -> str:
     """A name as text: what follows a zero is left out, and characters that cannot be printed are replaced."""
     text = name.split(b"\0", 1)[0].decode("utf-8", "replace").strip()
     return "".join(char if char.isascii() and char.isprintable() else "?" for char in text)

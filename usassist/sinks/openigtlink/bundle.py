@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from usassist.common.openigtlink.header import DEVICE_BYTES
 from usassist.common.openigtlink.packing import image_content, pack, status_content, string_content, transform_content
 from usassist.records import Frame, PoseStatus, Segmentation
 from usassist.sinks.covering import cover
@@ -27,7 +28,6 @@ NOT_ANSWERED = 255
 """Label of a frame along the edges of a map whose image got no answer: no nodule, and not the same as an empty map."""
 
 _EDGE_SHARE = 0.02  # width of that frame, of the shorter side
-_DEVICE_CHARS = 20  # of a header
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,4 +147,4 @@ def not_answered(image_hw_px: tuple[int, int]) -> UInt8Array:
 
 
 def _device(name: str) -> str:
-    return name.encode("ascii", "replace").decode("ascii")[:_DEVICE_CHARS]
+    return name.encode("ascii", "replace").decode("ascii")[:DEVICE_BYTES]

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 import numpy as np
 
 from usassist.common.closeable import Closeable
-from usassist.common.openigtlink.header import ProtocolError
+from usassist.common.openigtlink.header import DEVICE_BYTES, ProtocolError
 from usassist.common.openigtlink.packing import pack
 from usassist.common.openigtlink.reader import ClosedByPeer, Message, MessageReader
 from usassist.errors import SourceError, UsageError
@@ -280,7 +280,7 @@ def _parse(address: str) -> _Settings:
         if name not in _SETTINGS:
             raise UsageError(f"openigtlink: there is no setting {name}; known: {', '.join(_SETTINGS)}")
     poses = tuple(name for name in given.get("pose", "").split(",") if name)
-    if len(set(poses)) != len(poses) or len(poses) > _MAX_POSES:
+    if len({name[:DEVICE_BYTES] for name in poses}) != len(poses) or len(poses) > _MAX_POSES:
         raise UsageError(f"openigtlink: pose= names each pose once, and up to {_MAX_POSES}; {_REMEDY}")
     flip, crc = given.get("flip", "none"), given.get("crc", "check")
     if flip not in FLIPS:
@@ -292,7 +292,7 @@ def _parse(address: str) -> _Settings:
     return _Settings(
         host=host,
         port=port,
-        device=given.get("device", ""),
+        device=given.get("device", "")[:DEVICE_BYTES],
         poses=poses,
         spacing_rel_sd=_spacing_sd(given.get("spacing_sd")),
         flip=flip,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from usassist.common.openigtlink.content import read_transform
+from usassist.common.openigtlink.header import DEVICE_BYTES
 from usassist.common.openigtlink.reader import Message
 from usassist.records import Pose, PoseStatus
 from usassist.records.poses import Matrix3x4
@@ -36,13 +37,13 @@ class PoseMatcher:
 
     Parameters
     ----------
-    names : of the transforms, as the sender names its devices
+    names : of the transforms, as the sender names its devices; it cuts them to 20 characters
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
-        self._stated: dict[str, deque[_Stated]] = {name: deque(maxlen=_KEPT) for name in names}
-        self._heard_ns = dict.fromkeys(names, time.monotonic_ns())  # at first every name is waited for
+        self._stated: dict[str, deque[_Stated]] = {name[:DEVICE_BYTES]: deque(maxlen=_KEPT) for name in names}
+        self._heard_ns = dict.fromkeys(self._stated, time.monotonic_ns())  # at first every name is waited for
 
     def take(self, message: Message) -> None:
         """Take a TRANSFORM; of another name it is ignored.
@@ -84,7 +85,7 @@ class PoseMatcher:
         return tuple(self._match(name, stamp_ns) for name in self.names)
 
     def _match(self, name: str, stamp_ns: int | None) -> Pose:
-        stated = self._stated[name]
+        stated = self._stated[name[:DEVICE_BYTES]]
         if stamp_ns is None or not stated:
             return Pose(name=name, status=PoseStatus.MISSING)
         nearest = min(stated, key=lambda item: abs(item.stamp_ns - stamp_ns))
