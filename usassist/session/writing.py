@@ -46,7 +46,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise SessionError(explain(target, error)) from error
     try:
         yield folder
-        for path in folder.iterdir():
+        for path in folder.rglob("*"):
             sync_file(path)
         sync_folder(folder)
         folder.rename(target)
