@@ -29,6 +29,9 @@
     ├── StoreError          OSError          the folder of received studies cannot be written or read
     │   ├── StoreFullError                   its disk is full
     │   └── DifferentObjectError             it holds another object under the same UID
+    ├── ArchiveError        ConnectionError  a PACS did not do what was asked
+    │   ├── ArchiveDownError                 it is down, hangs or ended the connection; it may be asked again
+    │   └── ArchiveRefusedError              it answered no, and would again: AE title, certificate, password
     ├── StudyError          OSError          the folder of a study's result cannot be written
     └── DicomError          OSError          a DICOM object cannot be read, made or written
 

@@ -1,7 +1,7 @@
 """What a recorded sweep holds, as the DICOM objects need it. They refer to each other by the UIDs that are made here.
 
 Lengths are mm and px, areas mm² and px²; ``u95`` is the half-width of the 95 % interval. Points are ``(x, y)`` in px of
-the image, the centre of the first pixel at (0, 0), as in recordings. What is not known is None.
+the image, the centre of the first pixel at (0.5, 0.5), as in recordings. What is not known is None.
 """
 
 from __future__ import annotations
@@ -222,6 +222,7 @@ class EngineUsed:
     software_version : of usassist, that recorded
     weights_sha256 : of the weights that were loaded; empty = not recorded
     point : operating point
+    score_calibration_id : what made the scores probabilities; empty = they are raw
     manufacturer : of the program
     research_use : statement that stands in every object
     """
@@ -234,6 +235,7 @@ class EngineUsed:
     software_version: str
     weights_sha256: str = ""
     point: str = ""
+    score_calibration_id: str = ""
     manufacturer: str = "usassist"
     research_use: str = "Research use only; not a medical device."
 
@@ -285,6 +287,7 @@ class SweepContent:
     answered_frames, finding_frames, no_finding_frames : how many
     answered_s, length_s : how long
     frames_lost, pixels_lost, results_lost : how many are missing
+    not_listed : identities that were outlined and are not in `nodules`, because they were seen on few frames
     marks : of each ``kind``, ``frame_id``, and what its kind has
     """
 
@@ -311,6 +314,7 @@ class SweepContent:
     frames_lost: int = 0
     pixels_lost: int = 0
     results_lost: int = 0
+    not_listed: int = 0
     marks: tuple[Mapping[str, Any], ...] = ()
     _place: dict[int, tuple[CinePart, int]] = field(init=False, default_factory=dict)
 
