@@ -11,11 +11,13 @@ import typer
 
 from usassist.app.commands.options import JsonOption
 from usassist.app.commands.replay_session import write_table
+from usassist.app.commands.session_corrections import corrections_app
 from usassist.errors import UsageError
 
 __all__ = ["session_app"]
 
 session_app = typer.Typer(help="Recorded sessions.", no_args_is_help=True)
+session_app.add_typer(corrections_app, name="corrections")
 
 SessionArgument = Annotated[Path, typer.Argument(help="Folder of a recorded session.")]
 OutOption = Annotated[Path | None, typer.Option(help="New folder (default: beside the session).")]
