@@ -34,10 +34,13 @@ class FrameClaim:
     ----------
     frame_id : of the session
     regions : of the nodules
+    speaks_of : track ids of the nodules that the file is about; others of the result stay as they are, unless a region
+        lies on them. None = it is about all
     """
 
     frame_id: int
     regions: tuple[ClaimedRegion, ...]
+    speaks_of: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from usassist.session.corrections.claims import ClaimedRegion, FrameClaim
 from usassist.session.corrections.record import Change, CorrectedFrame, CorrectedOutline, RemovedNodule
 from usassist.session.corrections.regions import Region, overlap
 
-__all__ = ["compare"]
+__all__ = ["compare", "complete"]
 
 _SAME_IOU = 0.995  # corners that a tool has rounded
 _LEAST_IOU = 0.1  # below: another nodule
@@ -50,6 +50,49 @@ def compare(claim: FrameClaim, result: dict[str, Any] | None, image_hw_px: tuple
             if row not in kept
         ),
     )
+
+
+def complete(
+    claim: FrameClaim, result: dict[str, Any] | None, holding: CorrectedFrame | None, image_hw_px: tuple[int, int]
+) -> FrameClaim:
+    """A claim about some nodules of a frame, with the others as they are now; one about all is returned as it is.
+
+    Parameters
+    ----------
+    claim : of a file
+    result : line of ``results.jsonl``; None where there is none
+    holding : the correction of the frame that holds now; None = the result does
+    image_hw_px : of the frame
+    """
+    if claim.speaks_of is None:
+        return claim
+    if holding is not None:
+        known = [
+            ClaimedRegion(region=region, label_id=item.label_id, label=item.label, track_id=_known(item.track_id))
+            for item, region in zip(holding.outlines, holding.regions(), strict=True)
+        ]
+    else:
+        known = [
+            ClaimedRegion(
+                region=region,
+                label_id=nodule["label_id"],
+                label=nodule.get("label") or f"label {nodule['label_id']}",
+                track_id=_known(nodule["track_id"]),
+            )
+            for nodule in (result or {}).get("nodules", [])
+            if (region := _region(nodule, image_hw_px)) is not None
+        ]
+    others = [
+        item
+        for item in known
+        if (item.track_id is None or item.track_id not in claim.speaks_of)
+        and all(overlap(item.region, said.region) < _LEAST_IOU for said in claim.regions)
+    ]
+    return FrameClaim(frame_id=claim.frame_id, regions=(*claim.regions, *others))
+
+
+def _known(track_id: int) -> int | None:
+    return track_id if track_id >= 1 else None
 
 
 def _region(nodule: dict[str, Any], image_hw_px: tuple[int, int]) -> Region | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from usassist.common.private_files import locked, sweep
 from usassist.errors import SessionError, UsageError
 from usassist.session.corrections.claims import FrameClaim, Reading
 from usassist.session.corrections.coco_file import read_coco
-from usassist.session.corrections.comparing import compare
+from usassist.session.corrections.comparing import compare, complete
 from usassist.session.corrections.record import (
     CORRECTIONS_SCHEMA,
     CorrectedFrame,
@@ -26,7 +25,7 @@ from usassist.session.corrections.record import (
     read_imports,
 )
 from usassist.session.corrections.seg_file import SEGMENTATION_KIND, is_dicom, read_segmentations
-from usassist.session.corrections.seg_sources import source_frames
+from usassist.session.corrections.seg_sources import SourceImages
 from usassist.session.export.labels import announced_engine, label_names
 from usassist.session.opening import RecordedSession, open_session
 
@@ -103,12 +102,12 @@ def import_corrections(
             if not new:
                 return outcome
             claims, kinds = _claims(session, {path: contents[path] for path in new})
-            frames = _compare(session, claims)
+            holding = current_frames(before)
+            frames = _compare(session, claims, holding)
             if not accept_unlike:
                 _check_alike(frames)
             kept = [frame for frame in frames if reviewed or not frame.is_untouched]
             _count(outcome, frames, kept)
-            holding = current_frames(before)
             outcome.still_holding = [item.frame_id for item in frames if item not in kept and item.frame_id in holding]
             if not kept:
                 return outcome
@@ -161,7 +160,7 @@ def _claims(session: RecordedSession, contents: dict[Path, bytes]) -> tuple[list
         sizes_hw_px={line.frame_id: _hw(line.roi_xyxy_px) for line in session.frames},
         labels=label_names(session, announced_engine(session)),
     )
-    sources = functools.partial(source_frames, session)
+    sources = SourceImages(session).of_study
     segmentations = {path: content for path, content in contents.items() if is_dicom(content)}
     kinds = {path: SEGMENTATION_KIND if path in segmentations else "coco" for path in contents}
     groups = [
@@ -178,13 +177,17 @@ def _claims(session: RecordedSession, contents: dict[Path, bytes]) -> tuple[list
     return claims, kinds
 
 
-def _compare(session: RecordedSession, claims: list[FrameClaim]) -> list[CorrectedFrame]:
+def _compare(
+    session: RecordedSession, claims: list[FrameClaim], holding: dict[int, CorrectedFrame]
+) -> list[CorrectedFrame]:
     sizes = {line.frame_id: _hw(line.roi_xyxy_px) for line in session.frames}
+    frames = []
     with session.result_reader() as read:
-        return [
-            compare(claim, read(claim.frame_id), sizes[claim.frame_id])
-            for claim in sorted(claims, key=lambda claim: claim.frame_id)
-        ]
+        for claim in sorted(claims, key=lambda claim: claim.frame_id):
+            result, size_hw_px = read(claim.frame_id), sizes[claim.frame_id]
+            whole = complete(claim, result, holding.get(claim.frame_id), size_hw_px)
+            frames.append(compare(whole, result, size_hw_px))
+    return frames
 
 
 def _check_alike(frames: list[CorrectedFrame]) -> None:
