@@ -120,7 +120,7 @@ def test_every_dependency_that_is_imported_is_declared() -> None:
     extras = {name: {_package(item) for item in items} for name, items in _project()["optional-dependencies"].items()}
     folders = {"training": extras["train"], "onnx_torch": extras["torch"]}
     lazily = set().union(*(items for name, items in extras.items() if name != "dev"))
-    names = {"cv2": "opencv-python", "zmq": "pyzmq", "sklearn": "scikit-learn"}
+    names = {"cv2": "opencv-python", "zmq": "pyzmq", "sklearn": "scikit-learn", "dicomanonymizer": "dicom-anonymizer"}
     for path in (ROOT / "usassist").rglob("*.py"):
         tree = ast.parse(path.read_text())
         here = declared.union(*(items for folder, items in folders.items() if folder in path.parts))
