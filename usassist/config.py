@@ -211,6 +211,7 @@ class PacsConfig:
     url : root of the DICOMweb service
     user : for HTTP basic authentication
     password_file : holds the password of ``user``, in a file that only you can read
+    token_file : holds a bearer token, in a file that only you can read
     ca : file of certificates (PEM) that the web server's must be signed by; empty = those that this machine trusts
     """
 
@@ -227,6 +228,7 @@ class PacsConfig:
     url: str = ""
     user: str = ""
     password_file: str = ""
+    token_file: str = ""
     ca: str = ""
 
     def __post_init__(self) -> None:

@@ -91,6 +91,7 @@ class OrthancServer:
             "Worklists": {"Enable": worklists is not None, "Database": str(worklists or folder / "worklists")},
             "StableAge": 1,
             "OverwriteInstances": False,
+            "SyncStorageArea": False,  # what a killed process wrote is there all the same, and tests wait less
         }
         if certificate is not None:
             config |= {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -50,32 +51,32 @@ class TcpProxy:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError), client:
+        """Hand bytes on in both directions, in one thread: a TLS connection must not be used by two at once."""
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            stack.enter_context(client)
             if self._context is not None:
-                client = self._context.wrap_socket(client, server_side=True)
-            with client, socket.create_connection(("127.0.0.1", self._target_port)) as server:
-                back = threading.Thread(target=self._answer, args=(server, client), daemon=True)
-                back.start()
-                sent = 0
-                while data := client.recv(65536):
+                client.settimeout(10.0)  # who does not speak TLS does not hold this thread for ever
+                client = stack.enter_context(self._context.wrap_socket(client, server_side=True))
+                client.settimeout(None)
+            server = stack.enter_context(socket.create_connection(("127.0.0.1", self._target_port)))
+            stack.callback(_end, client)
+            stack.callback(_end, server)
+            sent = 0
+            while True:
+                ready, _, _ = select.select([client, server], [], [])
+                if server in ready:
+                    data = server.recv(65536)
+                    if not data or self.cut_before_answer:
+                        return
+                    client.sendall(data)
+                while client in ready:
+                    data = client.recv(65536)
                     sent += len(data)
-                    if self.cut_after_bytes is not None and sent > self.cut_after_bytes:
-                        break
+                    if not data or (self.cut_after_bytes is not None and sent > self.cut_after_bytes):
+                        return
                     server.sendall(data)
-                else:
-                    server.shutdown(socket.SHUT_WR)
-                    back.join()
-                    return
-                _end(client)
-                _end(server)
-
-    def _answer(self, server: socket.socket, client: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := server.recv(65536):
-                if self.cut_before_answer:
-                    break
-                client.sendall(data)
-        _end(client)
+                    if not isinstance(client, ssl.SSLSocket) or not client.pending():
+                        break
 
 
 def _end(connection: socket.socket) -> None:

@@ -71,6 +71,7 @@ class WebNode:
     url : root of the service, for example ``https://pacs.example/dicom-web``
     user : for HTTP basic authentication; empty = none
     password_file : holds the password of `user`
+    token_file : holds a bearer token, instead of both; empty = none
     ca : file of certificates (PEM) that the server's must be signed by; empty = those of this machine
     timeout_s : for the connection, and for silence in the middle
     """
@@ -79,6 +80,7 @@ class WebNode:
     url: str
     user: str = ""
     password_file: str = ""
+    token_file: str = ""
     ca: str = ""
     timeout_s: float = 30.0
 
@@ -252,6 +254,7 @@ def _of_table(name: str, table: PacsConfig) -> Node | WebNode:
             url=table.url,
             user=table.user,
             password_file=table.password_file,
+            token_file=table.token_file,
             ca=table.ca,
             timeout_s=table.timeout_s,
         )

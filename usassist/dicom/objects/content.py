@@ -1,7 +1,7 @@
 """What a recorded sweep holds, as the DICOM objects need it. They refer to each other by the UIDs that are made here.
 
 Lengths are mm and px, areas mm² and px²; ``u95`` is the half-width of the 95 % interval. Points are ``(x, y)`` in px of
-the image, the centre of the first pixel at (0, 0), as in recordings. What is not known is None.
+the image, the centre of the first pixel at (0.5, 0.5), as in recordings. What is not known is None.
 """
 
 from __future__ import annotations
@@ -222,6 +222,7 @@ class EngineUsed:
     software_version : of usassist, that recorded
     weights_sha256 : of the weights that were loaded; empty = not recorded
     point : operating point
+    score_calibration_id : what made the scores probabilities; empty = they are raw
     manufacturer : of the program
     research_use : statement that stands in every object
     """
@@ -234,6 +235,7 @@ class EngineUsed:
     software_version: str
     weights_sha256: str = ""
     point: str = ""
+    score_calibration_id: str = ""
     manufacturer: str = "usassist"
     research_use: str = "Research use only; not a medical device."
 
@@ -279,13 +281,21 @@ class SweepContent:
         reads them anew, and only one is in memory
     answers : result of each of `frames`; an item is read when it is asked for
     nodules, untracked : what the sweep comes to; `untracked` where findings have no identity
+    not_shown : how many of these are left out, because the pixels of their best plane are lost
+    not_listed : identities that the report of the sweep counts and does not list
     parts : how `frames` are divided into cine objects
     text_free : the search for burnt-in text covered every frame, and found none left
     unanswered, not_live : frames without an answer, by cause; and without a live signal, by state
     answered_frames, finding_frames, no_finding_frames : how many
     answered_s, length_s : how long
     frames_lost, pixels_lost, results_lost : how many are missing
+    not_listed : identities that were outlined and are not in `nodules`, because they were seen on few frames
     marks : of each ``kind``, ``frame_id``, and what its kind has
+    drawings : the images of `frames` with their results drawn on them, in order, as `images`: uint8 (H, W, 3) RGB
+    utc_offset_min : offset of the local times in the objects, minutes east of UTC
+    source : what the frames came from, in words, without any path or text of a patient
+    source_lossy : the source had compressed its images with loss; None = not known
+    covered_frames : frames in which burnt-in text was covered when they were recorded
     """
 
     study: StudyContext
@@ -301,6 +311,8 @@ class SweepContent:
     untracked: tuple[SweepNodule, ...]
     parts: tuple[CinePart, ...]
     text_free: bool
+    not_shown: int = 0
+    not_listed: int = 0
     unanswered: tuple[Unanswered, ...] = ()
     not_live: tuple[Unanswered, ...] = ()
     answered_frames: int = 0
@@ -311,7 +323,13 @@ class SweepContent:
     frames_lost: int = 0
     pixels_lost: int = 0
     results_lost: int = 0
+    not_listed: int = 0
     marks: tuple[Mapping[str, Any], ...] = ()
+    drawings: Callable[[], Iterator[tuple[int, Image]]] | None = None
+    utc_offset_min: int = 0
+    source: str = ""
+    source_lossy: bool | None = None
+    covered_frames: int = 0
     _place: dict[int, tuple[CinePart, int]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
