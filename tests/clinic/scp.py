@@ -117,7 +117,17 @@ def running_scp(
         if client_ca is not None:
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(client_ca.ca)
-    handlers = [(evt.EVT_C_STORE, fake.store), (evt.EVT_C_FIND, fake.find), (evt.EVT_ACCEPTED, fake.accepted)]
+    connections: list[Any] = []
+
+    def opened(event: Any) -> None:
+        connections.append(event.assoc.dul.socket.socket)
+
+    handlers = [
+        (evt.EVT_CONN_OPEN, opened),
+        (evt.EVT_C_STORE, fake.store),
+        (evt.EVT_C_FIND, fake.find),
+        (evt.EVT_ACCEPTED, fake.accepted),
+    ]
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=context)
     assert server is not None
     fake.port = server.server_address[1]
@@ -130,3 +140,5 @@ def running_scp(
                     thread.abort(block=False)  # type: ignore[attr-defined]
         server.shutdown()
         server.server_close()
+        for connection in connections:
+            connection.close()  # pynetdicom does not, where the other end closed first

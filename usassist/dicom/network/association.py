@@ -11,6 +11,7 @@ import logging
 import socket
 import ssl
 import struct
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -104,39 +105,44 @@ def associated(
     load_pynetdicom()
     from pynetdicom import AE, evt
 
-    connected: list[bool] = []
+    connections: list[socket.socket] = []
 
     def opened(event: Any) -> None:
-        connected.append(True)
-        _limit_silence(event.assoc.dul.socket.socket, node.timeout_s)
+        connections.append(event.assoc.dul.socket.socket)
+        _limit_silence(connections[0], node.timeout_s)
 
     entity = AE(ae_title=node.own_ae_title)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = node.timeout_s
     entity.network_timeout = None  # the limits of single answers and of the socket hold; between answers we may pause
     context = tls_context(node)
     try:
-        association = entity.associate(
-            node.host,
-            node.port,
-            contexts=list(contexts),
-            ae_title=node.ae_title,
-            ext_neg=list(roles),
-            tls_args=None if context is None else (context, node.tls_name or node.host),
-            evt_handlers=[(evt.EVT_CONN_OPEN, opened), *handlers],
-        )
-    except OSError as error:  # its name cannot be resolved
-        raise ArchiveDownError(f"{node.name}: the host {node.host} is not known here; check its name") from error
-    if not association.is_established:
-        raise _why_not(node, association, bool(connected), context)
-    association.acse_timeout = min(_ABORT_S, node.timeout_s)
-    try:
-        yield association
-    except BaseException:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # pynetdicom does not close what it could not connect
+            association = entity.associate(
+                node.host,
+                node.port,
+                contexts=list(contexts),
+                ae_title=node.ae_title,
+                ext_neg=list(roles),
+                tls_args=None if context is None else (context, node.tls_name or node.host),
+                evt_handlers=[(evt.EVT_CONN_OPEN, opened), *handlers],
+            )
+        if not association.is_established:
+            raise _why_not(node, association, bool(connections), context)
+        association.acse_timeout = min(_ABORT_S, node.timeout_s)
+        try:
+            yield association
+        except BaseException:
+            if association.is_established:
+                association.abort()
+            raise
         if association.is_established:
-            association.abort()
-        raise
-    if association.is_established:
-        association.release()
+            association.release()
+    except socket.gaierror as error:
+        raise ArchiveDownError(f"{node.name}: the host {node.host} is not known here; check its name") from error
+    finally:
+        for connection in connections:
+            connection.close()  # pynetdicom does not, where the archive closed first
 
 
 def lost(node: Node, doing: str) -> ArchiveDownError:

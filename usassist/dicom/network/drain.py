@@ -79,6 +79,7 @@ def drain(
     ArchiveRefusedError
         If the archive will not talk to us as we are; what waits stays queued.
     """
+    queue.tidy()
     drained = Drained()
     pause_s = _SHORTEST_PAUSE_S
     while True:

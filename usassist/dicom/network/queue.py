@@ -104,8 +104,8 @@ class SendQueue:
         DicomError
             If they cannot be written, for example because the disk is full.
         """
+        self.tidy()
         with _told(self.folder), locked(self.folder, "adding", lambda: None):
-            self._sweep()
             waiting = {entry.sop_instance_uid for entry in self.entries()}
             wanted = [instance for instance in instances if instance.sop_instance_uid not in waiting]
             entries = [_entry(instance) for instance in wanted]
@@ -120,6 +120,11 @@ class SendQueue:
                     self._remove(entry)
                 raise
         return len(entries), len(instances) - len(entries)
+
+    def tidy(self) -> None:
+        """Remove what a killed process left: half-written files, objects without an entry, entries that were sent."""
+        with _told(self.folder), locked(self.folder, "adding", lambda: None):
+            self._sweep()
 
     def entries(self) -> list[Entry]:
         """What is queued, in the order in which it was queued.
@@ -237,7 +242,6 @@ class SendQueue:
         self._object(entry).unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        """Remove what a killed process left: temporary files, objects without an entry, entries that were sent."""
         sweep(self.folder)
         done = {line.name for line in self._sent()}
         for path in self.folder.glob("*.json"):
