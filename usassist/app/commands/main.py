@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from usassist import __version__
 from usassist.app.commands.bench import bench_app
 from usassist.app.commands.calibrate import calibrate_app
+from usassist.app.commands.deidentify import deidentify
 from usassist.app.commands.demo import demo
 from usassist.app.commands.doctor import doctor
 from usassist.app.commands.engine import engine_app
@@ -61,7 +62,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, replay, live, view, rerun, report, snapshot, demo, panel, panel_password, overlay, doctor):
+for command in (
+    train,
+    replay,
+    live,
+    view,
+    rerun,
+    report,
+    snapshot,
+    demo,
+    panel,
+    panel_password,
+    overlay,
+    doctor,
+    deidentify,
+):
     app.command()(command)
 for name, group in _GROUPS.items():
     app.add_typer(group, name=name)
