@@ -26,6 +26,7 @@ from usassist.app.commands.modalities import modalities_app
 from usassist.app.commands.openigtlink import openigtlink
 from usassist.app.commands.options import print_error, read_settings
 from usassist.app.commands.overlay import overlay
+from usassist.app.commands.pacs import pacs_app
 from usassist.app.commands.panel import panel
 from usassist.app.commands.panel_password import panel_password
 from usassist.app.commands.phantom import phantom_app
@@ -63,6 +64,7 @@ _GROUPS = {
     "calibrate": calibrate_app,
     "keys": keys_app,
     "modalities": modalities_app,
+    "pacs": pacs_app,
 }
 
 app = typer.Typer(

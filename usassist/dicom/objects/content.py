@@ -310,6 +310,7 @@ class SweepContent:
     parts: tuple[CinePart, ...]
     text_free: bool
     not_shown: int = 0
+    not_listed: int = 0
     unanswered: tuple[Unanswered, ...] = ()
     not_live: tuple[Unanswered, ...] = ()
     answered_frames: int = 0
