@@ -46,7 +46,7 @@ _COMMON_USERS = frozenset({"root", "user", "admin", "ubuntu", "debian", "runner"
 _VERSIONS, _VERSION = "versions", re.compile(r"\d+(\.\d+){3}")  # looks like an address
 _LEAST_LETTERS = 4  # of the name of a host or a user that is looked for
 _OURS = re.compile(
-    r"session\.toml|(frames|results|marks)\.jsonl|frames(_\d+)?\.(mkv|nut)|overlay(_\d+)?\.mkv|bus\.log|summary\.json"
+    r"session\.toml|(frames|results|marks|corrections)\.jsonl|frames(_\d+)?\.(mkv|nut)|overlay(_\d+)?\.mkv|bus\.log|summary\.json"
     r"|session\.spare"
 )
 _METADATA = frozenset({"encoder", "duration", "creation_time", "language", "handler_name", "vendor_id"})
