@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clinic.orthanc import OrthancServer, running_orthanc
 from tests.limits import Limits, restore_signals
 from tests.required import Required
 from tests.turns import Turns
@@ -48,6 +49,13 @@ def bus_address() -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="usa")
     yield f"ipc://{folder}"
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
+    """One Orthanc for all tests that only add to it, and look for what they added."""
+    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import tempfile
 import tomllib
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ __all__ = [
     "BusConfig",
     "Config",
     "EngineConfig",
+    "OpenIgtLinkConfig",
+    "PacsConfig",
     "PanelConfig",
     "RecordConfig",
     "StreamConfig",
@@ -37,6 +40,7 @@ __all__ = [
     "put_in_force",
     "resource_dir",
     "runtime_dir",
+    "state_dir",
 ]
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -191,8 +195,80 @@ class EngineConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PacsConfig:
+    """A table ``[pacs.NAME]``: an archive, over DIMSE (``host``) or over DICOMweb (``url``).
+
+    Attributes
+    ----------
+    host, port : where the archive listens
+    ae_title : the archive's AE title
+    own_ae_title : ours, as the archive knows it
+    tls_ca : file of certificates (PEM) that the archive's must be signed by; ``system`` = those that this machine
+        trusts; empty = no TLS
+    tls_cert, tls_key : our certificate and its key (PEM), where the archive asks for one
+    tls_name : name in the archive's certificate, where that is not ``host``
+    timeout_s : for the connection, for each answer, and for silence in the middle
+    move_port : port where we receive what the archive sends for a C-MOVE; 0 = fetch with C-GET
+    url : root of the DICOMweb service
+    user : for HTTP basic authentication
+    password_file : holds the password of ``user``, in a file that only you can read
+    token_file : holds a bearer token, in a file that only you can read
+    ca : file of certificates (PEM) that the web server's must be signed by; empty = those that this machine trusts
+    """
+
+    host: str = ""
+    port: int = 104
+    ae_title: str = ""
+    own_ae_title: str = "USASSIST"
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_name: str = ""
+    timeout_s: float = 30.0
+    move_port: int = 0
+    url: str = ""
+    user: str = ""
+    password_file: str = ""
+    token_file: str = ""
+    ca: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that it is one of the two, and whole."""
+        if bool(self.host) == bool(self.url):
+            raise ConfigError("an archive needs either host or url, and not both; correct it")
+        if self.url and not self.url.startswith(("https://", "http://")):
+            raise ConfigError(f"url must begin with https:// or http://, got {self.url!r}; correct it")
+        if self.host and not self.ae_title:
+            raise ConfigError("ae_title is missing; write the AE title of the archive")
+        for title in (self.ae_title, self.own_ae_title):
+            if len(title) > 16 or not title.isascii() or not title.isprintable() or "\\" in title:
+                raise ConfigError(f"an AE title has at most 16 ASCII characters, got {title!r}")
+        for port in (self.port, self.move_port or 1):
+            if not 0 < port < 65536:
+                raise ConfigError(f"a port must be 1 to 65535, got {port}; correct it")
+        if not 0 < self.timeout_s <= 3600:
+            raise ConfigError(f"timeout_s must be more than 0 and at most 3600, got {self.timeout_s:g}")
+        if bool(self.tls_cert) != bool(self.tls_key) or (self.tls_cert and not self.tls_ca):
+            raise ConfigError("tls_cert and tls_key go together, and with tls_ca; correct it")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIgtLinkConfig:
+    """Table ``[openigtlink]``: images and outlines for 3D Slicer.
+
+    Attributes
+    ----------
+    host, port : where clients connect. OpenIGTLink has neither encryption nor a password: everyone who reaches another
+        host than this machine's 127.0.0.1 sees the images
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 18944
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Everything that can be set in a file."""
+    """Everything that can be set in a file; ``pacs`` by the name of the archive."""
 
     stream: StreamConfig = field(default_factory=StreamConfig)
     bus: BusConfig = field(default_factory=BusConfig)
@@ -200,6 +276,8 @@ class Config:
     engine: EngineConfig = field(default_factory=EngineConfig)
     record: RecordConfig = field(default_factory=RecordConfig)
     overlay: OverlayConfig = field(default_factory=OverlayConfig)
+    openigtlink: OpenIgtLinkConfig = field(default_factory=OpenIgtLinkConfig)
+    pacs: dict[str, PacsConfig] = field(default_factory=dict)
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -230,15 +308,34 @@ def load_config(path: Path | None = None) -> Config:
         "engine": EngineConfig,
         "record": RecordConfig,
         "overlay": OverlayConfig,
+        "openigtlink": OpenIgtLinkConfig,
     }
-    unknown = sorted(document.keys() - tables.keys())
+    unknown = sorted(document.keys() - tables.keys() - {"pacs"})
     if unknown:
-        raise ConfigError(f"settings file {path}: unknown table {unknown[0]}; known: {', '.join(tables)}")
-    stream, bus, panel, engine, record, overlay = (
-        from_table(kind, document.get(name, {}), where=f"settings file {path}, table {name}")
+        raise ConfigError(f"settings file {path}: unknown table {unknown[0]}; known: {', '.join(tables)}, pacs.NAME")
+    known = {
+        name: from_table(kind, document.get(name, {}), where=f"settings file {path}, table {name}")
         for name, kind in tables.items()
-    )
-    return Config(stream=stream, bus=bus, panel=panel, engine=engine, record=record, overlay=overlay)
+    }
+    return Config(**known, pacs=_archives(document.get("pacs", {}), path))
+
+
+def _archives(tables: Any, path: Path) -> dict[str, PacsConfig]:
+    """The tables ``[pacs.NAME]``, by name."""
+    if not isinstance(tables, dict):
+        raise ConfigError(f"settings file {path}: pacs must be tables [pacs.NAME], got {tables!r}")
+    for name in tables:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+            raise ConfigError(f"settings file {path}: an archive's name has letters, digits, - and _, got {name!r}")
+    archives = {}
+    for name, table in tables.items():
+        where = f"settings file {path}, table pacs.{name}"
+        try:
+            archives[name] = from_table(PacsConfig, table, where=where)
+        except ConfigError as error:
+            message = str(error)
+            raise ConfigError(message if message.startswith(where) else f"{where}: {message}") from error
+    return archives
 
 
 _in_force = Config()
@@ -377,6 +474,27 @@ def keys_dir() -> Path:
         config = Path(base) if os.path.isabs(base) else Path(os.path.expanduser("~")) / ".config"
         folder = config / "usassist" / "keys"
     return _private_dir(folder, "folder of keys", f"chmod 700 {folder}, or name another folder with USASSIST_KEYS")
+
+
+def state_dir() -> Path:
+    """The folder of work that must not be lost, such as objects that wait to be sent; only this user can enter it.
+
+    The environment variable ``USASSIST_STATE`` names it; else it is ``usassist`` in ``XDG_STATE_HOME`` or
+    ``~/.local/state``.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be made, belongs to another user, is a symbolic link, or others may enter it.
+    """
+    named = os.environ.get("USASSIST_STATE")
+    if named:
+        folder = Path(named).absolute()
+    else:
+        base = os.environ.get("XDG_STATE_HOME", "")
+        state = Path(base) if os.path.isabs(base) else Path(os.path.expanduser("~")) / ".local" / "state"
+        folder = state / "usassist"
+    return _private_dir(folder, "folder of state", f"chmod 700 {folder}, or name another folder with USASSIST_STATE")
 
 
 def _private_dir(folder: Path, what: str, remedy: str) -> Path:

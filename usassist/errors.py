@@ -26,7 +26,14 @@
     │   ├── MessageError    ValueError       bytes that are not one of our messages
     │   └── SchemaVersionError               a message of another major version
     ├── SessionError        OSError          a session folder cannot be written or read
-    └── StudyError          OSError          the folder of a study's result cannot be written
+    ├── StoreError          OSError          the folder of received studies cannot be written or read
+    │   ├── StoreFullError                   its disk is full
+    │   └── DifferentObjectError             it holds another object under the same UID
+    ├── ArchiveError        ConnectionError  a PACS did not do what was asked
+    │   ├── ArchiveDownError                 it is down, hangs or ended the connection; it may be asked again
+    │   └── ArchiveRefusedError              it answered no, and would again: AE title, certificate, password
+    ├── StudyError          OSError          the folder of a study's result cannot be written
+    └── DicomError          OSError          a DICOM object cannot be read, made or written
 
 The message of each is one line that ends with what to do. Code that can handle a failure catches the
 narrow class; the command line catches ``UsAssistError``, prints that line and exits.
@@ -35,6 +42,9 @@ narrow class; the command line catches ``UsAssistError``, prints that line and e
 from __future__ import annotations
 
 __all__ = [
+    "ArchiveDownError",
+    "ArchiveError",
+    "ArchiveRefusedError",
     "BackendFailedError",
     "BackendHungError",
     "BackendUnavailableError",
@@ -44,6 +54,8 @@ __all__ = [
     "CalibrationError",
     "ClinicalTableError",
     "ConfigError",
+    "DicomError",
+    "DifferentObjectError",
     "EngineError",
     "EngineNotFoundError",
     "EngineOutputError",
@@ -56,6 +68,8 @@ __all__ = [
     "SessionError",
     "SourceError",
     "SourceFormatError",
+    "StoreError",
+    "StoreFullError",
     "StudyError",
     "UsAssistError",
     "UsageError",
@@ -169,5 +183,33 @@ class SessionError(UsAssistError, OSError):
     """A session folder cannot be written or read."""
 
 
+class StoreError(UsAssistError, OSError):
+    """The folder of received studies cannot be written or read, or holds something else."""
+
+
+class StoreFullError(StoreError):
+    """The disk of the folder of received studies is full."""
+
+
+class DifferentObjectError(StoreError):
+    """The folder of received studies holds another object under the same SOP Instance UID."""
+
+
 class StudyError(UsAssistError, OSError):
     """The folder of a study's result cannot be written."""
+
+
+class DicomError(UsAssistError, OSError):
+    """A DICOM object, or what is needed for one, cannot be read, made or written."""
+
+
+class ArchiveError(UsAssistError, ConnectionError):
+    """An archive (PACS) did not do what was asked."""
+
+
+class ArchiveDownError(ArchiveError):
+    """An archive cannot be reached, does not answer in time, or ended the connection. It may be asked again."""
+
+
+class ArchiveRefusedError(ArchiveError):
+    """An archive answered no, and would answer the same again: another AE title, a wrong certificate or password."""

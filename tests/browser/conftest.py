@@ -271,6 +271,14 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
+def kept_files(browser: Any) -> Iterator[Any]:
+    """A context whose cache the pages of a module share, so that only the first one compiles the scripts."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="module")
 def panel(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Panel]:
     """The panel, one for all tests; asks for the browser first so that nothing starts without one."""
     panel = Panel(tmp_path_factory.mktemp("panel"))
@@ -287,9 +295,9 @@ def stream(panel: Panel, request: pytest.FixtureRequest) -> Iterator[Stream]:
 
 
 @pytest.fixture
-def page(browser: Any, panel: Panel, stream: Stream) -> Iterator[Any]:
+def page(kept_files: Any, panel: Panel, stream: Stream) -> Iterator[Any]:
     """The page, showing frames of the stream; keeps what it asked for and what it complained about."""
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page = kept_files.new_page()
     page.asked = []
     page.complaints = []
     page.on("request", lambda asked: page.asked.append(asked.url))
@@ -299,4 +307,6 @@ def page(browser: Any, panel: Panel, stream: Stream) -> Iterator[Any]:
     page.goto(panel.url)
     page.wait_for_function("id => window.usassist?.sessionId === id && usassist.frames > 3", arg=stream.session_id)
     yield page
+    kept_files.clear_cookies()
+    page.evaluate("() => { try { localStorage.clear(); } catch { } }")  # one test forbids it
     page.close()

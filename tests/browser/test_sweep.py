@@ -111,9 +111,9 @@ def test_nothing_is_asked_for_while_no_tab_of_ours_is_seen(page: Any) -> None:
     open_tab(page, "System")
     page.wait_for_function("() => document.querySelector('#us-processes')?.innerText.includes('stream')")
     open_tab(page, "About")
-    page.wait_for_timeout(1500)  # what was under way has come
+    page.wait_for_timeout(1000)  # what was under way has come
     asked = len([url for url in page.asked if "/gradio_api/run/" in url])
-    page.wait_for_timeout(2500)
+    page.wait_for_timeout(1500)
     assert len([url for url in page.asked if "/gradio_api/run/" in url]) == asked
     open_tab(page, "System")
     for _ in range(2):  # at once, and then again

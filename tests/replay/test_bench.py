@@ -32,6 +32,7 @@ def test_a_live_session_is_measured_with_every_process_and_every_frame(usassist:
     assert told["contract"] is None  # a smaller screen than any table is about
 
 
+@pytest.mark.long
 def test_window_and_page_are_measured_beside_the_stream(usassist: Usassist, environment: dict[str, str]) -> None:
     with virtual_display((540, 960)) as display:
         environment["DISPLAY"] = display

@@ -144,37 +144,47 @@ def test_a_port_that_is_in_use_is_refused_before_anything_starts(environment: di
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", [("live", "--no-page", "--source"), ("replay", "--out", "out")])
-@pytest.mark.parametrize("ignored", [False, True])
-def test_ctrl_c_and_sigterm_work_while_an_engine_is_being_opened(
-    words: tuple[str, ...], environment: dict[str, str], tmp_path: Path, *, ignored: bool
-) -> None:
-    (tmp_path / "engine").mkdir()
-    environment |= {
-        "USASSIST_TEST_ENGINE": f"open,any,0,1,{tmp_path / 'engine'}",
+def test_ctrl_c_and_sigterm_work_while_an_engine_is_being_opened(environment: dict[str, str], tmp_path: Path) -> None:
+    begun = [
+        (_begin_to_open(command, environment, tmp_path / f"{command[0]}-{ignored}", ignored=ignored), ignored)
+        for command in (("live", "--no-page", "--source"), ("replay", "--out", "out"))
+        for ignored in (False, True)
+    ]
+    end_s = time.monotonic() + 100
+    children = {}
+    for (process, folder), ignored in begun:
+        while not (folder / "engine" / "began").exists():
+            assert process.poll() is None
+            assert time.monotonic() < end_s, "it does not come so far"
+            time.sleep(0.05)
+        children[process.pid] = _children(process.pid)
+        process.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
+    for (process, folder), _ in begun:
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 130, stderr
+        assert "Traceback" not in stderr
+        assert not (folder / "out").exists() or list((folder / "out").iterdir()) == []
+        assert children[process.pid]
+        while any(map(_lives, children[process.pid])):
+            assert time.monotonic() < end_s + 60, "a process was left behind"
+            time.sleep(0.1)
+
+
+def _begin_to_open(
+    command: tuple[str, ...], environment: dict[str, str], folder: Path, *, ignored: bool
+) -> tuple[subprocess.Popen[str], Path]:
+    """Start it with an engine that takes long to open; `ignored` = its parent ignores SIGINT."""
+    (folder / "engine").mkdir(parents=True)
+    environment = environment | {
+        "USASSIST_TEST_ENGINE": f"open,any,0,1,{folder / 'engine'}",
         "PYTHONPATH": f"{DOUBLES}:{os.environ.get('PYTHONPATH', '')}",
     }
-    command = [sys.executable, "-m", "usassist", *words, "null:rate=30,size=96x160"]
+    words = [sys.executable, "-m", "usassist", *command, "null:rate=30,size=96x160"]
     before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
     try:
-        process = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(words, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True), folder
     finally:
         signal.signal(signal.SIGINT, before)
-    end_s = time.monotonic() + 100
-    while not (tmp_path / "engine" / "began").exists():
-        assert process.poll() is None
-        assert time.monotonic() < end_s, "it does not come so far"
-        time.sleep(0.05)
-    children = _children(process.pid)
-    assert children
-    process.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
-    assert "Traceback" not in stderr
-    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
-    while any(map(_lives, children)):
-        assert time.monotonic() < end_s + 60, "a process was left behind"
-        time.sleep(0.1)
 
 
 @pytest.mark.slow

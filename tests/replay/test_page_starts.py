@@ -29,7 +29,7 @@ def _port() -> str:
 @pytest.mark.parametrize(
     ("what", "told", "restarts"),
     [
-        ("slow,12", "the stream runs; the page is still starting", {}),
+        pytest.param("slow,12", "the stream runs; the page is still starting", {}, marks=pytest.mark.long),
         ("crash,{}", "the process panel has died; it is restarted", {"panel": 2}),
         pytest.param(
             "hang,{}", "the process panel was killed: its start has stood still", {"panel": 1}, marks=pytest.mark.long

@@ -30,7 +30,7 @@ def test_the_recording_of_a_real_clip_is_bit_identical_to_what_was_decoded(
     if not data or not clip.is_file():
         pytest.skip(f"USASSIST_DATA names no folder with {name}")
     (tmp_path / "settings.toml").write_text("[record]\ncover_text = false\n")
-    run = usassist("replay", clip, "--out", "s", "--fast", "--count", 120, "--config", "settings.toml", "--json")
+    run = usassist("replay", clip, "--out", "s", "--fast", "--count", 40, "--config", "settings.toml", "--json")
     assert run.returncode == 0, run.stderr
     document = json.loads(run.stdout)
     with open_source(f"session:{tmp_path / 's'}", session_id="again", fast=True) as source:

@@ -65,10 +65,10 @@ def test_the_bundled_clip_plays_through_with_a_result_for_every_frame(usassist: 
 
 def test_results_alone_are_those_of_a_recording_and_no_session_is_left(usassist: Usassist, tmp_path: Path) -> None:
     for name, options in (("whole", ()), ("results", ("--results-only",))):
-        run = usassist("replay", "demo", "--out", name, "--fast", "--count", 50, "--json", *options)
+        run = usassist("replay", "demo", "--out", name, "--fast", "--count", 25, "--json", *options)
         assert run.returncode == 0, run.stderr
     document = json.loads(run.stdout)
-    assert document["recorded"] == {"results": 50, "gaps": {"result": 0, "engine": 0, "session": 0}}
+    assert document["recorded"] == {"results": 25, "gaps": {"result": 0, "engine": 0, "session": 0}}
     assert {path.name for path in (tmp_path / "results").iterdir()} == {"results.jsonl", "summary.json"}
     lines = [[_untimed(line) for line in _lines(tmp_path / name / "results.jsonl")] for name in ("whole", "results")]
     assert lines[0] == lines[1]
@@ -99,13 +99,14 @@ def test_what_is_recorded_of_the_bundled_clip_is_its_scan_area_bit_for_bit(usass
 
 def test_the_same_clip_gives_the_same_answers_with_any_number_of_threads(usassist: Usassist, tmp_path: Path) -> None:
     answers = []
-    for name, threads in (("a", 1), ("b", 1), ("c", 2)):
+    for name, threads in (("a", 1), ("b", 2)):
         run = usassist(
-            "replay", "demo", "--out", name, "--fast", "--count", 90, "--backend", "openvino", "--threads", threads
+            "replay", "demo", "--out", name, "--fast", "--count", 40, "--backend", "openvino", "--threads", threads
         )
         assert run.returncode == 0, run.stderr
         answers.append([(line["state"], line["nodules"]) for line in _lines(tmp_path / name / "results.jsonl")])
-    assert answers[0] == answers[1] == answers[2]
+    assert answers[0] == answers[1]
+    assert any(state == "finding" for state, _ in answers[0])
 
 
 def test_every_recorded_frame_carries_the_number_under_which_its_result_is_filed(

@@ -12,7 +12,7 @@ import pytest
 
 from usassist import errors
 from usassist.common.clock import FakeClock, MonotonicClock, clock_pair
-from usassist.config import Config, load_config, resource_dir, runtime_dir
+from usassist.config import Config, PacsConfig, load_config, resource_dir, runtime_dir
 from usassist.errors import ConfigError
 
 
@@ -79,12 +79,22 @@ def test_a_wrong_setting_is_named_with_file_table_and_key(tmp_path: Path, text: 
 
 def test_the_document_shows_every_key_with_its_default(tmp_path: Path) -> None:
     document = Path(__file__).parents[2] / "docs" / "settings.md"
-    (shown,) = re.findall(r"```toml\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
-    tables = tomllib.loads(shown)
+    shown, archives = re.findall(r"```toml\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+    tables = tomllib.loads(shown) | {"pacs": {}}
     assert tables == json.loads(json.dumps(dataclasses.asdict(Config())))  # tuples are lists in both
     path = tmp_path / "settings.toml"
     path.write_text(shown)
     assert load_config(path) == Config()
+    path.write_text(archives)
+    clinic, web = load_config(path).pacs.values()
+    assert clinic == PacsConfig(host="pacs.example", ae_title="ARCHIVE")
+    assert web == PacsConfig(url="https://pacs.example/dicom-web")
+    of_web = {"url", "user", "password_file", "token_file", "ca", "timeout_s"}
+    every = {item.name for item in dataclasses.fields(PacsConfig)}
+    assert [set(table) for table in tomllib.loads(archives)["pacs"].values()] == [
+        (every - of_web) | {"timeout_s"},
+        of_web,
+    ]
 
 
 def test_data_folders_are_found() -> None:

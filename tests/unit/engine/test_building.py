@@ -201,10 +201,10 @@ def test_builds_that_are_killed_at_any_moment_leave_a_whole_plan_or_none(tiny: P
     spec = find_engine("tiny", tiny)
     variables = environment(tmp_path, "slow")
     command = Command(engine="tiny", backend="fake", engines=tiny, environment=variables)
-    kills, left, built = kill_builds(command, tmp_path, count=20, seed=7)
+    kills, left, built = kill_builds(command, tmp_path, count=12, seed=7)
     whole = f"whole {len(plan_content(spec.check_weights('onnx')))}"
     assert set(left) <= {"missing", whole}
-    assert left.count("missing") >= 5
+    assert left.count("missing") >= 3
     assert any(kill.half_written for kill in kills)  # some were hit while they wrote
     assert not any(kill.outlived for kill in kills)
-    assert built == [whole] * 5
+    assert built == [whole] * 3

@@ -56,8 +56,10 @@ def until(condition: Callable[[], Any], what: str = "") -> None:
 
 
 def gone(pid: int) -> bool:
+    """True when every thread has ended: while one is ending, the process counts as alive for its parent."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "Z" and len(os.listdir(f"/proc/{pid}/task")) == 1
     except OSError:
         return True
 

@@ -621,7 +621,7 @@ def test_pixel_format_that_cannot_be_converted_is_named(
         play(path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_real_clip_plays_to_its_end() -> None:
     root = Path(os.environ.get("USASSIST_DATA", ""))
     folders = [root / "ultrasound_clips_lung", root / "ultrasound_clips_itkpocus"]

@@ -1,0 +1,1 @@
+"""Programs of the clinic that tests talk to, each a process of its own."""
