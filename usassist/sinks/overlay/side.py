@@ -58,6 +58,11 @@ class SideColumn:
         self._words = words
         self._key: tuple[object, ...] = ()
         self._pixels: UInt8Array = np.empty((0, 0, 3), np.uint8)
+        self._canvas: UInt8Array | None = None  # that it was drawn on last
+
+    def clear(self) -> None:
+        """Draw it again the next time: what was on the canvas is gone."""
+        self._canvas = None
 
     def draw(self, canvas: UInt8Array, layout: Layout, lines: Sequence[Line]) -> None:
         """Draw it; over the image where the layout has no column.
@@ -78,8 +83,9 @@ class SideColumn:
             place[...] = PAPER
             self._write(place, Pen(layout.unit), lines)
             self._pixels = place.copy()
-        else:
+        elif layout.side_xyxy_px is None or canvas is not self._canvas:  # in a column of its own it stays
             np.copyto(place, self._pixels)
+        self._canvas = canvas
 
     def _write(self, place: UInt8Array, pen: Pen, lines: Sequence[Line]) -> None:
         height, width = place.shape[:2]
