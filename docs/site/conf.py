@@ -74,6 +74,7 @@ SECTIONS = {
         "calibrate",
         "recording",
         "replay",
+        "deidentify",
         "bus",
         "plus",
         "slicer",
