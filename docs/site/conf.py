@@ -76,6 +76,8 @@ SECTIONS = {
         "dicom",
         "replay",
         "bus",
+        "plus",
+        "slicer",
         "settings",
     ],
     "Judge": ["figures", "evaluation", "performance"],
