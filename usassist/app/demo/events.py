@@ -69,6 +69,7 @@ def connect(blocks: gr.Blocks, desk: Desk, labels: Labels, parts: Parts, about: 
     outcome = gr.State(None)
     private: dict[str, Any] = {"api_visibility": "private"}
     quiet = private | {"show_progress": "hidden"}
+    in_order: dict[str, Any] = {"concurrency_id": "upload", "concurrency_limit": 1}  # a file is dropped before the next
 
     async def begin(language: str) -> AsyncIterator[list[Any]]:
         """Show the first clip as soon as it has been answered."""
@@ -169,10 +170,10 @@ def connect(blocks: gr.Blocks, desk: Desk, labels: Labels, parts: Parts, about: 
         [parts.upload, parts.language],
         [parts.status, parts.upload, parts.item],
         show_progress_on=parts.status,
-        concurrency_limit=2,
+        **in_order,
         **private,
     )
-    parts.upload.clear(drop, None, None, **quiet)
+    parts.upload.clear(drop, None, None, **in_order, **quiet)
     parts.item.input(choose, chosen, shown, **quiet)
     parts.answer.click(None, None, parts.status, js="() => ''", queue=False, **quiet)  # the progress stands there now
     parts.answer.click(
