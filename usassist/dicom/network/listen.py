@@ -34,10 +34,10 @@ __all__ = ["ListenOptions", "Receiver", "receiving"]
 
 _SUCCESS, _OUT_OF_RESOURCES, _FAILED, _MISMATCH = 0x0000, 0xA700, 0x0110, 0xA900  # PS3.4 table B.2-1, PS3.7 annex C
 _CANNOT_UNDERSTAND, _TOO_LARGE, _DIFFERENT = 0xC000, 0xC001, 0xC002
-_LAST_TAG = 0x0020000E  # Series Instance UID, the last that is read
-_TAGS = ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
+_UID_TAGS = (0x00080018, 0x0020000D, 0x0020000E)  # SOP, Study and Series Instance UID
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _TICK_S = 0.1
+_HELLO_S = 10.0  # that a connection gets to ask for an association
 _GOODBYE_S = 5.0  # that senders get to be gone at the end
 
 
@@ -71,8 +71,9 @@ class ListenOptions:
 
 @dataclass(slots=True)
 class _Study:
-    """A study that is being received."""
+    """A study that is being received: objects that were confirmed, and how many of them were not here before."""
 
+    kept: int = 0
     new: int = 0
     senders: set[Association] = field(default_factory=set)
     is_cut: bool = False
@@ -114,11 +115,6 @@ class Receiver:
         Parameters
         ----------
         quiet_s : instead of that of the options
-
-        Raises
-        ------
-        StoreError
-            If a study cannot be completed.
         """
         with self._lock:
             studies = list(self._studies.items())
@@ -130,12 +126,19 @@ class Receiver:
         for uid, study in studies:
             self._look_at(uid, study, self._options.quiet_s if quiet_s is None else quiet_s)
 
+    def close(self) -> None:
+        """Wait for the senders to be gone, and complete what has ended."""
+        with self._lock:
+            senders = {sender for study in self._studies.values() for sender in study.senders}
+        until = time.monotonic() + _GOODBYE_S
+        for sender in senders:
+            sender.join(max(0.0, until - time.monotonic()))
+        self.tick(quiet_s=0.0)
+
     def take(self, event: Any) -> Dataset:
         """Handler of C-STORE. Returns the status."""
         request, sender = event.request, event.assoc
         data: bytes = request.DataSet.getvalue()
-        with self._lock:
-            self._pending.pop(sender, None)
         if len(data) > self._options.max_bytes:
             return self._refuse(sender, _TOO_LARGE, "an object is larger than --max-mb")
         syntax = event.context.transfer_syntax
@@ -147,6 +150,10 @@ class Receiver:
             return self._refuse(sender, _CANNOT_UNDERSTAND, "an object has no Study, Series or SOP Instance UID")
         if sop_uid != str(request.AffectedSOPInstanceUID):
             return self._refuse(sender, _MISMATCH, "an object has another SOP Instance UID than its command")
+        with self._lock:  # before it is kept, so that nobody completes the study meanwhile
+            study = self._studies.setdefault(study_uid, _Study())
+            study.senders.add(sender)
+            study.is_cut = False
         try:
             is_new = self._keep(study_uid, sop_uid, event, data)
         except StoreFullError:
@@ -156,12 +163,15 @@ class Receiver:
         except StoreError as error:
             return self._refuse(sender, _FAILED, str(error))
         with self._lock:
-            study = self._studies.setdefault(study_uid, _Study())
+            study.kept += 1
             study.new += is_new
-            study.senders.add(sender)
-            study.is_cut = False
             study.newest_s = time.monotonic()
         return _status(_SUCCESS)
+
+    def whole(self, event: Any) -> None:
+        """Handler of a message that has arrived to its end."""
+        with self._lock:
+            self._pending.pop(event.assoc, None)
 
     def count(self, event: Any) -> None:
         """Handler of what arrives: counts the bytes of an object, so that none is larger than memory."""
@@ -190,23 +200,31 @@ class Receiver:
     def _look_at(self, uid: str, study: _Study, quiet_s: float) -> None:
         with self._lock:
             gone = {sender for sender in study.senders if not sender.is_alive()}
+            study.senders -= gone
             if gone:
-                study.senders -= gone
                 study.is_cut = not all(sender.is_released for sender in gone)
                 study.newest_s = time.monotonic()
-            ended, cut = bool(gone) and not study.senders, study.is_cut and not study.senders
-            if cut:
-                del self._studies[uid]
-        if cut:
-            self._tell(f"study {uid}: its sender was cut off after {study.new} new objects; half-received until it")
-            return
-        if ended:
-            self._store.end(uid)
-        with self._lock:
-            if study.senders or time.monotonic() - study.newest_s < quiet_s:
+            has_ended = bool(gone) and not study.senders
+            is_over = not study.senders and (study.is_cut or time.monotonic() - study.newest_s >= quiet_s)
+            if is_over:
+                self._studies.pop(uid, None)
+        try:
+            if not study.kept:
                 return
-            self._studies.pop(uid, None)
-        self._on_study(self._store.complete(uid), study.new)
+            if has_ended and study.is_cut:
+                self._tell(
+                    f"study {uid}: its sender was cut off; {study.new} new objects stay in incoming/ "
+                    "until it is sent again"
+                )
+            elif is_over:
+                self._on_study(self._store.complete(uid), study.new)
+            elif has_ended:
+                self._store.end(uid)
+        except StoreError as error:
+            with self._lock:
+                self._say(uid, str(error))
+                if is_over and not study.is_cut:
+                    self._studies.setdefault(uid, study)  # tried again, with what may come meanwhile
 
     def _refuse(self, sender: Association, code: int, why: str) -> Dataset:
         with self._lock:
@@ -247,7 +265,8 @@ def receiving(
     entity.require_called_aet = True
     entity.require_calling_aet = list(options.allow)
     entity.maximum_pdu_size = MAX_PDU_BYTES
-    entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = options.timeout_s
+    entity.network_timeout = entity.dimse_timeout = options.timeout_s
+    entity.acse_timeout = min(options.timeout_s, _HELLO_S)
     syntaxes = [syntax for syntax in ALL_TRANSFER_SYNTAXES if syntax != _DEFLATED]
     for context in AllStoragePresentationContexts:
         entity.add_supported_context(str(context.abstract_syntax), syntaxes)
@@ -256,6 +275,7 @@ def receiving(
         (evt.EVT_C_STORE, receiver.take),
         (evt.EVT_C_ECHO, lambda _: _SUCCESS),
         (evt.EVT_PDU_RECV, receiver.count),
+        (evt.EVT_DIMSE_RECV, receiver.whole),
         (evt.EVT_REJECTED, receiver.reject),
     ]
     try:
@@ -271,14 +291,10 @@ def receiving(
     try:
         yield receiver
     finally:
-        server.shutdown()
-        senders = server.active_associations
-        for sender in senders:
+        for sender in server.active_associations:
             sender.abort()
-        until = time.monotonic() + _GOODBYE_S
-        for sender in senders:
-            sender.join(max(0.0, until - time.monotonic()))
-        receiver.tick(quiet_s=0.0)
+        server.shutdown()
+        receiver.close()
 
 
 def _tls_context(options: ListenOptions) -> ssl.SSLContext | None:
@@ -311,11 +327,14 @@ def _uids_of(data: bytes, *, implicit: bool, little: bool) -> tuple[str, str]:
             io.BytesIO(data),
             implicit,
             little,
-            stop_when=lambda tag, *_: bool(tag > _LAST_TAG),
-            specific_tags=[*_TAGS],  # type: ignore[arg-type]
+            stop_when=lambda tag, *_: bool(tag > _UID_TAGS[-1]),
+            specific_tags=list(_UID_TAGS),
         )
-        uids = [str(dataset.get(tag) or "").strip() for tag in _TAGS]
-    return (uids[1] if uids[2] else ""), uids[0]
+        sop, study, series = (
+            str(dataset.get(keyword) or "").strip()
+            for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+        )
+    return (study if series else ""), sop
 
 
 def _status(code: int, comment: str = "") -> Dataset:

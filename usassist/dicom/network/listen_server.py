@@ -10,6 +10,7 @@ import contextlib
 import socket
 import socketserver
 import ssl
+import weakref
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -92,8 +93,13 @@ def make_server(
         daemon_threads = True
         block_on_close = False
 
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self.connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+            super().__init__(*args, **kwargs)
+
         def get_request(self) -> tuple[socket.socket, Any]:
-            connection, client = self.socket.accept()
+            listener: socket.socket = self.socket  # type: ignore[assignment]
+            connection, client = listener.accept()
             connection.settimeout(entity.network_timeout)
             if context is None:
                 timeout_s = connection.gettimeout()
@@ -101,6 +107,7 @@ def make_server(
                 connection.settimeout(timeout_s)
             else:
                 connection = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            self.connections.add(connection)
             return connection, client
 
         def finish_request(self, request: Any, client_address: Any) -> None:
@@ -114,8 +121,12 @@ def make_server(
                 request.close()
 
         def shutdown(self) -> None:
-            """End accepting, and close the port."""
+            """End accepting, close the port, and end every connection."""
             socketserver.BaseServer.shutdown(self)
             self.server_close()
+            for connection in list(self.connections):
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                connection.close()
 
     return entity.make_server(address, evt_handlers=handlers, server_class=Server)
