@@ -118,9 +118,9 @@ def test_every_dependency_that_is_imported_is_declared() -> None:
     """What an extra brings is imported where it is used, or in folders that nothing else imports at the top."""
     declared = {_package(item) for item in _project()["dependencies"]}
     extras = {name: {_package(item) for item in items} for name, items in _project()["optional-dependencies"].items()}
-    folders = {"training": extras["train"], "onnx_torch": extras["torch"]}
+    folders = {"training": extras["train"], "onnx_torch": extras["torch"], "objects": extras["dicom"]}
     lazily = set().union(*(items for name, items in extras.items() if name != "dev"))
-    names = {"cv2": "opencv-python", "zmq": "pyzmq", "sklearn": "scikit-learn"}
+    names = {"cv2": "opencv-python", "zmq": "pyzmq", "sklearn": "scikit-learn", "dicomanonymizer": "dicom-anonymizer"}
     for path in (ROOT / "usassist").rglob("*.py"):
         tree = ast.parse(path.read_text())
         here = declared.union(*(items for folder, items in folders.items() if folder in path.parts))

@@ -45,12 +45,13 @@ _MAX_FRAMES = 8
 _PASSES = 3
 
 
-def find_burnt_text(frames: Sequence[_UInt8Array]) -> _BoolArray:
+def find_burnt_text(frames: Sequence[_UInt8Array], *, times_threshold: float = 1.0) -> _BoolArray:
     """Find text and measuring marks in an image that is cropped to the scan area.
 
     Parameters
     ----------
     frames : uint8 (H, W) grey or (H, W, 3) RGB, all of one size; one frame, or several of one clip
+    times_threshold : factor on the contrast that a mark must have; below 1 fainter text is found, and more tissue
 
     Returns
     -------
@@ -81,6 +82,7 @@ def find_burnt_text(frames: Sequence[_UInt8Array]) -> _BoolArray:
         texture = cv2.blur(np.minimum(across, 48), (31, 31)).astype(np.float32)
         needed = np.maximum(np.float32(_MIN_CONTRAST), np.float32(_TIMES_TEXTURE) * texture)
         needed[still] = _STILL_CONTRAST
+        needed *= np.float32(times_threshold)
         needed[gone] = 255.0
         if not (across >= needed).any() and not coloured.any():
             break  # no seed for a mark: the fast path of most images without marks

@@ -14,15 +14,18 @@ from typer.exceptions import TyperException
 from usassist import __version__
 from usassist.app.commands.bench import bench_app
 from usassist.app.commands.calibrate import calibrate_app
+from usassist.app.commands.deidentify import deidentify
 from usassist.app.commands.demo import demo
 from usassist.app.commands.doctor import doctor
 from usassist.app.commands.engine import engine_app
 from usassist.app.commands.evaluate import evaluate_app
+from usassist.app.commands.export import export_app
 from usassist.app.commands.keys import keys_app
 from usassist.app.commands.live import live
 from usassist.app.commands.modalities import modalities_app
 from usassist.app.commands.options import print_error, read_settings
 from usassist.app.commands.overlay import overlay
+from usassist.app.commands.pacs import pacs_app
 from usassist.app.commands.panel import panel
 from usassist.app.commands.panel_password import panel_password
 from usassist.app.commands.phantom import phantom_app
@@ -46,10 +49,12 @@ _GROUPS = {
     "eval": evaluate_app,
     "sources": sources_app,
     "session": session_app,
+    "export": export_app,
     "bench": bench_app,
     "calibrate": calibrate_app,
     "keys": keys_app,
     "modalities": modalities_app,
+    "pacs": pacs_app,
 }
 
 app = typer.Typer(
@@ -59,7 +64,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, replay, live, view, rerun, report, snapshot, demo, panel, panel_password, overlay, doctor):
+for command in (
+    train,
+    replay,
+    live,
+    view,
+    rerun,
+    report,
+    snapshot,
+    demo,
+    panel,
+    panel_password,
+    overlay,
+    doctor,
+    deidentify,
+):
     app.command()(command)
 for name, group in _GROUPS.items():
     app.add_typer(group, name=name)

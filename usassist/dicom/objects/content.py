@@ -282,14 +282,12 @@ class SweepContent:
     answers : result of each of `frames`; an item is read when it is asked for
     nodules, untracked : what the sweep comes to; `untracked` where findings have no identity
     not_shown : how many of these are left out, because the pixels of their best plane are lost
-    not_listed : identities that the report of the sweep counts and does not list
     parts : how `frames` are divided into cine objects
     text_free : the search for burnt-in text covered every frame, and found none left
     unanswered, not_live : frames without an answer, by cause; and without a live signal, by state
     answered_frames, finding_frames, no_finding_frames : how many
     answered_s, length_s : how long
     frames_lost, pixels_lost, results_lost : how many are missing
-    not_listed : identities that were outlined and are not in `nodules`, because they were seen on few frames
     marks : of each ``kind``, ``frame_id``, and what its kind has
     drawings : the images of `frames` with their results drawn on them, in order, as `images`: uint8 (H, W, 3) RGB
     utc_offset_min : offset of the local times in the objects, minutes east of UTC
@@ -323,7 +321,6 @@ class SweepContent:
     frames_lost: int = 0
     pixels_lost: int = 0
     results_lost: int = 0
-    not_listed: int = 0
     marks: tuple[Mapping[str, Any], ...] = ()
     drawings: Callable[[], Iterator[tuple[int, Image]]] | None = None
     utc_offset_min: int = 0

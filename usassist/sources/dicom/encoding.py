@@ -75,8 +75,8 @@ class PixelElement:
     length: int | None
 
 
-def read_dataset(file: BinaryIO, tags: list[int]) -> Dataset:
-    """Read the elements of these tags; `file` must be at its start and is left at the pixel data.
+def read_dataset(file: BinaryIO, tags: list[int] | None) -> Dataset:
+    """Read the elements of these tags, None = all; `file` must be at its start and is left at the pixel data.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def read_dataset(file: BinaryIO, tags: list[int]) -> Dataset:
         if not _begins_as_dataset(file.read(8)):
             raise InvalidDicomError
         file.seek(0)
-    return dcmread(file, stop_before_pixels=True, force=not has_prefix, specific_tags=list(tags))
+    return dcmread(file, stop_before_pixels=True, force=not has_prefix, specific_tags=tags)
 
 
 def missing_parts(dataset: Dataset) -> str:

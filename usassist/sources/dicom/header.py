@@ -33,7 +33,7 @@ from usassist.sources.dicom.encoding import (
 from usassist.sources.dicom.regions import Regions, read_regions
 from usassist.sources.dicom.timing import StatedTiming, number_of, read_timing
 
-__all__ = ["PYDICOM_ERRORS", "DicomHeader", "read_header"]
+__all__ = ["PYDICOM_ERRORS", "DicomHeader", "make_header", "read_header"]
 
 # What pydicom raises on malformed bytes besides InvalidDicomError. The messages may quote the header: never show them.
 PYDICOM_ERRORS = (
@@ -143,8 +143,7 @@ def read_header(path: Path) -> DicomHeader:
             _check_kind(dataset)
             pixels = pixel_element(dataset, file)
             syntax = syntax_of(dataset, pixels, file)
-            _check_coding(syntax, pixels)
-            return _header(dataset, syntax, pixels)
+            return make_header(dataset, syntax, pixels)
     except SourceFormatError as error:
         raise SourceFormatError(f"{path.name} {error}") from None
     except InvalidDicomError:
@@ -182,7 +181,21 @@ def _check_coding(syntax: UID, pixels: PixelElement) -> None:
         )
 
 
-def _header(dataset: Dataset, syntax: UID, pixels: PixelElement) -> DicomHeader:
+def make_header(dataset: Dataset, syntax: UID, pixels: PixelElement, *, may_be_signed: bool = False) -> DicomHeader:
+    """The header of a data set that was read already.
+
+    Parameters
+    ----------
+    dataset : with the elements that describe the pixels
+    syntax, pixels : of its file
+    may_be_signed : samples may be signed; then :func:`usassist.sources.dicom.pixels.decode_frame` does not fit
+
+    Raises
+    ------
+    SourceFormatError
+        If the pixels are not supported; the message is a clause that begins with a verb.
+    """
+    _check_coding(syntax, pixels)
     rows, columns = _whole(dataset, "Rows"), _whole(dataset, "Columns")
     if not (0 < rows <= _MAX_SIDE_PX and 0 < columns <= _MAX_SIDE_PX):
         raise SourceFormatError(f"states an image size of {columns} x {rows} px; export it again from the scanner")
@@ -216,7 +229,7 @@ def _header(dataset: Dataset, syntax: UID, pixels: PixelElement) -> DicomHeader:
     if _is_whole_colour(header):
         fault = f"the header states {photometric}, but the pixels have full colour and are read so"
         header = replace(header, photometric=photometric.removesuffix("_422"), faults=(*faults, fault))
-    _check_pixels(header, signed=_whole(dataset, "PixelRepresentation", 0) != 0)
+    _check_pixels(header, signed=_whole(dataset, "PixelRepresentation", 0) != 0 and not may_be_signed)
     return header
 
 

@@ -27,7 +27,7 @@ from pydicom.uid import RLELossless
 from usassist.sources.dicom.encoding import JPEG_2000_SYNTAXES, JPEG_LS_SYNTAXES, JPEG_SYNTAXES
 from usassist.sources.dicom.header import PYDICOM_ERRORS, DicomHeader
 
-__all__ = ["FrameError", "decode_frame"]
+__all__ = ["FrameError", "decode_frame", "decode_samples"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Samples = npt.NDArray[Any]
@@ -65,15 +65,40 @@ def decode_frame(header: DicomHeader, data: bytes) -> UInt8Array:
     FrameError
         If the bytes are not a frame of this header.
     """
-    decode = _decode_jpeg if header.syntax in JPEG_SYNTAXES else _decode
-    samples, photometric = decode(header, data)
+    return _coloured(header, *decode_samples(header, data))
+
+
+def decode_samples(header: DicomHeader, data: bytes, *, signed: bool = False) -> tuple[Samples, str]:
+    """Decode one frame without any conversion: samples as stored, and their photometric interpretation.
+
+    Parameters
+    ----------
+    header, data : as of :func:`decode_frame`
+    signed : samples are signed
+
+    Returns
+    -------
+    samples : integers (H, W), or (H, W, 3)
+    photometric : their photometric interpretation
+
+    Raises
+    ------
+    FrameError
+        If the bytes are not a frame of this header.
+    """
+    if header.syntax in JPEG_SYNTAXES:
+        if signed:
+            raise FrameError("it has signed samples in JPEG, which is not supported")
+        samples, photometric = _decode_jpeg(header, data)
+    else:
+        samples, photometric = _decode(header, data, signed)
     wanted = (*header.hw_px, 3) if header.samples == 3 else header.hw_px
     if samples.shape != wanted:
         raise FrameError(f"it has the shape {samples.shape}, not {wanted}")
-    return _coloured(header, samples, photometric)
+    return samples, photometric
 
 
-def _decode(header: DicomHeader, data: bytes) -> tuple[Samples, str]:
+def _decode(header: DicomHeader, data: bytes, signed: bool) -> tuple[Samples, str]:
     """Decode with pydicom: samples and their photometric interpretation."""
     native = not header.syntax.is_encapsulated
     if native and len(data) != header.frame_bytes:
@@ -89,7 +114,7 @@ def _decode(header: DicomHeader, data: bytes) -> tuple[Samples, str]:
         "planar_configuration": header.planar,
         "bits_allocated": header.bits_allocated,
         "bits_stored": header.bits_stored,
-        "pixel_representation": 0,
+        "pixel_representation": int(signed),
         "pixel_keyword": "PixelData",
         "pixel_vr": header.pixel_vr,
     }
