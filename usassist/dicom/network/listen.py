@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pydicom import Dataset
 from pydicom.filereader import read_dataset
 
-from usassist.dicom.network.association import load_pynetdicom
+from usassist.dicom.network.association import RETIRED_ULTRASOUND, load_pynetdicom
 from usassist.dicom.network.listen_server import MAX_PDU_BYTES, guard_tls, make_server
 from usassist.dicom.network.store import StudyStore
 from usassist.errors import DifferentObjectError, StoreError, StoreFullError, UsageError
@@ -118,11 +118,13 @@ class Receiver:
         """
         with self._lock:
             studies = list(self._studies.items())
-            for sender in [item for item, size in self._pending.items() if size > self._options.max_bytes]:
+            endless = [item for item, size in self._pending.items() if size > self._options.max_bytes]
+            for sender in endless:
                 self._say(sender, "it sends an object that is larger than --max-mb, and was cut off")
-                sender.abort()
             self._pending = {item: size for item, size in self._pending.items() if item.is_alive()}
             self._told = {(who, what) for who, what in self._told if isinstance(who, str) or self._is_alive(who)}
+        for sender in endless:
+            sender.abort()  # waits for its thread, which takes the lock to count
         for uid, study in studies:
             self._look_at(uid, study, self._options.quiet_s if quiet_s is None else quiet_s)
 
@@ -213,8 +215,8 @@ class Receiver:
                 return
             if has_ended and study.is_cut:
                 self._tell(
-                    f"study {uid}: its sender was cut off; {study.new} new objects stay in incoming/ "
-                    "until it is sent again"
+                    f"study {uid}: its sender was cut off after {study.kept} objects, which stay in incoming/ "
+                    "until the study is sent again"
                 )
             elif is_over:
                 self._on_study(self._store.complete(uid), study.new)
@@ -268,8 +270,11 @@ def receiving(
     entity.network_timeout = entity.dimse_timeout = options.timeout_s
     entity.acse_timeout = min(options.timeout_s, _HELLO_S)
     syntaxes = [syntax for syntax in ALL_TRANSFER_SYNTAXES if syntax != _DEFLATED]
-    for context in AllStoragePresentationContexts:
-        entity.add_supported_context(str(context.abstract_syntax), syntaxes)
+    for sop_class in [
+        *(str(context.abstract_syntax) for context in AllStoragePresentationContexts),
+        *RETIRED_ULTRASOUND,
+    ]:
+        entity.add_supported_context(sop_class, syntaxes)
     entity.add_supported_context("1.2.840.10008.1.1")  # Verification
     handlers = [
         (evt.EVT_C_STORE, receiver.take),

@@ -25,6 +25,8 @@ from usassist.dicom.network.listen import ListenOptions, Receiver, receiving
 from usassist.dicom.network.store import StudyStore
 from usassist.errors import UsageError
 
+RETIRED = "1.2.840.10008.5.1.4.1.1.6"  # ultrasound of older scanners
+
 pynetdicom = pytest.importorskip("pynetdicom", reason="needs the extra dicom")
 
 
@@ -82,7 +84,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 def association(running: Running, *, title: str = "SCANNER", called: str = "USASSIST", **more: Any) -> Iterator[Any]:
     entity = pynetdicom.AE(ae_title=title)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
-    for uid in ("1.2.840.10008.1.1", ULTRASOUND, "1.2.840.10008.5.1.4.1.1.2", "1.2.3.4.5"):
+    for uid in ("1.2.840.10008.1.1", ULTRASOUND, RETIRED, "1.2.840.10008.5.1.4.1.1.2", "1.2.3.4.5"):
         entity.add_requested_context(uid, [ExplicitVRLittleEndian])
     entity.add_requested_context("1.2.840.10008.5.1.4.1.1.3.1", [JPEGBaseline8Bit])
     found = entity.associate("127.0.0.1", running.port, ae_title=called, **more)
@@ -192,7 +194,7 @@ def test_what_a_sender_left_in_the_middle_stays_apart_until_it_is_sent_again(sta
         assert store(sender, first) == 0
         sender.abort()
     wait_for(lambda: running.lines)
-    assert "cut off; 1 new objects stay" in running.lines[0]
+    assert "cut off after 1 objects" in running.lines[0]
     assert (running.studies, running.complete(study)) == ([], [])
     with association(running) as sender:
         assert (store(sender, first), store(sender, second)) == (0, 0)
@@ -218,7 +220,7 @@ def test_a_connection_that_is_cut_inside_an_object_leaves_nothing_of_it(start: C
         thread.start()
         thread.join()
     wait_for(lambda: running.lines)
-    assert "cut off; 1 new objects" in running.lines[0]
+    assert "cut off after 1 objects" in running.lines[0]
     assert len([path for path in (running.folder / "incoming" / study).iterdir()]) == 1
 
 
@@ -250,7 +252,7 @@ def test_objects_that_are_none_are_refused_and_told_why(start: Callable[..., Run
         nameless.StudyInstanceUID = ""
         assert store(sender, nameless) == 0xC000
         assert store(sender, an_object(size_px=320)) == 0xC001
-        mine = an_object()
+        mine = an_object(SOPClassUID=RETIRED)
         with pytest.raises(ValueError, match="No presentation context"):
             sender.send_c_store(an_object(SOPClassUID="1.2.3.4.5"))  # refused when the association was made
         assert store(sender, mine) == 0
