@@ -148,15 +148,18 @@ def short_text(text: str) -> str:
     return re.sub(r"[\\\x00-\x1f\x7f]", " ", text)[:64].strip()
 
 
-def write_dataset(path: Path, dataset: Dataset, transfer_syntax_uid: str = ExplicitVRLittleEndian) -> None:
-    """Write a whole object into a new private file.
+def write_dataset(path: Path, dataset: Dataset) -> None:
+    """Write a whole object into a new private file, in the transfer syntax that its file meta information names.
+
+    Without one it is Explicit VR Little Endian.
 
     Raises
     ------
     OSError
         If it cannot be written.
     """
-    with new_dicom_file(path, dataset, transfer_syntax_uid):
+    meta = getattr(dataset, "file_meta", None)
+    with new_dicom_file(path, dataset, getattr(meta, "TransferSyntaxUID", ExplicitVRLittleEndian)):
         pass
 
 

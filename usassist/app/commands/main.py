@@ -19,6 +19,7 @@ from usassist.app.commands.demo import demo
 from usassist.app.commands.doctor import doctor
 from usassist.app.commands.engine import engine_app
 from usassist.app.commands.evaluate import evaluate_app
+from usassist.app.commands.export import export_app
 from usassist.app.commands.keys import keys_app
 from usassist.app.commands.live import live
 from usassist.app.commands.modalities import modalities_app
@@ -47,6 +48,7 @@ _GROUPS = {
     "eval": evaluate_app,
     "sources": sources_app,
     "session": session_app,
+    "export": export_app,
     "bench": bench_app,
     "calibrate": calibrate_app,
     "keys": keys_app,

@@ -22,14 +22,15 @@ class ProgressBar:
     """
 
     def __init__(self, *, quiet: bool) -> None:
+        console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=quiet,
+            console=console,
+            disable=quiet or not console.is_terminal,
             transient=True,
         )
         self._task: TaskID | None = None
@@ -56,11 +57,11 @@ class ProgressBar:
         if self._task is not None:
             self._progress.update(self._task, completed=results, note=f"{findings} with finding")
 
-    def step(self, done: int, total: int) -> None:
+    def step(self, done: int, total: int, what: str = "rendering") -> None:
         """For a job that counts itself."""
         if self._task is None:
             self._progress.start()
-            self._task = self._progress.add_task("rendering", total=total, note="")
+            self._task = self._progress.add_task(what, total=total, note="")
         self._progress.update(self._task, completed=done)
 
     def __enter__(self) -> Self:

@@ -22,7 +22,7 @@ from usassist.dicom.common import base_dataset, equipment_items, local_time, new
 from usassist.dicom.objects.content import ULTRASOUND_MULTI_FRAME, CinePart, SweepContent, SweepFrame
 from usassist.errors import DicomError
 
-__all__ = ["divide", "frame_steps", "make_cine", "part_path", "write_cine"]
+__all__ = ["divide", "frame_steps", "make_cine", "part_path", "set_times", "write_cine"]
 
 MOST_BYTES = 2**30
 """Of pixels in one object: viewers read an object whole, and the length of uncompressed pixels has 32 bits."""
@@ -101,7 +101,7 @@ def make_cine(content: SweepContent, part: CinePart) -> Dataset:
     dataset.Laterality, dataset.PatientOrientation = None, None  # not known
     dataset.ImageComments = "\n".join(_comments(content, part))
     _set_pixels(dataset, first, len(part.frame_indices))
-    _set_times(dataset, frame_steps(content, part))
+    set_times(dataset, frame_steps(content, part))
     _set_region(dataset, first)
     return dataset
 
@@ -165,8 +165,8 @@ def _set_pixels(dataset: Dataset, frame: SweepFrame, count: int) -> None:
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
 
 
-def _set_times(dataset: Dataset, steps: list[str]) -> None:
-    """Cine and Multi-frame module (DICOM PS3.3 C.7.6.5, C.7.6.6)."""
+def set_times(dataset: Dataset, steps: list[str]) -> None:
+    """Set the modules Cine and Multi-frame (DICOM PS3.3 C.7.6.5, C.7.6.6) from steps in ms."""
     times_ms = [float(step) for step in steps]
     dataset.FrameIncrementPointer = 0x00181065
     dataset.FrameTimeVector = steps

@@ -196,6 +196,7 @@ def _engine(session: RecordedSession, document: SweepDocument) -> EngineUsed:
         software_version=document.provenance.usassist,
         weights_sha256=str(weights),
         point=str(table.get("point") or ""),
+        score_calibration_id=str(table.get("score_calibration_id") or ""),
         research_use=document.notice,
     )
 

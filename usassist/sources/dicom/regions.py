@@ -86,7 +86,8 @@ def _rectangle(item: Dataset, grab_hw_px: tuple[int, int]) -> Rectangle | None:
     """Rectangle of the region, or None where it is not plausible.
 
     The last column and row count as outside: some scanners state the last pixel of the region, others the first one
-    beyond it, and it is better to lose a row of the image than to include a row of the banner.
+    beyond it, and it is better to lose a row of the image than to include a row of the banner. At the edge of the image
+    there is no banner beyond them, and they count as inside.
     """
     found = [number_of(item, f"RegionLocation{edge}") for edge in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
     values = [int(value) for value in found if value is not None]
@@ -96,6 +97,7 @@ def _rectangle(item: Dataset, grab_hw_px: tuple[int, int]) -> Rectangle | None:
     height_px, width_px = grab_hw_px
     if min(x1, y1) < 0 or x2 > width_px or y2 > height_px:
         return None
+    x2, y2 = x2 + (x2 == width_px - 1), y2 + (y2 == height_px - 1)
     if min(x2 - x1, y2 - y1) < _MIN_SIDE_PX or (x2 - x1) * (y2 - y1) < _MIN_SHARE * height_px * width_px:
         return None
     return x1, y1, x2, y2
