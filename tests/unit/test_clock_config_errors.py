@@ -89,7 +89,7 @@ def test_the_document_shows_every_key_with_its_default(tmp_path: Path) -> None:
     clinic, web = load_config(path).pacs.values()
     assert clinic == PacsConfig(host="pacs.example", ae_title="ARCHIVE")
     assert web == PacsConfig(url="https://pacs.example/dicom-web")
-    of_web = {"url", "user", "password_file", "ca", "timeout_s"}
+    of_web = {"url", "user", "password_file", "token_file", "ca", "timeout_s"}
     every = {item.name for item in dataclasses.fields(PacsConfig)}
     assert [set(table) for table in tomllib.loads(archives)["pacs"].values()] == [
         (every - of_web) | {"timeout_s"},

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from usassist.bus import EngineBody, LogReader, result_from
 from usassist.errors import BusError, SessionError
+from usassist.session.corrections.checking import corrections_problems
 from usassist.session.messages import frame_line, same_frame, same_result, whole_message
 from usassist.session.opening import Gap, RecordedSession, open_session
 from usassist.session.text_left import TextLeft
@@ -74,6 +75,7 @@ def verify_session(folder: Path, *, look_for_text: bool = True) -> VerifyReport:
     report.add([str(gap) for gap in session.gaps if not _is_listed(session, gap)])
     report.add(_counts(session))
     report.add(_names(session))
+    report.add(corrections_problems(session))
     return report
 
 

@@ -16,6 +16,7 @@ from usassist.common.private_files import sync_file, sync_folder, write_atomic
 from usassist.common.pyav import av
 from usassist.errors import SessionError, SourceError
 from usassist.records import FrameLine
+from usassist.session.corrections_file import CORRECTIONS_FILE
 from usassist.session.frame_images import open_video
 from usassist.session.manifest import Manifest
 from usassist.sinks.files import explain, make_private, sha256_of
@@ -46,7 +47,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise SessionError(explain(target, error)) from error
     try:
         yield folder
-        for path in folder.iterdir():
+        for path in folder.rglob("*"):
             sync_file(path)
         sync_folder(folder)
         folder.rename(target)
@@ -114,7 +115,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         "repaired": list(manifest.repaired) or None,
         "missing": list(manifest.missing) or None,
         "files": {
-            path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in sorted(folder.iterdir())
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+            for path in sorted(folder.iterdir())
+            if path.name != CORRECTIONS_FILE  # grows, and has checksums of its own
         },
     }
     write_atomic(folder / "session.toml", dump_manifest(document))

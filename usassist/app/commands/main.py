@@ -25,6 +25,7 @@ from usassist.app.commands.live import live
 from usassist.app.commands.modalities import modalities_app
 from usassist.app.commands.options import print_error, read_settings
 from usassist.app.commands.overlay import overlay
+from usassist.app.commands.pacs import pacs_app
 from usassist.app.commands.panel import panel
 from usassist.app.commands.panel_password import panel_password
 from usassist.app.commands.phantom import phantom_app
@@ -53,6 +54,7 @@ _GROUPS = {
     "calibrate": calibrate_app,
     "keys": keys_app,
     "modalities": modalities_app,
+    "pacs": pacs_app,
 }
 
 app = typer.Typer(

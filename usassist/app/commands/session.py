@@ -11,11 +11,13 @@ import typer
 
 from usassist.app.commands.options import JsonOption
 from usassist.app.commands.replay_session import write_table
+from usassist.app.commands.session_corrections import corrections_app
 from usassist.errors import UsageError
 
 __all__ = ["session_app"]
 
 session_app = typer.Typer(help="Recorded sessions.", no_args_is_help=True)
+session_app.add_typer(corrections_app, name="corrections")
 
 SessionArgument = Annotated[Path, typer.Argument(help="Folder of a recorded session.")]
 OutOption = Annotated[Path | None, typer.Option(help="New folder (default: beside the session).")]
@@ -125,18 +127,38 @@ def export(
     parquet: Annotated[Path | None, typer.Option(help="The table of --csv as Parquet (needs pyarrow).")] = None,
     video: Annotated[Path | None, typer.Option(help="Compact copy of the frames, .mkv or .mp4, lossy (AV1).")] = None,
     frames: Annotated[Path | None, typer.Option(help="New folder with every frame as PNG.")] = None,
+    yolo: Annotated[
+        Path | None, typer.Option(help="New folder for YOLO segmentation: images, labels, data.yaml.")
+    ] = None,
+    nrrd: Annotated[
+        Path | None, typer.Option(help="Label map with a plane for each frame: .seg.nrrd (3D Slicer) or .nrrd.")
+    ] = None,
+    nifti: Annotated[Path | None, typer.Option(help="The label map as NIfTI, .nii or .nii.gz (needs nibabel).")] = None,
+    with_images: Annotated[
+        bool, typer.Option("--with-images", help="Beside a label map, the frames as a volume of their own.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write results as CSV, Parquet or COCO, and frames as a compact video or as PNG files; all of it or nothing."""
+    """Write results as tables, COCO, YOLO or label maps, and frames as video or PNG files; all of it or nothing."""
     from usassist.session import open_session
     from usassist.session.export import ExportTargets, export_session
 
     if csv == Path("-"):
-        if as_json or any((coco, parquet, video, frames)):
+        if as_json or with_images or any((coco, parquet, video, frames, yolo, nrrd, nifti)):
             raise UsageError("with --csv - the table alone is written; leave out the other options")
         write_table(session, csv)
         return
-    targets = ExportTargets(csv=csv, coco=coco, parquet=parquet, video=video, frames=frames)
+    targets = ExportTargets(
+        csv=csv,
+        coco=coco,
+        parquet=parquet,
+        video=video,
+        frames=frames,
+        yolo=yolo,
+        nrrd=nrrd,
+        nifti=nifti,
+        with_images=with_images,
+    )
     opened = open_session(session)
     problems = list(opened.problems)
     written = export_session(opened, targets, problems)

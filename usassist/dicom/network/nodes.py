@@ -129,6 +129,7 @@ class Match:
     study_instance_uid: str = ""
     series_instance_uid: str = ""
     sop_instance_uid: str = ""
+    sop_class_uid: str = ""
     objects: int | None = None
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from usassist.dicom.common import write_dataset
 from usassist.dicom.objects.cine import write_cine
@@ -91,14 +89,16 @@ def export_dicom(
 
 
 def _report(content: SweepContent, folder: Path, tick: Tick) -> list[Path]:
-    make_report = _object("report").make_report
+    with _extra():
+        from usassist.dicom.objects.report import make_report
     path = folder / "report.dcm"
     write_dataset(path, make_report(content))
     return [path]
 
 
 def _segmentations(content: SweepContent, folder: Path, tick: Tick) -> list[Path]:
-    make_segmentations = _object("segmentation").make_segmentations
+    with _extra():
+        from usassist.dicom.objects.segmentation import make_segmentations
     paths = []
     for name, dataset in make_segmentations(content):
         paths.append(folder / name)
@@ -107,7 +107,8 @@ def _segmentations(content: SweepContent, folder: Path, tick: Tick) -> list[Path
 
 
 def _pdf(content: SweepContent, folder: Path, tick: Tick) -> list[Path]:
-    make_pdf = _object("pdf").make_pdf
+    with _extra():
+        from usassist.dicom.objects.pdf import make_pdf
     path = folder / "pdf.dcm"
     write_dataset(path, make_pdf(content))
     return [path]
@@ -123,10 +124,11 @@ KINDS: dict[str, Callable[[SweepContent, Path, Tick], list[Path]]] = {
 """Kind of object, as ``--only`` names it → what writes it into a folder."""
 
 
-def _object(name: str) -> Any:
-    """A module of `usassist.dicom.objects`; it needs libraries that are not installed with usassist alone."""
+@contextmanager
+def _extra() -> Iterator[None]:
+    """Say what to install where a library is missing that usassist alone does not bring."""
     try:
-        return importlib.import_module(f"usassist.dicom.objects.{name}")
+        yield
     except ModuleNotFoundError as error:
         raise UsageError(
             f"{error.name} is missing, which this object needs; run: pip install 'usassist[dicom]', or leave it out "
