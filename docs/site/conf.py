@@ -75,6 +75,8 @@ SECTIONS = {
         "recording",
         "replay",
         "bus",
+        "plus",
+        "slicer",
         "settings",
     ],
     "Judge": ["figures", "evaluation", "performance"],

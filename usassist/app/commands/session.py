@@ -54,31 +54,40 @@ def info(session: SessionArgument, as_json: JsonOption = False) -> None:
 
 
 @session_app.command()
-def verify(session: SessionArgument, as_json: JsonOption = False) -> None:
-    """Check everything: checksums, lines, messages, frames, and unreported gaps. Exit code 1 if there is a problem.
+def verify(
+    session: SessionArgument,
+    text: Annotated[
+        str,
+        typer.Option(
+            help="Search for text that the scanner burnt in: sample (at most 200 frames), all, read (all, and with "
+            "the text reader of the extra ocr), none."
+        ),
+    ] = "sample",
+    as_json: JsonOption = False,
+) -> None:
+    """Check everything: checksums, lines, messages, frames, unreported gaps, and that it holds no identity.
 
-    Up to 200 frames are also searched for text that the scanner burnt in; the findings are reported.
+    What cannot be shown is named. Exit code 1 if there is a problem, or something that may be identity.
     """
+    from usassist.app.commands.session_report import print_verdict
     from usassist.session.verify import verify_session
 
-    verdict = verify_session(session)
+    if text not in ("sample", "all", "read", "none"):
+        raise UsageError(f"--text is {text}; give sample, all, read or none")
+    reader = None
+    if text == "read":
+        from usassist.dicom.deidentify import TextReader
+
+        reader = TextReader()
+    verdict = verify_session(
+        session, look_for_text=text != "none", every_frame=text == "all", reader=reader, look_for_identity=True
+    )
+    fine = not verdict.problems and not verdict.holds_identity
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(verdict) | {"ok": not verdict.problems}, indent=2))
+        typer.echo(json.dumps(dataclasses.asdict(verdict) | {"ok": fine}, indent=2))
     else:
-        for problem in verdict.problems:
-            typer.echo(problem)
-        counted = (
-            f"{verdict.frames} frames, {verdict.pictures} of them with pixels, {verdict.results} results, "
-            f"{verdict.marks} marks, {verdict.messages} messages"
-        )
-        wrong = len(verdict.problems)
-        typer.echo(
-            f"{counted}: " + (f"{wrong} problems; run usassist session repair {session}" if wrong else "no problems")
-        )
-        suspected = verdict.text_suspected
-        which = f", among them {', '.join(str(number) for number in suspected[:5])}; look at them" if suspected else ""
-        typer.echo(f"text: {len(suspected)} of {verdict.text_looked_at} frames looked at may hold text or marks{which}")
-    raise typer.Exit(1 if verdict.problems else 0)
+        print_verdict(session, verdict)
+    raise typer.Exit(0 if fine else 1)
 
 
 @session_app.command()
