@@ -73,6 +73,7 @@ SECTIONS = {
         "access",
         "calibrate",
         "recording",
+        "dicom",
         "replay",
         "bus",
         "plus",
