@@ -45,10 +45,11 @@ def import_files(
     if outcome.known == len(files):
         typer.echo("imported before: nothing was changed")
         return
-    typer.echo(
+    counts = (
         f"{outcome.frames} frames corrected: {outcome.accepted} nodules accepted, {outcome.changed} changed, "
         f"{outcome.added} added, {outcome.removed} removed"
     )
+    typer.echo(counts if outcome.frames else "nothing was imported")
     if outcome.untouched:
         typer.echo(f"{outcome.untouched} frames do not differ from the results, and are no labels (see --reviewed)")
     if outcome.still_holding:

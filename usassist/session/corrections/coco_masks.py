@@ -97,15 +97,24 @@ def _points(polygon: Any) -> Float64Array:
 def _inside(points: Float64Array, image_hw_px: tuple[int, int]) -> BoolArray:
     """Pixels with an odd number of edges to their left, at the height of their centre."""
     height, width = image_hw_px
-    turns = np.zeros((height, width + 1), np.intp)
-    for (x1, y1), (x2, y2) in zip(points, np.roll(points, -1, axis=0), strict=True):
-        low, high = min(y1, y2), max(y1, y2)
-        rows = np.arange(max(0, int(np.ceil(low - 0.5))), min(height, int(np.ceil(high - 0.5))))
-        if not len(rows):
-            continue
-        x = x1 + (rows + 0.5 - y1) * (x2 - x1) / (y2 - y1)
-        np.add.at(turns, (rows, np.clip(np.ceil(x - 0.5), 0, width).astype(np.intp)), 1)
-    return np.asarray(np.cumsum(turns, axis=1)[:, :width] % 2 == 1)
+    start, end = points, np.roll(points, -1, axis=0)
+    lowest, highest = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
+    first = np.clip(np.ceil(lowest - 0.5), 0, height).astype(np.intp)  # row of an edge, and the one after its last
+    count = np.clip(np.ceil(highest - 0.5), 0, height).astype(np.intp) - first
+    edge = np.repeat(np.arange(len(points)), count)
+    row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
+    (x1, y1), (x2, y2) = start[edge].T, end[edge].T
+    x = x1 + (row + 0.5 - y1) * (x2 - x1) / (y2 - y1)
+    column = np.clip(np.ceil(x - 0.5), 0, width).astype(np.intp)
+    mask = np.zeros(image_hw_px, np.bool_)
+    if not len(edge):
+        return mask
+    top, left = int(row.min()), int(column.min())
+    turns = np.zeros((int(row.max()) + 1 - top, int(column.max()) + 1 - left), np.intp)
+    np.add.at(turns, (row - top, column - left), 1)
+    inside = np.cumsum(turns, axis=1)[:, :-1] % 2 == 1  # after the last edge of a row nothing is inside
+    mask[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+    return mask
 
 
 def _crosses_itself(points: Float64Array) -> bool:
