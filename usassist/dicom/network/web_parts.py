@@ -96,12 +96,10 @@ def outcomes_of(portion: Sequence[Instance], status: int, content: bytes) -> dic
     try:
         document: Any = json.loads(content)
         answer: Item = document[0] if isinstance(document, list) else document
-        said = {
-            text_of(item, _SOP_INSTANCE): ("stored", _code(item, "WarningReason")) for item in _items(answer, _STORED)
-        }
-        said |= {
-            text_of(item, _SOP_INSTANCE): ("failed", _code(item, "FailureReason")) for item in _items(answer, _FAILED)
-        }
+        said = {}
+        for state, sequence, reason in (("stored", _STORED, "WarningReason"), ("failed", _FAILED, "FailureReason")):
+            for item in _values(answer, sequence):
+                said[text_of(item, _SOP_INSTANCE)] = state, int(text_of(item, reason) or 0)
     except (AttributeError, LookupError, TypeError, ValueError):
         raise UnknownAnswerError from None
     outcomes = {}
@@ -113,22 +111,19 @@ def outcomes_of(portion: Sequence[Instance], status: int, content: bytes) -> dic
 
 def text_of(item: Item, keyword: str) -> str:
     """Value of an element, several separated by commas; empty where there is none."""
-    values = (item.get(f"{tag_for_keyword(keyword):08X}") or {}).get("Value") or []
-    return ",".join(_word(value) for value in values)
+    return ",".join(_word(value) for value in _values(item, keyword))
+
+
+def _values(item: Item, keyword: str) -> list[Any]:
+    element = item.get(f"{tag_for_keyword(keyword):08X}")
+    values = element.get("Value") if isinstance(element, dict) else None
+    return values if isinstance(values, list) else []
 
 
 def _word(value: Any) -> str:
     if isinstance(value, dict):  # a name of a person, PS3.18 section F.2.2
         value = next((value[key] for key in ("Alphabetic", "Ideographic", "Phonetic") if value.get(key)), "")
     return "" if value is None else str(value)
-
-
-def _items(item: Item, keyword: str) -> list[Item]:
-    return (item.get(f"{tag_for_keyword(keyword):08X}") or {}).get("Value") or []
-
-
-def _code(item: Item, keyword: str) -> int:
-    return int(text_of(item, keyword) or 0)
 
 
 def _outcome(instance: Instance, what: str, code: int) -> Outcome:
