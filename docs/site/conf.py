@@ -75,6 +75,7 @@ SECTIONS = {
         "recording",
         "dicom",
         "dicom-report",
+        "receiving",
         "replay",
         "deidentify",
         "bus",
