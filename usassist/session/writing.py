@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import shutil
 import tempfile
 import zlib
@@ -52,8 +53,15 @@ def new_folder(target: Path) -> Iterator[Path]:
         sync_folder(folder)
         folder.rename(target)
         sync_folder(target.parent)
+    except SessionError:  # it is an OSError too, and says what to do
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise SessionError(
+                f"the disk is full: {target} was not written; free some space, or name another"
+            ) from error
         raise SessionError(explain(target, error)) from error
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

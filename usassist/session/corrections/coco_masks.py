@@ -1,4 +1,8 @@
-"""The two forms of a segmentation in COCO as masks: polygons along pixel edges, and run lengths.
+"""The two forms of a segmentation in COCO as masks: polygons, and run lengths.
+
+Polygons run along the edges of pixels, as COCO means them, or through their centres, where a program has traced a mask
+with OpenCV and written the numbers of its pixels, as the brush export of Label Studio does
+(``label_studio_sdk/converter/exports/brush_to_coco.py``). Taken for the other, a region loses half a pixel all around.
 
 Run lengths count the pixels column by column, first those outside. ``counts`` is a list of numbers, or the same packed
 into text: https://github.com/cocodataset/cocoapi/blob/master/common/maskApi.c
@@ -8,10 +12,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["polygons_mask", "run_length_mask"]
+__all__ = ["looks_traced", "polygons_mask", "run_length_mask"]
 
 BoolArray = npt.NDArray[np.bool_]
 Float64Array = npt.NDArray[np.float64]
@@ -21,13 +26,30 @@ _LEAST_CORNERS = 3
 _EDGES_AT_ONCE = 256
 
 
-def polygons_mask(polygons: Any, image_hw_px: tuple[int, int]) -> BoolArray:
+def looks_traced(polygons: Any) -> bool:
+    """True where polygons look traced through the centres of pixels: whole numbers, and steps of 0, 45 or 90 degrees.
+
+    At least one step is of 45 degrees, which a polygon along pixel edges has not. What is no list of polygons is not.
+    """
+    try:
+        found = [_points(polygon) for polygon in polygons]
+    except (TypeError, ValueError):
+        return False
+    steps = [np.abs(np.roll(points, -1, axis=0) - points) for points in found]
+    whole = all((points == np.round(points)).all() for points in found)
+    chain = all(((x == 0) | (y == 0) | (x == y)).all() for x, y in (step.T for step in steps))
+    return bool(found) and whole and chain and all((step.min(axis=1) > 0).any() for step in steps)
+
+
+def polygons_mask(polygons: Any, image_hw_px: tuple[int, int], *, through_centres: bool = False) -> BoolArray:
     """The pixels whose centre is inside one of the polygons.
 
     Parameters
     ----------
     polygons : lists ``[x1, y1, x2, y2, …]``, px, the corner of the first pixel at (0, 0)
     image_hw_px : of the image
+    through_centres : the centre of the first pixel is at (0, 0) instead, and a polygon runs through the outermost
+        pixels of its region, which belong to it
 
     Returns
     -------
@@ -48,7 +70,12 @@ def polygons_mask(polygons: Any, image_hw_px: tuple[int, int]) -> BoolArray:
             raise ValueError("has a polygon outside of the image")
         if _crosses_itself(points):
             raise ValueError("has a polygon that crosses itself")
-        mask |= _inside(points, image_hw_px)
+        if through_centres:
+            filled = np.zeros(image_hw_px, np.uint8)
+            cv2.fillPoly(filled, [np.round(points).astype(np.int32)], 1)
+            mask |= filled > 0
+        else:
+            mask |= _inside(points, image_hw_px)
     return mask
 
 
@@ -97,15 +124,24 @@ def _points(polygon: Any) -> Float64Array:
 def _inside(points: Float64Array, image_hw_px: tuple[int, int]) -> BoolArray:
     """Pixels with an odd number of edges to their left, at the height of their centre."""
     height, width = image_hw_px
-    turns = np.zeros((height, width + 1), np.intp)
-    for (x1, y1), (x2, y2) in zip(points, np.roll(points, -1, axis=0), strict=True):
-        low, high = min(y1, y2), max(y1, y2)
-        rows = np.arange(max(0, int(np.ceil(low - 0.5))), min(height, int(np.ceil(high - 0.5))))
-        if not len(rows):
-            continue
-        x = x1 + (rows + 0.5 - y1) * (x2 - x1) / (y2 - y1)
-        np.add.at(turns, (rows, np.clip(np.ceil(x - 0.5), 0, width).astype(np.intp)), 1)
-    return np.asarray(np.cumsum(turns, axis=1)[:, :width] % 2 == 1)
+    start, end = points, np.roll(points, -1, axis=0)
+    lowest, highest = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
+    first = np.clip(np.ceil(lowest - 0.5), 0, height).astype(np.intp)  # row of an edge, and the one after its last
+    count = np.clip(np.ceil(highest - 0.5), 0, height).astype(np.intp) - first
+    edge = np.repeat(np.arange(len(points)), count)
+    row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
+    (x1, y1), (x2, y2) = start[edge].T, end[edge].T
+    x = x1 + (row + 0.5 - y1) * (x2 - x1) / (y2 - y1)
+    column = np.clip(np.ceil(x - 0.5), 0, width).astype(np.intp)
+    mask = np.zeros(image_hw_px, np.bool_)
+    if not len(edge):
+        return mask
+    top, left = int(row.min()), int(column.min())
+    turns = np.zeros((int(row.max()) + 1 - top, int(column.max()) + 1 - left), np.intp)
+    np.add.at(turns, (row - top, column - left), 1)
+    inside = np.cumsum(turns, axis=1)[:, :-1] % 2 == 1  # after the last edge of a row nothing is inside
+    mask[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+    return mask
 
 
 def _crosses_itself(points: Float64Array) -> bool:
