@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -14,7 +15,7 @@ import typer
 from usassist.app.commands.options import JsonOption, print_error
 from usassist.app.commands.pacs_options import archive_of
 from usassist.config import in_force, state_dir
-from usassist.errors import ArchiveRefusedError, DicomError, UsageError
+from usassist.errors import ArchiveError, ArchiveRefusedError, DicomError, UsageError
 
 if TYPE_CHECKING:
     from usassist.dicom.network.drain import Drained, Event
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from usassist.dicom.network.queue import Entry, SendQueue
 
 __all__ = ["queue_app", "send"]
+
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 
 queue_app = typer.Typer(help="What waits to be sent, and what an archive refused.", no_args_is_help=True)
 
@@ -60,7 +63,7 @@ def send(
         queues = [queue for queue in _queues(to) if any(entry.state != "refused" for entry in queue.entries())]
         if not queues:
             _say(f"nothing waits to be sent{f' to {to}' if to else ''}")
-    results = [_send_queue(queue, wait=wait) for queue in queues]
+    results = [_send_queue(queues[0], wait=wait)] if len(queues) == 1 else _send_queues(queues, wait=wait)
     if as_json:
         typer.echo(json.dumps(results, indent=2))
     if any(result["left"] or result["refused"] for result in results):
@@ -81,7 +84,37 @@ def _looked_at(files: list[Path], *, skip_bad: bool) -> list[Instance]:
     return looked.instances
 
 
-def _send_queue(queue: SendQueue, *, wait: bool) -> dict[str, str | int]:
+def _send_queues(queues: list[SendQueue], *, wait: bool) -> list[dict[str, Any]]:
+    """In turns, so that an archive that is down does not hold up the others."""
+    results: dict[str, dict[str, Any]] = {
+        queue.to: {"to": queue.to, "stored": 0, "present": 0, "refused": 0, "left": 0} for queue in queues
+    }
+    going, pause_s = list(queues), _SHORTEST_PAUSE_S
+    while going:
+        moved = 0
+        for queue in list(going):
+            total = results[queue.to]
+            try:
+                done = _send_queue(queue, wait=False)
+            except (ArchiveError, DicomError) as error:
+                print_error(str(error))
+                total["left"] = sum(entry.state != "refused" for entry in queue.entries())
+                going.remove(queue)
+                continue
+            for key in ("stored", "present", "refused"):
+                total[key] += done[key]
+                moved += done[key]
+            total["left"] = done["left"]
+            if not total["left"]:
+                going.remove(queue)
+        if not wait or not going:
+            break
+        pause_s = _SHORTEST_PAUSE_S if moved else min(2 * pause_s, _LONGEST_PAUSE_S)
+        time.sleep(pause_s)
+    return list(results.values())
+
+
+def _send_queue(queue: SendQueue, *, wait: bool) -> dict[str, Any]:
     from usassist.dicom.network.drain import drain
 
     teller = _Teller(queue.to)
