@@ -59,7 +59,7 @@ lint: $(VENV)/.installed-$(EXTRAS)  ## ruff, mypy, import contracts
 	@echo "==> import contracts"
 	@$(BIN)/lint-imports
 
-docs: $(VENV)/.installed-docs  ## the pages and the reference of all modules, into out/docs; a broken reference is an error
+docs: $(VENV)/.installed-docs,dicom  ## the pages and the reference of all modules, into out/docs; a broken reference is an error
 	@echo "==> building the pages into out/docs"
 	@rm -rf out/docs out/reference
 	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs $(JOBS) --conf-dir docs/site . out/docs

@@ -25,6 +25,7 @@ __all__ = [
     "BusConfig",
     "Config",
     "EngineConfig",
+    "OpenIgtLinkConfig",
     "PacsConfig",
     "PanelConfig",
     "RecordConfig",
@@ -252,6 +253,20 @@ class PacsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIgtLinkConfig:
+    """Table ``[openigtlink]``: images and outlines for 3D Slicer.
+
+    Attributes
+    ----------
+    host, port : where clients connect. OpenIGTLink has neither encryption nor a password: everyone who reaches another
+        host than this machine's 127.0.0.1 sees the images
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 18944
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that can be set in a file; ``pacs`` by the name of the archive."""
 
@@ -261,6 +276,7 @@ class Config:
     engine: EngineConfig = field(default_factory=EngineConfig)
     record: RecordConfig = field(default_factory=RecordConfig)
     overlay: OverlayConfig = field(default_factory=OverlayConfig)
+    openigtlink: OpenIgtLinkConfig = field(default_factory=OpenIgtLinkConfig)
     pacs: dict[str, PacsConfig] = field(default_factory=dict)
 
 
@@ -292,16 +308,16 @@ def load_config(path: Path | None = None) -> Config:
         "engine": EngineConfig,
         "record": RecordConfig,
         "overlay": OverlayConfig,
+        "openigtlink": OpenIgtLinkConfig,
     }
     unknown = sorted(document.keys() - tables.keys() - {"pacs"})
     if unknown:
         raise ConfigError(f"settings file {path}: unknown table {unknown[0]}; known: {', '.join(tables)}, pacs.NAME")
-    stream, bus, panel, engine, record, overlay = (
-        from_table(kind, document.get(name, {}), where=f"settings file {path}, table {name}")
+    known = {
+        name: from_table(kind, document.get(name, {}), where=f"settings file {path}, table {name}")
         for name, kind in tables.items()
-    )
-    pacs = _archives(document.get("pacs", {}), path)
-    return Config(stream=stream, bus=bus, panel=panel, engine=engine, record=record, overlay=overlay, pacs=pacs)
+    }
+    return Config(**known, pacs=_archives(document.get("pacs", {}), path))
 
 
 def _archives(tables: Any, path: Path) -> dict[str, PacsConfig]:

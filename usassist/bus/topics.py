@@ -3,7 +3,7 @@
 ======== ================ ======= ========== ======== ===== ====================================================
 topic    schema           version rate, Hz   recorded lane  body
 ======== ================ ======= ========== ======== ===== ====================================================
-frame    usassist.frame   1.3     of source  yes      frame fields of ``Frame``; buffer ``image``
+frame    usassist.frame   1.4     of source  yes      frame fields of ``Frame``; buffer ``image``
 result   usassist.result  1.6     of source  yes      event fields of ``Result``; its arrays as buffers
 engine   usassist.engine  1.5     1          yes      event what it is, labels, points, association, tracking, domain
 session  usassist.session 1.4     1          yes      event what is being streamed, whether it still runs, its signal
@@ -396,7 +396,7 @@ class Topic:
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic(name="frame", version=(1, 3), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
+        Topic(name="frame", version=(1, 4), rate_hz=None, recorded=True, lane="frame", body=FrameBody),
         Topic(name="result", version=(1, 6), rate_hz=None, recorded=True, lane="event", body=ResultBody),
         Topic(name="engine", version=(1, 5), rate_hz=1.0, recorded=True, lane="event", body=EngineBody),
         Topic(name="session", version=(1, 4), rate_hz=1.0, recorded=True, lane="event", body=SessionBody),

@@ -15,6 +15,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from usassist.common.private_files import create_private
 from usassist.dicom.objects.content import EngineUsed, SweepContent
+from usassist.dicom.study import StudyContext
 from usassist.dicom.uids import derived_uid
 
 __all__ = [
@@ -99,10 +100,10 @@ def base_dataset(
     set_moment(dataset, "Series", begun)
     dataset.InstanceNumber = instance_number
     if study.requested_procedure_id or study.scheduled_procedure_step_id:
-        request = Dataset()
-        request.RequestedProcedureID = study.requested_procedure_id
-        request.ScheduledProcedureStepID = study.scheduled_procedure_step_id
-        dataset.RequestAttributesSequence = [request]
+        if modality == "SR":
+            dataset.ReferencedRequestSequence = [_report_request(study)]
+        else:
+            dataset.RequestAttributesSequence = [_series_request(study)]
     _set_equipment(dataset, content.engine)
     if study.station_name:
         dataset.StationName = study.station_name
@@ -189,3 +190,25 @@ def _set_equipment(dataset: Dataset, engine: EngineUsed) -> None:
     dataset.Manufacturer = engine.manufacturer
     dataset.ManufacturerModelName = "usassist"
     dataset.SoftwareVersions = engine.software_version
+
+
+def _series_request(study: StudyContext) -> Dataset:
+    """An item of the Request Attributes Sequence (DICOM PS3.3 table 10-9)."""
+    request = Dataset()
+    request.RequestedProcedureID = study.requested_procedure_id
+    request.ScheduledProcedureStepID = study.scheduled_procedure_step_id
+    return request
+
+
+def _report_request(study: StudyContext) -> Dataset:
+    """An item of the Referenced Request Sequence of a structured report (DICOM PS3.3 table C.17-2)."""
+    request = Dataset()
+    request.StudyInstanceUID = study.study_instance_uid
+    request.AccessionNumber = study.accession_number
+    request.RequestedProcedureID = study.requested_procedure_id
+    request.PlacerOrderNumberImagingServiceRequest = ""
+    request.FillerOrderNumberImagingServiceRequest = ""
+    request.RequestedProcedureDescription = study.study_description
+    request.ReferencedStudySequence = []
+    request.RequestedProcedureCodeSequence = []
+    return request

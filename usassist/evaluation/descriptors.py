@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.evaluation.metrics import Figure, bootstrap_by_case, iou, regions
-from usassist.frames import fill_labelmap
+from usassist.frames import fill_labelmap, find_scan_border
 from usassist.modalities.ultrasound import decode, preprocess
 from usassist.records import LabelSpec, Segmentation
 
@@ -93,7 +93,9 @@ def found_outlines(
     """
     hw_px = (image.shape[0], image.shape[1])
     tensor, image_to_input = preprocess(image, size_hw_px)
-    _, segmentation = decode(infer({"image": tensor}), image_to_input, hw_px, labels, image=image)
+    _, segmentation = decode(
+        infer({"image": tensor}), image_to_input, hw_px, labels, border=lambda: find_scan_border(image)
+    )
     outlines = list(segmentation)
     found = [fill_labelmap(Segmentation.of([outline]), hw_px) > 0 for outline in outlines]
     best = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from usassist.calibrate import ScoreCalibration
 from usassist.engine import Domain
 from usassist.errors import ScanAreaError, UsageError
 from usassist.evaluation.folders import LabelledFrame
-from usassist.frames import fill_labelmap, find_cut, find_scan_area, measure
+from usassist.frames import fill_labelmap, find_cut, find_scan_area, find_scan_border, measure
 from usassist.modalities.ultrasound import decode, preprocess
 from usassist.records import Detections, LabelSpec, Measurements, Segmentation
 
@@ -158,7 +159,8 @@ def run_frames(
         abstained = domain is not None and prob is not None and bool(domain.why_abstain(prob))
         detections, segmentation = Detections.empty(), Segmentation.empty()
         if not abstained:
-            detections, segmentation = decode(outputs, image_to_input, (y2 - y1, x2 - x1), labels, image=image)
+            border = functools.partial(find_scan_border, image)
+            detections, segmentation = decode(outputs, image_to_input, (y2 - y1, x2 - x1), labels, border=border)
         elapsed_ms = 1e3 * (time.perf_counter() - started_s)
         labelmap = np.zeros(frame.image.shape, np.uint8)
         labelmap[y1:y2, x1:x2] = fill_labelmap(segmentation, (y2 - y1, x2 - x1))

@@ -5,7 +5,9 @@ What each measure is, with its formula and source: ``docs/measurement.md``.
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -93,10 +95,11 @@ def measure(
     row_mm, column_mm = spacing_rc_mm
     is_square = row_mm == column_mm
     diameters_mm, ends_px = (diameters_px * row_mm, ends_px) if is_square else _diameters(hulls, spacing_rc_mm)
-    lengths_mm = np.column_stack([diameters_mm, height_px * row_mm, width_px * column_mm]).astype(np.float32)
-    relative_sd = float(np.hypot(spacing_rel_sd, diameter_rel_sd))
-    grid_sd_mm = _GRID_SD_PX * np.array([max(spacing_rc_mm), max(spacing_rc_mm), row_mm, column_mm])
-    u95_mm = 2.0 * np.hypot(lengths_mm * relative_sd, grid_sd_mm.astype(np.float32))
+    lengths_mm = np.empty((count, 4), np.float32)
+    lengths_mm[:, :2], lengths_mm[:, 2], lengths_mm[:, 3] = diameters_mm, height_px * row_mm, width_px * column_mm
+    relative_sd, perimeter_rel_sd, grid_sd_mm = _uncertainties(spacing_rc_mm, spacing_rel_sd, diameter_rel_sd)
+    u95_mm = 2.0 * np.hypot(lengths_mm * relative_sd, grid_sd_mm)
+    relative_u95 = u95_mm[:, :2] / lengths_mm[:, :2]
     area_mm2 = edges.area_px2.astype(np.float32) * (row_mm * column_mm)
     perimeter_mm = perimeter_px * row_mm if is_square else edges.perimeter(spacing_rc_mm)
     ap_t = lengths_mm[:, 2] / lengths_mm[:, 3]
@@ -112,17 +115,31 @@ def measure(
         "area_mm2": area_mm2,
         "major_u95_mm": u95_mm[:, 0],
         "minor_u95_mm": u95_mm[:, 1],
-        "area_u95_mm2": area_mm2 * (u95_mm[:, :2] / lengths_mm[:, :2]).sum(axis=1),
+        "area_u95_mm2": area_mm2 * (relative_u95[:, 0] + relative_u95[:, 1]),
         "ap_mm": lengths_mm[:, 2],
         "transverse_mm": lengths_mm[:, 3],
         "perimeter_mm": perimeter_mm,
         "ap_u95_mm": u95_mm[:, 2],
         "transverse_u95_mm": u95_mm[:, 3],
-        "perimeter_u95_mm": 2.0 * perimeter_mm * np.hypot(relative_sd, _PERIMETER_REL_SD),
+        "perimeter_u95_mm": 2.0 * perimeter_mm * perimeter_rel_sd,
         "ap_t_low": ap_t * np.exp(-2.0 * ap_t_log_sd),
         "ap_t_high": ap_t * np.exp(2.0 * ap_t_log_sd),
     }
     return Measurements(**_float32(in_px | in_mm | _ends(ends_px)), cut=cut)
+
+
+@lru_cache(maxsize=4)
+def _uncertainties(
+    spacing_rc_mm: tuple[float, float], spacing_rel_sd: float, diameter_rel_sd: float
+) -> tuple[float, float, Float32Array]:
+    """Relative standard uncertainty of a diameter and of a perimeter; and that of both diameters, AP and transverse
+    extent from the pixel grid, mm, float32 (4,), not to be changed.
+    """
+    row_mm, column_mm = spacing_rc_mm
+    relative_sd = float(np.hypot(spacing_rel_sd, diameter_rel_sd))
+    steps_mm = np.array([max(spacing_rc_mm), max(spacing_rc_mm), row_mm, column_mm])
+    perimeter_rel_sd = float(np.hypot(relative_sd, _PERIMETER_REL_SD))
+    return relative_sd, perimeter_rel_sd, (_GRID_SD_PX * steps_mm).astype(np.float32)
 
 
 def _ends(ends_px: Float64Array) -> dict[str, Any]:
@@ -147,49 +164,76 @@ def _diameters(hulls: npt.NDArray[np.complex128], spacing_rc: tuple[float, float
     """Longest diameter and the extent across it, in the unit of the spacing, float64 (N, 2); and their ends on the
     image, px, float64 (N, 2, 2, 2): outline, measure, end, x and y."""
     row_step, column_step = spacing_rc
-    x, y = hulls.real * column_step, hulls.imag * row_step
-    count = len(hulls)
-    length, along_x, along_y = np.zeros(count), np.ones(count), np.zeros(count)
-    first, second = np.zeros(count, np.intp), np.zeros(count, np.intp)
-    for nodule, (one_x, one_y) in enumerate(zip(x, y, strict=True)):  # all at once would not fit into the cache
-        offset_x, offset_y = one_x[:, None] - one_x, one_y[:, None] - one_y
-        squared = offset_x * offset_x + offset_y * offset_y
-        pair = first[nodule], second[nodule] = divmod(int(squared.argmax()), len(one_x))
-        if squared[pair] > 0:
-            length[nodule] = np.sqrt(squared[pair])
-            along_x[nodule], along_y[nodule] = offset_x[pair] / length[nodule], offset_y[pair] / length[nodule]
-    direction = along_x + 1j * along_y
+    if (row_step, column_step) != (1.0, 1.0):
+        hulls = hulls.real * column_step + 1j * (hulls.imag * row_step)
+    longest = [_longest(hull) for hull in hulls]  # all at once would not fit into the cache
+    direction = np.array([one.direction for one in longest])[:, None]
     # Of every point: how far it is along the diameter, and across it.
-    place = (x + 1j * y) * np.conj(direction)[:, None]
-    along, across = place.real, place.imag
-    # A pixel adds its own extent in each direction.
-    pixel_along = np.abs(along_x) * column_step + np.abs(along_y) * row_step
-    pixel_across = np.abs(along_y) * column_step + np.abs(along_x) * row_step
-    low, high = across.min(axis=1), across.max(axis=1)
-    # The caliper across stands in the middle between the two sides that it touches, each as long as it is flat.
-    flat = 0.5 * pixel_across
-    middle = np.zeros(count)
-    for touched in (across <= (low + flat)[:, None], across >= (high - flat)[:, None]):
-        middle += 0.25 * np.where(touched, along, np.inf).min(axis=1)
-        middle += 0.25 * np.where(touched, along, -np.inf).max(axis=1)
-    row = np.arange(count)
-    lengths = np.column_stack([length + pixel_along, high - low + pixel_across])
-    turned = np.stack(
-        [
-            along[row, second] - 0.5 * pixel_along + 1j * across[row, second],
-            along[row, first] + 0.5 * pixel_along + 1j * across[row, first],
-            middle + 1j * (low - 0.5 * pixel_across),
-            middle + 1j * (high + 0.5 * pixel_across),
-        ],
-        axis=1,
+    place = hulls * np.conj(direction)
+    lengths, turned = [], []
+    # A few dozen points each: Python's own numbers are faster here than calls of numpy.
+    for one, along, across in zip(longest, place.real.tolist(), place.imag.tolist(), strict=True):
+        # A pixel adds its own extent in each direction.
+        along_x, along_y = abs(one.direction.real), abs(one.direction.imag)
+        pixel_along = along_x * column_step + along_y * row_step
+        pixel_across = along_y * column_step + along_x * row_step
+        low, high = min(across), max(across)
+        # The caliper across stands in the middle between the two sides that it touches, each as long as it is flat.
+        flat = 0.5 * pixel_across
+        lower = [at for at, beside in zip(along, across, strict=True) if beside <= low + flat]
+        upper = [at for at, beside in zip(along, across, strict=True) if beside >= high - flat]
+        middle = 0.25 * min(lower) + 0.25 * max(lower) + 0.25 * min(upper) + 0.25 * max(upper)
+        lengths.append((one.length + pixel_along, high - low + pixel_across))
+        turned.append(
+            (
+                complex(along[one.second] - 0.5 * pixel_along, across[one.second]),
+                complex(along[one.first] + 0.5 * pixel_along, across[one.first]),
+                complex(middle, low - 0.5 * pixel_across),
+                complex(middle, high + 0.5 * pixel_across),
+            )
+        )
+    on_image = np.array(turned) * direction
+    ends = [
+        (
+            _in_order(major_x[0], major_y[0], major_x[1], major_y[1], is_across=False),
+            _in_order(major_x[2], major_y[2], major_x[3], major_y[3], is_across=True),
+        )
+        for major_x, major_y in zip(
+            (on_image.real / column_step).tolist(), (on_image.imag / row_step).tolist(), strict=True
+        )
+    ]
+    return np.array(lengths), np.array(ends)
+
+
+class _Longest(NamedTuple):
+    """The longest diameter of a hull: its length and its direction as x + iy, and which points are its ends."""
+
+    length: float
+    direction: complex
+    first: int
+    second: int
+
+
+def _longest(hull: npt.NDArray[np.complex128]) -> _Longest:
+    """Of the corners of one hull, complex128 (M,), those two that are furthest apart."""
+    x, y = hull.real, hull.imag
+    offset_x, offset_y = x[:, None] - x, y[:, None] - y
+    squared = offset_x * offset_x + offset_y * offset_y
+    first, second = divmod(int(squared.argmax()), len(x))
+    most = float(squared[first, second])
+    if most <= 0.0:
+        return _Longest(0.0, 1.0 + 0.0j, first, second)
+    length = math.sqrt(most)
+    return _Longest(
+        length,
+        complex(float(offset_x[first, second]) / length + 0.0, float(offset_y[first, second]) / length),
+        first,
+        second,
     )
-    on_image = turned * direction[:, None]
-    xy = np.stack([on_image.real / column_step, on_image.imag / row_step], axis=-1).reshape(count, 2, 2, 2)
-    return lengths, np.stack([_in_order(xy[:, 0], 0), _in_order(xy[:, 1], 1)], axis=1)
 
 
-def _in_order(ends: Float64Array, axis: int) -> Float64Array:
-    """Ends (N, 2, 2) with that first which is less on the axis; where both are equal, on the other one."""
-    step = np.round(ends[:, 1] - ends[:, 0], 6)
-    swapped = (step[:, axis] < 0) | ((step[:, axis] == 0) & (step[:, 1 - axis] < 0))
-    return np.where(swapped[:, None, None], ends[:, ::-1], ends)
+def _in_order(x1: float, y1: float, x2: float, y2: float, *, is_across: bool) -> tuple[tuple[float, float], ...]:
+    """Two ends, that first which is less in x, or across in y; where both are equal, in the other one."""
+    step_x, step_y = round((x2 - x1) * 1e6), round((y2 - y1) * 1e6)
+    steps = (step_y, step_x) if is_across else (step_x, step_y)
+    return ((x2, y2), (x1, y1)) if steps < (0, 0) else ((x1, y1), (x2, y2))

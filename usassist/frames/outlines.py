@@ -15,6 +15,8 @@ Float64Array = npt.NDArray[np.float64]
 # Vossepoel and Smeulders, Computer Graphics and Image Processing 20 (1982) 347-364.
 _STRAIGHT, _DIAGONAL, _CORNER = 0.980, 1.406, -0.091
 _SAMPLES = 64  # of an outline, evenly along it
+_NEXT, _ORDER = np.arange(1, _SAMPLES + 1) % _SAMPLES, np.fft.fftfreq(_SAMPLES, 1.0 / _SAMPLES)
+_SHARES = np.arange(_SAMPLES) / _SAMPLES
 _SMOOTH_PX, _SMOOTH_SHARE = 2.0, 0.015  # sd of the smoothing of an outline: the larger of px and share of its length
 
 
@@ -84,14 +86,14 @@ class OutlineEdges:
         at, last = np.arange(len(line)) + outline, self._start + self._count + np.arange(count)
         closed[at], closed[last] = line, line[self._start]
         place[at], place[last] = np.cumsum(length) - length + outline, begin + total
-        wanted = begin[:, None] + total[:, None] * (np.arange(_SAMPLES) / _SAMPLES)
+        wanted = begin[:, None] + total[:, None] * _SHARES
         line = np.interp(wanted, place, closed)
         smallest = np.maximum(total, 1e-9)
         sd = np.maximum(_SMOOTH_SHARE, _SMOOTH_PX * float(np.sqrt(self._step_xy.prod())) / smallest)  # share of length
-        order = np.fft.fftfreq(_SAMPLES, 1.0 / _SAMPLES)
-        smooth = np.fft.ifft(np.fft.fft(line, axis=1) * np.exp(-2.0 * (np.pi * sd[:, None] * order) ** 2), axis=1)
-        step = np.roll(smooth, -1, axis=1) - smooth
-        turn = np.angle(np.roll(step, -1, axis=1) * np.conj(step))
+        smooth = np.fft.ifft(np.fft.fft(line, axis=1) * np.exp(-2.0 * (np.pi * sd[:, None] * _ORDER) ** 2), axis=1)
+        step = smooth[:, _NEXT] - smooth
+        turning = step[:, _NEXT] * np.conj(step)
+        turn = np.arctan2(turning.imag, turning.real)
         turns: Float64Array = np.abs(turn).sum(axis=1) / (2.0 * np.pi)
         return np.maximum(turns, 1.0)  # of a point or a line, which has no inside, too
 

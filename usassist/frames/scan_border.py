@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -57,6 +58,13 @@ class ScanBorder:
         x, y : where its first pixel lies on the image
         """
         height, width = region.shape
+        left, right = self.left[: y + height], self.right[: y + height]
+        if (
+            left.max() - _MARGIN_PX <= x + 0.5
+            and right.min() + _MARGIN_PX >= x + width - 0.5
+            and self.top[x : x + width].max() - _MARGIN_PX <= y + 0.5
+        ):
+            return  # nowhere near
         left, right = self._limits(y, y + height)
         top = self.top[x : x + width] - _MARGIN_PX
         column, row = np.arange(x, x + width) + 0.5, np.arange(y, y + height) + 0.5
@@ -137,7 +145,7 @@ def _sides(grey: UInt8Array) -> tuple[Float64Array, Float64Array]:
     """x of the left and of the right side of the visible scan, px, for every row of the image: float64 (H,) each."""
     lit = grey[::_STEP] > LIT_LEVELS
     height_px, width_px = grey.shape
-    left, right = (_side(_first_dense(half), height_px, width_px) for half in (lit, lit[:, ::-1]))
+    left, right = (_side(first, height_px, width_px) for first in _first_dense(lit))
     return left, width_px - right
 
 
@@ -145,32 +153,50 @@ def _side(first: npt.NDArray[np.intp], height_px: int, width_px: int) -> Float64
     """The convex curve around the places where the scan begins in every eighth row, in every row: float64 (H,)."""
     if not first.any():
         return np.zeros(height_px)
-    rows, every, values = np.arange(0, height_px, _STEP), np.arange(height_px), _median(first)
-    if not (known := values < width_px).any():
-        return np.full(height_px, float(width_px))
-    at, value = _lower_hull(rows[known], values[known])
+    every, values = _rows(height_px), _median(first)
+    rows = every[::_STEP]
+    if not (known := values < width_px).all():
+        if not known.any():
+            return np.full(height_px, float(width_px))
+        rows, values = rows[known], values[known]
+    at, value = _lower_hull(rows, values)
     side = np.interp(every, at, value)
     if len(at) > 1:  # the narrow beginning of a sector, in which no row is lit enough
         side[: int(at[0])] += (value[1] - value[0]) / (at[1] - at[0]) * (every[: int(at[0])] - at[0])
     return np.asarray(side)
 
 
-def _first_dense(lit: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+@lru_cache(maxsize=4)
+def _rows(height_px: int) -> Float64Array:
+    """0, 1, 2, …: float64 (H,), not to be changed."""
+    return np.arange(height_px, dtype=np.float64)
+
+
+def _first_dense(lit: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.intp]]:
     """Place of the pixel of each row (R, W) with which the scan begins, to two pixels; W in a row without any.
+
+    From the left, and from the right counted from there.
 
     It is lit, and so are half of those that follow it: a grey bar beside the scan is passed over.
     """
-    width_px = lit.shape[1]
-    some = lit[:, : width_px // 2 + int(_DENSE_SHARE * width_px) + 4 : 2]
+    row_count, width_px = lit.shape
+    halves = [half[:, : width_px // 2 + int(_DENSE_SHARE * width_px) + 4 : 2] for half in (lit, lit[:, ::-1])]
+    some = np.concatenate(halves)
     reach = max(4, int(0.5 * _DENSE_SHARE * width_px))
-    count = np.cumsum(some, axis=1, dtype=np.int16)
-    lit_of_reach = count[:, reach - 1 :] - count[:, : 1 - reach] + some[:, : 1 - reach]
-    begins, step = some[:, : 1 - reach] & (2 * lit_of_reach >= reach), 2
-    if not begins.any():
-        begins, step = lit, 1
-    first = begins.argmax(axis=1)
-    places: npt.NDArray[np.intp] = np.where(begins[np.arange(len(lit)), first], step * first, width_px)
-    return places
+    lit_of_reach = cv2.boxFilter(
+        some.view(np.uint8), cv2.CV_16S, (reach, 1), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT
+    )
+    count = max(some.shape[1] - reach + 1, 0)  # places that so many follow
+    begins = some[:, :count] & (lit_of_reach[:, :count] >= (reach + 1) // 2)
+    first = begins.argmax(axis=1) if count else np.zeros(2 * row_count, np.intp)
+    known = begins[np.arange(2 * row_count), first] if count else np.zeros(2 * row_count, np.bool_)
+    places: npt.NDArray[np.intp] = np.where(known, 2 * first, width_px)
+    both = [places[:row_count], places[row_count:]]
+    for side, half in enumerate((lit, lit[:, ::-1])):
+        if not known[side * row_count : (side + 1) * row_count].any():
+            first = half.argmax(axis=1)
+            both[side] = np.where(half[np.arange(row_count), first], first, width_px)
+    return both
 
 
 def _face(grey: UInt8Array) -> Float64Array | None:
@@ -200,23 +226,19 @@ def _face(grey: UInt8Array) -> Float64Array | None:
 
 
 def _median(values: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Running median."""
+    """Running median; the first and the last value go on beyond the ends."""
     if len(values) < _MEDIAN:
         return values
-    half, count = _MEDIAN // 2, len(values)
-    padded = values[np.clip(np.arange(-half, count + half), 0, count - 1)]
-    windows = np.stack([padded[shift : shift + count] for shift in range(_MEDIAN)])
-    windows.partition(half, axis=0)
-    middle: npt.NDArray[np.intp] = windows[half]
-    return middle
+    return np.asarray(cv2.medianBlur(values.astype(np.float32)[None], _MEDIAN)[0], np.intp)
 
 
-def _lower_hull(rows: npt.NDArray[np.intp], values: npt.NDArray[np.intp]) -> tuple[Float64Array, Float64Array]:
+def _lower_hull(rows: Float64Array, values: npt.NDArray[np.intp]) -> tuple[Float64Array, Float64Array]:
     """Rows and values at the corners of the greatest convex function that lies nowhere above `values`."""
-    points = np.column_stack([rows, values]).astype(np.float32)
-    above = np.float32(values.max() + 1)
-    lids = np.array([[rows[0], above], [rows[-1], above]], np.float32)
-    hull = cv2.convexHull(np.concatenate([points, lids])).reshape(-1, 2)
-    lower = np.asarray(hull[hull[:, 1] < above], np.float64)
-    lower = lower[np.argsort(lower[:, 0])]
+    above = float(values.max() + 1)
+    points = np.empty((len(rows) + 2, 2), np.float32)
+    points[:-2, 0], points[:-2, 1] = rows, values
+    points[-2:] = (rows[0], above), (rows[-1], above)  # a lid
+    hull = cv2.convexHull(points)[:, 0].astype(np.float64)
+    lower = hull[hull[:, 1] < above]
+    lower = lower[lower[:, 0].argsort()]
     return lower[:, 0], lower[:, 1]

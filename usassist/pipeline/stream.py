@@ -43,6 +43,7 @@ __all__ = ["Stream"]
 logger = logging.getLogger(__name__)
 
 _WAIT_S = 0.05
+_HANDING_OVER_S = 0.0005  # a thread that goes on in Python would hold the interpreter until the loop takes it away
 _WATCH_S = 0.1
 _MAX_STUCK = 1  # threads that are stuck in an engine; with another one this process is given up
 _JOIN_S = 5.0
@@ -261,6 +262,7 @@ class Stream:
                 self._output.captured(frame)
                 if self._realtime:
                     self._slot.put(frame)  # first: inference starts while the frame is being published
+                    time.sleep(_HANDING_OVER_S)
                 self.publisher.frame(frame)
                 if not self._realtime:
                     self._slot.put(frame)

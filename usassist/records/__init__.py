@@ -12,6 +12,7 @@ depth towards +y. See ``docs/adr/0003-coordinates.md``.
 from usassist.records.findings import Descriptor, Descriptors, Detections, LabelSpec, Segmentation
 from usassist.records.frame import Frame, FrameLine, FrameMetadata, Signal, SourceInfo, frame_metadata
 from usassist.records.measurements import ApTState, Measurements
+from usassist.records.poses import Pose, PoseStatus
 from usassist.records.result import Answer, Result
 from usassist.records.states import Cause, ResultState, SignalState
 
@@ -27,6 +28,8 @@ __all__ = [
     "FrameMetadata",
     "LabelSpec",
     "Measurements",
+    "Pose",
+    "PoseStatus",
     "Result",
     "ResultState",
     "Segmentation",

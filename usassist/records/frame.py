@@ -13,6 +13,7 @@ import numpy.typing as npt
 from usassist.common.wire_fields import Int64, travels
 from usassist.errors import RecordError
 from usassist.records.checks import checked_array, require_identity
+from usassist.records.poses import Pose
 from usassist.records.states import SignalState
 
 __all__ = ["Frame", "FrameLine", "FrameMetadata", "Signal", "SourceInfo", "frame_metadata"]
@@ -83,12 +84,14 @@ class FrameMetadata:
     spacing_rc_mm : mm per px, row step first; None when the frame is not calibrated
     spacing_rel_sd : relative standard uncertainty of the spacing; None exactly when the spacing is
     calibration_id : the geometry file the spacing came from; ``scale_by_ruler``, ``scale_by_dicom``,
-        ``scale_by_hand``
-    pts, time_base : presentation stamp of the clip the frame came from
+        ``scale_by_hand``, ``scale_by_openigtlink``
+    pts, time_base : presentation stamp of the clip the frame came from; with OpenIGTLink the sender's stamp, ns since
+        1970 on the sender's clock
     t_decoded_ns, t_cropped_ns : monotonic ns at which the pixels were ready, and at which this frame was made of them;
         None where a source has done both before the frame was due
     picture : state of the signal; of a frame that is not live there is no answer
     picture_reason : why it is not live
+    poses : of probe and tools when the frame was taken, in the order that was asked for; empty where none was
     """
 
     frame_id: Int64
@@ -103,6 +106,7 @@ class FrameMetadata:
     t_cropped_ns: Int64 | None = field(default=None, metadata=travels(since=(1, 2)))
     picture: SignalState = field(default=SignalState.LIVE, metadata=travels(since=(1, 1)))
     picture_reason: str = field(default="", metadata=travels(since=(1, 1)))
+    poses: tuple[Pose, ...] = field(default=(), metadata=travels(since=(1, 4)))
 
 
 _METADATA = tuple(item.name for item in fields(FrameMetadata))

@@ -24,6 +24,8 @@ class Answer:
     domain_prob : probability that the frame shows what the engine was made for; None = it does not judge that
     abstains : why the engine abstains, in words; there is nothing else then, and it does not mean that nothing was
         found. Empty = it answers
+    on_the_way : of candidates alone: what their modality found on the way to them and needs again to complete them;
+        nothing outside of it reads this, and it is not published
     """
 
     detections: Detections = field(default_factory=Detections.empty)
@@ -32,6 +34,7 @@ class Answer:
     descriptors: Descriptors = ()
     domain_prob: float | None = None
     abstains: str = ""
+    on_the_way: object | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Check that an engine that abstains has found nothing."""

@@ -13,6 +13,7 @@ import msgspec
 
 from usassist.common.private_files import create_private
 from usassist.records import FrameLine
+from usassist.session.corrections_file import copy_corrections
 from usassist.session.frame_images import open_video
 from usassist.session.manifest import Manifest
 from usassist.session.opening import RecordedSession, open_session
@@ -63,6 +64,7 @@ def repair_session(folder: Path, target: Path) -> list[str]:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, new / name)
                 os.chmod(new / name, 0o600)
+        copy_corrections(folder, new)
         known.lost = [without_path(line, folder, "the session") for line in known.lost]
         write_manifest(new, _manifest(session, known))
     return known.lost

@@ -10,6 +10,7 @@ from typing import Any
 
 from usassist.bus import LoggedMessage, MessageLogWriter
 from usassist.errors import BusError, SessionError, UsageError
+from usassist.session.corrections_file import copy_corrections
 from usassist.session.frame_images import open_video
 from usassist.session.messages import whole_message
 from usassist.session.opening import RecordedSession, open_session
@@ -85,6 +86,7 @@ def trim_session(folder: Path, begin: str | None, end: str | None, target: Path)
         marks = _copy_lines(session.folder, "marks.jsonl", session.mark_spans(), first, last, new)
         _copy_lines(session.folder, "frames.jsonl", session.frame_spans(), first, last, new)
         _copy_log(session, first, last, (kept[0].t_capture_ns, _end_ns(session, last)), new)
+        copy_corrections(folder, new)
         if problems:
             raise SessionError(f"{problems[0]}; repair the session first: usassist session repair {folder}")
         counts: dict[str, Any] = {"frames": len(kept), "results": results, "marks": marks}

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from usassist.bus import EngineBody, LogReader, result_from
 from usassist.errors import BusError, SessionError
+from usassist.session.corrections.checking import corrections_problems
+from usassist.session.identity import IdentityReport, find_identity
 from usassist.session.messages import frame_line, same_frame, same_result, whole_message
 from usassist.session.opening import Gap, RecordedSession, open_session
-from usassist.session.text_left import TextLeft
+from usassist.session.text_left import EveryText, Reader, TextLeft
 from usassist.sinks.files import sha256_of
 from usassist.sinks.lines import result_line
 from usassist.sinks.manifest import is_unchanged
@@ -32,6 +34,8 @@ class VerifyReport:
     text_looked_at : number of images that were searched for burnt-in text
     text_suspected : numbers of frames that may hold some; bright spots of tissue are among them, so it is no problem
         in itself
+    text_read : numbers of frames on which a text reader read some; None where none was asked to
+    identity : what was looked at outside the pixels, and what was found; None where it was not asked for
     """
 
     frames: int = 0
@@ -42,6 +46,13 @@ class VerifyReport:
     problems: list[str] = field(default_factory=list)
     text_looked_at: int = 0
     text_suspected: list[int] = field(default_factory=list)
+    text_read: list[int] | None = None
+    identity: IdentityReport | None = None
+
+    @property
+    def holds_identity(self) -> bool:
+        """True where identity, or something that may be, was found."""
+        return bool(self.text_read) or (self.identity is not None and bool(self.identity.findings))
 
     def add(self, problems: list[str]) -> None:
         """Add several of one kind: the first few, and a count of the rest."""
@@ -50,13 +61,23 @@ class VerifyReport:
             self.problems.append(f"… and {len(problems) - _MAX_OF_A_KIND} more of that kind")
 
 
-def verify_session(folder: Path, *, look_for_text: bool = True) -> VerifyReport:
+def verify_session(
+    folder: Path,
+    *,
+    look_for_text: bool = True,
+    every_frame: bool = False,
+    reader: Reader | None = None,
+    look_for_identity: bool = False,
+) -> VerifyReport:
     """Check everything: checksums, lines, messages, images, counts, and that every frame has a result or is a gap.
 
     Parameters
     ----------
     folder : of the session
     look_for_text : also search at most 200 images for burnt-in text
+    every_frame : search all images
+    reader : of text, which reads all images too; implies `every_frame`
+    look_for_identity : also look at every text outside the pixels, see :func:`find_identity`
 
     Raises
     ------
@@ -70,10 +91,18 @@ def verify_session(folder: Path, *, look_for_text: bool = True) -> VerifyReport:
     report.problems += session.problems
     report.add(_files(session))
     _log(session, report)
-    _pictures(session, report, look_for_text=look_for_text)
+    text: TextLeft | EveryText | None = None
+    if every_frame or reader is not None:
+        text = EveryText(reader)
+    elif look_for_text:
+        text = TextLeft(len(session.frames))
+    _pictures(session, report, text)
+    if look_for_identity:
+        report.identity = find_identity(folder)
     report.add([str(gap) for gap in session.gaps if not _is_listed(session, gap)])
     report.add(_counts(session))
     report.add(_names(session))
+    report.add(corrections_problems(session))
     return report
 
 
@@ -176,10 +205,9 @@ def _messages(
                 mismatches.append(f"message {number} cannot be read: {error}")
 
 
-def _pictures(session: RecordedSession, report: VerifyReport, *, look_for_text: bool) -> None:
+def _pictures(session: RecordedSession, report: VerifyReport, text: TextLeft | EveryText | None) -> None:
     mismatches: list[str] = []
     lost = []
-    text = TextLeft(len(session.frames))
     for index, (line, image) in enumerate(session.images(mismatches)):
         if image is None:
             if not _in(session, "picture", line.frame_id):
@@ -189,10 +217,13 @@ def _pictures(session: RecordedSession, report: VerifyReport, *, look_for_text: 
         x1, y1, x2, y2 = line.roi_xyxy_px
         if image.shape[:2] != (y2 - y1, x2 - x1):
             lost.append(f"frame {line.frame_id} is {image.shape[0]} x {image.shape[1]} px, unlike in its line")
-        if look_for_text:
+        if text is not None:
             text.add(index, line.frame_id, image)
-    text.end()
-    report.text_looked_at, report.text_suspected = text.looked_at, text.suspected
+    if text is not None:
+        text.end()
+        report.text_looked_at, report.text_suspected = text.looked_at, text.suspected
+    if isinstance(text, EveryText) and text.reader is not None:
+        report.text_read = text.read
     report.add(mismatches)
     report.add(lost)
 

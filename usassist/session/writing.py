@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import shutil
 import tempfile
 import zlib
@@ -16,6 +17,7 @@ from usassist.common.private_files import sync_file, sync_folder, write_atomic
 from usassist.common.pyav import av
 from usassist.errors import SessionError, SourceError
 from usassist.records import FrameLine
+from usassist.session.corrections_file import CORRECTIONS_FILE
 from usassist.session.frame_images import open_video
 from usassist.session.manifest import Manifest
 from usassist.sinks.files import explain, make_private, sha256_of
@@ -46,13 +48,20 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise SessionError(explain(target, error)) from error
     try:
         yield folder
-        for path in folder.iterdir():
+        for path in folder.rglob("*"):
             sync_file(path)
         sync_folder(folder)
         folder.rename(target)
         sync_folder(target.parent)
+    except SessionError:  # it is an OSError too, and says what to do
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise SessionError(
+                f"the disk is full: {target} was not written; free some space, or name another"
+            ) from error
         raise SessionError(explain(target, error)) from error
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -114,7 +123,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         "repaired": list(manifest.repaired) or None,
         "missing": list(manifest.missing) or None,
         "files": {
-            path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in sorted(folder.iterdir())
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+            for path in sorted(folder.iterdir())
+            if path.name != CORRECTIONS_FILE  # grows, and has checksums of its own
         },
     }
     write_atomic(folder / "session.toml", dump_manifest(document))

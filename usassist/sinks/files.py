@@ -39,6 +39,7 @@ SESSION_FILES = (
     "bus.log",
     "overlay.mkv",
     "summary.json",
+    "corrections.jsonl",
     "session.spare",
 )
 _PIECE_BYTES = 2**20

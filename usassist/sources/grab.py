@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, Protocol
 
+from usassist.records import Pose
 from usassist.sources.screen import Screen
 
 __all__ = ["Grab", "Grabber", "Input", "Opener"]
@@ -16,8 +17,8 @@ __all__ = ["Grab", "Grabber", "Input", "Opener"]
 class Grab:
     """One whole screen.
 
-    It is sent from the capture process field by field, so each field is a number, a text, a fraction or a tuple of
-    these; see ``capture/messages.py``.
+    It is sent from the capture process field by field, so each field is a number, a text, a fraction, a tuple of these
+    or a dataclass with such fields; see ``capture/messages.py``.
 
     Attributes
     ----------
@@ -29,6 +30,9 @@ class Grab:
     pts, time_base : timestamp of the stream
     damaged : the demuxer, driver or decoder marked this very frame as damaged
     damage_reason : why it is damaged, or predicted from a damaged frame; empty where it is intact
+    spacing_rc_mm, spacing_rel_sd : mm per px as the sender states it, row step first, and its relative standard
+        uncertainty; both None where it is not known
+    poses : see :class:`usassist.records.FrameMetadata`
     """
 
     number: int
@@ -40,6 +44,9 @@ class Grab:
     time_base: Fraction | None = None
     damaged: bool = False
     damage_reason: str = ""
+    spacing_rc_mm: tuple[float, float] | None = None
+    spacing_rel_sd: float | None = None
+    poses: tuple[Pose, ...] = ()
 
 
 class Grabber(Protocol):

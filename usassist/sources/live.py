@@ -22,6 +22,7 @@ from usassist.sources.cropping import Roi, choose_roi, is_automatic
 from usassist.sources.grab import Grab, Opener
 from usassist.sources.grab_supervisor import GrabSupervisor
 from usassist.sources.inputs.address import GrabOptions, loop_clip
+from usassist.sources.scale import Claim, depth_is_plausible
 from usassist.sources.scale_watch import ScaleWatch
 from usassist.sources.scan_check import ScanCheck
 from usassist.sources.watch import SignalVerdict, SignalWatch, WatchProfile
@@ -259,7 +260,8 @@ class LiveSource(Closeable):
         options = self._options
         whole = None if grab.damage_reason else grab.screen.grey
         frame_id, self._next_id = self._next_id, self._next_id + 1
-        claim = self._scale.claim(self._roi, grab.t_decoded_ns, whole, frame_id=frame_id)
+        own = _stated_scale(grab, self._roi)
+        claim = self._scale.claim(self._roi, grab.t_decoded_ns, whole, own, frame_id=frame_id)
         image = grab.screen.cut(self._roi)
         return Frame(
             session_id=options.session_id,
@@ -277,6 +279,7 @@ class LiveSource(Closeable):
             t_cropped_ns=self._clock.now_ns(),
             picture=verdict.state,
             picture_reason="" if verdict.state is SignalState.LIVE else verdict.reason,
+            poses=grab.poses,
         )
 
     def _describe(self, grab: Grab, roi: Roi) -> None:
@@ -307,3 +310,11 @@ class LiveSource(Closeable):
             reconnects=self._supervisor.reconnects,
             skipped=self._skipped,
         )
+
+
+def _stated_scale(grab: Grab, roi: Roi) -> Claim | None:
+    """What the sender states with its uncertainty; None where it states none, or one that gives no plausible depth."""
+    spacing, rel_sd = grab.spacing_rc_mm, grab.spacing_rel_sd
+    if spacing is None or rel_sd is None or not depth_is_plausible(spacing, roi[3] - roi[1]):
+        return None
+    return Claim(spacing_rc_mm=spacing, spacing_rel_sd=rel_sd, calibration_id="scale_by_openigtlink")

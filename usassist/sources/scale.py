@@ -1,8 +1,8 @@
 """The scale of a frame: what each origin states, and which one holds.
 
-The order is the DICOM header, a geometry calibration, the ruler on the screen, two points set by hand. The first one
-counts, and all that are known have to agree: two that differ beyond their uncertainties leave the frame without a
-scale, with the reason.
+The order is the DICOM header or the OpenIGTLink sender, a geometry calibration, the ruler on the screen, two points set
+by hand. The first one counts, and all that are known have to agree: two that differ beyond their uncertainties leave
+the frame without a scale, with the reason.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _ORIGINS = {
     "scale_by_dicom": "the DICOM header",
     "scale_by_ruler": "the ruler on the screen",
     "scale_by_hand": "two points set by hand",
+    "scale_by_openigtlink": "the OpenIGTLink sender",
 }
 
 
@@ -36,8 +37,8 @@ class Claim:
     ----------
     spacing_rc_mm : mm per px, row step first
     spacing_rel_sd : its relative standard uncertainty
-    calibration_id : of the geometry file; ``scale_by_dicom``, ``scale_by_ruler``, ``scale_by_hand``; None where a
-        source knows it itself
+    calibration_id : of the geometry file; ``scale_by_dicom``, ``scale_by_openigtlink``, ``scale_by_ruler``,
+        ``scale_by_hand``; None where a source knows it itself
     """
 
     spacing_rc_mm: tuple[float, float]

@@ -35,6 +35,8 @@ class DataConfig:
     boxed_per_batch : frames with one nodule box each (TN5000, part ``train``)
     teacher_outlines : False: of the frames with boxes only the boxes are used, even where a teacher drew outlines
     breast_per_batch : breast frames with outlined lesions (BUSI)
+    corrections_per_batch : frames of recorded sessions that readers corrected; the sessions are given to the command
+    corrections_val_share : share of these sessions that is held out for validation, each as a whole
     other_pictures : the other frames are not only those of lung clips, but also carotids, heads and drawn screens
     look_power : a scanner look with n frames is drawn with a probability in proportion to n to this power; 1 = every
         frame alike, 0 = every look alike
@@ -54,6 +56,8 @@ class DataConfig:
     boxed_per_batch: int = 0
     teacher_outlines: bool = True
     breast_per_batch: int = 0
+    corrections_per_batch: int = 0
+    corrections_val_share: float = 0.2
     other_pictures: bool = False
     look_power: float = 1.0
     unmarked_weight: float = 0.5
@@ -67,11 +71,13 @@ class DataConfig:
             self.other_per_batch,
             self.boxed_per_batch,
             self.breast_per_batch,
+            self.corrections_per_batch,
             self.phantom_frames,
         )
         _require(self.nodule_per_batch >= 1, "data.nodule_per_batch must be at least 1")
         _require(min(counts) >= 0, "data counts are 0 or more")
-        for name in ("paste_share", "dual_share", "phantom_crossing_share", "look_power", "unmarked_weight"):
+        shares = ("paste_share", "dual_share", "phantom_crossing_share", "corrections_val_share")
+        for name in (*shares, "look_power", "unmarked_weight"):
             _require(0.0 <= getattr(self, name) <= 1.0, f"data.{name} must lie in 0 to 1")
 
     @property
@@ -79,7 +85,7 @@ class DataConfig:
         """Images in a batch."""
         phantom = self.phantom_per_batch if self.phantom_frames else 0
         others = self.gland_per_batch + self.other_per_batch + self.boxed_per_batch + self.breast_per_batch
-        return self.nodule_per_batch + phantom + others
+        return self.nodule_per_batch + phantom + others + self.corrections_per_batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from usassist.training.data.augment import Augmenter
 from usassist.training.data.batches import TrainFrames
 from usassist.training.data.boxed import OUTLINES_LIST, load_boxed
 from usassist.training.data.cache import load_cached
+from usassist.training.data.corrections import CORRECTIONS, load_corrections
 from usassist.training.data.duplicates import list_leaks
 from usassist.training.data.other_anatomy import is_held_out_breast, load_breast, load_clip_frames, load_pictures
 from usassist.training.data.sample import Sample, compute_fingerprint
@@ -57,7 +58,9 @@ class RunResult:
     parity: dict[str, float]
 
 
-def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> TrainData:
+def prepare(
+    recipe: Recipe, cache_dir: Path, outlines: Path | None = None, corrections: Sequence[Path] = ()
+) -> TrainData:
     """Read, crop and simulate all frames of a recipe.
 
     Parameters
@@ -65,13 +68,22 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
     recipe : the run
     cache_dir : cache of decoded and simulated frames
     outlines : folder of the outlines that a teacher drew into the boxes; None = boxes alone
+    corrections : folders of recorded sessions whose corrections are trained on
 
     Raises
     ------
     ConfigError
-        When the data folder is not set or a data set is missing from it.
+        When the data folder is not set or a data set is missing from it; when the recipe names corrections and no
+        session is given, or the other way round.
+    SessionError
+        When a session has no corrections, or cannot be read.
     """
     root, data = data_dir(), recipe.data
+    if bool(data.corrections_per_batch) != bool(corrections):
+        raise ConfigError(
+            "corrections are trained on where the recipe has corrections_per_batch in its table [data] and "
+            "--corrections names sessions; give both, or neither"
+        )
     boxed_set, breast_set = "thyroid_tn5000", "breast_busi"
     wanted = {
         "thyroid_ddti": True,
@@ -88,7 +100,9 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
     if missing:
         raise ConfigError(f"the data set {', '.join(missing)} is missing from the folder in USASSIST_DATA; fetch it")
     terms = load_terms()
-    used_terms = require_terms([*used, *(["phantom"] if data.phantom_frames else [])], "training", terms)
+    used += ["phantom"] if data.phantom_frames else []
+    used_terms = require_terms([*used, *([CORRECTIONS] if corrections else [])], "training", terms)
+    corrected = load_corrections(corrections, data.corrections_val_share)
     if recipe.pretrained:
         used_terms += require_terms([START_WEIGHTS[recipe.model.encoder]], "start", terms)
 
@@ -128,7 +142,9 @@ def prepare(recipe: Recipe, cache_dir: Path, outlines: Path | None = None) -> Tr
         boxed=boxed,
         breast=breast,
         other=[*clips, *pictures] if data.other_per_batch else [],
+        corrections=corrected.train,
     )
+    validation = [*validation, *corrected.validation]
     counts = ", ".join(f"{len(samples)} {kind}" for kind, samples in _by_kind(frames).items())
     logger.info("%s, %d validation frames", counts, len(validation))
     return TrainData(

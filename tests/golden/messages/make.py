@@ -26,7 +26,7 @@ from usassist.bus import (
     TrackingClock,
 )
 from usassist.bus.codec import encode, encode_frame, encode_result
-from usassist.records import SignalState
+from usassist.records import Pose, PoseStatus, SignalState
 
 NOT_LIVE = {
     "t_decoded_ns": 4,
@@ -34,6 +34,15 @@ NOT_LIVE = {
     "picture": SignalState.DAMAGED,
     "picture_reason": "part of it is lost",
     "text_xyxy_px": ((1, 2, 3, 4),),
+    "poses": (
+        Pose(
+            name="ProbeToReference",
+            status=PoseStatus.VALID,
+            matrix_mm=(1.0, 0.0, 0.0, 10.5, 0.0, 0.0, -1.0, -2.25, 0.0, 1.0, 0.0, 3.0),
+            sender_stamp_ns=1_700_000_000_000_000_007,
+        ),
+        Pose(name="NeedleToReference", status=PoseStatus.MISSING),
+    ),
 }
 HEALTH = HealthBody(
     process="stream",

@@ -87,6 +87,13 @@ def test_a_long_sweep_is_divided_before_its_times_or_pixels_are_too_many(monkeyp
     assert [len(part.frame_indices) for part in divide(frames[:25])] == [10, 10, 5]
 
 
+def test_a_scale_that_changes_all_the_time_is_refused():
+    frames = [dataclasses.replace(FRAME, spacing_rc_mm=(0.1, 0.1 + number / 1e4)) for number in range(201)]
+    assert len(divide(frames[:200])) == 200
+    with pytest.raises(DicomError, match="201 cine objects, more than 200; export parts of the session"):
+        divide(frames)
+
+
 def test_frames_that_go_missing_while_they_are_read_are_told(tmp_path):
     content = content_of(frames_of(3))
     short = dataclasses.replace(content, images=lambda: iter(list(content.images())[:2]))

@@ -168,6 +168,17 @@ def test_volume_and_its_diameters_come_from_both_planes() -> None:
     assert planar[0].tracking_uid == planar[1].tracking_uid
 
 
+def test_the_ratio_of_axes_is_given_in_transverse_planes_alone() -> None:
+    for planes, sections in ((False, [False]), (True, [True, False])):
+        groups = _read(draw_content((Drawn(planes=planes),))).content.get_planar_roi_measurement_groups()
+        assert [terms.AP_T.meaning in _numbers(group) for group in groups] == sections
+    found = draw_content((Drawn(planes=True),)).answers[0].nodules[0]
+    number = _numbers(groups[0])[terms.AP_T.meaning]
+    assert number.value == found.ap_t
+    assert found.ap_t is not None
+    assert _uncertainty(number) == (found.ap_t - found.ap_t_low, found.ap_t_high - found.ap_t)
+
+
 def test_a_nodule_that_is_cut_has_no_exact_size_and_no_calipers() -> None:
     document = _read(draw_content((Drawn(cut=True),)))
     (group,) = document.content.get_planar_roi_measurement_groups()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from usassist.errors import EngineOutputError
-from usassist.frames import fill_labelmap, letterbox_affine
+from usassist.frames import fill_labelmap, find_scan_border, letterbox_affine
 from usassist.modalities.ultrasound import decode
 from usassist.records import LabelSpec
 
@@ -232,8 +232,8 @@ def test_an_outline_ends_where_the_visible_scan_ends():
     cv2.fillPoly(image, [corner * (-1, 1) + (383, 0)], 0)
     outputs = add_nodule(empty_outputs(), (30, 60, 130, 130), 0.8)
     whole, cut = (
-        fill_labelmap(decode(outputs, IDENTITY, INPUT_HW_PX, LABELS, image=given)[1], INPUT_HW_PX)
-        for given in (None, image)
+        fill_labelmap(decode(outputs, IDENTITY, INPUT_HW_PX, LABELS, border=given)[1], INPUT_HW_PX)
+        for given in (None, lambda: find_scan_border(image))
     )
     black = cv2.erode((image == 0).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     assert whole[black].sum() > 300

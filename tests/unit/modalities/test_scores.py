@@ -14,6 +14,7 @@ from tests.samples import make_frame, make_scores, score_file
 from tests.unit.modalities.test_postprocess import LABELS, add_nodule, empty_outputs
 from usassist.calibrate import ScoreCalibration, load_score_calibration
 from usassist.errors import CalibrationError, UsageError
+from usassist.frames import find_scan_border
 from usassist.modalities.ultrasound import UltrasoundTask
 from usassist.records import Detections
 
@@ -99,3 +100,21 @@ def test_a_calibration_of_other_labels_and_a_point_that_is_not_there_are_refused
     other = load_score_calibration(ENGINE_ID, tmp_path)
     with pytest.raises(CalibrationError, match=r"has the labels \['cyst'\]"):
         UltrasoundTask(INPUT_HW_PX, LABELS, None, other)
+
+
+def test_the_border_of_the_scan_is_found_once_for_a_frame_and_not_for_one_without_a_candidate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = []
+
+    def find(image: Any) -> Any:
+        found.append(image)
+        return find_scan_border(image)
+
+    monkeypatch.setattr("usassist.modalities.ultrasound.task.find_scan_border", find)
+    task = UltrasoundTask(INPUT_HW_PX, LABELS, 0.05)
+    answer = task(FRAME, Outputs(0.9, 0.8))
+    assert len(answer.measurements) == 2
+    assert len(found) == 1
+    assert len(task(FRAME, Outputs()).detections) == 0
+    assert len(found) == 1

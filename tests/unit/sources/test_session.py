@@ -13,12 +13,21 @@ from tests.recordings import record_session
 from tests.samples import make_frame
 from usassist.common.clock import FakeClock
 from usassist.errors import SourceError, SourceFormatError, UsageError
-from usassist.records import Frame, SignalState
+from usassist.records import Frame, Pose, PoseStatus, SignalState
 from usassist.sources import open_source
 
 IDS = (0, 1, 2, 5, 6, 7, 8, 9)  # 3 and 4 were lost
-FROZEN, TEXT = 6, 8
+FROZEN, TEXT, POSELESS = 6, 8, 7
 T0_NS, PERIOD_NS = 7_000_000_000, 50_000_000
+
+
+def _poses(frame_id: int) -> tuple[Pose, ...]:
+    matrix = (1.0, 0.0, 0.0, float(frame_id), 0.0, 1.0, 0.0, 0.5, 0.0, 0.0, 1.0, -2.25)
+    stamp_ns = 1_700_000_000_000_000_000 + frame_id
+    return (
+        Pose(name="ProbeToReference", status=PoseStatus.VALID, matrix_mm=matrix, sender_stamp_ns=stamp_ns),
+        Pose(name="NeedleToReference", status=PoseStatus.STALE, sender_stamp_ns=stamp_ns - 1),
+    )
 
 
 def _frame(frame_id: int) -> Frame:
@@ -28,6 +37,8 @@ def _frame(frame_id: int) -> Frame:
         words |= {"picture": SignalState.FROZEN, "picture_reason": "the scanner is frozen"}
     if frame_id == TEXT:
         words |= {"text_xyxy_px": ((4, 4, 20, 12),)}
+    if frame_id != POSELESS:
+        words |= {"poses": _poses(frame_id)}
     return make_frame(
         frame_id,
         channels=3 if frame_id >= 5 else 1,
@@ -71,6 +82,12 @@ def test_pixels_scale_and_what_was_said_of_the_picture_come_back(recorded: Path)
         assert (after.calibration_id, after.roi_xyxy_px) == ("geo", before.roi_xyxy_px)
         if after.frame_id != TEXT:
             np.testing.assert_array_equal(after.image, before.image)
+
+
+def test_every_frame_comes_back_with_its_own_poses(recorded: Path) -> None:
+    assert [frame.poses for frame in _frames(recorded)] == [
+        () if frame_id == POSELESS else _poses(frame_id) for frame_id in IDS
+    ]
 
 
 def test_text_that_the_recorder_covered_is_no_text_any_more(recorded: Path) -> None:

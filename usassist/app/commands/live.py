@@ -20,6 +20,7 @@ from usassist.app.commands.options import (
     EngineSetting,
     FullScreenOption,
     JsonOption,
+    OpenIgtLinkOption,
     PointSetting,
     PrecisionSetting,
     ScaleSetting,
@@ -42,7 +43,10 @@ _UNCALIBRATED = "the whole screen is shown, with the patient's name on it; nothi
 @takes_page_options
 def live(
     source: Annotated[
-        str, typer.Option(help="v4l2:/dev/video0, rtsp://…, udp://…, tcp://…, pipe:…, screen:…, or a clip.")
+        str,
+        typer.Option(
+            help="v4l2:/dev/video0, rtsp://…, udp://…, tcp://…, openigtlink://…, pipe:…, screen:…, or a clip."
+        ),
     ],
     engine: EngineSetting = None,
     backend: BackendSetting = None,
@@ -67,6 +71,7 @@ def live(
     window: WindowOption = False,
     full_screen: FullScreenOption = False,
     page_options: PageOptions = NO_OPTIONS,
+    openigtlink: OpenIgtLinkOption = None,
     count: CountOption = None,
     bus: Annotated[str | None, typer.Option(help="Publish here, so that others can watch.")] = None,
     config: ConfigOption = None,
@@ -117,6 +122,7 @@ def live(
         record_refusal=_UNCALIBRATED if uncalibrated else "",
         sources=settings.stream.sources,
         window=shown,
+        openigtlink=None if openigtlink is None else dataclasses.replace(settings.openigtlink, port=openigtlink),
         record=settings.record,
         memory_limit_mb=settings.stream.memory_limit_mb,
     )

@@ -23,6 +23,7 @@ from usassist.app.commands.export import export_app
 from usassist.app.commands.keys import keys_app
 from usassist.app.commands.live import live
 from usassist.app.commands.modalities import modalities_app
+from usassist.app.commands.openigtlink import openigtlink
 from usassist.app.commands.options import print_error, read_settings
 from usassist.app.commands.overlay import overlay
 from usassist.app.commands.pacs import pacs_app
@@ -42,7 +43,16 @@ from usassist.errors import UsAssistError
 
 __all__ = ["app", "main"]
 
-_WITH_CONFIG = (demo, live, overlay, panel, replay, rerun, view)  # they read the settings that --config names
+_WITH_CONFIG = (
+    demo,
+    live,
+    openigtlink,
+    overlay,
+    panel,
+    replay,
+    rerun,
+    view,
+)  # they read the settings that --config names
 _GROUPS = {
     "engine": engine_app,
     "phantom": phantom_app,
@@ -64,7 +74,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
+_COMMANDS = (
     train,
     replay,
     live,
@@ -76,9 +86,11 @@ for command in (
     panel,
     panel_password,
     overlay,
+    openigtlink,
     doctor,
     deidentify,
-):
+)
+for command in _COMMANDS:
     app.command()(command)
 for name, group in _GROUPS.items():
     app.add_typer(group, name=name)

@@ -31,6 +31,7 @@ __all__ = [
     "EnginesOption",
     "FpsOption",
     "JsonOption",
+    "OpenIgtLinkOption",
     "PointSetting",
     "PrecisionOption",
     "PrecisionSetting",
@@ -84,6 +85,10 @@ FpsOption = Annotated[int, typer.Option(min=1, max=240, help="Frames per second.
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 SizeOption = Annotated[str, typer.Option(help="Size of the screen, px.")]
 WindowOption = Annotated[bool, typer.Option("--window", help="Also show the overlay in a window.")]
+OpenIgtLinkOption = Annotated[
+    int | None,
+    typer.Option("--openigtlink", min=1, max=65535, help="Also send images and outlines to 3D Slicer, at this port."),
+]
 FullScreenOption = Annotated[bool, typer.Option("--full-screen", help="Show the overlay over the whole screen.")]
 
 

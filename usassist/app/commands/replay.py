@@ -20,6 +20,7 @@ from usassist.app.commands.options import (
     EnginesOption,
     FullScreenOption,
     JsonOption,
+    OpenIgtLinkOption,
     PointSetting,
     PrecisionSetting,
     ScaleSetting,
@@ -81,6 +82,7 @@ def replay(
     ] = False,
     window: WindowOption = False,
     full_screen: FullScreenOption = False,
+    openigtlink: OpenIgtLinkOption = None,
     bus: Annotated[str | None, typer.Option(help="Publish here, for overlay and panel.")] = None,
     speed: Annotated[float | None, typer.Option(help="Of a session: 2 is twice as fast as it was.")] = None,
     from_s: Annotated[float | None, typer.Option("--from", help="Of a session: begin there, s.")] = None,
@@ -119,6 +121,7 @@ def replay(
             full_screen=full_screen,
             page=page,
             page_options=page_options,
+            openigtlink=openigtlink,
             bus=bus,
             fast=fast,
             speed=speed,
@@ -146,7 +149,8 @@ def replay(
         raise UsageError("--json and --csv - both write to standard output; name a file for one of them")
     if repeat and (len(names) > 1 or targets.keeps_nothing):
         raise UsageError("with --repeat a clip never ends; leave it out")
-    watched = shown is not None or bus is not None
+    link = None if openigtlink is None else dataclasses.replace(settings.openigtlink, port=openigtlink)
+    watched = shown is not None or bus is not None or link is not None
     options = StreamOptions(
         source="",
         bus=bus or settings.bus.address,
@@ -176,6 +180,7 @@ def replay(
         [(name, of_clip(name)) for name in names],
         targets,
         window=shown,
+        openigtlink=link,
         record=settings.record,
         make_progress=lambda: ProgressBar(quiet=as_json),
         on_answer=lambda answer: print_answer(answer, alone=len(names) == 1, quiet=as_json, on_stderr=csv == Path("-")),

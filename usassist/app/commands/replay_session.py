@@ -55,6 +55,7 @@ def replay_folder(
     full_screen: bool,
     page: bool,
     page_options: PageOptions,
+    openigtlink: int | None,
     bus: str | None,
     fast: bool,
     speed: float | None,
@@ -76,8 +77,9 @@ def replay_folder(
     overlay_video, window, page, bus, fast, speed, repeat : see ``SessionReplayOptions``
     full_screen : of the window, which it asks for
     page_options : of the page
+    openigtlink : port at which OpenIGTLink clients connect; None = there are none
     from_s, to_s : part that is sent, s from the first frame
-    config : settings file; only the tables ``bus``, ``panel`` and ``overlay`` are used
+    config : settings file; only the tables ``bus``, ``panel``, ``overlay`` and ``openigtlink`` are used
     as_json : print one document and nothing else
 
     Raises
@@ -93,7 +95,7 @@ def replay_folder(
     settings = read_settings(config)
     instead = "--overlay-video, or --page in a browser"
     shown = override_overlay(settings.overlay, window=window, full_screen=full_screen, instead=instead)
-    viewers = window or full_screen or page or bus is not None
+    viewers = window or full_screen or page or bus is not None or openigtlink is not None
     if save is not None and (overlay_video or save.suffix not in (".mp4", ".mkv")):
         raise UsageError("--save names a new .mp4 or .mkv; leave out --overlay-video, which names another")
     if csv is not None:
@@ -115,6 +117,7 @@ def replay_folder(
         overlay_video=save or (_video_path(folder, out) if overlay_video else None),
         page=page_options.override(settings.panel) if page else None,
         window=shown,
+        openigtlink=None if openigtlink is None else dataclasses.replace(settings.openigtlink, port=openigtlink),
     )
     with stop_on_signal() as stop:
         sent = replay_session(options, stop, on_ready=None if as_json else _print_ready)

@@ -11,11 +11,13 @@ import typer
 
 from usassist.app.commands.options import JsonOption
 from usassist.app.commands.replay_session import write_table
+from usassist.app.commands.session_corrections import corrections_app
 from usassist.errors import UsageError
 
 __all__ = ["session_app"]
 
 session_app = typer.Typer(help="Recorded sessions.", no_args_is_help=True)
+session_app.add_typer(corrections_app, name="corrections")
 
 SessionArgument = Annotated[Path, typer.Argument(help="Folder of a recorded session.")]
 OutOption = Annotated[Path | None, typer.Option(help="New folder (default: beside the session).")]
@@ -52,31 +54,40 @@ def info(session: SessionArgument, as_json: JsonOption = False) -> None:
 
 
 @session_app.command()
-def verify(session: SessionArgument, as_json: JsonOption = False) -> None:
-    """Check everything: checksums, lines, messages, frames, and unreported gaps. Exit code 1 if there is a problem.
+def verify(
+    session: SessionArgument,
+    text: Annotated[
+        str,
+        typer.Option(
+            help="Search for text that the scanner burnt in: sample (at most 200 frames), all, read (all, and with "
+            "the text reader of the extra ocr), none."
+        ),
+    ] = "sample",
+    as_json: JsonOption = False,
+) -> None:
+    """Check everything: checksums, lines, messages, frames, unreported gaps, and that it holds no identity.
 
-    Up to 200 frames are also searched for text that the scanner burnt in; the findings are reported.
+    What cannot be shown is named. Exit code 1 if there is a problem, or something that may be identity.
     """
+    from usassist.app.commands.session_report import print_verdict
     from usassist.session.verify import verify_session
 
-    verdict = verify_session(session)
+    if text not in ("sample", "all", "read", "none"):
+        raise UsageError(f"--text is {text}; give sample, all, read or none")
+    reader = None
+    if text == "read":
+        from usassist.dicom.deidentify import TextReader
+
+        reader = TextReader()
+    verdict = verify_session(
+        session, look_for_text=text != "none", every_frame=text == "all", reader=reader, look_for_identity=True
+    )
+    fine = not verdict.problems and not verdict.holds_identity
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(verdict) | {"ok": not verdict.problems}, indent=2))
+        typer.echo(json.dumps(dataclasses.asdict(verdict) | {"ok": fine}, indent=2))
     else:
-        for problem in verdict.problems:
-            typer.echo(problem)
-        counted = (
-            f"{verdict.frames} frames, {verdict.pictures} of them with pixels, {verdict.results} results, "
-            f"{verdict.marks} marks, {verdict.messages} messages"
-        )
-        wrong = len(verdict.problems)
-        typer.echo(
-            f"{counted}: " + (f"{wrong} problems; run usassist session repair {session}" if wrong else "no problems")
-        )
-        suspected = verdict.text_suspected
-        which = f", among them {', '.join(str(number) for number in suspected[:5])}; look at them" if suspected else ""
-        typer.echo(f"text: {len(suspected)} of {verdict.text_looked_at} frames looked at may hold text or marks{which}")
-    raise typer.Exit(1 if verdict.problems else 0)
+        print_verdict(session, verdict)
+    raise typer.Exit(0 if fine else 1)
 
 
 @session_app.command()
@@ -125,18 +136,38 @@ def export(
     parquet: Annotated[Path | None, typer.Option(help="The table of --csv as Parquet (needs pyarrow).")] = None,
     video: Annotated[Path | None, typer.Option(help="Compact copy of the frames, .mkv or .mp4, lossy (AV1).")] = None,
     frames: Annotated[Path | None, typer.Option(help="New folder with every frame as PNG.")] = None,
+    yolo: Annotated[
+        Path | None, typer.Option(help="New folder for YOLO segmentation: images, labels, data.yaml.")
+    ] = None,
+    nrrd: Annotated[
+        Path | None, typer.Option(help="Label map with a plane for each frame: .seg.nrrd (3D Slicer) or .nrrd.")
+    ] = None,
+    nifti: Annotated[Path | None, typer.Option(help="The label map as NIfTI, .nii or .nii.gz (needs nibabel).")] = None,
+    with_images: Annotated[
+        bool, typer.Option("--with-images", help="Beside a label map, the frames as a volume of their own.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write results as CSV, Parquet or COCO, and frames as a compact video or as PNG files; all of it or nothing."""
+    """Write results as tables, COCO, YOLO or label maps, and frames as video or PNG files; all of it or nothing."""
     from usassist.session import open_session
     from usassist.session.export import ExportTargets, export_session
 
     if csv == Path("-"):
-        if as_json or any((coco, parquet, video, frames)):
+        if as_json or with_images or any((coco, parquet, video, frames, yolo, nrrd, nifti)):
             raise UsageError("with --csv - the table alone is written; leave out the other options")
         write_table(session, csv)
         return
-    targets = ExportTargets(csv=csv, coco=coco, parquet=parquet, video=video, frames=frames)
+    targets = ExportTargets(
+        csv=csv,
+        coco=coco,
+        parquet=parquet,
+        video=video,
+        frames=frames,
+        yolo=yolo,
+        nrrd=nrrd,
+        nifti=nifti,
+        with_images=with_images,
+    )
     opened = open_session(session)
     problems = list(opened.problems)
     written = export_session(opened, targets, problems)

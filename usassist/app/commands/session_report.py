@@ -1,4 +1,4 @@
-"""The table of ``usassist session info``."""
+"""What ``usassist session info``, ``list`` and ``verify`` print."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from rich.table import Table
 
 from usassist.app.commands.tables import number_table
 from usassist.session.listing import ListedSession
+from usassist.session.verify import VerifyReport
 from usassist.sinks.disk_sync import mebibytes
 
-__all__ = ["format_duration", "print_info", "print_list"]
+__all__ = ["format_duration", "print_info", "print_list", "print_verdict"]
 
 
 def print_info(document: dict[str, Any]) -> None:
@@ -24,6 +25,47 @@ def print_info(document: dict[str, Any]) -> None:
         if text:
             table.add_row(name, escape(text))
     Console().print(table)
+
+
+def print_verdict(session: Path, verdict: VerifyReport) -> None:
+    """Print what was checked, what was found, and what could not be shown."""
+    for problem in verdict.problems:
+        typer.echo(problem)
+    wrong = len(verdict.problems)
+    typer.echo(
+        f"{verdict.frames} frames, {verdict.pictures} of them with pixels, {verdict.results} results, "
+        f"{verdict.marks} marks, {verdict.messages} messages: "
+        + (f"{wrong} problems; run usassist session repair {session}" if wrong else "no problems")
+    )
+    suspected = verdict.text_suspected
+    which = f", among them {_numbers(suspected)}; look at them" if suspected else ""
+    typer.echo(f"text: {len(suspected)} of {verdict.text_looked_at} frames looked at may hold text or marks{which}")
+    if verdict.text_read is not None:
+        read = verdict.text_read
+        where = f": {_numbers(read)}" if read else ""
+        typer.echo(f"text: read on {len(read)} of {verdict.text_looked_at} frames{where}")
+    identity = verdict.identity
+    if identity is None:
+        return
+    found = f"{len(identity.findings)} findings" if identity.findings else "nothing was found"
+    looked = f"{identity.texts} texts and keys of {identity.files} files, metadata of {identity.videos} videos"
+    typer.echo(f"identity: {looked}: {found}")
+    for line in identity.findings:
+        typer.echo(f"  {line}")
+    not_shown = list(identity.not_shown)
+    if verdict.text_looked_at < verdict.pictures:
+        not_shown.append(f"{verdict.pictures - verdict.text_looked_at} frames were not searched for text; --text all")
+    if verdict.text_read is None:
+        not_shown.append("no frame was read by a text reader; --text read")
+    if (session / "overlay.mkv").is_file():
+        not_shown.append("overlay.mkv was not searched for text, because our own words stand in it")
+    not_shown.append("a face, handwriting, or an anatomy that is rare; look at the frames")
+    typer.echo("not shown: " + "; ".join(not_shown))
+
+
+def _numbers(numbers: list[int]) -> str:
+    """The first few."""
+    return ", ".join(str(number) for number in numbers[:5]) + (", …" if len(numbers) > 5 else "")
 
 
 def print_list(folder: Path, found: list[ListedSession]) -> None:

@@ -36,6 +36,9 @@ def train(
     outlines: Annotated[
         Path | None, typer.Option(help="Folder of outlines that a teacher drew into the boxes (default: boxes alone).")
     ] = None,
+    corrections: Annotated[
+        list[Path] | None, typer.Option(help="Recorded session whose corrections are trained on; may be repeated.")
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(help="auto, bf16 or fp32 (default: that of the recipe; auto measures which is faster)."),
@@ -47,7 +50,7 @@ def train(
     """Train an engine from a recipe, and export it to ONNX. Needs the extra `train` and the data sets."""
     try:
         with interrupt_on_signal():
-            outcome = _run(recipe, out, cache, start or [], outlines, precision, epochs)
+            outcome = _run(recipe, out, cache, start or [], outlines, corrections or [], precision, epochs)
     except KeyboardInterrupt as stopped:
         print_error(str(stopped) or "stopped")
         raise typer.Exit(130) from None
@@ -61,6 +64,7 @@ def _run(
     cache: Path | None,
     start: list[Path],
     outlines: Path | None,
+    corrections: list[Path],
     precision: str | None,
     epochs: float | None,
 ) -> RunResult:
@@ -96,7 +100,7 @@ def _run(
     try:
         with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
             task = bar.add_task("reading and simulating frames", total=None)
-            data = prepare(plan, cache or folder / "cache", outlines)
+            data = prepare(plan, cache or folder / "cache", outlines, corrections)
             if epochs is not None:
                 plan = shortened(plan, epochs, len(data.frames.nodule))
 

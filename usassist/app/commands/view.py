@@ -49,6 +49,7 @@ def view(
         full_screen=full_screen,
         page=not shows_window,
         page_options=page_options,
+        openigtlink=None,
         bus=bus,
         fast=False,
         speed=speed,

@@ -68,8 +68,9 @@ def connect(blocks: gr.Blocks, desk: Desk, labels: Labels, parts: Parts, about: 
     """
     outcome = gr.State(None)
     private: dict[str, Any] = {"api_visibility": "private"}
-    quiet = private | {"show_progress": "hidden"}
-    in_order: dict[str, Any] = {"concurrency_id": "upload", "concurrency_limit": 1}  # a file is dropped before the next
+    # Short events do not wait in the queue. Gradio ends the stream of a queue's messages with its last event, and an
+    # event that joins in that moment is never told how it ended.
+    quiet = private | {"show_progress": "hidden", "queue": False}
 
     async def begin(language: str) -> AsyncIterator[list[Any]]:
         """Show the first clip as soon as it has been answered."""
@@ -164,18 +165,18 @@ def connect(blocks: gr.Blocks, desk: Desk, labels: Labels, parts: Parts, about: 
 
     chosen = [parts.item, parts.language, parts.compare, *parts.a, *parts.b]
     shown = [parts.status, outcome, *parts.shown]
-    blocks.load(begin, [parts.language], shown, concurrency_limit=None, **quiet)
+    blocks.load(begin, [parts.language], shown, concurrency_limit=None, show_progress="hidden", **private)
     parts.upload.upload(
         take,
         [parts.upload, parts.language],
         [parts.status, parts.upload, parts.item],
         show_progress_on=parts.status,
-        **in_order,
+        concurrency_limit=2,
         **private,
     )
-    parts.upload.clear(drop, None, None, **in_order, **quiet)
+    parts.upload.clear(drop, None, None, **quiet)
     parts.item.input(choose, chosen, shown, **quiet)
-    parts.answer.click(None, None, parts.status, js="() => ''", queue=False, **quiet)  # the progress stands there now
+    parts.answer.click(None, None, parts.status, js="() => ''", **quiet)  # the progress stands there now
     parts.answer.click(
         run,
         chosen,

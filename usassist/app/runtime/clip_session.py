@@ -23,10 +23,11 @@ from usassist.app.runtime.supervised_process import POLL_S, PollClock
 from usassist.bus import SessionState
 from usassist.common.private_files import write_atomic
 from usassist.common.signals import stop_on_signal
-from usassist.config import OverlayConfig, RecordConfig
+from usassist.config import OpenIgtLinkConfig, OverlayConfig, RecordConfig
 from usassist.errors import SessionError, UsAssistError
 from usassist.records import ResultState, SourceInfo
 from usassist.sinks.files import SESSION_FILES, prepare_folder
+from usassist.sinks.openigtlink import check_port
 
 __all__ = ["Progress", "ReplayOutcome", "replay"]
 
@@ -77,6 +78,7 @@ def replay(
     overlay_video: Path | bool,
     window: OverlayConfig | None,
     progress: Progress,
+    openigtlink: OpenIgtLinkConfig | None = None,
     record: RecordConfig | None = None,
     results_only: bool = False,
     times: bool = False,
@@ -90,6 +92,7 @@ def replay(
     overlay_video : also write ``overlay.mkv``, or this file
     window : also show the overlay in a window; None = do not
     progress : receives the progress
+    openigtlink : also send images and outlines to OpenIGTLink clients; None = do not
     record : how the recording is made; None = the default settings
     results_only : write ``results.jsonl`` and ``summary.json``, and no session
     times : of `results_only`: also write ``times.jsonl``, when each frame is shown in its clip
@@ -100,6 +103,8 @@ def replay(
         If it cannot start; no files remain in the folder then.
     """
     existed, record = folder.exists(), record or RecordConfig()
+    if openigtlink is not None:
+        check_port(openigtlink)
     prepare_folder(folder)
     ours = False  # True once the recorder has made the files, each as a new file: they may be removed then
     recorder = "results" if results_only else "record"
@@ -109,6 +114,7 @@ def replay(
             stop = stack.enter_context(stop_on_signal())
             children = {name: stack.enter_context(ChildProcess(name)) for name in names}
             screen = stack.enter_context(ChildProcess("overlay")) if window is not None else None
+            link = stack.enter_context(ChildProcess("openigtlink")) if openigtlink is not None else None
             child = stack.enter_context(ChildProcess("stream"))
             stack.callback(_release_all, [*children.values(), child])
             if not options.bus:
@@ -135,6 +141,8 @@ def replay(
                 ours = ours or name == recorder
             if screen is not None and window is not None:
                 screen.start({"address": options.bus, "overlay": dataclasses.asdict(window)})
+            if link is not None and openigtlink is not None:
+                link.start({"address": options.bus, "openigtlink": dataclasses.asdict(openigtlink)})
         except BaseException:  # Ctrl-C as well: no half-made files remain
             stack.close()
             _remove_files(folder, existed=existed, ours=ours)

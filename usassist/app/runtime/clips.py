@@ -17,7 +17,7 @@ from pathlib import Path
 
 from usassist.app.runtime.clip_session import Progress, ReplayOutcome, replay
 from usassist.app.runtime.open_stream import StreamOptions
-from usassist.config import OverlayConfig, RecordConfig, runtime_dir
+from usassist.config import OpenIgtLinkConfig, OverlayConfig, RecordConfig, runtime_dir
 from usassist.errors import SessionError, UsageError, UsAssistError
 from usassist.records import FrameLine
 from usassist.session.export import CsvTable
@@ -136,6 +136,7 @@ def replay_clips(
     targets: ClipTargets,
     *,
     window: OverlayConfig | None,
+    openigtlink: OpenIgtLinkConfig | None = None,
     record: RecordConfig,
     make_progress: Callable[[], contextlib.AbstractContextManager[Progress]],
     on_answer: Callable[[ClipAnswer], None],
@@ -147,6 +148,7 @@ def replay_clips(
     clips : name and options of each
     targets : what is written. A clip that fails, or is stopped, adds nothing to the table and has no video.
     window : also show the overlay in a window
+    openigtlink : also send images and outlines to OpenIGTLink clients; None = do not
     record : how sessions are recorded
     make_progress : makes the receiver of one clip's progress
     on_answer : called with each answer as it comes
@@ -169,7 +171,7 @@ def replay_clips(
         table = None if targets.csv is None else stack.enter_context(_table(targets.csv, with_clip=len(clips) > 1))
         for (name, options), (out, save) in zip(clips, places, strict=True):
             try:
-                answer = _answer(name, options, targets, out, save, window, record, make_progress, table)
+                answer = _answer(name, options, targets, out, save, window, openigtlink, record, make_progress, table)
             except UsAssistError as error:
                 if len(clips) == 1:
                     raise
@@ -198,6 +200,7 @@ def _answer(
     out: Path | None,
     save: Path | None,
     window: OverlayConfig | None,
+    openigtlink: OpenIgtLinkConfig | None,
     record: RecordConfig,
     make_progress: Callable[[], contextlib.AbstractContextManager[Progress]],
     table: CsvTable | None,
@@ -215,6 +218,7 @@ def _answer(
             folder,
             overlay_video=video,
             window=window,
+            openigtlink=openigtlink,
             progress=stack.enter_context(make_progress()),
             record=record,
             results_only=targets.results_only or out is None,

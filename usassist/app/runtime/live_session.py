@@ -27,8 +27,9 @@ from usassist.app.runtime.open_stream import StreamOptions
 from usassist.app.runtime.private_bus import private_bus
 from usassist.app.runtime.recording_switch import RecordingSwitch, wait_for
 from usassist.app.runtime.supervised_process import PollClock, SupervisedProcess
-from usassist.config import OverlayConfig, PanelConfig, RecordConfig
+from usassist.config import OpenIgtLinkConfig, OverlayConfig, PanelConfig, RecordConfig
 from usassist.errors import UsAssistError
+from usassist.sinks.openigtlink import check_port
 from usassist.sinks.panel import check_panel, page_options
 
 __all__ = ["LiveOptions", "LiveReport", "run_live"]
@@ -52,6 +53,7 @@ class LiveOptions:
     record_refusal : why nothing can be recorded, where that is so
     sources : addresses that may be changed to, beside the one of `stream` and the frame grabbers of this machine
     window : also show the overlay in a window; None = do not
+    openigtlink : also send images and outlines to OpenIGTLink clients; None = do not
     record : how recordings are made
     memory_limit_mb : a process with more resident memory is killed and restarted, MiB; 0 = half of this machine's
     """
@@ -63,6 +65,7 @@ class LiveOptions:
     record_refusal: str = ""
     sources: tuple[str, ...] = ()
     window: OverlayConfig | None = None
+    openigtlink: OpenIgtLinkConfig | None = None
     record: RecordConfig = field(default_factory=RecordConfig)
     memory_limit_mb: int = 0
 
@@ -95,6 +98,8 @@ def run_live(
     log = on_event or (lambda line: None)
     if options.panel is not None:
         check_panel(options.panel)
+    if options.openigtlink is not None:
+        check_port(options.openigtlink)
     with ExitStack() as stack:
         stack.callback(_remove_empty, report)
         bus = options.stream.bus or stack.enter_context(private_bus())
@@ -199,6 +204,9 @@ def _supervised(
         if options.window is not None:
             window = {"address": bus, "overlay": dataclasses.asdict(options.window)}
             supervise("overlay", lambda: window, standby=False)
+        if options.openigtlink is not None:
+            link = {"address": bus, "openigtlink": dataclasses.asdict(options.openigtlink)}
+            supervise("openigtlink", lambda: link, standby=False)
         yield processes, switch
     finally:
         for process in processes.values():  # all first, so that they exit at the same time

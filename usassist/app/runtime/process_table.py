@@ -9,6 +9,7 @@ results       usassist.sinks.results         result, engine, session          re
 overlay_video usassist.sinks.overlay         frame, result, engine, session   a video file
 overlay       usassist.sinks.overlay         frame, result, engine, session   a window
 panel         usassist.sinks.panel           all topics                       a page in the browser
+openigtlink   usassist.sinks.openigtlink     frame, result, engine, session   to OpenIGTLink clients
 demo_look     usassist.app.demo.workers      a file                           what it holds, to its parent
 demo_answer   usassist.app.demo.workers      a file                           a session folder, and packets of it
 ``bench_…``   usassist.app.bench.workers     as the above do                  nothing: for benchmarks
@@ -48,6 +49,7 @@ CHILDREN: dict[str, ChildSpec] = {
     "overlay_video": ChildSpec(f"{_WORKERS}.overlay_video", niceness=5),
     "overlay": ChildSpec(f"{_WORKERS}.overlay", niceness=10),
     "panel": ChildSpec(f"{_WORKERS}.panel", niceness=10),
+    "openigtlink": ChildSpec(f"{_WORKERS}.openigtlink", niceness=5),
     "demo_look": ChildSpec(f"{_DEMO_WORKERS}.look"),
     "demo_answer": ChildSpec(f"{_DEMO_WORKERS}.answer"),
     "bench_overlay": ChildSpec(f"{_BENCH_WORKERS}.overlay", niceness=10),

@@ -22,6 +22,7 @@ from usassist.errors import SessionError, UsageError
 from usassist.session import open_session
 from usassist.session.replay.sender import RecordedMessages, Replayed, SessionReplayOptions
 from usassist.sinks.files import explain
+from usassist.sinks.openigtlink import check_port
 from usassist.sinks.panel import check_panel, page_options
 
 __all__ = ["replay_session"]
@@ -54,6 +55,8 @@ def replay_session(
     """
     if options.page is not None:
         check_panel(options.page)
+    if options.openigtlink is not None:
+        check_port(options.openigtlink)
     session = open_session(options.folder)
     if not session.frames:
         raise SessionError(f"the session in {options.folder} holds no frame; there is nothing to send")
@@ -92,6 +95,8 @@ def _viewers(options: SessionReplayOptions) -> Iterator[str]:
         yield "panel"
     if options.window is not None:
         yield "overlay"
+    if options.openigtlink is not None:
+        yield "openigtlink"
 
 
 def _check_new(path: Path) -> None:
@@ -120,6 +125,8 @@ def _start_viewers(
             more = page_options(bus, options.page)
         elif name == "overlay" and options.window is not None:
             more = {"overlay": dataclasses.asdict(options.window)}
+        elif name == "openigtlink" and options.openigtlink is not None:
+            more = {"openigtlink": dataclasses.asdict(options.openigtlink)}
         child.start({"address": bus, **more})
     for name, child in children.items():
         url = _ready(name, child, stop, tell).get("url", url)

@@ -1,12 +1,12 @@
 """Blacks what may identify a patient in every frame, and checks every frame that comes out.
 
 Ultrasound: everything outside the scan area is black. Text inside it is searched by ``frames/burnt_text.py``: on each
-frame alone, on eight neighbours together, which shows fainter text, and on frames spread over the whole cine; what is
-found is black in those frames and in the eight before and behind. CT and MR: text is found by the text reader.
+frame alone, on fifteen neighbours together, which shows fainter text, and on frames spread over the whole cine; what is
+found is black in those frames and in the fifteen before and behind. CT and MR: text is found by the text reader.
 
 Then each masked frame is looked at by another detector than the one that made the masks: the text reader where it is
 installed, else the same search with a lower threshold. What that finds is black too, and the frame is looked at again;
-where something is left after a few rounds, the object is refused. Memory: three groups of eight frames.
+where something is left after a few rounds, the object is refused. Memory: three groups of frames.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ __all__ = ["MaskedFrame", "masked_frames"]
 UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 
-_TOGETHER = 8
+_LOOKS, _STEP = 5, 3  # of a group of neighbours that are searched together: closer ones are too much alike
+_TOGETHER = _LOOKS * _STEP
 _ROUNDS = 12  # the edges of black boxes are found again now and then
 _LOWER = 0.85  # of the threshold, for the check without a text reader
 _MOST_SHARE = 0.3  # of the kept area; with more text than that, it is a page and no image
@@ -100,7 +101,7 @@ def masked_frames(pictures: Pictures, area: Area, reader: TextReader | None) -> 
 
 def _search(views: list[UInt8Array]) -> BoolArray:
     """Text on any of some neighbouring views."""
-    found = find_burnt_text(views)
+    found = find_burnt_text(views[::_STEP])
     for view in views:
         found = found | find_burnt_text([view])
     return found

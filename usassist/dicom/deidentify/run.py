@@ -190,8 +190,17 @@ def _may_show_face(dataset: Dataset) -> bool:
 
 
 def _files(source: Path) -> list[Path]:
+    if source.is_dir() and (source / "session.toml").exists():
+        raise UsageError(
+            "the input is a recorded session, which holds no identity; show that with: usassist session verify"
+        )
     if source.is_dir():
         return sorted(path for path in source.rglob("*") if not path.is_dir())
+    if source.exists() and not _is_dicom(source):
+        raise UsageError(
+            "the input is no DICOM file; of a clip or picture, usassist replay CLIP --out SESSION keeps the scan area "
+            "with its text covered, and usassist session export SESSION --video writes it as a clip"
+        )
     if source.exists():
         return [source]
     raise UsageError("the input does not exist; name a DICOM file or a folder of them")

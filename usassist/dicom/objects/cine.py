@@ -29,6 +29,7 @@ MOST_BYTES = 2**30
 MOST_STEP_CHARACTERS = 65_000
 """Of the Frame Time Vector: the length of a decimal string's element has 16 bits (DICOM PS3.5 section 7.1.2)."""
 MOST_PARTS = 200
+"""Of one sweep: all of them are open while its frames are read."""
 
 _TWO_D, _TISSUE, _CM = 1, 1, 3
 _MOST_GAPS = 20
@@ -41,6 +42,11 @@ def divide(frames: Sequence[SweepFrame]) -> tuple[CinePart, ...]:
     Parameters
     ----------
     frames : of the sweep, in order
+
+    Raises
+    ------
+    DicomError
+        If there would be more than :data:`MOST_PARTS`.
     """
     groups: dict[object, list[list[int]]] = {}
     used: dict[object, tuple[int, int]] = {}
@@ -56,6 +62,11 @@ def divide(frames: Sequence[SweepFrame]) -> tuple[CinePart, ...]:
         lists[-1].append(index)
         used[key] = (size, length)
     ordered = sorted(itertools.chain.from_iterable(groups.values()))
+    if len(ordered) > MOST_PARTS:
+        raise DicomError(
+            f"size or scale change so often that there would be {len(ordered)} cine objects, more than {MOST_PARTS}; "
+            "export parts of the session, made with usassist session trim"
+        )
     return tuple(CinePart(number=number, frame_indices=tuple(items)) for number, items in enumerate(ordered, 1))
 
 

@@ -282,6 +282,7 @@ class SweepContent:
     answers : result of each of `frames`; an item is read when it is asked for
     nodules, untracked : what the sweep comes to; `untracked` where findings have no identity
     not_shown : how many of these are left out, because the pixels of their best plane are lost
+    not_listed : identities that the report of the sweep counts and does not list
     parts : how `frames` are divided into cine objects
     text_free : the search for burnt-in text covered every frame, and found none left
     unanswered, not_live : frames without an answer, by cause; and without a live signal, by state

@@ -41,6 +41,7 @@ _WIDTH = A4[0] - 2 * (_MARGIN + _FRAME_PADDING)
 _WHOLE, _CROP = (76 * mm, 58 * mm), (52 * mm, 58 * mm)
 _BODY = ParagraphStyle("body", fontName=_FONT, fontSize=8, leading=10.5, textColor=_INK)
 _SMALL = ParagraphStyle("small", parent=_BODY, fontSize=7, leading=9, textColor=_GREY)
+_LABEL = ParagraphStyle("label", parent=_SMALL, spaceBefore=3)
 _HEAD = ParagraphStyle("head", parent=_BODY, fontName=_BOLD, fontSize=10.5, leading=13, spaceBefore=9, spaceAfter=4)
 _TITLE = ParagraphStyle("title", parent=_HEAD, fontSize=15, leading=19, spaceBefore=0)
 _NOTICE = ParagraphStyle("notice", parent=_BODY, fontName=_BOLD, textColor=_ALERT)
@@ -163,12 +164,13 @@ def _story(
 
 
 def _study_rows(content: SweepContent) -> list[tuple[str, str]]:
-    """Who was examined, where the study says so."""
+    """Who was examined, where the study says so; of a name in several scripts the alphabetic one (PS3.5 6.2.1)."""
     study = content.study
+    groups = [group for group in study.patient_name.split("=") if group]
     return [
         (name, value)
         for name, value in (
-            ("Patient", study.patient_name.replace("^", " ").strip()),
+            ("Patient", groups[0].replace("^", " ").strip() if groups else ""),
             ("Patient ID", study.patient_id),
             ("Born", study.patient_birth_date),
             ("Accession", study.accession_number),
@@ -213,7 +215,7 @@ def _overview(content: SweepContent, best: Sequence[Shown], shown: Sequence[Show
         notes.insert(0, _text(words("untracked.also"), _SMALL))
     if any(item.frame.spacing_rc_mm is not None for item in best):
         notes.insert(0, _text(words("overview.interval_note"), _SMALL))
-    return [_table(rows, (0.09, 0.11, 0.12, 0.34, 0.18, 0.16)), Spacer(0, 3), *notes]
+    return [_table(rows, (0.07, 0.10, 0.11, 0.41, 0.17, 0.14)), Spacer(0, 3), *notes]
 
 
 def _nodule(content: SweepContent, item: Shown, image: Image, words: Words) -> Flowable:
@@ -228,7 +230,7 @@ def _nodule(content: SweepContent, item: Shown, image: Image, words: Words) -> F
     )
     facts: list[Flowable] = [_text(words("nodule.sizes"), _CELL_HEAD)]
     for name in _SIZES:
-        facts.append(_text(words(f"nodule.{name}"), _SMALL))
+        facts.append(_text(words(f"nodule.{name}"), _LABEL))
         facts.append(_text(texts.size_text(found.sizes.get(name), words, cut=found.cut), _BODY))
     if found.cut:
         facts.append(_text("The border of the scan cuts it here: sizes are lower bounds.", _SMALL))

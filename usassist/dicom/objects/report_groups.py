@@ -69,7 +69,7 @@ def _planar(
     found, calibrated = shown.found, bool(content.engine.score_calibration_id)
     names = [name for name in found.sizes if with_calipers or name not in _CALIPERS]
     measurements = [_size(shown, name, found.sizes[name]) for name in names]
-    if found.ap_t is not None and not found.cut:
+    if found.ap_t is not None and not found.cut and shown.section.plane == "transverse":
         low, high = found.ap_t_low, found.ap_t_high
         measurements.append(
             make_number(

@@ -106,7 +106,7 @@ LOWER_BOUNDS = {
 }
 """The same of a nodule that the border of the scan cuts: other concepts, so that no reader takes a bound for a size."""
 
-AP_T = own("AP_T", "Extent along the beam over extent across it (AP/T)")
+AP_T = own("AP_T", "AP over transverse extent, in a transverse plane")
 RAW_SCORE = own("RAW_SCORE", "Score, not calibrated")
 FRAMES_SEEN = own("FRAMES_SEEN", "Frames on which it was outlined")
 FRAMES_CUT = own("FRAMES_CUT", "Frames on which the border of the scan cuts it")

@@ -7,12 +7,15 @@ other. Sizes, descriptors and track ids are computed for that alone.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from usassist.calibrate import ScoreCalibration
 from usassist.engine import EngineSpec
+from usassist.frames import ScanBorder
 from usassist.modalities.ultrasound.association import SweepAssociation
 from usassist.modalities.ultrasound.descriptors import DescriptorModel
 from usassist.modalities.ultrasound.task import UltrasoundTask, make_task
@@ -83,7 +86,8 @@ class AssociatedAnswers:
             self._place = _place(frame)
         shown = self._association.update(candidates.detections, remember=remember)
         detections, segmentation = choose_rows(candidates.detections, candidates.segmentation, shown)
-        answer = self._task.complete(frame, detections, segmentation, candidates.domain_prob)
+        border = cast(Callable[[], ScanBorder] | None, candidates.on_the_way)
+        answer = self._task.complete(frame, detections, segmentation, candidates.domain_prob, border)
         if not remember:
             return answer
         if not same_image or self._place != self._tracked_place:

@@ -85,7 +85,8 @@ def nodule_features(grey: UInt8Array, contour: Float32Array, names: Collection[s
     """
     area_px2 = abs(float(cv2.contourArea(contour)))
     diameter_px = 2.0 * math.sqrt(area_px2 / math.pi)
-    corners = np.stack([contour.min(axis=0), contour.max(axis=0)])
+    x, y = contour.T
+    corners = np.array([[x.min(), y.min()], [x.max(), y.max()]], np.float32)
     if area_px2 < _MIN_PX or float((corners[1] - corners[0]).max()) > _LONGEST * diameter_px:
         return None
     cut = Cut.of(grey, contour, corners, DISC_PX / diameter_px)

@@ -70,12 +70,16 @@ class Cut:
     def of(cls, grey: UInt8Array, contour: Float32Array, corners: Float32Array, scale: float) -> Cut:
         """Cut out of a frame what lies in `contour`, float32 (K, 2) in image coordinates, and around it."""
         margin_px = _AROUND * DISC_PX / scale
-        low = np.maximum(np.floor(corners[0] - margin_px), 0).astype(int)
-        high = np.minimum(np.ceil(corners[1] + margin_px), grey.shape[::-1]).astype(int)
+        height_px, width_px = grey.shape
+        x1, y1 = (max(math.floor(least), 0) for least in (corners[0] - margin_px).tolist())
+        x2, y2 = (corners[1] + margin_px).tolist()
         every = math.ceil(0.5 / scale)
-        window = np.ascontiguousarray(grey[low[1] : high[1] : every, low[0] : high[0] : every])
+        window = np.ascontiguousarray(
+            grey[y1 : min(math.ceil(y2), height_px) : every, x1 : min(math.ceil(x2), width_px) : every]
+        )
         calm_window, calm = calmed(window, scale * every)
-        step = np.array(calm.shape[::-1]) / np.array(window.shape[::-1])
+        low = np.array([x1, y1])
+        step = np.array([calm.shape[1] / window.shape[1], calm.shape[0] / window.shape[0]])
         outline, own_corners = (
             (((points - low - 0.5) / every + 0.5) * step - 0.5).astype(np.float32) for points in (contour, corners)
         )
@@ -108,19 +112,19 @@ class Cut:
     @cached_property
     def in_levels(self) -> Int64Array:
         """Histogram (256,) of the nodule."""
-        return np.bincount(self.calm[self.box][self.inside], minlength=256)
+        return _histogram(self.calm[self.box], self.inside)
 
     @cached_property
     def rim_levels(self) -> Int64Array:
         """Histogram (256,) of the rim around the nodule."""
         away_px = np.asarray(cv2.distanceTransform(1 - self.mask, cv2.DIST_L2, 3), np.float32)
-        return _without_black(self.calm[(away_px > GAP_PX) & (away_px < _RIM * DISC_PX)])
+        return _without_black(self.calm, (away_px > GAP_PX) & (away_px < _RIM * DISC_PX))
 
     @cached_property
     def frame_levels(self) -> Int64Array:
         """Histogram (256,) of the whole frame, of evenly spaced pixels."""
         every = max(1, math.isqrt(self.grey.size // _FRAME_SAMPLES))
-        return _without_black(self.grey[::every, ::every].ravel())
+        return _without_black(self.grey[::every, ::every])
 
     @cached_property
     def sharp(self) -> UInt8Array:
@@ -178,9 +182,15 @@ def _resized(image: UInt8Array, scale: float) -> UInt8Array:
     return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def _without_black(pixels: UInt8Array) -> Int64Array:
-    """Histogram (256,) without the pixels outside the fan."""
-    levels = np.bincount(pixels, minlength=256)
+def _histogram(image: UInt8Array, there: BoolArray | None = None) -> Int64Array:
+    """Histogram (256,) of an image, or of some of its pixels."""
+    mask = None if there is None else there.view(np.uint8)
+    return cv2.calcHist([image], [0], mask, [256], [0.0, 256.0]).ravel().astype(np.int64)
+
+
+def _without_black(image: UInt8Array, there: BoolArray | None = None) -> Int64Array:
+    """The same without the pixels outside the fan."""
+    levels = _histogram(image, there)
     levels[: BLACK_LEVEL + 1] = 0
     return levels
 

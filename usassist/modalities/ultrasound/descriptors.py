@@ -28,7 +28,7 @@ import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -114,9 +114,28 @@ class LogisticTable:
         ----------
         features : float64 (len(FEATURES),), of :func:`nodule_features`
         """
-        own = features[[_INDEX[name] for name in self.features]]
-        standard = standardise(own, np.array(self.mean), np.array(self.scale))
-        return 1.0 / (1.0 + math.exp(-(float(standard @ np.array(self.weights)) + self.bias)))
+        return _probability(features, _Columns.of(self), self.bias)
+
+
+class _Columns(NamedTuple):
+    """The numbers of a table, in arrays of one for each of its features; `rows` says which these are."""
+
+    rows: npt.NDArray[np.intp]
+    mean: Float64Array
+    scale: Float64Array
+    weights: Float64Array
+
+    @classmethod
+    def of(cls, table: LogisticTable) -> _Columns:
+        """Those of a table."""
+        rows = np.array([_INDEX[name] for name in table.features], np.intp)
+        return cls(rows, np.array(table.mean), np.array(table.scale), np.array(table.weights))
+
+
+def _probability(features: Float64Array, columns: _Columns, bias: float) -> float:
+    """See :meth:`LogisticTable.probability`."""
+    standard = standardise(features[columns.rows], columns.mean, columns.scale)
+    return 1.0 / (1.0 + math.exp(-(float(standard @ columns.weights) + bias)))
 
 
 def standardise(features: Float64Array, mean: Float64Array, scale: Float64Array) -> Float64Array:
@@ -135,6 +154,7 @@ class DescriptorModel:
     def __init__(self, tables: tuple[LogisticTable, ...]) -> None:
         self.tables = tables
         self._features = frozenset(name for table in tables for name in table.features)
+        self._columns = tuple(_Columns.of(table) for table in tables)
 
     @property
     def agreement(self) -> dict[str, str]:
@@ -187,8 +207,8 @@ class DescriptorModel:
         if features is None:
             return ()
         found = []
-        for table in self.tables:
-            second = table.probability(features)
+        for table, columns in zip(self.tables, self._columns, strict=True):
+            second = _probability(features, columns, table.bias)
             found.append(
                 Descriptor(
                     name=table.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,6 +20,18 @@ _SMOOTH_CELLS = 1.0  # sd of the smoothing of the mask, in its own cells
 _FREE, _LIMIT = 1.2, math.sqrt(2.0)  # half-axes of ellipses around a box, in halves of its sides
 _THIN_CELLS = 1.0  # a part through which no disc of this radius fits is a spike
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+
+
+class _Span(NamedTuple):
+    """Along one axis: the pixels of a region, the cells below them, squared distances of these from the centre of the
+    box in halves of its side, and the place of the first pixel in these cells.
+    """
+
+    first_px: int
+    size_px: int
+    cells: slice
+    beyond: Float64Array
+    offset: float
 
 
 class EvidenceMask:
@@ -44,23 +56,28 @@ class EvidenceMask:
     def __init__(
         self, mask_prob: Float32Array, stride_px: int, image_to_input: Float64Array, image_hw_px: tuple[int, int]
     ) -> None:
-        scale, offset = image_to_input[[0, 1], [0, 1]] / stride_px, image_to_input[:, 2] / stride_px
+        (scale_x, _, offset_x), (_, scale_y, offset_y) = (image_to_input / stride_px).tolist()
         # Cells whose centre lies on the image: what the engine says of the padding is not smoothed into it.
-        low = np.maximum(np.ceil(offset - 0.5 - 1e-6), 0).astype(int)
-        high = np.floor(offset + scale * image_hw_px[::-1] - 0.5 + 1e-6).astype(int) + 1
-        cells = mask_prob[low[1] : high[1], low[0] : high[0]]
-        self._prob = cv2.GaussianBlur(cells, (0, 0), _SMOOTH_CELLS, borderType=cv2.BORDER_REPLICATE)
-        self._scale, self._offset = scale, offset - low  # image px to cells
-        thin_px = max(1, round(_THIN_CELLS / float(scale.mean())))
+        (left, right), (top, bottom) = (
+            (max(math.ceil(offset - 0.5 - 1e-6), 0), math.floor(offset + scale * side_px - 0.5 + 1e-6) + 1)
+            for offset, scale, side_px in ((offset_x, scale_x, image_hw_px[1]), (offset_y, scale_y, image_hw_px[0]))
+        )
+        self._prob = cv2.GaussianBlur(
+            mask_prob[top:bottom, left:right], (0, 0), _SMOOTH_CELLS, borderType=cv2.BORDER_REPLICATE
+        )
+        self._scale, self._offset = (scale_x, scale_y), (offset_x - left, offset_y - top)  # image px to cells
+        thin_px = max(1, round(_THIN_CELLS / ((scale_x + scale_y) / 2.0)))
         self._square_px = round(0.4 * thin_px)  # a square and a diamond make an octagon
         self._diamond_px = thin_px - self._square_px
 
-    def region(self, box: Float64Array, image_hw_px: tuple[int, ...]) -> tuple[UInt8Array, tuple[int, int]]:
+    def region(
+        self, box: tuple[float, float, float, float], image_hw_px: tuple[int, int]
+    ) -> tuple[UInt8Array, tuple[int, int]]:
         """The pixels around a box that belong to it.
 
         Parameters
         ----------
-        box : float64 (4,), x1, y1, x2, y2 in px of the image
+        box : x1, y1, x2, y2 in px of the image
         image_hw_px : height and width of the image
 
         Returns
@@ -68,30 +85,40 @@ class EvidenceMask:
         region : uint8 (h, w), 0 or 1
         corner_xy_px : where its first pixel lies on the image
         """
-        center, half = 0.5 * (box[:2] + box[2:]), 0.5 * (box[2:] - box[:2])
-        corner = np.maximum(np.floor(center - _LIMIT * half), 0).astype(int)
-        end = np.minimum(np.ceil(center + _LIMIT * half), image_hw_px[1::-1]).astype(int)
-        # Cells that these pixels touch, and one more on every side for the interpolation.
-        low = np.maximum(np.floor(self._scale * corner + self._offset - 0.5), 0).astype(int)
-        high = np.minimum(np.ceil(self._scale * end + self._offset + 0.5), self._prob.shape[::-1]).astype(int)
+        x1, y1, x2, y2 = box
         across, down = (
-            (((np.arange(low[i], high[i]) + 0.5 - self._offset[i]) / self._scale[i] - center[i]) / half[i]) ** 2
-            for i in (0, 1)
+            self._along(axis, *ends, image_hw_px[1 - axis]) for axis, ends in enumerate(((x1, x2), (y1, y2)))
         )
-        beyond = np.sqrt(across + down[:, None], dtype=np.float32) - np.float32(_FREE)
+        beyond = np.sqrt(across.beyond + down.beyond[:, None], dtype=np.float32) - np.float32(_FREE)
         least = _PROB + (1.0 - _PROB) / (_LIMIT - _FREE) * np.maximum(beyond, np.float32(0.0))
-        above = self._prob[low[1] : high[1], low[0] : high[0]] - least.astype(np.float32)
-        # Pixel (i, j) of the region has its centre at image (x + i + 0.5, y + j + 0.5); OpenCV's own coordinates have
-        # pixel centres at whole numbers, so half a pixel is subtracted again in the cells.
-        offset = self._scale * (corner + 0.5) + self._offset - 0.5 - low
+        above = self._prob[down.cells, across.cells] - least
         fine = cv2.warpAffine(
             above,
-            np.array([[self._scale[0], 0.0, offset[0]], [0.0, self._scale[1], offset[1]]]),
-            (int(end[0] - corner[0]), int(end[1] - corner[1])),
+            np.array([[self._scale[0], 0.0, across.offset], [0.0, self._scale[1], down.offset]]),
+            (across.size_px, down.size_px),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        return (fine >= 0.0).astype(np.uint8), (int(corner[0]), int(corner[1]))
+        return (fine >= 0.0).view(np.uint8), (across.first_px, down.first_px)
+
+    def _along(self, axis: int, begin_px: float, end_px: float, side_px: int) -> _Span:
+        """What :meth:`region` looks at along x (0) or y (1), of a box from `begin_px` to `end_px`."""
+        scale, offset = self._scale[axis], self._offset[axis]
+        center, half = 0.5 * (begin_px + end_px), 0.5 * (end_px - begin_px)
+        first = max(math.floor(center - _LIMIT * half), 0)
+        end = min(math.ceil(center + _LIMIT * half), side_px)
+        # Cells that these pixels touch, and one more on every side for the interpolation.
+        low = max(math.floor(scale * first + offset - 0.5), 0)
+        high = min(math.ceil(scale * end + offset + 0.5), self._prob.shape[1 - axis])
+        return _Span(
+            first_px=first,
+            size_px=end - first,
+            cells=slice(low, high),
+            beyond=(((np.arange(low, high) + 0.5 - offset) / scale - center) / half) ** 2,
+            # Pixel i of the region has its centre at image first + i + 0.5; OpenCV's own coordinates have pixel centres
+            # at whole numbers, so half a pixel is subtracted again in the cells.
+            offset=scale * (first + 0.5) + offset - 0.5 - low,
+        )
 
     def without_spikes(self, region: UInt8Array) -> UInt8Array:
         """The region without its thin parts: opened by an octagon with the radius of a cell."""

@@ -7,15 +7,16 @@ its box. Everything here is deterministic: equal tensors give equal results, hig
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import EngineOutputError
-from usassist.frames import ScanBorder, find_scan_border
+from usassist.frames import ScanBorder
 from usassist.modalities.ultrasound.evidence import EvidenceMask
 from usassist.records import Detections, LabelSpec, Segmentation
 
@@ -25,6 +26,7 @@ Array = npt.NDArray[Any]
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
+Int32Array = npt.NDArray[np.int32]
 
 CELL_PX = 8
 MASK_STRIDE_PX = 2
@@ -42,7 +44,8 @@ def decode(
     image_hw_px: tuple[int, int],
     labels: tuple[LabelSpec, ...],
     max_detections: int = 8,
-    image: UInt8Array | None = None,
+    border: Callable[[], ScanBorder] | None = None,
+    calibrate: Callable[[Float32Array, Int32Array], Float32Array] | None = None,
 ) -> tuple[Detections, Segmentation]:
     """Read boxes and outlines from the engine's outputs.
 
@@ -51,7 +54,7 @@ def decode(
     see :class:`EvidenceMask`; of its connected regions, the one with most pixels in the box is taken. What lies
     outside the visible scan is left out, and so are parts that are too thin to be told. A detection is removed when its
     region has fewer than 20 pixels or lies mostly inside the regions of better ones; pixels that belong to a better
-    detection are left out. The box given is that of the region's pixels; the score is the centre score.
+    detection are left out. The box given is that of the region's pixels.
 
     Parameters
     ----------
@@ -61,7 +64,10 @@ def decode(
     image_hw_px : height and width of the frame's image, px
     labels : one per channel of ``center_score``, in their order
     max_detections : give at most this many
-    image : uint8 (H, W) or (H, W, 3), the frame's image; without it outlines end at the border of the image alone
+    border : gives that of the visible scan, where there is a candidate; without it outlines end at the border of the
+        image alone
+    calibrate : scores that are given for scores float32 (N,) and label ids int32 (N,) of what is found; without it the
+        centre scores are given
 
     Returns
     -------
@@ -74,30 +80,31 @@ def decode(
     """
     mask_prob, center_score, box_ltrb_px = _checked(outputs, len(labels))
     candidates = _candidates(center_score, box_ltrb_px, image_to_input, image_hw_px, labels)
-    if not len(candidates[0]):
+    if not candidates:
         return Detections.empty(), Segmentation.empty()
     mask = EvidenceMask(mask_prob, MASK_STRIDE_PX, image_to_input, image_hw_px)
-    border = None if image is None else find_scan_border(image)
-    claimed = np.zeros(image_hw_px, np.uint8)
+    scan = None if border is None else border()
+    kept = _suppress(candidates)
+    claimed = np.zeros(image_hw_px, np.uint8) if len(kept) > 1 else None
     boxes: list[tuple[float, float, float, float]] = []
-    scores: list[float] = []
-    label_ids: list[int] = []
+    shown: list[_Candidate] = []
     contours: list[Float32Array] = []
-    for index in _suppress(candidates[0]):
+    for candidate in kept:
         if len(boxes) == max_detections:
             break
-        found = _outline(mask, candidates[0][index], claimed, border)
+        found = _outline(mask, candidate.box, image_hw_px, claimed, scan)
         if found is not None:
             boxes.append(found[0])
             contours.append(found[1])
-            scores.append(float(candidates[1][index]))
-            label_ids.append(int(candidates[2][index]))
-    if not boxes:
+            shown.append(candidate)
+    if not shown:
         return Detections.empty(), Segmentation.empty()
+    score = np.clip(np.array([candidate.score for candidate in shown], np.float32), 0.0, 1.0)
+    label_id = np.array([candidate.label_id for candidate in shown], np.int32)
     detections = Detections(
         xyxy_px=np.array(boxes, np.float32),
-        score=np.clip(np.array(scores, np.float32), 0.0, 1.0),
-        label_id=np.array(label_ids, np.int32),
+        score=score if calibrate is None else calibrate(score, label_id),
+        label_id=label_id,
         track_id=np.full(len(boxes), -1, np.int32),
     )
     return detections, Segmentation.of(contours)
@@ -125,69 +132,85 @@ def _checked(outputs: Mapping[str, Array], label_count: int) -> tuple[Float32Arr
     return first[0], second, third
 
 
+class _Candidate(NamedTuple):
+    """A peak of the centre scores: its box on the image, x1, y1, x2, y2 in px, its score and its label's id."""
+
+    box: tuple[float, float, float, float]
+    score: float
+    label_id: int
+
+    @property
+    def area_px2(self) -> float:
+        """Area of the box."""
+        x1, y1, x2, y2 = self.box
+        return (x2 - x1) * (y2 - y1)
+
+    def overlaps(self, other: _Candidate) -> bool:
+        """Whether the IoU of both boxes is above that at which only the better one is kept."""
+        low_x, low_y, high_x, high_y = self.box
+        x1, y1, x2, y2 = other.box
+        shared = max(min(high_x, x2) - max(low_x, x1), 0.0) * max(min(high_y, y2) - max(low_y, y1), 0.0)
+        return shared > _NMS_IOU * (self.area_px2 + other.area_px2 - shared)
+
+
 def _candidates(
     center_score: Float32Array,
     box_ltrb_px: Float32Array,
     image_to_input: Float64Array,
     image_hw_px: tuple[int, int],
     labels: tuple[LabelSpec, ...],
-) -> tuple[Float64Array, Float32Array, npt.NDArray[np.intp]]:
-    """Boxes (N, 4) clipped to the image, scores (N,) and label ids (N,), best first."""
+) -> list[_Candidate]:
+    """Those whose label's threshold is reached, clipped to the image, best first.
+
+    There are a few of them on a frame, so Python's own numbers are faster here than calls of numpy.
+    """
     thresholds = np.array([label.score_threshold for label in labels], np.float32)
     # A score of exactly 0 is a suppressed cell, whatever the threshold.
-    channel, row, column = np.nonzero((center_score >= thresholds[:, None, None]) & (center_score > 0.0))
-    if not len(row):
-        return np.empty((0, 4)), np.empty(0, np.float32), np.empty(0, np.intp)
-    score = center_score[channel, row, column]
-    order = np.lexsort((column, row, channel, -score))[:_MAX_CANDIDATES]
-    channel, row, column, score = channel[order], row[order], column[order], score[order]
-    left, top, right, bottom = box_ltrb_px[:, row, column].astype(np.float64)
-    x_px, y_px = (column + 0.5) * CELL_PX, (row + 0.5) * CELL_PX
-    scale_x, scale_y = image_to_input[0, 0], image_to_input[1, 1]
-    offset_x, offset_y = image_to_input[0, 2], image_to_input[1, 2]
-    boxes = np.stack(
-        [
-            np.clip((x_px - left - offset_x) / scale_x, 0.0, image_hw_px[1]),
-            np.clip((y_px - top - offset_y) / scale_y, 0.0, image_hw_px[0]),
-            np.clip((x_px + right - offset_x) / scale_x, 0.0, image_hw_px[1]),
-            np.clip((y_px + bottom - offset_y) / scale_y, 0.0, image_hw_px[0]),
-        ],
-        axis=1,
-    )
-    inside = (boxes[:, 2] - boxes[:, 0] >= 1.0) & (boxes[:, 3] - boxes[:, 1] >= 1.0)
-    ids = np.array([label.id for label in labels], np.intp)
-    return boxes[inside], score[inside], ids[channel[inside]]
+    places = np.nonzero((center_score >= thresholds[:, None, None]) & (center_score > 0.0))
+    if not len(places[0]):
+        return []
+    ranked = sorted(zip((-center_score[places]).tolist(), *(place.tolist() for place in places), strict=True))
+    height_px, width_px = image_hw_px
+    (scale_x, _, offset_x), (_, scale_y, offset_y) = image_to_input.tolist()
+    found = []
+    for negative, channel, row, column in ranked[:_MAX_CANDIDATES]:
+        left, top, right, bottom = box_ltrb_px[:, row, column].tolist()
+        x_px, y_px = (column + 0.5) * CELL_PX, (row + 0.5) * CELL_PX
+        x1, x2 = (min(max((x - offset_x) / scale_x, 0.0), float(width_px)) for x in (x_px - left, x_px + right))
+        y1, y2 = (min(max((y - offset_y) / scale_y, 0.0), float(height_px)) for y in (y_px - top, y_px + bottom))
+        if x2 - x1 >= 1.0 and y2 - y1 >= 1.0:
+            found.append(_Candidate((x1, y1, x2, y2), -negative, labels[channel].id))
+    return found
 
 
-def _suppress(boxes: Float64Array) -> list[int]:
-    """Indices of the boxes that are kept: greedy suppression of boxes that are sorted best first."""
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    alive = np.ones(len(boxes), np.bool_)
-    kept: list[int] = []
-    for index in range(len(boxes)):
-        if not alive[index]:
-            continue
-        kept.append(index)
-        low = np.maximum(boxes[index, :2], boxes[index + 1 :, :2])
-        high = np.minimum(boxes[index, 2:], boxes[index + 1 :, 2:])
-        shared = np.clip(high - low, 0.0, None).prod(axis=1)
-        alive[index + 1 :] &= shared <= _NMS_IOU * (area[index] + area[index + 1 :] - shared)
+def _suppress(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Those that are kept: greedy suppression of boxes that are sorted best first."""
+    kept: list[_Candidate] = []
+    for candidate in candidates:
+        if not any(better.overlaps(candidate) for better in kept):
+            kept.append(candidate)
     return kept
 
 
 def _outline(
-    mask: EvidenceMask, box: Float64Array, claimed: UInt8Array, border: ScanBorder | None
+    mask: EvidenceMask,
+    box: tuple[float, float, float, float],
+    image_hw_px: tuple[int, int],
+    claimed: UInt8Array | None,
+    border: ScanBorder | None,
 ) -> tuple[tuple[float, float, float, float], Float32Array] | None:
-    """Box and outline of the region of a box, or None; marks the region's pixels in ``claimed``."""
-    region, (x1, y1) = mask.region(box, claimed.shape)
+    """Box and outline of the region of a box, or None; marks its pixels in ``claimed``, where there are others."""
+    region, (x1, y1) = mask.region(box, image_hw_px)
     if border is not None:
         border.clear_outside(region, x1, y1)
+    region, x_px, y_px = _trimmed(region)
+    x1, y1 = x1 + x_px, y1 + y_px
     count, components = cv2.connectedComponents(region, connectivity=8, ltype=cv2.CV_16U)
     if count < 2:
         return None
     inner = np.s_[
-        int(box[1]) - y1 : int(np.ceil(box[3])) - y1,
-        int(box[0]) - x1 : int(np.ceil(box[2])) - x1,
+        max(int(box[1]) - y1, 0) : max(math.ceil(box[3]) - y1, 0),
+        max(int(box[0]) - x1, 0) : max(math.ceil(box[2]) - x1, 0),
     ]
     if count == 2:
         if not region[inner].any():
@@ -199,22 +222,32 @@ def _outline(
         if in_box[chosen] == 0:
             return None
         region = (components == chosen).astype(np.uint8)
-    there = claimed[y1 : y1 + region.shape[0], x1 : x1 + region.shape[1]]
-    if there.any():
+    there = None if claimed is None else claimed[y1 : y1 + region.shape[0], x1 : x1 + region.shape[1]]
+    if there is not None and there.any():
         whole_px = int(cv2.countNonZero(region))
         region &= 1 - there
         left_px = int(cv2.countNonZero(region))
         if left_px <= (1 - _CLAIMED_SHARE) * whole_px:
             return None
     outlines, _ = cv2.findContours(mask.without_spikes(region), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    outline = max(outlines, key=_filled_px, default=None)  # a better detection may have cut it in pieces
-    if outline is None or _filled_px(outline) < MIN_MASK_PX:
+    if not outlines:
         return None
-    cv2.drawContours(there, [outline], 0, 1, cv2.FILLED)
-    points = outline[:, 0, :]
-    low, high = points.min(axis=0), points.max(axis=0)
-    bounds = (float(low[0] + x1), float(low[1] + y1), float(high[0] + x1 + 1), float(high[1] + y1 + 1))
-    return bounds, (points + np.array([x1 + 0.5, y1 + 0.5])).astype(np.float32)
+    outline = outlines[0] if len(outlines) == 1 else max(outlines, key=_filled_px)  # a better one may have cut it up
+    if cv2.contourArea(outline) < MIN_MASK_PX and _filled_px(outline) < MIN_MASK_PX:  # the first is less, and faster
+        return None
+    if there is not None:
+        cv2.drawContours(there, [outline], 0, 1, cv2.FILLED)
+    left, top, width, height = cv2.boundingRect(outline)
+    bounds = (float(left + x1), float(top + y1), float(left + width + x1), float(top + height + y1))
+    return bounds, (outline[:, 0, :] + np.array([x1 + 0.5, y1 + 0.5])).astype(np.float32)
+
+
+def _trimmed(region: UInt8Array) -> tuple[UInt8Array, int, int]:
+    """The part of a region that is not empty, with a border of 1 px where the region has one, and where it begins."""
+    x, y, width, height = cv2.boundingRect(region)
+    left, top = max(x - 1, 0), max(y - 1, 0)
+    part = region[top : y + height + 1, left : x + width + 1] if width else region[:1, :1]
+    return np.ascontiguousarray(part), left, top
 
 
 def _filled_px(outline: npt.NDArray[Any]) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from usassist.engine import Domain, EngineSpec
 from usassist.engine.comparison import Decoder
 from usassist.engine.findings import Findings
 from usassist.errors import EngineSpecError, UsageError
-from usassist.frames import fill_labelmap, find_cut, measure, to_grey
+from usassist.frames import ScanBorder, fill_labelmap, find_cut, find_scan_border, measure, to_grey
 from usassist.modalities.protocols import TaskEngine
 from usassist.modalities.ultrasound.descriptors import DescriptorModel
 from usassist.modalities.ultrasound.postprocess import MASK_STRIDE_PX, decode
@@ -25,6 +26,8 @@ from usassist.records import Answer, Descriptors, Detections, Frame, LabelSpec, 
 __all__ = ["UltrasoundTask", "check_outputs", "make_decoder", "make_task"]
 
 Array = npt.NDArray[Any]
+Float32Array = npt.NDArray[np.float32]
+Int32Array = npt.NDArray[np.int32]
 
 _NODULE_OUTPUTS = ("mask_prob", "center_score", "box_ltrb_px")
 
@@ -101,17 +104,28 @@ class UltrasoundTask:
         prob = None if self._domain is None else self._domain.read_prob(outputs)
         if self._domain is not None and prob is not None and (reason := self._domain.why_abstain(prob)):
             return Answer(domain_prob=prob, abstains=reason)
-        detections, segmentation = decode(outputs, image_to_input, frame.image_hw_px, self._labels, image=frame.image)
-        detections = self._calibrated(detections)
+        border = functools.cache(lambda: find_scan_border(frame.image))
+        detections, segmentation = decode(
+            outputs, image_to_input, frame.image_hw_px, self._labels, border=border, calibrate=self._calibrated
+        )
         if self._candidates:
-            return Answer(detections=detections, segmentation=segmentation, domain_prob=prob)
-        return self.complete(frame, detections, segmentation, prob)
+            return Answer(detections=detections, segmentation=segmentation, domain_prob=prob, on_the_way=border)
+        return self.complete(frame, detections, segmentation, prob, border)
 
     def complete(
-        self, frame: Frame, detections: Detections, segmentation: Segmentation, domain_prob: float | None = None
+        self,
+        frame: Frame,
+        detections: Detections,
+        segmentation: Segmentation,
+        domain_prob: float | None = None,
+        border: Callable[[], ScanBorder] | None = None,
     ) -> Answer:
-        """Add sizes and descriptors to what is shown of a frame on which the engine did not abstain."""
-        cut = find_cut(segmentation, frame.image)
+        """Add sizes and descriptors to what is shown of a frame on which the engine did not abstain.
+
+        `border` gives that of the visible scan, where it was found for the candidates; without it, it is found here.
+        """
+        known = None if border is None or not len(segmentation) else border()
+        cut = find_cut(segmentation, frame.image, border=known)
         sizes = measure(
             segmentation, frame.spacing_rc_mm, frame.spacing_rel_sd, self._diameter_rel_sd, cut, self._ap_t_rel_sd
         )
@@ -130,15 +144,17 @@ class UltrasoundTask:
         grey = to_grey(frame.image)
         return tuple(model.estimate(grey, outline) for outline in segmentation)
 
-    def _calibrated(self, detections: Detections) -> Detections:
-        """The same with calibrated scores, none of them below the least that is asked for."""
-        if self._scores is None or not len(detections):
-            return detections
-        score = detections.score.copy()
-        for label_id in set(detections.label_id.tolist()):
-            rows = detections.label_id == label_id
-            score[rows] = self._scores.calibrated(detections.score[rows], label_id)
-        return dataclasses.replace(detections, score=np.maximum(score, self._least))
+    def _calibrated(self, raw: Float32Array, label_id: Int32Array) -> Float32Array:
+        """Calibrated scores (N,) for raw ones, none of them below the least that is asked for."""
+        if self._scores is None:
+            return raw
+        if len(kinds := set(label_id.tolist())) == 1:
+            return np.maximum(self._scores.calibrated(raw, kinds.pop()), self._least)
+        score = raw.copy()
+        for kind in kinds:
+            rows = label_id == kind
+            score[rows] = self._scores.calibrated(raw[rows], kind)
+        return np.maximum(score, self._least)
 
 
 def make_task(

@@ -17,7 +17,7 @@ from usassist.session.writing import new_folder
 from usassist.sinks.pixels import USUAL_RATE_HZ
 from usassist.sinks.video import Coding, VideoWriter
 
-__all__ = ["export_frames", "export_video", "image_name", "write_frames", "write_video"]
+__all__ = ["export_frames", "export_video", "image_name", "write_frames", "write_image", "write_video"]
 
 # SVT-AV1 (BSD); preset 8 is its fastest meant for viewing.
 _CODING = Coding(
@@ -49,12 +49,17 @@ def write_frames(session: RecordedSession, folder: Path, problems: list[str]) ->
     for line, image in session.images(problems):
         if image is None:
             continue
-        pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-        _, data = cv2.imencode(".png", pixels)
-        with create_private(folder / image_name(line.frame_id)) as file:
-            file.write(data.tobytes())
+        write_image(folder / image_name(line.frame_id), image)
         written.add(line.frame_id)
     return written
+
+
+def write_image(path: Path, image: FrameImage) -> None:
+    """Write one image as PNG: uint8 (H, W) or (H, W, 3) RGB, into a new private file."""
+    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    _, data = cv2.imencode(".png", pixels)
+    with create_private(path) as file:
+        file.write(data.tobytes())
 
 
 def image_name(frame_id: int) -> str:

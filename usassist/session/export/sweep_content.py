@@ -20,11 +20,13 @@ from usassist.session.export.drawn_frames import draw_frames
 from usassist.session.export.sweep_answers import Answers
 from usassist.session.export.sweep_nodules import is_shown, sweep_nodule, sweep_run
 from usassist.session.opening import RecordedSession
+from usassist.session.report.made_view import point_text
 from usassist.session.summary import summarise
 from usassist.session.summary.document import SweepDocument, Untracked
 from usassist.session.summary.moments import find_moments
 from usassist.session.summary.parts import Nodule
 from usassist.session.text_left import TextLeft
+from usassist.words import load_words
 
 __all__ = ["sweep_content"]
 
@@ -186,6 +188,7 @@ def _engine(session: RecordedSession, document: SweepDocument) -> EngineUsed:
     table: Mapping[str, Any] = tables[-1] if tables else {}
     engine_id, precision = str(table.get("engine_id", "")), str(table.get("precision", ""))
     artifacts = table.get("artifacts", {})
+    point = document.provenance.point
     weights = artifacts.get("onnx_int8" if precision == "int8" else "onnx", "")
     return EngineUsed(
         engine_id=engine_id,
@@ -195,7 +198,7 @@ def _engine(session: RecordedSession, document: SweepDocument) -> EngineUsed:
         intended_use=str(table.get("intended_use", "")),
         software_version=document.provenance.usassist,
         weights_sha256=str(weights),
-        point=str(table.get("point") or ""),
+        point=str(table.get("point") or "") if point is None else point_text(point, load_words("en", "report")),
         score_calibration_id=str(table.get("score_calibration_id") or ""),
         research_use=document.notice,
     )

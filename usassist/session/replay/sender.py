@@ -11,7 +11,7 @@ import msgspec
 
 from usassist.bus import ControlBody, ControlState, EngineBody, MarkBody, MarkKind, Publisher, SessionBody, SessionState
 from usassist.common.clock import Clock
-from usassist.config import OverlayConfig, PanelConfig
+from usassist.config import OpenIgtLinkConfig, OverlayConfig, PanelConfig
 from usassist.errors import SessionError, UsageError
 from usassist.records import Frame, Result
 from usassist.session import RecordedSession
@@ -40,6 +40,7 @@ class SessionReplayOptions:
     overlay_video : file to write, or None
     page : where the page listens, or None
     window : show the overlay in a window; None = do not
+    openigtlink : send images and outlines to OpenIGTLink clients; None = do not
     """
 
     folder: Path
@@ -51,11 +52,14 @@ class SessionReplayOptions:
     overlay_video: Path | None = None
     page: PanelConfig | None = None
     window: OverlayConfig | None = None
+    openigtlink: OpenIgtLinkConfig | None = None
 
     def __post_init__(self) -> None:
         """Check that there is a viewer, and that the options agree."""
-        if not (self.bus or self.overlay_video or self.page or self.window is not None):
-            raise UsageError("there is no viewer for the recording; give --window, --page, --overlay-video or --bus")
+        if not (self.bus or self.overlay_video or self.page or self.window or self.openigtlink):
+            raise UsageError(
+                "there is no viewer for the recording; give --window, --page, --overlay-video, --openigtlink or --bus"
+            )
         if not 0.01 <= self.speed <= 100.0:
             raise UsageError(f"--speed must lie in 0.01 to 100, got {self.speed:g}")
         if self.fast and self.speed != 1.0:

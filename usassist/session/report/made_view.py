@@ -9,7 +9,7 @@ from usassist.session.summary import SweepDocument
 from usassist.session.summary.document import ScaleTime
 from usassist.words import Words
 
-__all__ = ["made_rows"]
+__all__ = ["made_rows", "point_text"]
 
 _SUM_DIGITS = 16  # all of them are in the JSON file
 
@@ -23,7 +23,7 @@ def made_rows(document: SweepDocument, words: Words) -> list[tuple[str, list[str
         ("engine", list(dict.fromkeys(str(item["engine_id"]) for item in engines))),
         ("back_end", list(dict.fromkeys(_back_end(item, words) for item in engines))),
         ("weights", list(dict.fromkeys(line for item in engines for line in _weights(item, words)))),
-        ("point", [_point(made.point, words)]),
+        ("point", [point_text(made.point, words)]),
         ("scores", _scores(document, words)),
         ("association", [_association(made.association, words)]),
         ("identities", [words("made.identities_known" if document.identities_known else "made.identities_unknown")]),
@@ -50,7 +50,7 @@ def _weights(item: dict[str, Any], words: Words) -> list[str]:
     ]
 
 
-def _point(point: dict[str, Any] | None, words: Words) -> str:
+def point_text(point: dict[str, Any] | None, words: Words) -> str:
     """Findings are rounded down, false alarms up, as on the display."""
     if point is None:
         return words("made.point_none")

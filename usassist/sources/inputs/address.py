@@ -18,6 +18,7 @@ __all__ = ["LIVE_SCHEMES", "GrabOptions", "as_live_source", "is_live", "loop_cli
 # capture process.
 _MODULES = {
     "loop": "usassist.sources.inputs.loop",
+    "openigtlink": "usassist.sources.inputs.openigtlink",
     "pipe": "usassist.sources.inputs.pipe",
     "rtsp": "usassist.sources.inputs.network",
     "screen": "usassist.sources.inputs.screen",
@@ -78,8 +79,8 @@ def open_grabber(address: str, options: GrabOptions | None = None) -> Grabber:
     Parameters
     ----------
     address : ``v4l2:/dev/video0`` (with ``,size=1920x1080,rate=60,format=mjpeg``), ``rtsp://…``, ``udp://HOST:PORT``,
-        ``tcp://HOST:PORT``, ``srt://HOST:PORT``, ``pipe:COMMAND``, ``pipe:/path/of/fifo``, ``screen:X,Y,W,H``, or
-        ``loop:CLIP`` for measuring; see docs/sources.md
+        ``tcp://HOST:PORT``, ``srt://HOST:PORT``, ``openigtlink://HOST:PORT``, ``pipe:COMMAND``, ``pipe:/path/of/fifo``,
+        ``screen:X,Y,W,H``, or ``loop:CLIP`` for measuring; see docs/sources.md
     options : timeouts and decoding
 
     Returns

@@ -40,6 +40,7 @@ class TrainFrames:
     boxed : with one nodule box each
     breast : with outlined lesions of the breast
     other : of something else, without nodules
+    corrections : of recorded sessions, as readers corrected them; with nodules or without
     """
 
     nodule: Sequence[Sample]
@@ -48,6 +49,7 @@ class TrainFrames:
     boxed: Sequence[Sample] = ()
     breast: Sequence[Sample] = ()
     other: Sequence[Sample] = ()
+    corrections: Sequence[Sample] = ()
 
 
 class BatchMaker:
@@ -83,6 +85,7 @@ class BatchMaker:
         chosen += self._draw("other", 4, step, data.other_per_batch)
         chosen += self._draw("boxed", 5, step, data.boxed_per_batch)
         chosen += self._draw("breast", 6, step, data.breast_per_batch)
+        chosen += self._draw("corrections", 7, step, data.corrections_per_batch)
         free_p = recipe.augment.nodule_free_p
         images: list[Tensor] = []
         targets: list[Targets] = []

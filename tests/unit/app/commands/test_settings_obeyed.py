@@ -60,6 +60,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "line_px": 3.5,
         "calipers": False,
     },
+    "openigtlink": {"host": "127.0.0.3", "port": 17999},
 }
 OF_STREAM = [key for key in SETTINGS["stream"] if key not in ("memory_limit_mb", "sources")]  # the supervisor's
 STREAM = {*(f"stream.{key}" for key in OF_STREAM), "bus.address", "engine.cache_limit_mb"}
@@ -69,13 +70,14 @@ OVERLAY = {f"overlay.{key}" for key in SETTINGS["overlay"]}
 # What each command has to do with; the others mean nothing to it.
 COMMANDS = {
     "demo": (STREAM - {"bus.address"}) | PANEL | RECORD,
-    "live": STREAM | PANEL | RECORD | OVERLAY | {"stream.memory_limit_mb", "stream.sources"},
-    "replay": STREAM | RECORD | OVERLAY,
-    "replay SESSION": PANEL | OVERLAY | {"bus.address"},
+    "live": STREAM | PANEL | RECORD | OVERLAY | {"stream.memory_limit_mb", "stream.sources", "openigtlink.host"},
+    "replay": STREAM | RECORD | OVERLAY | {"openigtlink.host"},
+    "replay SESSION": PANEL | OVERLAY | {"bus.address", "openigtlink.host"},
     "view": PANEL | OVERLAY | {"bus.address"},
     "rerun": RECORD | {"stream.threads", "engine.cache_limit_mb"},
     "panel": PANEL | {"bus.address"},
     "overlay": OVERLAY | {"bus.address"},
+    "openigtlink": {"bus.address", "openigtlink.host", "openigtlink.port"},
     "engine build": {"engine.cache_limit_mb"},
 }
 
@@ -150,6 +152,7 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
             "--source",
             "null:",
             "--window",
+            "--openigtlink=18111",
             *config,
             monkeypatch=monkeypatch,
             at="usassist.app.runtime.live_session.run_live",
@@ -158,19 +161,22 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         found = of_stream(options.stream) | of_panel(options.panel) | of_record(options.record)
         found |= of_overlay(options.window)
         found |= {"record.folder": options.record_into.name, "stream.sources": options.sources}
+        assert options.openigtlink.port == 18111
+        found |= {"openigtlink.host": options.openigtlink.host}
         return found | {"stream.memory_limit_mb": options.memory_limit_mb}
     if command == "replay":
         at = "usassist.app.runtime.clips.replay"
-        seen = run("replay", "null:", "--window", *config, monkeypatch=monkeypatch, at=at)
+        seen = run("replay", "null:", "--window", "--openigtlink=18111", *config, monkeypatch=monkeypatch, at=at)
         found = of_stream(seen["at"][0][0]) | of_record(seen["at"][1]["record"])
+        found |= {"openigtlink.host": seen["at"][1]["openigtlink"].host}
         return found | of_overlay(seen["at"][1]["window"])
     if command == "replay SESSION":
         monkeypatch.setattr("usassist.app.commands.replay.is_session", lambda clip: True)
         at = "usassist.app.runtime.replay_session.replay_session"
-        options = run("replay", str(tmp_path), "--page", "--window", *config, monkeypatch=monkeypatch, at=at)["at"][0][
-            0
-        ]
-        return of_panel(options.page) | of_overlay(options.window) | {"bus.address": options.bus}
+        words = ("replay", str(tmp_path), "--page", "--window", "--openigtlink=18111")
+        options = run(*words, *config, monkeypatch=monkeypatch, at=at)["at"][0][0]
+        found = of_panel(options.page) | of_overlay(options.window) | {"bus.address": options.bus}
+        return found | {"openigtlink.host": options.openigtlink.host}
     if command == "view":
         monkeypatch.setattr("usassist.app.commands.view.is_session", lambda session: True)
         at = "usassist.app.runtime.replay_session.replay_session"
@@ -191,6 +197,10 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         at = "usassist.sinks.overlay.window.run_window"
         arguments, rest = run("overlay", *config, monkeypatch=monkeypatch, at=at)["at"]
         return of_overlay(rest["settings"]) | {"bus.address": arguments[0]}
+    if command == "openigtlink":
+        at = "usassist.sinks.openigtlink.serve_openigtlink"
+        (address, where, _), _ = run("openigtlink", *config, monkeypatch=monkeypatch, at=at)["at"]
+        return {"bus.address": address, "openigtlink.host": where.host, "openigtlink.port": where.port}
     monkeypatch.setattr("usassist.engine.registry.why_not", lambda *_arguments, **_options: None)
     run("engine", "build", "thyroid_nodule", *config, monkeypatch=monkeypatch, at="usassist.engine.building.BuildJob")
     return {"engine.cache_limit_mb": in_force().engine.cache_limit_mb}
