@@ -54,10 +54,16 @@ def send(
     """Queue DICOM files, and send what is queued. What is queued is not lost, whatever happens to either side."""
     if files and not to:
         raise UsageError("name the archive with --to")
+    before = 0
     if files:
         queue = _queue(to)
-        queued, known = queue.add(_looked_at(files, skip_bad=skip_bad))
+        instances = _looked_at(files, skip_bad=skip_bad)
+        queued, known = queue.add(instances)
         _say(f"{queued} objects queued for {to}{f', {known} were queued already' if known else ''}")
+        uids = {instance.sop_instance_uid for instance in instances}
+        before = sum(entry.state == "refused" and entry.sop_instance_uid in uids for entry in queue.entries())
+        if before:
+            _say(f"{before} of them were refused before and are not sent; let them with: usassist pacs queue retry")
         queues = [queue]
     else:
         queues = [queue for queue in _queues(to) if any(entry.state != "refused" for entry in queue.entries())]
@@ -66,7 +72,7 @@ def send(
     results = [_send_queue(queues[0], wait=wait)] if len(queues) == 1 else _send_queues(queues, wait=wait)
     if as_json:
         typer.echo(json.dumps(results, indent=2))
-    if any(result["left"] or result["refused"] for result in results):
+    if before or any(result["left"] or result["refused"] for result in results):
         raise typer.Exit(1)
 
 
@@ -117,7 +123,7 @@ def _send_queues(queues: list[SendQueue], *, wait: bool) -> list[dict[str, Any]]
 def _send_queue(queue: SendQueue, *, wait: bool) -> dict[str, Any]:
     from usassist.dicom.network.drain import drain
 
-    teller = _Teller(queue.to)
+    teller = _Teller(wait=wait)
     archive = archive_of(queue.to)
     with queue.sending(wait=wait, on_wait=lambda: _say(f"another process is sending to {queue.to}; waiting")) as alone:
         if not alone:
@@ -142,15 +148,15 @@ def _send_queue(queue: SendQueue, *, wait: bool) -> dict[str, Any]:
 class _Teller:
     """Prints what happens, and each failure of the archive once until something else happens."""
 
-    def __init__(self, to: str) -> None:
-        self._to = to
+    def __init__(self, *, wait: bool) -> None:
+        self._goes_on = "; trying again, Ctrl-C leaves the rest queued" if wait else ""
         self._last = ""
 
     def tell(self, event: Event) -> None:
         """Print one line, on standard error."""
         if event.kind == "down":
             if event.detail != self._last:
-                print_error(event.detail)
+                print_error(event.detail + self._goes_on)
             self._last = event.detail
             return
         self._last = ""
