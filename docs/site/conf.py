@@ -74,6 +74,7 @@ SECTIONS = {
         "calibrate",
         "recording",
         "dicom",
+        "dicom-report",
         "replay",
         "bus",
         "plus",

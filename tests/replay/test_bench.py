@@ -49,6 +49,24 @@ def test_window_and_page_are_measured_beside_the_stream(usassist: Usassist, envi
     assert {"stream", "capture", "record", "panel", "window"} == told["cpu_percent"].keys()
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("reader", ["usassist", "pyigtl"])
+def test_image_and_outline_are_measured_at_openigtlink_clients(usassist: Usassist, reader: str) -> None:
+    if reader == "pyigtl":
+        pytest.importorskip("pyigtl", reason="pyigtl is not installed: pip install 'usassist[openigtlink]'")
+    run = usassist(
+        *("bench", "openigtlink", "--fps", 15, "--size", "640x360", "--clients", 2, "--seconds", 2),
+        *("--reader", reader, "--json"),
+    )
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    assert told["clients"].keys() == told["lost"].keys() == {"client 1", "client 2"}
+    for seen in (told["results"], *told["clients"].values()):
+        assert seen["frames"] > 0
+        assert 0 < seen["p50_ms"] <= seen["p99_ms"] <= seen["max_ms"]
+    assert {"stream", "capture", "openigtlink"} == told["cpu_percent"].keys()
+
+
 def test_without_a_display_no_window_is_measured(usassist: Usassist) -> None:
     run = usassist("bench", "view", "--json")
     assert run.returncode == 2

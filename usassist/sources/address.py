@@ -14,7 +14,15 @@ from usassist.sources.base import Crop, Source, SourceOptions
 from usassist.sources.inputs.address import LIVE_SCHEMES, as_live_source, is_live
 from usassist.sources.scale import ScaleMode
 
-__all__ = ["DEMO_CALIBRATION", "IMAGE_SUFFIXES", "NUMBERS_ONLY", "demo_address", "open_source", "parse_settings"]
+__all__ = [
+    "DEMO_CALIBRATION",
+    "IMAGE_SUFFIXES",
+    "NUMBERS_ONLY",
+    "begins_as_dicom",
+    "demo_address",
+    "open_source",
+    "parse_settings",
+]
 
 # One line per kind of source that is no live input; those are listed in inputs/address.py. Each module has
 # open_address(rest, options) -> Source and is imported on first use.
@@ -155,12 +163,12 @@ def _split(address: str) -> tuple[str, str]:
         )
     if is_folder or path.suffix.lower() in IMAGE_SUFFIXES:
         return "images", address
-    if path.suffix.lower() == ".dcm" or _begins_as_dicom(path):
+    if path.suffix.lower() == ".dcm" or begins_as_dicom(path):
         return "dicom", address
     return "clip", address
 
 
-def _begins_as_dicom(path: Path) -> bool:
+def begins_as_dicom(path: Path) -> bool:
     """True for a regular file with the DICOM prefix after its preamble of 128 bytes."""
     try:
         if not path.is_file():

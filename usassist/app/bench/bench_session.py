@@ -23,7 +23,7 @@ from usassist.app.runtime.child_process import ChildProcess
 from usassist.app.runtime.open_stream import StreamOptions
 from usassist.app.runtime.private_bus import private_bus
 from usassist.app.runtime.supervised_process import PollClock
-from usassist.config import PanelConfig
+from usassist.config import OpenIgtLinkConfig, PanelConfig
 from usassist.errors import UsAssistError
 from usassist.sinks.panel import page_options
 
@@ -137,6 +137,16 @@ class BenchSession:
         """Add a viewer; gives its name."""
         return self._ready(self._begin(f"viewer {self._next()}", "bench_viewer", {"url": self._url, "keep": keep}))
 
+    def add_link(self) -> int:
+        """Start the server for OpenIGTLink clients; gives its port."""
+        settings = dataclasses.asdict(OpenIgtLinkConfig(port=0))
+        self._begin("openigtlink", "openigtlink", {"address": self.address, "openigtlink": settings})
+        return int(self.children["openigtlink"].wait_for("ready", timeout_s=_READY_S)["port"])
+
+    def add_link_client(self, port: int, reader: str) -> str:
+        """Add an OpenIGTLink client that reads with ``usassist`` or ``pyigtl``; gives its name."""
+        return self._ready(self._begin(f"client {self._next()}", "bench_openigtlink", {"port": port, "reader": reader}))
+
     def add_stalled(self, count: int) -> list[str]:
         """Add readers that subscribe to everything and are then stopped (SIGSTOP); gives their names."""
         options = {"address": self.address}
@@ -189,7 +199,7 @@ class BenchSession:
         self.summary = stream.wait_for(wanted, timeout_s=_FINISH_S)["summary"]
         if "record" in self.children:
             self.final_reports["record"] = self.children["record"].wait_for("done", timeout_s=_FINISH_S)
-        for name in [name for name in self.children if name.startswith(("viewer", "overlay", "window"))]:
+        for name in [name for name in self.children if name.startswith(("viewer", "overlay", "window", "client"))]:
             self.remove(name)
         time.sleep(0.2)  # the last results are in flight
         return self.summary

@@ -21,7 +21,7 @@ from usassist.app.bench.process_usage import UsageSampler
 from usassist.app.bench.result_collector import Results
 from usassist.app.bench.setup import Setup
 
-__all__ = ["Seen", "ViewFigures", "measure_view"]
+__all__ = ["Seen", "ViewFigures", "measure_view", "published", "shown_frames", "sleep_watching"]
 
 _WARM_UP_S = 5.0
 _SETTLE_S = 3.0
@@ -106,7 +106,7 @@ def measure_view(
                 names = [bench.add_window(), *(bench.add_viewer() for _ in range(viewers))] if beside else []
                 time.sleep(_SETTLE_S)
                 begin_ns = time.monotonic_ns()
-                _sleep(bench, seconds)
+                sleep_watching(bench, seconds)
                 spans[beside].append((begin_ns, time.monotonic_ns()))
                 for number, name in enumerate(names):
                     bench.remove(name)
@@ -120,9 +120,9 @@ def measure_view(
         source=setup.source,
         rounds=rounds,
         seconds=seconds,
-        stream_alone=_published(results, spans[False]),
-        stream_beside=_published(results, spans[True]),
-        shown={name: _shown(of_name, spans[True]) for name, of_name in reports.items()},
+        stream_alone=published(results, spans[False]),
+        stream_beside=published(results, spans[True]),
+        shown={name: shown_frames(of_name, spans[True]) for name, of_name in reports.items()},
         cpu_percent={
             name: round(float(np.mean([item[name].cpu_percent for item in usage if name in item])), 1)
             for name in sorted({name for item in usage for name in item})
@@ -131,7 +131,7 @@ def measure_view(
     )
 
 
-def _sleep(bench: BenchSession, seconds: float) -> None:
+def sleep_watching(bench: BenchSession, seconds: float) -> None:
     """Sleep, and check the processes meanwhile."""
     deadline_s = time.monotonic() + seconds
     while (left_s := deadline_s - time.monotonic()) > 0:
@@ -139,13 +139,15 @@ def _sleep(bench: BenchSession, seconds: float) -> None:
         bench.check()
 
 
-def _published(results: Results, spans: Iterable[Span]) -> Seen:
+def published(results: Results, spans: Iterable[Span]) -> Seen:
+    """Results that the stream published, by when their frames were captured."""
     answered = results.where(results.t_output_ns >= 0)
     captured_ms = answered.t_capture_ns / 1e6
     return _seen(captured_ms, answered.t_publish_ns / 1e6 - captured_ms, spans)
 
 
-def _shown(reports: Iterable[Mapping[str, Any]], spans: Iterable[Span]) -> Seen:
+def shown_frames(reports: Iterable[Mapping[str, Any]], spans: Iterable[Span]) -> Seen:
+    """Frames that came to one place, from its reports with ``captured_ms`` and ``latency_ms``."""
     captured_ms, latency_ms = (
         np.concatenate([np.array(report[key], np.float64) for report in reports])
         for key in ("captured_ms", "latency_ms")

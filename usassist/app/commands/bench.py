@@ -8,6 +8,7 @@ from usassist.app.commands.bench_codecs import codecs
 from usassist.app.commands.bench_faults import faults
 from usassist.app.commands.bench_isolation import isolation
 from usassist.app.commands.bench_live import live
+from usassist.app.commands.bench_openigtlink import openigtlink
 from usassist.app.commands.bench_replay import replay
 from usassist.app.commands.bench_soak import soak
 from usassist.app.commands.bench_start import start
@@ -16,5 +17,5 @@ from usassist.app.commands.bench_view import view
 __all__ = ["bench_app"]
 
 bench_app = typer.Typer(help="Measure the program itself on this machine.", no_args_is_help=True)
-for command in (faults, live, start, replay, isolation, view, soak, codecs):
+for command in (faults, live, start, replay, isolation, view, openigtlink, soak, codecs):
     bench_app.command()(command)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from usassist.app.commands.options import JsonOption, read_settings
+from usassist.app.commands.pacs_listen import listen
 from usassist.app.commands.pacs_options import ArchiveArgument, archive_of, check_date, dimse_node
 from usassist.app.commands.pacs_send import queue_app, send
 
@@ -18,6 +19,7 @@ __all__ = ["pacs_app"]
 pacs_app = typer.Typer(help="Archives (PACS): what they have, and what is sent to them; see docs/pacs.md.")
 
 pacs_app.command("send")(send)
+pacs_app.command("listen")(listen)
 pacs_app.add_typer(queue_app, name="queue")
 
 AccessionOption = Annotated[str, typer.Option(metavar="NUMBER", help="Accession number.")]

@@ -43,8 +43,8 @@ def replay(
         list[str],
         typer.Argument(
             metavar="CLIP...",
-            help="Video file, folder of images, recorded session, demo, phantom:… or null:…; also several clips, or a "
-            "folder of clips.",
+            help="Video file, folder of images, recorded session, demo, phantom:… or null:…; also several clips, a "
+            "folder of clips, or of a DICOM study.",
         ),
     ],
     out: Annotated[
@@ -95,7 +95,7 @@ def replay(
     """Play a clip through the live path (crop, engine, bus, recorder, overlay), or send a recorded session."""
     from usassist.app.runtime.clips import clips_of
 
-    names = clips_of(clips)
+    names = clips_of(clips, lambda line: typer.echo(f"usassist: {line}", err=True))
     if sessions := [name for name in names if is_session(name)]:
         if len(names) > 1:
             raise UsageError(f"{sessions[0]} is a recorded session, and these are replayed one at a time")

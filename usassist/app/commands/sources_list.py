@@ -49,4 +49,5 @@ def _print(inputs: Inputs) -> None:
     console.print(f"screen: {'there is a display' if inputs.display else 'no display here'}")
     for scheme, there in inputs.protocols.items():
         console.print(f"{scheme}: {'can be read' if there else 'this build of PyAV cannot read it'}")
+    console.print("openigtlink: a server such as PLUS, or a research scanner; see docs/plus.md")
     console.print("pipe: any program that writes NUT, MPEG-TS or Matroska; see docs/sources.md")

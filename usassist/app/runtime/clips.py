@@ -17,6 +17,7 @@ from pathlib import Path
 
 from usassist.app.runtime.clip_session import Progress, ReplayOutcome, replay
 from usassist.app.runtime.open_stream import StreamOptions
+from usassist.app.runtime.study_clips import DICOM_SUFFIXES, check_no_store, study_clips
 from usassist.config import OpenIgtLinkConfig, OverlayConfig, RecordConfig, runtime_dir
 from usassist.errors import SessionError, UsageError, UsAssistError
 from usassist.records import FrameLine
@@ -25,15 +26,25 @@ from usassist.session.export.new_file import new_file
 from usassist.session.lines import read_lines
 from usassist.sinks.files import explain
 from usassist.sinks.results import FrameTime
-from usassist.sources.address import IMAGE_SUFFIXES
+from usassist.sources.address import IMAGE_SUFFIXES, begins_as_dicom
 
 __all__ = ["ClipAnswer", "ClipTargets", "clips_of", "replay_clips"]
 
 STDOUT = Path("-")
 _UNFIT = re.compile(r"[^\w.,=+-]")  # in the name of a file
-_VIDEOS = frozenset(
-    {".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv", ".ts", ".nut", ".dcm", ".dicom"}
-)
+_VIDEOS = DICOM_SUFFIXES | {
+    ".mp4",
+    ".avi",
+    ".mkv",
+    ".mov",
+    ".m4v",
+    ".webm",
+    ".mpg",
+    ".mpeg",
+    ".wmv",
+    ".ts",
+    ".nut",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,21 +113,34 @@ class ClipAnswer:
         return 1 if self.error or self.outcome is None else self.outcome.exit_code
 
 
-def clips_of(names: Sequence[str]) -> list[str]:
-    """The clips that the arguments stand for: a folder of videos or DICOM files stands for these, sorted by name.
+def clips_of(names: Sequence[str], on_left_out: Callable[[str], None] = lambda _: None) -> list[str]:
+    """The clips that the arguments stand for.
+
+    A folder of videos stands for these, sorted by name; a folder of a DICOM study for its ultrasound, in the order in
+    which it was acquired (:func:`usassist.app.runtime.study_clips.study_clips`).
+
+    Parameters
+    ----------
+    names : as they were given
+    on_left_out : called with one line for what a folder holds beside them
 
     Raises
     ------
     UsageError
-        If a folder holds both clips and images.
+        If a folder holds both clips and images, a study without ultrasound, or several studies.
     """
     found: list[str] = []
     for name in names:
         inside = [] if name == "demo" else _files_in(name)
-        videos = [str(path) for path in inside if path.suffix.lower() in _VIDEOS]
-        if videos and any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside):
+        videos = [path for path in inside if path.suffix.lower() in _VIDEOS]
+        objects = [path for path in inside if path.suffix.lower() in DICOM_SUFFIXES or begins_as_dicom(path)]
+        if (videos or objects) and any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside):
             raise UsageError(f"{name} holds clips and images; name the clips, or images:{name}")
-        found += videos or [name]
+        if objects and set(videos) <= set(objects):
+            found += study_clips(Path(name), objects, on_left_out)
+        else:
+            check_no_store(name)
+            found += map(str, sorted({*videos, *objects})) if videos else [name]
     return found
 
 

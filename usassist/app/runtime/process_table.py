@@ -52,6 +52,7 @@ CHILDREN: dict[str, ChildSpec] = {
     "openigtlink": ChildSpec(f"{_WORKERS}.openigtlink", niceness=5),
     "demo_look": ChildSpec(f"{_DEMO_WORKERS}.look"),
     "demo_answer": ChildSpec(f"{_DEMO_WORKERS}.answer"),
+    "bench_openigtlink": ChildSpec(f"{_BENCH_WORKERS}.openigtlink", niceness=10),
     "bench_overlay": ChildSpec(f"{_BENCH_WORKERS}.overlay", niceness=10),
     "bench_stalled": ChildSpec(f"{_BENCH_WORKERS}.stalled"),
     "bench_viewer": ChildSpec(f"{_BENCH_WORKERS}.viewer"),

@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.presentation import PresentationContext
 
-__all__ = ["NothingOfferedError", "associated", "load_pynetdicom", "lost", "tls_context"]
+__all__ = ["RETIRED_ULTRASOUND", "NothingOfferedError", "associated", "load_pynetdicom", "lost", "tls_context"]
 
+RETIRED_ULTRASOUND = {
+    "1.2.840.10008.5.1.4.1.1.6": "RetiredUltrasoundImageStorage",
+    "1.2.840.10008.5.1.4.1.1.3": "RetiredUltrasoundMultiFrameImageStorage",
+}
+"""SOP classes of older scanners (PS3.6 table A-1), which pynetdicom does not know, by a keyword for each."""
 _ABORT_S = 3.0  # an archive that is aborted has so long to close the connection
 _PROBE_S = 1.0  # a server that wants a certificate says so right after the handshake
 _given_up: weakref.WeakSet[Association] = weakref.WeakSet()  # those that we aborted
@@ -48,11 +53,14 @@ def load_pynetdicom() -> None:
     try:
         import pynetdicom
         from pynetdicom import _config as options
+        from pynetdicom.service_class import StorageServiceClass
     except ImportError as error:
         raise UsAssistError("pynetdicom is not installed; run: pip install 'usassist[dicom]'") from error
     logging.getLogger(pynetdicom.__name__).setLevel(logging.CRITICAL + 1)
     options.STORE_SEND_CHUNKED_DATASET = True  # the bytes of the file; else it is decoded and encoded, in memory
     options.LOG_HANDLER_LEVEL = "none"
+    for sop_class, keyword in RETIRED_ULTRASOUND.items():  # else an association that stores one is aborted
+        pynetdicom.register_uid(sop_class, keyword, StorageServiceClass)
 
 
 def tls_context(node: Node) -> ssl.SSLContext | None:
