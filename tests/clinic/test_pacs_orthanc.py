@@ -106,6 +106,7 @@ def deliver(folder: Path, count: int) -> list[str]:
     return held
 
 
+@pytest.mark.slow
 def test_objects_sent_while_the_archive_and_the_sender_are_killed_are_there_once(tmp_path: Path) -> None:
     assert len(deliver(tmp_path, 30)) == 30
 
@@ -362,7 +363,10 @@ def test_objects_of_a_sweep_land_in_the_study_that_was_ordered(
     to = f"ORTHANC@127.0.0.1:{orthanc.dicom_port}"
     order = str(tmp_path / "study.json")
     assert run("pacs", "worklist", to, "--accession", "W1", "--write", order).exit_code == 0
-    session, out = str(record_sweep(tmp_path / "session", [Moment(nodules=(Shown(track_id=1),))] * 8)), str(tmp_path / "dicom")
+    session, out = (
+        str(record_sweep(tmp_path / "session", [Moment(nodules=(Shown(track_id=1),))] * 8)),
+        str(tmp_path / "dicom"),
+    )
     exported = run("export", "dicom", session, "--out", out, "--study", order, "--only", "cine,report")
     assert exported.exit_code == 0, exported.output
     for said in ("objects sent to", "0 objects sent to"):  # again: nothing is doubled
