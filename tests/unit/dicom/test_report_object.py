@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from shutil import which
 
@@ -214,7 +215,7 @@ def test_what_was_not_answered_is_told() -> None:
     assert numbers[terms.FRAMES_LOST.meaning].value == 2
     text = " ".join(_comments(document))
     assert "not a medical device" in text
-    assert "No finding counts for the 2 answered frames alone" in text
+    assert '"No finding" counts for the 2 answered frames alone' in text
     assert "not the same as no finding" in text
     marks = [item for item in _items(sweep) if item.name.meaning == terms.MARK.meaning]
     assert [item.value.value for item in marks] == ["WRONG", "PLANE_MARK", "BOOKMARK"]
@@ -292,3 +293,28 @@ def test_no_code_of_ours_means_two_things() -> None:
     meaning: dict[tuple[str, str], str] = {}
     for term in every:
         assert meaning.setdefault((term.scheme, term.value), term.meaning) == term.meaning
+
+
+def test_a_category_says_that_it_was_looked_up() -> None:
+    content = draw_content((Drawn(),))
+    category = {**content.nodules[0].categories[0], "level": "TR4", "meaning": "moderately suspicious", "points": 5}
+    content = replace(content, nodules=(replace(content.nodules[0], categories=(category,)),))
+    (group,) = _read(content).content.get_planar_roi_measurement_groups()
+    item = next(item for item in _items(group) if item.name.meaning == "ACR TI-RADS 2017")
+    assert (item.value.value, item.value.meaning) == ("TR4", "TR4: moderately suspicious")
+    assert item.ContentSequence[0].value.value == "LOOKED_UP"
+
+
+def test_a_word_without_a_code_is_a_text_and_not_lost() -> None:
+    content = draw_content((Drawn(echogenicity="speckled"),))
+    (group,) = _read(content).content.get_planar_roi_measurement_groups()
+    texts = [item.value for item in _items(group) if item.ValueType == "TEXT" and item.name.meaning == "Comment"]
+    assert texts == ["echogenicity: speckled (estimate by algorithm)"]
+
+
+def test_frames_whose_pixels_are_lost_count_as_frames_of_the_sweep() -> None:
+    content = draw_content((Drawn(),))
+    content = replace(content, answered_frames=7, pixels_lost=5)
+    document = _read(content)
+    assert "The other 1 of 8 frames have no result" in " ".join(_comments(document))
+    assert document.CompletionFlag == "PARTIAL"

@@ -22,6 +22,8 @@ from usassist.records import Segmentation
 pytest.importorskip("highdicom", reason="highdicom is missing: pip install 'usassist[dicom]'")
 import highdicom as hd
 
+from usassist.dicom.objects.pdf import draw_pdf
+from usassist.dicom.objects.report import make_report
 from usassist.dicom.objects.segmentation import make_segmentations
 
 TWO = (Drawn(), Drawn(center=(6, 60), axes=(20, 31), cut=True, side="left"), Drawn(is_run=True, cut=None, side=None))
@@ -116,3 +118,17 @@ def test_the_validator_finds_no_error(tmp_path: Path, spacing: tuple[float, floa
     for name in made:
         if not name.endswith("_labelmap.dcm"):  # a class that came after the dicom3tools of 2022
             assert problems_of(tmp_path / name) == []
+
+
+@pytest.mark.parametrize("points", [[(10.5, 12.5)], [(10.5, 12.5), (11.5, 12.5)], [(0.5, 0.5), (159.5, 119.5)]])
+def test_outlines_without_an_inside_are_written_too(tmp_path: Path, points: list[tuple[float, float]]) -> None:
+    content = draw_content((Drawn(with_ends=False),))
+    found = replace(content.answers[0].nodules[0], contour_xy_px=np.array(points, np.float32))
+    answers = (replace(content.answers[0], nodules=(found,)), *content.answers[1:])
+    content = replace(content, answers=answers)
+    made = _write(content, tmp_path)
+    mask = fill_labelmap(Segmentation.of([found.contour_xy_px]), (120, 160))
+    np.testing.assert_array_equal(made["seg_N0.dcm"].pixel_array.reshape(mask.shape), mask)
+    (line,) = [element.value for element in make_report(content).iterall() if element.keyword == "GraphicData"]
+    assert list(line) == [value for point in [*points, points[0]] for value in point]
+    assert draw_pdf(content).startswith(b"%PDF-")

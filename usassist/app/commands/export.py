@@ -33,7 +33,8 @@ def dicom(
         typer.Option(help="File of the study that they belong to, from pacs worklist; without one they name nobody."),
     ] = None,
     only: Annotated[
-        str | None, typer.Option(metavar="KIND,KIND", help="Of cine, report, seg, secondary, pdf; all by default.")
+        str | None,
+        typer.Option(metavar="KIND,KIND", help="Of cine, report, seg, labelmap, secondary, pdf; all by default."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,7 +60,8 @@ def dicom(
         return
     for kind, paths in written.files.items():
         if not paths:
-            typer.echo(f"{kind}: none, because nothing was outlined")
+            looked = written.content.answered_frames
+            typer.echo(f"{kind}: none, because {'nothing was outlined' if looked else 'no frame was answered'}")
         for path in paths:
             typer.echo(f"{path}  {path.stat().st_size / 1e3:.0f} kB")
     typer.echo("; ".join(_said(written)))
@@ -83,8 +85,11 @@ def _document(out: Path, written: ExportedSweep) -> dict[str, Any]:
 
 def _said(written: ExportedSweep) -> list[str]:
     content = written.content
-    names = ", ".join(nodule.name for nodule in content.nodules) or "none"
-    parts = [f"{len(content.frames)} frames, {content.answered_frames} answered", f"nodules: {names}"]
+    parts = [f"{len(content.frames)} frames, {content.answered_frames} answered"]
+    if content.answered_frames:
+        parts.append(f"nodules: {', '.join(nodule.name for nodule in content.nodules) or 'none'}")
+    else:
+        parts.append("no frame was answered, which does not mean that there is nothing")
     if content.untracked:
         parts.append(f"{len(content.untracked)} runs of findings without identity")
     if content.frames_lost or content.pixels_lost:

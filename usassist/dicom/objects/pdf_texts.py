@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from usassist.dicom.objects.content import Quantity, Size, SweepContent
-from usassist.dicom.objects.shown import Shown, describe_algorithm
+from usassist.dicom.objects.shown import Shown, count_frames, describe_algorithm
 from usassist.words import Words
 
 __all__ = [
@@ -127,7 +127,7 @@ def head_rows(content: SweepContent, words: Words) -> Rows:
     return [
         (words("head.session"), content.session_id),
         (words("head.recorded"), words.date(content.begun_utc)),
-        (words("head.length"), words("head.length_value", seconds=length, frames=len(content.frames))),
+        (words("head.length"), words("head.length_value", seconds=length, frames=count_frames(content))),
         (words("head.engine"), content.engine.engine_id or words("format.none")),
         (words("head.scale"), scale),
     ]
@@ -137,7 +137,7 @@ def unseen_rows(content: SweepContent, words: Words) -> Rows:
     """Item, frames, seconds: what was answered and what was not."""
     none = words("format.none")
     rows: Rows = [
-        (words("unseen.sweep"), str(len(content.frames)), words.number(content.length_s, 1)),
+        (words("unseen.sweep"), str(count_frames(content)), words.number(content.length_s, 1)),
         (words("unseen.answered"), str(content.answered_frames), words.number(content.answered_s, 1)),
         (words("unseen.finding"), str(content.finding_frames), none),
         (words("unseen.no_finding"), str(content.no_finding_frames), none),

@@ -35,7 +35,7 @@ def describe(nodule: SweepNodule) -> tuple[list[QualitativeEvaluation], list[str
         if category["level"] is not None:
             name = terms.own(category["system_id"].upper()[:16], f"{category['name']} {category['edition']}"[:64])
             value = Term(category["level"], terms.OWN_SCHEME, f"{category['level']}: {category['meaning']}"[:64])
-            evaluations.append(make_evaluation(name, value, basis=terms.BASES["confirmed"]))
+            evaluations.append(make_evaluation(name, value, basis=terms.BASES["looked_up"]))
     return evaluations, texts
 
 

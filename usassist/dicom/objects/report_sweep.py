@@ -17,7 +17,7 @@ from highdicom.sr import (
 from usassist.dicom.objects import terms
 from usassist.dicom.objects.content import ULTRASOUND_MULTI_FRAME, SweepContent, Unanswered
 from usassist.dicom.objects.report_items import coded, image_item, make_evaluation, make_number, property_text
-from usassist.dicom.objects.shown import MOST_RUNS
+from usassist.dicom.objects.shown import MOST_RUNS, count_frames
 from usassist.dicom.objects.terms import Term
 
 __all__ = ["find_missing", "list_comments", "sweep_group"]
@@ -44,7 +44,7 @@ def sweep_group(content: SweepContent) -> MeasurementsAndQualitativeEvaluations:
 def _counts(content: SweepContent) -> Iterator[Measurement]:
     unscaled = sum(frame.spacing_rc_mm is None for frame in content.frames)
     for name, value, unit in (
-        (terms.SWEEP_FRAMES, len(content.frames), terms.FRAMES),
+        (terms.SWEEP_FRAMES, count_frames(content), terms.FRAMES),
         (terms.SWEEP_LENGTH, content.length_s, terms.SECONDS),
         (terms.ANSWERED_FRAMES, content.answered_frames, terms.FRAMES),
         (terms.ANSWERED_TIME, content.answered_s, terms.SECONDS),
@@ -117,10 +117,11 @@ def list_comments(content: SweepContent) -> Iterator[str]:
         f"{engine.research_use} Outlines, sizes and estimates are of a computer program and may be wrong. "
         "A physician reads the images and decides."
     )
-    not_answered = len(content.frames) - content.answered_frames
+    frames = count_frames(content)
     yield (
-        f"No finding counts for the {content.answered_frames} answered frames alone. The other {not_answered} of "
-        f"{len(content.frames)} frames have no result: they were not looked at, which is not the same as no finding."
+        f'"No finding" counts for the {content.answered_frames} answered frames alone. The other '
+        f"{frames - content.answered_frames} of {frames} frames have no result: they were not looked at, which is "
+        "not the same as no finding."
     )
     if not content.nodules and not content.untracked:
         yield "No nodule is listed. This does not mean that there is none."

@@ -15,7 +15,7 @@ from usassist.dicom.objects.content import (
 )
 from usassist.errors import DicomError
 
-__all__ = ["MOST_RUNS", "Algorithm", "Shown", "describe_algorithm", "describe_scale", "list_shown"]
+__all__ = ["MOST_RUNS", "Algorithm", "Shown", "count_frames", "describe_algorithm", "describe_scale", "list_shown"]
 
 MOST_RUNS = 30
 _UNKNOWN = "not recorded"
@@ -109,6 +109,11 @@ def _shown(
         found=answer.nodules[section.row],
         reference=content.reference(section.frame_index),
     )
+
+
+def count_frames(content: SweepContent) -> int:
+    """Frames of the sweep, with those whose pixels are lost: each was answered, or has a cause why not."""
+    return content.answered_frames + sum(item.frames for item in content.unanswered)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

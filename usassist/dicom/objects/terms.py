@@ -133,6 +133,7 @@ BASES = {
     "estimated": own("ESTIMATED", "Estimate by algorithm"),
     "measured": own("MEASURED", "Measured by algorithm"),
     "confirmed": own("CONFIRMED", "Confirmed by a person"),
+    "looked_up": own("LOOKED_UP", "Looked up from descriptors that a person confirmed"),
 }
 AGREEMENT = own("AGREEMENT", "Agreement of such estimates with readers")
 SAME_IN_FRAMES = own("SAME_IN_FRAMES", "Share of the described frames with the same value")

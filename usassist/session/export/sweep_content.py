@@ -25,7 +25,7 @@ from usassist.session.summary import summarise
 from usassist.session.summary.document import SweepDocument, Untracked
 from usassist.session.summary.moments import find_moments
 from usassist.session.summary.parts import Nodule
-from usassist.session.text_left import TextLeft
+from usassist.session.text_left import EveryText
 from usassist.words import load_words
 
 __all__ = ["sweep_content"]
@@ -96,7 +96,7 @@ def sweep_content(
 def _readable(session: RecordedSession, on_frame: Callable[[], None]) -> tuple[list[FrameLine], bool]:
     """The frames whose pixels are there, and whether the search for text found none left in them."""
     problems: list[str] = []
-    text = TextLeft(len(session.frames))
+    text = EveryText()
     lines: list[FrameLine] = []
     for index, (line, image) in enumerate(session.images(problems)):
         _raise(session, problems)
