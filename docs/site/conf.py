@@ -77,6 +77,7 @@ SECTIONS = {
         "dicom-report",
         "receiving",
         "replay",
+        "deidentify",
         "bus",
         "plus",
         "slicer",

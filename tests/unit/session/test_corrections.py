@@ -193,7 +193,7 @@ def _first(document: Document) -> Document:
     return item
 
 
-BOW_TIE = [10.0, 10.0, 30.0, 30.0, 30.0, 10.0, 10.0, 30.0]
+BOW_TIE = [10.0, 10.0, 30.0, 33.0, 30.0, 10.0, 10.0, 30.0]
 WRONG: dict[str, tuple[Callable[[Document], Any], str]] = {
     "another size": (lambda d: d["images"][2].update(width=65), "image 3 has another size than frame 2"),
     "unknown frame": (lambda d: d["images"][2].update(file_name="00000500.png"), "the session has no frame 500"),
@@ -442,3 +442,23 @@ def test_two_imports_at_once_are_both_kept(recorded: Path, coco: Document, tmp_p
     assert [len(line.frames) for line in read_imports(recorded)] == [4, 4, 4]
     assert len(current_frames(read_imports(recorded))) == COUNT
     assert not [path for path in recorded.iterdir() if path.name.startswith(".")]
+
+
+def test_outlines_that_were_traced_through_pixel_centres_are_noticed_and_read(
+    recorded: Path, coco: Document, tmp_path: Path
+) -> None:
+    """As the brush export of Label Studio writes them: contours of OpenCV, in numbers of pixels."""
+    masks = {}
+    for item in coco["annotations"]:
+        frame_id = item["image_id"] - 1
+        masks[frame_id] = _moved(_region(recorded, frame_id), frame_id)
+        found, _ = cv2.findContours(masks[frame_id].astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        item["segmentation"] = [found[0][:, 0].ravel().tolist()]
+    path = _save(coco, tmp_path / "brush.json")
+    with pytest.raises(SessionError, match=r"12 of 12 outlines look traced .* give --polygons centres"):
+        import_corrections(recorded, [path], role="reader")
+    assert import_corrections(recorded, [path], role="reader", through_centres=False).frames == COUNT
+    assert import_corrections(recorded, [path], role="reader", through_centres=True, reviewed=True).frames == COUNT
+    assert import_corrections(recorded, [path], role="reader", through_centres=True).known == 1
+    for item in labelled_frames(open_session(recorded)):
+        np.testing.assert_array_equal(item.nodule > 0, masks[item.frame_id])

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from usassist.app.commands.options import JsonOption
+from usassist.errors import UsageError
 
 __all__ = ["corrections_app"]
 
@@ -33,12 +34,23 @@ def import_files(
     unlike: Annotated[
         bool, typer.Option("--unlike", help="Import also where no outline lies on one of the results.")
     ] = False,
+    polygons: Annotated[
+        str | None,
+        typer.Option(
+            help="How polygons of COCO run: along the edges of pixels, or through their centres (default: edges)."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Import corrections beside a session, all files or none; what was recorded is not changed."""
     from usassist.session.corrections import import_corrections
 
-    outcome = import_corrections(session, files, role=role, reviewed=reviewed, accept_unlike=unlike)
+    if polygons not in (None, "edges", "centres"):
+        raise UsageError(f"--polygons is edges or centres, not {polygons}")
+    centres = None if polygons is None else polygons == "centres"
+    outcome = import_corrections(
+        session, files, role=role, reviewed=reviewed, accept_unlike=unlike, through_centres=centres
+    )
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(outcome), indent=2))
         return

@@ -23,7 +23,7 @@ from usassist.dicom.deidentify.key import Pseudonyms
 from usassist.dicom.deidentify.kinds import Kind, kind_of
 from usassist.dicom.deidentify.masking import masked_frames
 from usassist.dicom.deidentify.pictures import Pictures, Samples, open_pictures
-from usassist.dicom.deidentify.profile import Action, check_table
+from usassist.dicom.deidentify.profile import Action, check_table, is_registered
 from usassist.dicom.deidentify.reader import TextReader
 from usassist.dicom.deidentify.refused import RefusedError
 from usassist.dicom.deidentify.report import ObjectReport, RunReport
@@ -166,7 +166,10 @@ def _read(path: Path, item: ObjectReport, how: Deidentifier) -> tuple[Dataset, P
             raise RefusedError(
                 "on CT and MR only the text reader finds text; install it with: pip install 'usassist[ocr]'"
             )
-        why = refusal(UID(stated_syntax(dataset))) if stated_syntax(dataset) else None
+        syntax = stated_syntax(dataset)
+        if syntax and not is_registered(syntax):  # it may be anything, so it is not repeated
+            raise RefusedError("its transfer syntax is unknown")
+        why = refusal(UID(syntax)) if syntax else None
         if why is not None:
             raise RefusedError(f"it {why}")
         pictures = open_pictures(path, dataset, file, kind)

@@ -1,4 +1,5 @@
-"""DICOMweb (PS3.18): search (QIDO-RS), store (STOW-RS) and retrieve (WADO-RS), as an :class:`Archive`.
+"""DICOMweb (PS3.18): search (QIDO-RS), store (STOW-RS) and retrieve (WADO-RS), as an
+:class:`usassist.dicom.network.nodes.Archive`.
 
 Searching is done by ``dicomweb-client``. Objects are stored and retrieved over its HTTP session here, because that
 library decodes every data set and encodes it anew, and holds all of a study in memory: here the bytes of the file

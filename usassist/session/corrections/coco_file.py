@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from usassist.errors import SessionError
 from usassist.session.corrections.claims import ClaimedRegion, FrameClaim, Reading
-from usassist.session.corrections.coco_masks import polygons_mask, run_length_mask
+from usassist.session.corrections.coco_masks import looks_traced, polygons_mask, run_length_mask
 from usassist.session.corrections.regions import Region
 
 __all__ = ["read_coco"]
@@ -26,7 +26,7 @@ _NAME = re.compile(r"(?:^|[\\/_-])(\d{8})\.(?:png|jpe?g)$", re.IGNORECASE)
 _LISTS = ("images", "annotations", "categories")
 
 
-def read_coco(content: bytes, where: str, reading: Reading) -> list[FrameClaim]:
+def read_coco(content: bytes, where: str, reading: Reading, through_centres: bool | None = None) -> list[FrameClaim]:
     """What a file says about each of its images.
 
     Parameters
@@ -34,6 +34,8 @@ def read_coco(content: bytes, where: str, reading: Reading) -> list[FrameClaim]:
     content : of the file
     where : the file, for messages
     reading : what is known of the session
+    through_centres : how its polygons run, see :func:`polygons_mask`; None = along the edges of pixels, and a file
+        whose polygons look otherwise is refused
 
     Raises
     ------
@@ -41,6 +43,8 @@ def read_coco(content: bytes, where: str, reading: Reading) -> list[FrameClaim]:
         If the file is no COCO, contradicts itself, or does not belong to the session.
     """
     document = _document(content, where)
+    if through_centres is None:
+        _check_edges(document["annotations"], where)
     info = document.get("info")
     of_session = info.get("session_id") if isinstance(info, dict) else None
     if of_session is not None and of_session != reading.session_id:
@@ -59,7 +63,7 @@ def read_coco(content: bytes, where: str, reading: Reading) -> list[FrameClaim]:
             raise SessionError(f"{name} belongs to no image of the file; export it again")
         label_id = _label(annotation, names, name, reading)
         try:
-            mask = _mask(annotation, reading.sizes_hw_px[frames[image_id]])
+            mask = _mask(annotation, reading.sizes_hw_px[frames[image_id]], through_centres=bool(through_centres))
         except ValueError as error:
             raise SessionError(f"{name} {error}; correct it there, and export again") from None
         region = Region.of_mask(mask)
@@ -150,10 +154,20 @@ def _shown(number: Any) -> str:
     return str(number) if isinstance(number, int) else "(its id is text)"
 
 
-def _mask(annotation: dict[str, Any], size_hw_px: tuple[int, int]) -> npt.NDArray[np.bool_]:
+def _check_edges(annotations: list[dict[str, Any]], where: str) -> None:
+    polygons = [item["segmentation"] for item in annotations if isinstance(item.get("segmentation"), list)]
+    traced = sum(looks_traced(item) for item in polygons)
+    if traced:
+        raise SessionError(
+            f"{where}: {traced} of {len(polygons)} outlines look traced through the centres of pixels, as the brush "
+            "export of Label Studio does it; give --polygons centres, or --polygons edges where they are not"
+        )
+
+
+def _mask(annotation: dict[str, Any], size_hw_px: tuple[int, int], *, through_centres: bool) -> npt.NDArray[np.bool_]:
     segmentation = annotation.get("segmentation")
     if isinstance(segmentation, dict):
         return run_length_mask(segmentation, size_hw_px)
     if not segmentation:
         raise ValueError("has no outline, only a box")
-    return polygons_mask(segmentation, size_hw_px)
+    return polygons_mask(segmentation, size_hw_px, through_centres=through_centres)

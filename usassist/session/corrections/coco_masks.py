@@ -1,4 +1,8 @@
-"""The two forms of a segmentation in COCO as masks: polygons along pixel edges, and run lengths.
+"""The two forms of a segmentation in COCO as masks: polygons, and run lengths.
+
+Polygons run along the edges of pixels, as COCO means them, or through their centres, where a program has traced a mask
+with OpenCV and written the numbers of its pixels, as the brush export of Label Studio does
+(``label_studio_sdk/converter/exports/brush_to_coco.py``). Taken for the other, a region loses half a pixel all around.
 
 Run lengths count the pixels column by column, first those outside. ``counts`` is a list of numbers, or the same packed
 into text: https://github.com/cocodataset/cocoapi/blob/master/common/maskApi.c
@@ -8,10 +12,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["polygons_mask", "run_length_mask"]
+__all__ = ["looks_traced", "polygons_mask", "run_length_mask"]
 
 BoolArray = npt.NDArray[np.bool_]
 Float64Array = npt.NDArray[np.float64]
@@ -21,13 +26,30 @@ _LEAST_CORNERS = 3
 _EDGES_AT_ONCE = 256
 
 
-def polygons_mask(polygons: Any, image_hw_px: tuple[int, int]) -> BoolArray:
+def looks_traced(polygons: Any) -> bool:
+    """True where polygons look traced through the centres of pixels: whole numbers, and steps of 0, 45 or 90 degrees.
+
+    At least one step is of 45 degrees, which a polygon along pixel edges has not. What is no list of polygons is not.
+    """
+    try:
+        found = [_points(polygon) for polygon in polygons]
+    except (TypeError, ValueError):
+        return False
+    steps = [np.abs(np.roll(points, -1, axis=0) - points) for points in found]
+    whole = all((points == np.round(points)).all() for points in found)
+    chain = all(((x == 0) | (y == 0) | (x == y)).all() for x, y in (step.T for step in steps))
+    return bool(found) and whole and chain and all((step.min(axis=1) > 0).any() for step in steps)
+
+
+def polygons_mask(polygons: Any, image_hw_px: tuple[int, int], *, through_centres: bool = False) -> BoolArray:
     """The pixels whose centre is inside one of the polygons.
 
     Parameters
     ----------
     polygons : lists ``[x1, y1, x2, y2, …]``, px, the corner of the first pixel at (0, 0)
     image_hw_px : of the image
+    through_centres : the centre of the first pixel is at (0, 0) instead, and a polygon runs through the outermost
+        pixels of its region, which belong to it
 
     Returns
     -------
@@ -48,7 +70,12 @@ def polygons_mask(polygons: Any, image_hw_px: tuple[int, int]) -> BoolArray:
             raise ValueError("has a polygon outside of the image")
         if _crosses_itself(points):
             raise ValueError("has a polygon that crosses itself")
-        mask |= _inside(points, image_hw_px)
+        if through_centres:
+            filled = np.zeros(image_hw_px, np.uint8)
+            cv2.fillPoly(filled, [np.round(points).astype(np.int32)], 1)
+            mask |= filled > 0
+        else:
+            mask |= _inside(points, image_hw_px)
     return mask
 
 

@@ -63,7 +63,13 @@ class ImportOutcome:
 
 
 def import_corrections(
-    folder: Path, files: Sequence[Path], *, role: str, reviewed: bool = False, accept_unlike: bool = False
+    folder: Path,
+    files: Sequence[Path],
+    *,
+    role: str,
+    reviewed: bool = False,
+    accept_unlike: bool = False,
+    through_centres: bool | None = None,
 ) -> ImportOutcome:
     """Add the corrections of some files to those of a session.
 
@@ -74,6 +80,7 @@ def import_corrections(
     role : who corrected; of :data:`ROLES`
     reviewed : all frames of the files were looked at: those without a change are accepted as they are
     accept_unlike : also where no outline of the files lies on one of the results
+    through_centres : how polygons of COCO files run, see :func:`read_coco`
 
     Raises
     ------
@@ -96,12 +103,13 @@ def import_corrections(
         with locked(folder, "corrections", lambda: None):
             sweep(folder)  # what an import that was killed has left
             before = read_imports(folder)
-            known = {item.sha256 for line in before if line.reviewed or not reviewed for item in line.files}
-            new = [path for path in files if sums[path] not in known]
+            named = {path: _named(contents[path], sums[path], through_centres) for path in files}
+            known = {item for line in before if line.reviewed or not reviewed for item in line.files}
+            new = [path for path in files if named[path] not in known]
             outcome = ImportOutcome(known=len(files) - len(new))
             if not new:
                 return outcome
-            claims, kinds = _claims(session, {path: contents[path] for path in new})
+            claims = _claims(session, {path: contents[path] for path in new}, through_centres)
             holding = current_frames(before)
             frames = _compare(session, claims, holding)
             if not accept_unlike:
@@ -119,7 +127,7 @@ def import_corrections(
                     role=role,
                     session_id=session.manifest.session_id,
                     engine_ids=tuple(sorted({item.engine_id for item in session.results if item.engine_id})),
-                    files=tuple(ImportedFile(kind=kinds[path], sha256=sums[path]) for path in new),
+                    files=tuple(named[path] for path in new),
                     reviewed=reviewed,
                     untouched=outcome.untouched,
                     previous_sha256="",
@@ -154,7 +162,13 @@ def _once(sums: dict[Path, str]) -> None:
             raise UsageError(f"{' and '.join(same)} are the same; name each file once")
 
 
-def _claims(session: RecordedSession, contents: dict[Path, bytes]) -> tuple[list[FrameClaim], dict[Path, str]]:
+def _named(content: bytes, sha256: str, through_centres: bool | None) -> ImportedFile:
+    if is_dicom(content):
+        return ImportedFile(kind=SEGMENTATION_KIND, sha256=sha256)
+    return ImportedFile(kind="coco", sha256=sha256, polygons="centres" if through_centres else "edges")
+
+
+def _claims(session: RecordedSession, contents: dict[Path, bytes], through_centres: bool | None) -> list[FrameClaim]:
     reading = Reading(
         session_id=session.manifest.session_id,
         sizes_hw_px={line.frame_id: _hw(line.roi_xyxy_px) for line in session.frames},
@@ -162,9 +176,12 @@ def _claims(session: RecordedSession, contents: dict[Path, bytes]) -> tuple[list
     )
     sources = SourceImages(session).of_study
     segmentations = {path: content for path, content in contents.items() if is_dicom(content)}
-    kinds = {path: SEGMENTATION_KIND if path in segmentations else "coco" for path in contents}
     groups = [
-        *(read_coco(content, str(path), reading) for path, content in contents.items() if path not in segmentations),
+        *(
+            read_coco(content, str(path), reading, through_centres)
+            for path, content in contents.items()
+            if path not in segmentations
+        ),
         *([read_segmentations(segmentations, sources, reading)] if segmentations else []),
     ]
     claims = [claim for group in groups for claim in group]
@@ -174,7 +191,7 @@ def _claims(session: RecordedSession, contents: dict[Path, bytes]) -> tuple[list
                 f"frame {frame_id} is in {count} of the files, and only one can hold; import them one after the other, "
                 "the one that holds last"
             )
-    return claims, kinds
+    return claims
 
 
 def _compare(

@@ -38,10 +38,18 @@ Change = Literal["accepted", "changed", "added"]
 
 
 class ImportedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was imported: its kind, ``coco`` or ``dicom_seg``, and its SHA-256. Its name is not kept."""
+    """A file that was imported. Its name is not kept.
+
+    Attributes
+    ----------
+    kind : ``coco`` or ``dicom_seg``
+    sha256 : of the file
+    polygons : of COCO, how they were taken: along the ``edges`` of pixels, or through their ``centres``; else empty
+    """
 
     kind: str
     sha256: str
+    polygons: str = ""
 
 
 class CorrectedOutline(msgspec.Struct, frozen=True, kw_only=True):
