@@ -99,6 +99,7 @@ class Receiver:
         self._store, self._options, self._tell, self._on_study = store, options, tell, on_study
         self._lock = threading.Lock()
         self._studies: dict[str, _Study] = {}
+        self._lacking: dict[str, set[str]] = {}  # objects of a study that could not be kept, and will be sent again
         self._pending: dict[Association, int] = {}  # bytes of the object that is arriving
         self._told: set[tuple[object, str]] = set()
 
@@ -152,15 +153,18 @@ class Receiver:
         try:
             is_new = self._keep(study_uid, sop_uid, event, data)
         except StoreFullError:
+            self._lack(study_uid, sop_uid)
             return self._refuse(sender, _OUT_OF_RESOURCES, "the disk is full; free some space")
         except DifferentObjectError:
             return self._refuse(sender, _DIFFERENT, "an object is here already with other content, which stays")
         except StoreError as error:
+            self._lack(study_uid, sop_uid)
             return self._refuse(sender, _FAILED, str(error))
         with self._lock:
             study.kept += 1
             study.new += is_new
             study.newest_s = time.monotonic()
+            self._lacking.get(study_uid, set()).discard(sop_uid)
         return _status(SUCCESS)
 
     def whole(self, event: Any) -> None:
@@ -196,8 +200,9 @@ class Receiver:
         with self._lock:
             gone = {sender for sender in study.senders if not sender.is_alive()}
             study.senders -= gone
+            lacking = self._lacking.get(uid, set())
             if gone:
-                study.is_cut = not all(sender.is_released for sender in gone)
+                study.is_cut = bool(lacking) or not all(sender.is_released for sender in gone)
                 study.newest_s = time.monotonic()
             has_ended = bool(gone) and not study.senders
             is_over = not study.senders and (study.is_cut or time.monotonic() - study.newest_s >= quiet_s)
@@ -207,9 +212,9 @@ class Receiver:
             if not study.kept:
                 return
             if has_ended and study.is_cut:
+                why = f"{len(lacking)} objects are missing" if lacking else "its sender was cut off"
                 self._tell(
-                    f"study {uid}: its sender was cut off after {study.kept} objects, which stay in incoming/ "
-                    "until the study is sent again"
+                    f"study {uid}: {why}; {study.kept} objects have come, and stay in incoming/ until the rest is sent"
                 )
             elif is_over:
                 self._on_study(self._store.complete(uid), study.new)
@@ -220,6 +225,10 @@ class Receiver:
                 self._say(uid, str(error))
                 if is_over and not study.is_cut:
                     self._studies.setdefault(uid, study)  # tried again, with what may come meanwhile
+
+    def _lack(self, study_uid: str, sop_uid: str) -> None:
+        with self._lock:
+            self._lacking.setdefault(study_uid, set()).add(sop_uid)
 
     def _refuse(self, sender: Association, code: int, why: str) -> Dataset:
         with self._lock:
