@@ -263,6 +263,7 @@ def test_an_interrupted_run_and_a_full_disk_leave_nothing(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    (tmp_path / ".out.0123.partial").mkdir()  # of a run that was killed
     monkeypatch.setattr(run, "write_object", full)
     with pytest.raises(DicomError, match="the disk is full"):
         deidentify(source, tmp_path / "out", HOW)
