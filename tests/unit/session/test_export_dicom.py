@@ -231,6 +231,17 @@ def test_all_objects_are_of_one_study_and_refer_to_one_another(everything):
     assert len(referring) == len(series) - 1  # all but the cine
 
 
+def test_label_maps_can_be_left_out_and_key_images_come_with_either(tmp_path):
+    session = open_session(GOLDEN / "sweep")
+    pytest.importorskip("highdicom", reason="pip install 'usassist[dicom]'")
+    binary = export_dicom(session, tmp_path / "a", only=["seg"]).files["seg"]
+    assert [path.name for path in binary] == ["key_N1.dcm", "seg_N1.dcm"]
+    maps = export_dicom(session, tmp_path / "b", only=["labelmap"]).files["labelmap"]
+    assert [path.name for path in maps] == ["key_N1.dcm", "seg_N1_labelmap.dcm"]
+    both = export_dicom(session, tmp_path / "c", only=["seg", "labelmap"]).files
+    assert [path.name for path in both["labelmap"]] == ["seg_N1_labelmap.dcm"]
+
+
 def items_of(dataset: pydicom.Dataset) -> Iterator[pydicom.Dataset]:
     for element in dataset:
         if element.VR == "SQ":

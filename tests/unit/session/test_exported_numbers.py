@@ -104,7 +104,7 @@ def test_numbers_are_those_of_the_report_of_the_sweep(recorded: Path, tmp_path: 
 def test_masks_are_the_recorded_outlines(recorded: Path, tmp_path: Path) -> None:
     session = open_session(recorded)
     document = summarise(session)
-    export_dicom(session, tmp_path / "out", only=("seg",))
+    export_dicom(session, tmp_path / "out", only=("seg", "labelmap"))
     wanted = {nodule.best.frame_id for nodule in document.nodules}
     images = {line.frame_id: image for line, image in session.wanted_images(wanted, [])}
     with session.result_reader() as read:

@@ -33,7 +33,8 @@ def dicom(
         typer.Option(help="File of the study that they belong to, from pacs worklist; without one they name nobody."),
     ] = None,
     only: Annotated[
-        str | None, typer.Option(metavar="KIND,KIND", help="Of cine, report, seg, secondary, pdf; all by default.")
+        str | None,
+        typer.Option(metavar="KIND,KIND", help="Of cine, report, seg, labelmap, secondary, pdf; all by default."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

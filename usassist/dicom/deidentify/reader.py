@@ -20,8 +20,8 @@ __all__ = ["TextReader", "has_reader"]
 
 _PACKAGE = "rapidocr_onnxruntime"
 _LEAST_SCORE = 0.5
-_LEAST_SCORE_OF_ONE = 0.9  # of a letter or digit that stands alone: anatomy is easily read as one
-_MOST_HEIGHT_OF_ONE = 0.1  # of the image
+_LEAST_SCORE_OF_DOUBT = 0.9  # of a letter that stands alone, and of tall ones: anatomy is easily read as such
+_TALL = 0.1  # of the height of the image
 _RIM_PX = 3
 
 
@@ -66,8 +66,9 @@ class TextReader:
             points = np.asarray(corners, np.float64)
             (x1, y1), (x2, y2) = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))
             letters = sum(letter.isalnum() for letter in str(text))
-            lone = letters == 1 and float(score) >= _LEAST_SCORE_OF_ONE and y2 - y1 <= _MOST_HEIGHT_OF_ONE * len(image)
-            if not lone and (letters < 2 or float(score) < _LEAST_SCORE):
+            tall = y2 - y1 > _TALL * len(image)
+            least = _LEAST_SCORE_OF_DOUBT if tall or letters == 1 else _LEAST_SCORE
+            if not letters or (letters == 1 and tall) or float(score) < least:
                 continue
             left, top = max(0, int(x1) - _RIM_PX), max(0, int(y1) - _RIM_PX)
             found[top : int(y2) + _RIM_PX + 1, left : int(x2) + _RIM_PX + 1] = True

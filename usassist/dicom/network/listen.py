@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import ssl
 import threading
 import time
@@ -260,6 +261,7 @@ def receiving(
         If pynetdicom is not installed.
     """
     load_pynetdicom()
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its messages may quote the header
     from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
 
     receiver = Receiver(store, options, tell, on_study)

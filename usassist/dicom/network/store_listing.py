@@ -5,6 +5,7 @@ Only the headers are read, and of them only what is listed here: nothing that na
 
 from __future__ import annotations
 
+import logging
 import warnings
 from dataclasses import dataclass
 from itertools import groupby
@@ -225,9 +226,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> StoredObject | None:
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its messages may quote the header
     try:
         with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom's quote the header
+            warnings.simplefilter("ignore")
             dataset = read_dataset(file, _TAGS)
             return _object(path, dataset)
     except (*PYDICOM_ERRORS, InvalidDicomError, OSError):

@@ -1,4 +1,5 @@
-"""DICOMweb (PS3.18): search (QIDO-RS), store (STOW-RS) and retrieve (WADO-RS), as an :class:`Archive`.
+"""DICOMweb (PS3.18): search (QIDO-RS), store (STOW-RS) and retrieve (WADO-RS), as an
+:class:`usassist.dicom.network.nodes.Archive`.
 
 Searching is done by ``dicomweb-client``. Objects are stored and retrieved over its HTTP session here, because that
 library decodes every data set and encodes it anew, and holds all of a study in memory: here the bytes of the file
@@ -13,11 +14,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydicom import Dataset
-
 from usassist.common.private_files import sync_folder, write_atomic
 from usassist.dicom.network.nodes import Instance, Match, Outcome, Query, WebNode
-from usassist.dicom.network.web_parts import StoreBody, UnknownAnswerError, outcomes_of, single_part
+from usassist.dicom.network.web_parts import (
+    Item,
+    StoreBody,
+    UnknownAnswerError,
+    outcomes_of,
+    single_part,
+    text_of,
+)
 from usassist.dicom.network.web_session import open_session, told, web_library
 from usassist.errors import ArchiveDownError, ArchiveError, ArchiveRefusedError
 
@@ -92,7 +98,7 @@ class WebArchive:
     def present(self, study_uid: str, series_uid: str) -> set[str] | None:
         """SOP instance UIDs of a series that the archive has."""
         filters = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
-        return {_text(item, "SOPInstanceUID") for item in self._search("IMAGE", filters)} - {""}
+        return {text_of(item, "SOPInstanceUID") for item in self._search("IMAGE", filters)} - {""}
 
     def send(self, instances: Sequence[Instance], begin: Callable[[Instance], None]) -> Iterator[Outcome]:
         """Store objects, several in a request; the outcome of each is what the response says of it."""
@@ -118,12 +124,12 @@ class WebArchive:
                 f"{self.name} has no study {study_uid}; look for it with: usassist pacs find {self.name}"
             )
         for item in found:
-            series_uid, sop_uid = _text(item, "SeriesInstanceUID"), _text(item, "SOPInstanceUID")
+            series_uid, sop_uid = text_of(item, "SeriesInstanceUID"), text_of(item, "SOPInstanceUID")
             write_atomic(folder / f"{sop_uid}.dcm", self._retrieve(study_uid, series_uid, sop_uid), replace=False)
         sync_folder(folder)
         return len(found)
 
-    def _search(self, level: str, filters: Mapping[str, str], *, limit: int | None = None) -> list[Dataset]:
+    def _search(self, level: str, filters: Mapping[str, str], *, limit: int | None = None) -> list[Item]:
         """All matches. Servers give them in pages, and one that ignores ``offset`` gives the same for ever."""
         search = {
             "STUDY": self._client.search_for_studies,
@@ -133,7 +139,7 @@ class WebArchive:
         path = {} if level == "STUDY" else _path_of(level, filters)
         rest = {key: value for key, value in filters.items() if key not in path.values()}
         where = {name: filters[keyword] for name, keyword in path.items()}
-        found: list[Dataset] = []
+        found: list[Item] = []
         seen: set[str] = set()
         for _ in range(_MAX_PAGES):
             with told(self._node):
@@ -144,20 +150,17 @@ class WebArchive:
                     limit=limit,
                     offset=len(found) or None,
                 )
-            new = [item for item in self._datasets(page) if (uid := _text(item, _OWN_UID[level])) and uid not in seen]
-            seen |= {_text(item, _OWN_UID[level]) for item in new}
+            new = [item for item in self._checked(page) if (uid := text_of(item, _OWN_UID[level])) and uid not in seen]
+            seen |= {text_of(item, _OWN_UID[level]) for item in new}
             found += new
             if not new or limit is not None:
                 break
         return found
 
-    def _datasets(self, page: Any) -> list[Dataset]:
-        try:
-            return [Dataset.from_json(item) for item in page]
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            raise ArchiveRefusedError(
-                f"{self.name} answers the search with something else than DICOM JSON; check its url"
-            ) from None
+    def _checked(self, page: Any) -> list[Item]:
+        if isinstance(page, list) and all(isinstance(item, dict) for item in page):
+            return page
+        raise ArchiveRefusedError(f"{self.name} answers the search with something else than DICOM JSON; check its url")
 
     def _store(self, portion: Sequence[Instance], begin: Callable[[Instance], None]) -> Iterator[Outcome]:
         body = StoreBody(portion, begin)
@@ -252,30 +255,18 @@ def _path_of(level: str, filters: Mapping[str, str]) -> dict[str, str]:
     return {name: keyword for name, keyword in path.items() if keyword in filters}
 
 
-def _match(item: Dataset, level: str) -> Match:
-    count = _text(item, _COUNT[level]) if _COUNT[level] else ""
+def _match(item: Item, level: str) -> Match:
+    count = text_of(item, _COUNT[level]) if _COUNT[level] else ""
     return Match(
-        patient_name=_text(item, "PatientName"),
-        patient_id=_text(item, "PatientID"),
-        study_date=_text(item, "StudyDate"),
-        study_time=_text(item, "StudyTime"),
-        accession_number=_text(item, "AccessionNumber"),
-        modality=_text(item, _MODALITY[level]),
-        description=_text(item, _DESCRIPTION[level]) if _DESCRIPTION[level] else "",
-        study_instance_uid=_text(item, "StudyInstanceUID"),
-        series_instance_uid=_text(item, "SeriesInstanceUID"),
-        sop_instance_uid=_text(item, "SOPInstanceUID"),
+        patient_name=text_of(item, "PatientName"),
+        patient_id=text_of(item, "PatientID"),
+        study_date=text_of(item, "StudyDate"),
+        study_time=text_of(item, "StudyTime"),
+        accession_number=text_of(item, "AccessionNumber"),
+        modality=text_of(item, _MODALITY[level]),
+        description=text_of(item, _DESCRIPTION[level]) if _DESCRIPTION[level] else "",
+        study_instance_uid=text_of(item, "StudyInstanceUID"),
+        series_instance_uid=text_of(item, "SeriesInstanceUID"),
+        sop_instance_uid=text_of(item, "SOPInstanceUID"),
         objects=int(count) if count.isdigit() else None,
     )
-
-
-def _text(item: Dataset, keyword: str) -> str:
-    """Value of an element, several separated by commas; empty where there is none."""
-    value = item.get(keyword)
-    if value is None:
-        return ""
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) or _is_multiple(value) else str(value)
-
-
-def _is_multiple(value: object) -> bool:
-    return not isinstance(value, str) and hasattr(value, "__iter__") and type(value).__name__ == "MultiValue"

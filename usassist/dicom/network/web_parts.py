@@ -8,11 +8,15 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
 
 from usassist.dicom.network.nodes import Instance, Outcome
 
-__all__ = ["StoreBody", "UnknownAnswerError", "outcomes_of", "single_part"]
+__all__ = ["Item", "StoreBody", "UnknownAnswerError", "outcomes_of", "single_part", "text_of"]
+
+Item = dict[str, Any]
+"""A data set as DICOM JSON (PS3.18 annex F). pydicom would check its values, and quote wrong ones in warnings."""
+_STORED, _FAILED, _SOP_INSTANCE = "ReferencedSOPSequence", "FailedSOPSequence", "ReferencedSOPInstanceUID"
 
 _PIECE_BYTES = 1 << 20
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^;,\s]+))', re.IGNORECASE)
@@ -91,21 +95,35 @@ def outcomes_of(portion: Sequence[Instance], status: int, content: bytes) -> dic
     """
     try:
         document: Any = json.loads(content)
-        document = document[0] if isinstance(document, list) else document
-        answer = Dataset.from_json(document)
-        stored, failed = list(answer.get("ReferencedSOPSequence") or ()), list(answer.get("FailedSOPSequence") or ())
-        said: dict[str, tuple[str, int]] = {}
-        for item in stored:
-            said[str(item.ReferencedSOPInstanceUID)] = ("stored", int(item.get("WarningReason") or 0))
-        for item in failed:
-            said[str(item.ReferencedSOPInstanceUID)] = ("failed", int(item.get("FailureReason") or 0))
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        answer: Item = document[0] if isinstance(document, list) else document
+        said = {}
+        for state, sequence, reason in (("stored", _STORED, "WarningReason"), ("failed", _FAILED, "FailureReason")):
+            for item in _values(answer, sequence):
+                said[text_of(item, _SOP_INSTANCE)] = state, int(text_of(item, reason) or 0)
+    except (AttributeError, LookupError, TypeError, ValueError):
         raise UnknownAnswerError from None
     outcomes = {}
     for instance in portion:
         if instance.sop_instance_uid in said:
             outcomes[instance.sop_instance_uid] = _outcome(instance, *said[instance.sop_instance_uid])
     return outcomes
+
+
+def text_of(item: Item, keyword: str) -> str:
+    """Value of an element, several separated by commas; empty where there is none."""
+    return ",".join(_word(value) for value in _values(item, keyword))
+
+
+def _values(item: Item, keyword: str) -> list[Any]:
+    element = item.get(f"{tag_for_keyword(keyword):08X}")
+    values = element.get("Value") if isinstance(element, dict) else None
+    return values if isinstance(values, list) else []
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, dict):  # a name of a person, PS3.18 section F.2.2
+        value = next((value[key] for key in ("Alphabetic", "Ideographic", "Phonetic") if value.get(key)), "")
+    return "" if value is None else str(value)
 
 
 def _outcome(instance: Instance, what: str, code: int) -> Outcome:

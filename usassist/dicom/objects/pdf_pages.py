@@ -1,6 +1,6 @@
 """The pages of the PDF: head, nodules with pictures and sizes, what was not seen, how it was made, limits.
 
-Drawn with reportlab; the same content gives the same bytes. Fonts are embedded (Bitstream Vera, which comes with
+Drawn with reportlab; the same content gives the same bytes. The fonts of its text are embedded (Bitstream Vera, of
 reportlab), so that every viewer shows the same page and its text can be searched.
 """
 
@@ -38,7 +38,7 @@ _INK, _GREY, _LINE, _WASH, _ALERT = (HexColor(value) for value in (0x14212B, 0x5
 _MARGIN = 15 * mm
 _FRAME_PADDING = 6  # of reportlab's page frame, pt
 _WIDTH = A4[0] - 2 * (_MARGIN + _FRAME_PADDING)
-_WHOLE, _CROP = (76 * mm, 58 * mm), (52 * mm, 58 * mm)
+_WHOLE, _CROP = (76 * mm, 54 * mm), (52 * mm, 54 * mm)
 _BODY = ParagraphStyle("body", fontName=_FONT, fontSize=8, leading=10.5, textColor=_INK)
 _SMALL = ParagraphStyle("small", parent=_BODY, fontSize=7, leading=9, textColor=_GREY)
 _LABEL = ParagraphStyle("label", parent=_SMALL, spaceBefore=3)
@@ -215,7 +215,7 @@ def _overview(content: SweepContent, best: Sequence[Shown], shown: Sequence[Show
         notes.insert(0, _text(words("untracked.also"), _SMALL))
     if any(item.frame.spacing_rc_mm is not None for item in best):
         notes.insert(0, _text(words("overview.interval_note"), _SMALL))
-    return [_table(rows, (0.07, 0.10, 0.11, 0.41, 0.17, 0.14)), Spacer(0, 3), *notes]
+    return [_table(rows, (0.085, 0.11, 0.11, 0.395, 0.16, 0.14)), Spacer(0, 3), *notes]
 
 
 def _nodule(content: SweepContent, item: Shown, image: Image, words: Words) -> Flowable:

@@ -20,6 +20,7 @@ from usassist.session.writing import new_folder
 
 __all__ = ["KINDS", "ExportedSweep", "export_dicom"]
 
+_LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Tick = Callable[[], None]
@@ -97,12 +98,25 @@ def _report(content: SweepContent, folder: Path, tick: Tick) -> list[Path]:
 
 
 def _segmentations(content: SweepContent, folder: Path, tick: Tick) -> list[Path]:
+    return _of_key_images(content, folder, label_maps=False)
+
+
+def _label_maps(content: SweepContent, folder: Path, tick: Tick) -> list[Path]:
+    return _of_key_images(content, folder, label_maps=True)
+
+
+def _of_key_images(content: SweepContent, folder: Path, *, label_maps: bool) -> list[Path]:
+    """Segmentations of one class, and the key images that they lie on, where these are not there yet."""
     with _extra():
         from usassist.dicom.objects.segmentation import make_segmentations
     paths = []
     for name, dataset in make_segmentations(content):
-        paths.append(folder / name)
-        write_dataset(paths[-1], dataset)
+        is_label_map = dataset.SOPClassUID == _LABEL_MAP
+        is_key_image = dataset.Modality != "SEG"
+        path = folder / name
+        if (is_key_image and not path.exists()) or (not is_key_image and is_label_map == label_maps):
+            write_dataset(path, dataset)
+            paths.append(path)
     return paths
 
 
@@ -118,6 +132,7 @@ KINDS: dict[str, Callable[[SweepContent, Path, Tick], list[Path]]] = {
     "cine": write_cine,
     "report": _report,
     "seg": _segmentations,
+    "labelmap": _label_maps,
     "secondary": write_secondary,
     "pdf": _pdf,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 import socket
@@ -21,6 +22,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
 from tests.clinic.certificates import make_certificate
 from tests.clinic.objects import ULTRASOUND, an_object, write_object
+from tests.clinic.orthanc import OrthancServer
 from usassist.dicom.network.listen import ListenOptions, Receiver, receiving
 from usassist.dicom.network.store import StudyStore
 from usassist.errors import UsageError
@@ -145,6 +147,22 @@ def test_dcmtk_sends_files_that_arrive_with_the_same_pixels(start: Callable[...,
         sent = dcmread(file)
         held = dcmread(running.folder / "studies" / study / f"{sent.SOPInstanceUID}.dcm")
         assert held.PixelData == sent.PixelData
+
+
+def test_a_real_archive_sends_a_study_to_it(
+    start: Callable[..., Running], orthanc: OrthancServer, tmp_path: Path
+) -> None:
+    running = start()
+    study = generate_uid()
+    for number in range(3):
+        write_object(tmp_path / "one.dcm", StudyInstanceUID=study, InstanceNumber=number)
+        orthanc.rest("/instances", (tmp_path / "one.dcm").read_bytes())
+    orthanc.add_modality("receiver", "USASSIST", running.port)
+    (found,) = json.loads(orthanc.rest("/tools/lookup", study.encode()))
+    orthanc.rest("/modalities/receiver/store", found["ID"].encode())
+    wait_for(lambda: running.studies)
+    assert running.studies == [(study, 3)]
+    assert json.loads(orthanc.rest("/modalities/receiver/echo", b"{}")) == {}
 
 
 def test_a_study_waits_for_quiet_and_for_its_other_senders(start: Callable[..., Running]) -> None:

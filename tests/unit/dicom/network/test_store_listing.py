@@ -56,6 +56,16 @@ def test_a_study_without_ultrasound_is_refused_by_what_it_holds(tmp_path: Path) 
         clips_of([str(tmp_path / "study")])
 
 
+def test_a_wrong_date_is_left_out_and_not_quoted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    wrong = put(tmp_path / "study", "a.dcm", AcquisitionDate="20260101", AcquisitionTime="090000")
+    data = wrong.read_bytes()
+    assert data.count(b"20260101") == 1
+    wrong.write_bytes(data.replace(b"20260101", b"1.1.2026"))
+    right = put(tmp_path / "study", "b.dcm", AcquisitionDate="20260102", AcquisitionTime="090000")
+    assert clips_of([str(tmp_path / "study")]) == [str(right), str(wrong)]
+    assert "2026" not in caplog.text
+
+
 def test_the_folder_of_all_studies_names_them(tmp_path: Path) -> None:
     store = StudyStore(tmp_path / "store")
     with pytest.raises(UsageError, match="has no complete study yet"):

@@ -182,6 +182,24 @@ def test_a_server_that_is_down_hangs_or_is_none_is_told_so(orthanc: OrthancServe
             archive(server.url).echo()
 
 
+def test_values_that_are_wrong_are_shown_and_not_quoted_in_a_log(
+    server: AnyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = {
+        "0020000D": {"vr": "UI", "Value": ["1.2.3"]},
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Test^Invented"}]},
+        "00080020": {"vr": "DA", "Value": ["1994.11.05"]},
+        "00081030": {"vr": "LO"},
+        "00201208": {"vr": "IS", "Value": ["3"]},
+        "00080061": {"vr": "CS", "Value": ["US", "SR"]},
+    }
+    server.answers["GET"] = [(200, "application/dicom+json", json.dumps([found]).encode())]
+    (match,) = archive(server.url).find(Query())
+    assert (match.patient_name, match.study_date, match.description) == ("Test^Invented", "1994.11.05", "")
+    assert (match.objects, match.modality) == (3, "US,SR")
+    assert "1994" not in caplog.text
+
+
 def test_no_message_names_the_patient_that_was_asked_for(server: AnyServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     messages = []
