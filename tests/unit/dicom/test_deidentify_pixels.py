@@ -263,6 +263,7 @@ def test_an_interrupted_run_and_a_full_disk_leave_nothing(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    (tmp_path / ".out.0123.partial").mkdir()  # of a run that was killed
     monkeypatch.setattr(run, "write_object", full)
     with pytest.raises(DicomError, match="the disk is full"):
         deidentify(source, tmp_path / "out", HOW)
@@ -286,3 +287,36 @@ def test_wrong_use_is_named(tmp_path: Path) -> None:
     assert "no rectangle" in str(call(tmp_path, "--out", tmp_path / "new", "--crop", "1,2,3"))
     assert isinstance(call(tmp_path, "--out", tmp_path / "new", "--keep-dates", "all"), UsageError)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_damaged_headers_leak_nothing_and_end_in_an_object_or_a_reason(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(20, 60, (2, 32, 48), np.uint8)
+    identified(list(noise)).save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    whole = (tmp_path / "a.dcm").read_bytes()
+    pixels_at = whole.rfind(b"\xe0\x7f\x10\x00")
+    how = dataclasses.replace(HOW, crop=(0, 0, 48, 32), keep_dates=True)
+    rng = np.random.default_rng(4)
+    written = 0
+    for number in range(40):
+        changed = bytearray(whole)
+        for place in rng.integers(132, pixels_at, rng.choice([1, 2, 5, 20])):
+            changed[place] = rng.integers(256)
+        (tmp_path / "b.dcm").write_bytes(changed)
+        report = deidentify(tmp_path / "b.dcm", tmp_path / str(number), how)
+        assert len(report.objects) == 1
+        written += len(report.written)
+        assert planted_in(tmp_path / str(number)) == []
+    assert 0 < written < 40
+
+
+def test_a_header_that_cannot_be_trusted_is_not_repeated(tmp_path: Path, screens: Any) -> None:
+    dataset = identified(screens[0][:1])
+    dataset.PhotometricInterpretation = "NOBODY"
+    dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    other = identified(screens[0][:1], number=2)
+    other.save_as(tmp_path / "b.dcm", enforce_file_format=True)
+    changed = (tmp_path / "b.dcm").read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.19510203.47\0", 1)
+    (tmp_path / "b.dcm").write_bytes(changed)
+    reasons = [deidentify(tmp_path / f"{name}.dcm", tmp_path / name, HOW).objects[0].refused for name in "ab"]
+    assert reasons == ["its photometric interpretation is not supported", "its transfer syntax is unknown"]

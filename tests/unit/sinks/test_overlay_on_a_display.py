@@ -22,7 +22,9 @@ from tests.samples import ENGINE, SESSION
 from tests.virtual_display import virtual_display
 from usassist.bus import ControlAction, ControlBody, Publisher
 from usassist.common.clock import MonotonicClock
+from usassist.sinks.overlay.desktop import pixel_rgb
 from usassist.sinks.overlay.layout import window_layout
+from usassist.sinks.overlay.text import PAPER
 from usassist.sources.inputs.address import GrabOptions, open_grabber
 
 SCREEN_HW_PX = (540, 960)
@@ -174,6 +176,18 @@ def test_the_window_fills_the_screen_and_what_is_round_is_round(window: tuple[Wi
     middle = near.shape[0] // 2
     height, width = dark[:, middle - 12].sum(), dark[middle - 12].sum()
     assert abs(int(height) - int(width)) <= 3
+
+
+def test_what_is_on_the_screen_can_be_asked(
+    window: tuple[Window, Sender, Path], display: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, _, _ = window
+    monkeypatch.setenv("DISPLAY", display)
+    height, width = SCREEN_HW_PX
+    assert pixel_rgb(width - 1, height - 1) == tuple(opened.screen()[-1, -1].tolist()) == PAPER
+    assert pixel_rgb(width, 0) is None, "beyond the desktop"
+    monkeypatch.setenv("DISPLAY", ":9871")
+    assert pixel_rgb(0, 0) is None
 
 
 def test_picture_and_outline_on_the_screen_are_of_one_frame(window: tuple[Window, Sender, Path]) -> None:

@@ -13,10 +13,11 @@ from usassist.bus.codec import encode, encode_frame, encode_result
 from usassist.common.clock import FakeClock
 from usassist.records import ResultState, SignalState
 from usassist.sinks.overlay.keys import Action, action_of, help_of
+from usassist.sinks.overlay.layout import window_layout
 from usassist.sinks.overlay.marks import WindowMarks
 from usassist.sinks.overlay.notices import Notice
 from usassist.sinks.overlay.screen import OverlayScreen
-from usassist.sinks.overlay.side import nodule_lines
+from usassist.sinks.overlay.side import Line, SideColumn, nodule_lines
 from usassist.sinks.overlay.snapshot import Snapshot, save_snapshot
 from usassist.sinks.overlay.status import Status, recorded
 from usassist.sinks.reports import Recording, RecordingState
@@ -274,3 +275,23 @@ def test_a_snapshot_that_cannot_be_written_is_said_and_leaves_nothing(tmp_path: 
     assert (tmp_path / "a.png").stat().st_mode & 0o077 == 0
     assert save_snapshot(image, tmp_path / "none" / "a.png", {}, WORDS).startswith("no snapshot: ")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_column_that_has_not_changed_stays_and_is_drawn_again_where_it_is_gone() -> None:
+    layout = window_layout(SIZE, (600, 800), (0.1, 0.1))
+    assert layout.side_xyxy_px is not None
+    x1, y1, x2, y2 = layout.side_xyxy_px
+    column, lines = SideColumn(WORDS), [Line("12.3 mm", (200, 200, 200), 30.0, 600)]
+    canvas = np.zeros((*layout.canvas_hw_px, 3), np.uint8)
+    column.draw(canvas, layout, lines)
+    drawn = canvas.copy()
+    assert drawn[y1:y2, x1:x2].max() > 150
+    column.draw(canvas, layout, lines)
+    np.testing.assert_array_equal(canvas, drawn)
+    other = np.zeros_like(canvas)
+    column.draw(other, layout, lines)
+    np.testing.assert_array_equal(other, drawn)
+    other[...] = 0
+    column.clear()
+    column.draw(other, layout, lines)
+    np.testing.assert_array_equal(other, drawn)

@@ -31,6 +31,10 @@ UInt8Array = npt.NDArray[np.uint8]
 Samples = npt.NDArray[Any]
 
 _LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEGLSNearLossless})
+_PHOTOMETRIC = frozenset(
+    {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_RCT", "YBR_ICT"}
+    | {f"YBR_{kind}" for kind in ("FULL", "FULL_422", "PARTIAL", "PARTIAL_422")}
+)
 _WINDOW = (1.0, 99.7)  # percentiles of a slice that are shown as black and white
 
 
@@ -141,6 +145,8 @@ def open_pictures(path: Path, dataset: Dataset, file: BinaryIO, kind: Kind) -> P
     RefusedError
         If its pixels are not supported, or it breaks off.
     """
+    if str(dataset.get("PhotometricInterpretation", "")).strip().upper() not in _PHOTOMETRIC:
+        raise RefusedError("its photometric interpretation is not supported")  # it may be anything: not repeated
     try:
         pixels = pixel_element(dataset, file)
         header = make_header(dataset, syntax_of(dataset, pixels, file), pixels, may_be_signed=kind is Kind.SLICE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import logging
 import os
@@ -18,12 +19,12 @@ from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
-from usassist.common.private_files import sync_folder, write_atomic
+from usassist.common.private_files import sync_folder, try_locked, write_atomic
 from usassist.dicom.deidentify.key import Pseudonyms
 from usassist.dicom.deidentify.kinds import Kind, kind_of
 from usassist.dicom.deidentify.masking import masked_frames
 from usassist.dicom.deidentify.pictures import Pictures, Samples, open_pictures
-from usassist.dicom.deidentify.profile import Action, check_table
+from usassist.dicom.deidentify.profile import Action, check_table, is_registered
 from usassist.dicom.deidentify.reader import TextReader
 from usassist.dicom.deidentify.refused import RefusedError
 from usassist.dicom.deidentify.report import ObjectReport, RunReport
@@ -166,7 +167,10 @@ def _read(path: Path, item: ObjectReport, how: Deidentifier) -> tuple[Dataset, P
             raise RefusedError(
                 "on CT and MR only the text reader finds text; install it with: pip install 'usassist[ocr]'"
             )
-        why = refusal(UID(stated_syntax(dataset))) if stated_syntax(dataset) else None
+        syntax = stated_syntax(dataset)
+        if syntax and not is_registered(syntax):  # it may be anything, so it is not repeated
+            raise RefusedError("its transfer syntax is unknown")
+        why = refusal(UID(syntax)) if syntax else None
         if why is not None:
             raise RefusedError(f"it {why}")
         pictures = open_pictures(path, dataset, file, kind)
@@ -220,21 +224,27 @@ def _is_dicom(path: Path) -> bool:
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
-    """A private folder that takes its name when the block ends, or is removed."""
-    folder = out.with_name(f".{out.name}.{secrets.token_hex(8)}.partial")
+    """A private folder that takes its name when the block ends, or is removed; what a killed run left is removed."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700)
-        yield folder
-        sync_folder(folder)
-        os.rename(folder, out)
-        sync_folder(out.parent)
+        with try_locked(out.parent, out.name) as mine:
+            if not mine:
+                raise UsageError(f"another run is writing {out}; name another folder, or wait for it")
+            for left in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
+                shutil.rmtree(left)
+            folder = out.with_name(f".{out.name}.{secrets.token_hex(8)}.partial")
+            folder.mkdir(mode=0o700)
+            try:
+                yield folder
+                sync_folder(folder)
+                os.rename(folder, out)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            sync_folder(out.parent)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DicomError(f"the disk is full: {out} was not written; free some space, or name another") from None
         raise DicomError(f"{out} cannot be written: {error.strerror}; name another folder or check its place") from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from usassist.sinks.overlay.layout import Layout
 from usassist.sinks.overlay.signs import draw_sign
 from usassist.sinks.overlay.status import Status
-from usassist.sinks.overlay.text import ALERT, BRIGHT, CAP, DIM, PAPER, Pen
+from usassist.sinks.overlay.text import ALERT, BRIGHT, CAP, DIM, PAPER, Pen, fill
 from usassist.sinks.view import STATE_COLOR_RGB
 
 __all__ = ["HEADLINE", "Bars"]
@@ -59,7 +59,7 @@ class Bars:
         place = canvas[:height]
         key = (status.state, status.sign, status.headline, status.recording, status.lost, status.is_recording)
         if self._upper is None or self._upper.key != key:
-            place[...] = PAPER
+            fill(place, PAPER)
             from_x, to_x = self._draw_state(place, status), self._draw_recording(place, status)
             self._upper = _Part(key=key, from_x=from_x, to_x=to_x, pixels=place.copy())
         else:
@@ -112,7 +112,7 @@ class Bars:
         pen, place, width = self._pen, canvas[-self._layout.lower_px :], canvas.shape[1]
         key = (status.alert, status.lower, status.said, status.notice)
         if self._lower is None or self._lower.key != key:
-            place[...] = PAPER
+            fill(place, PAPER)
             y, x = place.shape[0] - pen.px(12), pen.px(10)
             end_x = width - pen.px(10) - pen.width(status.notice, _SMALL)
             pen.write(place, status.notice, (end_x, y), DIM, _SMALL)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.sinks.overlay.layout import Layout
-from usassist.sinks.overlay.text import DIM, PAPER, Pen
+from usassist.sinks.overlay.text import DIM, PAPER, Pen, fill
 
 __all__ = ["DepthScale"]
 
@@ -38,7 +38,7 @@ class DepthScale:
         key = (layout, mm_per_px, image_h_px)
         if key != self._key:
             self._key = key
-            place[...] = PAPER
+            fill(place, PAPER)
             if mm_per_px is not None:
                 _draw(place, Pen(layout.unit), mm_per_px * image_h_px)
             self._pixels = place.copy()

@@ -1,4 +1,4 @@
-"""Size of the desktop, asked of the X server, because OpenCV does not give it."""
+"""Size of the desktop and what is on it, asked of the X server, because OpenCV does not give them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["desktop_hw_px", "display_opens", "work_area_xywh_px"]
+__all__ = ["desktop_hw_px", "display_opens", "pixel_rgb", "work_area_xywh_px"]
 
 _CARDINAL = 6  # the atom of this type of a property
+_Z_PIXMAP = 2  # of X.h
+_TRUE_COLOR_BITS = 24
 
 
 def desktop_hw_px() -> tuple[int, int] | None:
@@ -49,6 +51,29 @@ def work_area_xywh_px() -> tuple[int, int, int, int] | None:
         return (x, y, area_w, area_h) if area_w > 0 and area_h > 0 else None
 
 
+def pixel_rgb(x: int, y: int) -> tuple[int, int, int] | None:
+    """Colour of a pixel of the desktop as it is on the screen, 0 to 255 each; None where that cannot be asked.
+
+    Parameters
+    ----------
+    x, y : px of the desktop
+    """
+    with _opened() as (x11, display):
+        if x11 is None or display is None:
+            return None
+        screen = x11.XDefaultScreen(display)
+        width, height = x11.XDisplayWidth(display, screen), x11.XDisplayHeight(display, screen)
+        if not (0 <= x < width and 0 <= y < height) or x11.XDefaultDepth(display, screen) != _TRUE_COLOR_BITS:
+            return None
+        every_plane = ctypes.c_ulong(-1).value
+        image = x11.XGetImage(display, x11.XDefaultRootWindow(display), x, y, 1, 1, every_plane, _Z_PIXMAP)
+        if not image:
+            return None
+        pixel = x11.XGetPixel(image, 0, 0)
+        x11.XDestroyImage(image)
+        return pixel >> 16 & 255, pixel >> 8 & 255, pixel & 255
+
+
 def display_opens() -> bool:
     """False where the display that ``DISPLAY`` names cannot be opened; True also where that cannot be asked."""
     with _opened() as (x11, display):
@@ -80,6 +105,10 @@ def _declared(x11: ctypes.CDLL) -> ctypes.CDLL:
         (x11.XDisplayHeight, number, [pointer, number]),
         (x11.XInternAtom, word, [pointer, ctypes.c_char_p, number]),
         (x11.XFree, number, [pointer]),
+        (x11.XDefaultDepth, number, [pointer, number]),
+        (x11.XGetImage, pointer, [pointer, word, number, number, ctypes.c_uint, ctypes.c_uint, word, number]),
+        (x11.XGetPixel, word, [pointer, number, number]),
+        (x11.XDestroyImage, number, [pointer]),
     )
     for function, result, arguments in functions:
         function.restype, function.argtypes = result, arguments

@@ -22,7 +22,7 @@ from usassist.sinks.overlay.layout import Layout, layout_of
 from usassist.sinks.overlay.nodules import Look, NodulePainter, name_of
 from usassist.sinks.overlay.size_words import diameters_in_words, score_in_words
 from usassist.sinks.overlay.status import Status, status_of
-from usassist.sinks.overlay.text import PAPER, Pen
+from usassist.sinks.overlay.text import PAPER, Pen, fill
 from usassist.sinks.view import STATE_COLOR_RGB, View
 from usassist.words import Words, load_words
 
@@ -96,7 +96,7 @@ class Painter:
         x1, y1, x2, y2 = layout.image_xyxy_px
         area = self._canvas[y1:y2, x1:x2]
         if frame is None:
-            area[...] = PAPER
+            fill(area, PAPER)
         else:
             self._copy_image(frame.image, area)
         if engine is not None and engine.engine_id != self._labels_of:
@@ -115,7 +115,7 @@ class Painter:
 
     def clear(self) -> None:
         """Forget what others have drawn on the canvas beside image and bars."""
-        self._canvas[...] = PAPER
+        fill(self._canvas, PAPER)
 
     def snapshot(self, status: Status) -> UInt8Array:
         """A copy of what :meth:`paint` returned last, with another lower bar: uint8 (H, W, 3) RGB."""
@@ -126,7 +126,7 @@ class Painter:
     def _begin(self, layout: Layout) -> None:
         self._layout = layout
         self._canvas = np.empty((*layout.canvas_hw_px, 3), np.uint8)
-        self._canvas[...] = PAPER
+        fill(self._canvas, PAPER)
         x1, y1, x2, y2 = layout.image_xyxy_px
         pen = Pen(layout.unit)
         self._bars, self._nodules = Bars(pen, layout), NodulePainter(pen)

@@ -42,7 +42,7 @@ def draw_outside(area: UInt8Array, points: npt.NDArray[np.int32], color: Color, 
     mask = np.full(drawn.shape[:2], 255, np.uint8)
     cv2.fillPoly(mask, [inside], 0, cv2.LINE_8, SUBPIXEL_BITS)
     cv2.polylines(mask, [inside], True, 0, _thickness(_GAP_PX), cv2.LINE_8, SUBPIXEL_BITS)
-    window[...] = cv2.copyTo(drawn, mask, window.copy())
+    cv2.copyTo(drawn, mask, dst=window)
 
 
 def _thickness(reach_px: float) -> int:

@@ -145,6 +145,7 @@ class OverlayScreen:
         if action is Action.HELP:
             self._shows_help = not self._shows_help
             self._painter.clear()
+            self._column.clear()
         elif action is Action.OUTLINES:
             self._look = dataclasses.replace(self._look, outlines=not self._look.outlines)
         elif action is Action.CALIPERS:

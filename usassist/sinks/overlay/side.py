@@ -14,7 +14,7 @@ from usassist.sinks.overlay.keys import help_of
 from usassist.sinks.overlay.layout import Layout
 from usassist.sinks.overlay.nodules import color_of, name_of
 from usassist.sinks.overlay.size_words import diameters_in_words, score_in_words
-from usassist.sinks.overlay.text import BRIGHT, DIM, PAPER, Color, Pen
+from usassist.sinks.overlay.text import BRIGHT, DIM, PAPER, Color, Pen, fill
 from usassist.words import Words
 
 __all__ = ["SIZE", "Line", "SideColumn", "key_lines", "nodule_lines"]
@@ -58,6 +58,11 @@ class SideColumn:
         self._words = words
         self._key: tuple[object, ...] = ()
         self._pixels: UInt8Array = np.empty((0, 0, 3), np.uint8)
+        self._canvas: UInt8Array | None = None  # that it was drawn on last
+
+    def clear(self) -> None:
+        """Draw it again the next time: what was on the canvas is gone."""
+        self._canvas = None
 
     def draw(self, canvas: UInt8Array, layout: Layout, lines: Sequence[Line]) -> None:
         """Draw it; over the image where the layout has no column.
@@ -72,13 +77,14 @@ class SideColumn:
         over_image = (0, layout.upper_px, over_w_px, height_px - layout.lower_px)
         x1, y1, x2, y2 = layout.side_xyxy_px or over_image
         place = canvas[y1:y2, x1:x2]
-        key = (layout, tuple(lines))
-        if key != self._key:
-            self._key = key
-            place[...] = PAPER
+        key, is_over_image = (layout, tuple(lines)), layout.side_xyxy_px is None
+        if key != self._key or (canvas is not self._canvas and not is_over_image):
+            self._key, self._canvas = key, canvas
+            fill(place, PAPER)
             self._write(place, Pen(layout.unit), lines)
-            self._pixels = place.copy()
-        else:
+            if is_over_image:
+                self._pixels = place.copy()
+        elif is_over_image:  # in a column of its own it stays
             np.copyto(place, self._pixels)
 
     def _write(self, place: UInt8Array, pen: Pen, lines: Sequence[Line]) -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ALERT", "BRIGHT", "CAP", "DIM", "HALO", "PAPER", "Color", "Pen"]
+__all__ = ["ALERT", "BRIGHT", "CAP", "DIM", "HALO", "PAPER", "Color", "Pen", "fill"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
@@ -24,6 +24,11 @@ CAP = 0.75
 """Height of a capital letter, as a part of the size of the typeface."""
 
 
+def fill(area: UInt8Array, color: Color) -> None:
+    """Give all pixels one colour; `area` is uint8 (H, W, 3). numpy takes twenty times as long for three channels."""
+    cv2.rectangle(area, (0, 0), (area.shape[1], area.shape[0]), color, cv2.FILLED)
+
+
 class Pen:
     """Writes in one size unit.
 
@@ -35,7 +40,7 @@ class Pen:
     def __init__(self, unit: float = 1.0) -> None:
         self.unit = unit
         self._font = cv2.FontFace("sans")
-        self._stamps: dict[tuple[str, int, int], tuple[Float32Array, Float32Array, tuple[int, int]]] = {}
+        self._stamps: dict[tuple[str, Color, int, int], tuple[Float32Array, Float32Array, tuple[int, int]]] = {}
 
     def px(self, length: float) -> int:
         """A length in px of the canvas."""
@@ -62,19 +67,23 @@ class Pen:
         """Write a text with a dark edge, so that it is read on any image; what is beyond the canvas is cut off."""
         if not text:
             return
-        ink, edge, (left, top) = self._stamp(text, self.px(size), weight)
+        ink, edge, (left, top) = self._stamp(text, color, self.px(size), weight)
         x, y = place[0] + left, place[1] + top
         x1, y1 = max(0, -x), max(0, -y)
         x2, y2 = min(ink.shape[1], canvas.shape[1] - x), min(ink.shape[0], canvas.shape[0] - y)
         if x2 <= x1 or y2 <= y1:
             return
         window = canvas[y + y1 : y + y2, x + x1 : x + x2]
-        drawn = window * edge[y1:y2, x1:x2] + np.array(color, np.float32) * ink[y1:y2, x1:x2]
+        drawn = window * edge[y1:y2, x1:x2]
+        drawn += ink[y1:y2, x1:x2]
         np.copyto(window, drawn, casting="unsafe")
 
-    def _stamp(self, text: str, size_px: int, weight: int) -> tuple[Float32Array, Float32Array, tuple[int, int]]:
-        """Share of colour and of image in each pixel, float32 (H, W, 1), and where it begins from `place`, px."""
-        key = (text, size_px, weight)
+    def _stamp(
+        self, text: str, color: Color, size_px: int, weight: int
+    ) -> tuple[Float32Array, Float32Array, tuple[int, int]]:
+        """What is added to each pixel, and what share of the image is left, float32 (H, W, 3), and where it begins from
+        `place`, px."""
+        key = (text, color, size_px, weight)
         if key not in self._stamps:
             edge_px = max(1, round(size_px / 12))
             left, top = -2 * edge_px, -size_px - 2 * edge_px
@@ -85,7 +94,8 @@ class Pen:
             ink, dark = ((one / 255.0).astype(np.float32)[..., None] for one in (mask, cv2.dilate(mask, round_px)))
             while len(self._stamps) >= _STAMPS_KEPT:
                 del self._stamps[next(iter(self._stamps))]
-            self._stamps[key] = ink, np.float32(1.0) - np.maximum(dark, ink), (left, top)
+            left_over = np.repeat(np.float32(1.0) - np.maximum(dark, ink), 3, axis=2)  # numpy is slow with one channel
+            self._stamps[key] = np.array(color, np.float32) * ink, left_over, (left, top)
         return self._stamps[key]
 
     def width(self, text: str, size: float, weight: int = 400) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from usassist.common.heartbeat import Heartbeat
 from usassist.config import OverlayConfig, has_display
 from usassist.errors import UsageError
 from usassist.records import Frame
-from usassist.sinks.overlay.desktop import desktop_hw_px, display_opens, work_area_xywh_px
+from usassist.sinks.overlay.desktop import desktop_hw_px, display_opens, pixel_rgb, work_area_xywh_px
 from usassist.sinks.overlay.keys import Action, action_of
 from usassist.sinks.overlay.nodules import Look
 from usassist.sinks.overlay.screen import TOPICS_SHOWN, OverlayScreen
@@ -25,10 +27,16 @@ from usassist.words import load_words
 
 __all__ = ["require_display", "run_window"]
 
+logger = logging.getLogger(__name__)
+
 UInt8Array = npt.NDArray[np.uint8]
 
 _TITLE = "usassist"
 _POLL_MS = 8
+_KEYS_EVERY_S = 0.02
+_CHECK_EVERY_S = 0.25
+_PAINTED_WITHIN_S = 1.0
+_MAX_OPENINGS = 5
 _DEFAULT_HW_PX = (1080, 1920)
 _TITLE_BAR_PX = 40  # of a window manager, and more than that of most
 _ESCAPE = 27
@@ -46,8 +54,10 @@ class _Window:
         self._desktop_hw_px = desktop_hw_px() or _DEFAULT_HW_PX
         self._is_full = is_full
         self._bgr: UInt8Array = np.empty((0, 0, 3), np.uint8)
-        cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
-        self._place()
+        self._openings = 0
+        self._is_painted = False
+        self._opened_s = self._check_s = 0.0
+        self._open()
 
     @property
     def is_full(self) -> bool:
@@ -80,8 +90,36 @@ class _Window:
         cv2.imshow(_TITLE, self._bgr)
 
     def read_key(self) -> int:
-        """The key that was pressed, -1 = none; also lets the window paint."""
+        """The key that was pressed, -1 = none; also lets the window paint. OpenCV sleeps for 2 ms in it."""
         return cv2.waitKey(1)
+
+    def check_painted(self, canvas: UInt8Array) -> None:
+        """Open the window again where what was shown is not on the screen; to be called after :meth:`read_key`.
+
+        Without a window manager, on a busy machine, Qt misses in some 3 % of the openings that its window is there, and
+        paints nothing in it for as long as it is open. With one the screen need not hold what a window shows.
+
+        Parameters
+        ----------
+        canvas : that was shown last
+        """
+        if self._is_painted or (now_s := time.monotonic()) < self._check_s:
+            return
+        self._check_s = now_s + _CHECK_EVERY_S
+        x, y, width, height = cv2.getWindowImageRect(_TITLE)
+        found = None if work_area_xywh_px() else pixel_rgb(x + width - 1, y + height - 1)
+        self._is_painted = found is None or found == tuple(canvas[-1, -1].tolist()) or self._openings >= _MAX_OPENINGS
+        if not self._is_painted and now_s - self._opened_s > _PAINTED_WITHIN_S:
+            logger.info("the window stays empty; it is opened again")
+            cv2.destroyWindow(_TITLE)
+            self._open()
+
+    def _open(self) -> None:
+        self._openings += 1
+        self._is_painted = False
+        self._opened_s = self._check_s = time.monotonic()
+        cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
+        self._place()
 
     def _place(self) -> None:
         """As large as the screen allows: all of it, or what panels and a title bar leave where windows are managed."""
@@ -132,6 +170,7 @@ def run_window(
         window = _Window(is_full=settings.full_screen)
         on_open()
         shown: Frame | None = None
+        keys_due_s = 0.0
         try:
             while not stop.is_set() and window.is_open:
                 for message in subscriber.events(_POLL_MS):
@@ -139,8 +178,12 @@ def run_window(
                 canvas = screen.render(window.size_hw_px())
                 if canvas is not None:
                     window.show(canvas)
+                elif time.monotonic() < keys_due_s:
+                    continue  # most often a frame without its result, which comes in a few milliseconds
                 code = window.read_key()
+                keys_due_s = time.monotonic() + _KEYS_EVERY_S
                 if canvas is not None:
+                    window.check_painted(canvas)
                     screen.drawn()
                     if screen.shown is not None and screen.shown is not shown:
                         shown = screen.shown
