@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from tests.clinic.certificates import make_certificate
 from tests.clinic.objects import write_object
 from tests.clinic.orthanc import OrthancServer, free_port, running_orthanc
+from tests.sweeps import Moment, Shown, record_sweep
 from usassist.app.commands.main import app
 from usassist.dicom.network.dimse import DimseArchive
 from usassist.dicom.network.nodes import Node, Query
@@ -105,6 +106,7 @@ def deliver(folder: Path, count: int) -> list[str]:
     return held
 
 
+@pytest.mark.slow
 def test_objects_sent_while_the_archive_and_the_sender_are_killed_are_there_once(tmp_path: Path) -> None:
     assert len(deliver(tmp_path, 30)) == 30
 
@@ -350,3 +352,31 @@ def test_tls_holds_against_the_authority_and_the_name(tmp_path: Path) -> None:
             echo(tls_cert="", tls_key="")
         with pytest.raises(ArchiveDownError, match="if it speaks TLS, set tls_ca"):
             echo(tls_ca="", tls_cert="", tls_key="")
+
+
+def test_objects_of_a_sweep_land_in_the_study_that_was_ordered(
+    ordered: tuple[OrthancServer, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Worklist, export, sending; then the archive says where they are."""
+    monkeypatch.setenv("USASSIST_STATE", str(tmp_path / "state"))
+    orthanc, study = ordered
+    to = f"ORTHANC@127.0.0.1:{orthanc.dicom_port}"
+    order = str(tmp_path / "study.json")
+    assert run("pacs", "worklist", to, "--accession", "W1", "--write", order).exit_code == 0
+    session, out = (
+        str(record_sweep(tmp_path / "session", [Moment(nodules=(Shown(track_id=1),))] * 8)),
+        str(tmp_path / "dicom"),
+    )
+    exported = run("export", "dicom", session, "--out", out, "--study", order, "--only", "cine,report")
+    assert exported.exit_code == 0, exported.output
+    for said in ("objects sent to", "0 objects sent to"):  # again: nothing is doubled
+        sent = run("pacs", "send", out, "--to", to)
+        assert sent.exit_code == 0, sent.output
+        assert said in sent.output
+    (held,) = json.loads(orthanc.rest("/studies?expand"))
+    tags = held["MainDicomTags"] | held["PatientMainDicomTags"]
+    assert (tags["StudyInstanceUID"], tags["AccessionNumber"], tags["PatientID"]) == (study, "W1", "TEST-7")
+    files = sorted(str(dcmread(path).SOPInstanceUID) for path in Path(out).iterdir())
+    assert orthanc.instances() == files
+    matches = json.loads(run("pacs", "find", to, "--accession", "W1", "--json").output)
+    assert [(match["study_instance_uid"], match["objects"]) for match in matches] == [(study, len(files))]

@@ -146,7 +146,7 @@ def _get(node: Node, study_uid: str, receiver: _Receiver, classes: list[str]) ->
         if _GET not in offered:
             raise ArchiveError(f"{node.name} has no C-GET; set move_port, and add our AE title and this host there")
         for status, _ in association.send_c_get(_identifier(study_uid), _GET):
-            _check_status(node, status, "a C-GET")
+            _check_status(node, association, status, "a C-GET")
 
 
 def _move(node: Node, study_uid: str, receiver: _Receiver) -> None:
@@ -156,7 +156,7 @@ def _move(node: Node, study_uid: str, receiver: _Receiver) -> None:
 
     with _listening(node, receiver), associated(node, [build_context(_MOVE)]) as association:
         for status, _ in association.send_c_move(_identifier(study_uid), node.own_ae_title, _MOVE):
-            _check_status(node, status, "a C-MOVE")
+            _check_status(node, association, status, "a C-MOVE")
 
 
 @contextlib.contextmanager
@@ -199,9 +199,9 @@ def _server_context(node: Node) -> ssl.SSLContext | None:
     return context
 
 
-def _check_status(node: Node, status: Dataset, doing: str) -> None:
+def _check_status(node: Node, association: Any, status: Dataset, doing: str) -> None:
     if "Status" not in status:
-        raise lost(node, doing)
+        raise lost(node, association, doing)
     code = int(status.Status)
     if code == 0xA702 or code & 0xFF00 == 0xA700:
         raise ArchiveDownError(f"{node.name} did not send the study: {find_failure(code)}; nothing was kept")

@@ -17,6 +17,7 @@ from usassist.sources.dicom.header import PYDICOM_ERRORS
 __all__ = ["answers", "find_matches", "present_in_series", "text_of"]
 
 _STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+_VERIFICATION = "1.2.840.10008.1.1"
 _PENDING = (0xFF00, 0xFF01)
 _ASKED = {  # attributes that an answer should have, by level
     "STUDY": (
@@ -44,12 +45,33 @@ def find_matches(node: Node, query: Query) -> list[Match]:
 
 
 def present_in_series(node: Node, study_uid: str, series_uid: str) -> set[str] | None:
-    """SOP instance UIDs that the archive has of a series; None = it answers no queries."""
+    """SOP instance UIDs that the archive has of a series; None = it answers no queries.
+
+    An archive that ends the connection at a query, as Orthanc does where queries are not allowed, is told from one that
+    went down: it answers C-ECHO in between, and does it again.
+    """
     query = Query(level="IMAGE", study_instance_uid=study_uid, series_instance_uid=series_uid)
     try:
-        return {match.sop_instance_uid for match in find_matches(node, query)}
+        try:
+            return {match.sop_instance_uid for match in find_matches(node, query)}
+        except ArchiveDownError:
+            _ask_whether_it_is_there(node)
+        try:
+            return {match.sop_instance_uid for match in find_matches(node, query)}
+        except ArchiveDownError:
+            _ask_whether_it_is_there(node)
     except (NothingOfferedError, _QueryFailedError):
-        return None
+        pass
+    return None
+
+
+def _ask_whether_it_is_there(node: Node) -> None:
+    load_pynetdicom()
+    from pynetdicom.presentation import build_context
+
+    with associated(node, [build_context(_VERIFICATION)]) as association:
+        if "Status" not in association.send_c_echo():
+            raise lost(node, association, "a C-ECHO")
 
 
 def answers(node: Node, model_uid: str, identifier: Dataset, doing: str) -> Iterator[Dataset]:
@@ -67,7 +89,7 @@ def answers(node: Node, model_uid: str, identifier: Dataset, doing: str) -> Iter
         warnings.simplefilter("ignore")  # they quote values
         for status, answer in association.send_c_find(identifier, model_uid):
             if "Status" not in status:
-                raise lost(node, doing)
+                raise lost(node, association, doing)
             code = int(status.Status)
             if code in _PENDING:
                 if answer is None:

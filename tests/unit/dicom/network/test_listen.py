@@ -212,7 +212,7 @@ def test_what_a_sender_left_in_the_middle_stays_apart_until_it_is_sent_again(sta
         assert store(sender, first) == 0
         sender.abort()
     wait_for(lambda: running.lines)
-    assert "cut off after 1 objects" in running.lines[0]
+    assert "cut off; 1 objects have come" in running.lines[0]
     assert (running.studies, running.complete(study)) == ([], [])
     with association(running) as sender:
         assert (store(sender, first), store(sender, second)) == (0, 0)
@@ -238,7 +238,7 @@ def test_a_connection_that_is_cut_inside_an_object_leaves_nothing_of_it(start: C
         thread.start()
         thread.join()
     wait_for(lambda: running.lines)
-    assert "cut off after 1 objects" in running.lines[0]
+    assert "cut off; 1 objects have come" in running.lines[0]
     assert len([path for path in (running.folder / "incoming" / study).iterdir()]) == 1
 
 
@@ -247,20 +247,25 @@ def test_a_full_disk_is_out_of_resources_and_never_a_success(
 ) -> None:
     running = start()
     study = generate_uid()
+    first, second = (an_object(StudyInstanceUID=study) for _ in range(2))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     with association(running) as sender:
-        assert store(sender, an_object(StudyInstanceUID=study)) == 0
-
-        def full(*_: object, **__: object) -> None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
+        assert store(sender, first) == 0
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full)
-            status = sender.send_c_store(an_object(StudyInstanceUID=study))
+            status = sender.send_c_store(second)
         assert (status.Status, status.ErrorComment) == (0xA700, "the disk is full; free some space")
-        assert store(sender, an_object(StudyInstanceUID=study)) == 0, "and it goes on when there is room again"
+    wait_for(lambda: len(running.lines) == 2)
+    assert running.lines[0] == "SCANNER: refused (A700): the disk is full; free some space"
+    assert "1 objects are missing; 1 objects have come" in running.lines[1]
+    assert running.studies == [], "it lacks an object, although its sender has released"
+    with association(running) as sender:
+        assert store(sender, second) == 0, "and it goes on when there is room again"
     wait_for(lambda: running.studies)
-    assert running.studies == [(study, 2)]
-    assert running.lines == ["SCANNER: refused (A700): the disk is full; free some space"]
+    assert len(running.complete(study)) == 2
 
 
 def test_objects_that_are_none_are_refused_and_told_why(start: Callable[..., Running]) -> None:
