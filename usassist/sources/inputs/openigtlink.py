@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 _POSE_WAIT_NS = 15_000_000  # for the transforms of an image that has arrived
 _MAX_DAMAGED = 5  # messages in a row
+_MAX_OTHERS = 6  # devices that are named where the wanted one does not send
 _RATE_IMAGES = 8  # from which the rate is measured
 _NS = Fraction(1, 1_000_000_000)
 _BROKEN = "the connection broke; check that the sender runs, and the network"
@@ -162,7 +163,8 @@ class OpenIgtLinkGrabber(Closeable):
             if arrived.header.type == "TRANSFORM":
                 self._poses.take(arrived)
             elif not self._is_ours(arrived):
-                self._others.add(f"{arrived.header.type} {arrived.header.device}".strip())
+                if len(self._others) < _MAX_OTHERS:
+                    self._others.add(f"{arrived.header.type} {arrived.header.device}".strip())
             else:
                 last_ns = arrived.t_arrived_ns
                 if held is not None:
@@ -196,7 +198,7 @@ class OpenIgtLinkGrabber(Closeable):
             return "a message does not arrive whole; check the network, and that the sender runs"
         if not self._others:
             return "no messages arrive; check that the sender is connected to its device"
-        others = ", ".join(sorted(self._others)[:6])
+        others = ", ".join(sorted(self._others))
         wanted = f"image of the device {self._device}" if self._device else "IMAGE"
         return f"no {wanted} arrives, only {others}; check what the sender sends, and device= in the address"
 
