@@ -16,6 +16,7 @@ import base64
 import contextlib
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -128,7 +129,10 @@ class OrthancServer:
     def pause(self, *, paused: bool = True) -> None:
         """Let it hang: its connections stay, and nothing is answered. With ``paused=False`` it goes on."""
         assert self._process is not None
-        self._process.send_signal(19 if paused else 18)  # SIGSTOP, SIGCONT
+        self._process.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
+        threads = Path(f"/proc/{self._process.pid}/task")
+        while paused and not all(_state(thread) == "T" for thread in threads.iterdir()):
+            time.sleep(0.002)
 
     def rest(self, path: str, data: bytes | None = None, method: str | None = None) -> bytes:
         """Answer of its REST interface.
@@ -216,6 +220,13 @@ def running_orthanc(
     finally:
         server.kill()
         shutil.rmtree(folder / "storage", ignore_errors=True)
+
+
+def _state(thread: Path) -> str:
+    try:
+        return (thread / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return "T"
 
 
 def has_orthanc() -> bool:

@@ -35,6 +35,7 @@ class FakeArchive:
     received : how often each SOP instance UID has arrived, whether it was confirmed or not
     kept : data sets by SOP instance UID
     status : of its answer to a C-STORE, from the number of objects that arrived so far
+    no_queries : it ends the connection at a query, as Orthanc does where it does not allow them
     before_answer : called with the association and that number when an object has arrived, before it is answered
     """
 
@@ -46,6 +47,7 @@ class FakeArchive:
     associations: int = 0
     status: Callable[[int], int] = lambda count: 0x0000
     before_answer: Callable[[Any, int], None] = lambda association, count: None
+    no_queries: bool = False
 
     def forget(self) -> None:
         """Be as a new one, at the same port."""
@@ -67,6 +69,9 @@ class FakeArchive:
         return status
 
     def find(self, event: Any) -> Iterator[tuple[int, Dataset | None]]:
+        if self.no_queries:
+            event.assoc.abort()
+            return
         for uid, dataset in self.kept.items():
             if dataset.SeriesInstanceUID == event.identifier.SeriesInstanceUID:
                 answer = Dataset()

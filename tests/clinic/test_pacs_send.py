@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import os
 import socket
@@ -105,6 +106,14 @@ def test_where_an_archive_cannot_be_asked_what_it_confirmed_is_not_sent_again(tm
         assert fake.received == dict.fromkeys(uids, 1)
 
 
+def test_an_archive_that_ends_the_connection_at_queries_gets_everything(tmp_path: Path, fake: FakeArchive) -> None:
+    fake.no_queries = True
+    queue, uids = queue_of(tmp_path, 2)
+    _, events, _ = drained(queue, node(fake.port), wait=False)
+    assert [event.kind for event in events] == ["stored", "stored"]
+    assert fake.received == dict.fromkeys(uids, 1)
+
+
 def test_an_archive_that_ends_the_connection_in_the_middle_gets_everything_once(
     tmp_path: Path, fake: FakeArchive
 ) -> None:
@@ -169,7 +178,7 @@ def test_an_archive_that_hangs_in_the_middle_is_left_and_asked_again(tmp_path: P
     done, events, _ = drained(queue, node(fake.port, timeout_s=0.5))
     released.set()
     assert (done.stored, done.present, done.left) == (2, 1, 0)
-    assert "was silent for 0.5 s, in the middle of a C-STORE" in next(e.detail for e in events if e.kind == "down")
+    assert "was silent for 0.5 s in the middle of a C-STORE" in next(e.detail for e in events if e.kind == "down")
     assert fake.received == dict.fromkeys(uids, 1)
 
 
@@ -284,7 +293,10 @@ def test_storescp_takes_everything_once_though_it_is_killed_in_the_middle(tmp_pa
         assert peer.instances() == sorted(uids)
 
 
-@pytest.mark.parametrize(("option", "said"), [("--refuse", "rejects the connection"), ("--abort-after", "ended the c")])
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("--refuse", "rejects the connection"), ("--abort-after", "ended the connection in the middle of a C-STORE")],
+)
 def test_storescp_that_refuses_or_aborts_gets_nothing_and_nothing_is_lost(
     tmp_path: Path, option: str, said: str
 ) -> None:
@@ -356,6 +368,22 @@ def test_the_command_queues_nothing_where_one_file_is_bad(tmp_path: Path, state:
     assert run("pacs", "queue", "list", "--json").output.strip() == "[]"
     assert run(*words, "--skip-bad").exit_code == 0
     assert sum(fake.received.values()) == 1
+
+
+def test_an_archive_that_refuses_us_does_not_hold_up_another(tmp_path: Path, state: Path) -> None:
+    uid = write_object(tmp_path / "1.dcm")
+    with running_scp(called_aet=True) as strict:
+        for to in (f"OTHER@127.0.0.1:{strict.port}", f"FAKE@127.0.0.1:{strict.port}"):
+            queue = SendQueue(state / "pacs", to)
+            state.chmod(0o700)
+            queue.add(look_at([tmp_path / "1.dcm"]).instances)
+        sent = run("pacs", "send")
+        assert sent.exit_code == 1
+        assert "is not called OTHER" in sent.output
+        assert strict.received == {uid: 1}
+        assert [entry["to"] for entry in json.loads(run("pacs", "queue", "list", "--json").output)] == [
+            f"OTHER@127.0.0.1:{strict.port}"
+        ]
 
 
 def test_a_sender_that_is_killed_in_the_middle_sends_nothing_twice(tmp_path: Path, fake: FakeArchive) -> None:

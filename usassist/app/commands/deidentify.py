@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from usassist.app.commands.options import JsonOption
+from usassist.common.signals import interrupt_on_signal
 from usassist.errors import UsageError
 
 __all__ = ["deidentify"]
@@ -66,7 +67,8 @@ def deidentify(
         if not as_json and sys.stderr.isatty():
             typer.echo(f"\r{item.number} of at most {total} objects", err=True, nl=False)
 
-    report = run(source, out, how, links=links, on_object=progress)
+    with interrupt_on_signal():
+        report = run(source, out, how, links=links, on_object=progress)
     if as_json:
         typer.echo(json.dumps(report.document(), indent=2))
     else:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -14,7 +15,7 @@ import typer
 from usassist.app.commands.options import JsonOption, print_error
 from usassist.app.commands.pacs_options import archive_of
 from usassist.config import in_force, state_dir
-from usassist.errors import ArchiveRefusedError, DicomError, UsageError
+from usassist.errors import ArchiveError, ArchiveRefusedError, DicomError, UsageError
 
 if TYPE_CHECKING:
     from usassist.dicom.network.drain import Drained, Event
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from usassist.dicom.network.queue import Entry, SendQueue
 
 __all__ = ["queue_app", "send"]
+
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 
 queue_app = typer.Typer(help="What waits to be sent, and what an archive refused.", no_args_is_help=True)
 
@@ -51,19 +54,25 @@ def send(
     """Queue DICOM files, and send what is queued. What is queued is not lost, whatever happens to either side."""
     if files and not to:
         raise UsageError("name the archive with --to")
+    before = 0
     if files:
         queue = _queue(to)
-        queued, known = queue.add(_looked_at(files, skip_bad=skip_bad))
+        instances = _looked_at(files, skip_bad=skip_bad)
+        queued, known = queue.add(instances)
         _say(f"{queued} objects queued for {to}{f', {known} were queued already' if known else ''}")
+        uids = {instance.sop_instance_uid for instance in instances}
+        before = sum(entry.state == "refused" and entry.sop_instance_uid in uids for entry in queue.entries())
+        if before:
+            _say(f"{before} of them were refused before and are not sent; let them with: usassist pacs queue retry")
         queues = [queue]
     else:
         queues = [queue for queue in _queues(to) if any(entry.state != "refused" for entry in queue.entries())]
         if not queues:
             _say(f"nothing waits to be sent{f' to {to}' if to else ''}")
-    results = [_send_queue(queue, wait=wait) for queue in queues]
+    results = [_send_queue(queues[0], wait=wait)] if len(queues) == 1 else _send_queues(queues, wait=wait)
     if as_json:
         typer.echo(json.dumps(results, indent=2))
-    if any(result["left"] or result["refused"] for result in results):
+    if before or any(result["left"] or result["refused"] for result in results):
         raise typer.Exit(1)
 
 
@@ -81,10 +90,40 @@ def _looked_at(files: list[Path], *, skip_bad: bool) -> list[Instance]:
     return looked.instances
 
 
-def _send_queue(queue: SendQueue, *, wait: bool) -> dict[str, str | int]:
+def _send_queues(queues: list[SendQueue], *, wait: bool) -> list[dict[str, Any]]:
+    """In turns, so that an archive that is down does not hold up the others."""
+    results: dict[str, dict[str, Any]] = {
+        queue.to: {"to": queue.to, "stored": 0, "present": 0, "refused": 0, "left": 0} for queue in queues
+    }
+    going, pause_s = list(queues), _SHORTEST_PAUSE_S
+    while going:
+        moved = 0
+        for queue in list(going):
+            total = results[queue.to]
+            try:
+                done = _send_queue(queue, wait=False)
+            except (ArchiveError, DicomError) as error:
+                print_error(str(error))
+                total["left"] = sum(entry.state != "refused" for entry in queue.entries())
+                going.remove(queue)
+                continue
+            for key in ("stored", "present", "refused"):
+                total[key] += done[key]
+                moved += done[key]
+            total["left"] = done["left"]
+            if not total["left"]:
+                going.remove(queue)
+        if not wait or not going:
+            break
+        pause_s = _SHORTEST_PAUSE_S if moved else min(2 * pause_s, _LONGEST_PAUSE_S)
+        time.sleep(pause_s)
+    return list(results.values())
+
+
+def _send_queue(queue: SendQueue, *, wait: bool) -> dict[str, Any]:
     from usassist.dicom.network.drain import drain
 
-    teller = _Teller(queue.to)
+    teller = _Teller(wait=wait)
     archive = archive_of(queue.to)
     with queue.sending(wait=wait, on_wait=lambda: _say(f"another process is sending to {queue.to}; waiting")) as alone:
         if not alone:
@@ -109,15 +148,15 @@ def _send_queue(queue: SendQueue, *, wait: bool) -> dict[str, str | int]:
 class _Teller:
     """Prints what happens, and each failure of the archive once until something else happens."""
 
-    def __init__(self, to: str) -> None:
-        self._to = to
+    def __init__(self, *, wait: bool) -> None:
+        self._goes_on = "; trying again, Ctrl-C leaves the rest queued" if wait else ""
         self._last = ""
 
     def tell(self, event: Event) -> None:
         """Print one line, on standard error."""
         if event.kind == "down":
             if event.detail != self._last:
-                print_error(event.detail)
+                print_error(event.detail + self._goes_on)
             self._last = event.detail
             return
         self._last = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
-from usassist.common.private_files import sync_folder, write_atomic
+from usassist.common.private_files import sync_folder, try_locked, write_atomic
 from usassist.dicom.deidentify.key import Pseudonyms
 from usassist.dicom.deidentify.kinds import Kind, kind_of
 from usassist.dicom.deidentify.masking import masked_frames
@@ -223,21 +224,27 @@ def _is_dicom(path: Path) -> bool:
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
-    """A private folder that takes its name when the block ends, or is removed."""
-    folder = out.with_name(f".{out.name}.{secrets.token_hex(8)}.partial")
+    """A private folder that takes its name when the block ends, or is removed; what a killed run left is removed."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700)
-        yield folder
-        sync_folder(folder)
-        os.rename(folder, out)
-        sync_folder(out.parent)
+        with try_locked(out.parent, out.name) as mine:
+            if not mine:
+                raise UsageError(f"another run is writing {out}; name another folder, or wait for it")
+            for left in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
+                shutil.rmtree(left)
+            folder = out.with_name(f".{out.name}.{secrets.token_hex(8)}.partial")
+            folder.mkdir(mode=0o700)
+            try:
+                yield folder
+                sync_folder(folder)
+                os.rename(folder, out)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            sync_folder(out.parent)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DicomError(f"the disk is full: {out} was not written; free some space, or name another") from None
         raise DicomError(f"{out} cannot be written: {error.strerror}; name another folder or check its place") from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

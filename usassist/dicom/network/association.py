@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 import warnings
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ RETIRED_ULTRASOUND = {
 """SOP classes of older scanners (PS3.6 table A-1), which pynetdicom does not know, by a keyword for each."""
 _ABORT_S = 3.0  # an archive that is aborted has so long to close the connection
 _PROBE_S = 1.0  # a server that wants a certificate says so right after the handshake
-_LONGEST_TIME = struct.Struct("@ll")  # a C struct timeval
+_given_up: weakref.WeakSet[Association] = weakref.WeakSet()  # those that we aborted
+_TIMEVAL = struct.Struct("@ll")  # a C struct timeval
 
 
 class NothingOfferedError(ArchiveRefusedError):
@@ -112,6 +114,11 @@ def associated(
     """
     load_pynetdicom()
     from pynetdicom import AE, evt
+    from pynetdicom.pdu_primitives import A_ABORT
+
+    def said(event: Any) -> None:
+        if isinstance(event.primitive, A_ABORT):
+            _given_up.add(event.assoc)
 
     connections: list[socket.socket] = []
 
@@ -133,7 +140,7 @@ def associated(
                 ae_title=node.ae_title,
                 ext_neg=list(roles),
                 tls_args=None if context is None else (context, node.tls_name or node.host),
-                evt_handlers=[(evt.EVT_CONN_OPEN, opened), *handlers],
+                evt_handlers=[(evt.EVT_CONN_OPEN, opened), (evt.EVT_ACSE_SENT, said), *handlers],
             )
         if not association.is_established:
             raise _why_not(node, association, bool(connections), context)
@@ -153,16 +160,19 @@ def associated(
             connection.close()  # pynetdicom does not, where the archive closed first
 
 
-def lost(node: Node, doing: str) -> ArchiveDownError:
+def lost(node: Node, association: Association, doing: str) -> ArchiveDownError:
     """The error of an archive that stopped to answer.
 
     Parameters
     ----------
     doing : what was going on, such as ``a query``
     """
-    return ArchiveDownError(
-        f"{node.name} ended the connection, or was silent for {node.timeout_s:g} s, in the middle of {doing}"
-    )
+    if association not in _given_up:
+        return ArchiveDownError(
+            f"{node.name} ended the connection in the middle of {doing}; it may be down, or not allow this to "
+            f"{node.own_ae_title}"
+        )
+    return ArchiveDownError(f"{node.name} was silent for {node.timeout_s:g} s in the middle of {doing}; it hangs")
 
 
 def _limit_silence(connection: socket.socket, limit_s: float) -> None:
@@ -171,7 +181,7 @@ def _limit_silence(connection: socket.socket, limit_s: float) -> None:
     pynetdicom takes all limits off a socket once it is connected. These are the system's: they end a call in which
     not a single byte moves for so long.
     """
-    value = _LONGEST_TIME.pack(int(limit_s), int(limit_s % 1 * 1e6))
+    value = _TIMEVAL.pack(int(limit_s), int(limit_s % 1 * 1e6))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
 

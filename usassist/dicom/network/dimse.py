@@ -41,7 +41,7 @@ class DimseArchive:
         with associated(self.node, [build_context(_VERIFICATION)]) as association:
             status = association.send_c_echo()
             if "Status" not in status:
-                raise lost(self.node, "a C-ECHO")
+                raise lost(self.node, association, "a C-ECHO")
             if status.Status != 0:
                 raise ArchiveRefusedError(
                     f"{self.name} answers C-ECHO with status {status.Status:04X}; ask who runs it"

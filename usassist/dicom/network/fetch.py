@@ -53,10 +53,14 @@ def fetch_study(node: Node, study_uid: str, folder: Path) -> int:
     if not expected:
         raise ArchiveError(f"{node.name} has no such study; look for it with: usassist pacs find {node.name}")
     receiver = _Receiver(study_uid, folder)
-    if node.move_port:
-        _move(node, study_uid, receiver)
-    else:
-        _get(node, study_uid, receiver, sorted({match.sop_class_uid for match in expected}))
+    try:
+        if node.move_port:
+            _move(node, study_uid, receiver)
+        else:
+            _get(node, study_uid, receiver, sorted({match.sop_class_uid for match in expected}))
+    except ArchiveError:
+        receiver.check_own()  # the archive only knows that we did not take something
+        raise
     receiver.check(node)
     missing = {match.sop_instance_uid for match in expected} - receiver.uids
     if missing:
@@ -112,10 +116,14 @@ class _Receiver:
             self.uids.add(uid)
         return 0x0000
 
-    def check(self, node: Node) -> None:
+    def check_own(self) -> None:
         """Raise what went wrong here while the archive was sending."""
         if self._error is not None:
             raise self._error
+
+    def check(self, node: Node) -> None:
+        """Raise where nothing has arrived, or something went wrong here."""
+        self.check_own()
         if not self.uids:
             raise ArchiveError(f"{node.name} sent no object of the study; nothing was kept, try again")
 
@@ -146,7 +154,7 @@ def _get(node: Node, study_uid: str, receiver: _Receiver, classes: list[str]) ->
         if _GET not in offered:
             raise ArchiveError(f"{node.name} has no C-GET; set move_port, and add our AE title and this host there")
         for status, _ in association.send_c_get(_identifier(study_uid), _GET):
-            _check_status(node, status, "a C-GET")
+            _check_status(node, association, status, "a C-GET")
 
 
 def _move(node: Node, study_uid: str, receiver: _Receiver) -> None:
@@ -156,7 +164,7 @@ def _move(node: Node, study_uid: str, receiver: _Receiver) -> None:
 
     with _listening(node, receiver), associated(node, [build_context(_MOVE)]) as association:
         for status, _ in association.send_c_move(_identifier(study_uid), node.own_ae_title, _MOVE):
-            _check_status(node, status, "a C-MOVE")
+            _check_status(node, association, status, "a C-MOVE")
 
 
 @contextlib.contextmanager
@@ -199,9 +207,9 @@ def _server_context(node: Node) -> ssl.SSLContext | None:
     return context
 
 
-def _check_status(node: Node, status: Dataset, doing: str) -> None:
+def _check_status(node: Node, association: Any, status: Dataset, doing: str) -> None:
     if "Status" not in status:
-        raise lost(node, doing)
+        raise lost(node, association, doing)
     code = int(status.Status)
     if code == 0xA702 or code & 0xFF00 == 0xA700:
         raise ArchiveDownError(f"{node.name} did not send the study: {find_failure(code)}; nothing was kept")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -14,9 +15,10 @@ from usassist.dicom.network.status import find_failure
 from usassist.errors import ArchiveDownError, ArchiveError, ArchiveRefusedError, UsageError
 from usassist.sources.dicom.header import PYDICOM_ERRORS
 
-__all__ = ["answers", "find_matches", "present_in_series", "text_of"]
+__all__ = ["answers", "checked_keys", "find_matches", "present_in_series", "text_of"]
 
 _STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+_VERIFICATION = "1.2.840.10008.1.1"
 _PENDING = (0xFF00, 0xFF01)
 _ASKED = {  # attributes that an answer should have, by level
     "STUDY": (
@@ -44,12 +46,33 @@ def find_matches(node: Node, query: Query) -> list[Match]:
 
 
 def present_in_series(node: Node, study_uid: str, series_uid: str) -> set[str] | None:
-    """SOP instance UIDs that the archive has of a series; None = it answers no queries."""
+    """SOP instance UIDs that the archive has of a series; None = it answers no queries.
+
+    An archive that ends the connection at a query, as Orthanc does where queries are not allowed, is told from one that
+    went down: it answers C-ECHO in between, and does it again.
+    """
     query = Query(level="IMAGE", study_instance_uid=study_uid, series_instance_uid=series_uid)
     try:
-        return {match.sop_instance_uid for match in find_matches(node, query)}
+        try:
+            return {match.sop_instance_uid for match in find_matches(node, query)}
+        except ArchiveDownError:
+            _ask_whether_it_is_there(node)
+        try:
+            return {match.sop_instance_uid for match in find_matches(node, query)}
+        except ArchiveDownError:
+            _ask_whether_it_is_there(node)
     except (NothingOfferedError, _QueryFailedError):
-        return None
+        pass
+    return None
+
+
+def _ask_whether_it_is_there(node: Node) -> None:
+    load_pynetdicom()
+    from pynetdicom.presentation import build_context
+
+    with associated(node, [build_context(_VERIFICATION)]) as association:
+        if "Status" not in association.send_c_echo():
+            raise lost(node, association, "a C-ECHO")
 
 
 def answers(node: Node, model_uid: str, identifier: Dataset, doing: str) -> Iterator[Dataset]:
@@ -67,7 +90,7 @@ def answers(node: Node, model_uid: str, identifier: Dataset, doing: str) -> Iter
         warnings.simplefilter("ignore")  # they quote values
         for status, answer in association.send_c_find(identifier, model_uid):
             if "Status" not in status:
-                raise lost(node, doing)
+                raise lost(node, association, doing)
             code = int(status.Status)
             if code in _PENDING:
                 if answer is None:
@@ -102,6 +125,25 @@ def text_of(node: Node, answer: Dataset, keyword: str) -> str:
         raise ArchiveError(f"{node.name} answered with a broken value of {keyword}; ask who runs it") from None
 
 
+def checked_keys(keys: dict[str, str]) -> dict[str, str]:
+    """The keys of a query that have a value, by keyword.
+
+    Raises
+    ------
+    UsageError
+        If a value has a backslash or a control character, which DICOM would take for several values, or is no UID where
+        one is asked for. The value is not in the message.
+    """
+    for keyword, value in keys.items():
+        if "\\" in value or not all(character.isprintable() for character in value):
+            raise UsageError(f"{keyword} of a query has a backslash or a control character; correct it")
+        if keyword.endswith("InstanceUID") and value and not re.fullmatch(r"[0-9.]{1,64}", value):
+            raise UsageError(f"{keyword} of a query is no UID; usassist pacs find shows them")
+        if len(value) > 64:
+            raise UsageError(f"{keyword} of a query is longer than 64 characters; correct it")
+    return {keyword: value for keyword, value in keys.items() if value}
+
+
 def _identifier(query: Query) -> Dataset:
     dataset = Dataset()
     dataset.QueryRetrieveLevel = query.level
@@ -123,8 +165,9 @@ def _identifier(query: Query) -> Dataset:
             keys |= {"Modality": query.modality}
         else:
             keys |= {"SOPInstanceUID": query.sop_instance_uid}
-    for keyword, value in keys.items():
-        if value:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they quote values; an archive may allow longer ones than DICOM
+        for keyword, value in checked_keys(keys).items():
             setattr(dataset, keyword, value)
     if not all(value.isascii() for value in keys.values()):
         dataset.SpecificCharacterSet = "ISO_IR 192"

@@ -168,13 +168,13 @@ class SendQueue:
 
     def put(self, entry: Entry) -> None:
         """Write what has become of an entry; it is on the disk when this returns."""
-        with _told(self.folder):
+        with _told(self.folder, "what is queued stays so"):
             self._write(entry)
 
     def done(self, entry: Entry, detail: str) -> None:
         """The archive has it: noted on the disk, and then removed from the queue."""
         line = _Sent(name=entry.name, sop_instance_uid=entry.sop_instance_uid, at_utc=_now(), detail=detail)
-        with _told(self.folder):
+        with _told(self.folder, "what is queued stays so"):
             self._append(msgspec.json.encode(line))
             self._remove(entry)
 
@@ -276,7 +276,7 @@ def _now() -> str:
 
 
 @contextlib.contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def _told(folder: Path, kept: str = "nothing was queued") -> Iterator[None]:
     try:
         yield
     except (DicomError, UsageError):
@@ -284,7 +284,7 @@ def _told(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise DicomError(
-                f"the disk of the queue {folder} is full: nothing was queued; free some space, "
+                f"the disk of the queue {folder} is full: {kept}; free some space, "
                 "or name another folder with USASSIST_STATE"
             ) from error
         reason = (error.strerror or str(error)).lower()

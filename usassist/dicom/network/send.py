@@ -106,15 +106,15 @@ def _send_one(
     association.dimse_timeout = node.timeout_s + instance.size_bytes / _SLOWEST_BYTES_PER_S
     begin(instance)
     if not association.is_established:
-        raise lost(node, "a C-STORE")
+        raise lost(node, association, "a C-STORE")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values
             status = association.send_c_store(what, msg_id=message_id)
     except RuntimeError as error:  # the association ended between the line above and the call
-        raise lost(node, "a C-STORE") from error
+        raise lost(node, association, "a C-STORE") from error
     if "Status" not in status:
-        raise lost(node, "a C-STORE")
+        raise lost(node, association, "a C-STORE")
     return store_outcome(instance, int(status.Status))
 
 

@@ -96,6 +96,8 @@ class StoredObject:
         """What it is, in words."""
         if self.sop_class_uid == _SECONDARY_CAPTURE or self.sop_class_uid.startswith(_SECONDARY_CAPTURE + "."):
             return "secondary capture"
+        if self._is_our_key_image:
+            return "key image of usassist"
         named = _ULTRASOUND.get(self.sop_class_uid) or _DERIVED.get(self.sop_class_uid)
         if named:
             return named
@@ -111,7 +113,13 @@ class StoredObject:
         Some scanners write a cine as a secondary capture of several frames; ours is a video with the overlay.
         """
         is_captured_cine = self.kind == "secondary capture" and self.modality == "US" and self.frames > 1
-        return self.sop_class_uid in _ULTRASOUND or (is_captured_cine and not self.is_ours)
+        is_ultrasound = self.sop_class_uid in _ULTRASOUND and not self._is_our_key_image
+        return is_ultrasound or (is_captured_cine and not self.is_ours)
+
+    @property
+    def _is_our_key_image(self) -> bool:
+        """True for the frame that our segmentation is of: it is in our cine too."""
+        return self.is_ours and _ULTRASOUND.get(self.sop_class_uid) == "ultrasound image"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -21,6 +20,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
 from tests.clinic.certificates import make_certificate
+from tests.clinic.dcmtk import find_dcmtk
 from tests.clinic.objects import ULTRASOUND, an_object, write_object
 from tests.clinic.orthanc import OrthancServer
 from usassist.dicom.network.listen import ListenOptions, Receiver, receiving
@@ -131,14 +131,15 @@ def test_a_study_is_complete_when_its_sender_has_released(start: Callable[..., R
 
 
 def test_dcmtk_sends_files_that_arrive_with_the_same_pixels(start: Callable[..., Running], tmp_path: Path) -> None:
-    if shutil.which("storescu") is None:
+    program = find_dcmtk("storescu")
+    if program is None:
         pytest.skip("no storescu here; apt-get install dcmtk")
     running = start()
     study = generate_uid()
     for number in range(5):
         write_object(tmp_path / f"{number}.dcm", StudyInstanceUID=study, InstanceNumber=number, size_px=64)
     files = [str(path) for path in sorted(tmp_path.glob("*.dcm"))]
-    command = ["storescu", "-aet", "SCANNER", "-aec", "USASSIST", "127.0.0.1", str(running.port), *files]
+    command = [program, "-aet", "SCANNER", "-aec", "USASSIST", "127.0.0.1", str(running.port), *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     wait_for(lambda: running.studies)
@@ -212,7 +213,7 @@ def test_what_a_sender_left_in_the_middle_stays_apart_until_it_is_sent_again(sta
         assert store(sender, first) == 0
         sender.abort()
     wait_for(lambda: running.lines)
-    assert "cut off after 1 objects" in running.lines[0]
+    assert "cut off; 1 objects have come" in running.lines[0]
     assert (running.studies, running.complete(study)) == ([], [])
     with association(running) as sender:
         assert (store(sender, first), store(sender, second)) == (0, 0)
@@ -238,7 +239,7 @@ def test_a_connection_that_is_cut_inside_an_object_leaves_nothing_of_it(start: C
         thread.start()
         thread.join()
     wait_for(lambda: running.lines)
-    assert "cut off after 1 objects" in running.lines[0]
+    assert "cut off; 1 objects have come" in running.lines[0]
     assert len([path for path in (running.folder / "incoming" / study).iterdir()]) == 1
 
 
@@ -247,20 +248,25 @@ def test_a_full_disk_is_out_of_resources_and_never_a_success(
 ) -> None:
     running = start()
     study = generate_uid()
+    first, second = (an_object(StudyInstanceUID=study) for _ in range(2))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     with association(running) as sender:
-        assert store(sender, an_object(StudyInstanceUID=study)) == 0
-
-        def full(*_: object, **__: object) -> None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
+        assert store(sender, first) == 0
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full)
-            status = sender.send_c_store(an_object(StudyInstanceUID=study))
+            status = sender.send_c_store(second)
         assert (status.Status, status.ErrorComment) == (0xA700, "the disk is full; free some space")
-        assert store(sender, an_object(StudyInstanceUID=study)) == 0, "and it goes on when there is room again"
+    wait_for(lambda: len(running.lines) == 2)
+    assert running.lines[0] == "SCANNER: refused (A700): the disk is full; free some space"
+    assert "1 objects are missing; 1 objects have come" in running.lines[1]
+    assert running.studies == [], "it lacks an object, although its sender has released"
+    with association(running) as sender:
+        assert store(sender, second) == 0, "and it goes on when there is room again"
     wait_for(lambda: running.studies)
-    assert running.studies == [(study, 2)]
-    assert running.lines == ["SCANNER: refused (A700): the disk is full; free some space"]
+    assert len(running.complete(study)) == 2
 
 
 def test_objects_that_are_none_are_refused_and_told_why(start: Callable[..., Running]) -> None:

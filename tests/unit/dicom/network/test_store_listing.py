@@ -39,15 +39,15 @@ def test_ultrasound_is_played_in_the_order_of_its_acquisition_and_the_rest_is_na
     for number, kind in enumerate((SR, SEG, PDF, CAPTURE)):
         put(folder, f"ours{number}.dcm", SOPClassUID=kind, Manufacturer="usassist", Modality="US")
     put(folder, "ours_video.dcm", SOPClassUID=CAPTURES, Manufacturer="usassist", NumberOfFrames=9)
+    put(folder, "ours_key.dcm", Manufacturer="usassist")
     scanner = put(folder, "captured.dcm", SOPClassUID=CAPTURES, NumberOfFrames=9, AcquisitionDateTime="2025010210")
     lines: list[str] = []
     clips = [Path(clip).name for clip in clips_of([str(folder)], lines.append)]
     assert clips[:4] == [path.name for path in (scanner, early, between, late)]
     assert set(clips[4:6]) == {untimed.name, first_untimed.name}
     assert clips[6:] == ["z.dcm"], "it is tried, and says what is wrong"
-    assert lines == [
-        f"left out of {folder}: 2 CT Image, 1 PDF, 2 secondary capture, 1 segmentation, 1 structured report"
-    ]
+    left_out = "2 CT Image, 1 PDF, 1 key image of usassist, 2 secondary capture, 1 segmentation, 1 structured report"
+    assert lines == [f"left out of {folder}: {left_out}"]
 
 
 def test_a_study_without_ultrasound_is_refused_by_what_it_holds(tmp_path: Path) -> None:

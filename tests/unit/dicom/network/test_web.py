@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -337,3 +338,9 @@ def test_a_file_that_was_changed_since_is_refused_and_the_others_leave(orthanc: 
 def test_a_study_that_is_not_there_is_an_error_and_no_empty_folder(orthanc: OrthancServer, tmp_path: Path) -> None:
     with pytest.raises(UsAssistError, match="has no study"):
         archive(orthanc.dicomweb_url).fetch("1.2.3.4", tmp_path)
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dicomweb_client", None)
+    with pytest.raises(UsageError, match=r"pip install 'usassist\[dicom\]'"):
+        archive("https://pacs.example/dicom-web")
