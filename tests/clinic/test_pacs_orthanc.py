@@ -114,6 +114,7 @@ def test_objects_sent_while_the_archive_and_the_sender_are_killed_are_there_once
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)
 def test_a_hundred_objects_sent_while_the_archive_and_the_sender_are_killed_are_there_once(tmp_path: Path) -> None:
     assert len(deliver(tmp_path, 100)) == 100
 
