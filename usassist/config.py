@@ -238,8 +238,10 @@ class PacsConfig:
             raise ConfigError("an archive needs either host or url, and not both; correct it")
         if self.url and not self.url.startswith(("https://", "http://")):
             raise ConfigError(f"url must begin with https:// or http://, got {self.url!r}; correct it")
-        if self.host and not self.ae_title:
-            raise ConfigError("ae_title is missing; write the AE title of the archive")
+        if self.host and not (self.ae_title.strip() and self.own_ae_title.strip()):
+            raise ConfigError(
+                "ae_title is missing, or own_ae_title empty; write the AE titles of the archive and of us"
+            )
         for title in (self.ae_title, self.own_ae_title):
             if len(title) > 16 or not title.isascii() or not title.isprintable() or "\\" in title:
                 raise ConfigError(f"an AE title has at most 16 ASCII characters, got {title!r}")

@@ -8,7 +8,6 @@ with running_storescp(tmp_path, "--abort-after") as peer:
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import subprocess
 import time
@@ -19,6 +18,7 @@ import pydicom
 import pytest
 
 from tests.clinic.certificates import Certificate
+from tests.clinic.dcmtk import find_dcmtk
 from tests.clinic.orthanc import free_port
 
 __all__ = ["StoreScp", "running_storescp"]
@@ -43,7 +43,9 @@ class StoreScp:
         self.received = folder / "received"
         self.received.mkdir(parents=True, exist_ok=True)
         self._log = folder / "storescp.log"
-        self._command = ["storescp", *options, "-aet", self.ae_title, "-od", str(self.received), str(self.port)]
+        program = find_dcmtk("storescp")
+        assert program is not None
+        self._command = [program, *options, "-aet", self.ae_title, "-od", str(self.received), str(self.port)]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -83,7 +85,7 @@ def running_storescp(folder: Path, *options: str, certificate: Certificate | Non
     options : further options of storescp; without ``+x…`` every transfer syntax is accepted
     certificate : listen with TLS; a client's certificate is then asked for, and must be signed by ``certificate.ca``
     """
-    if shutil.which("storescp") is None:
+    if find_dcmtk("storescp") is None:
         pytest.skip("no storescp here; apt-get install dcmtk")
     if not any(option.startswith("+x") for option in options):
         options = ("+xa", *options)

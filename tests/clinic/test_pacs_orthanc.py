@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -16,14 +17,15 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, FileMetaDataset, Sequence, dcmread, dcmwrite
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 from typer.testing import CliRunner
 
 from tests.clinic.certificates import make_certificate
-from tests.clinic.objects import write_object
+from tests.clinic.objects import an_object, write_object
 from tests.clinic.orthanc import OrthancServer, free_port, running_orthanc
 from tests.sweeps import Moment, Shown, record_sweep
 from usassist.app.commands.main import app
+from usassist.common.private_files import create_private
 from usassist.dicom.network.dimse import DimseArchive
 from usassist.dicom.network.nodes import Node, Query
 from usassist.dicom.network.send_files import look_at
@@ -176,7 +178,13 @@ def test_the_command_lists_studies_series_and_objects(
     objects = json.loads(run("pacs", "find", to, "--study", study[0], "--series", study[1], "--json").output)
     assert sorted(item["sop_instance_uid"] for item in objects) == study[2]
     assert "has nothing that matches" in run("pacs", "find", to, "--patient", "NOBODY").output
-    for words in (["--date", "3.2.2026"], ["--series", study[1]], ["--study", study[0], "--patient", "X"]):
+    for words in (
+        ["--study", "abc"],
+        ["--patient", "A\\B"],
+        ["--date", "3.2.2026"],
+        ["--series", study[1]],
+        ["--study", study[0], "--patient", "X"],
+    ):
         assert run("pacs", "find", to, *words).exit_code != 0
 
 
@@ -210,6 +218,36 @@ def test_a_study_is_fetched_by_c_move_where_a_port_is_named(
     orthanc.add_modality("usassist", "USASSIST", port)
     assert run(*words).exit_code == 0
     assert sorted(path.stem for path in (tmp_path / "study").iterdir()) == study[2]
+
+
+def test_a_full_disk_leaves_nothing_of_a_study(
+    orthanc: OrthancServer, study: tuple[str, str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from usassist.dicom.network import fetch
+
+    def full(path: Path) -> Any:
+        if any(path.parent.iterdir()):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return create_private(path)
+
+    monkeypatch.setattr(fetch, "create_private", full)
+    to = f"ORTHANC@127.0.0.1:{orthanc.dicom_port}"
+    failed = run("pacs", "fetch", to, study[0], "--out", str(tmp_path / "study"))
+    assert str(failed.exception) == "the study was not kept: the disk is full; name another folder with --out"
+    assert not list(tmp_path.iterdir())
+
+
+def test_compressed_objects_are_fetched_as_they_are(orthanc: OrthancServer, tmp_path: Path) -> None:
+    dataset = an_object(size_px=32)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    dcmwrite(tmp_path / "rle.dcm", dataset, enforce_file_format=True)
+    send(orthanc, tmp_path / "rle.dcm")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert DimseArchive(node_of(orthanc)).fetch(str(dataset.StudyInstanceUID), folder) == 1
+    back = dcmread(folder / f"{dataset.SOPInstanceUID}.dcm")
+    assert back.file_meta.TransferSyntaxUID == RLELossless
+    assert back.PixelData == dataset.PixelData
 
 
 def test_an_archive_that_dies_while_it_sends_leaves_nothing(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from usassist.common.private_files import create_private
-from usassist.dicom.objects.content import EngineUsed, SweepContent
+from usassist.dicom.objects.content import SweepContent
 from usassist.dicom.study import StudyContext
 from usassist.dicom.uids import derived_uid
 
@@ -104,7 +104,7 @@ def base_dataset(
             dataset.ReferencedRequestSequence = [_report_request(study)]
         else:
             dataset.RequestAttributesSequence = [_series_request(study)]
-    _set_equipment(dataset, content.engine)
+    _set_equipment(dataset, content)
     if study.station_name:
         dataset.StationName = study.station_name
     return dataset
@@ -119,7 +119,7 @@ def equipment_items(content: SweepContent, did: str, *, engine: bool) -> list[Da
     engine : the object has answers of the engine
     """
     program = Dataset()
-    _set_equipment(program, content.engine)
+    _set_equipment(program, content)
     program.ContributionDescription = did
     items = [program]
     if engine and content.engine.engine_id:
@@ -186,10 +186,12 @@ def new_dicom_file(path: Path, dataset: Dataset, transfer_syntax_uid: str) -> It
         yield file
 
 
-def _set_equipment(dataset: Dataset, engine: EngineUsed) -> None:
-    dataset.Manufacturer = engine.manufacturer
+def _set_equipment(dataset: Dataset, content: SweepContent) -> None:
+    """The program: the version that recorded, and where it is another one, the version that made the object."""
+    dataset.Manufacturer = content.engine.manufacturer
     dataset.ManufacturerModelName = "usassist"
-    dataset.SoftwareVersions = engine.software_version
+    versions = [content.engine.software_version, content.made_by_version]
+    dataset.SoftwareVersions = list(dict.fromkeys(version for version in versions if version)) or ""
 
 
 def _series_request(study: StudyContext) -> Dataset:

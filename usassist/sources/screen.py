@@ -200,7 +200,13 @@ class Screen:
             return cut_plain(self._luma, roi_xyxy_px)
         if self._shows_colour(*roi_xyxy_px):
             return cut_plain(self.image, roi_xyxy_px)
-        return self.grey(np.s_[y1:y2, x1:x2]) if self._levels is not None else cut(self._luma, roi_xyxy_px)
+        if self._levels is None:
+            return cut(self._luma, roi_xyxy_px)
+        line = _line(self.layout.format, self.layout.color_range)
+        if line is None:
+            return self.grey(np.s_[y1:y2, x1:x2])
+        part = self._luma[y1:y2, x1:x2]
+        return np.asarray(cv2.addWeighted(part, line[0], part, 0.0, line[1]), np.uint8)
 
     def _shows_colour(self, x1: int, y1: int, x2: int, y2: int) -> bool:
         """True when a chroma plane is not neutral everywhere in a rectangle."""
@@ -241,3 +247,24 @@ def _levels(name: str, color_range: int) -> UInt8Array | None:
     levels: UInt8Array = to_image(ramp)[0, :, 1].copy()
     levels.flags.writeable = False
     return None if np.array_equal(levels, np.arange(256)) else levels
+
+
+@cache
+def _line(name: str, color_range: int) -> tuple[float, float] | None:
+    """Factor and offset with which ``cv2.addWeighted`` gives :func:`_levels`, in half its time; None where none does.
+
+    FFmpeg stretches 16 to 235 over 0 to 255 and rounds down, a little above whole numbers. Each level is tried where
+    OpenCV computes many pixels at once, and where it computes one.
+    """
+    levels = _levels(name, color_range)
+    if levels is None:
+        return None
+    factor, offset = 1.1644, -16.0 * 1.1644 - 0.4925
+    many, one = (
+        np.tile(np.arange(256, dtype=np.uint8), (2, 2)),
+        np.arange(512, dtype=np.uint16)[:, None].astype(np.uint8),
+    )
+    for ramp in (many, np.repeat(one, 3, axis=1)[:, :1]):
+        if not np.array_equal(cv2.addWeighted(ramp, factor, ramp, 0.0, offset), levels[ramp]):
+            return None
+    return factor, offset

@@ -116,3 +116,12 @@ def test_references_name_the_frame_of_the_object_that_holds_it(tmp_path):
         assert reference.series_instance_uid == dataset.SeriesInstanceUID
         pixels = dataset.pixel_array.reshape(-1, 7, 9)[reference.frame_number - 1]
         np.testing.assert_array_equal(pixels, image)
+
+
+def test_another_version_of_the_program_makes_other_objects():
+    content = content_of(frames_of(1))
+    other = dataclasses.replace(content, made_by_version="9.9")
+    assert content.uid("cine", 1) == content_of(frames_of(1)).uid("cine", 1)
+    assert content.uid("cine", 1) != other.uid("cine", 1)
+    assert content.series_uid("cine") != other.series_uid("cine")
+    assert list(cine.make_cine(other, other.parts[0]).SoftwareVersions) == ["0", "9.9"]

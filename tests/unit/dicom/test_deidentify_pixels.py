@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,6 +28,9 @@ from usassist.dicom.deidentify.pictures import Pictures, open_pictures
 from usassist.errors import DicomError, UsageError
 from usassist.phantom import PhantomConfig, PhantomScanner
 from usassist.sources.dicom.encoding import read_dataset
+from usassist.sources.dicom.frames import find_frames, read_span
+from usassist.sources.dicom.header import read_header
+from usassist.sources.dicom.pixels import decode_frame
 
 COUNT = 9
 LATE = 6  # the frame on which a name is typed into the image, for this frame alone
@@ -320,3 +324,24 @@ def test_a_header_that_cannot_be_trusted_is_not_repeated(tmp_path: Path, screens
     (tmp_path / "b.dcm").write_bytes(changed)
     reasons = [deidentify(tmp_path / f"{name}.dcm", tmp_path / name, HOW).objects[0].refused for name in "ab"]
     assert reasons == ["its photometric interpretation is not supported", "its transfer syntax is unknown"]
+
+
+@pytest.mark.parametrize("name", ["OBXXXX1A_rle_2frame", "JPGLosslessP14SV1_1s_1f_8b", "US1_J2KR"])
+def test_real_files_of_other_codings_are_black_or_as_decoded(name: str, tmp_path: Path) -> None:
+    path = Path(os.environ.get("USASSIST_DATA", "")) / "ultrasound_dicom" / f"{name}.dcm"
+    if "USASSIST_DATA" not in os.environ or not path.is_file():
+        pytest.skip("USASSIST_DATA names no folder with ultrasound_dicom")
+    (item,) = deidentify(path, tmp_path / "out", HOW).objects
+    assert item.refused == ""
+    header = read_header(path)
+    with path.open("rb") as file:
+        spans = find_frames(header, file).spans
+        before = np.stack([decode_frame(header, read_span(file, span)) for span in spans])
+    after = dcmread(next(tmp_path.glob("out/*/*.dcm"))).pixel_array.reshape(before.shape)
+    changed = after != before
+    assert not after[changed].any()
+    x1, y1, x2, y2 = item.kept_xyxy_px
+    inside = (slice(None), slice(y1, y2), slice(x1, x2))
+    assert changed[inside].mean() < 0.1
+    assert after[inside].any()
+    assert (item.tags.before - item.tags.after) > 10

@@ -22,7 +22,7 @@ from usassist.records import Segmentation
 pytest.importorskip("highdicom", reason="highdicom is missing: pip install 'usassist[dicom]'")
 import highdicom as hd
 
-from usassist.dicom.objects.pdf import draw_pdf
+from usassist.dicom.objects.pdf import draw_pdf, make_pdf
 from usassist.dicom.objects.report import make_report
 from usassist.dicom.objects.segmentation import make_segmentations
 
@@ -132,3 +132,16 @@ def test_outlines_without_an_inside_are_written_too(tmp_path: Path, points: list
     (line,) = [element.value for element in make_report(content).iterall() if element.keyword == "GraphicData"]
     assert list(line) == [value for point in [*points, points[0]] for value in point]
     assert draw_pdf(content).startswith(b"%PDF-")
+
+
+@pytest.mark.parametrize("name", ["Inventedperson", "Invented^Test=가나^다라", "Invented=", ""])
+def test_no_library_says_the_name_of_the_patient(
+    name: str, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    content = with_study(draw_content((Drawn(),)), patient_name=name, referring_physician_name="Otherperson")
+    made = [*(dataset for _, dataset in make_segmentations(content)), make_report(content), make_pdf(content)]
+    assert {str(dataset.PatientName) for dataset in made} == {name.rstrip("=")}
+    assert {str(dataset.ReferringPhysicianName) for dataset in made} == {"Otherperson"}
+    said = " ".join([*caplog.messages, *(str(item.message) for item in recwarn.list)])
+    assert "nvented" not in said
+    assert "Otherperson" not in said

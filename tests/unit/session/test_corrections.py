@@ -171,9 +171,12 @@ def test_frames_that_nobody_touched_are_labels_only_where_they_were_reviewed(
 def test_a_frame_without_an_answer_can_be_labelled(recorded: Path, coco: Document, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (recorded / "results.jsonl").read_text().splitlines()]
     lines[4] |= {"state": "no_result", "cause": "dropped", "reason": "because", "nodules": []}
+    for number in (6, 8):  # their nodules came too late, and were not shown
+        lines[number] |= {"state": "stale", "cause": "late", "reason": "because"}
     (recorded / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    coco["annotations"] = [item for item in coco["annotations"] if item["image_id"] != 9]
     outcome = import_corrections(recorded, [_save(coco, tmp_path / "c.json")], role="reader")
-    assert (outcome.frame_ids, outcome.added) == ([4], 1)
+    assert (outcome.frame_ids, outcome.added, outcome.removed) == ([4, 6], 2, 0)
     assert current_frames(read_imports(recorded))[4].result_state == "no_result"
 
 

@@ -251,6 +251,14 @@ def items_of(dataset: pydicom.Dataset) -> Iterator[pydicom.Dataset]:
 
 
 @needs_dciodvfy
+def test_the_validator_finds_no_error_in_a_single_frame_and_in_frames_without_a_scale(sweep, tmp_path):
+    written = export_dicom(open_session(sweep), tmp_path / "out", only=["cine", "secondary"])
+    assert [len(part.frame_indices) for part in written.content.parts] == [10, 1]
+    for path in (path for paths in written.files.values() for path in paths):
+        assert problems_of(path) == []
+
+
+@needs_dciodvfy
 def test_the_validator_finds_no_error_in_anything(everything):
     for kind, paths in everything.files.items():
         for path in paths:

@@ -156,7 +156,8 @@ def test_frames_without_an_answer_are_named_beside_the_map(mixed: Path, tmp_path
     assert document["frames"][EMPTY]["state"] == "no_finding"
     assert document["values"]["255"] == "no answer"
     assert document["frames"][3]["t_ms"] == pytest.approx(100, abs=0.01)
-    assert document["spacing_rel_sd"] > 0
+    assert document["spacing_rel_sd"] == 0.01
+    assert [name.partition("@")[0] for name in document["engine_ids"]] == ["thyroid_nodule"]
 
 
 def test_without_a_common_scale_or_step_no_unit_is_claimed(mixed: Path, tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ class LinkFigures:
     seconds : measured
     results : published with an answer
     clients : name → frames whose image and outline came
-    lost : name → frames between the first and the last that did not come, or not as a pair
+    lost : name → frames between the first and the last that did not come,
+    unpaired : name → images that came without the outline of their frame
     cpu_percent : process → of one processor
     """
 
@@ -42,6 +43,7 @@ class LinkFigures:
     results: Seen
     clients: dict[str, Seen]
     lost: dict[str, int]
+    unpaired: dict[str, int]
     cpu_percent: dict[str, float]
 
 
@@ -85,7 +87,7 @@ def measure_link(
             for frame_id, captured_ms in zip(report["frame_ids"], report["captured_ms"], strict=True)
             if span[0] <= captured_ms * 1e6 < span[1]
         ]
-        lost[name] = (inside[-1] - inside[0] + 1 - len(inside) if inside else 0) + report["unpaired"]
+        lost[name] = inside[-1] - inside[0] + 1 - len(inside) if inside else 0
     return LinkFigures(
         source=setup.source,
         image_hw_px=(0, 0) if session is None else session.image_hw_px,
@@ -94,5 +96,6 @@ def measure_link(
         results=published(results, [span]),
         clients={name: shown_frames([report], [span]) for name, report in reports.items()},
         lost=lost,
+        unpaired={name: report["unpaired"] for name, report in reports.items()},
         cpu_percent={name: round(used.cpu_percent, 1) for name, used in usage.items()},
     )

@@ -59,4 +59,5 @@ def _print_figures(figures: LinkFigures) -> None:
         lost = str(figures.lost.get(name.removeprefix("pair at "), ""))
         table.add_row(name, f"{seen.rate_hz:.1f}", *times, str(seen.frames), lost)
     console.print(table)
+    console.print("images without their outline: " + ", ".join(map(str, figures.unpaired.values())))
     console.print("CPU %: " + ", ".join(f"{name} {cpu}" for name, cpu in figures.cpu_percent.items()))

@@ -53,10 +53,14 @@ def fetch_study(node: Node, study_uid: str, folder: Path) -> int:
     if not expected:
         raise ArchiveError(f"{node.name} has no such study; look for it with: usassist pacs find {node.name}")
     receiver = _Receiver(study_uid, folder)
-    if node.move_port:
-        _move(node, study_uid, receiver)
-    else:
-        _get(node, study_uid, receiver, sorted({match.sop_class_uid for match in expected}))
+    try:
+        if node.move_port:
+            _move(node, study_uid, receiver)
+        else:
+            _get(node, study_uid, receiver, sorted({match.sop_class_uid for match in expected}))
+    except ArchiveError:
+        receiver.check_own()  # the archive only knows that we did not take something
+        raise
     receiver.check(node)
     missing = {match.sop_instance_uid for match in expected} - receiver.uids
     if missing:
@@ -112,10 +116,14 @@ class _Receiver:
             self.uids.add(uid)
         return 0x0000
 
-    def check(self, node: Node) -> None:
+    def check_own(self) -> None:
         """Raise what went wrong here while the archive was sending."""
         if self._error is not None:
             raise self._error
+
+    def check(self, node: Node) -> None:
+        """Raise where nothing has arrived, or something went wrong here."""
+        self.check_own()
         if not self.uids:
             raise ArchiveError(f"{node.name} sent no object of the study; nothing was kept, try again")
 

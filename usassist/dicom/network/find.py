@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from usassist.dicom.network.status import find_failure
 from usassist.errors import ArchiveDownError, ArchiveError, ArchiveRefusedError, UsageError
 from usassist.sources.dicom.header import PYDICOM_ERRORS
 
-__all__ = ["answers", "find_matches", "present_in_series", "text_of"]
+__all__ = ["answers", "checked_keys", "find_matches", "present_in_series", "text_of"]
 
 _STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 _VERIFICATION = "1.2.840.10008.1.1"
@@ -124,6 +125,25 @@ def text_of(node: Node, answer: Dataset, keyword: str) -> str:
         raise ArchiveError(f"{node.name} answered with a broken value of {keyword}; ask who runs it") from None
 
 
+def checked_keys(keys: dict[str, str]) -> dict[str, str]:
+    """The keys of a query that have a value, by keyword.
+
+    Raises
+    ------
+    UsageError
+        If a value has a backslash or a control character, which DICOM would take for several values, or is no UID where
+        one is asked for. The value is not in the message.
+    """
+    for keyword, value in keys.items():
+        if "\\" in value or not all(character.isprintable() for character in value):
+            raise UsageError(f"{keyword} of a query has a backslash or a control character; correct it")
+        if keyword.endswith("InstanceUID") and value and not re.fullmatch(r"[0-9.]{1,64}", value):
+            raise UsageError(f"{keyword} of a query is no UID; usassist pacs find shows them")
+        if len(value) > 64:
+            raise UsageError(f"{keyword} of a query is longer than 64 characters; correct it")
+    return {keyword: value for keyword, value in keys.items() if value}
+
+
 def _identifier(query: Query) -> Dataset:
     dataset = Dataset()
     dataset.QueryRetrieveLevel = query.level
@@ -145,8 +165,9 @@ def _identifier(query: Query) -> Dataset:
             keys |= {"Modality": query.modality}
         else:
             keys |= {"SOPInstanceUID": query.sop_instance_uid}
-    for keyword, value in keys.items():
-        if value:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they quote values; an archive may allow longer ones than DICOM
+        for keyword, value in checked_keys(keys).items():
             setattr(dataset, keyword, value)
     if not all(value.isascii() for value in keys.values()):
         dataset.SpecificCharacterSet = "ISO_IR 192"

@@ -219,7 +219,9 @@ class Archive(Protocol):
         """
 
 
-_ADDRESS = re.compile(r"(?P<ae>[^@]{1,16})@(?P<host>\[[0-9A-Fa-f:.]+\]|[^@:\s]+):(?P<port>\d{1,5})")
+_ADDRESS = re.compile(
+    r"(?P<ae>(?=.*[!-~].*@)[ -?A-\[\]-~]{1,16})@(?P<host>\[[0-9A-Fa-f:.]+\]|[^@:\s]+):(?P<port>\d{1,5})"
+)
 
 
 def node_named(text: str, pacs: Mapping[str, PacsConfig]) -> Node | WebNode:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 from pydicom import Dataset, Sequence
 
-from usassist.dicom.network.find import answers, text_of
+from usassist.dicom.network.find import answers, checked_keys, text_of
 from usassist.dicom.network.nodes import Node
 from usassist.dicom.study import StudyContext
 from usassist.errors import ArchiveError, UsAssistError
@@ -77,17 +78,20 @@ def find_ordered(node: Node, query: WorklistQuery) -> list[Ordered]:
 
 
 def _identifier(query: WorklistQuery) -> Dataset:
-    step = Dataset()
-    for keyword in _STEP.split():
-        setattr(step, keyword, None)
-    step.Modality = query.modality or None
-    step.ScheduledStationAETitle = query.station_ae or None
-    step.ScheduledProcedureStepStartDate = query.date or None
-    dataset = Dataset()
-    for keyword in _ORDER.split():
-        setattr(dataset, keyword, None)
-    dataset.AccessionNumber = query.accession_number or None
-    dataset.PatientID = query.patient_id or None
+    step, dataset = Dataset(), Dataset()
+    of_step = {
+        "Modality": query.modality,
+        "ScheduledStationAETitle": query.station_ae,
+        "ScheduledProcedureStepStartDate": query.date,
+    }
+    of_order = {"AccessionNumber": query.accession_number, "PatientID": query.patient_id}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they quote values
+        for item, asked, keys in ((step, _STEP, of_step), (dataset, _ORDER, of_order)):
+            for keyword in asked.split():
+                setattr(item, keyword, None)
+            for keyword, value in checked_keys(keys).items():
+                setattr(item, keyword, value)
     dataset.ScheduledProcedureStepSequence = Sequence([step])
     if not (query.accession_number + query.patient_id).isascii():
         dataset.SpecificCharacterSet = "ISO_IR 192"

@@ -295,6 +295,7 @@ class SweepContent:
     source : what the frames came from, in words, without any path or text of a patient
     source_lossy : the source had compressed its images with loss; None = not known
     covered_frames : frames in which burnt-in text was covered when they were recorded
+    made_by_version : of the usassist that makes the objects, which may be another than the one that recorded
     """
 
     study: StudyContext
@@ -328,6 +329,7 @@ class SweepContent:
     source: str = ""
     source_lossy: bool | None = None
     covered_frames: int = 0
+    made_by_version: str = ""
     _place: dict[int, tuple[CinePart, int]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -372,6 +374,6 @@ class SweepContent:
             self.study.study_instance_uid,
             self.session_id,
             self.fingerprint,
-            self.engine.software_version,
+            self.made_by_version,  # another one may put something else into an object, which then is another object
             *(str(part) for part in parts),
         )

@@ -21,7 +21,7 @@ from usassist.dicom.common import SERIES_NUMBERS, base_dataset, equipment_items,
 from usassist.dicom.objects import terms
 from usassist.dicom.objects.content import ULTRASOUND_MULTI_FRAME, SweepContent
 from usassist.dicom.objects.report_groups import Group, groups_of
-from usassist.dicom.objects.report_items import coded, comment
+from usassist.dicom.objects.report_items import coded, comment, nameless
 from usassist.dicom.objects.report_sweep import find_missing, list_comments, sweep_group
 from usassist.dicom.objects.shown import list_shown
 
@@ -102,13 +102,15 @@ def _observed_by(content: SweepContent) -> ObservationContext:
 def _cines(content: SweepContent) -> list[Dataset]:
     """What highdicom has to know of the cine objects: the study, and how they are referred to."""
     return [
-        base_dataset(
-            content,
-            sop_class_uid=ULTRASOUND_MULTI_FRAME,
-            sop_instance_uid=content.cine_uid(part),
-            kind="cine",
-            modality="US",
-            description="Ultrasound cine",
+        nameless(
+            base_dataset(
+                content,
+                sop_class_uid=ULTRASOUND_MULTI_FRAME,
+                sop_instance_uid=content.cine_uid(part),
+                kind="cine",
+                modality="US",
+                description="Ultrasound cine",
+            )
         )
         for part in content.parts
     ]

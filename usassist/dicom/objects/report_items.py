@@ -18,12 +18,13 @@ from highdicom.sr import (
     SourceImageForMeasurement,
     TextContentItem,
 )
+from pydicom.dataset import Dataset
 
 from usassist.dicom.objects import terms
 from usassist.dicom.objects.content import FrameReference
 from usassist.dicom.objects.terms import Term
 
-__all__ = ["coded", "comment", "image_item", "make_evaluation", "make_number"]
+__all__ = ["coded", "comment", "image_item", "make_evaluation", "make_number", "nameless"]
 
 _MODIFIER = RelationshipTypeValues.HAS_CONCEPT_MOD
 _PROPERTY = RelationshipTypeValues.HAS_PROPERTIES
@@ -104,6 +105,16 @@ def property_text(name: Term, value: str) -> TextContentItem:
 def comment(text: str) -> TextContentItem:
     """A comment that stands in a container."""
     return TextContentItem(coded(terms.COMMENT), text, relationship_type=RelationshipTypeValues.CONTAINS)
+
+
+def nameless(dataset: Dataset) -> Dataset:
+    """The same object without names of people, for highdicom: it warns of unusual ones with the name itself."""
+    copy = Dataset()
+    copy.update(dataset)
+    for keyword in ("PatientName", "ReferringPhysicianName"):
+        delattr(copy, keyword)  # its elements are those of the object, which are not changed
+        setattr(copy, keyword, None)
+    return copy
 
 
 def image_item(reference: FrameReference) -> ImageContentItem:

@@ -94,7 +94,8 @@ def make_secondary(content: SweepContent, part: CinePart, hw_px: tuple[int, int]
     dataset.LossyImageCompression = "01"
     dataset.LossyImageCompressionMethod = "ISO_10918_1"
     dataset.LossyImageCompressionRatio = f"{3 * hw_px[0] * hw_px[1] * count / coded_bytes:.2f}"
-    set_times(dataset, frame_steps(content, part))
+    if count > 1:  # an increment of a single frame may not be stated in this class; in the cine's it must
+        set_times(dataset, frame_steps(content, part))
     return dataset
 
 

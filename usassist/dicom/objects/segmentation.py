@@ -21,7 +21,7 @@ from usassist.dicom.common import SERIES_NUMBERS, base_dataset, code_item, equip
 from usassist.dicom.objects import terms
 from usassist.dicom.objects.cine import make_cine
 from usassist.dicom.objects.content import CinePart, SweepContent
-from usassist.dicom.objects.report_items import coded
+from usassist.dicom.objects.report_items import coded, nameless
 from usassist.dicom.objects.shown import Shown, describe_algorithm, describe_scale, list_shown
 from usassist.errors import DicomError
 from usassist.frames import fill_labelmap
@@ -161,7 +161,7 @@ def make_segmentation(content: SweepContent, shown: Shown, key_image: Dataset, k
         )
     segmentation_type, description = _KINDS[kind]
     made = hd.seg.Segmentation(
-        source_images=[key_image],
+        source_images=[nameless(key_image)],
         pixel_array=mask,
         segmentation_type=segmentation_type,
         segment_descriptions=[_describe(content, shown)],

@@ -11,6 +11,7 @@ import numpy as np
 from usassist.session.corrections.claims import ClaimedRegion, FrameClaim
 from usassist.session.corrections.record import Change, CorrectedFrame, CorrectedOutline, RemovedNodule
 from usassist.session.corrections.regions import Region, overlap
+from usassist.session.export.answers import is_answer
 
 __all__ = ["compare", "complete"]
 
@@ -31,7 +32,7 @@ def compare(claim: FrameClaim, result: dict[str, Any] | None, image_hw_px: tuple
     result : line of ``results.jsonl``; None where there is none
     image_hw_px : of the frame
     """
-    nodules = (result or {}).get("nodules", [])
+    nodules = _nodules(result)
     before = [_region(nodule, image_hw_px) for nodule in nodules]
     pairs = _pairs([item.region for item in claim.regions], before)
     outlines = [
@@ -79,7 +80,7 @@ def complete(
                 label=nodule.get("label") or f"label {nodule['label_id']}",
                 track_id=_known(nodule["track_id"]),
             )
-            for nodule in (result or {}).get("nodules", [])
+            for nodule in _nodules(result)
             if (region := _region(nodule, image_hw_px)) is not None
         ]
     others = [
@@ -89,6 +90,11 @@ def complete(
         and all(overlap(item.region, said.region) < _LEAST_IOU for said in claim.regions)
     ]
     return FrameClaim(frame_id=claim.frame_id, regions=(*claim.regions, *others))
+
+
+def _nodules(result: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Nodules of an answer; what came too late was not shown, and is in no export."""
+    return list(result["nodules"]) if result is not None and is_answer(result) else []
 
 
 def _known(track_id: int) -> int | None:

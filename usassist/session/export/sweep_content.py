@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from usassist import __version__
 from usassist.dicom.objects.cine import divide
 from usassist.dicom.objects.content import EngineUsed, Image, SweepContent, SweepFrame, Unanswered
 from usassist.dicom.study import StudyContext, anonymous_study
@@ -89,6 +90,7 @@ def sweep_content(
         utc_offset_min=0 if offset is None else round(offset.total_seconds() / 60),
         source=str(manifest.source.get("description", "")),
         source_lossy=_source_lossy(str(manifest.source.get("description", ""))),
+        made_by_version=__version__,
         covered_frames=sum(bool(line.covered_xyxy_px) for line in lines),
     )
 

@@ -169,6 +169,7 @@ def describe_volume(session: RecordedSession, plan: VolumePlan, overlaps: Collec
     return {
         "description": f"results of the recorded session {session.manifest.session_id}",
         "session_id": session.manifest.session_id,
+        "engine_ids": sorted({item.engine_id for item in session.results if item.engine_id}),
         "axes": ["x: column of the image, px", "y: row of the image, px", "frame, in the order of frames below"],
         "values": {"0": "background of an answered frame"} | {str(label.value): label.name for label in plan.labels},
         "no_answer": plan.no_answer,

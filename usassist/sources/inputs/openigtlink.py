@@ -12,20 +12,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from fractions import Fraction
-from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 
 from usassist.common.closeable import Closeable
-from usassist.common.openigtlink.header import DEVICE_BYTES, ProtocolError
+from usassist.common.openigtlink.header import ProtocolError
 from usassist.common.openigtlink.packing import pack
 from usassist.common.openigtlink.reader import ClosedByPeer, Message, MessageReader
-from usassist.errors import SourceError, UsageError
+from usassist.errors import SourceError
 from usassist.sources.grab import Grab
 from usassist.sources.inputs.address import GrabOptions
-from usassist.sources.inputs.openigtlink_image import EMBEDDED, FLIPS, ReceivedImage, read_image
+from usassist.sources.inputs.openigtlink_address import LinkAddress, parse_address
+from usassist.sources.inputs.openigtlink_image import EMBEDDED, ReceivedImage, read_image
 from usassist.sources.inputs.openigtlink_poses import PoseMatcher
 from usassist.sources.inputs.stream import Backlog
 from usassist.sources.screen import Screen
@@ -34,28 +33,12 @@ __all__ = ["OpenIgtLinkGrabber", "open_grabber"]
 
 _log = logging.getLogger(__name__)
 
-_REMEDY = "write openigtlink://HOST:PORT?device=NAME&pose=NAME,NAME"
-_DEFAULT_PORT = 18944
-_SETTINGS = ("device", "pose", "spacing_sd", "flip", "crc")
-_MAX_POSES = 16
 _POSE_WAIT_NS = 15_000_000  # for the transforms of an image that has arrived
 _MAX_DAMAGED = 5  # messages in a row
+_MAX_OTHERS = 6  # devices that are named where the wanted one does not send
 _RATE_IMAGES = 8  # from which the rate is measured
 _NS = Fraction(1, 1_000_000_000)
 _BROKEN = "the connection broke; check that the sender runs, and the network"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Settings:
-    """A parsed address; see ``docs/plus.md``."""
-
-    host: str
-    port: int
-    device: str
-    poses: tuple[str, ...]
-    spacing_rel_sd: float | None
-    flip: str
-    checks_crc: bool
 
 
 def open_grabber(address: str, options: GrabOptions) -> OpenIgtLinkGrabber:
@@ -68,7 +51,7 @@ def open_grabber(address: str, options: GrabOptions) -> OpenIgtLinkGrabber:
     SourceError
         If nothing answers there.
     """
-    settings = _parse(address)
+    settings = parse_address(address)
     try:
         connection = socket.create_connection((settings.host, settings.port), timeout=options.open_timeout_s)
     except socket.gaierror:
@@ -94,7 +77,7 @@ class OpenIgtLinkGrabber(Closeable):
     silence_s : without an image for so long, the connection is given up
     """
 
-    def __init__(self, connection: socket.socket, settings: _Settings, silence_s: float) -> None:
+    def __init__(self, connection: socket.socket, settings: LinkAddress, silence_s: float) -> None:
         self.description = "OpenIGTLink"
         self.warnings: tuple[str, ...] = ()
         self.rate_hz: float | None = None
@@ -180,7 +163,8 @@ class OpenIgtLinkGrabber(Closeable):
             if arrived.header.type == "TRANSFORM":
                 self._poses.take(arrived)
             elif not self._is_ours(arrived):
-                self._others.add(f"{arrived.header.type} {arrived.header.device}".strip())
+                if len(self._others) < _MAX_OTHERS:
+                    self._others.add(f"{arrived.header.type} {arrived.header.device}".strip())
             else:
                 last_ns = arrived.t_arrived_ns
                 if held is not None:
@@ -214,7 +198,7 @@ class OpenIgtLinkGrabber(Closeable):
             return "a message does not arrive whole; check the network, and that the sender runs"
         if not self._others:
             return "no messages arrive; check that the sender is connected to its device"
-        others = ", ".join(sorted(self._others)[:6])
+        others = ", ".join(sorted(self._others))
         wanted = f"image of the device {self._device}" if self._device else "IMAGE"
         return f"no {wanted} arrives, only {others}; check what the sender sends, and device= in the address"
 
@@ -264,49 +248,3 @@ class OpenIgtLinkGrabber(Closeable):
         if warning not in self.warnings:
             self.warnings += (warning,)
             _log.warning("openigtlink: %s", warning)
-
-
-def _parse(address: str) -> _Settings:
-    try:
-        parts = urlsplit(address)
-        host, port = parts.hostname or "", parts.port or _DEFAULT_PORT
-        query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-    except ValueError:
-        raise UsageError(f"openigtlink: the address is malformed; {_REMEDY}") from None
-    given = dict(query)
-    if not host or parts.path not in ("", "/") or parts.username is not None or len(given) != len(query):
-        raise UsageError(f"openigtlink: the address is malformed; {_REMEDY}")
-    for name in given:
-        if name not in _SETTINGS:
-            raise UsageError(f"openigtlink: there is no setting {name}; known: {', '.join(_SETTINGS)}")
-    poses = tuple(name for name in given.get("pose", "").split(",") if name)
-    if len({name[:DEVICE_BYTES] for name in poses}) != len(poses) or len(poses) > _MAX_POSES:
-        raise UsageError(f"openigtlink: pose= names each pose once, and up to {_MAX_POSES}; {_REMEDY}")
-    flip, crc = given.get("flip", "none"), given.get("crc", "check")
-    if flip not in FLIPS:
-        raise UsageError(
-            f"openigtlink: flip={flip} is not one of {', '.join(FLIPS)}; write flip=x to mirror left-right"
-        )
-    if crc not in ("check", "none"):
-        raise UsageError(f"openigtlink: crc={crc} is unknown; write crc=none where the sender writes no checksums")
-    return _Settings(
-        host=host,
-        port=port,
-        device=given.get("device", "")[:DEVICE_BYTES],
-        poses=poses,
-        spacing_rel_sd=_spacing_sd(given.get("spacing_sd")),
-        flip=flip,
-        checks_crc=crc == "check",
-    )
-
-
-def _spacing_sd(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.0 < value <= 0.5:
-        raise UsageError(f"openigtlink: spacing_sd={text} is not between 0 and 0.5; write spacing_sd=0.02")
-    return value

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -21,6 +20,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
 from tests.clinic.certificates import make_certificate
+from tests.clinic.dcmtk import find_dcmtk
 from tests.clinic.objects import ULTRASOUND, an_object, write_object
 from tests.clinic.orthanc import OrthancServer
 from usassist.dicom.network.listen import ListenOptions, Receiver, receiving
@@ -131,14 +131,15 @@ def test_a_study_is_complete_when_its_sender_has_released(start: Callable[..., R
 
 
 def test_dcmtk_sends_files_that_arrive_with_the_same_pixels(start: Callable[..., Running], tmp_path: Path) -> None:
-    if shutil.which("storescu") is None:
+    program = find_dcmtk("storescu")
+    if program is None:
         pytest.skip("no storescu here; apt-get install dcmtk")
     running = start()
     study = generate_uid()
     for number in range(5):
         write_object(tmp_path / f"{number}.dcm", StudyInstanceUID=study, InstanceNumber=number, size_px=64)
     files = [str(path) for path in sorted(tmp_path.glob("*.dcm"))]
-    command = ["storescu", "-aet", "SCANNER", "-aec", "USASSIST", "127.0.0.1", str(running.port), *files]
+    command = [program, "-aet", "SCANNER", "-aec", "USASSIST", "127.0.0.1", str(running.port), *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     wait_for(lambda: running.studies)

@@ -55,7 +55,19 @@ def test_a_url_is_a_web_node() -> None:
     assert node_named("https://h/dicom-web", {}) == WebNode(name="https://h/dicom-web", url="https://h/dicom-web")
 
 
-@pytest.mark.parametrize("text", ["nowhere", "A@host", "A@host:0", "A@host:99999", "LONGER THAN SIXTEEN@host:104"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nowhere",
+        "A@host",
+        "A@host:0",
+        "A@host:99999",
+        "LONGER THAN SIXTEEN@host:104",
+        "ÄRZTE@host:104",
+        " @h:1",
+        "A\\B@h:1",
+    ],
+)
 def test_anything_else_is_refused_with_what_is_known(text: str) -> None:
     with pytest.raises(UsageError, match=r"there is no archive .*; known: clinic; or write AE@HOST:PORT"):
         node_named(text, {"clinic": CLINIC})
