@@ -24,7 +24,7 @@ from usassist.dicom.network.web_parts import (
     single_part,
     text_of,
 )
-from usassist.dicom.network.web_session import open_session, told, web_library
+from usassist.dicom.network.web_session import NothingThereError, open_session, told, web_library
 from usassist.errors import ArchiveDownError, ArchiveError, ArchiveRefusedError
 
 __all__ = ["WebArchive"]
@@ -35,7 +35,7 @@ _NOBODY = "2.25.0"  # no study has this UID, so asking for it moves no patient's
 _FIELDS = {
     "STUDY": ("ModalitiesInStudy", "StudyDescription", "NumberOfStudyRelatedInstances"),
     "SERIES": ("Modality", "SeriesDescription", "NumberOfSeriesRelatedInstances"),
-    "IMAGE": ("Modality",),
+    "IMAGE": ("Modality", "SOPClassUID"),
 }
 _DESCRIPTION = {"STUDY": "StudyDescription", "SERIES": "SeriesDescription", "IMAGE": ""}
 _MODALITY = {"STUDY": "ModalitiesInStudy", "SERIES": "Modality", "IMAGE": "Modality"}
@@ -142,14 +142,20 @@ class WebArchive:
         found: list[Item] = []
         seen: set[str] = set()
         for _ in range(_MAX_PAGES):
-            with told(self._node):
-                page = search(
-                    **where,
-                    search_filters=rest,
-                    fields=list(_FIELDS[level]),
-                    limit=limit,
-                    offset=len(found) or None,
-                )
+            try:
+                with told(self._node):
+                    page = search(
+                        **where,
+                        search_filters=rest,
+                        fields=list(_FIELDS[level]),
+                        limit=limit,
+                        offset=len(found) or None,
+                    )
+            except NothingThereError:
+                if not where:
+                    raise
+                self.echo()  # so the address is right, and some servers say 404 of a study that they do not have
+                page = []
             new = [item for item in self._checked(page) if (uid := text_of(item, _OWN_UID[level])) and uid not in seen]
             seen |= {text_of(item, _OWN_UID[level]) for item in new}
             found += new
@@ -189,10 +195,15 @@ class WebArchive:
         yield from outcomes.values()
         unsaid = [instance for instance in portion if instance.sop_instance_uid not in outcomes]
         if unsaid:
-            yield from self._ask_for(unsaid, response.status_code)
+            yield from self._ask_for(unsaid, response.status_code, begin if len(portion) > 1 else None)
 
-    def _ask_for(self, instances: Iterable[Instance], status: int) -> Iterator[Outcome]:
-        """Of objects that the response does not name: what a search says."""
+    def _ask_for(
+        self, instances: Iterable[Instance], status: int, begin: Callable[[Instance], None] | None
+    ) -> Iterator[Outcome]:
+        """Of objects that the response does not name: what a search says.
+
+        A refusal of a whole request may be for one object, so each goes alone then, unless it has: `begin` is None.
+        """
         for (study, series), group in itertools.groupby(
             instances, key=lambda item: (item.study_instance_uid, item.series_instance_uid)
         ):
@@ -200,6 +211,8 @@ class WebArchive:
             for instance in group:
                 if instance.sop_instance_uid in held:
                     yield Outcome(instance=instance, state="stored", detail="confirmed by a search")
+                elif status in (400, 409) and begin is not None:
+                    yield from self._store([instance], begin)
                 elif status in (400, 409):
                     yield Outcome(instance=instance, state="refused", detail=f"HTTP {status}, without a reason")
                 else:
@@ -267,6 +280,7 @@ def _match(item: Item, level: str) -> Match:
         description=text_of(item, _DESCRIPTION[level]) if _DESCRIPTION[level] else "",
         study_instance_uid=text_of(item, "StudyInstanceUID"),
         series_instance_uid=text_of(item, "SeriesInstanceUID"),
+        sop_class_uid=text_of(item, "SOPClassUID"),
         sop_instance_uid=text_of(item, "SOPInstanceUID"),
         objects=int(count) if count.isdigit() else None,
     )

@@ -15,10 +15,14 @@ from urllib.parse import urlsplit
 from usassist.dicom.network.nodes import WebNode
 from usassist.errors import ArchiveDownError, ArchiveError, ArchiveRefusedError, UsageError
 
-__all__ = ["open_session", "told", "web_library"]
+__all__ = ["NothingThereError", "open_session", "told", "web_library"]
 
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 _READABLE_BY_OTHERS = 0o077
+
+
+class NothingThereError(ArchiveRefusedError):
+    """HTTP 404: the address is wrong, or the study that is part of it is not there."""
 
 
 def web_library() -> Any:
@@ -122,7 +126,7 @@ def _of_status(name: str, status: int) -> ArchiveError:
     if status == 403:
         return ArchiveRefusedError(f"{name} does not allow this (HTTP 403); ask for the right to it")
     if status == 404:
-        return ArchiveRefusedError(f"{name} has nothing there (HTTP 404); check that its url is the root of DICOMweb")
+        return NothingThereError(f"{name} has nothing there (HTTP 404); check that its url is the root of DICOMweb")
     if status in _LATER:
         return ArchiveDownError(f"{name} cannot answer now (HTTP {status}); try again later")
     if 300 <= status < 400:

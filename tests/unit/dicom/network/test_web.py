@@ -14,7 +14,7 @@ from pydicom import dcmread
 from pydicom.uid import JPEGBaseline8Bit, generate_uid
 
 from tests.clinic.certificates import make_certificate
-from tests.clinic.objects import write_object
+from tests.clinic.objects import ULTRASOUND, write_object
 from tests.clinic.orthanc import OrthancServer, free_port, running_orthanc
 from tests.clinic.tcp_proxy import tcp_proxy
 from tests.clinic.web_server import AnyServer, any_server
@@ -98,6 +98,7 @@ def test_a_search_finds_by_every_key_and_says_how_many(orthanc: OrthancServer, t
     assert (series.series_instance_uid, series.objects) == (instance.series_instance_uid, 2)
     assert series.description == "Sweep"
     images = web.find(Query(level="IMAGE", study_instance_uid=study))
+    assert {item.sop_class_uid for item in images} == {ULTRASOUND}
     assert {item.sop_instance_uid for item in images} == {instance.sop_instance_uid, other.sop_instance_uid}
 
 
@@ -259,6 +260,26 @@ def test_what_a_response_does_not_name_is_asked_for(server: AnyServer, tmp_path:
     outcomes = list(archive(server.url).send([here, lost], lambda _: None))
     expected = "refused" if status == 409 else "later"
     assert [item.state for item in outcomes] == ["stored", expected]
+    assert server.asked.count("POST /studies") == (2 if status == 409 else 1), "alone it may pass"
+
+
+def test_one_broken_object_does_not_have_its_neighbours_refused(orthanc: OrthancServer, tmp_path: Path) -> None:
+    first, broken, last = a_series(tmp_path, 3)
+    broken.path.write_bytes(broken.path.read_bytes()[:200])
+    broken = dataclasses.replace(broken, size_bytes=200)
+    outcomes = archive(orthanc.dicomweb_url).send([first, broken, last], lambda _: None)
+    states = {item.instance.path.stem: item.state for item in outcomes}
+    assert states == {"1": "stored", "2": "refused", "3": "stored"}
+    held = orthanc.instances()
+    assert [held.count(item.sop_instance_uid) for item in (first, broken, last)] == [1, 0, 1]
+
+
+def test_404_of_a_study_is_nothing_found_and_of_the_address_an_error(server: AnyServer) -> None:
+    server.answers["GET"] = [(404, "text/html", b""), (200, "application/dicom+json", b"[]")]
+    assert archive(server.url).present("1.2", "1.2.3") == set()
+    server.answers["GET"] = [(404, "text/html", b"")]
+    with pytest.raises(ArchiveRefusedError, match="root of DICOMweb"):
+        archive(server.url).present("1.2", "1.2.3")
 
 
 def test_objects_that_are_too_large_together_are_sent_alone(server: AnyServer, tmp_path: Path) -> None:
