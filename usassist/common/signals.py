@@ -1,9 +1,10 @@
 """Handling of SIGINT and SIGTERM, one function per kind of process.
 
 A command stops what it runs, and a second Ctrl-C ends it at once (:func:`stop_on_signal`). One that has nothing to
-finish ends at once (:func:`interrupt_on_signal`). A server inside another program restores the previous
-handlers (:func:`set_on_signal`). A child process handles them for its whole life, also where its parent had them
-ignored or blocked (:func:`call_on_signal`).
+finish ends at once (:func:`interrupt_on_signal`); in every command SIGTERM leaves as little behind as Ctrl-C
+(:func:`terminated_in_order`). A server inside another program restores the previous handlers (:func:`set_on_signal`).
+A child process handles them for its whole life, also where its parent had them ignored or blocked
+(:func:`call_on_signal`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-__all__ = ["call_on_signal", "interrupt_on_signal", "set_on_signal", "stop_on_signal"]
+__all__ = ["call_on_signal", "interrupt_on_signal", "set_on_signal", "stop_on_signal", "terminated_in_order"]
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -41,6 +42,20 @@ def interrupt_on_signal() -> Iterator[None]:
 
     with _handled(interrupt):
         yield
+
+
+@contextlib.contextmanager
+def terminated_in_order() -> Iterator[None]:
+    """Have SIGTERM raise KeyboardInterrupt, as Ctrl-C does, unless it is handled already. For the main thread."""
+    before = signal.getsignal(signal.SIGTERM)
+    if before is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -39,6 +39,7 @@ from usassist.app.commands.sources import sources_app
 from usassist.app.commands.train import train
 from usassist.app.commands.view import view
 from usassist.common.missing_library import explain_import_error
+from usassist.common.signals import terminated_in_order
 from usassist.errors import UsAssistError
 
 __all__ = ["app", "main"]
@@ -116,7 +117,8 @@ def main() -> None:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # usassist reports a broken image itself, once
     os.environ.setdefault("SVT_LOG", "1")  # the encoder of compact copies is verbose
     try:
-        code = app(standalone_mode=False)
+        with terminated_in_order():
+            code = app(standalone_mode=False)
     except UsAssistError as error:
         sys.exit(_fail(str(error), error.exit_code))
     except TyperException as error:
