@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.doubles.igtl_server import BEGIN_S, HW_PX, picture
 from tests.in_thread import InThread
 from usassist.common.clock import MonotonicClock
 from usassist.common.openigtlink.packing import image_content, pack, string_content, transform_content
@@ -26,6 +25,9 @@ from usassist.sources import SourceOptions
 from usassist.sources.grab import Grab
 from usassist.sources.inputs.address import GrabOptions, open_grabber
 from usassist.sources.live import LiveSource
+
+pytest.importorskip("pyigtl", reason="pyigtl is not installed: pip install 'usassist[openigtlink]'")
+from tests.doubles.igtl_server import BEGIN_S, HW_PX, picture
 
 QUICK = GrabOptions(open_timeout_s=0.5, read_timeout_s=0.3)
 PATIENT = GrabOptions(open_timeout_s=10.0, read_timeout_s=5.0)
