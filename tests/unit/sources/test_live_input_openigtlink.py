@@ -29,7 +29,7 @@ from usassist.sources.live import LiveSource
 pytest.importorskip("pyigtl", reason="pyigtl is not installed: pip install 'usassist[openigtlink]'")
 from tests.doubles.igtl_server import BEGIN_S, HW_PX, picture
 
-QUICK = GrabOptions(open_timeout_s=0.5, read_timeout_s=0.3)
+QUICK = GrabOptions(open_timeout_s=1.0, read_timeout_s=1.0)
 PATIENT = GrabOptions(open_timeout_s=10.0, read_timeout_s=5.0)
 T_NS = 1_700_000_000_000_000_000
 PERIOD_NS = 33_333_333
@@ -308,12 +308,12 @@ def test_a_close_from_another_thread_ends_a_read_at_once(serve: Serve) -> None:
 def test_a_live_source_loses_the_signal_with_a_reason_and_finds_it_again(serve: Serve) -> None:
     """The first connection breaks off in the middle of an image, the second brings garbage, the third goes on."""
     first = b"".join(image(number) + probe(number) for number in range(6)) + image(6)[:100]
-    later = b"".join(image(number) + probe(number) for number in range(20, 40))
-    address = serve(first, b"garbage" * 30, later, query="?pose=ProbeToReference&spacing_sd=0.02")
+    later = [b"".join(image(20 * k + n) + probe(20 * k + n) for n in range(20)) for k in range(1, 6)]
+    address = serve(first, b"garbage" * 30, *later, query="?pose=ProbeToReference&spacing_sd=0.02")
     options = SourceOptions(session_id="s", clock=MonotonicClock(), crop=(0, 0, HW_PX[1], HW_PX[0]))
     frames: list[Frame] = []
     reasons: set[str] = set()
-    with LiveSource(InThread(lambda: open_grabber(address, QUICK)), options, kind="openigtlink") as source:
+    with LiveSource(InThread(lambda: open_grabber(address, PATIENT)), options, kind="openigtlink") as source:
         watch = threading.Event()
 
         def look() -> None:
