@@ -57,13 +57,15 @@ class Peer:
                 self._connections.append(connection)
                 self.connected += 1
                 data = self._turns[min(self.connected, len(self._turns)) - 1] if self._turns else b""
-                with suppress(OSError):
-                    connection.sendall(data)
-                if self._closes:
-                    connection.shutdown(socket.SHUT_WR)
-                    with suppress(OSError):
-                        while piece := connection.recv(4096):
-                            self.received += piece
+                threading.Thread(target=self._send, args=(connection, data), daemon=True).start()
+
+    def _send(self, connection: socket.socket, data: bytes) -> None:
+        with suppress(OSError):
+            connection.sendall(data)
+            if self._closes:
+                connection.shutdown(socket.SHUT_WR)
+                while piece := connection.recv(4096):
+                    self.received += piece
 
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
@@ -321,7 +323,7 @@ def test_a_live_source_loses_the_signal_with_a_reason_and_finds_it_again(serve: 
                 if source.signal.state is SignalState.LOST:
                     reasons.add(source.signal.reason)
 
-        looking = threading.Thread(target=look)
+        looking = threading.Thread(target=look, daemon=True)
         looking.start()
         for frame in source.frames():
             frames.append(frame)

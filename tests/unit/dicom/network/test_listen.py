@@ -158,12 +158,12 @@ def test_a_real_archive_sends_a_study_to_it(
     for number in range(3):
         write_object(tmp_path / "one.dcm", StudyInstanceUID=study, InstanceNumber=number)
         orthanc.rest("/instances", (tmp_path / "one.dcm").read_bytes())
-    orthanc.add_modality("receiver", "USASSIST", running.port)
+    orthanc.add_modality("usassist", "USASSIST", running.port)
     (found,) = json.loads(orthanc.rest("/tools/lookup", study.encode()))
-    orthanc.rest("/modalities/receiver/store", found["ID"].encode())
+    orthanc.rest("/modalities/usassist/store", found["ID"].encode())
     wait_for(lambda: running.studies)
     assert running.studies == [(study, 3)]
-    assert json.loads(orthanc.rest("/modalities/receiver/echo", b"{}")) == {}
+    assert json.loads(orthanc.rest("/modalities/usassist/echo", b"{}")) == {}
 
 
 def test_a_study_waits_for_quiet_and_for_its_other_senders(start: Callable[..., Running]) -> None:
