@@ -65,12 +65,16 @@ def gone(pid: int) -> bool:
 
 
 def children() -> set[int]:
+    """Capture processes of this one; a worker of the tests may have started others, such as an archive."""
     found = set()
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError):
             state, parent = path.read_text().rpartition(")")[2].split()[:2]
             if state != "Z" and int(parent) == os.getpid():
-                found.add(int(path.parent.name))
+                words = (path.parent / "cmdline").read_bytes()
+                # Between fork and exec it has the words of this process.
+                if CHILD.name.encode() in words or words == Path("/proc/self/cmdline").read_bytes():
+                    found.add(int(path.parent.name))
     return found
 
 
