@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,17 @@ import numpy as np
 import pytest
 
 from tests.browser.chromium import MISSING, find_chromium
-from usassist.bus import EngineBody, HealthBody, LabelBody, PointBody, Publisher, SessionBody, SessionState
+from usassist.bus import (
+    EngineBody,
+    HealthBody,
+    LabelBody,
+    MarkBody,
+    PointBody,
+    Publisher,
+    SessionBody,
+    SessionState,
+    Subscriber,
+)
 from usassist.common.clock import MonotonicClock
 from usassist.records import Cause, Descriptor, Detections, Frame, Measurements, Result, ResultState, Segmentation
 from usassist.sinks.panel.access import split_address
@@ -256,6 +267,22 @@ class Panel:
             self._process.communicate(timeout=30)
         finally:
             self._process.kill()
+
+
+@contextlib.contextmanager
+def archived_marks(address: str) -> Iterator[Callable[[int], list[MarkBody]]]:
+    """Join the stream as an archive does, and give a function that waits for this many marks."""
+    with Subscriber(address, ("mark", "session"), "archive") as archive:
+        while not list(archive.events(2000)):  # one of `session`: from then on no mark is missed
+            pass
+
+        def wait(count: int) -> list[MarkBody]:
+            marks: list[MarkBody] = []
+            while len(marks) < count:
+                marks += [message.body for message in archive.events(2000) if message.topic.name == "mark"]
+            return marks
+
+        yield wait
 
 
 @pytest.fixture(scope="module")

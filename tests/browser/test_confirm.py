@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from usassist.bus import MarkKind, Plane, Side, Subscriber
+from tests.browser.conftest import archived_marks
+from usassist.bus import MarkKind, Plane, Side
 from usassist.records import ResultState
 
 pytestmark = pytest.mark.browser
@@ -69,13 +70,11 @@ def confirm_all(page: Any) -> None:
 def test_two_keys_say_plane_and_side_and_the_page_shows_what_holds(page: Any, panel: Any, stream: Any) -> None:
     freeze(page)
     shown = int(page.locator(".us [data-at=frame]").inner_text())
-    with Subscriber(panel.address, ("mark",), "archive") as archive:
+    with archived_marks(panel.address) as wait_for_marks:
         page.keyboard.press("t")
         page.keyboard.press("r")
         wait_pressed(page, "transverse", "right")
-        marks = [message.body for message in archive.events(2000)]
-        while len(marks) < 2:
-            marks += [message.body for message in archive.events(2000)]
+        marks = wait_for_marks(2)
     assert [(mark.frame_id, mark.kind, mark.plane, mark.side) for mark in marks] == [
         (shown, MarkKind.PLANE, Plane.TRANSVERSE, None),
         (shown, MarkKind.PLANE, Plane.TRANSVERSE, Side.RIGHT),  # a statement is complete
@@ -152,9 +151,9 @@ def test_descriptors_that_are_chosen_and_confirmed_give_the_category(page: Any, 
     page.locator(".us-choose").click()
     assert page.locator(".us-form h2").inner_text().startswith("Nodule N4")
     assert not page.locator(".us-tirads").is_visible()
-    with Subscriber(panel.address, ("mark",), "archive") as archive:
+    with archived_marks(panel.address) as wait_for_marks:
         confirm_all(page)
-        (mark,) = [message.body for message in archive.events(2000)]
+        (mark,) = wait_for_marks(1)
     assert (mark.frame_id, mark.kind, mark.track_id, mark.descriptors) == (shown, MarkKind.DESCRIPTORS, 4, WORDS)
     text = page.locator(".us-category").inner_text()
     assert text.splitlines() == [

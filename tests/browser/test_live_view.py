@@ -9,8 +9,7 @@ import pytest
 from gradio_client import Client
 from PIL import Image
 
-from tests.browser.conftest import NUMBER_PX
-from usassist.bus import Subscriber
+from tests.browser.conftest import NUMBER_PX, archived_marks
 from usassist.records import ResultState
 from usassist.words import languages, load_words
 
@@ -402,9 +401,9 @@ def test_a_program_reads_the_state_and_marks_through_the_client_of_gradio(panel:
     found = client.predict(api_name="/nodules")
     assert found["frame_id"] >= state["frame_id"]
     assert [nodule["track_id"] for nodule in found["nodules"]] == [4]
-    with Subscriber(panel.address, ("mark",), "archive") as archive:
+    with archived_marks(panel.address) as wait_for_marks:
         asked = {"session_id": found["session_id"], "frame_id": found["frame_id"], "api_name": "/mark"}
         assert client.predict(kind="missed", **asked) == {"refused": ""}
-        marks = [message.body for message in archive.events(2000)]
+        marks = wait_for_marks(1)
         assert "a mark is one of" in client.predict(kind="plane", **asked)["refused"]
     assert [(mark.frame_id, mark.kind) for mark in marks] == [(found["frame_id"], "missed")]

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from usassist.bus import HealthBody, Subscriber
+from tests.browser.conftest import archived_marks
+from usassist.bus import HealthBody
 
 pytestmark = pytest.mark.browser
 
@@ -47,12 +48,12 @@ def test_a_key_marks_the_frame_that_is_shown_and_the_page_says_so_when_the_strea
 ) -> None:
     stream.recorder = RECORDER
     page.wait_for_function(f"{REC}.dataset.rec === 'running'")
-    with Subscriber(panel.address, ("mark",), "archive") as archive:
+    with archived_marks(panel.address) as wait_for_marks:
         page.keyboard.press("f")
         shown = int(page.locator(".us [data-at=frame]").inner_text())
         page.keyboard.press(key)
         assert said(page, "marked") == f"frame {shown} marked: {words}"
-        marks = [message.body for message in archive.events(2000)]
+        marks = wait_for_marks(1)
     assert [(mark.session_id, mark.frame_id, mark.kind) for mark in marks] == [(stream.session_id, shown, kind)]
     assert page.locator(f"#us-{kind}").get_attribute("data-count") == "1"
     assert not page.complaints

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.browser.conftest import archived_marks
 from tests.browser.test_marks import said
-from usassist.bus import MarkKind, Subscriber
+from usassist.bus import MarkKind
 
 pytestmark = pytest.mark.browser
 
@@ -35,7 +36,7 @@ def told(page: Any, words: str) -> str:
 
 
 def test_two_clicks_and_a_distance_show_the_scale_and_confirming_sends_it(page: Any, panel: Any, stream: Any) -> None:
-    with Subscriber(panel.address, ("mark",), "archive") as archive:
+    with archived_marks(panel.address) as wait_for_marks:
         page.keyboard.press("s")
         assert page.evaluate("usassist.frozen")
         shown = int(page.locator(".us [data-at=frame]").inner_text())
@@ -49,7 +50,7 @@ def test_two_clicks_and_a_distance_show_the_scale_and_confirming_sends_it(page: 
         assert float(told(page, "mm per px").split()[0]) == pytest.approx(0.2, abs=0.002)
         page.keyboard.press("Enter")
         assert said(page, "scale set on frame", "mm per px").startswith(f"scale set on frame {shown}: ")
-        (mark,) = [message.body for message in archive.events(2000)]
+        (mark,) = wait_for_marks(1)
     assert (mark.kind, mark.frame_id, mark.distance_mm) == (MarkKind.SCALE, shown, 32.0)
     for point, wanted in zip(mark.points_xy_px, ((60, 30), (60, 190)), strict=True):
         assert point == pytest.approx(wanted, abs=1.0)
@@ -58,7 +59,7 @@ def test_two_clicks_and_a_distance_show_the_scale_and_confirming_sends_it(page: 
 
 
 def test_arrow_keys_move_the_last_point_by_a_pixel_and_a_click_moves_the_nearer_one(page: Any, panel: Any) -> None:
-    with Subscriber(panel.address, ("mark",), "archive") as archive:
+    with archived_marks(panel.address) as wait_for_marks:
         page.keyboard.press("s")
         click(page, 60, 30)
         page.keyboard.press("ArrowDown")
@@ -69,7 +70,7 @@ def test_arrow_keys_move_the_last_point_by_a_pixel_and_a_click_moves_the_nearer_
         told(page, "over 160 px")
         page.get_by_role("button", name="Use this scale").click()
         said(page, "scale set on frame")
-        (mark,) = [message.body for message in archive.events(2000)]
+        (mark,) = wait_for_marks(1)
     assert [point[1] for point in mark.points_xy_px] == pytest.approx([32, 192], abs=1.0)
 
 
