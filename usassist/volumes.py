@@ -217,7 +217,9 @@ class StudyAnswer:
                 raise RecordError(f"{name} must be as large as the volume, {shape_zyx}, got {array.shape}")
         for item in self.plane_scores:
             if len(item.scores) != shape_zyx[0]:
-                raise RecordError(f"{item.name} must have a score for each of {shape_zyx[0]} planes, got {len(item.scores)}")
+                raise RecordError(
+                    f"{item.name} must have a score for each of {shape_zyx[0]} planes, got {len(item.scores)}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

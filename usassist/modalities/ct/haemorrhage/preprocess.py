@@ -1,7 +1,7 @@
 """From a head CT in HU to the input tensor of the haemorrhage engine, and back onto its voxels.
 
-The head fills the input whatever field of view it was scanned with, so nothing here needs the spacing. The same function
-makes the tensors of training and of use.
+The head fills the input whatever field of view it was scanned with, so nothing here needs the spacing. The same
+function makes the tensors of training and of use.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class HeadSquare:
 def find_head(planes: Iterable[AnyArray], report: Callable[[int], None] | None = None) -> HeadSquare:
     """The square around the head: the largest object of the volume that is denser than -300 HU.
 
-    Each plane is opened first, so a headrest that touches the skin is not part of it. Objects of neighbouring planes are
-    one where they overlap. Memory does not grow with the number of planes.
+    Each plane is opened first, so a headrest that touches the skin is not part of it. Objects of neighbouring planes
+    are one where they overlap. Memory does not grow with the number of planes.
 
     Parameters
     ----------
@@ -98,16 +98,16 @@ def find_head(planes: Iterable[AnyArray], report: Callable[[int], None] | None =
     """
     objects = _Objects()
     shape_yx = (0, 0)
-    count = 0
     for index, plane in enumerate(planes):
         shape_yx = plane.shape
         objects.add(_dense(plane))
-        count += 1
         if report is not None:
             report(index)
     found = objects.largest()
     if found is None or found.area_px < _LEAST_SHARE * shape_yx[0] * shape_yx[1]:
-        raise VolumeError("no head was found: nothing that is denser than -300 HU is large enough; pass a CT of the head")
+        raise VolumeError(
+            "no head was found: nothing that is denser than -300 HU is large enough; pass a CT of the head"
+        )
     height, width = found.bottom - found.top, found.right - found.left
     side = round(max(height, width) * (1.0 + 2.0 * _MARGIN))
     top, left = found.top + (height - side) // 2, found.left + (width - side) // 2
@@ -259,7 +259,7 @@ class _Objects:
                 _join(current, pair // width, self._open, pair % width)
         for item in self._open.values():
             self._keep(item)
-        self._labels, self._open = labels, current
+        self._labels, self._open = np.asarray(labels, np.int32), current
 
     def largest(self) -> _Object | None:
         """The object with the most voxels of all planes so far."""
