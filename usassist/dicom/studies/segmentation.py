@@ -30,7 +30,9 @@ _STRAIGHT = 1e-4  # largest distance of a position from a regular stack, as a sh
 
 
 def make_segmentation(content: StudyContent, *, kind: str = "seg") -> Dataset:
-    """The labelmap of a study as a segmentation. Planes without a label have no frame, labels without a voxel no segment.
+    """The labelmap of a study as a segmentation.
+
+    Planes without a label have no frame, and labels without a voxel no segment.
 
     Parameters
     ----------
@@ -100,7 +102,8 @@ def _check_source(content: StudyContent) -> None:
             "the images have no frame of reference, so a segmentation of them could not be placed; use the .nii.gz"
         )
     answer = content.result.answer
-    assert answer is not None and answer.labelmap is not None  # there are labelled planes
+    assert answer is not None  # there are labelled planes
+    assert answer.labelmap is not None
     if len(content.source.file_of_plane) != len(answer.labelmap):
         raise DicomError("the labelmap has not one plane for each image; run the study again")
     if content.stored_plane(0).shape != (first.Rows, first.Columns):

@@ -124,7 +124,9 @@ class SourceSeries:
         except KeyError:
             raise DicomError("the images were changed while the study was processed; run it again") from None
         if any(not header.get("StudyInstanceUID") or not header.get("SeriesInstanceUID") for header in headers):
-            raise DicomError("an image has no UID of its study or series, so no object can refer to it; export it again")
+            raise DicomError(
+                "an image has no UID of its study or series, so no object can refer to it; export it again"
+            )
         return cls(headers, files, tuple(plane.frame_number for plane in study.slices))
 
     @property
@@ -202,7 +204,8 @@ class StudyContent:
     def stored_plane(self, z: int) -> npt.NDArray[np.uint8]:
         """The labels of a plane as its image is stored, uint8 (rows, columns): the volume may have been turned."""
         answer = self.result.answer
-        assert answer is not None and answer.labelmap is not None
+        assert answer is not None
+        assert answer.labelmap is not None
         return self.study.turn.undo(answer.labelmap[z])
 
     def base(self, *, kind: str, modality: str, description: str) -> Dataset:

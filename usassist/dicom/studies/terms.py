@@ -16,7 +16,18 @@ from usassist.dicom.objects.terms import ABNORMAL_STRUCTURE, CAUSE, MEASUREMENT_
 from usassist.records import ResultState
 from usassist.volumes import StudyCause
 
-__all__ = ["CAUSE", "CAUSES", "MEASUREMENT_METHOD", "SEGMENTS", "UNITS", "Quantity", "Segment", "quantity_of", "segment_of", "unit_of"]
+__all__ = [
+    "CAUSE",
+    "CAUSES",
+    "MEASUREMENT_METHOD",
+    "SEGMENTS",
+    "UNITS",
+    "Quantity",
+    "Segment",
+    "quantity_of",
+    "segment_of",
+    "unit_of",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,15 +105,11 @@ SEGMENTS: Mapping[str, Segment] = MappingProxyType(
             "Extra-axial haemorrhage", own("EXTRA_AXIAL", "Outside the brain tissue"), rgb=(200, 60, 200)
         ),
         # Skeletal muscle is of CID 8134; CID 7166 has muscle of any kind alone, and is extensible.
-        "skeletal_muscle": _tissue(
-            "Skeletal muscle", Term("127954009", "SCT", "Skeletal muscle"), rgb=(200, 60, 60)
-        ),
+        "skeletal_muscle": _tissue("Skeletal muscle", Term("127954009", "SCT", "Skeletal muscle"), rgb=(200, 60, 60)),
         "subcutaneous_fat": _tissue(
             "Subcutaneous fat", _FAT, own("SUBCUTANEOUS", "Between skin and abdominal wall"), rgb=(250, 210, 90)
         ),
-        "visceral_fat": _tissue(
-            "Visceral fat", _FAT, own("VISCERAL", "Within the abdominal wall"), rgb=(240, 150, 40)
-        ),
+        "visceral_fat": _tissue("Visceral fat", _FAT, own("VISCERAL", "Within the abdominal wall"), rgb=(240, 150, 40)),
         "intermuscular_fat": _tissue(
             "Intermuscular fat", _FAT, own("INTERMUSCULAR", "Between and within muscles"), rgb=(90, 190, 120)
         ),
@@ -113,7 +120,10 @@ SEGMENTS: Mapping[str, Segment] = MappingProxyType(
             rgb=(150, 90, 60),
         ),
         "body": Segment(
-            title="Body", category=_ANATOMY, kind=Term("22943007", "SCT", "Trunk"), rgb=(120, 160, 220)  # CID 8134
+            title="Body",
+            category=_ANATOMY,
+            kind=Term("22943007", "SCT", "Trunk"),
+            rgb=(120, 160, 220),  # CID 8134
         ),
         "bone": _tissue("Bone", _BONE, rgb=(235, 235, 215)),
     }
