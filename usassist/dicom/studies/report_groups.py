@@ -31,7 +31,7 @@ from pydicom.dataset import Dataset
 from usassist.dicom.objects.report_items import coded, make_evaluation, make_number, property_text
 from usassist.dicom.studies import terms
 from usassist.dicom.studies.source import StudyContent
-from usassist.dicom.studies.terms import quantity_of, segment_of, unit_of
+from usassist.dicom.studies.terms import quantity_of, unit_of
 from usassist.records import ResultState
 from usassist.volumes import Measurement as StudyMeasurement
 
@@ -80,7 +80,7 @@ def label_groups(content: StudyContent, segmentation: Dataset | None) -> Iterato
     scored = {item.label_id: item for item in answer.plane_scores}
     measured = {item.label_id for item in answer.measurements if item.label_id is not None}
     for label in sorted(set(outlined) | measured | set(scored)):
-        segment = segment_of(content.name_of(label))
+        segment = content.segment_of(label)
         measurements = _numbers(content, label)
         if label in scored:
             measurements += _plane_scores(content, scored[label].scores)

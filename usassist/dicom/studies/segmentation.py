@@ -20,7 +20,6 @@ from pydicom.valuerep import format_number_as_ds
 from usassist.dicom.common import short_text
 from usassist.dicom.objects.report_items import coded
 from usassist.dicom.studies.source import SERIES_NUMBERS, StudyContent
-from usassist.dicom.studies.terms import segment_of
 from usassist.errors import DicomError, UsageError
 
 __all__ = ["make_segmentation"]
@@ -124,7 +123,7 @@ def _stack(content: StudyContent, planes: list[int], numbers: dict[int, int]) ->
 
 def _describe(content: StudyContent, label: int, number: int) -> Any:
     """What a segment is and what made it (DICOM PS3.3 C.8.20.4)."""
-    segment, engine = segment_of(content.name_of(label)), content.engine
+    segment, engine = content.segment_of(label), content.engine
     name = engine.engine_id.partition("@")[0] or "not recorded"
     parameters = {
         "engine": engine.engine_id,

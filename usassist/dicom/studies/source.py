@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,8 @@ from pydicom.dataset import Dataset
 from usassist.dicom.common import code_item, short_text
 from usassist.dicom.objects.content import EngineUsed
 from usassist.dicom.objects.report_items import nameless
-from usassist.dicom.objects.terms import ABNORMAL_STRUCTURE
-from usassist.dicom.studies.terms import segment_of
+from usassist.dicom.objects.terms import ABNORMAL_STRUCTURE, Term
+from usassist.dicom.studies.terms import Segment, segment_of
 from usassist.dicom.uids import derived_uid
 from usassist.errors import DicomError
 from usassist.sources.volumes import StudyInput
@@ -153,6 +153,7 @@ class StudyContent:
     study : as it was read
     result : of the study, on the grid of the volume
     labels : label id → name, as the engine has them
+    codes : label id → code, as the engine has them; used where the name is none that is known
     engine : what answered
     source : the series that it was read from
     notes : further statements for the report, for example which cut-off set was used; no identity
@@ -163,6 +164,7 @@ class StudyContent:
     labels: Mapping[int, str]
     engine: EngineUsed
     source: SourceSeries
+    codes: Mapping[int, Term] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     digest: str = ""
 
@@ -178,7 +180,7 @@ class StudyContent:
     @property
     def looks_for_abnormalities(self) -> bool:
         """False where every label of the engine is normal anatomy."""
-        return any(segment_of(name).category == ABNORMAL_STRUCTURE for name in self.labels.values())
+        return any(self.segment_of(label).category == ABNORMAL_STRUCTURE for label in self.labels)
 
     def present_labels(self) -> dict[int, int]:
         """Label id → segment number, from 1, of the labels that are in the labelmap."""
@@ -200,6 +202,10 @@ class StudyContent:
     def name_of(self, label_id: int) -> str:
         """Name of a label of the engine."""
         return self.labels.get(label_id, f"label_{label_id}")
+
+    def segment_of(self, label_id: int) -> Segment:
+        """What a label is."""
+        return segment_of(self.name_of(label_id), self.codes.get(label_id))
 
     def stored_plane(self, z: int) -> npt.NDArray[np.uint8]:
         """The labels of a plane as its image is stored, uint8 (rows, columns): the volume may have been turned."""
@@ -257,7 +263,7 @@ def _digest(content: StudyContent) -> str:
     """Of everything that stands in the objects beside the source."""
     result, engine = content.result, content.engine
     digest = hashlib.sha256(repr((str(result.state), str(result.cause), result.reason, content.notes, engine)).encode())
-    digest.update(repr(sorted(content.labels.items())).encode())
+    digest.update(repr((sorted(content.labels.items()), sorted(content.codes.items()))).encode())
     if result.answer is not None:
         digest.update(repr((result.answer.found, result.answer.measurements)).encode())
         for scores in result.answer.plane_scores:

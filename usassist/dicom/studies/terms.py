@@ -212,13 +212,20 @@ _LEVEL = re.compile(r"(?:^|_)(?:at_)?(t1[12]|l[1-5])(?:$|_)")
 _LONGEST = 16  # characters of a code value (SH)
 
 
-def segment_of(label: str) -> Segment:
-    """What a label is; one without a code keeps its name, under a category that says so."""
+def segment_of(label: str, code: Term | None = None) -> Segment:
+    """What a label is.
+
+    Parameters
+    ----------
+    label : name of it in the engine
+    code : of it in the engine. It is taken where the name is none of :data:`SEGMENTS`, under a category that says so;
+        without one the name is the code
+    """
     known = SEGMENTS.get(label)
     if known is not None:
         return known
     title = _title(label)
-    return Segment(title=title, category=_UNCODED, kind=own(_code(label), title))
+    return Segment(title=title, category=_UNCODED, kind=code or own(_code(label), title))
 
 
 def quantity_of(name: str, label: str = "") -> tuple[Quantity, Term | None]:
