@@ -116,13 +116,11 @@ def to_values(plane: Plane, stored: npt.NDArray[Any], out: npt.NDArray[Any]) -> 
         return 0
     whole = slope == int(slope) and intercept == int(intercept) and abs(slope) < 1 << 14 and abs(intercept) < 1 << 30
     hu = values.astype(np.int64) * int(slope) + int(intercept) if whole else np.rint(values * slope + intercept)
-    clipped = int((hu > _MAX_INT16).sum())
-    hu = np.clip(hu, AIR_HU, _MAX_INT16)
     padding = _padding(plane, stored, values, slope, intercept)
     if padding is not None:
         hu[padding] = AIR_HU
-    out[...] = hu
-    return clipped
+    out[...] = np.clip(hu, AIR_HU, _MAX_INT16)
+    return int((hu > _MAX_INT16).sum())
 
 
 def _cut_bits(plane: Plane, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:

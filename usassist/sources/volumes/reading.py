@@ -133,13 +133,7 @@ def _read_stack(
         clipped += to_values(plane, stored, stack.turn.undo(voxels[index]))
         if progress is not None:
             progress((index + 1) / len(stack.planes))
-    problems = facts.problems
-    if clipped > _MAX_CLIPPED * voxels.size:
-        raise SourceFormatError(
-            f"series {facts.number} has a rescale that gives values above 32767 HU; export it again"
-        )
-    if clipped:
-        problems = (*problems, f"{clipped} voxels were above 32767 HU and are 32767 HU")
+    facts = _with_clipped(facts, clipped, voxels.size)
     refs = tuple(
         SliceRef(
             sop_class_uid=stack.common.sop_class_uid,
@@ -155,7 +149,7 @@ def _read_stack(
     )
     return StudyInput(
         volume=volume,
-        facts=dataclasses.replace(facts, problems=problems),
+        facts=facts,
         slices=refs,
         turn=stack.turn,
         _headers=lambda: _headers(path, entries),
@@ -200,19 +194,34 @@ def _read_nifti(
     voxels = _room(file.shape_zyx, np.int16 if is_hu or kind in (np.uint8, np.int8, np.int16) else np.float32, scratch)
     if voxels.dtype == np.int16 and not is_hu and not _is_unscaled(file):
         voxels = _room(file.shape_zyx, np.float32, scratch)
-    target = file.as_file(voxels)
+    target, clipped = file.as_file(voxels), 0
     for index in range(file.plane_count):
         plane = file.plane(index)
         if not np.isfinite(plane).all():
             raise SourceFormatError(
                 f"series {facts.number} holds voxels that are not finite; replace them, and try again"
             )
-        target[:, :, index] = np.clip(np.rint(plane), AIR_HU, 32767) if is_hu else plane
+        if is_hu:
+            clipped += int((plane > np.iinfo(np.int16).max).sum())
+            plane = np.clip(np.rint(plane), AIR_HU, np.iinfo(np.int16).max)
+        target[:, :, index] = plane
         if progress is not None:
             progress((index + 1) / file.plane_count)
+    facts = _with_clipped(facts, clipped, voxels.size)
     unit = "HU" if is_hu else "1"
     volume = Volume(modality=code, voxels=voxels, affine_ijk_to_lps_mm=file.affine, unit=unit, **identity)
     return StudyInput(volume=volume, facts=dataclasses.replace(facts, modality=code, unit=unit))
+
+
+def _with_clipped(facts: SeriesFacts, clipped: int, count: int) -> SeriesFacts:
+    if clipped > _MAX_CLIPPED * count:
+        raise SourceFormatError(
+            f"series {facts.number} has a rescale that gives values above 32767 HU; export it again"
+        )
+    if not clipped:
+        return facts
+    what = "1 voxel was" if clipped == 1 else f"{clipped} voxels were"
+    return dataclasses.replace(facts, problems=(*facts.problems, f"{what} above 32767 HU, and clipped to it"))
 
 
 def _is_unscaled(file: NiftiFile) -> bool:

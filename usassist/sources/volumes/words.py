@@ -54,6 +54,11 @@ IMAGE_TYPES = frozenset(
     for word in line.split()
 )
 
+_KERNELS = re.compile(
+    r"[BHIJQTU][A-Z]{0,2}\d{2}[A-Z]{0,2}|FC\d{2}[A-Z]?|[A-FLU]|[EY][A-Z]|UB|"  # Siemens, Canon, Philips
+    r"(STANDARD|SOFT|DETAIL|BONE|LUNG|EDGE|ULTRA|CHST|STND|HD ?)+(PLUS|\+)?|IMR|IDOSE|BRAIN"  # GE and others
+)
+
 
 def known_words(text: str) -> tuple[str, ...]:
     """The known words of a description, each once, in alphabetical order."""
@@ -80,6 +85,6 @@ def says_contrast(agent: str, words: tuple[str, ...]) -> bool | None:
 
 
 def kernel_name(text: str) -> str:
-    """The name of a kernel, where it looks like one: short, and letters, digits and a few signs."""
+    """The name of a kernel where it is formed as the makers form them; empty for any other text."""
     name = text.strip()
-    return name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+./ \-]{0,15}", name) else ""
+    return name if _KERNELS.fullmatch(name.upper()) else ""
