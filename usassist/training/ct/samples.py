@@ -106,7 +106,7 @@ class IchSamples(torch.utils.data.Dataset[IchBatch]):
         for index, make in enumerate(plan):
             rng = np.random.default_rng((recipe.seed, step, index))
             made = make(side_px, rng)
-            samples.append((_turn(made, rng)))
+            samples.append(_turn(made, rng))
         image = np.stack([window_planes(item.hu) for item in samples])
         return IchBatch(
             image=torch.from_numpy(image),
