@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from usassist.config import data_dir
-from usassist.engine import EngineSpec, FailoverEngine, find_engine
+from usassist.engine import EngineSpec, FailoverEngine, find_engine, open_engine
+from usassist.engine.base import Engine
 from usassist.errors import ConfigError, UsAssistError
 from usassist.evaluation.ct_ich_figures import (
     PictureScore,
@@ -60,8 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(given)
     try:
         spec = find_engine(options.engine, options.engines)
-        with FailoverEngine.open(spec, options.backend, options.threads, "fp32") as engine:
-            report = _measure(spec, engine, data_dir(), options.split)
+        data_root = data_dir()
+        with open_engine(spec, options.backend, options.threads, precision="fp32") as engine:
+            pictures = list(_score_pictures(engine, data_root, options.split))
+            with FailoverEngine.open(spec, options.backend, options.threads, "fp32") as runner:
+                overlaps = list(_score_slices(spec, engine, runner, data_root))
+        report = _measure(spec, pictures, overlaps)
         report["command"] = describe_command("python -m usassist.evaluation.ct_ich", given)
         _print(report)
         if options.json is not None:
@@ -72,10 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _measure(spec: EngineSpec, engine: FailoverEngine, data_root: Path, split: Path) -> dict[str, Any]:
+def _measure(spec: EngineSpec, pictures: list[PictureScore], overlaps: list[SliceOverlap]) -> dict[str, Any]:
     threshold = spec.labels[0].score_threshold
-    pictures = list(_score_pictures(engine, data_root, split))
-    overlaps = list(_score_slices(spec, engine, data_root))
     return {
         "engine": spec.engine_id,
         "threshold": threshold,
@@ -87,7 +90,7 @@ def _measure(spec: EngineSpec, engine: FailoverEngine, data_root: Path, split: P
     }
 
 
-def _score_pictures(engine: FailoverEngine, data_root: Path, split: Path) -> Iterator[PictureScore]:
+def _score_pictures(engine: Engine, data_root: Path, split: Path) -> Iterator[PictureScore]:
     """The held-out pictures, one after the other."""
     try:
         groups = tomllib.loads(split.read_text(encoding="utf-8"))["held_out"]
@@ -106,7 +109,7 @@ def _score_pictures(engine: FailoverEngine, data_root: Path, split: Path) -> Ite
             yield PictureScore(name=name, group=group, has_blood=labels[name], score=float(scores[0, 0]))
 
 
-def _score_slices(spec: EngineSpec, engine: FailoverEngine, data_root: Path) -> Iterator[SliceOverlap]:
+def _score_slices(spec: EngineSpec, engine: Engine, runner: FailoverEngine, data_root: Path) -> Iterator[SliceOverlap]:
     """The HU slices, one after the other, through the task of the modality."""
     paths = sorted((data_root / HU_SLICES).glob("*.npz"))
     if not paths:
@@ -116,7 +119,7 @@ def _score_slices(spec: EngineSpec, engine: FailoverEngine, data_root: Path) -> 
         with np.load(path) as stored:
             hu, truth = stored["hu"].astype(np.int16), stored["mask"].astype(np.bool_)
         volume = _as_volume(hu, path.stem)
-        result = run_study(volume, task, engine)
+        result = run_study(volume, task, runner)
         if result.state == ResultState.NO_RESULT or result.answer is None:
             raise ConfigError(f"slice {path.stem} has no result: {result.reason}")
         outlined = np.zeros(hu.shape, np.bool_)
