@@ -1,4 +1,4 @@
-"""The result of a study as DICOM objects beside its other files: ``seg.dcm`` and ``report.dcm``, where it came as DICOM."""
+"""The result of a study as DICOM objects beside its other files, where it came as DICOM: ``seg.dcm``, ``report.dcm``."""
 
 from __future__ import annotations
 
