@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             console.print(f"wrote {write_engine_folder(recipe, options.out, options.engines)}", markup=False)
     except UsAssistError as error:
-        console.print(f"error: {error}", style="red", markup=False)
+        console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         return error.exit_code
     return 0
 
