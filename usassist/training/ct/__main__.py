@@ -32,7 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
 
         def report(step: int, figures: dict[str, float]) -> None:
             told = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if name != "s")
-            console.print(f"step {step}/{recipe.stop_after}  {figures['s']:.0f} s  {told}", markup=False, highlight=False)
+            console.print(
+                f"step {step}/{recipe.stop_after}  {figures['s']:.0f} s  {told}", markup=False, highlight=False
+            )
 
         train(
             recipe,
