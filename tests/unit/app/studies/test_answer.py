@@ -61,7 +61,8 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _answer(path: Path, engines: Path, **options: Any) -> StudyOutcome:
-    return answer_study(path, NAME, **{"engines": engines, "backend": "onnxruntime", "threads": 1} | options)
+    values: dict[str, Any] = {"engines": engines, "backend": "onnxruntime", "threads": 1}
+    return answer_study(path, NAME, **(values | options))
 
 
 @pytest.fixture(scope="module")
