@@ -205,6 +205,15 @@ def test_what_is_no_head_is_refused_with_the_reason(heads: Path, engines: Path, 
     assert not (tmp_path / "out").exists()
 
 
+def test_of_several_series_the_plain_one_is_taken(engines: Path, tmp_path: Path) -> None:
+    hu, _, affine = make_head(4, (3, 96, 96), (30.0, 2.3, 2.3))
+    for name, tags in (("a", {"ContrastBolusAgent": "given"}), ("b", {}), ("c", {"ConvolutionKernel": "H60s"})):
+        make_series(tmp_path / name, hu, spacing_zyx_mm=(30.0, 2.3, 2.3), origin_mm=tuple(affine[:3, 3]), tags=tags)
+    assert _answer(tmp_path, engines, backend="null").input.facts.number == 2
+    with pytest.raises(VolumeError, match="contrast medium"):
+        _answer(tmp_path, engines, backend="null", series=1)
+
+
 def test_engine_that_fails_is_no_result_and_nothing_is_written(
     heads: Path, engines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
