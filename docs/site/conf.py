@@ -77,6 +77,8 @@ SECTIONS = {
         "dicom-report",
         "ct-dicom",
         "receiving",
+        "ct",
+        "ct-reading",
         "replay",
         "deidentify",
         "bus",

@@ -1,4 +1,4 @@
-"""The result of a study as DICOM objects beside its other files, where it came as DICOM: ``seg.dcm``, ``report.dcm``."""
+"""The result of a study that came as DICOM, as DICOM objects beside its other files: ``seg.dcm``, ``report.dcm``."""
 
 from __future__ import annotations
 

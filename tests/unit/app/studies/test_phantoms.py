@@ -43,7 +43,7 @@ def test_an_abdomen_has_its_vertebrae_within_the_volume_and_what_an_index_needs(
     said = document["truth"]
     assert isinstance(said, dict)
     levels = said["vertebrae_z_mm"]
-    assert list(levels)[0] in ("L5", "T11")
+    assert next(iter(levels)) in ("L5", "T11")
     assert all(affine[2, 3] <= z <= affine[2, 3] + 9 * affine[2, 2] for z in levels.values())
 
 
