@@ -64,8 +64,8 @@ function sayStudy() {
   set("wait", W("slices.waiting"));
   set("state", study.state);
   set("detail", study.detail);
-  at("figure").dataset.state = view.state;
-  at("figure").style.setProperty("--state", `rgb(${(STATE_COLORS[view.state] ?? [138, 148, 158]).join(" ")})`);
+  at("figure").dataset.state = study.code;
+  at("figure").style.setProperty("--state", `rgb(${(STATE_COLORS[study.code] ?? [138, 148, 158]).join(" ")})`);
   at("scrub").max = String(Math.max(0, depth() - 1));
   at("scrub").disabled = depth() < 2;
   at("scrub").setAttribute("aria-label", W("slices.slice"));
@@ -358,7 +358,7 @@ take();
 
 window.usassistSlices = {
   get shown() {
-    return shown === null || shown.study !== study ? null : { index: shown.index, key: study.key, state: study.view.state };
+    return shown === null || shown.study !== study ? null : { index: shown.index, key: study.key, state: study.code };
   },
   get look() {
     return { ...look, zoom: zoom.k };

@@ -139,7 +139,7 @@ function drawStrip() {
   context.fillRect(0, 0, width, height);
   const curve = study.view.curves[Number(at("curve").value) || 0];
   const wide = Math.max(unit, width / count);
-  if (curve === undefined && study.view.state === "no_result") hatch(context, width, height, unit);
+  if (curve === undefined && study.code === "no_result") hatch(context, width, height, unit);
   for (let number = 0; number < count; number += 1) {
     const x = (number / count) * width, mark = study.marked.has(number);
     if (mark) {
