@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,22 @@ class StudyDesk:
         with _quiet_failures():
             opened = self._open(visit, item, series, report)
         return StudyOutcome(item=item, opened=opened, folder=opened.folder)
+
+    def choice(self, module: str, values: Mapping[str, Any]) -> StudyChoice:
+        """What was asked, checked; options that the module does not have, or that were left as they are, are left out.
+
+        Raises
+        ------
+        UsageError
+            If there is no such module or option, or a value is none of its values.
+        """
+        names = [item.name for item in self.tab.modules]
+        if module not in names:
+            raise UsageError(f"there is no module {module!r}; choose {' or '.join(names)}")
+        if unknown := set(values) - {option.name for option in self.tab.options}:
+            raise UsageError(f"there is no option {min(unknown)!r}; leave it out")
+        asked = {option.name: option.check(values.get(option.name)) for option in self.tab.module(module).options}
+        return StudyChoice(module=module, options={name: value for name, value in asked.items() if value is not None})
 
     def answer(
         self, visitor: str, shown: StudyOutcome, choice: StudyChoice, report: Callable[[StudyReport], None]

@@ -96,6 +96,6 @@ def check_shape(shape_zyx: tuple[int, int, int], limits: StudyLimits = STUDY_LIM
     depth, rows, columns = shape_zyx
     if max(rows, columns) > limits.side_px or depth * rows * columns > limits.voxels:
         raise UsageError(
-            f"the series has {depth} slices of {columns} x {rows} and at most {limits.voxels / 1e6:.0f} million voxels, "
+            f"the series has {depth} slices of {columns} x {rows}; at most {limits.voxels / 1e6:.0f} million voxels, "
             f"{limits.side_px} a side, are taken; run usassist on your own machine"
         )

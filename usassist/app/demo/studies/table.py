@@ -6,13 +6,14 @@ This is the one place of the demo page that knows a modality; all else derives f
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from usassist.app.demo.studies.bundle import Preset
 from usassist.engine import find_engine
-from usassist.errors import UsAssistError
+from usassist.errors import UsageError, UsAssistError
 from usassist.modalities import list_modalities
 
 __all__ = ["TABS", "Module", "Option", "StudyTab", "missing_libraries"]
@@ -26,15 +27,39 @@ class Option:
     ----------
     name : as the task takes it
     choices : that there are; empty = a number
-    default : the first choice where it is one; its word is ``setup.NAME_DEFAULT``, and it is not passed on
+    default : of the choices; it is not passed on. A choice may have a word, ``setup.NAME_CHOICE``
+    argument : of the task; empty = `name`
     least, most : of a number
     """
 
     name: str
     choices: tuple[str, ...] = ()
     default: str = ""
+    argument: str = ""
     least: float = 0.0
     most: float = 0.0
+
+    def check(self, value: object) -> str | float | None:
+        """A value as it is passed on; None where it was left as it is.
+
+        Raises
+        ------
+        UsageError
+            If it is none of the choices, or no number from least to most.
+        """
+        if value is None or value in ("", self.default):
+            return None
+        if self.choices:
+            if value not in self.choices:
+                raise UsageError(f"{self.name} must be one of {', '.join(self.choices)}, got {str(value)[:40]!r}")
+            return str(value)
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            number = math.nan
+        if not self.least <= number <= self.most:
+            raise UsageError(f"{self.name} must be a number from {self.least:g} to {self.most:g}; correct it")
+        return number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
