@@ -19,6 +19,7 @@ from usassist.app.demo.events import PART, Parts, connect
 from usassist.app.demo.limits import LIMITS
 from usassist.app.demo.status import limits_text
 from usassist.app.demo.studies.desk import StudyDesk
+from usassist.app.demo.studies.events import connect_studies
 from usassist.app.demo.studies.page import SLICES_CSS, build_study_tab
 from usassist.engine import EngineSpec, list_engines
 from usassist.modalities import Kind, Modality, list_modalities
@@ -70,12 +71,13 @@ def build_demo(desk: Desk, study_desks: Sequence[StudyDesk] = ()) -> gr.Blocks:
             for modality in _modalities():
                 with gr.Tab(modality.title):
                     parts = _build_modality(modality, desk, labels, language)
-            for study_desk in study_desks:
-                build_study_tab(study_desk, labels, language)
+            studies = [(item, build_study_tab(item, labels, language)) for item in study_desks]
             with gr.Tab() as about:
                 labels.add(about, PART, label="page.about")
                 about_page = gr.Markdown(about_text(words))
         connect(blocks, desk, labels, parts, about_page)
+        for study_desk, study_parts in studies:
+            connect_studies(study_desk, study_parts)
     blocks.queue(max_size=30, default_concurrency_limit=8)
     return blocks
 

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from usassist.app.demo.studies.desk import YOURS, StudyDesk
-from usassist.app.demo.studies.events import PART, StudyParts, choice_labels, connect_studies
+from usassist.app.demo.studies.events import PART, StudyParts, choice_labels
 from usassist.app.demo.studies.routes import FILES
 from usassist.app.demo.studies.show import button_key, study_limits_text, tab_note
 from usassist.app.demo.studies.table import Option
@@ -30,7 +30,7 @@ SLICES_CSS = _text("slices.css")
 
 
 def build_study_tab(desk: StudyDesk, labels: Labels, language: gr.Dropdown) -> StudyParts:
-    """The tab of one modality, with its events. Called inside the tabs of the page."""
+    """The tab of one modality. Called inside the tabs of the page."""
     words, tab, code = load_words(FIRST_LANGUAGE, PART), desk.tab, desk.tab.code.lower()
     with gr.Tab(tab.title, elem_id=f"ud-{code}") as opened:
         note = gr.Markdown(tab_note(tab, words), elem_id=f"ud-{code}-note")
@@ -75,7 +75,7 @@ def build_study_tab(desk: StudyDesk, labels: Labels, language: gr.Dropdown) -> S
         table = gr.Dataframe(
             interactive=False, visible=False, max_height=480, wrap=True, elem_id=f"ud-{code}-table", show_label=False
         )
-    parts = StudyParts(
+    return StudyParts(
         language=language,
         tab=opened,
         note=note,
@@ -93,8 +93,6 @@ def build_study_tab(desk: StudyDesk, labels: Labels, language: gr.Dropdown) -> S
         table_note=table_note,
         downloads=downloads,
     )
-    connect_studies(desk, parts)
-    return parts
 
 
 def _build_option(option: Option, labels: Labels, words: Words, code: str, *, visible: bool) -> Any:
