@@ -111,7 +111,11 @@ def install_ct_engine(folder: Path, *, measured: bool = False) -> EngineSpec:
         make("Sub", ["high", "smooth"], ["below"]),
         make("Mul", ["below", "steep"], ["below_steep"]),
         make("Sigmoid", ["below_steep"], ["is_below"]),
-        make("Mul", ["is_above", "is_below"], ["mask_prob"]),
+        make("Mul", ["is_above", "is_below"], ["dense"]),
+        make("Sub", ["one", "dense"], ["not_dense"]),  # opened, so that the edge of the bone is no blood
+        make("MaxPool", ["not_dense"], ["grown"], kernel_shape=[5, 5], pads=[2, 2, 2, 2]),
+        make("Sub", ["one", "grown"], ["eroded"]),
+        make("MaxPool", ["eroded"], ["mask_prob"], kernel_shape=[5, 5], pads=[2, 2, 2, 2]),
         make("Sub", ["one", "mask_prob"], ["rest"]),
         make("MaxPool", ["rest"], ["rest_wide"], kernel_shape=[9, 9]),
         make("Sub", ["one", "rest_wide"], ["spots"]),

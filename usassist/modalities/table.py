@@ -148,6 +148,7 @@ MODALITIES: Mapping[str, Modality] = MappingProxyType(
                 room="usassist.modalities.ct",
                 engine_tasks=("detect_segment", "segment"),
                 make_task="usassist.modalities.ct.task:make_task",
+                make_decoder="usassist.modalities.ct.task:make_decoder",
             ),
             Modality(
                 code="MR",

@@ -134,9 +134,9 @@ def _position(volume: Volume, z: int) -> str:
         return "position and sides not known: no spacing"
     x, y, up = plane_centre_lps_mm(volume, z)
     axis = int(np.abs(volume.affine_ijk_to_lps_mm[:3, 2]).argmax())
-    plus, minus = (("left", "right"), ("back", "front"), ("head", "feet"))[axis]
+    plus, minus = (("L", "R"), ("P", "A"), ("H", "F"))[axis]
     value = (x, y, up)[axis]
-    return f"{abs(value):.1f} mm to the {plus if value >= 0 else minus}"
+    return f"position {plus if value >= 0 else minus} {abs(value):.1f} mm"
 
 
 def _colour_bar(canvas: UInt8Array, left: int, top: int) -> None:
@@ -156,8 +156,9 @@ def _head(canvas: UInt8Array, outcome: StudyOutcome, answer: StudyAnswer) -> Non
         if item.name == "study_score" and item.label_id == 0 and item.value is not None:
             parts.append(f"score of the study {item.value:.2f}, threshold {outcome.spec.labels[0].score_threshold:.2f}")
         elif item.name != "study_score" and item.value is not None:
-            spread = f" ± {item.u95:.1f}" if item.u95 is not None else " (uncertainty not known)"
-            parts.append(f"{item.name.replace('_', ' ')} {item.value:.1f}{spread} {item.unit}")
+            value = f"{item.value:.1f}" if item.u95 is None else f"{item.value:.1f} ± {item.u95:.1f}"
+            note = " (its uncertainty was not measured)" if item.u95 is None else ""
+            parts.append(f"{item.name.replace('_', ' ')} {value} {item.unit}{note}")
     _write(canvas, ",   ".join(parts), _GAP_PX, 52, 15, _DIM)
 
 

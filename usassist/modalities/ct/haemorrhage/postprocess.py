@@ -8,12 +8,14 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from usassist.engine.findings import Findings
 from usassist.frames.components import Component, Components, label_plane
 from usassist.records import LabelSpec
 from usassist.volumes import Measurement, PlaneScores, Volume
 
 __all__ = [
     "OUTLINE_LEVEL",
+    "decode_slices",
     "measure_label",
     "measure_scores",
     "outline",
@@ -35,6 +37,7 @@ _RUN_PLANES = 3  # likewise, where the distance of the planes is not known
 _THIN_MM = 3.0  # planes that are closer than this are averaged with their neighbours before they are outlined
 _SMALLEST_ML = 0.1
 _SMALLEST_MM2 = 20.0  # of a single slice
+_LEAST_SPOT_PX = 40
 _SMALLEST_VOXELS = 80  # where the spacing is not known
 
 
@@ -149,6 +152,30 @@ def measure_label(
     if is_slice:
         answers.append(missing("volume", "mL", "one slice is not a volume"))
     return tuple(answers)
+
+
+def decode_slices(masks: Float32Array, label_id: int) -> Findings:
+    """Spots of haemorrhage in the outputs of one call, for the comparison of two back ends.
+
+    Parameters
+    ----------
+    masks : float32 (n, 1, h, w), ``mask_prob``
+    label_id : that they get
+
+    Returns
+    -------
+    findings : one for each connected spot of at least 40 px; its score is the highest in it
+    """
+    scores, spots = [], []
+    for index, (mask,) in enumerate(masks):
+        count, labels, stats = label_plane(mask >= OUTLINE_LEVEL)
+        for label in range(1, count):
+            if stats[label, 4] >= _LEAST_SPOT_PX:
+                spot = np.zeros((len(masks), *mask.shape), np.bool_)
+                spot[index] = labels == label
+                spots.append(spot)
+                scores.append(float(mask[spot[index]].max()))
+    return Findings(label_id=np.full(len(scores), label_id), score=np.array(scores), masks=tuple(spots))
 
 
 def measure_scores(scores: tuple[PlaneScores, ...], run: int) -> tuple[Measurement, ...]:

@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.engine import EngineSpec
+from usassist.engine.comparison import Decoder
 from usassist.errors import EngineError, EngineSpecError, VolumeError
 from usassist.modalities.ct.haemorrhage.postprocess import (
+    decode_slices,
     measure_label,
     measure_scores,
     outline,
@@ -26,10 +28,11 @@ from usassist.modalities.ct.haemorrhage.preprocess import (
     window_planes,
 )
 from usassist.modalities.ct.haemorrhage.skull import find_inside
+from usassist.modalities.ct.suitable import SeriesLike, refuse_head
 from usassist.modalities.protocols import StudyRun, StudyView, TaskEngine
 from usassist.volumes import PlaneScores, StudyAnswer, Volume
 
-__all__ = ["HaemorrhageTask", "make_haemorrhage_task"]
+__all__ = ["HaemorrhageTask", "make_haemorrhage_decoder", "make_haemorrhage_task"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
@@ -64,16 +67,14 @@ class HaemorrhageTask:
         self._fixed_batch = batch is not None
         self._batch = batch or (image.opt_shape[0] if image.opt_shape else 8)
 
-    def refuse(self, facts: Any, volume: Volume) -> None:
-        """Raise ``VolumeError`` with the reason where a series is not an unenhanced CT of a head.
+    def refuse(self, facts: SeriesLike, volume: Volume) -> None:
+        """Raise ``VolumeError`` with the reason where a series is not a plain CT of a head.
 
         Parameters
         ----------
         facts : ``sources.volumes.SeriesFacts``
         volume : of the series
         """
-        from usassist.modalities.ct.suitable import refuse_head
-
         refuse_head(facts, volume)
 
     def __call__(self, volume: Volume, engine: TaskEngine, run: StudyRun) -> StudyAnswer:
@@ -176,3 +177,10 @@ def make_haemorrhage_task(spec: EngineSpec) -> HaemorrhageTask:
             f"{len(spec.labels)} labels; got {', '.join(map(str, spec.outputs))}"
         )
     return HaemorrhageTask(spec)
+
+
+def make_haemorrhage_decoder(spec: EngineSpec) -> Decoder | None:
+    """The decoder of the outlines of slices, for the comparison of two back ends; None where the engine has none."""
+    if _MASK not in {tensor.name for tensor in spec.outputs}:
+        return None
+    return lambda outputs: decode_slices(np.asarray(outputs[_MASK], np.float32), spec.labels[0].id)
