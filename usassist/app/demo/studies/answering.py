@@ -28,11 +28,12 @@ _BYTES_PER_VOXEL = 6  # of the planes for the viewer, of what is read, and of th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyEngine:
-    """How engines are run; as in ``StreamOptions``."""
+    """How engines are run; as in ``StreamOptions``; `engines` is their folder, None = ours."""
 
     backend: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    engines: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,12 +167,14 @@ class StudyAnswering:
                     "folder": str(folder),
                     "is_placed": opened.line.is_placed,
                     "engine": self.tab.module(choice.module).engine,
+                    "modality": self.tab.code,
                     "module": choice.module,
                     "options": dict(choice.options),
                     "presets": msgspec.to_builtins(self.tab.presets),
                     "backend": self._engine.backend,
                     "precision": self._engine.precision,
                     "threads": self._engine.threads,
+                    "engines": None if self._engine.engines is None else str(self._engine.engines),
                 },
                 stop,
                 report,

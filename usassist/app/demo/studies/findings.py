@@ -38,6 +38,7 @@ class StudyDocument(msgspec.Struct, frozen=True, kw_only=True):
     engine, backend : what answered
     seconds : from reading to writing
     lines : measurements
+    notes : to be read with them
     """
 
     state: str
@@ -46,11 +47,12 @@ class StudyDocument(msgspec.Struct, frozen=True, kw_only=True):
     backend: str
     seconds: float
     lines: list[Line] = msgspec.field(default_factory=list)
+    notes: list[str] = msgspec.field(default_factory=list)
 
 
 def findings_of(result: StudyResult, spec: EngineSpec) -> Findings:
-    """What the planes show of a result. Planes are marked that reach the threshold of a label; where planes are not
-    scored, those with a label."""
+    """What the planes show of a result. Planes are marked that reach the threshold of the first label; where
+    planes are not scored, those with a label."""
     answer = result.answer
     if answer is None:
         return Findings(state=str(result.state))
@@ -66,8 +68,9 @@ def findings_of(result: StudyResult, spec: EngineSpec) -> Findings:
         for item in answer.plane_scores
     ]
     marks: set[int] = set()
-    for curve in curves:
-        marks |= {z for z, score in enumerate(curve.values) if curve.threshold is not None and score >= curve.threshold}
+    if curves and curves[0].threshold is not None:
+        threshold = curves[0].threshold
+        marks = {z for z, score in enumerate(curves[0].values) if score >= threshold}
     areas: list[int] = []
     if answer.labelmap is not None:
         areas = [int(np.count_nonzero(plane)) for plane in answer.labelmap]
@@ -87,7 +90,9 @@ def findings_of(result: StudyResult, spec: EngineSpec) -> Findings:
     )
 
 
-def document_of(result: StudyResult, spec: EngineSpec, seconds: float) -> StudyDocument:
+def document_of(
+    result: StudyResult, spec: EngineSpec, seconds: float = 0.0, notes: list[str] | None = None
+) -> StudyDocument:
     """What a result says, without arrays."""
     measurements = () if result.answer is None else result.answer.measurements
     return StudyDocument(
@@ -107,6 +112,7 @@ def document_of(result: StudyResult, spec: EngineSpec, seconds: float) -> StudyD
             )
             for item in measurements
         ],
+        notes=notes or [],
     )
 
 

@@ -39,7 +39,7 @@ def build_study_tab(desk: StudyDesk, labels: Labels, language: gr.Dropdown) -> S
                 items = [(words(f"item.{name}"), name) for name in tab.simulated] + [(words("give.yours"), YOURS)]
                 item = gr.Radio(items, value=next(iter(tab.simulated)), elem_id=f"ud-{code}-item")
                 labels.add(item, PART, label="give.simulated")
-                upload = gr.File(file_count="single", type="filepath", height=160, elem_id=f"ud-{code}-upload")
+                upload = gr.File(file_count="single", type="filepath", height=190, elem_id=f"ud-{code}-upload")
                 labels.add(upload, PART, label="give.upload")
                 limits = gr.Markdown(study_limits_text(words))
                 series = gr.Dropdown([], visible=False, elem_id=f"ud-{code}-series")

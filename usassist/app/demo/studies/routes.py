@@ -30,6 +30,8 @@ RESULT = "result"
 FILES = {
     "result.json": "application/json",
     "measurements.csv": "text/csv",
+    "bodycomp.json": "application/json",
+    "measures.csv": "text/csv",
     "labelmap.nii.gz": "application/gzip",
     "seg.dcm": "application/dicom",
     "report.dcm": "application/dicom",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import gradio as gr
@@ -14,7 +15,7 @@ from usassist.app.demo.studies.findings import Line
 from usassist.app.demo.studies.limits import STUDY_LIMITS, StudyLimits
 from usassist.app.demo.studies.opened import SeriesLine
 from usassist.app.demo.studies.routes import FILES
-from usassist.app.demo.studies.table import StudyTab, missing_libraries
+from usassist.app.demo.studies.table import Module, StudyTab, missing_libraries
 from usassist.errors import UsAssistError
 from usassist.words import Words
 
@@ -109,10 +110,10 @@ def study_limits_text(words: Words, limits: StudyLimits = STUDY_LIMITS) -> str:
 def tab_note(tab: StudyTab, words: Words) -> str:
     """What is not available here, in one line; empty where everything is."""
     if reason := tab.missing:
-        told = [words("status.not_here", reason=reason)]
+        told = [words("status.not_here", reason=_plain(reason))]
     else:
         told = [
-            words("status.module_not_here", module=words(f"module.{module.name}"), reason=reason)
+            words("status.module_not_here", module=words(f"module.{module.name}"), reason=_plain(reason))
             for module in tab.modules
             if (reason := module.missing)
         ]
@@ -171,10 +172,16 @@ def _digits(line: Line) -> int:
 
 def _note(found: StudyOutcome, words: Words, has_rows: bool) -> str:
     if found.reason:
-        return words("table.no_result", reason=found.reason)
+        return words("table.no_result", reason=_plain(found.reason))
     if found.document is None:
         return words("table.not_analysed")
-    return "" if has_rows else words("table.empty")
+    notes = [] if has_rows else [words("table.empty")]
+    return "\n".join(f"- {_plain(line)}" for line in notes + found.document.notes)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~-])", r"\\\1", text)
 
 
 def _downloads(desk: StudyDesk, found: StudyOutcome) -> list[Any]:
@@ -198,7 +205,7 @@ def _viewer_value(desk: StudyDesk, found: StudyOutcome, words: Words) -> str:
             "simulated": found.opened.is_simulated,
             "code": found.state,
             "state": _state(found, module is not None and module.is_measuring, words),
-            "detail": _detail(found, words),
+            "detail": _detail(found, module, words),
             "marks_text": "" if module is None else words(f"marks.{module.name}", planes="{planes}", count="{count}"),
             "labels": [word_of(words, "label", label.name) for label in overview.labels],
             "presets": [word_of(words, "window", preset.name) for preset in overview.presets],
@@ -213,9 +220,16 @@ def _state(found: StudyOutcome, is_measuring: bool, words: Words) -> str:
     return words("state.measured" if is_measuring and found.state == "finding" else f"state.{found.state}")
 
 
-def _detail(found: StudyOutcome, words: Words) -> str:
+def _detail(found: StudyOutcome, module: Module | None, words: Words) -> str:
     if found.state == "no_result":
         return words("detail.no_result", reason=found.reason)
     if found.state in ("none", "no_finding"):
         return words(f"detail.{found.state}")
-    return ""
+    lines = [] if module is None or found.document is None else found.document.lines
+    line = next((line for line in lines if line.name == (module and module.headline)), None)
+    if line is None or line.value is None:
+        return ""
+    name, value = word_of(words, "measure", line.name), _with_unit(line.value, line, words)
+    if line.u95 is None:
+        return words("detail.value", name=name, value=value)
+    return words("detail.value_interval", name=name, value=value, interval=_interval(line, words))

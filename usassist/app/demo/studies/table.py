@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from usassist.app.demo.studies.bundle import Preset
 from usassist.engine import find_engine
-from usassist.errors import UsageError, UsAssistError
+from usassist.errors import EngineNotFoundError, UsageError, UsAssistError
 from usassist.modalities import list_modalities
 
 __all__ = ["TABS", "Module", "Option", "StudyTab", "missing_libraries"]
@@ -28,14 +28,12 @@ class Option:
     name : as the task takes it
     choices : that there are; empty = a number
     default : of the choices; it is not passed on. A choice may have a word, ``setup.NAME_CHOICE``
-    argument : of the task; empty = `name`
     least, most : of a number
     """
 
     name: str
     choices: tuple[str, ...] = ()
     default: str = ""
-    argument: str = ""
     least: float = 0.0
     most: float = 0.0
 
@@ -71,12 +69,17 @@ class Module:
     name : short
     engine : that answers it
     options : of it
+    prepare : ``module:function`` that takes what was set of the options and gives a ``Prepared``; empty = the options
+        are the task's
+    headline : measurement that stands beside the state; empty = none
     is_measuring : it measures what is always there, so its answer is no finding in the sense of a disease
     """
 
     name: str
     engine: str
     options: tuple[Option, ...] = ()
+    prepare: str = ""
+    headline: str = ""
     is_measuring: bool = False
 
     @property
@@ -84,6 +87,8 @@ class Module:
         """Why it cannot be run here, in one line without a full stop; empty where it can."""
         try:
             find_engine(self.engine)
+        except EngineNotFoundError:
+            return f"the engine {self.engine} is not installed"
         except UsAssistError as error:
             return str(error).rstrip(".")
         return ""
@@ -162,10 +167,11 @@ TABS: Mapping[str, StudyTab] = MappingProxyType(
             ),
             simulated=MappingProxyType({"head_bleed": "ich", "head_normal": "ich", "abdomen": "bodycomp"}),
             modules=(
-                Module(name="ich", engine="ct_ich"),
+                Module(name="ich", engine="ct_ich", headline="haemorrhage_volume"),
                 Module(
                     name="bodycomp",
                     engine="ct_bodycomp",
+                    prepare="usassist.app.demo.studies.bodycomp:prepare",
                     options=(
                         Option(name="level", choices=_LEVELS, default="L3"),
                         Option(name="height", least=0.5, most=2.5),

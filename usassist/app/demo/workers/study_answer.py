@@ -32,7 +32,7 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
             last_s = time.monotonic()
             parent.report("progress", stage=stage, name=name, share=share)
 
-    outcome = run_module(options, parent.stop, lambda name, share: tell("stage", name, share))
+    outcome, notes = run_module(options, parent.stop, lambda name, share: tell("stage", name, share))
     folder = Path(options["folder"])
     write_bundle(
         folder,
@@ -42,5 +42,5 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
         is_placed=options["is_placed"],
         progress=lambda share: tell("writing", "", share),
     )
-    write_document(folder, document_of(outcome.result, outcome.spec, time.monotonic() - begin_s))
+    write_document(folder, document_of(outcome.result, outcome.spec, time.monotonic() - begin_s, notes))
     return {}
