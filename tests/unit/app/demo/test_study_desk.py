@@ -53,10 +53,15 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.make_archive(str(folder / "Smith^Jane"), "zip", folder / "dicom"))
 
 
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("engines")
+    install_ct_engine(folder)
+    return folder
+
+
 @pytest.fixture
-def desk(tmp_path: Path) -> StudyDesk:
-    engines = tmp_path / "engines"
-    install_ct_engine(engines)
+def desk(tmp_path: Path, engines: Path) -> StudyDesk:
     (tmp_path / "visits").mkdir()
     tab = dataclasses.replace(CT, modules=(ICH,))
     visits = Visits(tmp_path / "visits", MonotonicClock())
@@ -69,6 +74,7 @@ def give(desk: StudyDesk, visitor: str, path: Path, folder: Path) -> None:
     desk.take_upload(visitor, str(shutil.copy(path, folder / path.name)))
 
 
+@pytest.mark.slow
 def test_an_upload_is_opened_answered_and_gone_with_its_visit(desk: StudyDesk, series: Path, tmp_path: Path) -> None:
     give(desk, "one", series, tmp_path / "given")
     assert list((tmp_path / "given").iterdir()) == []
@@ -149,7 +155,7 @@ def test_what_is_not_known_says_so_and_is_never_a_zero() -> None:
         Line(name="fat_mean_l3", label="", value=-101.2, unit="[hnsf'U]", u95=None, reason="not measured yet"),
     ]
     assert rows_of(lines, words) == [
-        ["haemorrhage volume", "haemorrhage", "24.4 ml", "21.4–27.4", ""],
+        ["haemorrhage volume", "haemorrhage", "24.4 ml", "21.4 to 27.4", ""],
         ["haemorrhage volume", "–", "not measured", "–", "the spacing is not known"],
         ["fat mean l3", "–", "-101 HU", "–", "not measured yet"],
     ]

@@ -17,7 +17,7 @@ from usassist.sinks.panel.context import FIRST_LANGUAGE, Labels
 from usassist.sinks.view import STATE_COLOR_RGB
 from usassist.words import Words, load_words
 
-__all__ = ["SLICES_CSS", "build_study_tab"]
+__all__ = ["SLICES_CSS", "build_study_tab", "viewer_script"]
 
 _VIEWER = ("slices.js", "slices_place.js", "slices_draw.js", "slices_controls.js")  # one program, in this order
 
@@ -63,7 +63,7 @@ def build_study_tab(desk: StudyDesk, labels: Labels, language: gr.Dropdown) -> S
                 viewer = gr.HTML(
                     value="",
                     html_template=_text("slices.html"),
-                    js_on_load=_viewer_script(),
+                    js_on_load=viewer_script(),
                     apply_default_css=False,
                     elem_id=f"ud-{code}-viewer",
                 )
@@ -112,6 +112,7 @@ def _build_download(name: str, labels: Labels) -> gr.Button:
     return button
 
 
-def _viewer_script() -> str:
+def viewer_script() -> str:
+    """The program of the viewer; it reads ``element``, ``props`` and ``watch`` of the component around it."""
     colors = {state.value: rgb for state, rgb in STATE_COLOR_RGB.items()}
     return "\n".join(_text(name) for name in _VIEWER).replace("@STATE_COLORS@", json.dumps(colors))
