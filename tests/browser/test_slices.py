@@ -6,7 +6,6 @@ import json
 import threading
 from collections.abc import Iterator
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -214,14 +213,17 @@ def test_it_is_named_for_those_who_do_not_see_it_and_fits_on_a_phone(viewer: Any
     viewer.set_viewport_size({"width": 900, "height": 800})
 
 
-def test_a_visit_that_ended_leaves_no_picture_under_another_number(viewer: Any, url: str) -> None:
-    viewer.route("**/study/**", lambda route: route.fulfill(status=404, body=""))
-    viewer.keyboard.press("End")
-    viewer.wait_for_function(
-        "() => document.querySelector('[data-at=\"problem\"]').innerText.includes('visit has ended')"
-    )
-    assert viewer.evaluate("() => usassistSlices.shown") is None
-    assert pixel_at_centre(viewer) == 0
+def test_a_visit_that_ended_leaves_no_picture_under_another_number(browser: Any, viewer: Any, url: str) -> None:
+    page = browser.new_page()
+    page.goto(url)
+    wait_for_plane(page, 10)
+    page.route("**/study/**", lambda route: route.fulfill(status=404, body=""))
+    page.keyboard.press("End")
+    problem = "document.querySelector('[data-at=\"problem\"]').innerText"
+    page.wait_for_function(f"() => {problem}.includes('visit has ended')")
+    assert page.evaluate("() => usassistSlices.shown") is None
+    assert pixel_at_centre(page) == 0
+    page.close()
     assert viewer.complaints == []
 
 

@@ -1,4 +1,4 @@
-"""What the viewer of slices fetches: planes as they were read, each with what was found on it, for who has the secret."""
+"""What the viewer of slices fetches: planes as they were read, each with what was found on it, and by secret alone."""
 
 from __future__ import annotations
 
