@@ -74,6 +74,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "title": "Head",
         "simulated": True,
         "code": "finding",
+        "window": 0,
         "state": "finding",
         "detail": "",
         "marks_text": "{planes} ({count})",

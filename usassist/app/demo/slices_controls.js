@@ -328,7 +328,7 @@ async function load(value) {
     if (!same) {
       const isMore = before !== null && before.key === study.key && before.view.shape_zyx.join() === view.shape_zyx.join();
       zoom = isMore ? zoom : { k: 1, x: 0, y: 0 };
-      if (!isMore) look = { ...look, width: view.presets[0].width, centre: view.presets[0].centre };
+      if (!isMore) look = { ...look, width: view.presets[given.window].width, centre: view.presets[given.window].centre };
       if (!isMore || view.marks.length) index = view.first;
       look.overlay = true;
       look.heat = look.heat && view.has_heat;

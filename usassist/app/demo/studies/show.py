@@ -207,12 +207,21 @@ def _viewer_value(desk: StudyDesk, found: StudyOutcome, words: Words) -> str:
             "state": _state(found, module is not None and module.is_measuring, words),
             "detail": _detail(found, module, words),
             "marks_text": "" if module is None else words(f"marks.{module.name}", planes="{planes}", count="{count}"),
+            "window": _first_window(found, desk.tab, module),
             "labels": [word_of(words, "label", label.name) for label in overview.labels],
             "presets": [word_of(words, "window", preset.name) for preset in overview.presets],
             "curves": [word_of(words, "label", curve.name) for curve in overview.curves],
             "words": {key: text for key, text in words.texts.items() if key.startswith(("slices.", "format."))},
         }
     )
+
+
+def _first_window(found: StudyOutcome, tab: StudyTab, module: Module | None) -> int:
+    """Number of the window that a study is first seen in."""
+    meant = tab.simulated.get(found.item)
+    chosen = module or (tab.module(meant) if meant else None)
+    names = [preset.name for preset in tab.presets]
+    return names.index(chosen.preset) if chosen is not None and chosen.preset in names else 0
 
 
 def _state(found: StudyOutcome, is_measuring: bool, words: Words) -> str:

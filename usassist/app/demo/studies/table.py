@@ -71,6 +71,7 @@ class Module:
     options : of it
     prepare : ``module:function`` that takes what was set of the options and gives a ``Prepared``; empty = the options
         are the task's
+    preset : window that its studies are first seen in
     headline : measurement that stands beside the state; empty = none
     is_measuring : it measures what is always there, so its answer is no finding in the sense of a disease
     """
@@ -79,6 +80,7 @@ class Module:
     engine: str
     options: tuple[Option, ...] = ()
     prepare: str = ""
+    preset: str = ""
     headline: str = ""
     is_measuring: bool = False
 
@@ -103,7 +105,7 @@ class StudyTab:
     code : of the modality
     presets : windows; the name of each is the word ``window.NAME``
     simulated : names of the studies that :func:`usassist.app.demo.studies.material.make_series` makes; the title of
-        each is the word ``item.NAME``, and the module is what it is for
+        each is the word ``item.NAME``, and its module what it is for
     modules : in their order
     """
 
@@ -167,10 +169,11 @@ TABS: Mapping[str, StudyTab] = MappingProxyType(
             ),
             simulated=MappingProxyType({"head_bleed": "ich", "head_normal": "ich", "abdomen": "bodycomp"}),
             modules=(
-                Module(name="ich", engine="ct_ich", headline="haemorrhage_volume"),
+                Module(name="ich", engine="ct_ich", preset="brain", headline="haemorrhage_volume"),
                 Module(
                     name="bodycomp",
                     engine="ct_bodycomp",
+                    preset="soft",
                     prepare="usassist.app.demo.studies.bodycomp:prepare",
                     options=(
                         Option(name="level", choices=_LEVELS, default="L3"),
