@@ -76,6 +76,7 @@ SECTIONS = {
         "dicom",
         "dicom-report",
         "receiving",
+        "ct",
         "ct-reading",
         "replay",
         "deidentify",

@@ -174,7 +174,6 @@ TABS: Mapping[str, StudyTab] = MappingProxyType(
                     name="bodycomp",
                     engine="ct_bodycomp",
                     preset="soft",
-                    prepare="usassist.app.demo.studies.bodycomp:prepare",
                     options=(
                         Option(name="level", choices=_LEVELS, default="L3"),
                         Option(name="height", least=0.5, most=2.5),
