@@ -23,13 +23,13 @@ def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     """See ``StudyAnswering.answer`` for the options; the answer lies in ``options["folder"]``."""
     lower_process_priority(_NICENESS)
     parent.report("ready")
-    begin_s, last_s = time.monotonic(), 0.0
+    begin_s, last_s, last = time.monotonic(), 0.0, ""
 
     def tell(stage: str, name: str, share: float) -> None:
-        nonlocal last_s
+        nonlocal last_s, last
         parent.heartbeat.beat()
-        if time.monotonic() - last_s > 0.1:
-            last_s = time.monotonic()
+        if stage + name != last or time.monotonic() - last_s > 0.1:
+            last_s, last = time.monotonic(), stage + name
             parent.report("progress", stage=stage, name=name, share=share)
 
     outcome, notes = run_module(options, parent.stop, lambda name, share: tell("stage", name, share))
