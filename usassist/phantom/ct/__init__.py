@@ -1,0 +1,1 @@
+"""Simulated CT: volumes with known truth, made by computation alone."""

@@ -1,0 +1,75 @@
+"""The network of ``ct_bodycomp``: a plain encoder and decoder with sums as skip connections, 0.6 M values.
+
+Three windows of a plane in, five compartments out, both at the same size. The encoder starts at half the size; the last
+layers see the full size again, because the wall of a thin person is two pixels thick.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from usassist.training.network.layers import ConvNorm
+
+__all__ = ["CLASSES", "BodyNet", "ExportBodyNet"]
+
+CLASSES = 5
+_WIDTHS = (24, 48, 72, 96, 96)
+
+
+class _Up(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.reduce = ConvNorm(inputs, outputs, 1, act=False)
+        self.body = ConvNorm(outputs, outputs, 3)
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        up = functional.interpolate(self.reduce(coarse), scale_factor=2.0, mode="nearest")
+        out: Tensor = self.body(up + fine)
+        return out
+
+
+class BodyNet(nn.Module):
+    """float32 (B, 3, H, W) in 0 to 1, sides multiples of 32 → logits (B, 5, H, W)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = ConvNorm(3, _WIDTHS[0], 5, stride=2)
+        self.first = ConvNorm(_WIDTHS[0], _WIDTHS[0], 3)
+        self.down = nn.ModuleList(
+            nn.Sequential(ConvNorm(a, b, 3, stride=2), ConvNorm(b, b, 3))
+            for a, b in zip(_WIDTHS[:-1], _WIDTHS[1:], strict=True)
+        )
+        self.context = ConvNorm(_WIDTHS[-1], _WIDTHS[-1], 5, groups=_WIDTHS[-1])
+        self.up = nn.ModuleList(_Up(b, a) for a, b in zip(_WIDTHS[:-1], _WIDTHS[1:], strict=True))
+        self.detail = ConvNorm(3, 8, 3)
+        self.spread = nn.Conv2d(_WIDTHS[0], 4 * 8, 1)
+        self.join = ConvNorm(16, 12, 3)
+        self.head = nn.Conv2d(12, CLASSES, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits of the compartments."""
+        x = self.first(self.stem(image))
+        levels = [x]
+        for stage in self.down:
+            x = stage(x)
+            levels.append(x)
+        x = x + self.context(x) + x.mean((2, 3), keepdim=True)
+        for number in range(len(self.up) - 1, -1, -1):
+            x = self.up[number](x, levels[number])
+        x = functional.pixel_shuffle(self.spread(x), 2)
+        logits: Tensor = self.head(self.join(torch.cat([functional.relu6(x), self.detail(image)], 1)))
+        return logits
+
+
+class ExportBodyNet(nn.Module):
+    """The network with the softmax of the engine's contract."""
+
+    def __init__(self, net: BodyNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> Tensor:
+        """float32 (B, 3, H, W) → probabilities (B, 5, H, W)."""
+        return torch.softmax(self.net(image), 1)
