@@ -79,6 +79,9 @@ class AbdomenPlan:
     wall_mm: float
     wall_waves: FloatArray
     back_thinning: float
+    chest_mm: float
+    oedema: float
+    fascia_share: float
     rectus_mm: float
     rectus_half_width: float
     linea_alba_mm: float
@@ -88,6 +91,7 @@ class AbdomenPlan:
     erector_end: float
     erector_start_y: float
     erector_power: float
+    erector_taper: float
     psoas_mm: tuple[float, float]
     quadratus_mm: float
     muscle_hu: float
@@ -171,6 +175,9 @@ def draw_plan(seed: int, body_type: str | None = None) -> AbdomenPlan:
         wall_mm=u(*wall),
         wall_waves=smooth_wave(rng, 0.2, 1, 9).clip(-0.7, 1.0),
         back_thinning=u(0, 0.75),
+        chest_mm=u(4.5, 13) * (0.7 if body_type == "cachectic" else 1.0),
+        oedema=u(0, 1) ** 4 * 45,
+        fascia_share=u(0.25, 0.75) if u(0, 1) < 0.6 else 2.0,
         rectus_mm=u(0.35, 0.8) * u(*wall),
         rectus_half_width=u(38, 75),
         linea_alba_mm=u(1, 6) if u(0, 1) < 0.75 else u(6, 25),
@@ -179,7 +186,8 @@ def draw_plan(seed: int, body_type: str | None = None) -> AbdomenPlan:
         openings=tuple(openings),
         erector_end=u(62, 92) * scale,
         erector_start_y=u(4, 20) * scale,
-        erector_power=u(1.8, 4.0),
+        erector_power=u(1.8, 4.5),
+        erector_taper=u(-0.08, 0.2),
         psoas_mm=(u(9, 24), u(12, 28)) if body_type != "cachectic" else (u(6, 14), u(8, 17)),
         quadratus_mm=u(4, 13),
         muscle_hu=u(*hu) + (u(5, 20) if u(0, 1) < 0.4 else 0),

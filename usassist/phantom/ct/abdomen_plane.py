@@ -66,6 +66,9 @@ def draw_plane(
     below_skin = depth + plan.fat_mm[index]
     labels[below_skin > 0] = SUBCUTANEOUS
     fat = plan.fat_hu + 5 * textures.fine + 4 * textures.coarse
+    fat += plan.oedema * np.clip(textures.streaks, 0, 2.5)
+    fascia = np.abs(below_skin / plan.fat_mm[index] - plan.fascia_share - 0.04 * textures.coarse)
+    fat += 45 * (fascia * plan.fat_mm[index] < 0.6) * (plan.fat_mm[index] > 14)
     np.copyto(hu, np.where(below_skin < plan.skin_mm, plan.skin_hu, fat), where=below_skin > 0)
     in_ring = depth > 0
     wall = ring.wall[index]
@@ -145,7 +148,9 @@ class _Ring:
         thin = 1 - plan.back_thinning * np.exp(-(((self.back - 0.95) / 0.3) ** 2))
         sides = plan.wall_mm * (1 + plan.wall_waves) * thin
         wall = np.where(front, np.where(self.is_rectus, rectus, lateral), sides)
-        wall = np.maximum(wall, _FASCIA_MM)
+        chest = plan.chest_mm * (1 + 1.5 * plan.wall_waves)
+        share = 1 / (1 + np.exp(-(z_mm - self._margin_z_mm(plan)) / 6.0))
+        wall = np.maximum(wall + share * (chest - wall), _FASCIA_MM)
         self.openings: list[tuple[int, float, float, float]] = []
         for angle, half_width, half_height, depth, kind in plan.openings:
             z_share = (z_mm - 45 * np.sin(7 * angle)) / half_height
@@ -156,6 +161,12 @@ class _Ring:
                 wall = np.where(distance < half, 0.0, wall)
                 self.openings.append((at, float(half), depth, kind))
         self.wall = wall.astype(np.float32)
+
+    def _margin_z_mm(self, plan: AbdomenPlan) -> npt.NDArray[Any]:
+        """About the lower border of the chest, per sample: above it the wall is that between the ribs."""
+        lowest = plan.level_centres_z_mm()["T12"] + 8
+        rise = np.where(self.back > 2.2, (self.back - 2.2) * 130.0, 0.0)
+        return lowest - plan.rib_drop * (1 - np.cos(0.72 * self.back)) + rise
 
     def depth(self, x: FloatArray, y: FloatArray) -> tuple[npt.NDArray[np.int32], FloatArray]:
         """Sample of each point's angle, and about its distance inwards from the outer surface, mm."""
@@ -175,7 +186,7 @@ def _muscle_hu(plan: AbdomenPlan, textures: Textures) -> FloatArray:
 def _behind(plan: AbdomenPlan, z_mm: float, ring: _Ring, canvas: Canvas) -> BoolArray:
     """The compartment of the muscles behind the transverse processes, and from L4 down of those of the pelvis."""
     up = max(z_mm / 100.0, -0.3)
-    end = plan.erector_end * (1 - 0.18 * up)
+    end = plan.erector_end * (1 - plan.erector_taper * up)
     start = plan.erector_start_y
     curve = start + (0.8 * ring.posterior - start) * np.minimum(np.abs(canvas.x) / end, 1.6) ** plan.erector_power
     behind = canvas.y > curve

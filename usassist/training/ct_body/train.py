@@ -89,7 +89,7 @@ def train(out: Path, *, minutes: float, batch: int, pool: int, rate: float, seed
     while (spent_s := time.monotonic() - start_s) < minutes * 60:
         share = spent_s / (minutes * 60)
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * share)) + 1e-5
+            group["lr"] = float(rate * min(1.0, (step + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * share)) + 1e-5)
         for _ in range(3 if planes.ready < pool else 1):
             planes.renew()
         images, targets = planes.batch(batch)
