@@ -1,4 +1,4 @@
-"""``python -m usassist.training.ct_body.train --out DIR``: train ``ct_bodycomp`` on simulated abdomens.
+"""``python -m usassist.training.ct_body.train --recipe FILE --out DIR``: train ``ct_bodycomp`` on simulated abdomens.
 
 One thread, a fixed time, a checkpoint every minute; started again with the same folder, it goes on from the last one.
 """
@@ -10,6 +10,7 @@ import copy
 import json
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -133,15 +134,19 @@ def _save(path: Path, net: BodyNet, average: BodyNet, optimizer: Any, step: int,
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m usassist.training.ct_body.train", description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=35.0)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--pool", type=int, default=3000)
-    parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--recipe", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; where it has one, training goes on")
+    parser.add_argument("--minutes", type=float, help="instead of the recipe's")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    train(options.out, minutes=options.minutes, batch=options.batch, pool=options.pool, rate=options.rate, seed=options.seed)
+    try:
+        recipe = tomllib.loads(options.recipe.read_text(encoding="utf-8"))["train"]
+        if options.minutes is not None:
+            recipe["minutes"] = options.minutes
+        torch.set_num_threads(1)
+        train(options.out, **recipe)
+    except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+        sys.stderr.write(f"error: the recipe cannot be used: {error}\n")
+        return 1
     return 0
 
 
