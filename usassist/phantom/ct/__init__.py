@@ -1,1 +1,1 @@
-"""Simulated CT: volumes with known truth, made by computation alone."""
+"""Simulated CT in HU: anatomy made of formulas, and what a scanner makes of it. Needs no data set."""
