@@ -34,16 +34,7 @@ _READ_HERE = ("CT", "MR")
 _MULTI_FRAME = frozenset(
     f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2.1", "2.2", "4.1", "4.3", "4.4")
 )  # enhanced CT and MR, and those converted from single frames
-_KEYWORDS = (
-    "SOPClassUID SOPInstanceUID SeriesInstanceUID Modality ImageType BodyPartExamined SeriesDescription "
-    "ProtocolName StudyDescription ConvolutionKernel ContrastBolusAgent ContrastBolusAgentSequence "
-    "PatientSize PatientWeight PatientSex PatientAge AcquisitionNumber InstanceNumber EchoNumbers "
-    "TemporalPositionIdentifier ImagesInAcquisition SamplesPerPixel PhotometricInterpretation PlanarConfiguration "
-    "NumberOfFrames Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation PixelPaddingValue "
-    "PixelPaddingRangeLimit RescaleSlope RescaleIntercept RescaleType PixelSpacing SliceThickness SpacingBetweenSlices "
-    "GantryDetectorTilt ImagePositionPatient ImageOrientationPatient ExtendedOffsetTable "
-    "SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence ModalityLUTSequence "
-).split()
+_KEYWORDS = ["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType", "BodyPartExamined", "SeriesDescription", "ProtocolName", "StudyDescription", "ConvolutionKernel", "ContrastBolusAgent", "ContrastBolusAgentSequence", "PatientSize", "PatientWeight", "PatientSex", "PatientAge", "AcquisitionNumber", "InstanceNumber", "EchoNumbers", "TemporalPositionIdentifier", "ImagesInAcquisition", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "RescaleType", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "GantryDetectorTilt", "ImagePositionPatient", "ImageOrientationPatient", "ExtendedOffsetTable", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ModalityLUTSequence"]
 _TAGS = [tag_for_keyword(keyword) or 0 for keyword in _KEYWORDS]
 
 

@@ -66,7 +66,9 @@ def validate(net: BodyNet, planes: int = _VALIDATION_PLANES) -> dict[str, float]
             both[label] += 2 * ((found == label) & (labels == label)).sum()
             sums[label] += (found == label).sum() + (labels == label).sum()
     net.train()
-    return dict(zip(("outside", "subcutaneous", "muscle", "cavity", "bone"), (both / sums).round(4).tolist(), strict=True))
+    return dict(
+        zip(("outside", "subcutaneous", "muscle", "cavity", "bone"), (both / sums).round(4).tolist(), strict=True)
+    )
 
 
 def train(out: Path, *, minutes: float, batch: int, pool: int, rate: float, seed: int) -> None:
@@ -133,7 +135,9 @@ def _save(path: Path, net: BodyNet, average: BodyNet, optimizer: Any, step: int,
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m usassist.training.ct_body.train", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m usassist.training.ct_body.train", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--recipe", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; where it has one, training goes on")
     parser.add_argument("--minutes", type=float, help="instead of the recipe's")

@@ -61,6 +61,4 @@ def find_orientation(volume: Volume) -> PlaneOrientation:
         raise VolumeError("body composition needs transverse planes; this series is sagittal, coronal or oblique")
     transposed = bool(abs(axes[0, 1]) > abs(axes[0, 0]))
     left, back = (axes[:, 1], axes[:, 0]) if transposed else (axes[:, 0], axes[:, 1])
-    return PlaneOrientation(
-        transposed=transposed, rows_reversed=bool(back[1] < 0), columns_reversed=bool(left[0] < 0)
-    )
+    return PlaneOrientation(transposed=transposed, rows_reversed=bool(back[1] < 0), columns_reversed=bool(left[0] < 0))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +21,7 @@ from usassist.modalities.ct.body.outline import body_box
 from usassist.modalities.ct.body.postprocess import find_compartments
 from usassist.modalities.ct.body.preprocess import SIZE_YX_PX, WINDOWS_HU, place, to_picture, window_planes
 from usassist.modalities.ct.body.tissues import Compartment, Tissue, label_tissues
-from usassist.modalities.protocols import StudyRun, TaskEngine
+from usassist.modalities.protocols import StudyRun, StudyView, TaskEngine
 from usassist.volumes import Measurement, StudyAnswer, Volume
 
 __all__ = ["BodyOptions", "BodyTask", "make_body_task"]
@@ -34,20 +36,21 @@ class BodyOptions:
 
     Attributes
     ----------
-    level : see :func:`usassist.modalities.ct.body.levels.parse_levels`
+    level : see :func:`usassist.modalities.ct.body.levels.parse_levels`; None = L3, in a series of several planes
     plane : index of a plane that the user names for the level; None = it is searched for
-    height_m : of the patient; None = no index is given
-    spacing_is_known : False where the file does not state the spacing, and lengths are made up
+    height_m : of the patient; None = that of the header, and without one no index is given
+    on_choice : receives the planes that were chosen
     """
 
-    level: str = "L3"
+    level: str | None = None
     plane: int | None = None
     height_m: float | None = None
-    spacing_is_known: bool = True
+    on_choice: Callable[[PlaneChoice], None] | None = None
 
     def __post_init__(self) -> None:
         """Check level and height."""
-        parse_levels(self.level)
+        if self.level is not None:
+            parse_levels(self.level)
         if self.height_m is not None and not _HEIGHT_M[0] <= self.height_m <= _HEIGHT_M[1]:
             raise UsageError(f"the height must lie from 0.4 to 2.6 m, got {self.height_m:g}; give it in metres")
 
@@ -65,14 +68,35 @@ class BodyTask:
     """
 
     stages: ClassVar = {"levels": 2.0, "planes": 10.0}
+    view: ClassVar = StudyView(
+        title="Body composition",
+        found="tissues outlined and measured",
+        not_found="no tissue outlined",
+        window_centre=40.0,
+        window_width=400.0,
+    )
 
     def __init__(self, spec: EngineSpec, options: BodyOptions | None = None) -> None:
         self._spec, self.options = spec, options or BodyOptions()
         self._batch = spec.inputs[0].opt_shape[0] if spec.inputs[0].opt_shape else 1
-        self.choice: PlaneChoice | None = None
+        self._header_height_m: float | None = None
+
+    def with_options(self, **options: Any) -> BodyTask:
+        """The same with other :class:`BodyOptions`.
+
+        Raises
+        ------
+        UsageError
+            If there is no such option, or its value cannot be used.
+        """
+        known = {item.name for item in dataclasses.fields(BodyOptions)}
+        unknown = sorted(options.keys() - known)
+        if unknown:
+            raise UsageError(f"body composition has no option {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+        return BodyTask(self._spec, dataclasses.replace(self.options, **options))
 
     def refuse(self, facts: Any, volume: Volume) -> None:
-        """Raise ``VolumeError`` with the reason where a series is not a CT of the abdomen.
+        """Raise ``VolumeError`` with the reason where a series is not a CT of the abdomen; remember the height.
 
         Parameters
         ----------
@@ -81,14 +105,17 @@ class BodyTask:
         """
         from usassist.modalities.ct.suitable import refuse_abdomen
 
-        refuse_abdomen(facts, volume)
+        refuse_abdomen(facts, volume, level_is_given=self.options.level is not None)
+        self._header_height_m = facts.patient.height_m
 
     def __call__(self, volume: Volume, engine: TaskEngine, run: StudyRun) -> StudyAnswer:
         """Raise ``VolumeError`` where the volume is not in HU, not transverse, or does not show the level."""
         if volume.unit != "HU":
             raise VolumeError(f"a CT must be in HU, got {volume.unit}; apply the rescale slope and intercept")
         run.report("levels", 0.0)
-        self.choice = choice = choose_planes(volume, parse_levels(self.options.level), self.options.plane)
+        choice = choose_planes(volume, parse_levels(self.options.level or "L3"), self.options.plane)
+        if self.options.on_choice is not None:
+            self.options.on_choice(choice)
         run.report("levels", 1.0)
         labelmap = run.output("labelmap", volume.shape_zyx, np.uint8)
         self._segment(volume, choice, engine, run, labelmap)
@@ -125,12 +152,11 @@ class BodyTask:
                 labelmap[z] = turned.turn_back(labels)
             run.report("planes", (planes.stop - choice.first) / count)
 
-    def _measure(
-        self, volume: Volume, choice: PlaneChoice, labelmap: npt.NDArray[np.uint8]
-    ) -> list[Measurement]:
+    def _measure(self, volume: Volume, choice: PlaneChoice, labelmap: npt.NDArray[np.uint8]) -> list[Measurement]:
         turned = find_orientation(volume)
         spacing, pixel_mm2, rel_sd = turned.spacing_yx_mm(volume), pixel_area_mm2(volume), self._spec.diameter_rel_sd
-        made_up = "" if self.options.spacing_is_known else "the file does not state the spacing; 1 mm was assumed"
+        height_m = self.options.height_m or self._header_height_m
+        made_up = "" if volume.spacing_is_known else "the file does not state the spacing; 1 mm was assumed"
         records: list[Measurement] = []
         for name, level in choice.levels.items():
             labels, plane = labelmap[level.plane], volume.voxels[level.plane]
@@ -138,7 +164,7 @@ class BodyTask:
             bound = "the body reaches the edge of the picture: a lower bound" if checks.is_cut_off else ""
             measures = measure_plane(labels, plane, pixel_mm2, level.plane)
             records += to_measurements(
-                measures, name.lower(), volume, rel_sd, bound=made_up or bound, height_m=self.options.height_m
+                measures, name.lower(), volume, rel_sd, bound=made_up or bound, height_m=height_m
             )
         if len(choice.levels) > 1:
             records += self._volumes(volume, choice, labelmap, made_up)
