@@ -28,6 +28,7 @@ from usassist.modalities.ct.haemorrhage.preprocess import (
     window_planes,
 )
 from usassist.modalities.ct.haemorrhage.skull import find_inside
+from usassist.modalities.ct.suitable import SeriesLike, refuse_head
 from usassist.modalities.protocols import StudyRun, StudyView, TaskEngine
 from usassist.volumes import PlaneScores, StudyAnswer, Volume
 
@@ -65,6 +66,16 @@ class HaemorrhageTask:
         batch, image = spec.inputs[0].shape[0], spec.inputs[0]
         self._fixed_batch = batch is not None
         self._batch = batch or (image.opt_shape[0] if image.opt_shape else 8)
+
+    def refuse(self, facts: SeriesLike, volume: Volume) -> None:
+        """Raise ``VolumeError`` with the reason where a series is not a plain CT of a head.
+
+        Parameters
+        ----------
+        facts : ``sources.volumes.SeriesFacts``
+        volume : of the series
+        """
+        refuse_head(facts, volume)
 
     def __call__(self, volume: Volume, engine: TaskEngine, run: StudyRun) -> StudyAnswer:
         """Raise ``VolumeError`` where the volume is not in HU or shows no skull."""
