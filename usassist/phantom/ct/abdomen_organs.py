@@ -36,7 +36,7 @@ def draw_blobs(plan: AbdomenPlan, rng: np.random.Generator, fill: float) -> tupl
     inner, front = plan.half_width - plan.wall_mm, plan.anterior
     step, scale = plan.spacing_vertebra, plan.scale
     phase = u(0, 1)  # 0 = without contrast medium, 1 = portal venous
-    enhanced = phase if u(0, 1) < 0.65 else 0.0
+    enhanced = phase if u(0, 1) < 0.55 else 0.0
     blobs: list[Blob] = []
 
     def add(kind: str, x: float, y: float, z: float, a: float, b: float, c: float, hu: float, **more: float) -> None:
@@ -79,9 +79,13 @@ def draw_blobs(plan: AbdomenPlan, rng: np.random.Generator, fill: float) -> tupl
         x, y = side * u(48, 72) * scale, u(-22, 12) * scale
         z = step * u(0.6, 1.7) - (side < 0) * u(0, 15)
         a, b = u(24, 34) * scale, u(20, 30) * scale
+        if u(0, 1) < 0.8:  # the fat around it
+            rim = u(3, 16)
+            add("solid", x + side * u(0, 5), y, z, a + rim, b + rim, 75, plan.visceral_hu, turn=side * 0.7, wave=0.04)
         add("solid", x, y, z, a, b, u(48, 62) * scale, kidney_hu, turn=side * u(0.3, 1.2), wave=0.04)
         sinus = u(-100, 30) if u(0, 1) < 0.7 else u(0, 300)
-        add("solid", x - side * 8, y - 4, z, 0.4 * a, 0.35 * b, 30, sinus, turn=side * 0.6, wave=0.15)
+        sinus_at = x - side * 8, y - 4, z
+        add("solid", *sinus_at, 0.4 * a, 0.35 * b, 30, sinus, turn=side * 0.6, wave=0.15)
     add("solid", u(-12, 20), u(-75, -45) * scale, u(0.8, 2.2) * step, u(45, 75), u(8, 16), u(12, 25),
         u(25, 50) + 60 * enhanced, turn=u(-0.5, 0.3), wave=0.15)  # fmt: skip
     if u(0, 1) < 0.93:  # stomach
@@ -89,9 +93,10 @@ def draw_blobs(plan: AbdomenPlan, rng: np.random.Generator, fill: float) -> tupl
         add(kind, u(0.1, 0.45) * inner, -u(0.4, 0.8) * front, u(1.5, 4.5) * step, u(0.2, 0.5) * inner,
             u(0.15, 0.4) * front, u(30, 70), u(5, 60) if kind != "contrast" else u(120, 450), wave=0.1,
             turn=u(-0.6, 0.6), shell_hu=wall_hu, shell_mm=u(2.5, 7))  # fmt: skip
-    if u(0, 1) < 0.95:
-        add("solid", u(0.62, 0.85) * inner, u(-0.4, 0.15) * front, u(2.3, 4.2) * step, u(22, 45), u(35, 65), u(45, 90),
-            u(38, 58) + 65 * enhanced, turn=u(-0.4, 0.4), wave=0.07)  # fmt: skip
+    if u(0, 1) < 0.95:  # the spleen, often a crescent along the wall
+        thick = u(10, 24) if u(0, 1) < 0.6 else u(22, 42)
+        x, y, z = inner - thick * u(0.4, 1.3), u(-0.35, 0.2) * front, u(1.4, 4.2) * step
+        add("solid", x, y, z, thick, u(35, 70), u(45, 95), u(36, 58) + 65 * enhanced, turn=u(-0.1, 0.6), wave=0.07)  # fmt: skip
     if u(0, 1) < 0.97:
         liver_hu = u(35, 70) + 50 * enhanced - (u(0, 60) if u(0, 1) < 0.25 else 0)
         x, y, z = -u(0.5, 0.75) * inner, u(-0.6, -0.2) * front, u(2.2, 4.6) * step

@@ -1,8 +1,8 @@
 """What a simulated abdomen is made of: one random draw of sizes, contrasts and oddities, from T11 to L5.
 
 Coordinates, in mm, are fixed to the body: x to the patient's left, y to the back, z to the head. The origin is the
-centre of the body of L3. The numbers are wide ranges around what textbooks of anatomy and published CT values give; they
-were not fitted to any image.
+centre of the body of L3. The numbers are wide ranges around what textbooks of anatomy and published CT values give;
+they were not fitted to any image.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ layers see the full size again, because the wall of a thin person is two pixels 
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,11 +40,10 @@ class BodyNet(nn.Module):
         self.stem = ConvNorm(3, _WIDTHS[0], 5, stride=2)
         self.first = ConvNorm(_WIDTHS[0], _WIDTHS[0], 3)
         self.down = nn.ModuleList(
-            nn.Sequential(ConvNorm(a, b, 3, stride=2), ConvNorm(b, b, 3))
-            for a, b in zip(_WIDTHS[:-1], _WIDTHS[1:], strict=True)
+            nn.Sequential(ConvNorm(a, b, 3, stride=2), ConvNorm(b, b, 3)) for a, b in itertools.pairwise(_WIDTHS)
         )
         self.context = ConvNorm(_WIDTHS[-1], _WIDTHS[-1], 5, groups=_WIDTHS[-1])
-        self.up = nn.ModuleList(_Up(b, a) for a, b in zip(_WIDTHS[:-1], _WIDTHS[1:], strict=True))
+        self.up = nn.ModuleList(_Up(b, a) for a, b in itertools.pairwise(_WIDTHS))
         self.detail = ConvNorm(3, 8, 3)
         self.spread = nn.Conv2d(_WIDTHS[0], 4 * 8, 1)
         self.join = ConvNorm(16, 12, 3)

@@ -1,4 +1,4 @@
-"""``python -m usassist.training.ct_body.package RECIPE --run DIR --engines DIR``: an engine folder from a trained network.
+"""``python -m usassist.training.ct_body.package RECIPE --run DIR --engines DIR``: an engine from a trained network.
 
 The ONNX file is compared with PyTorch in ONNX Runtime before it is used. The golden input is a plane of a simulated
 abdomen, so no patient's data ship with the engine.

@@ -1,4 +1,4 @@
-"""Training pictures: planes of simulated abdomens, made as training goes on, and altered anew each time they are used."""
+"""Training pictures: planes of simulated abdomens, made as training goes on, and altered anew at each use."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Pool:
 
 
 def alter(hu: Float32Array, labels: UInt8Array, rng: np.random.Generator) -> tuple[Float32Array, UInt8Array]:
-    """Move, turn, stretch, mirror; then the scanner: resolution, values, noise, streaks, a field of view that is too small.
+    """Move, turn, stretch, mirror; then the scanner: resolution, values, noise, streaks, too small a field of view.
 
     Parameters
     ----------
@@ -116,8 +116,8 @@ def alter(hu: Float32Array, labels: UInt8Array, rng: np.random.Generator) -> tup
 def _bend(hu: Float32Array, labels: UInt8Array, rng: np.random.Generator) -> tuple[Float32Array, UInt8Array]:
     height, width = hu.shape
     strength, grid = rng.uniform(2, 6), (6, 7)
-    moves = [cv2.resize(rng.normal(0, strength, grid).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-             for _ in range(2)]  # fmt: skip
+    coarse = [rng.normal(0, strength, grid).astype(np.float32) for _ in range(2)]
+    moves = [cv2.resize(move, (width, height), interpolation=cv2.INTER_CUBIC) for move in coarse]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     to_x, to_y = x + moves[0], y + moves[1]
     hu = cv2.remap(hu, to_x, to_y, cv2.INTER_LINEAR, borderValue=_AIR_HU)

@@ -11,6 +11,7 @@ import json
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +27,20 @@ from usassist.training.ct_body.planes import FIRST_VALIDATION_SEED, Pool, alter,
 
 __all__ = ["body_loss", "main", "train", "validate"]
 
-_CLASS_WEIGHTS = (0.6, 1.0, 2.0, 1.0, 1.5)
 _CHECKPOINT_S = 60.0
 _VALIDATION_PLANES = 48
 
 
-def body_loss(logits: Tensor, target: Tensor) -> Tensor:
+def body_loss(logits: Tensor, target: Tensor, class_weights: Sequence[float]) -> Tensor:
     """Weighted cross-entropy plus one minus the mean Dice of the compartments inside the body.
 
     Parameters
     ----------
     logits : float32 (B, 5, H, W)
     target : int64 (B, H, W)
+    class_weights : of outside, subcutaneous, muscle, cavity, bone in the cross-entropy
     """
-    weights = torch.tensor(_CLASS_WEIGHTS)
+    weights = torch.tensor(list(class_weights))
     entropy = functional.cross_entropy(logits, target, weight=weights)
     prob = torch.softmax(logits, 1)
     truth = functional.one_hot(target, CLASSES).permute(0, 3, 1, 2).float()
@@ -71,11 +72,39 @@ def validate(net: BodyNet, planes: int = _VALIDATION_PLANES) -> dict[str, float]
     )
 
 
-def train(out: Path, *, minutes: float, batch: int, pool: int, rate: float, seed: int) -> None:
-    """Train for a time, counted over all starts, and leave ``checkpoint.pt`` and ``log.jsonl`` in `out`."""
+def train(
+    out: Path,
+    *,
+    minutes: float,
+    batch: int,
+    pool: int,
+    rate: float,
+    seed: int,
+    class_weights: Sequence[float],
+    first_abdomen: int = 1,
+    schedule_minutes: float = 0.0,
+    start: Path | None = None,
+) -> None:
+    """Train for a time, counted over all starts, and leave ``checkpoint.pt`` and ``log.jsonl`` in `out`.
+
+    Parameters
+    ----------
+    out : folder of the run; where it has a checkpoint, training goes on from it
+    minutes : of training
+    batch : pictures a step
+    pool : planes that are kept ready
+    rate : highest learning rate
+    seed : of the weights
+    class_weights : see :func:`body_loss`
+    first_abdomen : seed of the first simulated abdomen
+    schedule_minutes : after which the learning rate would be 0; 0 = `minutes`
+    start : folder of a run whose averaged weights are the first ones; None = random ones
+    """
     torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
     net, path = BodyNet().to(memory_format=torch.channels_last), out / "checkpoint.pt"  # type: ignore[call-overload]
+    if start is not None:
+        net.load_state_dict(torch.load(start / "checkpoint.pt", weights_only=True)["average"])
     average = copy.deepcopy(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-3)
     step, spent_s = 0, 0.0
@@ -85,18 +114,22 @@ def train(out: Path, *, minutes: float, batch: int, pool: int, rate: float, seed
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         step, spent_s = int(state["step"]), float(state["spent_s"])
-    planes = Pool(pool, seed=1 + 17 * step)
+    planes = Pool(pool, seed=first_abdomen + 17 * step)
     while planes.ready < pool // 8:
         planes.renew()
     start_s, saved_s, losses = time.monotonic() - spent_s, spent_s, []
     while (spent_s := time.monotonic() - start_s) < minutes * 60:
-        share = spent_s / (minutes * 60)
+        share = min(spent_s / ((schedule_minutes or minutes) * 60), 1.0)
         for group in optimizer.param_groups:
             group["lr"] = float(rate * min(1.0, (step + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * share)) + 1e-5)
         for _ in range(3 if planes.ready < pool else 1):
             planes.renew()
         images, targets = planes.batch(batch)
-        loss = body_loss(net(torch.from_numpy(images).to(memory_format=torch.channels_last)), torch.from_numpy(targets))
+        loss = body_loss(
+            net(torch.from_numpy(images).to(memory_format=torch.channels_last)),
+            torch.from_numpy(targets),
+            class_weights,
+        )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
@@ -140,6 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--recipe", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; where it has one, training goes on")
+    parser.add_argument("--start", type=Path, help="folder of the run to start from")
     parser.add_argument("--minutes", type=float, help="instead of the recipe's")
     options = parser.parse_args(arguments)
     try:
@@ -147,7 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.minutes is not None:
             recipe["minutes"] = options.minutes
         torch.set_num_threads(1)
-        train(options.out, **recipe)
+        train(options.out, start=options.start, **recipe)
     except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as error:
         sys.stderr.write(f"error: the recipe cannot be used: {error}\n")
         return 1

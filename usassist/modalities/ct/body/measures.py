@@ -31,7 +31,7 @@ class PlaneMeasures:
     area_cm2 : of the tissues of ``MEASURED``
     mean_hu, sd_hu : of the same; None where there is no voxel
     body_cm2 : of everything inside the skin
-    wall_cm2 : of the muscular wall as a compartment: muscle, the fat in it, fascia; with the muscles of the back and psoas
+    wall_cm2 : of the muscular compartment: muscle, the fat in it, fascia; with the muscles of the back and psoas
     """
 
     plane: int
