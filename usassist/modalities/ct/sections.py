@@ -72,7 +72,7 @@ def look_at(volume: Volume) -> list[Section]:
 
 
 def _section(hu: npt.NDArray[Any], spacing_zyx_mm: tuple[float, float, float]) -> Section:
-    body = (hu > _BODY_HU).astype(np.uint8)
+    body: npt.NDArray[Any] = (hu > _BODY_HU).astype(np.uint8)
     body = cv2.morphologyEx(body, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     _, parts, stats, _ = cv2.connectedComponentsWithStats(body, connectivity=4)
     if len(stats) < 2:
