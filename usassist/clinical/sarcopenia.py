@@ -6,6 +6,7 @@ mass is one part of a definition of sarcopenia, never a diagnosis.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -154,7 +155,7 @@ def apply_cutoffs(
     sex : ``M`` or ``F``; None or other = not known
     bmi : kg/m²; None = not known
     """
-    said = {"set_id": cutoffs.id, "name": cutoffs.name, "source": cutoffs.source}
+    said = functools.partial(CutoffVerdict, set_id=cutoffs.id, name=cutoffs.name, source=cutoffs.source)
     reason = ""
     if index_cm2_m2 is None:
         reason = "there is no skeletal muscle index: the height is not known"
@@ -165,7 +166,7 @@ def apply_cutoffs(
     elif cutoffs.needs_bmi and bmi is None:
         reason = "the body mass index is not known"
     if reason or index_cm2_m2 is None:
-        return CutoffVerdict(**said, reason=reason)
+        return said(reason=reason)
     for row in cutoffs.rows:
         if row.from_bmi is not None and (bmi is None or bmi < row.from_bmi):
             continue
@@ -173,5 +174,5 @@ def apply_cutoffs(
             continue
         cutoff = row.men if sex == "M" else row.women
         is_low = index_cm2_m2 <= cutoff if cutoffs.low_at_cut else index_cm2_m2 < cutoff
-        return CutoffVerdict(**said, cutoff=cutoff, is_low=is_low)
-    return CutoffVerdict(**said, reason="the set has no row for this body mass index")
+        return said(cutoff=cutoff, is_low=is_low)
+    return said(reason="the set has no row for this body mass index")

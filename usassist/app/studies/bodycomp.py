@@ -114,16 +114,17 @@ class BodyWriter:
 
         def one(name: str) -> dict[str, Any] | None:
             item = by_name.get(name)
-            return item and {"value": _round(item.value), "unit": item.unit, "u95": item.u95, "reason": item.reason}
+            if item is None:
+                return None
+            return {"value": _round(item.value), "unit": item.unit, "u95": item.u95, "reason": item.reason}
 
         levels = []
         for name, level in choice.levels.items():
             measures, checks = rows[level.plane - choice.first]
             end = name.lower()
             index = one(f"skeletal_muscle_index_{end}")
-            verdicts = [
-                apply_cutoffs(item, index and index["value"], name, sex=sex.value, bmi=bmi) for item in self.cutoffs
-            ]
+            value = None if index is None else index["value"]
+            verdicts = [apply_cutoffs(item, value, name, sex=sex.value, bmi=bmi) for item in self.cutoffs]
             levels.append(
                 {
                     "level": name,

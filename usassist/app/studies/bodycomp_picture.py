@@ -71,9 +71,9 @@ def draw_level(outcome: StudyOutcome, level: dict[str, Any]) -> UInt8Array:
         _write(canvas, marks.left, middle, left + 3, _DIM)
         _write(canvas, marks.right, middle, left + cell.shape[1] - 14, _DIM)
     y = _TOP_PX + grey.shape[0] + _GAP_PX + 16
-    for tissue, text, colour in lines:
-        if tissue is not None:
-            canvas[y - 11 : y + 1, _GAP_PX : _GAP_PX + 12] = colours[tissue]
+    for shown, text, colour in lines:
+        if shown is not None:
+            canvas[y - 11 : y + 1, _GAP_PX : _GAP_PX + 12] = colours[shown]
         _write(canvas, text, y, _GAP_PX + 20, colour)
         y += _LINE_PX
     return canvas

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ def _field(rng: np.random.Generator, shape: tuple[int, int], sigma_yx_px: tuple[
     """Smooth noise with mean 0 and standard deviation 1; made coarse and enlarged where the grains are large."""
     step = max(1, int(min(sigma_yx_px) / 2))
     small = (shape[0] // step + 2, shape[1] // step + 2)
-    noise = rng.standard_normal(small, np.float32)
+    noise: Any = rng.standard_normal(small, np.float32)
     sigma_y, sigma_x = (max(value / step, 0.3) for value in sigma_yx_px)
     noise = cv2.GaussianBlur(noise, (0, 0), sigmaX=sigma_x, sigmaY=sigma_y)
     noise = cv2.resize(noise, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
@@ -69,8 +70,9 @@ def render_plane(
     )
     fine_hu, fine_labels = draw_plane(plan, z_mm, y, x, textures)
     if blur_mm > 0:
-        fine_hu = cv2.GaussianBlur(fine_hu, (0, 0), sigmaX=blur_mm / dx * n, sigmaY=blur_mm / dy * n)
-    hu = cv2.resize(fine_hu, (columns, rows), interpolation=cv2.INTER_AREA)
+        sigma_y, sigma_x = blur_mm / dy * n, blur_mm / dx * n
+        fine_hu = np.asarray(cv2.GaussianBlur(fine_hu, (0, 0), sigmaX=sigma_x, sigmaY=sigma_y), np.float32)
+    hu: Any = cv2.resize(fine_hu, (columns, rows), interpolation=cv2.INTER_AREA)
     if noise_hu > 0:
         hu += noise_hu * _field(rng, shape_yx, (0.5, 0.5))
     return np.clip(hu, -1024, 3071), _most_frequent(fine_labels, n)

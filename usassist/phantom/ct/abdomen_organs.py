@@ -96,7 +96,8 @@ def draw_blobs(plan: AbdomenPlan, rng: np.random.Generator, fill: float) -> tupl
     if u(0, 1) < 0.95:  # the spleen, often a crescent along the wall
         thick = u(10, 24) if u(0, 1) < 0.6 else u(22, 42)
         x, y, z = inner - thick * u(0.4, 1.3), u(-0.35, 0.2) * front, u(1.4, 4.2) * step
-        add("solid", x, y, z, thick, u(35, 70), u(45, 95), u(36, 58) + 65 * enhanced, turn=u(-0.1, 0.6), wave=0.07)  # fmt: skip
+        turn = u(-0.1, 0.6)
+        add("solid", x, y, z, thick, u(35, 70), u(45, 95), u(36, 58) + 65 * enhanced, turn=turn, wave=0.07)
     if u(0, 1) < 0.97:
         liver_hu = u(35, 70) + 50 * enhanced - (u(0, 60) if u(0, 1) < 0.25 else 0)
         x, y, z = -u(0.5, 0.75) * inner, u(-0.6, -0.2) * front, u(2.2, 4.6) * step

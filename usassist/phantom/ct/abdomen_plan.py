@@ -123,7 +123,7 @@ def smooth_wave(rng: np.random.Generator, spread: float, first: int = 1, last: i
     for order in range(first, last + 1):
         total += rng.normal(0, 1.0 / order) * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
     weight = np.sqrt(sum(0.5 / order**2 for order in range(first, last + 1)))
-    return (spread * total / weight).astype(np.float32)
+    return np.asarray(spread * total / weight, np.float32)
 
 
 def draw_plan(seed: int, body_type: str | None = None) -> AbdomenPlan:

@@ -32,6 +32,18 @@ class _Up(nn.Module):
         return out
 
 
+class _Spread(nn.Conv2d):
+    """A pointwise convolution whose channels become a picture of twice the size (Shi et al., CVPR 2016)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        if not torch.onnx.is_in_onnx_export():
+            return functional.pixel_shuffle(y, 2)
+        height, width = y.shape[2:]  # of plain operators, which every back end has
+        y = y.reshape(-1, self.out_channels // 4, 2, 2, height, width).permute(0, 1, 4, 2, 5, 3)
+        return y.reshape(-1, self.out_channels // 4, 2 * height, 2 * width)
+
+
 class BodyNet(nn.Module):
     """float32 (B, 3, H, W) in 0 to 1, sides multiples of 32 → logits (B, 5, H, W)."""
 
@@ -45,7 +57,7 @@ class BodyNet(nn.Module):
         self.context = ConvNorm(_WIDTHS[-1], _WIDTHS[-1], 5, groups=_WIDTHS[-1])
         self.up = nn.ModuleList(_Up(b, a) for a, b in itertools.pairwise(_WIDTHS))
         self.detail = ConvNorm(3, 8, 3)
-        self.spread = nn.Conv2d(_WIDTHS[0], 4 * 8, 1)
+        self.spread = _Spread(_WIDTHS[0], 4 * 8, 1)
         self.join = ConvNorm(16, 12, 3)
         self.head = nn.Conv2d(12, CLASSES, 1)
 
@@ -59,7 +71,7 @@ class BodyNet(nn.Module):
         x = x + self.context(x) + x.mean((2, 3), keepdim=True)
         for number in range(len(self.up) - 1, -1, -1):
             x = self.up[number](x, levels[number])
-        x = functional.pixel_shuffle(self.spread(x), 2)
+        x = self.spread(x)
         logits: Tensor = self.head(self.join(torch.cat([functional.relu6(x), self.detail(image)], 1)))
         return logits
 

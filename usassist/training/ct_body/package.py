@@ -58,7 +58,7 @@ def golden_input() -> npt.NDArray[np.float32]:
     hu, _ = draw_sample(FIRST_VALIDATION_SEED + 2, 5.0, "normal")
     image = np.empty((1, len(WINDOWS_HU), *SIZE_YX_PX), np.float32)
     window_planes(hu, image[0])
-    return np.rint(image * 256) / np.float32(256)
+    return np.asarray(np.rint(image * 256) / 256, np.float32)
 
 
 def export_body(net: BodyNet, path: Path) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +73,7 @@ class Pool:
         return images, targets
 
 
-def alter(hu: Float32Array, labels: UInt8Array, rng: np.random.Generator) -> tuple[Float32Array, UInt8Array]:
+def alter(hu: Any, labels: Any, rng: np.random.Generator) -> tuple[Float32Array, UInt8Array]:
     """Move, turn, stretch, mirror; then the scanner: resolution, values, noise, streaks, too small a field of view.
 
     Parameters
@@ -113,7 +115,7 @@ def alter(hu: Float32Array, labels: UInt8Array, rng: np.random.Generator) -> tup
     return np.clip(hu, _AIR_HU, 3071).astype(np.float32), labels
 
 
-def _bend(hu: Float32Array, labels: UInt8Array, rng: np.random.Generator) -> tuple[Float32Array, UInt8Array]:
+def _bend(hu: Any, labels: Any, rng: np.random.Generator) -> tuple[Any, Any]:
     height, width = hu.shape
     strength, grid = rng.uniform(2, 6), (6, 7)
     coarse = [rng.normal(0, strength, grid).astype(np.float32) for _ in range(2)]

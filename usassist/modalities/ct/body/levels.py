@@ -97,23 +97,23 @@ def choose_planes(volume: Volume, asked: tuple[str, ...], plane: int | None = No
     levels: dict[str, LevelPlanes] = {}
     missing: dict[str, str] = {}
     for name in asked:
-        vertebra = found.vertebrae.get(name)
-        if vertebra is None:
-            missing[name] = "not found in this series"
+        try:
+            vertebra = found.vertebra(name)
+        except VolumeError as error:
+            missing[name] = str(error)
             continue
-        centre = int(vertebra.plane)
+        if vertebra.plane is None or vertebra.planes is None or not 0 <= vertebra.plane < depth:
+            missing[name] = "the middle of its body is not in this series"
+            continue
         levels[name] = LevelPlanes(
-            plane=centre,
-            first=min(int(vertebra.z_start), centre),
-            stop=max(int(vertebra.z_stop), centre + 1),
-            confidence=float(vertebra.confidence),
-            reason=str(vertebra.reason),
+            plane=vertebra.plane,
+            first=min(vertebra.planes[0], vertebra.plane),
+            stop=max(vertebra.planes[1], vertebra.plane) + 1,
+            confidence=vertebra.confidence,
+            reason="; ".join(filter(None, (found.reason, vertebra.reason))),
         )
     if not levels:
-        raise VolumeError(
-            f"{' and '.join(asked)} {'was' if len(asked) == 1 else 'were'} not found in this series; "
-            "name a plane with --slice, or give a series that shows it"
-        )
+        raise VolumeError(f"{missing[asked[0]]}; name one with --level and --slice")
     return PlaneChoice(
         levels=levels,
         first=min(item.first for item in levels.values()),

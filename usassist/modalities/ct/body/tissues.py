@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -91,7 +92,7 @@ _OTHERS = {
 }
 
 
-def label_tissues(compartments: UInt8Array, plane_hu: npt.NDArray[np.generic]) -> UInt8Array:
+def label_tissues(compartments: UInt8Array, plane_hu: npt.NDArray[Any]) -> UInt8Array:
     """Tissues of a plane, as in a labelmap: 0 outside the body, else tissue + 1.
 
     Parameters
