@@ -35,11 +35,15 @@ class _Up(nn.Module):
 class _Spread(nn.Conv2d):
     """A pointwise convolution whose channels become a picture of twice the size (Shi et al., CVPR 2016)."""
 
+    exported = False
+    """True: of plain operators, which every back end has."""
+
     def forward(self, x: Tensor) -> Tensor:
+        """float32 (B, C_in, H, W) → (B, C_out / 4, 2 H, 2 W)."""
         y = super().forward(x)
-        if not torch.onnx.is_in_onnx_export():
+        if not self.exported:
             return functional.pixel_shuffle(y, 2)
-        height, width = y.shape[2:]  # of plain operators, which every back end has
+        height, width = y.shape[2:]
         y = y.reshape(-1, self.out_channels // 4, 2, 2, height, width).permute(0, 1, 4, 2, 5, 3)
         return y.reshape(-1, self.out_channels // 4, 2 * height, 2 * width)
 
@@ -82,6 +86,7 @@ class ExportBodyNet(nn.Module):
     def __init__(self, net: BodyNet) -> None:
         super().__init__()
         self.net = net
+        net.spread.exported = True
 
     def forward(self, image: Tensor) -> Tensor:
         """float32 (B, 3, H, W) → probabilities (B, 5, H, W)."""
