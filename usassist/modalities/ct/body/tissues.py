@@ -58,19 +58,19 @@ class HuRange:
 
 RANGES: dict[Tissue, HuRange] = {
     Tissue.SKELETAL_MUSCLE: HuRange(
-        low_hu=-29, high_hu=150, source="Mitsiopoulos N et al. J Appl Physiol 1998;85:115-122, PMID 9655763"
+        low_hu=-29, high_hu=150, source="Hamaguchi Y et al. 2018, PMC5879966, figure 1; after Mitsiopoulos 1998"
     ),
     Tissue.SUBCUTANEOUS_FAT: HuRange(
-        low_hu=-190, high_hu=-30, source="Kvist H et al. Int J Obes 1988;12:249-266; used in PMC5879966"
+        low_hu=-190, high_hu=-30, source="Hamaguchi Y et al. 2018, PMC5879966, figure 1; after Kvist 1988"
     ),
     Tissue.VISCERAL_FAT: HuRange(
-        low_hu=-150, high_hu=-50, source="Vehmas T et al. Eur J Radiol 1996;22:145-149; used in PMC5879966"
+        low_hu=-150, high_hu=-50, source="Hamaguchi Y et al. 2018, PMC5879966, figure 1; after Vehmas 1996"
     ),
     Tissue.INTERMUSCULAR_FAT: HuRange(
         low_hu=-190, high_hu=-30, source="Goodpaster BH et al. Am J Clin Nutr 2000;71:885-892"
     ),
 }
-"""Tissue → range. Muscle, subcutaneous and visceral fat as in Hamaguchi Y et al. 2018 (PMC5879966, figure 1)."""
+"""Tissue → range; the sources of the first three were read, the papers that they follow were not."""
 
 COMPARTMENT_OF: dict[Tissue, Compartment] = {
     Tissue.SKELETAL_MUSCLE: Compartment.MUSCLE,
