@@ -69,6 +69,8 @@ def decode_jpeg_lossless(data: bytes) -> npt.NDArray[np.uint16]:
         If it is damaged, incomplete, or another kind of JPEG.
     """
     stream = _read_markers(data)
+    if stream.rows * stream.columns > 8 * sum(map(len, stream.data)):  # a voxel takes one bit at least
+        raise JpegLosslessError("it breaks off")
     values = np.empty((stream.rows, stream.columns), np.int64)
     step = stream.rows_per_restart or stream.rows
     starts = range(0, stream.rows, step)
