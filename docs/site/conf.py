@@ -76,6 +76,8 @@ SECTIONS = {
         "dicom",
         "dicom-report",
         "receiving",
+        "ct",
+        "ct-reading",
         "replay",
         "deidentify",
         "bus",

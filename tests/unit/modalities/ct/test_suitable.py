@@ -15,6 +15,9 @@ from usassist.modalities.ct.suitable import abdomen_reason, head_reason, is_shar
 from usassist.sources.volumes import read_volume
 from usassist.volumes import Volume
 
+SOFT = "B30s B31f H31s Br40d Hr38f J30s FC21 FC26 FC68 STANDARD SOFT UB B"
+SHARP = "B60s B70f H60s Br64d Hr68h U90u FC30 FC81 FC51 BONE BONEPLUS LUNG EDGE YC"
+
 
 @dataclass
 class Facts:
@@ -172,8 +175,8 @@ def test_sagittal_and_coronal_planes_are_refused() -> None:
 @pytest.mark.parametrize(
     ("kernel", "sharp"),
     [
-        *((name, False) for name in "B30s B31f H31s Br40d Hr38f J30s FC21 FC26 FC68 STANDARD SOFT UB B".split()),
-        *((name, True) for name in "B60s B70f H60s Br64d Hr68h U90u FC30 FC81 FC51 BONE BONEPLUS LUNG EDGE YC".split()),
+        *((name, False) for name in SOFT.split()),
+        *((name, True) for name in SHARP.split()),
         ("", False),
     ],
 )

@@ -201,7 +201,7 @@ def cut(data: bytearray) -> None:
         (cut, "breaks off, or is damaged|no NIfTI file"),
         (put(40, "h", 4, 12, 10, 2, 2), "4 dimensions, not one volume"),
         (put(40, "h", 3, 32000, 32000, 4), "states 32000 x 32000 x 4 voxels"),
-        (put(40, "h", 3, 4000, 4000, 100), "breaks off, or is damaged"),
+        (put(40, "h", 3, 4000, 4000, 60), "breaks off, or is damaged"),
         (put(40, "h", 3, 12, -10, 4), "no NIfTI file|voxels, which no scanner makes"),
         (put(280, "f", *[float("nan")] * 12), "grid whose voxels have no volume|spacing"),
         (put(70, "h", 128), "colours or complex numbers|breaks off|no NIfTI"),

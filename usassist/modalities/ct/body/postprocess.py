@@ -17,9 +17,9 @@ UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 
 _HU_EDGES = np.array([-400.0, -190.0, -29.5, 150.5], np.float32)
-# How likely HU of each interval are in a compartment: outside, subcutaneous, muscle, cavity, bone. It is a factor on the
-# engine's probabilities, so it only moves borders. Set by hand; that of fat in muscle by the area of intermuscular fat
-# in simulated abdomens that are in no figure of the card.
+# How likely HU of each interval are in a compartment: outside, subcutaneous, muscle, cavity, bone. It is a factor on
+# the engine's probabilities, so it only moves borders. Set by hand; that of fat in muscle by the area of intermuscular
+# fat in simulated abdomens that are in no figure of the card.
 _LIKELY = np.array(
     [
         [0.85, 0.02, 0.02, 0.45, 0.02],  # below -400 HU: air, gas, lung
