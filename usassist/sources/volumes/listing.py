@@ -48,6 +48,8 @@ def find_series(path: Path) -> list[Found]:
         found.append((_facts_of_stack(len(found) + 1, stack), stack))
     for file in niftis:
         found.append(_of_nifti(len(found) + 1, file, alone=len(entries) == 1))
+    if not found and any(entry.member is not None and is_nifti_name(entry.name) for entry in entries):
+        raise SourceFormatError(f"{path.name} holds NIfTI files, which are not read from a zip; unpack it")
     if not found:
         raise SourceFormatError(f"{path.name} holds no images of CT or MR; name a folder, a DICOM file, a zip or NIfTI")
     if damaged:

@@ -154,6 +154,9 @@ def test_a_zip_that_is_damaged_locked_or_a_bomb(tmp_path: Path) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 5e6
+    with zipfile.ZipFile(tmp_path / "nifti.zip", "w") as archive:
+        archive.writestr("a.nii.gz", b"not read")
+    refused(tmp_path / "nifti.zip", "not read from a zip; unpack it")
     data = bytearray(path.read_bytes())  # the flag of encryption in every header
     at = 0
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
