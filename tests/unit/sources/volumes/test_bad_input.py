@@ -116,7 +116,7 @@ def test_frames_that_do_not_agree_with_their_number(tmp_path: Path) -> None:
 def test_several_damaged_series(tmp_path: Path) -> None:
     for name in "ab":
         make_series(tmp_path / name, HU, without=[1])
-    refused(tmp_path, "none of the 2 series can be read as a volume; the first lacks 1 plane")
+    refused(tmp_path, "none of the 2 series is what is needed: 1 lacks 1 plane, .*; 2 lacks 1 plane")
 
 
 def zipped(path: Path, folder: Path) -> Path:
