@@ -95,6 +95,12 @@ class BodyTask:
             raise UsageError(f"body composition has no option {', '.join(unknown)}; known: {', '.join(sorted(known))}")
         return BodyTask(self._spec, dataclasses.replace(self.options, **options))
 
+    def unfit(self, facts: Any) -> str:
+        """Why the header speaks against a series, where there are several; empty where nothing does."""
+        from usassist.modalities.ct.suitable import abdomen_reason
+
+        return abdomen_reason(facts)
+
     def refuse(self, facts: Any, volume: Volume) -> None:
         """Raise ``VolumeError`` with the reason where a series is not a CT of the abdomen; remember the height.
 
