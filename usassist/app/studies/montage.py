@@ -94,7 +94,7 @@ def _colours(labels: tuple[LabelSpec, ...]) -> Mapping[int, Rgb]:
 
 
 def _box(answer: StudyAnswer, volume: Volume) -> Box:
-    """The part of a plane that is shown: what is scored in any plane, with a margin; all where voxels are not scored."""
+    """The part of a plane that is shown: what is scored in any plane, with a margin; all of it without scores."""
     _, height, width = volume.shape_zyx
     whole = slice(0, height), slice(0, width)
     if answer.heat is None:
