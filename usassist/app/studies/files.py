@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import msgspec
@@ -92,8 +92,8 @@ class ResultFolder(Closeable):
         assert self._folder is not None
         try:
             names: list[str] = []
-            speaking: list[Any] = [writer for writer in writers if hasattr(writer, "notes")]
-            notes = [note for writer in speaking for note in writer.notes(outcome)]
+            say = [getattr(writer, "notes", None) for writer in writers]
+            notes = [note for notes_of in say if notes_of is not None for note in notes_of(outcome)]
             with_objects = functools.partial(write_dicom_objects, notes=notes)
             for writer in (_write_labelmap, _write_montage, with_objects, *writers):
                 step()
