@@ -33,7 +33,9 @@ def worklist(
             help="Folder of studies: sub-folders, zip files, single files; or a folder of usassist pacs listen."
         ),
     ],
-    once: Annotated[bool, typer.Option("--once", help="Score what is there and end; exit code 1 if not all was.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Score what is there and end; exit code 1 if not all was.")
+    ] = False,
     serve: Annotated[bool, typer.Option("--serve", help="Also serve the page of the list.")] = False,
     json: Annotated[
         str | None,
@@ -51,7 +53,8 @@ def worklist(
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
     quiet_s: Annotated[
-        float, typer.Option(min=0.0, max=3600.0, help="A study is scored when nothing of it has changed for so long, s.")
+        float,
+        typer.Option(min=0.0, max=3600.0, help="A study is scored when nothing of it has changed for so long, s."),
     ] = 10.0,
     look_s: Annotated[float, typer.Option(min=0.05, max=600.0, help="Time between two looks at the folder, s.")] = 2.0,
     deadline_s: Annotated[

@@ -78,7 +78,9 @@ def read_content(unit: Unit, beat: Callable[[], None] = lambda: None) -> Content
             series.update(filter(None, (its_series,)))
             beat()
     except _ZIP_ERRORS as error:
-        raise SourceError("the zip file is damaged, encrypted, or of a kind that cannot be read; pack it again") from error
+        raise SourceError(
+            "the zip file is damaged, encrypted, or of a kind that cannot be read; pack it again"
+        ) from error
     if not digests:
         raise SourceError("there is no file in it; move the study in again")
     lines = sorted(hashlib.sha256(uid.encode()).hexdigest() for uid in series) + sorted(digests)

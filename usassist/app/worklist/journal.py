@@ -1,7 +1,8 @@
 """The journal of a worklist: what has happened, one line of JSON each, on the disk before anything depends on it.
 
-A line that a crash cut off is removed when the journal is opened; nothing was built on it, because :meth:`Journal.append`
-had not returned. A line inside that cannot be read (a damaged disk) is counted and left where it is.
+A line that a crash cut off is removed when the journal is opened; nothing was built on it, because
+:meth:`Journal.append` had not returned. A line inside that cannot be read (a damaged disk) is counted, and stays where
+it is.
 """
 
 from __future__ import annotations

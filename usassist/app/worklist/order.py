@@ -59,9 +59,7 @@ def _row(entry: Entry, busy: State | None, threshold: float | None) -> Row:
         group = "read"
     elif any(version.state == "suspicious" for version in unread):
         group = "suspicious"
-    elif unread and unread[-1].state == "failed":
-        group = "not_scored"
-    elif not entry.present and not versions:
+    elif (unread and unread[-1].state == "failed") or (not entry.present and not versions):
         group = "not_scored"
     return Row(
         study=entry.study,

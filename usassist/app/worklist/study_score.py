@@ -1,7 +1,7 @@
 """The scorer of ``usassist ct worklist``: a study through an engine, as ``usassist ct ich`` does it.
 
-A study often has several series: localizer, thin and thick slices, bone kernel. Each one that the task takes is answered,
-the smallest first, up to :data:`MOST_SERIES`, and the highest score stands for the study.
+A study often has several series: localizer, thin and thick slices, bone kernel. Each one that the task takes is
+answered, the smallest first, up to :data:`MOST_SERIES`, and the highest score stands for the study.
 """
 
 from __future__ import annotations

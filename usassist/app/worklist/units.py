@@ -16,7 +16,17 @@ from pathlib import Path
 
 from usassist.dicom.network.store import INCOMING, STUDIES
 
-__all__ = ["MAX_FILES", "Look", "Unit", "UnitState", "content_files", "is_ignored", "list_units", "look_at", "loose_slices"]
+__all__ = [
+    "MAX_FILES",
+    "Look",
+    "Unit",
+    "UnitState",
+    "content_files",
+    "is_ignored",
+    "list_units",
+    "look_at",
+    "loose_slices",
+]
 
 MAX_FILES = 50_000
 MAX_DEPTH = 12
@@ -177,9 +187,7 @@ def _walk(top: Path) -> UnitState:
         too_large = too_large or len(lines) > MAX_FILES
     lines += [path for path, _ in folders]
     signature = _short("\n".join(sorted(lines)))
-    return UnitState(
-        signature=signature, count=count, newest_ns=newest_ns, folders=tuple(folders), too_large=too_large
-    )
+    return UnitState(signature=signature, count=count, newest_ns=newest_ns, folders=tuple(folders), too_large=too_large)
 
 
 def _short(text: str) -> str:

@@ -144,11 +144,14 @@ class WorklistProcess:
                 self._scoring = None
             self._changed = True
             self._try(lambda: self._write("ended"))
-        return all(
-            entry.versions and entry.versions[-1].state != "failed"
-            for entry in self._ledger.entries.values()
-            if entry.present
-        ) and not self._busy()
+        return (
+            all(
+                entry.versions and entry.versions[-1].state != "failed"
+                for entry in self._ledger.entries.values()
+                if entry.present
+            )
+            and not self._busy()
+        )
 
     # ---- One step each --------------------------------------------------------------------------
 
@@ -157,7 +160,9 @@ class WorklistProcess:
             self._survey.look()
         except OSError as error:
             reason = (error.strerror or type(error).__name__).lower()
-            raise UsAssistError(f"the folder of studies cannot be read: {reason}; what the list shows may be old") from error
+            raise UsAssistError(
+                f"the folder of studies cannot be read: {reason}; what the list shows may be old"
+            ) from error
         found, entries = self._survey.found, self._ledger.entries
         new = sorted(
             (item.state.newest_ns, item.unit.place, study) for study, item in found.items() if study not in entries
@@ -207,9 +212,7 @@ class WorklistProcess:
                 self._note(Ended(study=study, signature=item.state.signature, scored=self._version(study, outcome)))
                 return
             self._note(Begun(study=study, signature=item.state.signature))
-            self._scoring = StudyScoring(
-                study, item.unit, item.state.signature, self.state.path, self.options.scoring
-            )
+            self._scoring = StudyScoring(study, item.unit, item.state.signature, self.state.path, self.options.scoring)
 
     def _end(self, scoring: StudyScoring, outcome: Outcome) -> None:
         study, entry = scoring.study, self._ledger.entries[scoring.study]
@@ -317,9 +320,7 @@ class WorklistProcess:
             ),
             engine=self.options.engine,
             threshold=self.options.threshold,
-            studies=make_rows(
-                self._ledger.entries.values(), busy=self._busy(), threshold=self.options.threshold
-            ),
+            studies=make_rows(self._ledger.entries.values(), busy=self._busy(), threshold=self.options.threshold),
             left_out=self._survey.left_out,
             damaged_lines=self.state.journal.damaged,
         )

@@ -1,4 +1,4 @@
-"""Run the server of a page, behind its gate, and shut it down cleanly; the live page, the demo page and the worklist use it."""
+"""Run the server of a page, behind its gate, and shut it down cleanly: the live page, the demo page, the worklist."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from tests.worklist_studies import make_study
 from usassist.app.worklist.content import read_content
 from usassist.app.worklist.settle import Settling
 from usassist.app.worklist.survey import Survey
-from usassist.app.worklist.units import Unit, list_units, loose_slices, look_at
+from usassist.app.worklist.units import Unit, list_units, look_at, loose_slices
 from usassist.dicom.network.store import StudyStore
 from usassist.errors import SourceError
 

@@ -111,7 +111,12 @@ def test_suspicious_first_then_what_nobody_has_looked_at_then_the_queue_by_arriv
 
 
 def test_a_threshold_decides_instead_of_the_engine() -> None:
-    events: list[Event] = [arrived("a", 1), ended("a", "suspicious", 0.5), arrived("b", 2), ended("b", "unflagged", 0.4)]
+    events: list[Event] = [
+        arrived("a", 1),
+        ended("a", "suspicious", 0.5),
+        arrived("b", 2),
+        ended("b", "unflagged", 0.4),
+    ]
     assert order(rows(events, threshold=0.6)) == [("a", "queue"), ("b", "queue")]
     assert order(rows(events, threshold=0.4)) == [("a", "suspicious"), ("b", "suspicious")]
 

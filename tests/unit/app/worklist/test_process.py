@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -24,7 +24,7 @@ from usassist.sinks.worklist import STATE_FOLDER, Mark, Row, Worklist, put_mark,
 class InProcess:
     """Scores in this process what ``StudyScoring`` scores in a child."""
 
-    ran: list[str] = []
+    ran: ClassVar[list[str]] = []
 
     def __init__(self, study: str, unit: Unit, signature: str, state: Path, options: ScoringOptions) -> None:
         self.study, self.signature = study, signature
@@ -192,7 +192,10 @@ def test_a_full_disk_stops_nothing_for_good(tmp_path: Path, scored: list[str], m
 
         monkeypatch.setattr(opened.journal, "append", full)
         process._try(process._look)
-        assert process._problem == "the folder of state cannot be written: no space left on device; free some space, or check it"
+        assert (
+            process._problem
+            == "the folder of state cannot be written: no space left on device; free some space, or check it"
+        )
         assert not process._ledger.entries, "what is not in the journal has not happened"
         monkeypatch.setattr(opened.journal, "append", append)
         process._try(process._look)
@@ -203,9 +206,12 @@ def test_a_full_disk_stops_nothing_for_good(tmp_path: Path, scored: list[str], m
 def test_one_process_a_folder_and_a_wrong_folder_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "studies"
     folder.mkdir()
-    with open_state(folder, None):
-        with pytest.raises(UsAssistError, match="another worklist process watches"), open_state(folder, tmp_path / "s"):
-            pass
+    with (
+        open_state(folder, None),
+        pytest.raises(UsAssistError, match="another worklist process watches"),
+        open_state(folder, tmp_path / "s"),
+    ):
+        pass
     with pytest.raises(UsageError, match="is no folder"), open_state(tmp_path / "nowhere", None):
         pass
     (tmp_path / "open").mkdir(mode=0o755)

@@ -136,7 +136,7 @@ def _ask(unit: Unit, out: Path, options: dict[str, Any], parent: Parent, hidden:
         if isinstance(error, OSError) and _is_full(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         return _failed("refused", _without_names(str(error), hidden))
-    except Exception as error:  # noqa: BLE001 - one bad study must never stop the list
+    except Exception as error:
         if isinstance(error, OSError) and _is_full(error):
             raise
         return _failed("failed", f"something unexpected failed: {type(error).__name__}")
