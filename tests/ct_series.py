@@ -79,7 +79,7 @@ def make_series(
             if k in left_out:
                 continue
             position = np.array(origin_mm) + k * step
-            dataset = _base(modality, series_uid, syntax, str(folder), f"{k}.{copy}")
+            dataset = _base(modality, series_uid, syntax, str(folder), f"{seed}.{k}.{copy}.{origin_mm}")
             dataset.InstanceNumber = k + 1
             dataset.ImagePositionPatient = [_ds(value) for value in position]
             dataset.ImageOrientationPatient = [_ds(value) for value in cosines]

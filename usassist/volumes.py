@@ -57,6 +57,7 @@ class Volume:
     unit : of the voxels: ``HU``, or a UCUM code such as ``1`` (no unit) or ``mL/(100.g.min)``
     spacing_rel_sd : relative standard uncertainty of the spacing, from a phantom measurement; None = not measured, and
         then what rests on lengths has no uncertainty
+    spacing_is_known : False where lengths are made up, as for a file that states none; then nothing is measured in mm
     """
 
     session_id: str
@@ -67,6 +68,7 @@ class Volume:
     affine_ijk_to_lps_mm: Float64Array
     unit: str
     spacing_rel_sd: float | None = None
+    spacing_is_known: bool = True
 
     def __post_init__(self) -> None:
         """Check every field except the values of the voxels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from usassist.app.commands.ct_ich import ich
 from usassist.app.commands.ct_info import info
 from usassist.app.commands.ct_worklist import worklist
 
@@ -12,6 +13,7 @@ __all__ = ["ct_app"]
 ct_app = typer.Typer(help="Studies of computed tomography; see docs/ct-reading.md.", no_args_is_help=True)
 
 ct_app.command("info")(info)
+ct_app.command("ich")(ich)
 ct_app.command("worklist")(worklist)
 
 

@@ -33,18 +33,29 @@ def info(
 def _row(facts: SeriesFacts) -> dict[str, Any]:
     row = facts.as_dict()
     del row["patient"]
-    return row
+    return row | {"fit_for": _fit_for(facts)}
+
+
+def _fit_for(facts: SeriesFacts) -> dict[str, dict[str, Any]]:
+    """For each module whether the header speaks for the series, and why not. Voxels are looked at when it is run."""
+    from usassist.modalities.ct.suitable import abdomen_reason, head_reason
+
+    reasons = {"ich": head_reason(facts), "bodycomp": abdomen_reason(facts)}
+    return {module: {"fit": not reason, "reason": reason or None} for module, reason in reasons.items()}
 
 
 def _print(series: list[SeriesFacts]) -> None:
+    from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title="Series", title_justify="left")
-    for name in ("no.", "series", "what", "voxels x, y, z", "spacing, mm", "encoding"):
-        table.add_column(name, no_wrap=name in ("no.", "series"))
+    table = Table(title="Series", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("no.", "series", "what", "voxels x,y,z", "mm", "ich", "bodycomp"):
+        table.add_column(name, no_wrap=name != "what")
+    notes = []
     for facts in series:
+        fit_for = _fit_for(facts)
         what = [facts.modality, facts.body_part.lower(), *facts.description_words, facts.kernel]
         spacing = " x ".join(f"{length:.3g}" for length in reversed(facts.spacing_zyx_mm))
         table.add_row(
@@ -53,12 +64,18 @@ def _print(series: list[SeriesFacts]) -> None:
             escape(", ".join(filter(None, what))),
             " x ".join(map(str, reversed(facts.shape_zyx))),
             spacing if facts.spacing_is_known else "not known",
-            escape(facts.transfer_syntax),
+            *("yes" if fit["fit"] else "no" for fit in fit_for.values()),
         )
+        if facts.unreadable:
+            notes.append((facts.number, f"cannot be read: it {facts.unreadable}"))
+        else:
+            notes += [
+                (facts.number, f"not for {module}: it {fit['reason']}")
+                for module, fit in fit_for.items()
+                if fit["reason"]
+            ]
+        notes += [(facts.number, problem) for problem in facts.problems]
     console = Console()
     console.print(table)
-    for facts in series:
-        for problem in facts.problems:
-            console.print(f"{facts.number}: {problem}", highlight=False, markup=False, soft_wrap=True)
-        if facts.unreadable:
-            console.print(f"{facts.number} cannot be read: it {facts.unreadable}", markup=False, soft_wrap=True)
+    for number, note in notes:
+        console.print(f"{number}  {note}", highlight=False, markup=False, soft_wrap=True)

@@ -12,6 +12,7 @@ from usassist.app.commands.options import (
     BackendOption,
     ConfigOption,
     EngineOption,
+    EnginesOption,
     PrecisionOption,
     ThreadsOption,
     print_page_address,
@@ -49,6 +50,7 @@ def worklist(
         Path | None, typer.Option(metavar="DIR", help="Folder of the state; by default FOLDER/.usassist-worklist.")
     ] = None,
     engine: EngineOption = "ct_ich",
+    engines: EnginesOption = None,
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = 0,
@@ -79,11 +81,17 @@ def worklist(
     options = WatchOptions(
         scoring=ScoringOptions(
             scorer=_SCORER,
-            options={"engine": engine, "backend": backend, "precision": precision, "threads": threads},
+            options={
+                "engine": engine,
+                "backend": backend,
+                "precision": precision,
+                "threads": threads,
+                "engines": None if engines is None else str(engines.absolute()),
+            },
             deadline_s=deadline_s,
             memory_mb=memory_mb,
         ),
-        engine=_check(folder, engine),
+        engine=_check(folder, engine, engines),
         threshold=threshold,
         look_s=look_s,
         quiet_s=quiet_s,
@@ -133,7 +141,7 @@ def _watch(folder: Path, state: Path | None, options: object, json: str | None) 
     return complete
 
 
-def _check(folder: Path, engine: str) -> str:
+def _check(folder: Path, engine: str, engines: Path | None) -> str:
     """Say what is wrong before anything is watched; returns name and version of the engine."""
     from usassist.app.worklist.units import loose_slices
     from usassist.engine import find_engine
@@ -142,7 +150,7 @@ def _check(folder: Path, engine: str) -> str:
         raise UsageError(f"{folder} is no folder; name the folder that holds the studies")
     if loose_slices(folder):
         raise UsageError(f"{folder} is itself one study; name the folder above it, in which studies are sub-folders")
-    spec = find_engine(engine)
+    spec = find_engine(engine, engines)
     return f"{spec.name}@{spec.version}"
 
 

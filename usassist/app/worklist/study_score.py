@@ -22,7 +22,7 @@ _MEASUREMENT = "study_score"  # of the label with the id 0, which stands for any
 
 def score_study(study: Path, out: Path, options: dict[str, Any], beat: Callable[[], None]) -> Score:
     """See :class:`usassist.app.worklist.scorer.Scorer`."""
-    from usassist.app.studies.answer import answer_study, open_study_engine
+    from usassist.app.studies import answer_study, open_study_engine
     from usassist.sources.volumes import list_series
 
     series = sorted(list_series(study), key=lambda facts: (facts.shape_zyx[0] < _FEW, facts.shape_zyx, facts.number))
@@ -30,7 +30,11 @@ def score_study(study: Path, out: Path, options: dict[str, Any], beat: Callable[
     reasons: list[str] = []
     answered = 0
     with open_study_engine(
-        options["engine"], backend=options["backend"], precision=options["precision"], threads=options["threads"]
+        options["engine"],
+        backend=options["backend"],
+        precision=options["precision"],
+        threads=options["threads"],
+        engines=None if options["engines"] is None else Path(options["engines"]),
     ) as engine:
         for facts in series:
             if answered == MOST_SERIES:

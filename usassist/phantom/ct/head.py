@@ -45,8 +45,8 @@ class HeadBleed:
     hu : of the blood
     centre_mm : of the ellipsoid in the tissue; of a bleed under the skull the direction in which it lies, from the
         middle of the brain; not used in the ventricles
-    semi_mm : half axes along x, y and z in the tissue; under the skull its half width, its thickness, and its half width
-        along z; in the ventricles the first is the level: blood lies where y is larger
+    semi_mm : half axes along x, y and z in the tissue; under the skull its half width, its thickness, and its half
+        width along z; in the ventricles the first is the level: blood lies where y is larger
     """
 
     kind: Tissue

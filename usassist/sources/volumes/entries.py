@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -37,10 +37,12 @@ class Entry:
     ----------
     path : the file, or the zip that it is a member of
     member : name in the zip; None for a file
+    archive : the zip, open; its members share it
     """
 
     path: Path
     member: str | None = None
+    archive: zipfile.ZipFile | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -58,35 +60,31 @@ class Entry:
         SourceFormatError
             If the member is damaged, locked with a password, or larger than its zip states.
         """
-        if self.member is None:
+        if self.archive is None:
             with self.path.open("rb") as file:
                 yield file
             return
         with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as unpacked:
-            self._unpack(cast("IO[bytes]", unpacked))
+            self._unpack(self.archive, cast("IO[bytes]", unpacked))
             unpacked.seek(0)
             yield cast("BinaryIO", unpacked)
 
-    def _unpack(self, target: IO[bytes]) -> None:
+    def _unpack(self, archive: zipfile.ZipFile, target: IO[bytes]) -> None:
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                info = archive.getinfo(self.member or "")
-                left = info.file_size
-                with archive.open(info) as packed:
-                    while chunk := packed.read(min(_CHUNK, left + 1)):
-                        left -= len(chunk)
-                        if left < 0:
-                            raise SourceFormatError(f"{self.path.name} holds a file that is larger than it states")
-                        target.write(chunk)
-        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError):
-            raise SourceFormatError(
-                f"{self.path.name} holds a file that cannot be unpacked (damaged, or locked with a password); "
-                "pack it again"
-            ) from None
+            info = archive.getinfo(self.member or "")
+            left = info.file_size
+            with archive.open(info) as packed:
+                while chunk := packed.read(min(_CHUNK, left + 1)):
+                    left -= len(chunk)
+                    if left < 0:
+                        raise SourceFormatError("is larger than its zip states")
+                    target.write(chunk)
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, ValueError):
+            raise SourceFormatError("cannot be unpacked (the zip is damaged, or locked with a password)") from None
 
 
 def find_entries(path: Path) -> list[Entry]:
-    """The files of an input, in the order of their names; hidden files, links and DICOMDIR are left out.
+    """The files of an input, in the order of their names; hidden files and DICOMDIR are left out.
 
     Raises
     ------
@@ -130,7 +128,7 @@ def _of_folder(folder: Path) -> list[Entry]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(parent, name)
-            if _is_wanted(name) and path.is_file() and not path.is_symlink():
+            if _is_wanted(name) and path.is_file():
                 found.append(Entry(path))
         if len(found) > _MAX_FILES:
             raise SourceFormatError(f"{folder} holds more than {_MAX_FILES} files; name the folder of one study")
@@ -139,10 +137,10 @@ def _of_folder(folder: Path) -> list[Entry]:
 
 def _of_zip(path: Path) -> list[Entry]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            infos = [info for info in archive.infolist() if not info.is_dir()]
+        archive = zipfile.ZipFile(path)  # closes itself when the last entry is gone
     except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError):
         raise SourceFormatError(f"{path.name} is a damaged zip; pack or copy it again") from None
+    infos = [info for info in archive.infolist() if not info.is_dir()]
     if len(infos) > _MAX_FILES:
         raise SourceFormatError(f"{path.name} holds more than {_MAX_FILES} files; pack one study")
     if sum(info.file_size for info in infos) > _MAX_TOTAL_BYTES:
@@ -155,7 +153,7 @@ def _of_zip(path: Path) -> list[Entry]:
                 "size, which no image does; it was not unpacked"
             )
     names = (info.filename for info in infos)
-    return [Entry(path, name) for name in sorted(names) if all(map(_is_wanted, name.split("/")))]
+    return [Entry(path, name, archive) for name in sorted(names) if all(map(_is_wanted, name.split("/")))]
 
 
 def _is_wanted(name: str) -> bool:

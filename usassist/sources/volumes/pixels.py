@@ -16,6 +16,7 @@ from usassist.errors import SourceFormatError
 from usassist.sources.dicom.frames import read_span
 from usassist.sources.dicom.header import PYDICOM_ERRORS, DicomHeader
 from usassist.sources.volumes.headers import Plane
+from usassist.sources.volumes.jpeg_lossless import JpegLosslessError, decode_jpeg_lossless
 
 __all__ = ["AIR_HU", "decode_plane", "missing_decoder", "refuse_rescale", "stored_range", "to_values"]
 
@@ -27,6 +28,7 @@ _PLUGIN_PACKAGES = {
     uid.JPEGLSNearLossless: "'usassist[jpegls]'",
 }
 _NEEDS = "python-gdcm"
+_LOSSLESS = frozenset({uid.JPEGLossless, uid.JPEGLosslessSV1})
 
 
 def missing_decoder(syntax: uid.UID) -> str:
@@ -37,7 +39,7 @@ def missing_decoder(syntax: uid.UID) -> str:
         decoder = get_decoder(syntax)
     except NotImplementedError:
         return f"is encoded as {syntax.name}, which is not supported; convert it with: gdcmconv --raw FILE OUT.dcm"
-    if decoder.is_available:
+    if decoder.is_available or syntax in _LOSSLESS:
         return ""
     package = _PLUGIN_PACKAGES.get(syntax, _NEEDS)
     return f"is encoded as {syntax.name}, and no decoder for it is installed; install one with: pip install {package}"
@@ -114,13 +116,11 @@ def to_values(plane: Plane, stored: npt.NDArray[Any], out: npt.NDArray[Any]) -> 
         return 0
     whole = slope == int(slope) and intercept == int(intercept) and abs(slope) < 1 << 14 and abs(intercept) < 1 << 30
     hu = values.astype(np.int64) * int(slope) + int(intercept) if whole else np.rint(values * slope + intercept)
-    clipped = int((hu > _MAX_INT16).sum())
-    hu = np.clip(hu, AIR_HU, _MAX_INT16)
     padding = _padding(plane, stored, values, slope, intercept)
     if padding is not None:
         hu[padding] = AIR_HU
-    out[...] = hu
-    return clipped
+    out[...] = np.clip(hu, AIR_HU, _MAX_INT16)
+    return int((hu > _MAX_INT16).sum())
 
 
 def _cut_bits(plane: Plane, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -167,6 +167,12 @@ def _decode(coding: DicomHeader, data: bytes, signed: bool) -> npt.NDArray[Any]:
         raise SourceFormatError(
             f"holds an image of {size[1]} x {size[0]} px where its header states {coding.hw_px[1]} x {coding.hw_px[0]}"
         )
+    if coding.syntax in _LOSSLESS and not get_decoder(coding.syntax).is_available:
+        try:
+            lossless = decode_jpeg_lossless(data)
+        except JpegLosslessError as error:
+            raise SourceFormatError(f"holds pixels that cannot be decoded: {error}") from None
+        return np.asarray(lossless.view(np.int16) if signed else lossless, np.int32)
     facts: dict[str, Any] = {
         "number_of_frames": 1,
         "rows": coding.hw_px[0],
@@ -184,7 +190,8 @@ def _decode(coding: DicomHeader, data: bytes, signed: bool) -> npt.NDArray[Any]:
             warnings.simplefilter("ignore")
             values, _ = get_decoder(coding.syntax).as_array(encapsulate([data], has_bot=False), raw=True, **facts)
     except (*PYDICOM_ERRORS, MemoryError, OSError):
-        raise SourceFormatError(f"holds pixels ({coding.syntax.name}) that cannot be decoded") from None
+        hint = f"; try again after: pip install {_NEEDS}" if coding.syntax == uid.JPEGExtended12Bit else ""
+        raise SourceFormatError(f"holds pixels ({coding.syntax.name}) that cannot be decoded{hint}") from None
     if values.shape != coding.hw_px:
         raise SourceFormatError("holds another image than its header states")
     return np.asarray(values, np.int32)

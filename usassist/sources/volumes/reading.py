@@ -14,28 +14,21 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
 
-from usassist.errors import SourceError, SourceFormatError, UsageError
+from usassist.errors import SourceError, SourceFormatError
 from usassist.sources.dicom.encoding import read_dataset
 from usassist.sources.dicom.header import PYDICOM_ERRORS
-from usassist.sources.volumes.entries import Entry, find_entries, is_nifti_name
+from usassist.sources.volumes.entries import Entry
 from usassist.sources.volumes.facts import SeriesFacts, SliceRef, StudyInput
-from usassist.sources.volumes.headers import Common, Plane, Scan, pseudonym, read_scan
-from usassist.sources.volumes.nifti import NiftiFile, open_nifti, sha256_of
-from usassist.sources.volumes.pixels import (
-    AIR_HU,
-    decode_plane,
-    missing_decoder,
-    refuse_rescale,
-    stored_range,
-    to_values,
-)
-from usassist.sources.volumes.stacks import Stack, make_stacks
+from usassist.sources.volumes.listing import choose_series, find_series, size_of
+from usassist.sources.volumes.nifti import NiftiFile
+from usassist.sources.volumes.pixels import AIR_HU, decode_plane, stored_range, to_values
+from usassist.sources.volumes.stacks import Stack
 from usassist.volumes import Volume
 
 __all__ = ["list_series", "read_volume"]
 
 _MAX_VOXELS = 1 << 31
-_LISTED = 12
+_MAX_CLIPPED = 0.05  # share of voxels above the range of int16; of metal with an extended scale less
 
 Progress = Callable[[float], None]
 
@@ -44,9 +37,6 @@ class _Identity(TypedDict):
     session_id: str
     source_id: str
     series_id: str
-
-
-_Found = tuple[SeriesFacts, "Stack | NiftiFile | None"]
 
 
 def list_series(path: Path | str) -> list[SeriesFacts]:
@@ -61,7 +51,7 @@ def list_series(path: Path | str) -> list[SeriesFacts]:
     SourceError, SourceFormatError
         If it cannot be read, or holds no images.
     """
-    return [facts for facts, _ in _find(Path(path))]
+    return [facts for facts, _ in find_series(Path(path))]
 
 
 def read_volume(
@@ -94,146 +84,15 @@ def read_volume(
     SourceError, SourceFormatError
         If it cannot be read: one line that states why and what to do.
     """
-    facts, found = _choose(_find(Path(path)), series)
+    facts, found = choose_series(find_series(Path(path)), series)
     if facts.unreadable or found is None:
         raise SourceFormatError(f"series {facts.number} {facts.unreadable}")
     if int(np.prod(facts.shape_zyx, dtype=np.int64)) > _MAX_VOXELS:
-        raise SourceFormatError(f"series {facts.number} states {_size(facts)} voxels, which is more than can be read")
+        raise SourceFormatError(f"series {facts.number} states {size_of(facts)} voxels, which is more than can be read")
     identity = _Identity(session_id=session_id, source_id=source_id, series_id=facts.series_id)
     if isinstance(found, NiftiFile):
         return _read_nifti(facts, found, identity, scratch, modality, progress)
     return _read_stack(Path(path), facts, found, identity, scratch, progress)
-
-
-def _find(path: Path) -> list[_Found]:
-    entries = find_entries(path)
-    planes: list[tuple[Common, Scan, Plane]] = []
-    niftis: list[Path] = []
-    damaged: list[str] = []
-    for entry in entries:
-        if is_nifti_name(entry.name):
-            if entry.member is None:
-                niftis.append(entry.path)
-            continue
-        try:
-            planes += read_scan(entry) or []
-        except SourceFormatError as error:
-            damaged.append(str(error))
-    if damaged and not planes and not niftis:
-        what = path.name if len(entries) == 1 else f"{path.name}: a file"
-        raise SourceFormatError(f"{what} {damaged[0]}; export or copy it again")
-    found: list[_Found] = []
-    for stack in make_stacks(planes):
-        found.append((_facts_of_stack(len(found) + 1, stack), stack))
-    for file in niftis:
-        found.append(_of_nifti(len(found) + 1, file, alone=len(entries) == 1))
-    if not found:
-        raise SourceFormatError(f"{path.name} holds no images of CT or MR; name a folder, a DICOM file, a zip or NIfTI")
-    if damaged:
-        note = f"{len(damaged)} DICOM {'files' if len(damaged) > 1 else 'file'} beside it cannot be read"
-        found = [(dataclasses.replace(facts, problems=(*facts.problems, note)), what) for facts, what in found]
-    return found
-
-
-def _choose(found: list[_Found], series: int | str | None) -> _Found:
-    if series is not None:
-        for facts, what in found:
-            if str(series) in (str(facts.number), facts.series_id):
-                return facts, what
-        raise UsageError(f"there is no series {series}; {_choices(found)}")
-    if len(found) == 1:
-        return found[0]
-    usable = [item for item in found if not item[0].unreadable and not item[0].is_localizer]
-    if len(usable) == 1:
-        return usable[0]
-    if not usable:
-        facts = found[0][0]
-        raise SourceFormatError(
-            f"none of the {len(found)} series can be read as a volume; the first {facts.unreadable or 'is a localizer'}"
-        )
-    raise UsageError(f"there are {len(usable)} series to choose from; give one with --series: {_choices(usable)}")
-
-
-def _choices(found: list[_Found]) -> str:
-    names = [
-        f"{facts.number} ({' '.join([facts.modality, _size(facts), *facts.description_words, facts.kernel]).strip()})"
-        for facts, _ in found
-    ]
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
-
-
-def _size(facts: SeriesFacts) -> str:
-    return "x".join(map(str, reversed(facts.shape_zyx)))
-
-
-def _facts_of_stack(number: int, stack: Stack) -> SeriesFacts:
-    common, scan, first = stack.common, stack.scan, stack.planes[0]
-    unreadable = stack.unreadable
-    if not unreadable:
-        unreadable = next(filter(None, map(refuse_rescale, stack.planes)), "")
-    if not unreadable and first.coding is not None:
-        unreadable = missing_decoder(first.coding.syntax)
-    height, width = (common.columns, common.rows) if stack.turn.transpose else (common.rows, common.columns)
-    spacing = (0.0, 0.0, 0.0)
-    if stack.affine is not None:
-        x_mm, y_mm, z_mm = (float(length) for length in np.linalg.norm(stack.affine[:3, :3], axis=0))
-        spacing = (z_mm, y_mm, x_mm)
-    part = (common.series_uid,) if stack.part == 0 else (common.series_uid, str(stack.part))
-    return SeriesFacts(
-        number=number,
-        series_id=pseudonym(*part),
-        modality=common.modality,
-        body_part=scan.body_part,
-        description_words=scan.words,
-        kernel=scan.kernel,
-        contrast=scan.contrast,
-        image_type=common.image_type,
-        shape_zyx=(len(stack.planes), height, width),
-        spacing_zyx_mm=spacing,
-        slice_thickness_mm=first.thickness_mm,
-        tilt_deg=stack.tilt_deg,
-        unit="HU" if all(plane.is_hu for plane in stack.planes) else "1",
-        transfer_syntax=scan.syntax_name,
-        spacing_is_known=stack.spacing_is_known and stack.affine is not None,
-        problems=tuple(stack.problems),
-        unreadable=unreadable,
-        patient=scan.patient,
-    )
-
-
-def _of_nifti(number: int, path: Path, *, alone: bool) -> _Found:
-    try:
-        file = open_nifti(path)
-        is_hu = file.looks_like_hu()
-    except SourceFormatError as error:
-        if alone:
-            raise
-        reason = str(error).removeprefix(f"{path.name} ")
-        facts = SeriesFacts(
-            number=number,
-            series_id=sha256_of(path),
-            modality="OT",
-            shape_zyx=(0, 0, 0),
-            spacing_zyx_mm=(0.0, 0.0, 0.0),
-            transfer_syntax="NIfTI",
-            spacing_is_known=False,
-            unreadable=reason,
-        )
-        return facts, None
-    x_mm, y_mm, z_mm = (float(length) for length in np.linalg.norm(file.affine[:3, :3], axis=0))
-    facts = SeriesFacts(
-        number=number,
-        series_id=sha256_of(path),
-        modality="CT" if is_hu else "OT",
-        shape_zyx=file.shape_zyx,
-        spacing_zyx_mm=(z_mm, y_mm, x_mm),
-        unit="HU" if is_hu else "1",
-        transfer_syntax="NIfTI",
-        spacing_is_known=file.has_grid,
-        problems=file.problems,
-    )
-    return facts, file
 
 
 def _room(shape: tuple[int, ...], dtype: Any, scratch: Path | None) -> npt.NDArray[Any]:
@@ -274,9 +133,7 @@ def _read_stack(
         clipped += to_values(plane, stored, stack.turn.undo(voxels[index]))
         if progress is not None:
             progress((index + 1) / len(stack.planes))
-    problems = facts.problems
-    if clipped:
-        problems = (*problems, f"{clipped} voxels were above 32767 HU and are 32767 HU")
+    facts = _with_clipped(facts, clipped, voxels.size)
     refs = tuple(
         SliceRef(
             sop_class_uid=stack.common.sop_class_uid,
@@ -292,7 +149,7 @@ def _read_stack(
     )
     return StudyInput(
         volume=volume,
-        facts=dataclasses.replace(facts, problems=problems),
+        facts=facts,
         slices=refs,
         turn=stack.turn,
         _headers=lambda: _headers(path, entries),
@@ -337,19 +194,34 @@ def _read_nifti(
     voxels = _room(file.shape_zyx, np.int16 if is_hu or kind in (np.uint8, np.int8, np.int16) else np.float32, scratch)
     if voxels.dtype == np.int16 and not is_hu and not _is_unscaled(file):
         voxels = _room(file.shape_zyx, np.float32, scratch)
-    target = file.as_file(voxels)
+    target, clipped = file.as_file(voxels), 0
     for index in range(file.plane_count):
         plane = file.plane(index)
         if not np.isfinite(plane).all():
             raise SourceFormatError(
                 f"series {facts.number} holds voxels that are not finite; replace them, and try again"
             )
-        target[:, :, index] = np.clip(np.rint(plane), AIR_HU, 32767) if is_hu else plane
+        if is_hu:
+            clipped += int((plane > np.iinfo(np.int16).max).sum())
+            plane = np.clip(np.rint(plane), AIR_HU, np.iinfo(np.int16).max)
+        target[:, :, index] = plane
         if progress is not None:
             progress((index + 1) / file.plane_count)
+    facts = _with_clipped(facts, clipped, voxels.size)
     unit = "HU" if is_hu else "1"
     volume = Volume(modality=code, voxels=voxels, affine_ijk_to_lps_mm=file.affine, unit=unit, **identity)
     return StudyInput(volume=volume, facts=dataclasses.replace(facts, modality=code, unit=unit))
+
+
+def _with_clipped(facts: SeriesFacts, clipped: int, count: int) -> SeriesFacts:
+    if clipped > _MAX_CLIPPED * count:
+        raise SourceFormatError(
+            f"series {facts.number} has a rescale that gives values above 32767 HU; export it again"
+        )
+    if not clipped:
+        return facts
+    what = "1 voxel was" if clipped == 1 else f"{clipped} voxels were"
+    return dataclasses.replace(facts, problems=(*facts.problems, f"{what} above 32767 HU, and clipped to it"))
 
 
 def _is_unscaled(file: NiftiFile) -> bool:

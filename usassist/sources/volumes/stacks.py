@@ -21,7 +21,7 @@ __all__ = ["Stack", "make_stacks"]
 
 Float64Array = npt.NDArray[np.float64]
 
-_TOLERANCE, _LEAST_MM = 0.1, 0.06  # of a plane from its place: a share of the spacing, but positions are rounded
+_TOLERANCE, _LEAST_MM = 0.1, 0.12  # of a plane from its place: a share of the spacing; some round positions to 0.1 mm
 _SAME_MM = 0.01
 _MAX_SPACING_MM = 50.0
 _TILT_DEG = 0.1
@@ -60,9 +60,9 @@ def make_stacks(planes: list[tuple[Common, Scan, Plane]]) -> list[Stack]:
     parts: Counter[str] = Counter()
     stacks: list[Stack] = []
     for common, members in groups.items():
-        unique: dict[tuple[str, int], Plane] = {}
-        for _, plane in members:
-            unique.setdefault((plane.sop_instance_uid, plane.frame_number), plane)
+        unique: dict[object, Plane] = {}
+        for _, plane in members:  # programs that take identity away have given all images of a series one UID
+            unique.setdefault((plane.sop_instance_uid, plane.frame_number, plane.position_mm), plane)
         copies = len(members) - len(unique)
         for some in _split(common, list(unique.values())):
             stack = Stack(common=common, scan=members[0][0], planes=some, part=parts[common.series_uid])
@@ -167,11 +167,11 @@ def _step(stack: Stack, along: Float64Array, normal: Float64Array) -> Float64Arr
             stack.problems.append("it is one plane without a thickness; 1 mm is taken")
         return normal * (thickness or 1.0)
     gaps = np.diff(along)
-    usual = float(np.median(gaps))
     doubles = int((gaps < _SAME_MM).sum())
     if doubles:
         stack.unreadable = f"holds {_many(doubles, 'place')} with more than one image; export one series alone"
         return None
+    usual = float(np.median(gaps[gaps <= 1.5 * gaps.min()]))  # not of all: half of them may span a missing plane
     slack = max(_LEAST_MM, _TOLERANCE * usual)
     counts = np.rint(gaps / usual)
     if (counts > 1).any() and (np.abs(gaps - counts * usual) <= slack * counts).all() and (counts >= 1).all():
@@ -183,7 +183,7 @@ def _step(stack: Stack, along: Float64Array, normal: Float64Array) -> Float64Arr
         return None
     step = (positions[-1] - positions[0]) / (len(planes) - 1)
     places = positions[0] + np.arange(len(planes))[:, None] * step
-    if float(np.linalg.norm(positions - places, axis=1).max()) > slack * 2 or (np.abs(gaps - usual) > slack).any():
+    if float(np.linalg.norm(positions - places, axis=1).max()) > slack or (np.abs(gaps - usual) > slack).any():
         stack.unreadable = (
             f"has planes that are not evenly spaced ({gaps.min():.4g} to {gaps.max():.4g} mm); "
             "export a reconstruction of one spacing"

@@ -9,7 +9,7 @@ __all__ = ["BODY_PARTS", "IMAGE_TYPES", "kernel_name", "known_words", "says_cont
 # word that is given → as it is written in descriptions (English, German, French, Spanish, Korean habits)
 _WORDS: dict[str, str] = {
     "abdomen": r"abdom\w*|abd|liver|leber|pancreas|apct",
-    "angio": r"angio\w*|cta|mra|carotid\w*",
+    "angio": r"angio\w*|cta|mra",
     "axial": r"axial\w*|ax|transvers\w*|tra",
     "bone": r"bone\w*|knochen|os(seux)?|hueso",
     "brain": r"brain|hirn|cerebral\w*|neuro\w*",
@@ -21,7 +21,7 @@ _WORDS: dict[str, str] = {
     "localizer": r"locali[sz]er\w*|scout\w*|topo\w*|surview\w*|scano\w*|scanogram",
     "mip": r"mip|maxip",
     "neck": r"neck|hals|cervical",
-    "noncontrast": r"non ?contrast|noncon\w*|nect|ncct|native?\w*|without( contrast)?|w ?o|unenhanced|plain|pre ?contrast",
+    "noncontrast": r"(non|pre) ?contrast|noncon\w*|nect|ncct|native?\w*|without( contrast)?|w ?o|unenhanced|plain",
     "pelvis": r"pelvi\w*|becken",
     "perfusion": r"perf\w*|ctp",
     "sagittal": r"sagittal\w*|sag",
@@ -33,20 +33,30 @@ _WORDS: dict[str, str] = {
 _PATTERNS = {word: re.compile(rf"(?<![^\W_])(?:{pattern})(?![^\W_])") for word, pattern in _WORDS.items()}
 
 BODY_PARTS = frozenset(
-    (
-        "ABDOMEN ABDOMENPELVIS ANKLE AORTA ARM BLADDER BRAIN BREAST CAROTID CHEST CHESTABDOMEN CHESTABDPELVIS CHESTABDPELV "
-        "CSPINE CTSPINE ELBOW EXTREMITY FACE FEMUR FOOT HAND HEAD HEADNECK HEART HIP JAW KIDNEY KNEE LEG LIVER LSPINE LUNG "
-        "LSSPINE MAXILLA MANDIBLE NECK ORBIT PANCREAS PELVIS PROSTATE SHOULDER SINUS SKULL SPINE SPLEEN SSPINE TLSPINE TSPINE "
-        "THORAX UTERUS WHOLEBODY WRIST "
-    ).split()
+    word
+    for line in (
+        "ABDOMEN ABDOMENPELVIS ANKLE AORTA ARM BLADDER BRAIN BREAST CAROTID CHEST CHESTABDOMEN CHESTABDPELVIS",
+        "CHESTABDPELV CSPINE CTSPINE ELBOW EXTREMITY FACE FEMUR FOOT HAND HEAD HEADNECK HEART HIP JAW KIDNEY",
+        "KNEE LEG LIVER LSPINE LUNG LSSPINE MAXILLA MANDIBLE NECK ORBIT PANCREAS PELVIS PROSTATE SHOULDER",
+        "SINUS SKULL SPINE SPLEEN SSPINE TLSPINE TSPINE THORAX UTERUS WHOLEBODY WRIST",
+    )
+    for word in line.split()
 )
 """Defined terms for Body Part Examined (PS3.16 annex L), without spaces."""
 
 IMAGE_TYPES = frozenset(
-    (
-        "ORIGINAL DERIVED PRIMARY SECONDARY AXIAL LOCALIZER MPR MIP MINIP AVERAGE REFORMATTED VOLUME OTHER NONE HELIX "
-        "SEQUENCE PERFUSION SUBTRACTION SCREEN_SAVE PROJECTION T1 T2 M R I P SE GR IR DIFFUSION ADC "
-    ).split()
+    word
+    for line in (
+        "ORIGINAL DERIVED PRIMARY SECONDARY AXIAL LOCALIZER MPR MIP MINIP AVERAGE REFORMATTED VOLUME OTHER",
+        "NONE HELIX SEQUENCE PERFUSION SUBTRACTION SCREEN_SAVE PROJECTION T1 T2 M R I P SE GR IR DIFFUSION",
+        "ADC",
+    )
+    for word in line.split()
+)
+
+_KERNELS = re.compile(
+    r"[BHIJQTU][A-Z]{0,2}\d{2}[A-Z]{0,2}|FC\d{2}[A-Z]?|[A-FLU]|[EY][A-Z]|UB|"  # Siemens, Canon, Philips
+    r"(STANDARD|SOFT|DETAIL|BONE|LUNG|EDGE|ULTRA|CHST|STND|HD ?)+(PLUS|\+)?|IMR|IDOSE|BRAIN"  # GE and others
 )
 
 
@@ -75,6 +85,6 @@ def says_contrast(agent: str, words: tuple[str, ...]) -> bool | None:
 
 
 def kernel_name(text: str) -> str:
-    """The name of a kernel, where it looks like one: short, and letters, digits and a few signs."""
+    """The name of a kernel where it is formed as the makers form them; empty for any other text."""
     name = text.strip()
-    return name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+./ \-]{0,15}", name) else ""
+    return name if _KERNELS.fullmatch(name.upper()) else ""

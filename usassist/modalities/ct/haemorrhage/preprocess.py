@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usassist.errors import VolumeError
+from usassist.frames.components import Components
 
 __all__ = [
     "AIR_HU",
@@ -84,7 +85,7 @@ def find_head(planes: Iterable[AnyArray], report: Callable[[int], None] | None =
     """The square around the head: the largest object of the volume that is denser than -300 HU.
 
     Each plane is opened first, so a headrest that touches the skin is not part of it. Objects of neighbouring planes
-    are one where they overlap. Memory does not grow with the number of planes.
+    are one where they overlap. Only the last plane is kept.
 
     Parameters
     ----------
@@ -96,14 +97,14 @@ def find_head(planes: Iterable[AnyArray], report: Callable[[int], None] | None =
     VolumeError
         If there is no plane, or no object that could be a head.
     """
-    objects = _Objects()
+    objects = Components()
     shape_yx = (0, 0)
     for index, plane in enumerate(planes):
         shape_yx = plane.shape
         objects.add(_dense(plane))
         if report is not None:
             report(index)
-    found = objects.largest()
+    found = next(iter(objects.parts()), None)
     if found is None or found.area_px < _LEAST_SHARE * shape_yx[0] * shape_yx[1]:
         raise VolumeError(
             "no head was found: nothing that is denser than -300 HU is large enough; pass a CT of the head"
@@ -216,69 +217,3 @@ def _dense(plane: AnyArray) -> npt.NDArray[np.uint8]:
     width = max(round(_OPENING * min(plane.shape)), 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     return np.asarray(cv2.morphologyEx((plane > _BODY_HU).astype(np.uint8), cv2.MORPH_OPEN, kernel), np.uint8)
-
-
-@dataclass(slots=True)
-class _Object:
-    """Voxels that hang together over the planes so far, and the box around them in the plane."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-    voxels: int
-    area_px: int  # of its largest part in one plane
-
-    def absorb(self, other: _Object) -> None:
-        self.top, self.left = min(self.top, other.top), min(self.left, other.left)
-        self.bottom, self.right = max(self.bottom, other.bottom), max(self.right, other.right)
-        self.voxels += other.voxels
-        self.area_px = max(self.area_px, other.area_px)
-
-
-class _Objects:
-    """Connected objects of a volume, plane by plane. Only the labels of the last plane are kept."""
-
-    def __init__(self) -> None:
-        self._labels: npt.NDArray[np.int32] | None = None
-        self._open: dict[int, _Object] = {}  # label in the last plane → object
-        self._largest: _Object | None = None
-
-    def add(self, plane: npt.NDArray[np.uint8]) -> None:
-        """Take the next plane, 0 or 1."""
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=8)
-        current: dict[int, _Object] = {}
-        for label in range(1, count):
-            left, top, width, height, area = (int(value) for value in stats[label])
-            current[label] = _Object(top, left, top + height, left + width, area, area)
-        if self._labels is not None and current and self._open:
-            width = max(self._open) + 1
-            both = (labels > 0) & (self._labels > 0)
-            pairs = np.flatnonzero(np.bincount(labels[both] * width + self._labels[both]))
-            for pair in pairs.tolist():
-                _join(current, pair // width, self._open, pair % width)
-        for item in self._open.values():
-            self._keep(item)
-        self._labels, self._open = np.asarray(labels, np.int32), current
-
-    def largest(self) -> _Object | None:
-        """The object with the most voxels of all planes so far."""
-        for item in self._open.values():
-            self._keep(item)
-        return self._largest
-
-    def _keep(self, item: _Object) -> None:
-        if self._largest is None or item.voxels > self._largest.voxels:
-            self._largest = item
-
-
-def _join(current: dict[int, _Object], label: int, earlier: dict[int, _Object], before: int) -> None:
-    """Make the object of `label` and the earlier object `before` one, for every label that holds either."""
-    new, old = current[label], earlier[before]
-    if new is old:
-        return
-    new.absorb(old)
-    for table in (current, earlier):
-        for key, item in table.items():
-            if item is old:
-                table[key] = new
