@@ -144,10 +144,11 @@ def _ask(unit: Unit, out: Path, options: dict[str, Any], parent: Parent, hidden:
 
 
 def _of_score(score: Score, hidden: Iterable[str]) -> Outcome:
-    more = {"engine": score.engine, "series": score.series}
+    answer = Outcome(state="suspicious" if score.found else "unflagged", engine=score.engine, series=score.series)
     if score.found is None:
-        return Outcome(state="failed", reason=_without_names(score.reason, hidden), code="no_result", **more)
-    return Outcome(state="suspicious" if score.found else "unflagged", score=score.score, **more)
+        reason = _without_names(score.reason, hidden)
+        return msgspec.structs.replace(answer, state="failed", reason=reason, code="no_result")
+    return msgspec.structs.replace(answer, score=score.score)
 
 
 def _keep(outcome: Outcome, temporary: Path, final: Path) -> Outcome:
