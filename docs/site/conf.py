@@ -76,6 +76,7 @@ SECTIONS = {
         "dicom",
         "dicom-report",
         "receiving",
+        "ct-reading",
         "replay",
         "deidentify",
         "bus",

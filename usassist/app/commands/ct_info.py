@@ -51,31 +51,36 @@ def _print(series: list[SeriesFacts]) -> None:
     from rich.table import Table
 
     table = Table(title="Series", title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("no.", "series", "what", "voxels x,y,z", "mm", "ich", "bodycomp"):
-        table.add_column(name, no_wrap=name != "what")
+    for name in ("no.", "series", "what", "voxels", "mm", "ich", "bodycomp"):
+        table.add_column(name, no_wrap=name != "what", overflow="fold")
     notes = []
     for facts in series:
         fit_for = _fit_for(facts)
         what = [facts.modality, facts.body_part.lower(), *facts.description_words, facts.kernel]
-        spacing = " x ".join(f"{length:.3g}" for length in reversed(facts.spacing_zyx_mm))
+        spacing = "x".join(f"{length:.3g}" for length in reversed(facts.spacing_zyx_mm))
         table.add_row(
             str(facts.number),
             facts.series_id,
             escape(", ".join(filter(None, what))),
-            " x ".join(map(str, reversed(facts.shape_zyx))),
+            "x".join(map(str, reversed(facts.shape_zyx))),
             spacing if facts.spacing_is_known else "not known",
             *("yes" if fit["fit"] else "no" for fit in fit_for.values()),
         )
         if facts.unreadable:
             notes.append((facts.number, f"cannot be read: it {facts.unreadable}"))
         else:
-            notes += [
-                (facts.number, f"not for {module}: it {fit['reason']}")
-                for module, fit in fit_for.items()
-                if fit["reason"]
-            ]
+            notes += [(facts.number, note) for note in _why_not(fit_for)]
         notes += [(facts.number, problem) for problem in facts.problems]
     console = Console()
     console.print(table)
     for number, note in notes:
         console.print(f"{number}  {note}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _why_not(fit_for: dict[str, dict[str, Any]]) -> list[str]:
+    """One line for each reason, with the modules that it speaks against."""
+    modules: dict[str, list[str]] = {}
+    for module, fit in fit_for.items():
+        if fit["reason"]:
+            modules.setdefault(fit["reason"], []).append(module)
+    return [f"not for {' and '.join(names)}: it {reason}" for reason, names in modules.items()]

@@ -169,6 +169,7 @@ def _answer(
         series=series,
         scratch=scratch,
         progress=lambda share: reading("read", share),
+        unfit=getattr(task, "unfit", None),
     )
     volume = dataclasses.replace(study.volume, spacing_is_known=study.facts.spacing_is_known)
     study = dataclasses.replace(study, volume=volume)

@@ -32,7 +32,8 @@ class Section:
     width_mm : of the section, the longer side of its box
     around : share of all directions from its centre in which there is bone
     bone_share : of the section
-    inside_hu : values inside the ring, or inside the convex hull of the bone where the ring is open, without bone
+    inside_hu : values inside the ring, or inside the convex hull of the bone where the ring is open, without bone;
+        empty where there is no cavity
     noise_hu : standard deviation of soft tissue from pixel to pixel; NaN where there is too little of it
     """
 
@@ -49,7 +50,7 @@ class Section:
     def shows_skull(self) -> bool:
         """True for a ring of bone, also one with gaps: fractures, burr holes, a flap that was taken out."""
         has_most = self.around >= _AROUND_SHARE and self.bone_share >= _BONE_SHARE
-        return self.ring_share >= RING_SHARE or has_most
+        return self.inside_hu.size > 0 and (self.ring_share >= RING_SHARE or has_most)
 
 
 _NOTHING = Section(
@@ -88,6 +89,8 @@ def _section(hu: npt.NDArray[Any], spacing_zyx_mm: tuple[float, float, float]) -
     ring_share = float(ring.sum()) / area
     around, hull = _around(bone, section)
     inside = ring if ring_share >= RING_SHARE else hull & (bone == 0)
+    if int(inside.sum()) < RING_SHARE * area:
+        inside = np.zeros_like(inside)  # no cavity
     return Section(
         air_share=float((hu < _AIR_HU).mean()),
         body_share=float(section.mean()),

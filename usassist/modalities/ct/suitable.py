@@ -116,7 +116,8 @@ def refuse_head(facts: SeriesLike, volume: Volume) -> None:
         raise VolumeError("the series shows no skull (no plane has a ring of bone); give a CT of the head")
     if facts.spacing_is_known and max(section.width_mm for section in sections) > _HEAD_MM:
         raise VolumeError(f"the series shows a section wider than {_HEAD_MM:g} mm; give a CT of the head")
-    median = float(np.median(np.concatenate([section.inside_hu for section in skulls])))
+    inside = np.concatenate([section.inside_hu for section in skulls])
+    median = float(np.median(inside))
     if not _SOFT_HU[0] <= median <= _SOFT_HU[1]:
         raise VolumeError(
             f"what lies in the skull has a median of {median:.0f} HU, which is no brain; check how values are rescaled"

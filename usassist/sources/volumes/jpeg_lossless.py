@@ -19,7 +19,7 @@ __all__ = ["JpegLosslessError", "decode_jpeg_lossless"]
 Int64Array = npt.NDArray[np.int64]
 
 _SOF3, _DHT, _SOS, _DRI, _EOI = 0xC3, 0xC4, 0xDA, 0xDD, 0xD9
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 16
 _LOOK_AHEAD = 8  # bytes beyond a chunk that its last code may need
 _WORD = 0xFFFF
 
@@ -69,6 +69,8 @@ def decode_jpeg_lossless(data: bytes) -> npt.NDArray[np.uint16]:
         If it is damaged, incomplete, or another kind of JPEG.
     """
     stream = _read_markers(data)
+    if stream.rows * stream.columns > 8 * sum(map(len, stream.data)):  # a voxel takes one bit at least
+        raise JpegLosslessError("it breaks off")
     values = np.empty((stream.rows, stream.columns), np.int64)
     step = stream.rows_per_restart or stream.rows
     starts = range(0, stream.rows, step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -55,15 +56,17 @@ def find_series(path: Path) -> list[Found]:
     return found
 
 
-def choose_series(found: list[Found], series: int | str | None) -> Found:
-    """The series of this number or id; None = the only one that can be read and is no localizer.
+def choose_series(
+    found: list[Found], series: int | str | None, unfit: Callable[[SeriesFacts], str] | None = None
+) -> Found:
+    """The series of this number or id; None = the only one that can be read, is no localizer and is not unfit.
 
     Raises
     ------
     UsageError
         If there is no such series, or more than one to choose from.
     SourceFormatError
-        If none can be read.
+        If none can be read, or all are unfit.
     """
     if series is not None:
         for facts, what in found:
@@ -72,15 +75,22 @@ def choose_series(found: list[Found], series: int | str | None) -> Found:
         raise UsageError(f"there is no series {series}; {_choices(found)}")
     if len(found) == 1:
         return found[0]
-    usable = [item for item in found if not item[0].unreadable and not item[0].is_localizer]
-    if len(usable) == 1:
-        return usable[0]
-    if not usable:
+    left = [item for item in found if not item[0].unreadable and not item[0].is_localizer]
+    if not left:
         facts = found[0][0]
         raise SourceFormatError(
             f"none of the {len(found)} series can be read as a volume; the first {facts.unreadable or 'is a localizer'}"
         )
-    raise UsageError(f"there are {len(usable)} series to choose from; give one with --series: {_choices(usable)}")
+    if unfit is not None and len(left) > 1:
+        reasons = [unfit(facts) for facts, _ in left]
+        if all(reasons):
+            raise SourceFormatError(
+                f"none of {len(left)} series is what is needed; series {left[0][0].number} {reasons[0]}"
+            )
+        left = [item for item, reason in zip(left, reasons, strict=True) if not reason]
+    if len(left) == 1:
+        return left[0]
+    raise UsageError(f"there are {len(left)} series to choose from; give one with --series: {_choices(left)}")
 
 
 def _choices(found: list[Found]) -> str:

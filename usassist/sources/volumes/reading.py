@@ -63,6 +63,7 @@ def read_volume(
     scratch: Path | None = None,
     modality: str | None = None,
     progress: Progress | None = None,
+    unfit: Callable[[SeriesFacts], str] | None = None,
 ) -> StudyInput:
     """Read one series.
 
@@ -76,6 +77,8 @@ def read_volume(
         process; None = in memory
     modality : what a NIfTI file holds, which it does not say itself; None = CT where its values look like HU
     progress : called with the share that is read, 0 to 1; what it raises ends the reading
+    unfit : says why a series is not wanted, a clause, or gives nothing; where `series` is None and there are several,
+        the others alone are chosen from
 
     Raises
     ------
@@ -84,7 +87,7 @@ def read_volume(
     SourceError, SourceFormatError
         If it cannot be read: one line that states why and what to do.
     """
-    facts, found = choose_series(find_series(Path(path)), series)
+    facts, found = choose_series(find_series(Path(path)), series, unfit)
     if facts.unreadable or found is None:
         raise SourceFormatError(f"series {facts.number} {facts.unreadable}")
     if int(np.prod(facts.shape_zyx, dtype=np.int64)) > _MAX_VOXELS:

@@ -11,7 +11,7 @@ _WORDS: dict[str, str] = {
     "abdomen": r"abdom\w*|abd|liver|leber|pancreas|apct",
     "angio": r"angio\w*|cta|mra",
     "axial": r"axial\w*|ax|transvers\w*|tra",
-    "bone": r"bone\w*|knochen|os(seux)?|hueso",
+    "bone": r"bone\w*|knochen\w*|osseux|hueso",
     "brain": r"brain|hirn|cerebral\w*|neuro\w*",
     "chest": r"chest|thora\w*|lung\w*",
     "contrast": r"contrast\w*|post ?contrast|kontrast\w*|km|ce|ivc|iv",

@@ -191,6 +191,16 @@ def test_one_series_of_several_is_asked_for_and_a_localizer_never_is(tmp_path: P
         read(tmp_path, series=9)
 
 
+def test_a_series_that_is_not_wanted_is_not_chosen_from(tmp_path: Path) -> None:
+    make_series(tmp_path / "a", HU, tags={"ConvolutionKernel": "H31s"})
+    make_series(tmp_path / "b", HU + 5, tags={"ConvolutionKernel": "H60s"})
+    found = read(tmp_path, unfit=lambda facts: "is sharp" if facts.kernel == "H60s" else "")
+    assert (found.volume.voxels == HU).all()
+    assert (read(tmp_path, series=2, unfit=lambda facts: "is sharp").volume.voxels == HU + 5).all()
+    with pytest.raises(SourceFormatError, match="none of 2 series is what is needed; series 1 is sharp"):
+        read(tmp_path, unfit=lambda facts: "is sharp")
+
+
 def test_one_plane_is_a_volume_as_thick_as_it_states(tmp_path: Path) -> None:
     (path,) = make_series(tmp_path, HU[:1], spacing_zyx_mm=(5.0, 1, 1))
     assert read(path).volume.spacing_zyx_mm == (5.0, 1.0, 1.0)

@@ -28,7 +28,7 @@ from usassist.modalities.ct.haemorrhage.preprocess import (
     window_planes,
 )
 from usassist.modalities.ct.haemorrhage.skull import find_inside
-from usassist.modalities.ct.suitable import SeriesLike, refuse_head
+from usassist.modalities.ct.suitable import SeriesLike, head_reason, refuse_head
 from usassist.modalities.protocols import StudyRun, StudyView, TaskEngine
 from usassist.volumes import PlaneScores, StudyAnswer, Volume
 
@@ -66,6 +66,10 @@ class HaemorrhageTask:
         batch, image = spec.inputs[0].shape[0], spec.inputs[0]
         self._fixed_batch = batch is not None
         self._batch = batch or (image.opt_shape[0] if image.opt_shape else 8)
+
+    def unfit(self, facts: SeriesLike) -> str:
+        """Why the header speaks against a series, where there are several; empty where nothing does."""
+        return head_reason(facts)
 
     def refuse(self, facts: SeriesLike, volume: Volume) -> None:
         """Raise ``VolumeError`` with the reason where a series is not a plain CT of a head.
