@@ -16,7 +16,7 @@ def test_order_of_arrival_waits_as_queueing_theory_says() -> None:
 
 
 def test_a_perfect_flag_waits_as_two_classes_of_priority_do() -> None:
-    """Without interruption (Cobham 1954): first class R / (1 - load of it), R = load x reading for exponential times."""
+    """Without interruption (Cobham 1954): of the first R / (1 - its load), R = load x reading, exponential."""
     setup = WaitingSetup(studies=40_000, load=0.8, prevalence=0.2, sensitivity=1.0, specificity=1.0, scoring_min=0.0)
     waiting = simulate_waiting(setup)
     residual = 0.8 * 6.0

@@ -20,7 +20,7 @@ const num = (value, digits) => value.toFixed(digits).replace(".", WORDS[language
 
 const list = { told: null, rows: [], madeWith: null, got_ms: 0, answered_ms: performance.now(), revision: "", base_ms: 0 };
 const open = new Set(); // studies whose details are shown
-const made = new Map(); // study → { key, row, more }
+const made = new Map(); // study → { key, row, more }, where more has its details
 
 function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -117,14 +117,12 @@ function makeMore(row) {
 
 function toggle(study) {
   if (!open.delete(study)) open.add(study);
-  made.delete(study);
   draw();
   document.querySelector(`tr[data-study="${study}"] button`)?.focus();
 }
 
 async function mark(row, isRead) {
   list.told.pending[row.study] = isRead;
-  made.delete(row.study);
   draw();
   document.querySelector(`tr[data-study="${row.study}"] [data-do]`)?.focus();
   let problem = "";
@@ -135,7 +133,6 @@ async function mark(row, isRead) {
   } catch { problem = W("alarm.silent"); }
   if (!problem) return;
   delete list.told.pending[row.study];
-  made.delete(row.study);
   draw();
   at("said").textContent = "";
   alert(W("told.not_marked", { problem }));
@@ -174,23 +171,23 @@ function draw() {
     count.textContent = String(rows.length);
     table.hidden = !rows.length;
     none.hidden = rows.length > 0;
-    let next = body.firstChild;
-    const place = (node) => { if (node === next) next = next.nextSibling; else body.insertBefore(node, next); };
+    const wanted = [];
     for (const row of rows) {
       const { waiting_s, ...said } = row;
-      const key = JSON.stringify([said, told.pending[row.study]]);
+      const key = JSON.stringify([said, told.pending[row.study], open.has(row.study)]);
       let entry = made.get(row.study);
-      if (!entry || entry.key !== key) {
-        entry?.row.remove();
-        entry?.more?.remove();
-        if (next && !next.isConnected) next = body.firstChild;
+      if (entry?.key !== key) {
+        const before = entry;
         entry = { key, row: makeRow(row), more: open.has(row.study) ? makeMore(row) : null };
+        before?.row.replaceWith(entry.row); // in its place, so that the rows after it stay where they are
+        before?.more?.remove();
         made.set(row.study, entry);
       }
-      place(entry.row);
-      if (entry.more) place(entry.more);
+      wanted.push(entry.row);
+      if (entry.more) wanted.push(entry.more);
     }
-    while (next) { const gone = next; next = next.nextSibling; gone.remove(); }
+    wanted.forEach((node, index) => { if (body.children[index] !== node) body.insertBefore(node, body.children[index] ?? null); });
+    while (body.children.length > wanted.length) body.lastElementChild.remove();
   }
   const left = Object.entries(list.left_out ?? {}).map(([kind, count]) => W(`left_out.${kind}`, { count }));
   at("left-out").textContent = left.length ? W("list.left_out", { what: left.join(", ") }) : "";
@@ -235,27 +232,34 @@ function judge() {
   document.title = `${isOld ? `⚠ ${W(`alive.${alive}`)} – ` : hot ? `(${hot}) ` : ""}${W("title")}`;
 }
 
-async function ask() {
+async function fetchList() {
   try {
     const answer = await fetch(`list?seen=${list.revision}`, { cache: "no-store" });
-    if (answer.status === 401) { location.reload(); return; }
-    if (!answer.ok) throw new Error(String(answer.status));
-    const told = await answer.json();
-    list.answered_ms = list.got_ms = performance.now();
-    const before = JSON.stringify(list.told?.pending ?? {});
-    list.told = told;
-    if (told.list) {
-      const known = new Set(list.rows.filter((row) => row.group === "suspicious").map((row) => row.study));
-      const first = !list.revision;
-      Object.assign(list, { rows: told.list.studies, left_out: told.list.left_out, engine: told.list.engine, threshold: told.list.threshold });
-      Object.assign(list, { revision: told.revision, problem: told.list.heartbeat.problem, base_ms: performance.now() - told.age_s * 1000 });
-      const hot = list.rows.filter((row) => row.group === "suspicious" && !known.has(row.study));
-      if (hot.length && !first) at("said").textContent = W("told.suspicious", { studies: hot.map((row) => row.study).join(", ") });
-      draw();
-    } else if (JSON.stringify(told.pending) !== before) draw();
-    else drawTimes();
-  } catch { /* judged by the time since the last answer */ }
+    if (answer.status === 401) location.reload();
+    return answer.ok ? await answer.json() : null;
+  } catch { return null; } // judged by the time since the last answer
+}
+
+async function ask() {
+  const told = await fetchList();
+  if (told) take(told);
   judge();
+}
+
+function take(told) {
+  const before = JSON.stringify(list.told?.pending ?? {});
+  list.answered_ms = list.got_ms = performance.now();
+  list.told = told;
+  if (told.list) {
+    const known = new Set(list.rows.filter((row) => row.group === "suspicious").map((row) => row.study));
+    const first = !list.revision;
+    Object.assign(list, { rows: told.list.studies, left_out: told.list.left_out, engine: told.list.engine, threshold: told.list.threshold });
+    Object.assign(list, { revision: told.revision, problem: told.list.heartbeat.problem, base_ms: performance.now() - told.age_s * 1000 });
+    const hot = list.rows.filter((row) => row.group === "suspicious" && !known.has(row.study));
+    if (hot.length && !first) at("said").textContent = W("told.suspicious", { studies: hot.map((row) => row.study).join(", ") });
+    draw();
+  } else if (JSON.stringify(told.pending) !== before) draw();
+  else drawTimes();
 }
 
 async function run() {
