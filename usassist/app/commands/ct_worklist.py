@@ -99,13 +99,10 @@ def worklist(
     )
     if serve:
         from usassist.app.worklist.serve import serve_worklist
-        from usassist.sinks.panel import check_panel
 
         if json is not None:
             raise UsageError("with --serve the list is on the page, and in worklist.json; leave --json out")
-        panel = page_options.override(settings.panel)
-        check_panel(panel)
-        serve_worklist(folder, state, options, panel, print_page_address)
+        serve_worklist(folder, state, options, page_options.override(settings.panel), print_page_address)
         return
     raise typer.Exit(0 if _watch(folder, state, options, json) else 1)
 

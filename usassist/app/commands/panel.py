@@ -39,14 +39,11 @@ def panel(
 
     settings = read_settings(config)
     if worklist is not None:
-        from usassist.sinks.panel import check_panel
         from usassist.sinks.panel.worklist import run_worklist_page
 
         if bus is not None:
             raise UsageError("--bus is for a stream, --worklist for studies; leave one out")
-        panel_settings = page_options.override(settings.panel)
-        check_panel(panel_settings)
-        run_worklist_page(worklist, panel_settings, on_ready=print_page_address)
+        run_worklist_page(worklist, page_options.override(settings.panel), on_ready=print_page_address)
         return
     run_panel(
         bus or settings.bus.address or "ipc",

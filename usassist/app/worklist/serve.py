@@ -18,6 +18,7 @@ from usassist.app.runtime.child_process import ChildProcess
 from usassist.app.worklist.watch import WatchOptions
 from usassist.config import PanelConfig
 from usassist.errors import UsAssistError
+from usassist.sinks.panel import check_panel
 from usassist.sinks.panel.worklist import run_worklist_page
 
 __all__ = ["serve_worklist"]
@@ -45,6 +46,7 @@ def serve_worklist(
     UsAssistError
         If either cannot be started.
     """
+    check_panel(panel)
     stop = stop or threading.Event()
     asked = {"folder": str(folder), "state": None if state is None else str(state), "watch": _plain(options)}
     watcher = _Watcher(asked)

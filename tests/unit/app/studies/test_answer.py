@@ -18,7 +18,15 @@ import pytest
 from tests.ct_engine import NAME, install_ct_engine
 from tests.ct_series import make_series
 from tools.study_schema import SCHEMA_FILE, write_schema
-from usassist.app.studies import StudyDocument, StudyOutcome, answer_study, describe_study, draw_montage, top_planes
+from usassist.app.studies import (
+    StudyDocument,
+    StudyOutcome,
+    answer_study,
+    describe_study,
+    draw_montage,
+    montage,
+    top_planes,
+)
 from usassist.errors import EngineError, StudyCancelledError, StudyError, UsageError, VolumeError
 from usassist.modalities.ct.haemorrhage.task import HaemorrhageTask
 from usassist.phantom.ct.head import HeadBleed, make_head
@@ -53,7 +61,8 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _answer(path: Path, engines: Path, **options: Any) -> StudyOutcome:
-    return answer_study(path, NAME, **{"engines": engines, "backend": "onnxruntime", "threads": 1} | options)
+    values: dict[str, Any] = {"engines": engines, "backend": "onnxruntime", "threads": 1}
+    return answer_study(path, NAME, **(values | options))
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +205,15 @@ def test_what_is_no_head_is_refused_with_the_reason(heads: Path, engines: Path, 
     assert not (tmp_path / "out").exists()
 
 
+def test_of_several_series_the_plain_one_is_taken(engines: Path, tmp_path: Path) -> None:
+    hu, _, affine = make_head(4, (3, 96, 96), (30.0, 2.3, 2.3))
+    for name, tags in (("a", {"ContrastBolusAgent": "given"}), ("b", {}), ("c", {"ConvolutionKernel": "H60s"})):
+        make_series(tmp_path / name, hu, spacing_zyx_mm=(30.0, 2.3, 2.3), origin_mm=tuple(affine[:3, 3]), tags=tags)
+    assert _answer(tmp_path, engines, backend="null").input.facts.number == 2
+    with pytest.raises(VolumeError, match="contrast medium"):
+        _answer(tmp_path, engines, backend="null", series=1)
+
+
 def test_engine_that_fails_is_no_result_and_nothing_is_written(
     heads: Path, engines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,3 +258,14 @@ def test_top_planes_lie_apart(found: StudyOutcome) -> None:
 
 def test_schema_in_the_package_is_that_of_the_classes() -> None:
     assert SCHEMA_FILE.read_text() == write_schema(), "renew it with: python -m tools.study_schema"
+
+
+def test_finding_without_a_size_says_so_in_the_picture(
+    heads: Path, engines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+    monkeypatch.setattr(montage, "_write", lambda canvas, text, *rest: texts.append(text))
+    draw_montage(_answer(heads / "slice.nii.gz", engines))
+    assert any("no haemorrhage volume: one slice is not a volume" in text for text in texts)
+    assert "slice 1 of 1" in next(text for text in texts if text.startswith("slice"))
+    assert {"R", "L", "A", "P"} <= set(texts)

@@ -197,7 +197,7 @@ def test_a_series_that_is_not_wanted_is_not_chosen_from(tmp_path: Path) -> None:
     found = read(tmp_path, unfit=lambda facts: "is sharp" if facts.kernel == "H60s" else "")
     assert (found.volume.voxels == HU).all()
     assert (read(tmp_path, series=2, unfit=lambda facts: "is sharp").volume.voxels == HU + 5).all()
-    with pytest.raises(SourceFormatError, match="none of 2 series is what is needed; series 1 is sharp"):
+    with pytest.raises(SourceFormatError, match="none of the 2 series is what is needed: 1 is sharp; 2 is sharp"):
         read(tmp_path, unfit=lambda facts: "is sharp")
 
 

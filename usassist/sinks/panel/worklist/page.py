@@ -24,8 +24,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from usassist.config import PanelConfig
-from usassist.sinks.panel.access import WORKLIST_PATHS, check_access
+from usassist.sinks.panel.access import WORKLIST_PATHS
 from usassist.sinks.panel.access.hosts import is_loopback
+from usassist.sinks.panel.listen import check_panel
 from usassist.sinks.panel.serve import run_server
 from usassist.sinks.panel.worklist.watch import ListWatch
 from usassist.sinks.worklist import (
@@ -69,7 +70,7 @@ def run_worklist_page(
     UsageError
         If there is no list, the host is invalid, or others than those who have the secret could see the page.
     """
-    check_access(config)
+    check_panel(config)
     found = find_list(path)
     run_server(
         lambda: make_worklist_app(found, tells_where=tells_where(config)),
