@@ -75,6 +75,7 @@ SECTIONS = {
         "recording",
         "dicom",
         "dicom-report",
+        "ct-dicom",
         "receiving",
         "ct",
         "ct-reading",

@@ -101,7 +101,7 @@ def test_files_agree_with_the_answer_and_the_schema(found: StudyOutcome) -> None
     document = json.loads(text)
     assert document["state"] == "finding"
     assert document["labels"][0]["reached"] is True
-    assert document["files"] == ["labelmap.nii.gz", "montage.png", "result.json"]
+    assert document["files"] == ["labelmap.nii.gz", "montage.png", "seg.dcm", "report.dcm", "result.json"]
     assert "not a medical device" in document["notice"]
     labelmap, affine = read_labelmap(found.folder / "labelmap.nii.gz")
     answer = found.result.answer
@@ -114,11 +114,14 @@ def test_files_agree_with_the_answer_and_the_schema(found: StudyOutcome) -> None
     assert top["scores"]["haemorrhage"] == max(plane["scores"]["haemorrhage"] for plane in document["planes"])
 
 
-def test_nothing_written_says_who_the_patient_is(found: StudyOutcome, heads: Path) -> None:
+def test_nothing_but_the_dicom_objects_says_who_the_patient_is(found: StudyOutcome, heads: Path) -> None:
     assert found.folder is not None
     for path in found.folder.iterdir():
         content = path.read_bytes()
-        for text in ("DOE", "4711", "Elsewhere", str(heads)):
+        is_dicom = path.suffix == ".dcm"  # goes to the archive of the images, and belongs to their patient there
+        for text in ("DOE^JANE", "4711-0815"):
+            assert (text.encode() in content) == is_dicom
+        for text in ("Elsewhere", str(heads)):
             assert text.encode() not in content
         assert path.stat().st_mode & 0o777 == 0o600
     text = (found.folder / "result.json").read_text()

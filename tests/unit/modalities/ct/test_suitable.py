@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from usassist.errors import VolumeError
+from usassist.modalities.ct.body.task import BodyTask
+from usassist.modalities.ct.haemorrhage.task import HaemorrhageTask
 from usassist.modalities.ct.suitable import abdomen_reason, head_reason, is_sharp_kernel, refuse_abdomen, refuse_head
 from usassist.sources.volumes import read_volume
 from usassist.volumes import Volume
@@ -182,6 +184,14 @@ def test_sagittal_and_coronal_planes_are_refused() -> None:
 )
 def test_kernels_for_bone_and_lung_are_known_by_name(kernel: str, sharp: bool) -> None:
     assert is_sharp_kernel(kernel) == sharp
+
+
+def test_tasks_say_what_the_header_speaks_against() -> None:
+    """Called by name where an input holds several series, so a new name would silently change which is taken."""
+    for task, part, other in ((HaemorrhageTask, "HEAD", "ABDOMEN"), (BodyTask, "ABDOMEN", "HEAD")):
+        without_engine = object.__new__(task)
+        assert without_engine.unfit(Facts(body_part=part)) == ""
+        assert "another body part" in without_engine.unfit(Facts(body_part=other))
 
 
 def test_real_series_are_taken_for_what_they_are() -> None:
