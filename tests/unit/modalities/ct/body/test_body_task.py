@@ -206,5 +206,5 @@ def test_levels_that_are_found_give_the_planes_and_say_what_is_missing(monkeypat
     assert (level.plane, level.first, level.stop, level.confidence) == (2, 1, 3, 0.9)
     assert level.reason == "counted from the sacrum"
     assert choice.missing == {"L1": "L1 is not in the volume", "L4": "the middle of its body is not in this series"}
-    with pytest.raises(VolumeError, match="L5 is not in the volume.*--slice"):
+    with pytest.raises(VolumeError, match=r"L5 is not in the volume.*--slice"):
         choose_planes(make_volume(planes=6), ("L5",))
