@@ -33,6 +33,7 @@
     │   ├── ArchiveDownError                 it is down, hangs or ended the connection; it may be asked again
     │   └── ArchiveRefusedError              it answered no, and would again: AE title, certificate, password
     ├── StudyError          OSError          the folder of a study's result cannot be written
+    ├── StudyCancelledError                  a study was cancelled on request; nothing of it is left
     └── DicomError          OSError          a DICOM object cannot be read, made or written
 
 The message of each is one line that ends with what to do. Code that can handle a failure catches the
@@ -70,6 +71,7 @@ __all__ = [
     "SourceFormatError",
     "StoreError",
     "StoreFullError",
+    "StudyCancelledError",
     "StudyError",
     "UsAssistError",
     "UsageError",
@@ -197,6 +199,12 @@ class DifferentObjectError(StoreError):
 
 class StudyError(UsAssistError, OSError):
     """The folder of a study's result cannot be written."""
+
+
+class StudyCancelledError(UsAssistError):
+    """A study was cancelled on request; nothing of it is left."""
+
+    exit_code = 130  # as after Ctrl-C
 
 
 class DicomError(UsAssistError, OSError):

@@ -23,9 +23,10 @@ import numpy.typing as npt
 from usassist.errors import RecordError
 from usassist.records import ResultState
 
-__all__ = ["Measurement", "StudyAnswer", "StudyCause", "StudyResult", "Volume"]
+__all__ = ["Measurement", "PlaneScores", "StudyAnswer", "StudyCause", "StudyResult", "Volume"]
 
 UInt8Array = npt.NDArray[np.uint8]
+Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
 _SOURCE_ID = re.compile(r"[a-z0-9_]+")
@@ -56,6 +57,7 @@ class Volume:
     unit : of the voxels: ``HU``, or a UCUM code such as ``1`` (no unit) or ``mL/(100.g.min)``
     spacing_rel_sd : relative standard uncertainty of the spacing, from a phantom measurement; None = not measured, and
         then what rests on lengths has no uncertainty
+    spacing_is_known : False where lengths are made up, as for a file that states none; then nothing is measured in mm
     """
 
     session_id: str
@@ -66,6 +68,7 @@ class Volume:
     affine_ijk_to_lps_mm: Float64Array
     unit: str
     spacing_rel_sd: float | None = None
+    spacing_is_known: bool = True
 
     def __post_init__(self) -> None:
         """Check every field except the values of the voxels."""
@@ -136,6 +139,32 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PlaneScores:
+    """How the engine scored each plane of a volume for one label.
+
+    Attributes
+    ----------
+    name : of the label
+    label_id : index into the engine's labels
+    scores : float32 (Z,), 0 to 1, in the order of the planes
+    """
+
+    name: str
+    label_id: int
+    scores: Float32Array
+
+    def __post_init__(self) -> None:
+        """Check that every plane has a score from 0 to 1."""
+        if not self.name or self.label_id < 0:
+            raise RecordError(f"plane scores need a name and a label_id from 0, got {self.name!r} and {self.label_id}")
+        object.__setattr__(self, "scores", _array(self.scores, (np.float32,), "scores"))
+        if self.scores.ndim != 1 or not self.scores.size:
+            raise RecordError(f"scores of {self.name} must be (Z,) and not empty, got {self.scores.shape}")
+        if not ((self.scores >= 0.0) & (self.scores <= 1.0)).all():  # false also where one is not a number
+            raise RecordError(f"scores of {self.name} must lie from 0 to 1; divide them, or correct the task")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StudyAnswer:
     """What a modality's task gives for one study.
 
@@ -146,24 +175,32 @@ class StudyAnswer:
         does not outline
     output : a computed volume, on a grid of its own; None = there is none
     measurements : each name once per label
+    plane_scores : each label once; empty = planes are not scored
+    heat : uint8 (Z, Y, X) on the voxels of the volume, 0 to 255 for a score of 0 to 1; may lie in a file; None = voxels
+        are not scored
     """
 
     found: bool
     labelmap: UInt8Array | None = None
     output: Volume | None = None
     measurements: tuple[Measurement, ...] = ()
+    plane_scores: tuple[PlaneScores, ...] = ()
+    heat: UInt8Array | None = None
 
     def __post_init__(self) -> None:
         """Check that content and `found` agree."""
+        for name in ("labelmap", "heat"):
+            array = getattr(self, name)
+            if array is not None:
+                object.__setattr__(self, name, _array(array, (np.uint8,), name))
+                if array.ndim != 3 or not array.size:
+                    raise RecordError(f"{name} must be (Z, Y, X) and not empty, got {array.shape}")
         if self.labelmap is not None:
-            object.__setattr__(self, "labelmap", _array(self.labelmap, (np.uint8,), "labelmap"))
-            if self.labelmap.ndim != 3 or not self.labelmap.size:
-                raise RecordError(f"labelmap must be (Z, Y, X) and not empty, got {self.labelmap.shape}")
             has_labels = any(plane.any() for plane in _planes(self.labelmap))
             if has_labels and not self.found:
                 raise RecordError("a labelmap with labels in it is a finding, got found=False")
-            if self.found and not has_labels and self.output is None:
-                raise RecordError("found=True, but the labelmap is empty; pass found=False")
+            if self.found and not has_labels and self.output is None and not self.plane_scores:
+                raise RecordError("found=True, but the labelmap is empty and planes are not scored; pass found=False")
         if self.found and self.labelmap is None and self.output is None and not self.measurements:
             raise RecordError("found=True needs a labelmap, an output volume or a measurement")
         if self.output is not None and not self.found:
@@ -171,6 +208,20 @@ class StudyAnswer:
         names = [(item.name, item.label_id) for item in self.measurements]
         if len(set(names)) != len(names):
             raise RecordError(f"a measurement is given twice: {', '.join(name for name, _ in names)}")
+        labels = [item.label_id for item in self.plane_scores]
+        if len(set(labels)) != len(labels):
+            raise RecordError(f"planes are scored twice for a label: {', '.join(i.name for i in self.plane_scores)}")
+
+    def check_grid(self, shape_zyx: tuple[int, int, int]) -> None:
+        """Raise ``RecordError`` unless everything that is on the voxels of the volume fits it."""
+        for name, array in (("labelmap", self.labelmap), ("heat", self.heat)):
+            if array is not None and array.shape != shape_zyx:
+                raise RecordError(f"{name} must be as large as the volume, {shape_zyx}, got {array.shape}")
+        for item in self.plane_scores:
+            if len(item.scores) != shape_zyx[0]:
+                raise RecordError(
+                    f"{item.name} must have a score for each of {shape_zyx[0]} planes, got {len(item.scores)}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -225,9 +276,7 @@ class StudyResult:
             raise RecordError(f"state {self.state} has no cause and no reason, got {self.cause} {self.reason!r}")
         if self.answer is None or self.answer.found != (self.state is ResultState.FINDING):
             raise RecordError(f"state {self.state} must carry an answer that agrees with it, got {self.answer}")
-        labelmap = self.answer.labelmap
-        if labelmap is not None and labelmap.shape != self.shape_zyx:
-            raise RecordError(f"labelmap must be as large as the volume, {self.shape_zyx}, got {labelmap.shape}")
+        self.answer.check_grid(self.shape_zyx)
 
 
 def _require_identity(session_id: str, source_id: str, series_id: str, modality: str) -> None:

@@ -17,6 +17,7 @@ from usassist.common.latency import STAGES
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
+@pytest.mark.long
 def test_a_live_session_is_measured_with_every_process_and_every_frame(usassist: Usassist) -> None:
     run = usassist(
         *("bench", "live", "--fps", 15, "--size", "640x360", "--seconds", 3, "--warm-up", 1, "--threads", 1),
@@ -87,6 +88,7 @@ def test_a_replay_is_measured_with_everything_on_disk(usassist: Usassist) -> Non
     assert 0 < told["kept_per_s"][0] <= told["answered_per_s"][0]
 
 
+@pytest.mark.long
 def test_a_start_is_measured_to_the_first_result(usassist: Usassist) -> None:
     run = usassist("bench", "start", "--rounds", 1, "--source", "loop:demo?size=640x360", "--json")
     assert run.returncode == 0, run.stderr

@@ -98,7 +98,7 @@ def test_a_process_whose_engine_leaks_memory_is_restarted(environment: dict[str,
     assert report["restarts"]["stream"] >= 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_page_that_never_comes_up_delays_nothing(environment: dict[str, str], tmp_path: Path) -> None:
     with LiveSession(tmp_path, *SOURCE, "--port", str(_free_port()), environment=environment) as live:
         live.until(lambda: "panel" in live.pids(), "there is no page")

@@ -40,7 +40,7 @@ def _backends(folder: Path) -> list[tuple[str, int]]:
     return [(name, len(list(group))) for name, group in groupby(line["backend"] for line in lines)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_stream_starts_on_the_fallback_and_switches_without_losing_a_frame(
     usassist: Usassist, tmp_path: Path
 ) -> None:

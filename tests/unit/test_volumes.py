@@ -11,7 +11,7 @@ import pytest
 
 from usassist.errors import RecordError
 from usassist.records import Cause, ResultState
-from usassist.volumes import Measurement, StudyAnswer, StudyCause, StudyResult, Volume
+from usassist.volumes import Measurement, PlaneScores, StudyAnswer, StudyCause, StudyResult, Volume
 
 SHAPE = (3, 4, 5)
 
@@ -209,3 +209,40 @@ def test_a_result_is_honest_or_cannot_be_made(state: ResultState, changes: dict[
 def test_a_cause_with_the_same_value_as_a_frames_means_the_same() -> None:
     shared = {cause.value for cause in StudyCause} & {cause.value for cause in Cause}
     assert shared == {"engine_error", "null_engine", "interrupted"}
+
+
+def test_scores_of_planes_and_voxels_fit_the_volume() -> None:
+    scores = (PlaneScores(name="bleed", label_id=0, scores=np.array([0.1, 0.9, 0.2], np.float32)),)
+    answer = StudyAnswer(found=True, labelmap=make_labelmap(0), plane_scores=scores, heat=np.zeros(SHAPE, np.uint8))
+    assert make_result(answer=answer).answer is answer  # scored above the threshold, and nothing to outline
+    for wrong in ({"heat": np.zeros((3, 4, 4), np.uint8)}, {"plane_scores": _scores(2)}):
+        with pytest.raises(RecordError, match=r"as large as the volume|a score for each of 3 planes"):
+            make_result(answer=dataclasses.replace(answer, **wrong))
+
+
+def _scores(count: int, **changes: Any) -> tuple[PlaneScores, ...]:
+    values: dict[str, Any] = {"name": "bleed", "label_id": 0, "scores": np.zeros(count, np.float32)}
+    return (PlaneScores(**(values | changes)),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"name": ""}, "need a name"),
+        ({"label_id": -1}, "label_id from 0"),
+        ({"scores": np.zeros(3)}, "float32"),
+        ({"scores": np.zeros((3, 1), np.float32)}, "not empty"),
+        ({"scores": np.array([0.5, np.nan], np.float32)}, "from 0 to 1"),
+        ({"scores": np.array([1.5], np.float32)}, "from 0 to 1"),
+    ],
+)
+def test_wrong_scores_of_planes_cannot_be_made(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(RecordError, match=reason):
+        _scores(3, **changes)
+
+
+def test_a_label_is_scored_once_and_heat_is_bytes() -> None:
+    with pytest.raises(RecordError, match="scored twice"):
+        StudyAnswer(found=False, plane_scores=_scores(3) + _scores(3, name="other"))
+    with pytest.raises(RecordError, match="heat must be uint8"):
+        StudyAnswer(found=False, heat=np.zeros(SHAPE, np.float32))

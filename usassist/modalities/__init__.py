@@ -4,7 +4,7 @@
 ``postprocess.py`` and ``task.py``; see ``docs/modalities.md``.
 """
 
-from usassist.modalities.protocols import Association, StudyRun, StudyTask, Task, TaskEngine, Tensors
+from usassist.modalities.protocols import Association, StudyRun, StudyTask, StudyView, Task, TaskEngine, Tensors
 from usassist.modalities.table import MODALITIES, Kind, Modality, find_modality, list_modalities, stream_titles
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Modality",
     "StudyRun",
     "StudyTask",
+    "StudyView",
     "Task",
     "TaskEngine",
     "Tensors",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from usassist.records import Answer, Frame
 from usassist.volumes import StudyAnswer, Volume
 
-__all__ = ["Association", "StudyRun", "StudyTask", "Task", "TaskEngine", "Tensors"]
+__all__ = ["Association", "StudyRun", "StudyTask", "StudyView", "Task", "TaskEngine", "Tensors"]
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
@@ -110,8 +111,30 @@ class StudyRun(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyView:
+    """How the answers of a study's task are shown to people.
+
+    Attributes
+    ----------
+    title : of a picture or a page
+    found, not_found : what is said of a finding, and of none; the latter never says that there is nothing
+    window_centre, window_width : grey levels of the pictures, in the unit of the voxels
+    """
+
+    title: str
+    found: str
+    not_found: str
+    window_centre: float
+    window_width: float
+
+
 class StudyTask(Protocol):
     """What a modality does with one study.
+
+    A task may have two further attributes, for those who show its answers and choose its series: `view`, a
+    :class:`StudyView`, and a function ``refuse(facts, volume)``, which raises ``VolumeError`` with the reason where a
+    series is not one that the task was made for.
 
     Attributes
     ----------

@@ -146,7 +146,9 @@ MODALITIES: Mapping[str, Modality] = MappingProxyType(
                 title="Computed tomography",
                 kind=Kind.STUDY,
                 room="usassist.modalities.ct",
-                missing="no CT module yet",
+                engine_tasks=("detect_segment", "segment"),
+                make_task="usassist.modalities.ct.task:make_task",
+                make_decoder="usassist.modalities.ct.task:make_decoder",
             ),
             Modality(
                 code="MR",

@@ -23,6 +23,7 @@ from usassist.errors import (
     BackendFailedError,
     BackendHungError,
     EngineSpecError,
+    RecordError,
     StudyError,
     UsageError,
     UsAssistError,
@@ -274,7 +275,7 @@ def _attempt(
 
 
 def _check_grid(answer: StudyAnswer, volume: Volume) -> None:
-    if answer.labelmap is not None and answer.labelmap.shape != volume.shape_zyx:
-        raise UsageError(
-            f"the task gave a labelmap of {answer.labelmap.shape} for a volume of {volume.shape_zyx}; resample it back"
-        )
+    try:
+        answer.check_grid(volume.shape_zyx)
+    except RecordError as error:
+        raise UsageError(f"the task did not answer on the voxels of its volume: {error}; resample it back") from error

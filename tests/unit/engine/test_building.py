@@ -194,7 +194,7 @@ def test_a_build_ends_with_the_process_that_wants_it(parent: subprocess.Popen[st
         time.sleep(0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_builds_that_are_killed_at_any_moment_leave_a_whole_plan_or_none(tiny: Path, tmp_path: Path) -> None:
     if not Path("/proc/self/task").exists():
         pytest.skip("the builder's process is found through /proc, which this system does not have")

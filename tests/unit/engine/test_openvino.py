@@ -1,6 +1,8 @@
 """What OpenVINO compiled once comes out of the cache, and a cache that cannot be used costs time and nothing else."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +77,20 @@ def test_without_a_cache_it_runs_all_the_same(own_cache: Path) -> None:
     first = _answers()
     os.chmod(own_cache, 0o777)  # others could write into it: nothing is loaded from there
     assert _answers() == first
+
+
+def test_a_signal_after_an_engine_was_closed_in_another_thread_does_not_end_the_process() -> None:
+    """OpenVINO's plugin frees a stack for signals with its last user, in whichever thread that is."""
+    program = """
+import signal, threading
+from usassist.engine import find_engine, open_engine
+
+engines = [open_engine(find_engine("thyroid_nodule"), "openvino", threads=1)]
+closing = threading.Thread(target=lambda: engines.pop().close())
+closing.start()
+closing.join()
+signal.signal(signal.SIGINT, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGINT)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

@@ -15,7 +15,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from usassist.engine import list_engines
+from usassist.engine import find_engine, list_engines
 from usassist.engine.cuda import why_no_cuda
 from usassist.engine.engine_toml import load_spec
 from usassist.engine.opening import artifact_path
@@ -117,7 +117,7 @@ def test_what_progress_raises_ends_the_build_and_comes_out(tiny: Path) -> None:
 
 
 def test_other_threads_go_on_while_a_plan_is_built() -> None:
-    spec = list_engines()[0]
+    spec = find_engine("thyroid_nodule")
     done, ticks = threading.Event(), []
 
     def tick() -> None:

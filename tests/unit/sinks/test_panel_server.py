@@ -161,7 +161,7 @@ def test_a_page_that_dies_without_a_word_is_not_felt_by_another(page: Page) -> N
             reader.send(DONE)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_page_that_reads_nothing_is_not_felt_by_another_and_let_go(page: Page) -> None:
     with raw_live(page) as idle, live(page) as reader:
         for _ in range(3 * PACKETS_IN_FLIGHT):

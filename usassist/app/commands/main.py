@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from usassist import __version__
 from usassist.app.commands.bench import bench_app
 from usassist.app.commands.calibrate import calibrate_app
+from usassist.app.commands.ct import ct_app
 from usassist.app.commands.deidentify import deidentify
 from usassist.app.commands.demo import demo
 from usassist.app.commands.doctor import doctor
@@ -65,6 +66,7 @@ _GROUPS = {
     "calibrate": calibrate_app,
     "keys": keys_app,
     "modalities": modalities_app,
+    "ct": ct_app,
     "pacs": pacs_app,
 }
 

@@ -52,13 +52,16 @@ class Offered:
 
     def engines(self) -> tuple[str, ...]:
         """``name@version`` of every engine that can be streamed here."""
-        streamed = {row.code for row in list_modalities().values() if row.is_available and row.kind is Kind.STREAM}
-        return tuple(_full_name(spec) for spec in list_engines(self._folder) if spec.modality in streamed)
+        return tuple(map(_full_name, self._streamed()))
 
     def precisions(self) -> tuple[str, ...]:
         """``auto``, and every precision of any of these engines."""
-        found = dict.fromkeys(item for spec in list_engines(self._folder) for item in spec.precisions)
+        found = dict.fromkeys(item for spec in self._streamed() for item in spec.precisions)
         return ("auto", *found)
+
+    def _streamed(self) -> list[EngineSpec]:
+        codes = {row.code for row in list_modalities().values() if row.is_available and row.kind is Kind.STREAM}
+        return [spec for spec in list_engines(self._folder) if spec.modality in codes]
 
     def change(self, stream: StreamOptions, action: ControlAction, value: str) -> StreamOptions:
         """The options of a stream with something else chosen; the same object where it is so already.

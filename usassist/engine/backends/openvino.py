@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -31,13 +32,24 @@ MIN_INT8_SHARE = 0.9
 """Share of the convolutions and fully connected layers that must run in INT8 for the engine to be called INT8."""
 
 
+@cache
+def process_core() -> Any:
+    """OpenVINO's entry point, one for this process and never given up.
+
+    Its CPU plugin gives the thread that loads it another stack for signals, and frees that stack with the last user of
+    the plugin. Where that happens in another thread, the first thread keeps an address that is gone, and the next
+    signal ends the process (SIGSEGV).
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 class _OpenVinoRunner:
     device = "CPU"
 
     def __init__(self, spec: EngineSpec, path: Path, threads: int, precision: str) -> None:
-        import openvino
-
-        core = openvino.Core()
+        core = process_core()
         try:
             model, (quantised, layers) = _compiled(core, spec, path, threads, precision)
             self._request: Any = model.create_infer_request()
@@ -108,27 +120,27 @@ def _compiled(core: Any, spec: EngineSpec, path: Path, threads: int, precision: 
         "onnx_sha256": file_sha256(path),
         "options": options,
     }
-    cache: Cache | None = None
+    store: Cache | None = None
     try:
-        cache = open_cache()
-        entry = cache.load(key)
+        store = open_cache()
+        entry = store.load(key)
         if entry is not None:
             try:
                 facts = entry.header["facts"]
                 return core.import_model(io.BytesIO(entry.content), "CPU", options), tuple(facts["int8_layers"])
             except RuntimeError as error:
                 logger.warning("the compiled model of %s is not used: %s", path.name, _first_line(error))
-                cache.forget(key)
+                store.forget(key)
     except CacheError as error:
         logger.info("%s is compiled every time: %s", path.name, error)
     model = core.compile_model(str(path), "CPU", options)
     counts = count_int8(model)
-    if cache is not None:
+    if store is not None:
         facts = {"kind": "compiled", "engine": spec.engine_id, "precision": precision, "int8_layers": counts}
         try:
             content = io.BytesIO()
             model.export_model(content)
-            cache.store(key, content.getvalue(), facts)
+            store.store(key, content.getvalue(), facts)
         except (CacheError, RuntimeError) as error:
             logger.info("%s is compiled every time: %s", path.name, error)
     return model, counts

@@ -1,12 +1,7 @@
-"""Computed tomography, a study at a time. The room is ready and empty: nothing of CT runs yet.
+"""Computed tomography, a study at a time: haemorrhage in the head, and body composition in the abdomen.
 
-Here belongs what CT needs around an engine, in the files that every modality has:
-
-- ``preprocess.py``: a ``Volume`` in HU → float32 (C, Z, Y, X), windowed and scaled as the engine's spec requires
-- ``postprocess.py``: scores of a slab → labels; a labelmap → measurements (mL, cm², mean HU) with their uncertainty
-- ``task.py``: joins the two with ``engine.infer`` in windows or slices; ``make_task(spec)`` for the table of modalities
-
-Reading DICOM series belongs to ``usassist/sources``, resampling and windows over a volume to ``usassist/frames``.
+``task.py`` chooses the task of an engine; each task has a room of its own, with the files that every modality has
+(``preprocess.py``, ``postprocess.py``, ``task.py``). Reading series belongs to ``usassist/sources/volumes``.
 """
 
 __all__: list[str] = []

@@ -1,0 +1,20 @@
+"""The commands ``usassist ct …``: studies of computed tomography."""
+
+from __future__ import annotations
+
+import typer
+
+from usassist.app.commands.ct_ich import ich
+from usassist.app.commands.ct_info import info
+
+__all__ = ["ct_app"]
+
+ct_app = typer.Typer(help="Studies of computed tomography; see docs/ct-reading.md.", no_args_is_help=True)
+
+ct_app.command("info")(info)
+ct_app.command("ich")(ich)
+
+
+@ct_app.callback()
+def _group() -> None:
+    """Keep each a command of its own."""
