@@ -60,7 +60,9 @@ def test_every_level_lies_where_it_was_simulated(
     torso: tuple[Volume, dict[str, Vertebra]], levels: SpineLevels
 ) -> None:
     volume, truth = torso
-    assert levels.is_named and levels.confidence > 0.9 and levels.lumbar == 5
+    assert levels.is_named
+    assert levels.confidence > 0.9
+    assert levels.lumbar == 5
     assert {"L5", "L4", "L3", "L2", "L1", "T12"} <= {item.name for item in levels.vertebrae}
     for item in levels.vertebrae:
         assert np.linalg.norm(np.subtract(item.centre_lps_mm, truth[item.name].centre_mm)) < (
@@ -77,7 +79,9 @@ def test_last_ribs_alone_name_the_levels(torso: tuple[Volume, dict[str, Vertebra
     volume, truth = torso
     low, high = plane_at(volume, truth["L3"].z_range_mm[0] - 8), plane_at(volume, truth["T11"].z_range_mm[1] + 6)
     levels = find_levels(cut(volume, low, high))
-    assert levels.is_named and "the last ribs" in levels.landmarks and "the sacrum" not in levels.landmarks
+    assert levels.is_named
+    assert "the last ribs" in levels.landmarks
+    assert "the sacrum" not in levels.landmarks
     assert abs(levels.vertebra("L2").centre_lps_mm[2] - truth["L2"].centre_mm[2]) < 8
 
 
@@ -85,8 +89,10 @@ def test_without_a_landmark_no_vertebra_has_a_name(torso: tuple[Volume, dict[str
     volume, truth = torso
     low, high = plane_at(volume, truth["L3"].z_range_mm[0] - 6), plane_at(volume, truth["L1"].z_range_mm[1] - 10)
     levels = find_levels(cut(volume, low, high))
-    assert not levels.is_named and "cannot be counted" in levels.reason
-    assert levels.vertebrae and all(not item.name and item.confidence == 0 for item in levels.vertebrae)
+    assert not levels.is_named
+    assert "cannot be counted" in levels.reason
+    assert levels.vertebrae
+    assert not any(item.name or item.confidence for item in levels.vertebrae)
     with pytest.raises(VolumeError, match="L3 was not found: the vertebrae cannot be counted"):
         levels.plane_of("L3")
 
@@ -96,7 +102,7 @@ def test_axes_in_another_order_give_the_same_grid(torso: tuple[Volume, dict[str,
     plain = make_grid(volume)
     # (z, y, x) → planes from the back to the front, rows from the feet to the head, columns from left to right
     turned = np.ascontiguousarray(volume.voxels[:, ::-1, ::-1].transpose(1, 0, 2))
-    depth, rows, columns = volume.shape_zyx
+    _, rows, columns = volume.shape_zyx
     order = np.zeros((4, 4))  # (i, j, k) of the turned volume → (i, j, k)
     order[0], order[1], order[2], order[3] = (-1, 0, 0, columns - 1), (0, 0, -1, rows - 1), (0, 1, 0, 0), (0, 0, 0, 1)
     other = make_grid(volume_of(turned, volume.affine_ijk_to_lps_mm @ order))
@@ -129,7 +135,9 @@ def test_what_has_no_spine_is_told(shape: tuple[int, int, int], spacing: float, 
     rng = np.random.default_rng(1)
     hu = rng.normal(40, 20, shape).astype(np.int16)
     levels = find_levels(volume_of(hu, np.diag([spacing, spacing, spacing, 1.0])))
-    assert not levels.is_named and not levels.vertebrae and reason in levels.reason
+    assert not levels.is_named
+    assert not levels.vertebrae
+    assert reason in levels.reason
 
 
 def test_another_unit_or_a_giant_is_refused() -> None:
@@ -151,7 +159,8 @@ def test_the_count_follows_sacrum_and_ribs() -> None:
     along = np.arange(8) * 32.0
     usual = landmarks_of([0, 0, 0, 0, 0, 0, 2, 2], [0.6, 0, 0, 0, 0, 0, 0, 0], crest=55.0)
     naming = name_vertebrae(usual, along)
-    assert (naming.lowest, naming.lumbar) == (0, 5) and naming.confidence > 0.9
+    assert (naming.lowest, naming.lumbar) == (0, 5)
+    assert naming.confidence > 0.9
     short = replace(usual, ribs=np.array([0, 0, 0, 0, 0, 0, 1.0, 2]))
     assert name_vertebrae(short, along).lowest == 0
 
@@ -160,11 +169,14 @@ def test_the_count_follows_sacrum_and_ribs() -> None:
 def test_transitional_anatomy_is_said_and_never_certain(last_rib: int, lumbar: int) -> None:
     ribs = [0.0] * last_rib + [2.0] * (9 - last_rib)
     naming = name_vertebrae(landmarks_of(ribs, [0.6] + [0.0] * 8, crest=55.0), np.arange(9) * 32.0)
-    assert naming.lumbar == lumbar and naming.confidence <= 0.5 and "transitional" in naming.reason
+    assert naming.lumbar == lumbar
+    assert naming.confidence <= 0.5
+    assert "transitional" in naming.reason
 
 
 def test_ribs_everywhere_or_nowhere_are_no_landmark() -> None:
     along = np.arange(4) * 30.0
     for ribs in ([2.0] * 4, [0.0] * 4, [NAN] * 4):
         naming = name_vertebrae(landmarks_of(ribs, [0.0] * 4), along)
-        assert naming.lowest is None and "cannot be counted" in naming.reason
+        assert naming.lowest is None
+        assert "cannot be counted" in naming.reason

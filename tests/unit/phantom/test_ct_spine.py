@@ -20,9 +20,11 @@ def test_a_body_lies_at_its_centre_with_compact_bone_around_it() -> None:
     third = next(item for item in spine.vertebrae if item.name == "L3")
     hu, labels, x, y = painted(spine, third.centre_mm[2])
     middle = hu[np.abs(y - third.centre_mm[1]).argmin(), np.abs(x - third.centre_mm[0]).argmin()]
-    assert abs(middle - plan.spongy_hu) < 1 and hu.max() > plan.cortex_hu - 30
+    assert abs(middle - plan.spongy_hu) < 1
+    assert hu.max() > plan.cortex_hu - 30
     rows, columns = np.nonzero((labels == third.label) & (y[:, None] < third.centre_mm[1] + 15))
-    assert abs(x[columns].mean() - third.centre_mm[0]) < 1.5 and 38 < np.ptp(x[columns][rows < rows.max() - 4]) < 52
+    assert abs(x[columns].mean() - third.centre_mm[0]) < 1.5
+    assert 38 < np.ptp(x[columns][rows < rows.max() - 4]) < 52
 
 
 def test_levels_follow_each_other_and_only_the_lowest_have_no_ribs() -> None:
@@ -30,7 +32,8 @@ def test_levels_follow_each_other_and_only_the_lowest_have_no_ribs() -> None:
     names = [item.name for item in spine.vertebrae]
     assert names[:7] == ["S1", "L5", "L4", "L3", "L2", "L1", "T12"]
     gaps = np.diff([item.centre_mm[2] for item in spine.vertebrae])
-    assert (gaps > 22).all() and (gaps < 40).all()
+    assert (gaps > 22).all()
+    assert (gaps < 40).all()
     at = {item.name: item.centre_mm[2] for item in spine.vertebrae}
     for name, has_other in (("L3", False), ("T12", True), ("S1", True)):
         assert bool((painted(spine, at[name])[1] == OTHER_BONE).any()) == has_other

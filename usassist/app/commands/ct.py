@@ -6,6 +6,7 @@ import typer
 
 from usassist.app.commands.ct_ich import ich
 from usassist.app.commands.ct_info import info
+from usassist.app.commands.ct_levels import levels
 
 __all__ = ["ct_app"]
 
@@ -13,6 +14,7 @@ ct_app = typer.Typer(help="Studies of computed tomography; see docs/ct-reading.m
 
 ct_app.command("info")(info)
 ct_app.command("ich")(ich)
+ct_app.command("levels")(levels)
 
 
 @ct_app.callback()

@@ -58,7 +58,7 @@ def blend(
     hu: FloatArray, labels: npt.NDArray[np.uint8] | None, part: tuple[slice, slice],
     distance: FloatArray, inside: FloatArray | float, pixel_mm: float, label: int,
 ) -> None:  # fmt: skip
-    """Paint where `distance` (mm to the surface, negative inside) is below 0; pixels that the surface cuts are mixed."""
+    """Paint where `distance` (mm to the surface) is below 0; pixels that the surface cuts are mixed."""
     cover = np.clip(0.5 - distance / pixel_mm, 0.0, 1.0).astype(np.float32)
     hu[part] += cover * (inside - hu[part])
     if labels is not None:

@@ -1,9 +1,9 @@
 """A simulated spine from T8 to the coccyx, with ribs and pelvis: where its bones lie, painted plane by plane.
 
-Coordinates in mm: x to the patient's left, y to the back, z to the head; the origin is the middle of the upper end plate
-of S1. Every vertebra has a frame of its own, (lateral, anterior, up), which follows the curves of the spine. Sizes are
-round numbers in the ranges of published morphometry of bodies (Panjabi, Spine 1992) and discs (lumbar discs of 8 to
-14 mm in the middle); they were not fitted to any image.
+Coordinates in mm: x to the patient's left, y to the back, z to the head; the origin is the middle of the upper end
+plate of S1. Every vertebra has a frame of its own, (lateral, anterior, up), which follows the curves. Sizes are round
+numbers in the ranges of published morphometry of bodies (Panjabi, Spine 1992) and discs (lumbar discs of 8 to 14 mm in
+the middle); they were not fitted to any image.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ OTHER_BONE = 200
 _SIZES = {
     "T7": (19.5, 4.5, 35, 28, -1), "T8": (20.0, 4.5, 36, 28, -3), "T9": (20.5, 4.5, 37, 29, -5),
     "T10": (21.5, 5.0, 38, 29, -7), "T11": (22.5, 5.0, 40, 30, -9), "T12": (24.0, 5.5, 42, 30, -10),
-    "L1": (25.5, 6.5, 43, 31, -9), "L2": (26.5, 8.0, 44, 32, -6), "L3": (27.0, 9.0, 46, 33, 0), "L4": (26.5, 10.0, 48, 34, 8),
+    "L1": (25.5, 6.5, 43, 31, -9), "L2": (26.5, 8.0, 44, 32, -6), "L3": (27.0, 9.0, 46, 33, 0),
+    "L4": (26.5, 10.0, 48, 34, 8),
     "L5": (26.0, 11.0, 50, 34, 21), "L6": (26.0, 10.5, 50, 34, 26), "S1": (27.0, 10.5, 50, 32, 40),
 }  # fmt: skip
 _SACRUM = ((23.0, 38, 22, 52), (20.0, 30, 17, 62), (18.0, 26, 14, 62), (16.0, 22, 11, 45), (22.0, 14, 8, 18))
@@ -183,9 +184,11 @@ class Spine:
             frames.append(frame)
             self._shapes.append(
                 VertebraShape(
-                    frame=frame, height=height, disc=disc, half_width=width / 2 * plan.scale, half_depth=depth / 2 * plan.scale,
+                    frame=frame, height=height, disc=disc, half_width=width / 2 * plan.scale,
+                    half_depth=depth / 2 * plan.scale,
                     scale=plan.scale, kind=name[0], is_last_lumbar=name == f"L{plan.lumbar}",
-                    is_fused=plan.fused_last and name == f"L{plan.lumbar}", spongy_hu=plan.spongy_hu, cortex_hu=plan.cortex_hu,
+                    is_fused=plan.fused_last and name == f"L{plan.lumbar}",
+                    spongy_hu=plan.spongy_hu, cortex_hu=plan.cortex_hu,
                 )
             )  # fmt: skip
         return frames
@@ -199,20 +202,20 @@ class Spine:
         """Wings of S1 to S3, and the fused bodies below S1."""
         plan, s = self.plan, self.plan.scale
         inside = 0.6 * plan.spongy_hu + 20
-        height = _SIZES["S1"][0] * s
+        height = float(_SIZES["S1"][0]) * s
         for side in (-1, 1):
             for up, reach, radius in ((3, 46, 12), (-12, 46, 12), (-26, 40, 11), (-40, 32, 9)):
                 start = first.at(side * 16 * s, -6 * s, up * s)
                 self._capsule(start, first.at(side * reach * s, -14 * s, (up - 4) * s), radius, inside)
         bottom, frame = first.centre - first.up * height / 2, first
-        for height, width, depth, lean in _SACRUM:
+        for size, width, depth, lean in _SACRUM:
             frame = make_frame(np.zeros(3), math.radians(lean * (0.7 + 0.3 * plan.lordosis)), 0.0)
-            centre = bottom - frame.up * (height * s / 2)
+            centre = bottom - frame.up * (size * s / 2)
             frame = Frame(centre, frame.lateral, frame.anterior, frame.up)
-            for side in (-0.5, 0, 0.5):
-                start = frame.at(side * width * s, 0, height * s / 2)
-                self._capsule(start, frame.at(side * width * s, 0, -height * s / 2), depth / 2, inside)
-            bottom = centre - frame.up * (height * s / 2)
+            for share in (-0.5, 0.0, 0.5):
+                start = frame.at(share * width * s, 0, size * s / 2)
+                self._capsule(start, frame.at(share * width * s, 0, -size * s / 2), depth / 2, inside)
+            bottom = centre - frame.up * (size * s / 2)
 
     def _pelvis(self, frames: list[Frame]) -> None:
         plan, s = self.plan, self.plan.scale
@@ -226,7 +229,8 @@ class Spine:
                 Wing(
                     side=side, centre_x=float(frames[0].centre[0]), back_y=float(back[1]) + 35 * s, back_x=48 * s,
                     front_x=min(0.9 * plan.wall_xy_mm[0], 125 * s), front_y=float(back[1]) - 118 * s, crest_z=crest,
-                    foot_z=float(back[2]) - 62 * s, scale=s, spongy_hu=0.7 * plan.spongy_hu + 30, cortex_hu=plan.cortex_hu + 80,
+                    foot_z=float(back[2]) - 62 * s, scale=s, spongy_hu=0.7 * plan.spongy_hu + 30,
+                    cortex_hu=plan.cortex_hu + 80,
                 )
             )  # fmt: skip
 

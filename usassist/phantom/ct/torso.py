@@ -90,7 +90,7 @@ def make_torso(
         plane = np.zeros((rows, side), np.float32)
         for part in range(parts):
             plane += _plane(spine, plan, x, y, z + ((part + 0.5) / parts - 0.5) * thick, bowel)
-        plane = cv2.GaussianBlur(plane / parts, (0, 0), 0.6 / dx)
+        plane = np.asarray(cv2.GaussianBlur(plane / parts, (0, 0), 0.6 / dx), np.float32)
         noise = cv2.GaussianBlur(rng.standard_normal(plane.shape, np.float32), (0, 0), 0.7)
         volume[k] = np.clip(np.rint(plane + noise * (plan.noise_hu / 0.4)), -1024, 3071)
     affine = np.diag([dx, dy, dz, 1.0])

@@ -23,7 +23,7 @@ _TILTS_DEG = range(-20, 21, 4)
 _GAPS_MM = (20, 46)  # from disc to disc
 _USUAL_GAP_MM = 32.0
 _LEAST = 0.25  # evidence for a disc; the median of a spine's discs is about 2
-_COST = 0.45
+_COST = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,13 +114,13 @@ def _chain(evidence: Float64Array) -> npt.NDArray[np.int64]:
     if not len(places):
         return places
     gaps = np.arange(*_GAPS_MM)
-    unusual = 0.06 * ((gaps - _USUAL_GAP_MM) / 7.0) ** 2
-    change = np.minimum(0.12 * ((gaps[:, None] - gaps[None, :]) / 4.0) ** 2, 1.5)  # [gap, gap before]
+    unusual = 0.1 * ((gaps - _USUAL_GAP_MM) / 7.0) ** 2
+    change = np.minimum(0.25 * ((gaps[:, None] - gaps[None, :]) / 4.0) ** 2, 1.5)  # [gap, gap before]
     count = len(evidence)
     total = np.full((count, len(gaps)), -np.inf)  # the last disc here, and the gap before it
     first = np.where(evidence > _LEAST, evidence - _COST, -np.inf)
     came = np.full((count, len(gaps)), -1, np.int64)
-    for place in places:
+    for place in places.tolist():
         for index, gap in enumerate(gaps):
             before = place - gap
             if before < 0 or not np.isfinite(first[before]):

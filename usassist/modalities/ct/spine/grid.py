@@ -124,7 +124,7 @@ def _planes(
         for index in (low, high):
             if index not in held:
                 plane = np.clip(np.nan_to_num(np.asarray(voxels[index], np.float32)), _LOWEST_HU, _HIGHEST_HU)
-                held[index] = cv2.resize(plane, (shape_yx[1], shape_yx[0]), interpolation=how)
+                held[index] = np.asarray(cv2.resize(plane, (shape_yx[1], shape_yx[0]), interpolation=how), np.float32)
         held = {index: held[index] for index in (low, high)}
         share = position - low
         yield np.rint((1 - share) * held[low] + share * held[high]).astype(np.int16)

@@ -21,6 +21,7 @@ UInt8Array = npt.NDArray[np.uint8]
 
 _THICK_MM = 17.0  # thicker than any rib or iliac wing: kidneys, vessels and bowel with contrast medium
 _THICK_HU = 110
+_POLE_MM = 6.0
 _RIB_HU = 170
 _RIB_RADII_MM = ((44.0, 48.0, 52.0, 56.0), (60.0, 64.0, 68.0, 72.0))
 _RIB_ANGLES_DEG = np.arange(-25.0, 66.0, 3.0)  # from straight to the side, towards the back
@@ -101,7 +102,7 @@ def _lean_deg(curve: Curve, along: float) -> float:
 
 
 def _thin_bone(curve: Curve) -> UInt8Array:
-    """Bone of the grid without what is thick there or within 8 mm above or below."""
+    """Bone of the grid without what is thick there or within 6 mm above or below."""
     hu = curve.grid.hu
     thick = np.empty(hu.shape, np.uint8)
     size = int(_THICK_MM / STEP_MM) | 1
@@ -110,7 +111,7 @@ def _thin_bone(curve: Curve) -> UInt8Array:
         calm = (cv2.blur(hu[z].astype(np.float32), (3, 3)) > _THICK_HU).astype(np.uint8)
         thick[z] = cv2.dilate(cv2.morphologyEx(calm, cv2.MORPH_OPEN, kernel), np.ones((5, 5), np.uint8))
     result = np.empty(hu.shape, np.uint8)
-    reach = int(8.0 / STEP_MM)
+    reach = int(_POLE_MM / STEP_MM)
     for z in range(hu.shape[0]):
         result[z] = (hu[z] > _RIB_HU) & (thick[max(z - reach, 0) : z + reach + 1].max(axis=0) == 0)
     return result
@@ -137,7 +138,7 @@ def _ribs(curve: Curve, thin: UInt8Array, centres: Float64Array, pitch_mm: Float
             radius = np.array(radii)[None, None, :]
             cells = curve.points(along, -radius * np.sin(angle), side * radius * np.cos(angle))
             values = _nearest(thin, cells)
-            spots.append(_spots((values > 0).any(axis=2).astype(np.uint8)))
+            spots.append(_spots(np.asarray((values > 0).any(axis=2), np.uint8)))
             seen.append((values >= 0).mean(axis=(1, 2)) > 0.7)
         ribs = [z for z in spots[0] if any(-26.0 < outer - z < 8.0 for outer in spots[1])]
         visible = seen[0] & seen[1]
@@ -191,8 +192,8 @@ def _wing_end(curve: Curve, thin: UInt8Array, side: int, columns: int) -> int | 
         rows = slice(max(int(y - 130 / STEP_MM), 0), max(int(y + 60 / STEP_MM), 0))
         columns_here = slice(edge, None) if side > 0 else slice(0, edge)
         plane[rows, columns_here] = thin[z][rows, columns_here]
-        plane = cv2.morphologyEx(plane, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(plane)
+        closed = cv2.morphologyEx(plane, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
         if current is None or large < 4:
             big = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] * area >= _ILIUM_MM2]
             if big:

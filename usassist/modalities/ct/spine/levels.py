@@ -63,8 +63,8 @@ class SpineLevels:
     confidence : 0 to 1, that the count is right; of the best count where `is_named` is False
     reason : what the names rest on, or what is missing
     landmarks : those seen
-    lumbar : vertebrae counted between the sacrum and the last ribs; None unless both are seen. Other than 5, the anatomy
-        may be transitional
+    lumbar : vertebrae counted between the sacrum and the last ribs; None unless both are seen. Other than 5, the
+        anatomy may be transitional
     discs_lps_mm : middles of the discs, from below upwards
     canal_lps_mm : points along the middle of the canal, from below upwards
     """
@@ -153,12 +153,15 @@ def _nothing(reason: str) -> SpineLevels:
 
 
 def _bounds(discs: Discs) -> tuple[Float64Array, list[bool]]:
-    """Middles of the discs, with one more at each end where half of a vertebra beyond the last disc is in the volume."""
+    """Middles of the discs, with guesses beyond them where a vertebra lies half in the volume.
+
+    Two below: the lumbosacral disc is the steepest and may not be seen. One above.
+    """
     bounds = [float(value) for value in discs.along]
     whole = [True] * (len(bounds) - 1)
     inside = np.flatnonzero(discs.has_body)
     below, above = bounds[1] - bounds[0], bounds[-1] - bounds[-2]
-    if inside[0] <= bounds[0] - 0.5 * below:
+    while inside[0] <= bounds[0] - 0.5 * below and len(whole) < len(discs.along) + 1:
         bounds, whole = [bounds[0] - below, *bounds], [False, *whole]
     if inside[-1] >= bounds[-1] + 0.5 * above:
         bounds, whole = [*bounds, bounds[-1] + above], [*whole, False]

@@ -65,8 +65,8 @@ def name_vertebrae(landmarks: Landmarks, centres: Float64Array) -> Naming:
     """
     numbers = np.arange(len(centres))
     scores = np.zeros(len(_HYPOTHESES))
-    for index, lowest in enumerate(_HYPOTHESES):
-        scores[index] = _score(landmarks, centres, numbers + lowest)
+    for index, hypothesis in enumerate(_HYPOTHESES):
+        scores[index] = _score(landmarks, centres, numbers + hypothesis)
     scores[(_HYPOTHESES < -2) | (_HYPOTHESES + len(centres) > 18)] -= 4.0
     chance = np.exp(scores - scores.max())
     chance /= chance.sum()

@@ -19,7 +19,7 @@ ALONG_MM = 1.0
 """Distance of neighbouring positions on the curve."""
 
 _BEYOND_MM = 28.0  # the canal is followed further than it was found, straight on
-_STIFF_MM = 14.0  # directions are smoothed over about this length
+_STIFF_MM = 10.0  # directions are smoothed over about this length
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +42,7 @@ class Curve:
     mm_per_cell: Float64Array
 
     def points(self, along: Float64Array, front_mm: Float64Array, left_mm: Float64Array) -> Float64Array:
-        """Cells of points given along the curve (index, may be a fraction) and beside it; arrays broadcast, → (..., 3)."""
+        """Cells (..., 3) of points given along the curve (index, may be a fraction) and beside it; arrays broadcast."""
         at = np.asarray(along, np.float64)
         index = np.arange(len(self.xyz))
         base, front, left = (
