@@ -126,7 +126,11 @@ def install_ct_engine(folder: Path, *, measured: bool = False) -> EngineSpec:
         make("Sigmoid", ["spot_steep"], ["any"]),
         make("Mul", ["any", "shares"], ["slice_prob"]),
     ]
-    shapes = {"image": ["n", 3, 256, 256], "mask_prob": ["n", 1, 256, 256], "slice_prob": ["n", 4]}
+    shapes: dict[str, list[str | int | None]] = {
+        "image": ["n", 3, 256, 256],
+        "mask_prob": ["n", 1, 256, 256],
+        "slice_prob": ["n", 4],
+    }
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
     stored = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, NAME, ends[:1], ends[1:], stored)

@@ -52,6 +52,7 @@ def make_series(
     without: Iterable[int] = (),
     twice: Iterable[int] = (),
     seed: int = 1,
+    first_name: int = 0,
     series_uid: str | None = None,
     tags: dict[str, Any] | None = None,
 ) -> list[Path]:
@@ -62,6 +63,7 @@ def make_series(
     hu : (Z, Y, X), values after rescaling; plane k lies k steps along the normal from `origin_mm`
     tilt_deg : of the gantry: planes are stacked along the patient's z, their normal is tilted towards y
     without, twice : numbers of planes that are left out, or written twice with UIDs of their own
+    seed, first_name : the numbers in the names are a shuffle of those from `first_name` on
     tags : keywords that are set on every file; None removes one
 
     Returns
@@ -93,7 +95,7 @@ def make_series(
             stored = to_stored(plane, slope, intercept, signed, bits_stored)
             _set_pixels(dataset, stored[None], signed, bits_stored, padding, syntax)
             _set_tags(dataset, tags)
-            paths.append(_write(dataset, folder / f"IM{names[k * 2 + copy]:05d}"))
+            paths.append(_write(dataset, folder / f"IM{first_name + names[k * 2 + copy]:05d}"))
     return paths
 
 

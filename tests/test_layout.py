@@ -119,11 +119,12 @@ def test_every_dependency_that_is_imported_is_declared() -> None:
     declared = {_package(item) for item in _project()["dependencies"]}
     extras = {name: {_package(item) for item in items} for name, items in _project()["optional-dependencies"].items()}
     folders = {"training": extras["train"], "onnx_torch": extras["torch"], "objects": extras["dicom"]}
+    folders["dicom/studies"] = extras["dicom"]
     lazily = set().union(*(items for name, items in extras.items() if name != "dev"))
     names = {"cv2": "opencv-python", "zmq": "pyzmq", "sklearn": "scikit-learn", "dicomanonymizer": "dicom-anonymizer"}
     for path in (ROOT / "usassist").rglob("*.py"):
         tree = ast.parse(path.read_text())
-        here = declared.union(*(items for folder, items in folders.items() if folder in path.parts))
+        here = declared.union(*(items for folder, items in folders.items() if f"/{folder}/" in path.as_posix()))
         for nodes, allowed in ((tree.body, here), (list(ast.walk(tree)), here | lazily)):
             for found in _imports(nodes) - set(sys.stdlib_module_names) - {"usassist"}:
                 assert names.get(found, found).replace("_", "-") in allowed, f"{path} imports {found}"

@@ -136,7 +136,7 @@ def test_odd_sizes_play(usassist: Usassist, tmp_path: Path, hw: tuple[int, int])
 @pytest.mark.parametrize(
     ("arguments", "says", "code"),
     [
-        (["--engine", "nosuch"], "no engine nosuch; known: thyroid_nodule", 2),
+        (["--engine", "nosuch"], "no engine nosuch; known: ", 2),
         (["--backend", "nosuch"], "no back end nosuch; known: auto, tensorrt", 2),
         (["--point", "nosuch"], "no operating point nosuch", 2),
         (["--crop", "1,2,3"], "crop", 2),

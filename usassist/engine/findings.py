@@ -96,8 +96,14 @@ def compare_findings(reference: Findings, found: Findings, thresholds: dict[int,
     thresholds : label id → score from which a finding counts
     slack : allowed difference of scores; closer to its threshold than this, a finding may be missing or extra
     """
-    overlap = np.array([[_overlap(reference, found, i, j) for j in range(len(found))] for i in range(len(reference))])
-    overlap = overlap.reshape(len(reference), len(found))
+    overlap = np.zeros((len(reference), len(found)))
+    covered = [[np.flatnonzero(mask) for mask in item.masks or ()] for item in (reference, found)]
+    for i, j in np.argwhere(np.equal.outer(reference.label_id, found.label_id)).tolist():
+        if reference.masks is not None:
+            assert found.masks is not None
+            overlap[i, j] = _dice(covered[0][i], found.masks[j], len(covered[1][j]))
+        else:
+            overlap[i, j] = _box_iou(reference, found, i, j)
     pairs: list[tuple[int, int]] = []
     for i, j in sorted(zip(*np.nonzero(overlap), strict=True), key=lambda pair: (-overlap[pair], pair)):
         if all(i != first and j != second for first, second in pairs):
@@ -113,7 +119,7 @@ def compare_findings(reference: Findings, found: Findings, thresholds: dict[int,
     counts = [sum(above > slack for above in side) for side in alone]
     return Apart(
         findings=len(reference),
-        min_dice=min((_dice(reference, found, *pair) for pair in pairs), default=None) if reference.masks else None,
+        min_dice=min((float(overlap[pair]) for pair in pairs), default=None) if reference.masks else None,
         min_box_iou=min((_box_iou(reference, found, *pair) for pair in pairs), default=None)
         if reference.boxes is not None
         else None,
@@ -124,19 +130,17 @@ def compare_findings(reference: Findings, found: Findings, thresholds: dict[int,
     )
 
 
-def _overlap(reference: Findings, found: Findings, i: int, j: int) -> float:
-    if reference.label_id[i] != found.label_id[j]:
-        return 0.0
-    return _dice(reference, found, i, j) if reference.masks else _box_iou(reference, found, i, j)
+def _dice(first: Array, second: BoolArray, second_px: int) -> float:
+    """2 |A and B| / (|A| + |B|) of two masks (Dice, Ecology 1945).
 
-
-def _dice(reference: Findings, found: Findings, i: int, j: int) -> float:
-    """2 |A and B| / (|A| + |B|) of two masks (Dice, Ecology 1945)."""
-    assert reference.masks is not None
-    assert found.masks is not None
-    first, second = reference.masks[i], found.masks[j]
-    total = int(first.sum()) + int(second.sum())
-    return 2.0 * int((first & second).sum()) / total if total else 1.0
+    Parameters
+    ----------
+    first : int (N,), the pixels of A, as indices into a flat array: findings are small, and there may be many
+    second : bool, the mask B
+    second_px : its pixels
+    """
+    total = len(first) + second_px
+    return 2.0 * int(np.count_nonzero(second.ravel()[first])) / total if total else 1.0
 
 
 def _box_iou(reference: Findings, found: Findings, i: int, j: int) -> float:

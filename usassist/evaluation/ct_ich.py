@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.json is not None:
             write_json(options.json, report)
     except UsAssistError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False)
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         return error.exit_code
     return 0
 

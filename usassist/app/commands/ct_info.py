@@ -50,13 +50,13 @@ def _print(series: list[SeriesFacts]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title="Series", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title="Series", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in ("no.", "series", "what", "voxels", "mm", "ich", "bodycomp"):
         table.add_column(name, no_wrap=name != "what", overflow="fold")
     notes = []
     for facts in series:
         fit_for = _fit_for(facts)
-        what = [facts.modality, facts.body_part.lower(), *facts.description_words, facts.kernel]
+        what = dict.fromkeys([facts.modality, facts.body_part.lower(), *facts.description_words, facts.kernel])
         spacing = "x".join(f"{length:.3g}" for length in reversed(facts.spacing_zyx_mm))
         table.add_row(
             str(facts.number),
@@ -70,6 +70,8 @@ def _print(series: list[SeriesFacts]) -> None:
             notes.append((facts.number, f"cannot be read: it {facts.unreadable}"))
         else:
             notes += [(facts.number, note) for note in _why_not(fit_for)]
+        if facts.shape_zyx[0] == 1 and fit_for["bodycomp"]["fit"]:
+            notes.append((facts.number, "is one plane: bodycomp needs its level (--level)"))
         notes += [(facts.number, problem) for problem in facts.problems]
     console = Console()
     console.print(table)

@@ -11,11 +11,13 @@ from typing import Annotated
 import typer
 
 from usassist.app.commands.options import JsonOption
+from usassist.app.commands.phantom_ct import phantom_ct_app
 from usassist.errors import UsageError
 
 __all__ = ["phantom_app"]
 
-phantom_app = typer.Typer(help="The simulated scanner.", no_args_is_help=True)
+phantom_app = typer.Typer(help="The simulated scanner, and simulated studies.", no_args_is_help=True)
+phantom_app.add_typer(phantom_ct_app, name="ct")
 
 
 @phantom_app.command()

@@ -6,6 +6,7 @@ Importing this module imports Gradio, which takes seconds and reads the environm
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -17,6 +18,9 @@ from usassist.app.demo.desk import YOURS, Desk
 from usassist.app.demo.events import PART, Parts, connect
 from usassist.app.demo.limits import LIMITS
 from usassist.app.demo.status import limits_text
+from usassist.app.demo.studies.desk import StudyDesk
+from usassist.app.demo.studies.events import connect_studies
+from usassist.app.demo.studies.page import SLICES_CSS, build_study_tab
 from usassist.engine import EngineSpec, list_engines
 from usassist.modalities import Kind, Modality, list_modalities
 from usassist.sinks.panel.context import FIRST_LANGUAGE, Labels
@@ -40,16 +44,17 @@ MOUNT: dict[str, Any] = {
     "show_error": False,
     "max_file_size": LIMITS.file_bytes,
     "theme": make_theme(),
-    "css": resources.files("usassist.app.demo").joinpath("player.css").read_text(encoding="utf-8"),
+    "css": resources.files("usassist.app.demo").joinpath("player.css").read_text(encoding="utf-8") + SLICES_CSS,
 }
 
 
-def build_demo(desk: Desk) -> gr.Blocks:
+def build_demo(desk: Desk, study_desks: Sequence[StudyDesk] = ()) -> gr.Blocks:
     """The page.
 
     Parameters
     ----------
     desk : does what the events ask for
+    study_desks : the same for each tab of studies
     """
     labels = Labels()
     words = load_words(FIRST_LANGUAGE, PART)
@@ -66,10 +71,13 @@ def build_demo(desk: Desk) -> gr.Blocks:
             for modality in _modalities():
                 with gr.Tab(modality.title):
                     parts = _build_modality(modality, desk, labels, language)
+            studies = [(item, build_study_tab(item, labels, language)) for item in study_desks]
             with gr.Tab() as about:
                 labels.add(about, PART, label="page.about")
                 about_page = gr.Markdown(about_text(words))
         connect(blocks, desk, labels, parts, about_page)
+        for study_desk, study_parts in studies:
+            connect_studies(study_desk, study_parts)
     blocks.queue(max_size=30, default_concurrency_limit=8)
     return blocks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -16,6 +16,11 @@ from usassist.app.demo.limits import LIMITS
 from usassist.app.demo.material import Item, bundled_items
 from usassist.app.demo.routes import PREFIX, clip_routes
 from usassist.app.demo.shelf import Shelf
+from usassist.app.demo.studies.answering import StudyAnswering, StudyEngine
+from usassist.app.demo.studies.desk import StudyDesk
+from usassist.app.demo.studies.routes import PREFIX as STUDY_PREFIX
+from usassist.app.demo.studies.routes import study_routes
+from usassist.app.demo.studies.table import TABS
 from usassist.app.demo.visits import Visits, private_root
 from usassist.app.runtime.open_stream import StreamOptions
 from usassist.common.clock import MonotonicClock
@@ -24,12 +29,12 @@ from usassist.engine import find_engine
 from usassist.sinks.panel.access import DEMO_PATHS
 from usassist.sinks.panel.serve import run_server
 
-__all__ = ["DemoOptions", "launch_hosted", "open_desk", "run_demo"]
+__all__ = ["DemoOptions", "launch_hosted", "open_desks", "run_demo"]
 
 _CLEAN_S = 60.0
 _PATHS = dataclasses.replace(
     DEMO_PATHS,
-    get=(*(path for path in DEMO_PATHS.get if path != "/gradio_api/file="), f"/{PREFIX}/"),
+    get=(*(path for path in DEMO_PATHS.get if path != "/gradio_api/file="), f"/{PREFIX}/", f"/{STUDY_PREFIX}/"),
     sockets=(),
     max_upload_bytes=LIMITS.file_bytes + 2**20,  # with the frame of the form around it
 )
@@ -74,10 +79,10 @@ def run_demo(options: DemoOptions, *, panel: PanelConfig, on_ready: Callable[[st
 
             from usassist.app.demo.page import MOUNT, build_demo
 
-            desk = stack.enter_context(open_desk(options))
+            desk, studies = stack.enter_context(open_desks(options))
             app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-            app.router.routes.extend(clip_routes(desk.visits))
-            gr.mount_gradio_app(app, build_demo(desk), path="/", **MOUNT)
+            app.router.routes.extend([*clip_routes(desk.visits), *study_routes(desk.visits)])
+            gr.mount_gradio_app(app, build_demo(desk, studies), path="/", **MOUNT)
             return app
 
         run_server(make_app, panel, paths=_PATHS, on_ready=on_ready)
@@ -88,13 +93,14 @@ def launch_hosted(options: DemoOptions) -> None:
     says where it listens."""
     from usassist.app.demo.page import MOUNT, build_demo
 
-    with open_desk(options) as desk:
-        build_demo(desk).launch(app_kwargs={"routes": clip_routes(desk.visits)}, share=False, quiet=True, **MOUNT)
+    with open_desks(options) as (desk, studies):
+        routes = [*clip_routes(desk.visits), *study_routes(desk.visits)]
+        build_demo(desk, studies).launch(app_kwargs={"routes": routes}, share=False, quiet=True, **MOUNT)
 
 
 @contextlib.contextmanager
-def open_desk(options: DemoOptions) -> Iterator[Desk]:
-    """The desk; everything of it is removed at the end of the block."""
+def open_desks(options: DemoOptions) -> Iterator[tuple[Desk, list[StudyDesk]]]:
+    """The desk of clips, and one for each tab of studies; everything of them is removed at the end of the block."""
     stop = threading.Event()
     items = {} if options.first is None else {options.first.name: options.first}
     items |= bundled_items()
@@ -107,17 +113,22 @@ def open_desk(options: DemoOptions) -> Iterator[Desk]:
         )
         shelf = Shelf(items, answering, chosen, visits.shared)
         desk = Desk(visits, answering, shelf)
-        cleaner = threading.Thread(target=_clean, args=(desk, stop), name="visits", daemon=True)
+        engine = StudyEngine(
+            backend=options.stream.backend, precision=options.stream.precision, threads=options.stream.threads
+        )
+        studies = [StudyDesk(visits, StudyAnswering(tab, engine)) for tab in TABS.values()]
+        cleaner = threading.Thread(target=_clean, args=([desk, *studies], stop), name="visits", daemon=True)
         shelf.start()
         cleaner.start()
         try:
-            yield desk
+            yield desk, studies
         finally:
             stop.set()
             shelf.close()
             visits.close()
 
 
-def _clean(desk: Desk, stop: threading.Event) -> None:
+def _clean(desks: Sequence[Desk | StudyDesk], stop: threading.Event) -> None:
     while not stop.wait(_CLEAN_S):
-        desk.end_old()
+        for desk in desks:
+            desk.end_old()

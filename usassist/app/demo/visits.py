@@ -37,7 +37,7 @@ class Visit:
     secret : in the address of everything that belongs to the visit; known to its page alone
     folder : private; removed at the end
     upload : the file that the visitor gave, None before
-    stop : set when what runs for this visitor is to end
+    stop, study_stop : set when what runs for this visitor is to end: a clip, a study
     t_seen_ns : monotonic ns of the last request
     ended : the folder is gone
     """
@@ -47,11 +47,16 @@ class Visit:
     t_seen_ns: int
     upload: Path | None = None
     stop: threading.Event = field(default_factory=threading.Event)
+    study_stop: threading.Event = field(default_factory=threading.Event)
     ended: bool = False
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def new_answer(self) -> Path:
+    def new_answer(self, kind: str = "answer") -> Path:
         """Folder for the next answer; not made yet.
+
+        Parameters
+        ----------
+        kind : what its name begins with; ``answer`` for a clip
 
         Raises
         ------
@@ -60,11 +65,11 @@ class Visit:
         """
         if self.ended:
             raise UsageError("this visit has ended; load the page again")
-        return self.folder / f"answer{next(self.numbers)}"
+        return self.folder / f"{kind}{next(self.numbers)}"
 
-    def keep_only(self, folders: list[Path]) -> None:
-        """Remove all answers but these."""
-        for path in self.folder.glob("answer*"):
+    def keep_only(self, folders: list[Path], kind: str = "answer") -> None:
+        """Remove all answers of a kind but these."""
+        for path in self.folder.glob(f"{kind}*"):
             if path not in folders:
                 shutil.rmtree(path, ignore_errors=True)
 
@@ -169,6 +174,7 @@ class Visits:
 def _remove(visit: Visit) -> None:
     visit.ended = True
     visit.stop.set()
+    visit.study_stop.set()
     shutil.rmtree(visit.folder, ignore_errors=True)
 
 

@@ -84,6 +84,8 @@ class Offered:
             wanted = find_engine(value, self._folder)
             if wanted.engine_id == spec.engine_id:
                 return stream
+            if _full_name(wanted) not in self.engines():
+                raise UsageError(f"engine {_full_name(wanted)} does not stream; it was not offered")
             precision = stream.precision if stream.precision in wanted.precisions else "auto"
             point = stream.point if stream.point in self._points(wanted, stream) else "auto"
             return dataclasses.replace(stream, engine=_full_name(wanted), precision=precision, point=point)

@@ -12,6 +12,7 @@ panel         usassist.sinks.panel           all topics                       a 
 openigtlink   usassist.sinks.openigtlink     frame, result, engine, session   to OpenIGTLink clients
 demo_look     usassist.app.demo.workers      a file                           what it holds, to its parent
 demo_answer   usassist.app.demo.workers      a file                           a session folder, and packets of it
+``demo_…``    usassist.app.demo.workers      a study                          its planes, and a result folder
 ``bench_…``   usassist.app.bench.workers     as the above do                  nothing: for benchmarks
 ============= ============================== ================================ =====================
 """
@@ -52,6 +53,8 @@ CHILDREN: dict[str, ChildSpec] = {
     "openigtlink": ChildSpec(f"{_WORKERS}.openigtlink", niceness=5),
     "demo_look": ChildSpec(f"{_DEMO_WORKERS}.look"),
     "demo_answer": ChildSpec(f"{_DEMO_WORKERS}.answer"),
+    "demo_study_look": ChildSpec(f"{_DEMO_WORKERS}.study_look"),
+    "demo_study_answer": ChildSpec(f"{_DEMO_WORKERS}.study_answer"),
     "bench_openigtlink": ChildSpec(f"{_BENCH_WORKERS}.openigtlink", niceness=10),
     "bench_overlay": ChildSpec(f"{_BENCH_WORKERS}.overlay", niceness=10),
     "bench_stalled": ChildSpec(f"{_BENCH_WORKERS}.stalled"),

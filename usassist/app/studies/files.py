@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from usassist import __version__
+from usassist.app.studies.dicom_objects import write_dicom_objects
 from usassist.app.studies.document import (
     DOCUMENT_VERSION,
     EngineOfStudy,
@@ -90,7 +91,7 @@ class ResultFolder(Closeable):
         assert self._folder is not None
         try:
             names: list[str] = []
-            for writer in (_write_labelmap, _write_montage, *writers):
+            for writer in (_write_labelmap, _write_montage, write_dicom_objects, *writers):
                 step()
                 names += writer(outcome, self.path)
             step()

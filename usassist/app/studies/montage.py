@@ -60,7 +60,7 @@ def draw_montage(outcome: StudyOutcome, count: int = 3) -> UInt8Array | None:
         _write(canvas, f"slice {z + 1} of {volume.shape_zyx[0]}   score {scores[z]:.2f}", left, below + 14, 16, _TEXT)
         _write(canvas, _position(volume, z), left, below + 34, 14, _DIM)
     if rows == 2:
-        _colour_bar(canvas, width - _BAR_PX + 4, _TOP_PX + _CELL_PX + _GAP_PX)
+        _colour_bar(canvas, _GAP_PX + len(planes) * (_CELL_PX + _GAP_PX) + 4, _TOP_PX + _CELL_PX + _GAP_PX)
     _head(canvas, outcome, answer)
     foot = f"Research use only, not a medical device.   {outcome.result.engine_id}   series {volume.series_id}"
     _write(canvas, foot, _GAP_PX, height - 16, 14, _DIM)
@@ -159,6 +159,8 @@ def _head(canvas: UInt8Array, outcome: StudyOutcome, answer: StudyAnswer) -> Non
             value = f"{item.value:.1f}" if item.u95 is None else f"{item.value:.1f} ± {item.u95:.1f}"
             note = " (its uncertainty was not measured)" if item.u95 is None else ""
             parts.append(f"{item.name.replace('_', ' ')} {value} {item.unit}{note}")
+        elif item.name != "study_score" and answer.found:
+            parts.append(f"no {item.name.replace('_', ' ')}: {item.reason}")
     _write(canvas, ",   ".join(parts), _GAP_PX, 52, 15, _DIM)
 
 

@@ -18,7 +18,10 @@ TASKS = {
 }
 """``task`` of an engine → the function that makes its task; each is imported when it is called."""
 
-DECODERS = {"detect_segment": "usassist.modalities.ct.haemorrhage.task:make_haemorrhage_decoder"}
+DECODERS = {
+    "detect_segment": "usassist.modalities.ct.haemorrhage.task:make_haemorrhage_decoder",
+    "segment": "usassist.modalities.ct.body.decoder:make_body_decoder",
+}
 """``task`` of an engine → the function that makes its decoder, where it has one."""
 
 

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from usassist.phantom.ct.abdomen_plan import AbdomenPlan, draw_plan
+from usassist.phantom.ct.abdomen_plan import draw_plan
 from usassist.phantom.ct.abdomen_plane import Textures, draw_plane
+from usassist.phantom.ct.abdomen_shapes import AbdomenPlan
 
 __all__ = ["make_abdomen", "render_plane"]
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from usassist.phantom.ct.abdomen_plan import AbdomenPlan, Blob
+from usassist.phantom.ct.abdomen_shapes import AbdomenPlan, Blob
 
 __all__ = ["CONTENTS", "draw_blobs"]
 
@@ -30,8 +27,6 @@ def draw_blobs(plan: AbdomenPlan, rng: np.random.Generator, fill: float) -> tupl
     rng : of the plan
     fill : about which share of the cavity they take, 0 to 1
     """
-    from usassist.phantom.ct.abdomen_plan import Blob
-
     u = rng.uniform
     inner, front = plan.half_width - plan.wall_mm, plan.anterior
     step, scale = plan.spacing_vertebra, plan.scale

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usassist.phantom.ct.abdomen_plan import ANGLES, AbdomenPlan, Blob
 from usassist.phantom.ct.abdomen_ring import Ring
+from usassist.phantom.ct.abdomen_shapes import ANGLES, AbdomenPlan, Blob
 from usassist.phantom.ct.abdomen_spine import Canvas, paint_spine
 
 __all__ = ["AIR_HU", "BONE", "CAVITY", "MUSCLE", "OUTSIDE", "SUBCUTANEOUS", "Textures", "draw_plane"]

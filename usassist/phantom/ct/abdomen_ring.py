@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usassist.phantom.ct.abdomen_plan import ANGLES, AbdomenPlan
+from usassist.phantom.ct.abdomen_shapes import ANGLES, AbdomenPlan
 
 __all__ = ["Ring"]
 

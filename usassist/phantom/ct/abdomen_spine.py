@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from usassist.phantom.ct.abdomen_plan import AbdomenPlan
+from usassist.phantom.ct.abdomen_shapes import AbdomenPlan
 
 __all__ = ["Canvas", "paint_spine"]
 

@@ -216,8 +216,13 @@ def _plane(entry: Entry, dataset: Dataset, here: list[Dataset], coding: DicomHea
     padding, limit = integer(dataset, "PixelPaddingValue"), integer(dataset, "PixelPaddingRangeLimit")
     high_bit = integer(dataset, "HighBit")
     acquisition, echo, time, instance = (
-        _order(here, keyword)
-        for keyword in ("AcquisitionNumber", "EchoNumbers", "TemporalPositionIdentifier", "InstanceNumber")
+        _order(here, *keywords)
+        for keywords in (
+            ("AcquisitionNumber", "FrameAcquisitionNumber"),
+            ("EchoNumbers",),
+            ("TemporalPositionIdentifier", "TemporalPositionIndex"),
+            ("InstanceNumber",),
+        )
     )
     return Plane(
         entry=entry,
@@ -240,15 +245,17 @@ def _plane(entry: Entry, dataset: Dataset, here: list[Dataset], coding: DicomHea
     )
 
 
-def _order(here: list[Dataset], keyword: str) -> int:
-    found = number(find(here, ("FrameContentSequence", "MREchoSequence"), keyword))
-    return -1 if found is None else int(found)
+def _order(here: list[Dataset], *keywords: str) -> int:
+    for keyword in keywords:
+        found = number(find(here, ("FrameContentSequence",), keyword))
+        if found is not None:
+            return int(found)
+    return -1
 
 
 def _scan(dataset: Dataset, shared: Dataset | None, coding: DicomHeader | None) -> Scan:
     here = [item for item in (shared, dataset) if item is not None]
-    described = " ".join(text(dataset, key) for key in ("SeriesDescription", "ProtocolName", "StudyDescription"))
-    words = known_words(described)
+    words = known_words(*(text(dataset, key) for key in ("SeriesDescription", "ProtocolName", "StudyDescription")))
     anatomy = first(first(shared, "FrameAnatomySequence"), "AnatomicRegionSequence")
     part = text(dataset, "BodyPartExamined") or text(anatomy, "CodeMeaning")
     part = re.sub(r"[^A-Z]", "", part.upper())

@@ -19,7 +19,7 @@ __all__ = ["JpegLosslessError", "decode_jpeg_lossless"]
 Int64Array = npt.NDArray[np.int64]
 
 _SOF3, _DHT, _SOS, _DRI, _EOI = 0xC3, 0xC4, 0xDA, 0xDD, 0xD9
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 16
 _LOOK_AHEAD = 8  # bytes beyond a chunk that its last code may need
 _WORD = 0xFFFF
 

@@ -20,7 +20,7 @@ from usassist.sources.volumes.stacks import Stack, make_stacks
 
 __all__ = ["Found", "choose_series", "find_series", "size_of"]
 
-_LISTED = 12
+_LISTED, _REASONS = 12, 4
 
 Found = tuple[SeriesFacts, "Stack | NiftiFile | None"]
 
@@ -48,6 +48,8 @@ def find_series(path: Path) -> list[Found]:
         found.append((_facts_of_stack(len(found) + 1, stack), stack))
     for file in niftis:
         found.append(_of_nifti(len(found) + 1, file, alone=len(entries) == 1))
+    if not found and any(entry.member is not None and is_nifti_name(entry.name) for entry in entries):
+        raise SourceFormatError(f"{path.name} holds NIfTI files, which are not read from a zip; unpack it")
     if not found:
         raise SourceFormatError(f"{path.name} holds no images of CT or MR; name a folder, a DICOM file, a zip or NIfTI")
     if damaged:
@@ -75,22 +77,23 @@ def choose_series(
         raise UsageError(f"there is no series {series}; {_choices(found)}")
     if len(found) == 1:
         return found[0]
-    left = [item for item in found if not item[0].unreadable and not item[0].is_localizer]
+    reasons = [_why_not(facts, unfit) for facts, _ in found]
+    left = [item for item, reason in zip(found, reasons, strict=True) if not reason]
     if not left:
-        facts = found[0][0]
-        raise SourceFormatError(
-            f"none of the {len(found)} series can be read as a volume; the first {facts.unreadable or 'is a localizer'}"
-        )
-    if unfit is not None and len(left) > 1:
-        reasons = [unfit(facts) for facts, _ in left]
-        if all(reasons):
-            raise SourceFormatError(
-                f"none of {len(left)} series is what is needed; series {left[0][0].number} {reasons[0]}"
-            )
-        left = [item for item, reason in zip(left, reasons, strict=True) if not reason]
+        why = [f"{facts.number} {reason}" for (facts, _), reason in zip(found, reasons, strict=True)]
+        more = f"; and {len(why) - _REASONS} more" if len(why) > _REASONS else ""
+        raise SourceFormatError(f"none of the {len(found)} series is what is needed: {'; '.join(why[:_REASONS])}{more}")
     if len(left) == 1:
         return left[0]
     raise UsageError(f"there are {len(left)} series to choose from; give one with --series: {_choices(left)}")
+
+
+def _why_not(facts: SeriesFacts, unfit: Callable[[SeriesFacts], str] | None) -> str:
+    if facts.unreadable:
+        return facts.unreadable
+    if facts.is_localizer:
+        return "is a localizer"
+    return unfit(facts) if unfit is not None else ""
 
 
 def _choices(found: list[Found]) -> str:

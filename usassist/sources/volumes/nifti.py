@@ -28,7 +28,7 @@ __all__ = ["NiftiFile", "open_nifti", "read_labelmap", "write_nifti"]
 
 Float64Array = npt.NDArray[np.float64]
 
-_MAX_SIDE, _MAX_VOXELS = 4096, 1 << 31
+_MAX_SIDE, _MAX_VOXELS = 4096, 1 << 30
 _MM = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _AIR_BELOW, _AIR_SHARE = -300, 0.005

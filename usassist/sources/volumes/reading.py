@@ -27,7 +27,7 @@ from usassist.volumes import Volume
 
 __all__ = ["list_series", "read_volume"]
 
-_MAX_VOXELS = 1 << 31
+_MAX_VOXELS = 1 << 30
 _MAX_CLIPPED = 0.05  # share of voxels above the range of int16; of metal with an extended scale less
 
 Progress = Callable[[float], None]

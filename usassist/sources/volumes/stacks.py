@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ __all__ = ["Stack", "make_stacks"]
 Float64Array = npt.NDArray[np.float64]
 
 _TOLERANCE, _LEAST_MM = 0.1, 0.12  # of a plane from its place: a share of the spacing; some round positions to 0.1 mm
+_LEAST_GAPS, _MOST_BLOCKS = 3, 3
 _SAME_MM = 0.01
 _MAX_SPACING_MM = 50.0
 _TILT_DEG = 0.1
@@ -64,7 +66,8 @@ def make_stacks(planes: list[tuple[Common, Scan, Plane]]) -> list[Stack]:
         for _, plane in members:  # programs that take identity away have given all images of a series one UID
             unique.setdefault((plane.sop_instance_uid, plane.frame_number, plane.position_mm), plane)
         copies = len(members) - len(unique)
-        for some in _split(common, list(unique.values())):
+        times = _split(common, list(unique.values()))
+        for some in [block for planes_of_one in times for block in _blocks(common, planes_of_one)]:
             stack = Stack(common=common, scan=members[0][0], planes=some, part=parts[common.series_uid])
             parts[common.series_uid] += 1
             if copies:
@@ -73,7 +76,7 @@ def make_stacks(planes: list[tuple[Common, Scan, Plane]]) -> list[Stack]:
     for stack in stacks:
         if parts[stack.common.series_uid] > 1:
             stack.problems.append(
-                f"its series holds {parts[stack.common.series_uid]} stacks (other sizes, directions or times), "
+                f"its series holds {parts[stack.common.series_uid]} stacks (other sizes, directions, spacings, times), "
                 "which are listed one by one"
             )
         _place(stack)
@@ -93,8 +96,33 @@ def _split(common: Common, planes: list[Plane]) -> list[list[Plane]]:
     return [planes]
 
 
+def _blocks(common: Common, planes: list[Plane]) -> list[list[Plane]]:
+    """Separate blocks of even spacing, where it changes once or twice: old sequences of a head have two.
+
+    One wide gap among even ones is no block: there a plane is missing.
+    """
+    if len(planes) < 2 * _LEAST_GAPS or _has_doubles(common, planes) or not _is_placed(common, planes):
+        return [planes]
+    along = _along(_normal(planes), planes)
+    order = np.argsort(along, kind="stable")
+    gaps = np.diff(along[order])
+    starts = [0]  # of runs of equal gaps
+    for index in range(1, len(gaps)):
+        if abs(gaps[index] - gaps[starts[-1]]) > max(_LEAST_MM, _TOLERANCE * gaps[starts[-1]]):
+            starts.append(index)
+    ends = [*starts[1:], len(gaps)]
+    if not 2 <= len(starts) <= _MOST_BLOCKS or min(np.subtract(ends, starts)) < _LEAST_GAPS:
+        return [planes]
+    cuts = [0, *(start + 1 for start in starts[1:]), len(planes)]
+    return [[planes[index] for index in order[first:last]] for first, last in pairwise(cuts)]
+
+
+def _is_placed(common: Common, planes: list[Plane]) -> bool:
+    return bool(common.orientation) and all(plane.position_mm is not None for plane in planes)
+
+
 def _has_doubles(common: Common, planes: list[Plane]) -> bool:
-    if not common.orientation or any(plane.position_mm is None for plane in planes):
+    if not _is_placed(common, planes):
         return False
     along = np.sort(_along(_normal(planes), planes))
     return bool((np.diff(along) < _SAME_MM).any())
@@ -145,7 +173,7 @@ def _place(stack: Stack) -> None:
 
 
 def _refuse_grid(common: Common, planes: list[Plane]) -> str:
-    if not common.orientation or any(plane.position_mm is None for plane in planes):
+    if not _is_placed(common, planes):
         return "states no position or no direction of its planes, so they cannot be put in order"
     cosines = np.array(common.orientation, np.float64).reshape(2, 3)
     lengths = np.linalg.norm(cosines, axis=1)

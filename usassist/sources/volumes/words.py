@@ -11,7 +11,7 @@ _WORDS: dict[str, str] = {
     "abdomen": r"abdom\w*|abd|liver|leber|pancreas|apct",
     "angio": r"angio\w*|cta|mra",
     "axial": r"axial\w*|ax|transvers\w*|tra",
-    "bone": r"bone\w*|knochen\w*|osseux|hueso",
+    "bone": r"bones?|bone ?plus|knochen\w*|osseux|hueso",
     "brain": r"brain|hirn|cerebral\w*|neuro\w*",
     "chest": r"chest|thora\w*|lung\w*",
     "contrast": r"contrast\w*|post ?contrast|kontrast\w*|km|ce|ivc|iv",
@@ -54,19 +54,36 @@ IMAGE_TYPES = frozenset(
     for word in line.split()
 )
 
+_REGIONS = frozenset({"abdomen", "brain", "chest", "head", "neck", "pelvis", "spine"})
+_BOTH = re.compile(r"(?<!\w)w(ith)? (and )?(w ?o|without)(?!\w)")
 _KERNELS = re.compile(
     r"[BHIJQTU][A-Z]{0,2}\d{2}[A-Z]{0,2}|FC\d{2}[A-Z]?|[A-FLU]|[EY][A-Z]|UB|"  # Siemens, Canon, Philips
     r"(STANDARD|SOFT|DETAIL|BONE|LUNG|EDGE|ULTRA|CHST|STND|HD ?)+(PLUS|\+)?|IMR|IDOSE|BRAIN"  # GE and others
 )
 
 
-def known_words(text: str) -> tuple[str, ...]:
-    """The known words of a description, each once, in alphabetical order."""
-    plain = re.sub(r"[\s\-./+,]+", " ", text.lower())
-    found = {word for word, pattern in _PATTERNS.items() if pattern.search(plain)}
-    if "noncontrast" in found:
-        found.discard("contrast")
+def known_words(series: str, *others: str) -> tuple[str, ...]:
+    """The known words of a description, each once, in alphabetical order.
+
+    Parameters
+    ----------
+    series : description of the series
+    others : of the protocol and the study, which speak of all series together: regions are taken of them, where that of
+        the series names none, and nothing else
+    """
+    found = _words_of(series)
+    for other in others:
+        if not found & _REGIONS:
+            found |= _words_of(other) & _REGIONS
     return tuple(sorted(found))
+
+
+def _words_of(text: str) -> set[str]:
+    plain = re.sub(r"[\s\-_./+,&]+", " ", text.lower())
+    found = {word for word, pattern in _PATTERNS.items() if pattern.search(plain)}
+    if _BOTH.search(plain):
+        return found - {"contrast", "noncontrast"}  # the description of a study with both
+    return found - {"contrast"} if "noncontrast" in found else found
 
 
 def says_contrast(agent: str, words: tuple[str, ...]) -> bool | None:

@@ -32,7 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
 
         def report(step: int, figures: dict[str, float]) -> None:
             told = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if name != "s")
-            console.print(f"step {step}/{recipe.steps}  {figures['s']:.0f} s  {told}", markup=False, highlight=False)
+            console.print(
+                f"step {step}/{recipe.stop_after}  {figures['s']:.0f} s  {told}", markup=False, highlight=False
+            )
 
         train(
             recipe,
@@ -48,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             console.print(f"wrote {write_engine_folder(recipe, options.out, options.engines)}", markup=False)
     except UsAssistError as error:
-        console.print(f"error: {error}", style="red", markup=False)
+        console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         return error.exit_code
     return 0
 

@@ -26,7 +26,7 @@ Array = npt.NDArray[Any]
 
 OPSET = 20
 OUTPUT_NAMES = ("mask_prob", "slice_prob")
-MOST_BATCH = 8
+MOST_BATCH, USUAL_BATCH = 8, 4
 MAX_ONNX_BYTES = 8_000_000
 MAX_GOLDEN_BYTES = 200_000
 
@@ -214,6 +214,6 @@ def _pairs(values: Mapping[str, Any]) -> list[str]:
 def _tensor(kind: str, name: str, rest: tuple[int, ...], layout: str) -> list[str]:
     lines = ["", f"[[{kind}]]", *_pairs({"name": name, "dtype": "float32", "shape": [-1, *rest], "layout": layout})]
     if kind == "inputs":
-        batches = {"min": 1, "opt": MOST_BATCH, "max": MOST_BATCH}
+        batches = {"min": 1, "opt": USUAL_BATCH, "max": MOST_BATCH}
         lines += _pairs({key: [batch, *rest] for key, batch in batches.items()})
     return lines

@@ -22,7 +22,8 @@ class IchRecipe:
     licence, intended_use : texts of ``engine.toml``
     seed : of weights and samples
     split_seed : of the pictures that are held out
-    steps : batches
+    steps : batches, over which the learning rate falls
+    stop_after : batches after which the run ends early; `steps` = not early
     small_side_px, small_share : side of the slices in the first share of the steps; 256 afterwards
     simulated_per_batch : simulated slices
     drawn_on_per_batch : pictures without blood, most of them with drawn blood
@@ -48,6 +49,7 @@ class IchRecipe:
     seed: int
     split_seed: int
     steps: int
+    stop_after: int
     small_side_px: int
     small_share: float
     simulated_per_batch: int
@@ -101,4 +103,6 @@ def load_ich_recipe(path: Path) -> IchRecipe:
     recipe = IchRecipe(**table)
     if recipe.simulated_per_batch + recipe.drawn_on_per_batch + recipe.labelled_per_batch < 1:
         raise ConfigError(f"{path}: a batch must have at least one slice")
+    if not 1 <= recipe.stop_after <= recipe.steps:
+        raise ConfigError(f"{path}: stop_after must be from 1 to {recipe.steps}, got {recipe.stop_after}")
     return recipe

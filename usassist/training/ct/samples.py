@@ -94,7 +94,7 @@ class IchSamples(torch.utils.data.Dataset[IchBatch]):
 
     def __len__(self) -> int:
         """Steps of the run."""
-        return self.recipe.steps
+        return self.recipe.stop_after
 
     def __getitem__(self, step: int) -> IchBatch:
         """Make the batch of a step."""

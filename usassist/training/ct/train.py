@@ -85,7 +85,7 @@ def train(
     loader: DataLoader[IchBatch] = DataLoader(
         samples,
         batch_size=None,
-        sampler=range(step, recipe.steps),
+        sampler=range(step, recipe.stop_after),
         num_workers=workers,
         prefetch_factor=6 if workers else None,
         worker_init_fn=_start_worker,
@@ -112,7 +112,7 @@ def train(
         for name, value in terms.items():
             sums.setdefault(name, []).append(float(value.detach()))
         now = time.monotonic()
-        if report is not None and (step % 50 == 0 or step == recipe.steps):
+        if report is not None and (step % 50 == 0 or step == recipe.stop_after):
             report(
                 step, {name: float(np.mean(values)) for name, values in sums.items()} | {"s": elapsed_s + now - started}
             )

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.ct_engine import install_ct_engine
 from usassist.app.runtime.offered import Offered, name_sources
 from usassist.app.runtime.open_stream import StreamOptions
 from usassist.bus import ControlAction
+from usassist.engine import find_engine
 from usassist.errors import UsAssistError
 
 STREAM = StreamOptions(
@@ -36,6 +38,18 @@ def test_names_of_sources_hold_neither_path_nor_password_and_tell_them_apart() -
         "null:rate=30",
     ]
     assert names["rtsp://10.0.0.7:8554"] == "rtsp://anna:secret@10.0.0.7:8554/kim"
+
+
+def test_engines_for_studies_are_neither_offered_nor_taken(tmp_path: Path) -> None:
+    spec = install_ct_engine(tmp_path)
+    streamed = find_engine("thyroid_nodule")
+    (tmp_path / "thyroid_nodule").mkdir()
+    (tmp_path / "thyroid_nodule" / streamed.version).symlink_to(streamed.folder)
+    offered = Offered(dataclasses.replace(STREAM, engines=str(tmp_path)))
+    assert offered.engines() == (f"thyroid_nodule@{streamed.version}",)
+    assert offered.precisions() == ("auto", *streamed.precisions)
+    with pytest.raises(UsAssistError, match="does not stream"):
+        offered.change(dataclasses.replace(STREAM, engines=str(tmp_path)), ControlAction.ENGINE, spec.name)
 
 
 def test_another_source_gets_neither_the_scan_area_nor_the_scale_of_the_first() -> None:

@@ -18,7 +18,15 @@ import pytest
 from tests.ct_engine import NAME, install_ct_engine
 from tests.ct_series import make_series
 from tools.study_schema import SCHEMA_FILE, write_schema
-from usassist.app.studies import StudyDocument, StudyOutcome, answer_study, describe_study, draw_montage, top_planes
+from usassist.app.studies import (
+    StudyDocument,
+    StudyOutcome,
+    answer_study,
+    describe_study,
+    draw_montage,
+    montage,
+    top_planes,
+)
 from usassist.errors import EngineError, StudyCancelledError, StudyError, UsageError, VolumeError
 from usassist.modalities.ct.haemorrhage.task import HaemorrhageTask
 from usassist.phantom.ct.head import HeadBleed, make_head
@@ -53,7 +61,8 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _answer(path: Path, engines: Path, **options: Any) -> StudyOutcome:
-    return answer_study(path, NAME, **{"engines": engines, "backend": "onnxruntime", "threads": 1} | options)
+    values: dict[str, Any] = {"engines": engines, "backend": "onnxruntime", "threads": 1}
+    return answer_study(path, NAME, **(values | options))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +101,7 @@ def test_files_agree_with_the_answer_and_the_schema(found: StudyOutcome) -> None
     document = json.loads(text)
     assert document["state"] == "finding"
     assert document["labels"][0]["reached"] is True
-    assert document["files"] == ["labelmap.nii.gz", "montage.png", "result.json"]
+    assert document["files"] == ["labelmap.nii.gz", "montage.png", "seg.dcm", "report.dcm", "result.json"]
     assert "not a medical device" in document["notice"]
     labelmap, affine = read_labelmap(found.folder / "labelmap.nii.gz")
     answer = found.result.answer
@@ -105,11 +114,14 @@ def test_files_agree_with_the_answer_and_the_schema(found: StudyOutcome) -> None
     assert top["scores"]["haemorrhage"] == max(plane["scores"]["haemorrhage"] for plane in document["planes"])
 
 
-def test_nothing_written_says_who_the_patient_is(found: StudyOutcome, heads: Path) -> None:
+def test_nothing_but_the_dicom_objects_says_who_the_patient_is(found: StudyOutcome, heads: Path) -> None:
     assert found.folder is not None
     for path in found.folder.iterdir():
         content = path.read_bytes()
-        for text in ("DOE", "4711", "Elsewhere", str(heads)):
+        is_dicom = path.suffix == ".dcm"  # goes to the archive of the images, and belongs to their patient there
+        for text in ("DOE^JANE", "4711-0815"):
+            assert (text.encode() in content) == is_dicom
+        for text in ("Elsewhere", str(heads)):
             assert text.encode() not in content
         assert path.stat().st_mode & 0o777 == 0o600
     text = (found.folder / "result.json").read_text()
@@ -196,6 +208,15 @@ def test_what_is_no_head_is_refused_with_the_reason(heads: Path, engines: Path, 
     assert not (tmp_path / "out").exists()
 
 
+def test_of_several_series_the_plain_one_is_taken(engines: Path, tmp_path: Path) -> None:
+    hu, _, affine = make_head(4, (3, 96, 96), (30.0, 2.3, 2.3))
+    for name, tags in (("a", {"ContrastBolusAgent": "given"}), ("b", {}), ("c", {"ConvolutionKernel": "H60s"})):
+        make_series(tmp_path / name, hu, spacing_zyx_mm=(30.0, 2.3, 2.3), origin_mm=tuple(affine[:3, 3]), tags=tags)
+    assert _answer(tmp_path, engines, backend="null").input.facts.number == 2
+    with pytest.raises(VolumeError, match="contrast medium"):
+        _answer(tmp_path, engines, backend="null", series=1)
+
+
 def test_engine_that_fails_is_no_result_and_nothing_is_written(
     heads: Path, engines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,3 +261,14 @@ def test_top_planes_lie_apart(found: StudyOutcome) -> None:
 
 def test_schema_in_the_package_is_that_of_the_classes() -> None:
     assert SCHEMA_FILE.read_text() == write_schema(), "renew it with: python -m tools.study_schema"
+
+
+def test_finding_without_a_size_says_so_in_the_picture(
+    heads: Path, engines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+    monkeypatch.setattr(montage, "_write", lambda canvas, text, *rest: texts.append(text))
+    draw_montage(_answer(heads / "slice.nii.gz", engines))
+    assert any("no haemorrhage volume: one slice is not a volume" in text for text in texts)
+    assert "slice 1 of 1" in next(text for text in texts if text.startswith("slice"))
+    assert {"R", "L", "A", "P"} <= set(texts)

@@ -11,9 +11,14 @@ import numpy as np
 import pytest
 
 from usassist.errors import VolumeError
+from usassist.modalities.ct.body.task import BodyTask
+from usassist.modalities.ct.haemorrhage.task import HaemorrhageTask
 from usassist.modalities.ct.suitable import abdomen_reason, head_reason, is_sharp_kernel, refuse_abdomen, refuse_head
 from usassist.sources.volumes import read_volume
 from usassist.volumes import Volume
+
+SOFT = "B30s B31f H31s Br40d Hr38f J30s FC21 FC26 FC68 STANDARD SOFT UB B"
+SHARP = "B60s B70f H60s Br64d Hr68h U90u FC30 FC81 FC51 BONE BONEPLUS LUNG EDGE YC"
 
 
 @dataclass
@@ -172,13 +177,21 @@ def test_sagittal_and_coronal_planes_are_refused() -> None:
 @pytest.mark.parametrize(
     ("kernel", "sharp"),
     [
-        *((name, False) for name in "B30s B31f H31s Br40d Hr38f J30s FC21 FC26 FC68 STANDARD SOFT UB B".split()),
-        *((name, True) for name in "B60s B70f H60s Br64d Hr68h U90u FC30 FC81 FC51 BONE BONEPLUS LUNG EDGE YC".split()),
+        *((name, False) for name in SOFT.split()),
+        *((name, True) for name in SHARP.split()),
         ("", False),
     ],
 )
 def test_kernels_for_bone_and_lung_are_known_by_name(kernel: str, sharp: bool) -> None:
     assert is_sharp_kernel(kernel) == sharp
+
+
+def test_tasks_say_what_the_header_speaks_against() -> None:
+    """Called by name where an input holds several series, so a new name would silently change which is taken."""
+    for task, part, other in ((HaemorrhageTask, "HEAD", "ABDOMEN"), (BodyTask, "ABDOMEN", "HEAD")):
+        without_engine = object.__new__(task)
+        assert without_engine.unfit(Facts(body_part=part)) == ""
+        assert "another body part" in without_engine.unfit(Facts(body_part=other))
 
 
 def test_real_series_are_taken_for_what_they_are() -> None:

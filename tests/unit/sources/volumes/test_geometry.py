@@ -136,9 +136,14 @@ def test_two_images_at_one_place_are_refused_and_copies_of_one_are_not(tmp_path:
 
 
 def test_uneven_planes_are_refused_and_rounded_positions_are_not(tmp_path: Path) -> None:
-    make_series(tmp_path / "a", HU[:3], spacing_zyx_mm=(2.0, 1, 1), series_uid="1.2.3")
+    make_series(tmp_path / "a", HU[:4], spacing_zyx_mm=(2.0, 1, 1), series_uid="1.2.3")
     make_series(
-        tmp_path / "a", HU[3:], spacing_zyx_mm=(3.1, 1, 1), origin_mm=(-20, -30, 46.0), series_uid="1.2.3", seed=2
+        tmp_path / "a",
+        HU[4:],
+        spacing_zyx_mm=(3.1, 1, 1),
+        origin_mm=(-20, -30, 48.0),
+        series_uid="1.2.3",
+        first_name=100,
     )
     assert len(list((tmp_path / "a").iterdir())) == 6
     with pytest.raises(SourceFormatError, match=r"not evenly spaced \(2 to 3.1 mm\)"):
@@ -150,6 +155,29 @@ def test_uneven_planes_are_refused_and_rounded_positions_are_not(tmp_path: Path)
             path.rename(tmp_path / "b" / f"plane{k}")
     (facts,) = list_series(tmp_path / "b")
     assert facts.spacing_zyx_mm[0] == pytest.approx(0.62, abs=0.01)
+
+
+@pytest.mark.parametrize("upper_mm", [4.0, 5.0])
+def test_blocks_of_two_spacings_are_two_stacks(tmp_path: Path, upper_mm: float) -> None:
+    """As heads were scanned plane by plane: thin ones at the base of the skull, thick ones above."""
+    lower, upper = np.repeat(HU, 2, axis=0)[:7], np.repeat(HU, 2, axis=0)[:9] + 7
+    make_series(tmp_path, lower, spacing_zyx_mm=(2.0, 1, 1), origin_mm=(0, 0, 0), series_uid="1.2.3")
+    start = 6 * 2.0 + upper_mm
+    make_series(
+        tmp_path,
+        upper,
+        spacing_zyx_mm=(upper_mm, 1, 1),
+        origin_mm=(0, 0, start),
+        series_uid="1.2.3",
+        seed=2,
+        first_name=100,
+    )
+    found = list_series(tmp_path)
+    assert [facts.spacing_zyx_mm[0] for facts in found] == [2.0, upper_mm]
+    assert (read(tmp_path, series=1).volume.voxels == lower).all()
+    second = read(tmp_path, series=2)
+    assert (second.volume.voxels == upper).all()
+    assert place(second.volume, 0, 0, 0)[2] == start
 
 
 def test_what_lies_between_thin_planes_far_apart_is_told(tmp_path: Path) -> None:
@@ -197,7 +225,7 @@ def test_a_series_that_is_not_wanted_is_not_chosen_from(tmp_path: Path) -> None:
     found = read(tmp_path, unfit=lambda facts: "is sharp" if facts.kernel == "H60s" else "")
     assert (found.volume.voxels == HU).all()
     assert (read(tmp_path, series=2, unfit=lambda facts: "is sharp").volume.voxels == HU + 5).all()
-    with pytest.raises(SourceFormatError, match="none of 2 series is what is needed; series 1 is sharp"):
+    with pytest.raises(SourceFormatError, match="none of the 2 series is what is needed: 1 is sharp; 2 is sharp"):
         read(tmp_path, unfit=lambda facts: "is sharp")
 
 

@@ -19,6 +19,7 @@ RECIPE = IchRecipe(
     seed=1,
     split_seed=1,
     steps=4,
+    stop_after=4,
     small_side_px=64,
     small_share=1.0,
     simulated_per_batch=3,

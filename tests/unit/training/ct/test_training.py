@@ -75,7 +75,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(data_root: Path, tm
         """As a signal would."""
 
     saved = tmp_path / "cut"
-    cut = dataclasses.replace(RECIPE, steps=4)
+    cut = dataclasses.replace(RECIPE)
 
     def stop(step: int, _figures: dict[str, float]) -> None:
         raise Stop
@@ -112,7 +112,7 @@ def _stop_at(step: int, stop: type[Exception], average):  # type: ignore[no-unty
 
 
 def test_the_engine_of_a_run_answers_every_batch(data_root: Path, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(RECIPE, steps=1, mask_threshold=0.3)
+    recipe = dataclasses.replace(RECIPE, stop_after=1, mask_threshold=0.3)
     train(recipe, data_root, tmp_path / "run", workers=0, precision="fp32")
     write_engine_folder(recipe, tmp_path / "run", tmp_path / "engines")
     spec = find_engine("ct_ich", tmp_path / "engines")
@@ -148,6 +148,7 @@ def test_the_shipped_recipe_is_read_and_a_wrong_key_is_named(tmp_path: Path) -> 
         (text + "\nfoo = 1\n", "foo"),
         (text.replace("\nseed = 1", "\nseed = true"), "seed"),
         (text.replace("\nsteps = ", "\nstep = "), "step"),
+        (text.replace("\nstop_after = 1054", "\nstop_after = 1701"), "stop_after"),
     ):
         path = tmp_path / "recipe.toml"
         path.write_text(change, encoding="utf-8")

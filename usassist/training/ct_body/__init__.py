@@ -1,0 +1,1 @@
+"""Training of the engine ``ct_bodycomp`` on simulated abdomens alone (extra ``train``)."""
