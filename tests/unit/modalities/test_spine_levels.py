@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from usassist.app.commands.ct import ct_app
 from usassist.errors import VolumeError
 from usassist.modalities.ct.spine import SpineLevels, find_levels
 from usassist.modalities.ct.spine.grid import make_grid
@@ -14,6 +19,7 @@ from usassist.modalities.ct.spine.landmarks import Landmarks
 from usassist.modalities.ct.spine.naming import name_of, name_vertebrae
 from usassist.phantom.ct.spine import Spine, SpinePlan, Vertebra
 from usassist.phantom.ct.torso import TorsoPlan, make_torso
+from usassist.sources.volumes import write_nifti
 from usassist.volumes import Volume
 
 NAN = float("nan")
@@ -147,6 +153,30 @@ def test_another_unit_or_a_giant_is_refused() -> None:
     large = np.broadcast_to(np.int16(0), (2000, 1000, 1000))
     with pytest.raises(VolumeError, match="larger than a person"):
         find_levels(volume_of(large, np.diag([4.0, 4.0, 4.0, 1.0])))
+
+
+def test_a_sacrum_whose_disc_is_not_seen_is_a_guess(torso: tuple[Volume, dict[str, Vertebra]]) -> None:
+    volume, _ = torso
+    low = plane_at(volume, 8.0)  # the lumbosacral disc is below
+    hu = np.concatenate([np.full_like(volume.voxels[:12], 50), volume.voxels[low:]])
+    affine = volume.affine_ijk_to_lps_mm.copy()
+    affine[2, 3] += (low - 12) * volume.spacing_zyx_mm[0]
+    for item in find_levels(volume_of(hu, affine)).vertebrae:
+        assert item.is_whole or item.reason
+
+
+def test_the_command_prints_levels_and_draws_them(torso: tuple[Volume, dict[str, Vertebra]], tmp_path: Path) -> None:
+    pytest.importorskip("nibabel")
+    scan, picture = tmp_path / "scan.nii.gz", tmp_path / "levels.png"
+    write_nifti(scan, torso[0].voxels, torso[0].affine_ijk_to_lps_mm)
+    result = CliRunner().invoke(ct_app, ["levels", str(scan), "--picture", str(picture), "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["is_named"]
+    assert {"L3", "S1"} <= {item["name"] for item in found["vertebrae"]}
+    drawn = cv2.imread(str(picture))
+    assert drawn.shape[0] > 300
+    assert (np.ptp(drawn, axis=2) > 100).any()  # coloured lines on grey
 
 
 def landmarks_of(ribs: list[float], wing: list[float], crest: float | None = None) -> Landmarks:

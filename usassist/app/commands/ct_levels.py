@@ -54,12 +54,17 @@ def _print(found: SpineLevels) -> None:
 
     from usassist.app.commands.tables import number_table
 
-    table = number_table("Vertebral levels", "level", "plane", "planes", "z mm", "confidence", "note")
+    table = number_table("Vertebral levels", "level", "plane", "planes", "z mm", "confidence")
+    notes = []
     for item in reversed(found.vertebrae):
-        planes = "" if item.planes is None else f"{item.planes[0]} to {item.planes[1]}"
+        planes = "" if item.planes is None else f"{item.planes[0]}–{item.planes[1]}"
         plane = "" if item.plane is None else str(item.plane)
         confidence = f"{item.confidence:.2f}" if item.name else ""
-        table.add_row(item.name or "?", plane, planes, f"{item.centre_lps_mm[2]:.0f}", confidence, item.reason)
+        table.add_row(item.name or "?", plane, planes, f"{item.centre_lps_mm[2]:.0f}", confidence)
+        if item.reason:
+            notes.append(f"{item.name}: {item.reason}.")
     if found.vertebrae:
         Console().print(table)
-    typer.echo(f"{'Counted' if found.is_named else 'Not named'}: {found.reason}.")
+    for note in notes:
+        typer.echo(note)
+    typer.echo(f"{'Named' if found.is_named else 'Not named'}: {found.reason}.")

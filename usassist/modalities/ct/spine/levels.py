@@ -23,6 +23,7 @@ Point = tuple[float, float, float]
 
 _THICKEST_MM = 6.0
 _LEAST_DISCS = 2
+_UNSEEN_DISC = 0.45
 _CLEAR_DISC = 0.6  # evidence below this lowers the confidence of what is counted across it
 
 
@@ -185,9 +186,11 @@ def _vertebra(
     confidence, reason = 0.0, ""
     if number is not None:
         near = [float(e) for e, along in zip(discs.evidence, discs.along, strict=True) if low - 1 <= along <= high + 1]
-        clear = min(1.0, min(near) / _CLEAR_DISC)
+        clear = min(1.0, min(near, default=_UNSEEN_DISC) / _CLEAR_DISC)
         confidence = naming.confidence * clear
-        if clear < 1.0:
+        if not near:
+            reason = "neither of its discs was found; its place is a guess from the vertebra above"
+        elif clear < 1.0:
             reason = "a disc beside it is hard to see"
         elif not is_whole:
             reason = "one of its discs is not in the volume"

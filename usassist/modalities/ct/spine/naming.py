@@ -86,12 +86,12 @@ def name_vertebrae(landmarks: Landmarks, centres: Float64Array) -> Naming:
             f"or a missed rib: count on the whole spine"
         )
     if confidence < _MIN_PROBABILITY and lumbar is None:
-        reason = f"{' and '.join(seen)} in the volume, but the count is not certain enough ({confidence:.2f})"
+        reason = f"{_listed(seen)} are in the volume, but the count is not certain enough ({confidence:.2f})"
         return Naming(lowest=None, confidence=confidence, reason=reason, landmarks=seen, lumbar=None)
     return Naming(
         lowest=lowest,
         confidence=confidence,
-        reason=f"counted from {' and '.join(seen)}{note}",
+        reason=f"counted from {_listed(seen)}{note}",
         landmarks=seen,
         lumbar=lumbar,
     )
@@ -156,6 +156,10 @@ def _seen(landmarks: Landmarks, sacrum: int | None, last_rib: int | None) -> tup
     return tuple(name for is_there, name in names if is_there)
 
 
+def _listed(names: tuple[str, ...]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 def _missing(landmarks: Landmarks, seen: tuple[str, ...]) -> str:
     with_ribs = np.nan_to_num(landmarks.ribs, nan=0.0) > 0
     if with_ribs.any() and not (landmarks.ribs == 0).any():
@@ -164,5 +168,5 @@ def _missing(landmarks: Landmarks, seen: tuple[str, ...]) -> str:
         what = "the volume is too narrow or too short to see ribs"
     else:
         what = "neither the sacrum nor two vertebrae below the last ribs are in the volume"
-    also = f"; {' and '.join(seen)} alone are not enough" if seen else ""
+    also = f"; {_listed(seen)} alone are not enough" if seen else ""
     return f"the vertebrae cannot be counted: {what}{also}; scan or load from T12 or S1"

@@ -70,7 +70,7 @@ def _sagittal(grid: WorkGrid, levels: SpineLevels) -> UInt8Array:
 
 
 def _windowed(hu: npt.NDArray[np.generic], low: float, high: float) -> UInt8Array:
-    return np.rint(np.clip((np.asarray(hu, np.float32) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.clip((np.asarray(hu, np.float32) - low) / (high - low), 0, 1) * 255), np.uint8)
 
 
 def _enlarged(half: UInt8Array) -> UInt8Array:
