@@ -143,7 +143,13 @@ def find_cutoffs(name: str) -> CutoffSet:
 
 
 def apply_cutoffs(
-    cutoffs: CutoffSet, index_cm2_m2: float | None, level: str, *, sex: str | None, bmi: float | None
+    cutoffs: CutoffSet,
+    index_cm2_m2: float | None,
+    level: str,
+    *,
+    sex: str | None,
+    bmi: float | None,
+    is_lower_bound: bool = False,
 ) -> CutoffVerdict:
     """What a set says about an index; a set that lacks a fact about the patient is not applied, and says so.
 
@@ -154,6 +160,7 @@ def apply_cutoffs(
     level : at which it was measured
     sex : ``M`` or ``F``; None or other = not known
     bmi : kg/m²; None = not known
+    is_lower_bound : True: the index may be higher, so that it can be "not low", but never low
     """
     said = functools.partial(CutoffVerdict, set_id=cutoffs.id, name=cutoffs.name, source=cutoffs.source)
     reason = ""
@@ -174,5 +181,7 @@ def apply_cutoffs(
             continue
         cutoff = row.men if sex == "M" else row.women
         is_low = index_cm2_m2 <= cutoff if cutoffs.low_at_cut else index_cm2_m2 < cutoff
+        if is_low and is_lower_bound:
+            return said(reason="the index is only a lower bound: the body is not whole in the picture")
         return said(cutoff=cutoff, is_low=is_low)
     return said(reason="the set has no row for this body mass index")

@@ -62,6 +62,14 @@ def test_a_set_that_lacks_a_fact_is_not_applied(
     assert reason in verdict.reason
 
 
+def test_a_lower_bound_is_never_called_low() -> None:
+    prado = find_cutoffs("prado")
+    below = apply_cutoffs(prado, 50.0, "L3", sex="M", bmi=None, is_lower_bound=True)
+    assert below.is_low is None
+    assert "lower bound" in below.reason
+    assert apply_cutoffs(prado, 53.0, "L3", sex="M", bmi=None, is_lower_bound=True).is_low is False
+
+
 def test_a_set_that_does_not_exist_is_wrong_use() -> None:
     with pytest.raises(UsageError, match="known: prado_2008"):
         find_cutoffs("nobody")

@@ -126,7 +126,8 @@ def _lines(document: dict[str, Any]) -> list[str]:
         lines.append(f"volumes, slices {first} to {last}:")
         for name, item in document["volumes"].items():
             u95 = "" if item["u95"] is None else f" ± {item['u95']:.0f} mL"
-            lines.append(f"  {name.replace('_', ' ')}: {item['value']:.0f} mL{u95}")
+            sign = "at least " if "lower bound" in item["reason"] else ""
+            lines.append(f"  {name.replace('_', ' ')}: {sign}{item['value']:.0f} mL{u95}")
     lines += [f"{name}: {reason}" for name, reason in document["not_measured"].items()]
     reasons = {area["reason"] for level in document["levels"] for area in level["areas"].values() if area["reason"]}
     lines += [f"areas and volumes without uncertainty: {reason}" for reason in sorted(reasons)]

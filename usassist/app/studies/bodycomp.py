@@ -124,7 +124,8 @@ class BodyWriter:
             end = name.lower()
             index = one(f"skeletal_muscle_index_{end}")
             value = None if index is None else index["value"]
-            verdicts = [apply_cutoffs(item, value, name, sex=sex.value, bmi=bmi) for item in self.cutoffs]
+            said = {"sex": sex.value, "bmi": bmi, "is_lower_bound": checks.is_cut_off}
+            verdicts = [apply_cutoffs(item, value, name, **said) for item in self.cutoffs]
             levels.append(
                 {
                     "level": name,

@@ -41,7 +41,7 @@ def draw_montage(outcome: StudyOutcome, count: int = 3) -> UInt8Array | None:
     if answer is None or not planes:
         return None
     scores = next(item.scores for item in answer.plane_scores if item.label_id == 0)
-    box = _box(answer, planes, volume)
+    box = _box(answer, volume)
     pixel_yx_mm = volume.spacing_zyx_mm[1:]
     rows_mm = (box[0].stop - box[0].start) * pixel_yx_mm[0]
     columns = box[1].stop - box[1].start
@@ -93,15 +93,15 @@ def _colours(labels: tuple[LabelSpec, ...]) -> Mapping[int, Rgb]:
     return {label.id: label.color_rgb for label in labels}
 
 
-def _box(answer: StudyAnswer, planes: tuple[int, ...], volume: Volume) -> Box:
-    """The part of the planes that is shown: what is scored, with a margin; all of it where voxels are not scored."""
+def _box(answer: StudyAnswer, volume: Volume) -> Box:
+    """The part of a plane that is shown: what is scored in any plane, with a margin; all of it without scores."""
     _, height, width = volume.shape_zyx
     whole = slice(0, height), slice(0, width)
     if answer.heat is None:
         return whole
     used = np.zeros((height, width), np.bool_)
-    for z in planes:
-        used |= answer.heat[z] > 0
+    for plane in answer.heat:
+        used |= plane > 0
     if not used.any():
         return whole
 
@@ -123,10 +123,14 @@ def _place(canvas: UInt8Array, cell: UInt8Array, left: int, top: int, volume: Vo
         return
     marks = side_marks(volume.affine_ijk_to_lps_mm)
     middle_x, middle_y = left + _CELL_PX // 2, top + _CELL_PX // 2
-    _write(canvas, marks.left, left + 6, middle_y + 6, 20, _MARK)
-    _write(canvas, marks.right, left + _CELL_PX - 20, middle_y + 6, 20, _MARK)
-    _write(canvas, marks.top, middle_x - 6, top + 20, 20, _MARK)
-    _write(canvas, marks.bottom, middle_x - 6, top + _CELL_PX - 6, 20, _MARK)
+    for letter, x, y in (
+        (marks.left, left + 6, middle_y + 6),
+        (marks.right, left + _CELL_PX - 20, middle_y + 6),
+        (marks.top, middle_x - 6, top + 20),
+        (marks.bottom, middle_x - 6, top + _CELL_PX - 6),
+    ):
+        canvas[y - 18 : y + 4, x - 4 : x + 18] //= 4  # bone behind it is white
+        _write(canvas, letter, x, y, 20, _MARK)
 
 
 def _position(volume: Volume, z: int) -> str:

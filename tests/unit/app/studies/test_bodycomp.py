@@ -72,7 +72,7 @@ def test_measures_pictures_and_cutoffs_are_written(series: tuple[Path, np.ndarra
     ("arguments", "reason"),
     [
         (["--level", "L9"], "no level"),
-        (["--level", "L3", "--slice", "9"], "no plane"),
+        (["--level", "L3", "--slice", "9"], "no slice 9"),
         (["--level", "L3..L4", "--slice", "2"], "one level"),
         (["--level", "L3", "--slice", "2", "--cutoffs", "nobody"], "no set of cut-offs"),
         (["--level", "L3", "--slice", "2", "--height-m", "170"], "height"),

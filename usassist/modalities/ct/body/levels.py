@@ -88,7 +88,9 @@ def choose_planes(volume: Volume, asked: tuple[str, ...], plane: int | None = No
             raise UsageError("a plane that is named, or a single slice, is one level: name it, for example --level L3")
         at = 0 if plane is None else plane
         if not 0 <= at < depth:
-            raise UsageError(f"there is no plane {at}: this series has the planes 0 (lowest) to {depth - 1}")
+            raise UsageError(
+                f"there is no slice {at + 1}: this series has the slices 1 (nearest to the feet) to {depth}"
+            )
         given = LevelPlanes(plane=at, first=at, stop=at + 1, confidence=None, reason="named by the user")
         return PlaneChoice(levels={asked[0]: given}, first=at, stop=at + 1)
     from usassist.modalities.ct.spine import find_levels

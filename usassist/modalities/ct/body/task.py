@@ -27,6 +27,7 @@ from usassist.volumes import Measurement, StudyAnswer, Volume
 __all__ = ["BodyOptions", "BodyTask", "make_body_task"]
 
 _HEIGHT_M = (0.4, 2.6)
+_BOUND = "the body reaches the edge of the picture: a lower bound"
 _BOX_PLANES = 40  # the body's box is taken over at most this many planes
 
 
@@ -167,7 +168,7 @@ class BodyTask:
         for name, level in choice.levels.items():
             labels, plane = labelmap[level.plane], volume.voxels[level.plane]
             checks = check_plane(turned.turn(labels), turned.turn(plane), spacing)
-            bound = "the body reaches the edge of the picture: a lower bound" if checks.is_cut_off else ""
+            bound = _BOUND if checks.is_cut_off else ""
             measures = measure_plane(labels, plane, pixel_mm2, level.plane)
             records += to_measurements(
                 measures, name.lower(), volume, rel_sd, bound=made_up or bound, height_m=height_m
@@ -180,9 +181,13 @@ class BodyTask:
         self, volume: Volume, choice: PlaneChoice, labelmap: npt.NDArray[np.uint8], made_up: str
     ) -> list[Measurement]:
         counts = np.zeros(len(Tissue) + 1, np.int64)
+        turned, bound = find_orientation(volume), ""
+        spacing = turned.spacing_yx_mm(volume)
         for z in range(choice.first, choice.stop):
             counts += np.bincount(labelmap[z].ravel(), minlength=len(counts))
-        reason = area_reason(volume, self._spec.diameter_rel_sd, made_up)
+            if not bound and check_plane(turned.turn(labelmap[z]), turned.turn(volume.voxels[z]), spacing).is_cut_off:
+                bound = _BOUND
+        reason = area_reason(volume, self._spec.diameter_rel_sd, made_up or bound)
         rel_sd = 0.0 if reason else math.hypot(volume.spacing_rel_sd or 0.0, self._spec.diameter_rel_sd or 0.0)
         records = []
         for tissue in MEASURED:

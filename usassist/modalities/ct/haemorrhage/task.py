@@ -38,7 +38,9 @@ UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 
 _MASK, _SCORE = "mask_prob", "slice_prob"
-_LEAST_INSIDE = 0.005  # of the crop: a plane with less inside of the skull shows no brain, and is not scored
+_LEAST_INSIDE = (
+    0.025  # of the crop, 10 cm² of an adult head: with less, as at the foramen magnum, a plane is not scored
+)
 
 
 class HaemorrhageTask:
