@@ -171,6 +171,9 @@ def main() -> None:
     except UsAssistError as error:
         _say(f"no real volume: {error}")
         return
+    if not folder.is_dir():
+        _say(f"no real volume: {folder} is missing")
+        return
     rows: dict[str, list[Outcome]] = {}
     for name, case, outcome in real(folder):
         rows.setdefault(name, []).append(outcome)

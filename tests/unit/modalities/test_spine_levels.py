@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 from usassist.app.commands.ct import ct_app
 from usassist.errors import VolumeError
 from usassist.modalities.ct.spine import SpineLevels, find_levels
+from usassist.modalities.ct.spine.discs import Discs, find_discs
 from usassist.modalities.ct.spine.grid import make_grid
 from usassist.modalities.ct.spine.landmarks import Landmarks
 from usassist.modalities.ct.spine.naming import name_of, name_vertebrae
+from usassist.modalities.ct.spine.straight import Curve
 from usassist.phantom.ct.spine import Spine, SpinePlan, Vertebra
 from usassist.phantom.ct.torso import TorsoPlan, make_torso
 from usassist.sources.volumes import write_nifti
@@ -155,14 +157,22 @@ def test_another_unit_or_a_giant_is_refused() -> None:
         find_levels(volume_of(large, np.diag([4.0, 4.0, 4.0, 1.0])))
 
 
-def test_a_sacrum_whose_disc_is_not_seen_is_a_guess(torso: tuple[Volume, dict[str, Vertebra]]) -> None:
-    volume, _ = torso
-    low = plane_at(volume, 8.0)  # the lumbosacral disc is below
-    hu = np.concatenate([np.full_like(volume.voxels[:12], 50), volume.voxels[low:]])
-    affine = volume.affine_ijk_to_lps_mm.copy()
-    affine[2, 3] += (low - 12) * volume.spacing_zyx_mm[0]
-    for item in find_levels(volume_of(hu, affine)).vertebrae:
-        assert item.is_whole or item.reason
+def test_a_sacrum_whose_discs_are_not_seen_is_a_guess(
+    torso: tuple[Volume, dict[str, Vertebra]], levels: SpineLevels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lowest = levels.vertebra("L5").z_range_mm[0] + 5
+
+    def without_the_lowest(curve: Curve) -> Discs:
+        found = find_discs(curve)
+        seen = np.array([curve.to_lps_mm(along, 24.0)[2] > lowest for along in found.along])
+        return Discs(found.along[seen], found.evidence[seen], found.has_body)
+
+    monkeypatch.setattr("usassist.modalities.ct.spine.levels.find_discs", without_the_lowest)
+    guessed = find_levels(torso[0])
+    assert guessed.plane_of("L3") == levels.plane_of("L3")
+    sacrum = guessed.vertebra("S1")
+    assert "guess" in sacrum.reason
+    assert sacrum.confidence < guessed.confidence
 
 
 def test_the_command_prints_levels_and_draws_them(torso: tuple[Volume, dict[str, Vertebra]], tmp_path: Path) -> None:
