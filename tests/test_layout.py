@@ -70,7 +70,12 @@ def test_tables_agree_with_the_files() -> None:
     files = {path.stem for path in (ROOT / "usassist/engine/backends").glob("*.py")} - {"__init__"}
     assert files == {row.target.partition(":")[0].rpartition(".")[2] for row in BACKENDS.values()}
     assert set(AUTO_ORDER) <= set(BACKENDS) - {"null"}
-    folders = ("usassist/app/runtime/workers", "usassist/app/bench/workers", "usassist/app/demo/workers")
+    folders = (
+        "usassist/app/runtime/workers",
+        "usassist/app/bench/workers",
+        "usassist/app/demo/workers",
+        "usassist/app/worklist/workers",
+    )
     workers = {path.with_suffix("").relative_to(ROOT) for folder in folders for path in (ROOT / folder).glob("*.py")}
     modules = {".".join(path.parts) for path in workers if path.name != "__init__"}
     assert modules == {child.module for child in CHILDREN.values()}

@@ -79,6 +79,7 @@ SECTIONS = {
         "receiving",
         "ct",
         "ct-reading",
+        "ct-worklist",
         "replay",
         "deidentify",
         "bus",

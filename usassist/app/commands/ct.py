@@ -8,6 +8,7 @@ from usassist.app.commands.ct_bodycomp import bodycomp
 from usassist.app.commands.ct_ich import ich
 from usassist.app.commands.ct_info import info
 from usassist.app.commands.ct_levels import levels
+from usassist.app.commands.ct_worklist import worklist
 
 __all__ = ["ct_app"]
 
@@ -17,6 +18,7 @@ ct_app.command("info")(info)
 ct_app.command("ich")(ich)
 ct_app.command("levels")(levels)
 ct_app.command("bodycomp")(bodycomp)
+ct_app.command("worklist")(worklist)
 
 
 @ct_app.callback()

@@ -150,6 +150,11 @@ class ChildProcess:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, as of ``subprocess.Popen.returncode``; None while it runs."""
+        return self._process.poll()
+
     def wait_for(self, *events: str, timeout_s: float, others: list[ChildReport] | None = None) -> dict[str, Any]:
         """Wait for one of the events.
 

@@ -13,6 +13,8 @@ openigtlink   usassist.sinks.openigtlink     frame, result, engine, session   to
 demo_look     usassist.app.demo.workers      a file                           what it holds, to its parent
 demo_answer   usassist.app.demo.workers      a file                           a session folder, and packets of it
 ``demo_…``    usassist.app.demo.workers      a study                          its planes, and a result folder
+worklist      usassist.app.worklist.workers  a folder of studies              ``worklist.json``
+study_score   usassist.app.worklist.workers  one study                        its outcome
 ``bench_…``   usassist.app.bench.workers     as the above do                  nothing: for benchmarks
 ============= ============================== ================================ =====================
 """
@@ -26,6 +28,7 @@ __all__ = ["CHILDREN", "ChildSpec"]
 _WORKERS = "usassist.app.runtime.workers"
 _BENCH_WORKERS = "usassist.app.bench.workers"
 _DEMO_WORKERS = "usassist.app.demo.workers"
+_WORKLIST_WORKERS = "usassist.app.worklist.workers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ CHILDREN: dict[str, ChildSpec] = {
     "demo_answer": ChildSpec(f"{_DEMO_WORKERS}.answer"),
     "demo_study_look": ChildSpec(f"{_DEMO_WORKERS}.study_look"),
     "demo_study_answer": ChildSpec(f"{_DEMO_WORKERS}.study_answer"),
+    "worklist": ChildSpec(f"{_WORKLIST_WORKERS}.watch"),
+    "study_score": ChildSpec(f"{_WORKLIST_WORKERS}.score"),
     "bench_openigtlink": ChildSpec(f"{_BENCH_WORKERS}.openigtlink", niceness=10),
     "bench_overlay": ChildSpec(f"{_BENCH_WORKERS}.overlay", niceness=10),
     "bench_stalled": ChildSpec(f"{_BENCH_WORKERS}.stalled"),

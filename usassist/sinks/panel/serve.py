@@ -1,4 +1,4 @@
-"""Run the server of a page, behind its gate, and shut it down cleanly; the live page and the demo page use it."""
+"""Run the server of a page, behind its gate, and shut it down cleanly: the live page, the demo page, the worklist."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def run_server(
     paths: Paths = LIVE_PATHS,
     secrets: RunSecrets | None = None,
     hosted: bool = False,
+    with_gradio: bool = True,
     around: contextlib.AbstractContextManager[object] | None = None,
     on_ready: Callable[[str], None] | None = None,
     stop: threading.Event | None = None,
@@ -61,6 +62,7 @@ def run_server(
     paths : that are answered
     secrets : of this run, from the process that supervises this one; None = new ones
     hosted : anybody may see the page, and a service that hosts it stands before it; never for a live picture
+    with_gradio : the application is made of Gradio, which is imported first
     around : entered before the first request, left after the last
     on_ready : called once with the URL of the page
     stop : set it to end
@@ -80,7 +82,8 @@ def run_server(
         rules = hosted_rules(paths) if hosted else make_rules(config, secrets or make_secrets(config), port, paths)
         if rules.secrets is None and not hosted:
             logger.warning("the page asks for no token: every user of this machine sees it")
-        import_gradio()
+        if with_gradio:
+            import_gradio()
         app = make_app()
         gc.freeze()  # Gradio's many objects live to the end; collecting them would stall frames and the exit
         gate = Gate(app, rules)

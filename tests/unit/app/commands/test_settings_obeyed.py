@@ -75,6 +75,7 @@ COMMANDS = {
     "replay SESSION": PANEL | OVERLAY | {"bus.address", "openigtlink.host"},
     "view": PANEL | OVERLAY | {"bus.address"},
     "rerun": RECORD | {"stream.threads", "engine.cache_limit_mb"},
+    "ct worklist": PANEL,
     "panel": PANEL | {"bus.address"},
     "overlay": OVERLAY | {"bus.address"},
     "openigtlink": {"bus.address", "openigtlink.host", "openigtlink.port"},
@@ -190,6 +191,10 @@ def reached(command: str, file: Path, tmp_path: Path, monkeypatch: pytest.Monkey
             "stream.threads": arguments[2].threads,
             "engine.cache_limit_mb": in_force().engine.cache_limit_mb,
         }
+    if command == "ct worklist":
+        at = "usassist.app.worklist.serve.serve_worklist"
+        words = ("ct", "worklist", str(tmp_path), "--serve")
+        return of_panel(run(*words, *config, monkeypatch=monkeypatch, at=at)["at"][0][3])
     if command == "panel":
         arguments = run("panel", *config, monkeypatch=monkeypatch, at="usassist.sinks.panel.run_panel")["at"][0]
         return of_panel(arguments[1]) | {"bus.address": arguments[0]}

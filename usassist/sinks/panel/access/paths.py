@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-__all__ = ["DEMO_PATHS", "LIVE_PATHS", "Paths"]
+__all__ = ["DEMO_PATHS", "LIVE_PATHS", "WORKLIST_PATHS", "Paths"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,3 +98,11 @@ DEMO_PATHS = Paths(
     max_upload_bytes=256 * 2**20,
 )
 """The demo page: also uploads, and the files that Gradio made from them."""
+
+WORKLIST_PATHS = Paths(
+    get=("/", "/favicon.ico", "/worklist.css", "/worklist.js", "/list", "/montage/", "/where/"),
+    post=("/read",),
+    kept=(),
+    max_body_bytes=2**12,
+)
+"""The page of a worklist, which is not made of Gradio."""

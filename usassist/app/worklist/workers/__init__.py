@@ -1,0 +1,1 @@
+"""Child processes of the worklist: one scores a study, one watches the folder beside a page."""
