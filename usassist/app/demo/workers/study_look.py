@@ -22,7 +22,7 @@ _NICENESS = 5  # below the page
 
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
-    """Fields of ``Opened``; see ``StudyAnswering.open`` for the options. No path of a visitor's file leaves the worker."""
+    """Fields of ``Opened``; see ``StudyAnswering.open`` for the options. No path of a file leaves the worker."""
     try:
         return _look(options, parent)
     except UsAssistError as error:
