@@ -94,7 +94,7 @@ class ResultFolder(Closeable):
             names: list[str] = []
             say = [getattr(writer, "notes", None) for writer in writers]
             notes = [note for notes_of in say if notes_of is not None for note in notes_of(outcome)]
-            with_objects = functools.partial(write_dicom_objects, notes=notes)
+            with_objects: Writer = functools.partial(write_dicom_objects, notes=notes)
             for writer in (_write_labelmap, _write_montage, with_objects, *writers):
                 step()
                 names += writer(outcome, self.path)
