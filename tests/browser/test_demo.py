@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import signal
@@ -233,6 +234,25 @@ def test_the_words_of_the_page_change_with_the_language(visitor: Any) -> None:
     visitor.locator("#ud-language input").click()
     visitor.get_by_role("option", name="English").click()
     visitor.wait_for_function("() => document.querySelector('[data-at=\"simulated\"]').innerText === 'SIMULATED'")
+
+
+@pytest.mark.slow
+def test_a_simulated_ct_is_looked_at_first_and_analysed_then(visitor: Any) -> None:
+    visitor.get_by_role("tab", name="CT").click()
+    visitor.wait_for_function("() => window.usassistSlices?.shown?.state === 'none'", timeout=100_000)
+    viewer = visitor.locator("#ud-ct-viewer")
+    assert viewer.locator('[data-at="state"]').inner_text() == "NOT ANALYSED"
+    assert viewer.get_by_text("Research use only. Not a medical device.").is_visible()
+    visitor.locator("#ud-ct-answer").click()
+    visitor.wait_for_function("() => usassistSlices.shown?.state === 'finding'", timeout=100_000)
+    assert "Suspicious slices" in viewer.locator('[data-at="marks"]').inner_text()
+    visitor.wait_for_function(
+        "() => /haemorrhage volume[^]* ml/.test(document.querySelector('#ud-ct-table').innerText)"
+    )
+    with visitor.expect_download() as download:
+        visitor.get_by_role("link", name="Result, JSON").click()
+    assert json.loads(Path(download.value.path()).read_bytes())["state"] == "finding"
+    visitor.get_by_role("tab", name="Ultrasound").click()
 
 
 @pytest.mark.slow

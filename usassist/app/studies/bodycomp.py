@@ -73,6 +73,15 @@ class BodyWriter:
         """Receive the planes, see ``BodyOptions.on_choice``."""
         self.choice = choice
 
+    def notes(self, outcome: StudyOutcome) -> tuple[str, ...]:
+        """Height and cut-offs for the DICOM report: no index stands in it without the height that it rests on."""
+        height = Given.choose(self.height_m, outcome.input.facts.patient.height_m)
+        said = []
+        if height.value is not None:
+            said.append(f"The skeletal muscle index rests on a height of {height.value:g} m ({height.origin}).")
+        said += [f"Cut-off set applied to it: {item.name} ({item.id}; {item.source})." for item in self.cutoffs]
+        return tuple(said)
+
     def __call__(self, outcome: StudyOutcome, folder: Path) -> Sequence[str]:
         """Write the files and give their names."""
         rows = self._rows(outcome)

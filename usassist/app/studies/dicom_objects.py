@@ -17,14 +17,13 @@ from usassist.errors import DicomError, UsageError
 
 if TYPE_CHECKING:
     from usassist.app.studies.answer import StudyOutcome
-    from usassist.engine import EngineSpec
 
 __all__ = ["write_dicom_objects"]
 
 logger = logging.getLogger(__name__)
 
 
-def write_dicom_objects(outcome: StudyOutcome, folder: Path) -> Sequence[str]:
+def write_dicom_objects(outcome: StudyOutcome, folder: Path, *, notes: Sequence[str] = ()) -> Sequence[str]:
     """Write the segmentation, where something was outlined, and the report. Returns the names of the files.
 
     Nothing is written for a study that was read from NIfTI. Where the images or the installation do not allow an
@@ -34,6 +33,7 @@ def write_dicom_objects(outcome: StudyOutcome, folder: Path) -> Sequence[str]:
     ----------
     outcome : of the study, with its input
     folder : that has none of the files
+    notes : further sentences for the report, without identity
 
     Raises
     ------
@@ -58,7 +58,8 @@ def write_dicom_objects(outcome: StudyOutcome, folder: Path) -> Sequence[str]:
             codes={label.id: Term(label.value, label.scheme, label.meaning) for label in outcome.spec.labels},
             engine=_engine(outcome),
             source=SourceSeries.read(outcome.input),
-            notes=_notes(outcome.spec),
+            thresholds={label.id: label.score_threshold for label in outcome.spec.labels},
+            notes=(*_notes(outcome), *notes),
         )
         segmentation = make_segmentation(content) if content.labelled_planes() else None
         report = make_report(content, segmentation)
@@ -87,9 +88,11 @@ def _engine(outcome: StudyOutcome) -> EngineUsed:
     )
 
 
-def _notes(spec: EngineSpec) -> tuple[str, ...]:
-    """At which score a label counts as found."""
+def _notes(outcome: StudyOutcome) -> tuple[str, ...]:
+    """At which score a label counts as found, where labels are scored."""
+    scored = {item.label_id for item in outcome.result.answer.plane_scores} if outcome.result.answer else set()
     return tuple(
         f"{label.meaning or label.name}: a score of {label.score_threshold:g} or more counts as a finding."
-        for label in spec.labels
+        for label in outcome.spec.labels
+        if label.id in scored
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
@@ -79,7 +80,7 @@ class ResultFolder(Closeable):
         Parameters
         ----------
         outcome : with an answer
-        writers : of further files
+        writers : of further files; one with a method ``notes(outcome)`` has its sentences in the DICOM report
         step : called between two files; what it raises leaves nothing behind
 
         Raises
@@ -91,7 +92,10 @@ class ResultFolder(Closeable):
         assert self._folder is not None
         try:
             names: list[str] = []
-            for writer in (_write_labelmap, _write_montage, write_dicom_objects, *writers):
+            say = [getattr(writer, "notes", None) for writer in writers]
+            notes = [note for notes_of in say if notes_of is not None for note in notes_of(outcome)]
+            with_objects: Writer = functools.partial(write_dicom_objects, notes=notes)
+            for writer in (_write_labelmap, _write_montage, with_objects, *writers):
                 step()
                 names += writer(outcome, self.path)
             step()

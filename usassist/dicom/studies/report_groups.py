@@ -84,9 +84,13 @@ def label_groups(content: StudyContent, segmentation: Dataset | None) -> Iterato
         measurements = _numbers(content, label)
         if label in scored:
             measurements += _plane_scores(content, scored[label].scores)
-        tracking = TrackingIdentifier(uid=content.uid("tracking", label), identifier=segment.title)
+        is_found = content.is_found(label)
+        title = f"{segment.title}, NOT FOUND" if is_found is False else segment.title
+        tracking = TrackingIdentifier(uid=content.uid("tracking", label), identifier=title)
         sites = None if segment.site is None else [FindingSite(anatomic_location=coded(segment.site))]
         evaluations = [make_evaluation(terms.WHICH, modifier) for modifier in segment.modifiers]
+        if is_found is not None:
+            evaluations.append(make_evaluation(terms.FOUND, terms.FOUND_STATES[is_found]))
         evaluations += [_outlined(label in outlined), *_failures(content, label)]
         if label in numbers and segmentation is not None:
             yield VolumetricROIMeasurementsAndQualitativeEvaluations(
@@ -126,7 +130,7 @@ def _numbers(content: StudyContent, label: int | None) -> list[Measurement]:
     for item in _measured(content, label):
         if item.value is None:
             continue
-        quantity, level = quantity_of(item.name, _name(content, label))
+        quantity, level = quantity_of(item.name, _name(content, label), item.unit)
         number = make_number(quantity.name, item.value, unit_of(item.unit), lower=item.u95, upper=item.u95)
         more: list[ContentItem] = [
             CodeContentItem(coded(name), coded(code), RelationshipTypeValues.HAS_CONCEPT_MOD)
@@ -153,7 +157,7 @@ def _failures(content: StudyContent, label: int | None) -> list[QualitativeEvalu
     found = []
     for item in _measured(content, label):
         if item.value is None:
-            quantity, level = quantity_of(item.name, _name(content, label))
+            quantity, level = quantity_of(item.name, _name(content, label), item.unit)
             properties: list[ContentItem] = [property_text(terms.WHY_NOT, item.reason)]
             if level is not None:
                 site = CodeContentItem(coded(terms.SITE), coded(level), RelationshipTypeValues.HAS_CONCEPT_MOD)

@@ -156,6 +156,7 @@ class StudyContent:
     codes : label id → code, as the engine has them; used where the name is none that is known
     engine : what answered
     source : the series that it was read from
+    thresholds : label id → the least score of the series at which it counts as found
     notes : further statements for the report, for example which cut-off set was used; no identity
     """
 
@@ -165,6 +166,7 @@ class StudyContent:
     engine: EngineUsed
     source: SourceSeries
     codes: Mapping[int, Term] = field(default_factory=dict)
+    thresholds: Mapping[int, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     digest: str = ""
 
@@ -206,6 +208,16 @@ class StudyContent:
     def segment_of(self, label_id: int) -> Segment:
         """What a label is."""
         return segment_of(self.name_of(label_id), self.codes.get(label_id))
+
+    def is_found(self, label_id: int) -> bool | None:
+        """Whether the score of the series reaches the threshold of a label; None where it is not scored by one."""
+        answer, threshold = self.result.answer, self.thresholds.get(label_id)
+        if answer is None or threshold is None:
+            return None
+        for item in answer.measurements:
+            if item.name == "study_score" and item.label_id == label_id and item.value is not None:
+                return item.value >= threshold
+        return None
 
     def stored_plane(self, z: int) -> npt.NDArray[np.uint8]:
         """The labels of a plane as its image is stored, uint8 (rows, columns): the volume may have been turned."""
@@ -263,7 +275,11 @@ def _digest(content: StudyContent) -> str:
     """Of everything that stands in the objects beside the source."""
     result, engine = content.result, content.engine
     digest = hashlib.sha256(repr((str(result.state), str(result.cause), result.reason, content.notes, engine)).encode())
-    digest.update(repr((sorted(content.labels.items()), sorted(content.codes.items()))).encode())
+    digest.update(
+        repr(
+            (sorted(content.labels.items()), sorted(content.codes.items()), sorted(content.thresholds.items()))
+        ).encode()
+    )
     if result.answer is not None:
         digest.update(repr((result.answer.found, result.answer.measurements)).encode())
         for scores in result.answer.plane_scores:

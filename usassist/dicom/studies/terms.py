@@ -139,6 +139,11 @@ STATES = {
 MEASURED = own("MEASURED_STUDY", "Answered: outlined and measured")
 """State of a study whose labels are no abnormality, so that its outlines are no finding."""
 WHICH = own("WHICH", "Which")
+FOUND = own("FOUND", "Whether its score reaches its threshold")
+FOUND_STATES = {
+    True: own("IS_FOUND", "Found: the score reaches the threshold"),
+    False: own("NOT_FOUND", "NOT FOUND: the score is below the threshold"),
+}
 CAUSES: Mapping[StudyCause, Term] = MappingProxyType(
     {
         StudyCause.ENGINE_ERROR: own("ENGINE_ERROR", "The engine failed"),
@@ -155,7 +160,7 @@ SERIES = own("SERIES", "The series and how it was answered")
 OUTLINED = own("OUTLINED", "Whether it was outlined")
 OUTLINED_STATES = {
     True: own("IS_OUTLINED", "Outlined"),
-    False: own("NOT_OUTLINED", "Not outlined: the program found no voxel of it"),
+    False: own("NOT_OUTLINED", "Not outlined: no voxel is marked as this"),
 }
 MEASUREMENT_FAILURE = Term("114006", "DCM", "Measurement failure")  # CID 42
 CT_PROCEDURE = Term("77477000", "SCT", "Computed tomography")
@@ -228,22 +233,25 @@ def segment_of(label: str, code: Term | None = None) -> Segment:
     return Segment(title=title, category=_UNCODED, kind=code or own(_code(label), title))
 
 
-def quantity_of(name: str, label: str = "") -> tuple[Quantity, Term | None]:
+def quantity_of(name: str, label: str = "", unit: str = "") -> tuple[Quantity, Term | None]:
     """What a measurement is, and the vertebra at which it was made.
 
     Parameters
     ----------
     name : of the measurement, for example ``haemorrhage_volume`` or ``area_l3``
     label : of the engine, which may stand at the beginning of `name`
+    unit : of the measurement, UCUM
     """
     found = _LEVEL.search(name)
     level = None if found is None else LEVELS[found[1]]
-    short = name if found is None else (name[: found.start()] + "_" + name[found.end() :]).strip("_")
-    if label and short.startswith(f"{label}_"):
-        short = short[len(label) + 1 :]
-    for pattern, quantity in _QUANTITIES:
-        if re.fullmatch(pattern, short):
-            return quantity, level
+    whole = name if found is None else (name[: found.start()] + "_" + name[found.end() :]).strip("_")
+    short = whole[len(label) + 1 :] if label and whole.startswith(f"{label}_") else whole
+    if short == "mean" and unit == "[hnsf'U]":
+        short = "mean_hu"
+    for candidate in (whole, short):
+        for pattern, quantity in _QUANTITIES:
+            if re.fullmatch(pattern, candidate):
+                return quantity, level
     return Quantity(name=own(_code(short), _title(short))), level
 
 

@@ -131,10 +131,10 @@ def test_stopping_leaves_no_answer(desk: StudyDesk, series: Path, tmp_path: Path
 def test_only_what_the_module_has_is_asked_of_it() -> None:
     desk = StudyDesk.__new__(StudyDesk)
     desk.tab = CT
-    given = {"level": "L3", "height": None, "cutoffs": "none"}
+    given = {"level": "auto", "height": "", "cutoffs": "none"}
     assert desk.choice("ich", given) == StudyChoice(module="ich")
     assert desk.choice("bodycomp", given).options == {}
-    asked = desk.choice("bodycomp", given | {"level": "L1", "height": "1.75"})
+    asked = desk.choice("bodycomp", given | {"level": "L1", "height": "1,75"})
     assert asked.options == {"level": "L1", "height": 1.75}
     for module, values, told in (
         ("mri", {}, "no module"),

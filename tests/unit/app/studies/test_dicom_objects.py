@@ -76,3 +76,11 @@ def test_images_that_allow_no_object_leave_the_result_and_a_reason_without_ident
     assert "no DICOM objects were written" in caplog.text
     assert NAME.split("^", maxsplit=1)[0] not in caplog.text
     assert "4711" not in caplog.text
+
+
+def test_what_a_writer_has_to_say_stands_in_the_report(tmp_path: Path) -> None:
+    study = read_study(tmp_path)
+    note = "The skeletal muscle index rests on a height of 1.7 m (header)."
+    write_dicom_objects(make_outcome(study), tmp_path, notes=[note])
+    texts = [item.value for item in pydicom.dcmread(tmp_path / "report.dcm").iterall() if item.keyword == "TextValue"]
+    assert note in texts

@@ -117,9 +117,11 @@ def make_composition(study: Any) -> StudyContent:
         labelmap=labels,
         measurements=(
             Measurement(name="skeletal_muscle_area_l3", value=142.5, unit="cm2", u95=1.5, label_id=0),
-            Measurement(name="l3_mean_hu", value=38.25, unit="[hnsf'U]", u95=0.5, label_id=0),
+            Measurement(name="skeletal_muscle_mean_l3", value=38.25, unit="[hnsf'U]", u95=0.5, label_id=0),
             Measurement(name="visceral_fat_area_l3", value=88.0, unit="cm2", u95=2.0, label_id=2),
-            Measurement(name="skeletal_muscle_index", value=48.7, unit="cm2/m2", reason="height is as stated"),
+            Measurement(
+                name="skeletal_muscle_index_l3", value=48.7, unit="cm2/m2", reason="height is as stated", label_id=0
+            ),
             Measurement(name="height", value=1.71, unit="m", reason="as stated"),
         ),
     )
@@ -151,8 +153,9 @@ def test_body_composition_is_measurements_at_a_level_and_no_finding(tmp_path: Pa
     names = {
         item.name.meaning: item.value for item in document.content.get_image_measurement_groups()[0].get_measurements()
     }
-    assert names["Skeletal muscle index: area by squared height"] == 48.7
     assert names["Patient Height"] == 1.71
+    (index,) = [item for item in muscle.get_measurements() if item.name.value == "SMI"]
+    assert (index.value, index.unit.value, index.finding_sites[0].value.meaning) == (48.7, "cm2/m2", "L3 vertebra")
 
 
 def test_the_highest_planes_name_their_images(tmp_path: Path) -> None:
@@ -182,3 +185,26 @@ def test_every_image_is_evidence(tmp_path: Path, segment: bool) -> None:
     if segmentation is not None:
         expected.add(segmentation.SOPInstanceUID)
     assert named == expected
+
+
+def test_a_label_below_its_threshold_is_called_not_found(tmp_path: Path) -> None:
+    study = read_study(tmp_path)
+    answer = StudyAnswer(
+        found=True,
+        labelmap=(np.arange(6)[:, None, None] == 3) * np.ones(study.volume.shape_zyx, np.uint8),
+        measurements=(
+            Measurement(name="study_score", value=0.5, unit="1", reason="raw", label_id=0),
+            Measurement(name="study_score", value=0.4, unit="1", reason="raw", label_id=3),
+        ),
+    )
+    content = make_content(study, make_result(study, answer), thresholds={0: 0.5, 3: 0.5})
+    document = read(content, tmp_path).content
+    (found,) = document.get_volumetric_roi_measurement_groups()
+    _, missed = document.get_image_measurement_groups()
+    assert found.tracking_identifier == "Haemorrhage"
+    assert missed.tracking_identifier == "Extra-axial haemorrhage, NOT FOUND"
+    said = [
+        [item.value.value for item in group.get_qualitative_evaluations() if item.name.value == "FOUND"]
+        for group in (found, missed)
+    ]
+    assert said == [["IS_FOUND"], ["NOT_FOUND"]]

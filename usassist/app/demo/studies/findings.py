@@ -78,7 +78,8 @@ def findings_of(result: StudyResult, spec: EngineSpec) -> Findings:
         labels = [label for label in labels if label.value in present]
     if not curves:
         marks = {z for z, area in enumerate(areas) if area}
-    first = int(np.argmax(curves[0].values)) if curves else int(np.argmax(areas)) if any(areas) else None
+    middle = sorted(marks)[len(marks) // 2] if marks else None
+    first = int(np.argmax(curves[0].values)) if curves else middle
     return Findings(
         state=str(result.state),
         labelmap=answer.labelmap,

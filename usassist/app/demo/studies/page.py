@@ -19,6 +19,7 @@ from usassist.words import Words, load_words
 
 __all__ = ["SLICES_CSS", "build_study_tab", "viewer_script"]
 
+_WIDTHS: list[str | int] = ["19%", "14%", "11%", "14%", "42%"]  # of the table of measurements
 _VIEWER = ("slices.js", "slices_place.js", "slices_draw.js", "slices_controls.js")  # one program, in this order
 
 
@@ -73,7 +74,13 @@ def build_study_tab(desk: StudyDesk, labels: Labels, language: gr.Dropdown) -> S
         labels.add(heading, PART, value="table.heading_md")
         table_note = gr.Markdown(elem_id=f"ud-{code}-table-note")
         table = gr.Dataframe(
-            interactive=False, visible=False, max_height=480, wrap=True, elem_id=f"ud-{code}-table", show_label=False
+            interactive=False,
+            visible=False,
+            max_height=480,
+            wrap=True,
+            column_widths=_WIDTHS,
+            elem_id=f"ud-{code}-table",
+            show_label=False,
         )
     return StudyParts(
         language=language,
@@ -102,7 +109,7 @@ def _build_option(option: Option, labels: Labels, words: Words, code: str, *, vi
         choices = choice_labels(option, words)
         component = gr.Dropdown(choices, value=option.default, visible=visible, elem_id=name)
     else:
-        component = gr.Number(None, visible=visible, step=0.01, elem_id=name)
+        component = gr.Textbox("", visible=visible, max_length=8, placeholder="…", elem_id=name)
     return labels.add(component, PART, label=f"setup.{option.name}")
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from usassist.app.demo.studies.bundle import Preset
+from usassist.clinical.sarcopenia import load_cutoffs
 from usassist.engine import find_engine
 from usassist.errors import EngineNotFoundError, UsageError, UsAssistError
 from usassist.modalities import list_modalities
@@ -52,8 +53,8 @@ class Option:
                 raise UsageError(f"{self.name} must be one of {', '.join(self.choices)}, got {str(value)[:40]!r}")
             return str(value)
         try:
-            number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+            number = float(str(value).replace(",", "."))
+        except ValueError:
             number = math.nan
         if not self.least <= number <= self.most:
             raise UsageError(f"{self.name} must be a number from {self.least:g} to {self.most:g}; correct it")
@@ -154,7 +155,7 @@ def missing_libraries() -> str:
     return "; ".join(told)
 
 
-_LEVELS = ("L3", "T12", "L1", "L2", "L4", "L5", "all")
+_LEVELS = ("auto", "L3", "T12", "L1", "L2", "L4", "L5", "all")
 
 TABS: Mapping[str, StudyTab] = MappingProxyType(
     {
@@ -173,11 +174,12 @@ TABS: Mapping[str, StudyTab] = MappingProxyType(
                 Module(
                     name="bodycomp",
                     engine="ct_bodycomp",
+                    prepare="usassist.app.demo.studies.bodycomp:prepare",
                     preset="soft",
                     options=(
-                        Option(name="level", choices=_LEVELS, default="L3"),
+                        Option(name="level", choices=_LEVELS, default="auto"),
                         Option(name="height", least=0.5, most=2.5),
-                        Option(name="cutoffs", choices=("none",), default="none"),
+                        Option(name="cutoffs", choices=("none", *load_cutoffs()), default="none"),
                     ),
                     is_measuring=True,
                 ),

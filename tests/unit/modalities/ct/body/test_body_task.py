@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -176,3 +178,33 @@ def test_options_are_checked() -> None:
         task.with_options(weight=3)
     with pytest.raises(EngineSpecError, match="ct_bodycomp"):
         make_body_task(dataclasses.replace(SPEC, labels=SPEC.labels[:3]))
+
+
+class _Found:
+    """Vertebrae as ``usassist.modalities.ct.spine`` gives them."""
+
+    reason = "counted from the sacrum"
+
+    def __init__(self, **planes: tuple[int | None, tuple[int, int] | None]) -> None:
+        self._planes = planes
+
+    def vertebra(self, level: str) -> SimpleNamespace:
+        """Of that name."""
+        if level not in self._planes:
+            raise VolumeError(f"{level} is not in the volume")
+        plane, planes = self._planes[level]
+        return SimpleNamespace(plane=plane, planes=planes, confidence=0.9, reason="")
+
+
+def test_levels_that_are_found_give_the_planes_and_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = _Found(L2=(4, (3, 5)), L3=(2, (1, 2)), L4=(None, None))
+    monkeypatch.setitem(sys.modules, "usassist.modalities.ct.spine", SimpleNamespace(find_levels=lambda _: found))
+    choice = choose_planes(make_volume(planes=6), ("L1", "L2", "L3", "L4"))
+    assert list(choice.levels) == ["L2", "L3"]
+    assert (choice.first, choice.stop) == (1, 6)
+    level = choice.levels["L3"]
+    assert (level.plane, level.first, level.stop, level.confidence) == (2, 1, 3, 0.9)
+    assert level.reason == "counted from the sacrum"
+    assert choice.missing == {"L1": "L1 is not in the volume", "L4": "the middle of its body is not in this series"}
+    with pytest.raises(VolumeError, match=r"L5 is not in the volume.*--slice"):
+        choose_planes(make_volume(planes=6), ("L5",))
