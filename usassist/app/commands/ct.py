@@ -7,6 +7,7 @@ import typer
 from usassist.app.commands.ct_bodycomp import bodycomp
 from usassist.app.commands.ct_ich import ich
 from usassist.app.commands.ct_info import info
+from usassist.app.commands.ct_levels import levels
 from usassist.app.commands.ct_worklist import worklist
 
 __all__ = ["ct_app"]
@@ -15,6 +16,7 @@ ct_app = typer.Typer(help="Studies of computed tomography; see docs/ct-reading.m
 
 ct_app.command("info")(info)
 ct_app.command("ich")(ich)
+ct_app.command("levels")(levels)
 ct_app.command("bodycomp")(bodycomp)
 ct_app.command("worklist")(worklist)
 

@@ -112,6 +112,7 @@ def test_what_cannot_be_opened_is_refused_without_its_name_and_leaves_nothing(de
     assert "Smith" not in str(told.value)
     assert str(tmp_path) not in str(told.value)
     desk.drop_upload("one")
+    assert desk.visits.of("one").study_stop.is_set()
     assert list(desk.visits.of("one").folder.iterdir()) == []
     with pytest.raises(UsageError, match="upload one"):
         desk.open("one", YOURS, lambda now: None)

@@ -114,8 +114,11 @@ class StudyDesk:
             raise
 
     def drop_upload(self, visitor: str) -> None:
-        """Remove the visitor's file, if there is one."""
-        self._forget_upload(self.visits.of(visitor))
+        """Remove the visitor's file, if there is one, and stop what is being done with it."""
+        visit = self.visits.of(visitor)
+        if visit.secret in self._uploads:
+            visit.study_stop.set()
+        self._forget_upload(visit)
 
     def stop(self, visitor: str) -> None:
         """Stop what is being done for a visitor."""

@@ -22,7 +22,15 @@ _NICENESS = 5  # below the page
 
 
 def work(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
-    """Fields of ``Opened``; see ``StudyAnswering.open`` for the options."""
+    """Fields of ``Opened``; see ``StudyAnswering.open`` for the options. No path of a file leaves the worker."""
+    try:
+        return _look(options, parent)
+    except UsAssistError as error:
+        told = str(error).replace(options["path"], "the study").replace(options["folder"], "the folder")
+        raise UsAssistError(told) from None
+
+
+def _look(options: dict[str, Any], parent: Parent) -> dict[str, Any]:
     lower_process_priority(_NICENESS)
     parent.report("ready")
 
