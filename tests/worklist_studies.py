@@ -13,6 +13,8 @@ from usassist.errors import SourceError
 
 SCORER = "tests.worklist_studies:score"
 MARKER = "first.dcm"
+RAN: list[str] = []
+"""Names of the studies that were scored in this process, each time they were."""
 
 
 def make_study(folder: Path, says: str, *, files: int = 3, seed: int = 0) -> Path:
@@ -44,6 +46,7 @@ def score(study: Path, out: Path, options: dict[str, Any], beat: Callable[[], No
         says = "0.1"
     if says == "none":
         return Score(found=None, score=None, engine="test@1", reason=f"no answer for {study.name}")
+    RAN.append(study.name)
     out.mkdir()
     (out / "montage.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     value = float(says)

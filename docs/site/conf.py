@@ -79,6 +79,7 @@ SECTIONS = {
         "receiving",
         "ct",
         "ct-reading",
+        "ct-level",
         "ct-worklist",
         "replay",
         "deidentify",

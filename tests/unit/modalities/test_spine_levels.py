@@ -206,10 +206,11 @@ def test_the_count_follows_sacrum_and_ribs() -> None:
 
 
 @pytest.mark.parametrize(("last_rib", "lumbar"), [(5, 4), (7, 6)])
-def test_transitional_anatomy_is_said_and_never_certain(last_rib: int, lumbar: int) -> None:
+def test_transitional_anatomy_is_said_and_not_named(last_rib: int, lumbar: int) -> None:
     ribs = [0.0] * last_rib + [2.0] * (9 - last_rib)
     naming = name_vertebrae(landmarks_of(ribs, [0.6] + [0.0] * 8, crest=55.0), np.arange(9) * 32.0)
     assert naming.lumbar == lumbar
+    assert naming.lowest is None
     assert naming.confidence <= 0.5
     assert "transitional" in naming.reason
 

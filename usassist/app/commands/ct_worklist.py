@@ -148,6 +148,8 @@ def _check(folder: Path, engine: str, engines: Path | None) -> str:
     if loose_slices(folder):
         raise UsageError(f"{folder} is itself one study; name the folder above it, in which studies are sub-folders")
     spec = find_engine(engine, engines)
+    if (spec.modality, spec.task) != ("CT", "detect_segment"):
+        raise UsageError(f"{spec.name} finds nothing in a CT study that could be urgent; give an engine such as ct_ich")
     return f"{spec.name}@{spec.version}"
 
 

@@ -328,8 +328,8 @@ class WorklistProcess:
         self.state.write_list(data)
         content = [msgspec.structs.replace(row, waiting_s=0.0) for row in shown.studies]
         if self.on_list is not None and self._looked and content != self._shown:
+            self._shown = content
             self.on_list(data)
-        self._shown = content
 
 
 def _disk(error: OSError) -> str:

@@ -6,11 +6,11 @@ import json
 import os
 import threading
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
-from tests.worklist_studies import MARKER, SCORER, make_study
+from tests.worklist_studies import MARKER, RAN, SCORER, make_study
 from usassist.app.worklist.scoring import ScoringOptions
 from usassist.app.worklist.state_folder import open_state
 from usassist.app.worklist.units import Unit
@@ -24,8 +24,6 @@ from usassist.sinks.worklist import STATE_FOLDER, Mark, Row, Worklist, put_mark,
 class InProcess:
     """Scores in this process what ``StudyScoring`` scores in a child."""
 
-    ran: ClassVar[list[str]] = []
-
     def __init__(self, study: str, unit: Unit, signature: str, state: Path, options: ScoringOptions) -> None:
         self.study, self.signature = study, signature
         self._unit = unit
@@ -33,10 +31,7 @@ class InProcess:
 
     def poll(self, timeout_s: float) -> score_worker.Outcome:
         parent: Any = type("Parent", (), {"heartbeat": Heartbeat()})
-        outcome = score_worker._score(self._unit, self._options, parent)
-        if not outcome.known and outcome.state in ("suspicious", "unflagged"):
-            self.ran.append(self._unit.place)
-        return outcome
+        return score_worker._score(self._unit, self._options, parent)
 
     def kill(self) -> None:
         """Nothing runs."""
@@ -46,8 +41,8 @@ class InProcess:
 def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Places that were scored, each time they were."""
     monkeypatch.setattr("usassist.app.worklist.watch.StudyScoring", InProcess)
-    monkeypatch.setattr(InProcess, "ran", [])
-    return InProcess.ran
+    RAN.clear()
+    return RAN
 
 
 def options(**more: Any) -> WatchOptions:
@@ -228,5 +223,11 @@ def test_the_list_is_json_with_a_schema_and_a_line_for_each_change(tmp_path: Pat
     assert told[-1]["studies"][0]["group"] == "suspicious"
     assert [one["studies"][0]["state"] for one in told if one["studies"]][-1] == "suspicious"
     assert "Notification only" in told[-1]["notice"]
+    again: list[bytes] = []
+    with open_state(tmp_path, None) as opened:
+        process = WorklistProcess(tmp_path, opened, options(), again.append)
+        process.begin()
+        process.run(threading.Event())
+    assert len(again) == 1, "also where nothing is new, the list is told once"
     counts = [one["heartbeat"]["count"] for one in told]
     assert counts == sorted(set(counts))

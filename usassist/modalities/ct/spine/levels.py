@@ -64,8 +64,8 @@ class SpineLevels:
     confidence : 0 to 1, that the count is right; of the best count where `is_named` is False
     reason : what the names rest on, or what is missing
     landmarks : those seen
-    lumbar : vertebrae counted between the sacrum and the last ribs; None unless both are seen. Other than 5, the
-        anatomy may be transitional
+    lumbar : vertebrae counted between the sacrum and the last ribs; None unless both are seen. Other than 5,
+        levels are not named: the anatomy may be transitional
     discs_lps_mm : middles of the discs, from below upwards
     canal_lps_mm : points along the middle of the canal, from below upwards
     """

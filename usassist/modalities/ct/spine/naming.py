@@ -78,20 +78,19 @@ def name_vertebrae(landmarks: Landmarks, centres: Float64Array) -> Naming:
     lumbar = last_rib - sacrum - 1 if sacrum is not None and last_rib is not None else None
     if sacrum is None and last_rib is None:
         return Naming(lowest=None, confidence=confidence, reason=_missing(landmarks, seen), landmarks=seen, lumbar=None)
-    note = ""
     if lumbar is not None and lumbar != 5:
-        confidence = min(confidence, 0.5)
-        note = (
-            f"; {lumbar} vertebrae without ribs lie above the sacrum instead of 5, so this may be transitional anatomy "
-            f"or a missed rib: count on the whole spine"
-        )
-    if confidence < _MIN_PROBABILITY and lumbar is None:
+        reason = f"{lumbar} vertebrae without ribs lie above the sacrum instead of 5: "
+        reason += "transitional anatomy, or a rib or disc that was missed; count on the whole spine"
+        if lumbar < 3:
+            reason = "ribs and sacrum contradict each other"
+        return Naming(lowest=None, confidence=min(confidence, 0.5), reason=reason, landmarks=seen, lumbar=lumbar)
+    if confidence < _MIN_PROBABILITY:
         reason = f"{_listed(seen)} are in the volume, but the count is not certain enough ({confidence:.2f})"
-        return Naming(lowest=None, confidence=confidence, reason=reason, landmarks=seen, lumbar=None)
+        return Naming(lowest=None, confidence=confidence, reason=reason, landmarks=seen, lumbar=lumbar)
     return Naming(
         lowest=lowest,
         confidence=confidence,
-        reason=f"counted from {_listed(seen)}{note}",
+        reason=f"counted from {_listed(seen)}",
         landmarks=seen,
         lumbar=lumbar,
     )

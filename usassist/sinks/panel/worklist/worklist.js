@@ -240,9 +240,14 @@ async function fetchList() {
   } catch { return null; } // judged by the time since the last answer
 }
 
+let asked = 0, taken = 0; // an answer that was overtaken by a newer one is old
 async function ask() {
+  const number = ++asked;
   const told = await fetchList();
-  if (told) take(told);
+  if (told && number > taken) {
+    taken = number;
+    take(told);
+  }
   judge();
 }
 
