@@ -86,6 +86,9 @@ def print_study(outcome: StudyOutcome, *, as_json: bool) -> None:
     for label in others:
         note = "" if label.reached else ", below its threshold"
         typer.echo(f"  {label.name.replace('_', ' ')}: {label.score:.2f}{note}")
+    doubts = {item.reason for item in document.measurements if item.name == "study_score" and item.label != first.name}
+    for doubt in sorted(doubts):
+        typer.echo(f"  {doubt}")
     for item in document.measurements:
         if item.name != "study_score":
             name, value = item.name.replace("_", " "), "not measured"

@@ -31,6 +31,7 @@ OUTLINE_LEVEL = 0.5
 """A voxel is outlined from this ``mask_prob`` on."""
 
 SCORE_REASON = "how often a study with this score has a haemorrhage was not measured"
+KIND_REASON = "kinds of haemorrhage are learned from simulation alone and were checked on no real case"
 
 _RUN_MM = 6.0  # a finding is scored over planes that cover so much
 _RUN_PLANES = 3  # likewise, where the distance of the planes is not known
@@ -185,7 +186,7 @@ def measure_scores(scores: tuple[PlaneScores, ...], run: int) -> tuple[Measureme
             name="study_score",
             value=score_study(item.scores, run),
             unit="1",
-            reason=SCORE_REASON,
+            reason=KIND_REASON if item.label_id else SCORE_REASON,
             label_id=item.label_id,
         )
         for item in scores
