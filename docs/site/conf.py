@@ -75,12 +75,13 @@ SECTIONS = {
         "recording",
         "dicom",
         "dicom-report",
-        "ct-dicom",
         "receiving",
         "ct",
         "ct-reading",
         "ct-level",
+        "ct-body",
         "ct-worklist",
+        "ct-dicom",
         "replay",
         "deidentify",
         "bus",
@@ -89,7 +90,7 @@ SECTIONS = {
         "settings",
     ],
     "Judge": ["figures", "evaluation", "performance"],
-    "Extend": ["architecture", "glossary", "engines", "modalities", "training"],
+    "Extend": ["architecture", "glossary", "engines", "modalities", "training", "ct-ich"],
 }
 LATER = ["CONTRIBUTING", "out/reference/index", "CHANGELOG"]
 DATA = ["engines/**", "calibration/README", "demo/README", "bench/peers/README", "tests/golden/sessions/README"]

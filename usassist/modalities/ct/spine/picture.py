@@ -26,7 +26,7 @@ def draw_levels(volume: Volume, levels: SpineLevels) -> UInt8Array:
     Parameters
     ----------
     volume : that was searched
-    levels : of :func:`find_levels`; unnamed vertebrae have a line and a question mark
+    levels : of :func:`usassist.modalities.ct.spine.find_levels`; unnamed vertebrae have a line and a question mark
 
     Returns
     -------
