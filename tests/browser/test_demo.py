@@ -113,7 +113,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 READ_NUMBER = """([side, blocks, size]) => {
-  const canvas = document.querySelector(`[data-at="${side}"]`), place = usassistDemo.place(side);
+  const canvas = document.querySelector(`.ud [data-at="${side}"]`), place = usassistDemo.place(side);
   const context = canvas.getContext("2d");
   let number = 0;
   for (let bit = 0; bit < blocks; bit += 1) {
@@ -159,13 +159,13 @@ def answer_paths(page: Any) -> set[str]:
 
 
 def test_the_first_clip_is_there_with_nodules_in_millimetres_and_says_that_it_is_simulated(visitor: Any) -> None:
-    assert visitor.locator('[data-at="simulated"]').inner_text() == "SIMULATED"
+    assert visitor.locator('.ud [data-at="simulated"]').inner_text() == "SIMULATED"
     assert visitor.get_by_text("Research use only. Not a medical device.").first.is_visible()
     head = visitor.evaluate(f"() => {SHOWN}.heads[0]")
     assert head["state"] == "finding"
     assert head["nodules"][0]["major_u95_mm"] > 0
     assert re.search(
-        r"[\d.]+ ± [\d.]+ mm × [\d.]+ ± [\d.]+ mm", visitor.locator('[data-at="left-nodules"]').inner_text()
+        r"[\d.]+ ± [\d.]+ mm × [\d.]+ ± [\d.]+ mm", visitor.locator('.ud [data-at="left-nodules"]').inner_text()
     )
     visitor.get_by_role("tab", name="Nodules").click()
     visitor.wait_for_function("() => /N2[^]*mm \\(/.test(document.querySelector('#ud-nodules').innerText)")
@@ -183,21 +183,21 @@ def test_it_plays_and_pauses_steps_and_scrubs_by_key_and_by_mouse(visitor: Any) 
     for key, index in (("ArrowRight", 1), ("ArrowRight", 2), ("Shift+ArrowRight", 12), ("ArrowLeft", 11), ("End", 299)):
         visitor.keyboard.press(key)
         wait_for_frame(visitor, index)
-    box = visitor.locator('[data-at="strip"]').bounding_box()
+    box = visitor.locator('.ud [data-at="strip"]').bounding_box()
     visitor.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     wait_for_frame(visitor, 150)
-    assert visitor.locator('[data-at="place"]').inner_text() == "151 of 300"
-    assert visitor.locator('[data-at="frame"]').inner_text() == "frame 150"
-    visitor.locator('[data-at="scrub"]').fill("146")
+    assert visitor.locator('.ud [data-at="place"]').inner_text() == "151 of 300"
+    assert visitor.locator('.ud [data-at="frame"]').inner_text() == "frame 150"
+    visitor.locator('.ud [data-at="scrub"]').fill("146")
     wait_for_frame(visitor, 146)
 
 
 def test_with_and_without_outlines_stand_side_by_side_on_the_same_frame(visitor: Any) -> None:
-    visitor.locator('[data-at="scrub"]').fill("146")
+    visitor.locator('.ud [data-at="scrub"]').fill("146")
     wait_for_frame(visitor, 146)
-    visitor.locator('[data-at="view"]').select_option("both")
+    visitor.locator('.ud [data-at="view"]').select_option("both")
     coloured = """side => {
-      const canvas = document.querySelector(`[data-at="${side}"]`);
+      const canvas = document.querySelector(`.ud [data-at="${side}"]`);
       const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
       let count = 0;
       for (let at = 0; at < data.length; at += 4) if (Math.abs(data[at] - data[at + 2]) > 60) count += 1;
@@ -207,7 +207,7 @@ def test_with_and_without_outlines_stand_side_by_side_on_the_same_frame(visitor:
     assert visitor.evaluate(coloured, "right") > 50
     frames = visitor.evaluate("() => [...document.querySelectorAll('.ud figure')].map(item => item.dataset.frame)")
     assert frames == ["146", "146"]
-    visitor.locator('[data-at="view"]').select_option("outline")
+    visitor.locator('.ud [data-at="view"]').select_option("outline")
 
 
 def test_a_row_of_a_table_leads_to_its_frame(visitor: Any) -> None:
@@ -230,10 +230,10 @@ def test_the_words_of_the_page_change_with_the_language(visitor: Any) -> None:
     visitor.locator("#ud-language input").click()
     visitor.get_by_role("option", name="Deutsch").click()
     visitor.wait_for_function("() => document.querySelector('#ud-answer').innerText === 'Beantworten'")
-    visitor.wait_for_function("() => document.querySelector('[data-at=\"simulated\"]').innerText === 'SIMULIERT'")
+    visitor.wait_for_function("() => document.querySelector('.ud [data-at=\"simulated\"]').innerText === 'SIMULIERT'")
     visitor.locator("#ud-language input").click()
     visitor.get_by_role("option", name="English").click()
-    visitor.wait_for_function("() => document.querySelector('[data-at=\"simulated\"]').innerText === 'SIMULATED'")
+    visitor.wait_for_function("() => document.querySelector('.ud [data-at=\"simulated\"]').innerText === 'SIMULATED'")
 
 
 @pytest.mark.slow
@@ -258,7 +258,7 @@ def test_a_simulated_ct_is_looked_at_first_and_analysed_then(visitor: Any) -> No
 @pytest.mark.slow
 def test_every_frame_of_an_uploaded_clip_is_shown_with_its_own_result(visitor: Any, clip: Path) -> None:
     answer_upload(visitor, clip, FRAMES)
-    assert not visitor.locator('[data-at="simulated"]').is_visible()
+    assert not visitor.locator('.ud [data-at="simulated"]').is_visible()
     with visitor.expect_download() as download:
         visitor.get_by_role("link", name="Results, CSV").click()
     with Path(download.value.path()).open(newline="") as file:
@@ -267,7 +267,7 @@ def test_every_frame_of_an_uploaded_clip_is_shown_with_its_own_result(visitor: A
     boxes = {(int(row["frame_id"]), int(row["nodule"])): float(row["x1_px"]) for row in rows if row["nodule"]}
     assert {"finding", "no_finding"} <= set(states.values())
     for index in [*range(FRAMES), *range(FRAMES - 1, -1, -3)]:
-        visitor.locator('[data-at="scrub"]').fill(str(index))
+        visitor.locator('.ud [data-at="scrub"]').fill(str(index))
         wait_for_frame(visitor, index)
         head = visitor.evaluate(f"() => {SHOWN}.heads[0]")
         assert head["frame_id"] == index
@@ -287,11 +287,11 @@ def test_two_operating_points_stand_beside_each_other_on_the_same_frame(visitor:
     visitor.locator("#ud-answer").click()
     visitor.wait_for_function(f"() => {SHOWN}?.frames.length === 2", timeout=150_000)
     for index in (0, 5, 11):
-        visitor.locator('[data-at="scrub"]').fill(str(index))
+        visitor.locator('.ud [data-at="scrub"]').fill(str(index))
         wait_for_frame(visitor, index)
         assert visitor.evaluate(f"() => {SHOWN}.frames") == [index, index]
         assert [visitor.evaluate(READ_NUMBER, [side, BITS, BLOCK_PX]) for side in ("left", "right")] == [index] * 2
-    names = [visitor.locator(f'[data-at="{side}-name"]').inner_text() for side in ("left", "right")]
+    names = [visitor.locator(f'.ud [data-at="{side}-name"]').inner_text() for side in ("left", "right")]
     assert "balanced" in names[0]
     assert "sensitive" in names[1]
     assert f"of {FRAMES} frames" in visitor.locator("#ud-note").inner_text()
@@ -347,7 +347,7 @@ def test_two_visitors_see_their_own_files_and_nothing_is_left_of_one_who_goes(
 def test_it_fits_on_a_phone(browser: Any, demo: Demo) -> None:
     phone = open_page(browser, demo, width=390, height=844)
     assert phone.evaluate("() => document.documentElement.scrollWidth") <= 390
-    box = phone.locator('[data-at="left"]').bounding_box()
+    box = phone.locator('.ud [data-at="left"]').bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
     assert box["y"] + box["height"] <= 844  # the picture is what one sees first

@@ -11,6 +11,7 @@ import pytest
 _LIMIT_BYTES = 64 * 2**20
 
 
+@pytest.mark.alone  # other readers that get no time of the processor have queues too
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc (Linux)")
 @pytest.mark.parametrize("service", ["view", "archive"])
 def test_ten_readers_that_stand_still_cost_the_publisher_less_than_64_mib(service: str, bus_address: str) -> None:

@@ -23,6 +23,13 @@ from usassist.training.ct.train import load_trained, train
 SHIPPED = Path("recipes/ct_ich_0.1.toml")
 
 
+@pytest.mark.parametrize(
+    "path", [SHIPPED, *sorted(Path("recipes/ablation").glob("ct_*.toml"))], ids=lambda path: path.stem
+)
+def test_every_shipped_recipe_can_be_read(path: Path) -> None:
+    assert "not a medical device" in load_ich_recipe(path).intended_use
+
+
 def _batch(known: bool, has_blood: bool) -> IchBatch:
     kinds = torch.zeros((1, 64, 64), dtype=torch.uint8)
     if known and has_blood:
