@@ -132,6 +132,7 @@ def test_a_recording_that_cannot_be_written_is_refused_with_the_reason(
     assert report["recording_stopped"] == ""
 
 
+@pytest.mark.long
 def test_another_point_engine_or_source_is_a_new_session(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text('[stream]\nsources = ["null:rate=20,size=64x96"]\n', encoding="utf-8")
     options = (*NULL, "--config", str(tmp_path / "settings.toml"))
