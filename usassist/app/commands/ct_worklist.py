@@ -129,10 +129,13 @@ def _watch(folder: Path, state: Path | None, options: object, json: str | None) 
         process = WorklistProcess(folder, opened, options, on_list)
         process.begin()
         if json != "-":
-            sys.stderr.write(f"usassist: the list is in {opened.path / 'worklist.json'} — Ctrl-C ends it\n")
+            end = "" if options.once else " — Ctrl-C ends it"
+            sys.stderr.write(f"usassist: the list is in {opened.path / 'worklist.json'}{end}\n")
         complete = process.run(stop)
         if options.once and json == "-":
             sys.stdout.buffer.write(last + b"\n")
+        elif options.once:
+            _print_list(last)
     if not options.once:
         return True
     return complete
@@ -151,6 +154,17 @@ def _check(folder: Path, engine: str, engines: Path | None) -> str:
     if (spec.modality, spec.task) != ("CT", "detect_segment"):
         raise UsageError(f"{spec.name} finds nothing in a CT study that could be urgent; give an engine such as ct_ich")
     return f"{spec.name}@{spec.version}"
+
+
+def _print_list(data: bytes) -> None:
+    """Print the list in its order, a study a line."""
+    import msgspec
+
+    for study in msgspec.json.decode(data)["studies"]:
+        latest = study["versions"][-1] if study["versions"] else {}
+        score = "  – " if study["score"] is None else f"{study['score']:.2f}"
+        words = f"{study['place']:4d}  {study['study']}  {study['state'].replace('_', ' '):<11}  {score}"
+        typer.echo(f"{words}  {latest.get('reason', '')}".rstrip())
 
 
 def _one_line(data: bytes) -> bytes:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.worklist_studies import MARKER, RAN, SCORER, make_study
+from usassist.app.commands.main import app
 from usassist.app.worklist.scoring import ScoringOptions
 from usassist.app.worklist.state_folder import open_state
 from usassist.app.worklist.units import Unit
@@ -231,3 +233,13 @@ def test_the_list_is_json_with_a_schema_and_a_line_for_each_change(tmp_path: Pat
     assert len(again) == 1, "also where nothing is new, the list is told once"
     counts = [one["heartbeat"]["count"] for one in told]
     assert counts == sorted(set(counts))
+
+
+def test_the_command_prints_a_line_a_study_with_the_reason_and_without_names(tmp_path: Path, scored: list[str]) -> None:
+    (tmp_path / "DOE^JOHN").mkdir()
+    (tmp_path / "DOE^JOHN" / "a.dcm").write_bytes(b"no image")
+    result = CliRunner().invoke(app, ["ct", "worklist", str(tmp_path), "--once", "--quiet-s", "0", "--look-s", "0.1"])
+    (line,) = result.stdout.splitlines()
+    assert (result.exit_code, line.split()[0], line.split()[2]) == (1, "1", "failed")
+    assert "holds no images" in line
+    assert "DOE" not in result.output
