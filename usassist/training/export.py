@@ -1,7 +1,6 @@
 """Export of a trained network to an engine folder: ONNX, ``engine.toml`` and the golden sample.
 
-The ONNX file is written by PyTorch's dynamo exporter with opset 20, and compared with PyTorch in ONNX Runtime before
-it is used.
+The ONNX file is compared with PyTorch in ONNX Runtime before it is used.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +17,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from usassist.common.onnx_runtime import import_onnxruntime
 from usassist.errors import EngineSpecError
 from usassist.training.network.layers import fold_norms
 from usassist.training.network.model import CELL_PX, MASK_STRIDE_PX, DetectSegmentNet, ExportModule
+from usassist.training.onnx_file import run_onnx, write_onnx
 
-__all__ = ["OUTPUT_NAMES", "EngineText", "export_onnx", "output_shapes", "run_onnx", "write_engine", "write_golden"]
+__all__ = ["OUTPUT_NAMES", "EngineText", "export_onnx", "output_shapes", "write_engine", "write_golden"]
 
 Array = npt.NDArray[Any]
 
-OPSET = 20
 OUTPUT_NAMES = ("mask_prob", "center_score", "box_ltrb_px", "thyroid_prob")
-MAX_ONNX_BYTES = 8_000_000
 MAX_GOLDEN_BYTES = 200_000
 
 _PARITY_ABS = {"mask_prob": 2e-3, "center_score": 2e-3, "box_ltrb_px": 0.1, "thyroid_prob": 2e-3}
@@ -100,8 +96,6 @@ def export_onnx(net: DetectSegmentNet, size_hw_px: tuple[int, int], path: Path, 
     EngineSpecError
         When its outputs differ from PyTorch's, or it has another opset or is larger than 8 MB.
     """
-    import onnx
-
     frozen = copy.deepcopy(net).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     fold_norms(frozen)
     frozen.remove_gland_head()
@@ -109,39 +103,7 @@ def export_onnx(net: DetectSegmentNet, size_hw_px: tuple[int, int], path: Path, 
     image = torch.from_numpy(np.ascontiguousarray(probe, np.float32))
     with torch.no_grad():
         expected = [tensor.numpy() for tensor in module(image)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        # The exporter itself uses names that are deprecated in newer Python and PyTorch.
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        torch.onnx.export(
-            module,
-            (image,),
-            str(path),
-            input_names=["image"],
-            output_names=list(OUTPUT_NAMES),
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            optimize=True,
-            verbose=False,
-        )
-    model = onnx.load(str(path))
-    for node in model.graph.node:  # the exporter stores source lines and module names of the training machine
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
-        del value.metadata_props[:]
-    del model.graph.metadata_props[:]
-    del model.metadata_props[:]
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, str(path))
-    opsets = {entry.domain: entry.version for entry in model.opset_import}
-    if opsets.get("", 0) != OPSET:
-        raise EngineSpecError(f"the exporter wrote opset {opsets}, expected {OPSET}: use a newer PyTorch")
-    if path.stat().st_size > MAX_ONNX_BYTES:
-        raise EngineSpecError(f"{path.name} has {path.stat().st_size} bytes, more than 8 MB: use a smaller network")
+    write_onnx(module, image, path, OUTPUT_NAMES)
     outputs = run_onnx(path, image.numpy())
     differences: dict[str, float] = {}
     for name, reference in zip(OUTPUT_NAMES, expected, strict=True):
@@ -155,17 +117,6 @@ def export_onnx(net: DetectSegmentNet, size_hw_px: tuple[int, int], path: Path, 
                 f"allowed is {_PARITY_ABS[name]:.3g}: the export is wrong"
             )
     return differences
-
-
-def run_onnx(path: Path, image: Array) -> dict[str, Array]:
-    """Run a model once in ONNX Runtime on the CPU. ``image`` is float32 (1, 1, H, W)."""
-    onnxruntime = import_onnxruntime()
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    outputs = session.run(list(OUTPUT_NAMES), {"image": image})
-    return dict(zip(OUTPUT_NAMES, outputs, strict=True))
 
 
 def write_golden(onnx_path: Path, image: Array, path: Path) -> None:

@@ -56,7 +56,7 @@ def test_two_epochs_of_the_recipe_learn_and_export(tmp_path):
     assert manifest["data_sha256"]["nodule"]["frames"] == 329
     assert onnx_path.stat().st_size < 8e6
 
-    from usassist.training.export import run_onnx
+    from usassist.training.onnx_file import run_onnx
 
     outputs = run_onnx(onnx_path, np.zeros((1, 1, *SIZE_HW_PX), np.float32))
     assert all(np.isfinite(array).all() for array in outputs.values())

@@ -19,8 +19,9 @@ from usassist.training.data.appearance import Appearance  # noqa: E402
 from usassist.training.data.augment import Augmenter  # noqa: E402
 from usassist.training.data.batches import TrainFrames  # noqa: E402
 from usassist.training.data.sample import Sample  # noqa: E402
-from usassist.training.export import export_onnx, output_shapes, run_onnx  # noqa: E402
+from usassist.training.export import export_onnx, output_shapes  # noqa: E402
 from usassist.training.network.model import DetectSegmentNet  # noqa: E402
+from usassist.training.onnx_file import run_onnx  # noqa: E402
 from usassist.training.package import write_engine_folder  # noqa: E402
 from usassist.training.recipe import (  # noqa: E402
     AugmentConfig,
@@ -252,6 +253,6 @@ def test_a_failure_while_making_batches_reaches_the_caller(tmp_path):
 
 
 def test_an_export_that_is_too_large_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("usassist.training.export.MAX_ONNX_BYTES", 1000)
+    monkeypatch.setattr("usassist.training.onnx_file.MAX_ONNX_BYTES", 1000)
     with pytest.raises(EngineSpecError, match="8 MB"):
         export_onnx(DetectSegmentNet().eval(), SIZE_HW_PX, tmp_path / "m.onnx", np.zeros((1, 1, *SIZE_HW_PX), "f4"))

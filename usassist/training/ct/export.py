@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from usassist.common.onnx_runtime import import_onnxruntime
 from usassist.errors import EngineSpecError
 from usassist.modalities.ct.haemorrhage.preprocess import INPUT_SIDE_PX
 from usassist.training.ct.network import KINDS, ExportModule, IchNet
+from usassist.training.onnx_file import run_onnx, write_onnx
 
-__all__ = ["OUTPUT_NAMES", "EngineText", "export_onnx", "run_onnx", "write_engine", "write_golden"]
+__all__ = ["OUTPUT_NAMES", "EngineText", "export_onnx", "write_engine", "write_golden"]
 
 Array = npt.NDArray[Any]
 
-OPSET = 20
 OUTPUT_NAMES = ("mask_prob", "slice_prob")
 MOST_BATCH, USUAL_BATCH = 8, 4
-MAX_ONNX_BYTES = 8_000_000
 MAX_GOLDEN_BYTES = 200_000
 
 _PARITY_ABS = 2e-3
@@ -82,47 +79,12 @@ def export_onnx(net: IchNet, path: Path, probe: Array, mask_threshold: float = 0
     EngineSpecError
         When the outputs differ from PyTorch's, or the file has another opset or is larger than 8 MB.
     """
-    import onnx
-
     contiguous = copy.deepcopy(net).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     module = ExportModule(contiguous, mask_threshold).eval()
     image = torch.from_numpy(np.ascontiguousarray(probe, np.float32))
     with torch.no_grad():
         expected = dict(zip(OUTPUT_NAMES, (tensor.numpy() for tensor in module(image)), strict=True))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        # The exporter itself uses names that are deprecated in newer Python and PyTorch.
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        torch.onnx.export(
-            module,
-            (image,),
-            str(path),
-            input_names=["image"],
-            output_names=list(OUTPUT_NAMES),
-            dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1, max=MOST_BATCH)}},
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            optimize=True,
-            verbose=False,
-        )
-    model = onnx.load(str(path))
-    for node in model.graph.node:  # the exporter stores source lines and module names of the training machine
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
-        del value.metadata_props[:]
-    del model.graph.metadata_props[:]
-    del model.metadata_props[:]
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, str(path))
-    opsets = {entry.domain: entry.version for entry in model.opset_import}
-    if opsets.get("", 0) != OPSET:
-        raise EngineSpecError(f"the exporter wrote opset {opsets}, expected {OPSET}: use a newer PyTorch")
-    if path.stat().st_size > MAX_ONNX_BYTES:
-        raise EngineSpecError(f"{path.name} has {path.stat().st_size} bytes, more than 8 MB: use a smaller network")
+    write_onnx(module, image, path, OUTPUT_NAMES, MOST_BATCH)
     differences: dict[str, float] = {}
     for count in (1, len(probe)):
         for name, got in run_onnx(path, probe[:count]).items():
@@ -137,16 +99,6 @@ def export_onnx(net: IchNet, path: Path, probe: Array, mask_threshold: float = 0
                 )
             differences[name] = max(difference, differences.get(name, 0.0))
     return differences
-
-
-def run_onnx(path: Path, image: Array) -> dict[str, Array]:
-    """Run a model once in ONNX Runtime on the CPU. `image` is float32 (B, 3, 256, 256)."""
-    onnxruntime = import_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    outputs = session.run(list(OUTPUT_NAMES), {"image": np.ascontiguousarray(image, np.float32)})
-    return dict(zip(OUTPUT_NAMES, outputs, strict=True))
 
 
 def write_golden(onnx_path: Path, image: Array, path: Path) -> None:

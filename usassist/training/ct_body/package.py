@@ -12,7 +12,6 @@ import hashlib
 import json
 import sys
 import tomllib
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,20 +20,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from usassist.common.onnx_runtime import import_onnxruntime
 from usassist.errors import ConfigError, EngineSpecError, UsAssistError
 from usassist.modalities.ct.body.preprocess import SIZE_YX_PX, WINDOWS_HU, window_planes
 from usassist.modalities.ct.body.tissues import Tissue
 from usassist.training.ct_body.net import CLASSES, BodyNet, ExportBodyNet
 from usassist.training.ct_body.planes import FIRST_VALIDATION_SEED, draw_sample
 from usassist.training.network.layers import fold_norms
+from usassist.training.onnx_file import run_onnx, write_onnx
 
 __all__ = ["export_body", "golden_input", "main", "write_engine_folder"]
 
-OPSET = 20
 MAX_BATCH = 8
 USUAL_BATCH = 4
-MAX_ONNX_BYTES = 8_000_000
 MAX_GOLDEN_BYTES = 200_000
 MAX_PARITY = 2e-3
 _GOLDEN_STEP = 1 / 512  # golden outputs are rounded to it, so that the file stays small
@@ -69,49 +66,17 @@ def export_body(net: BodyNet, path: Path) -> float:
     EngineSpecError
         If the outputs differ, the opset is another, or the file is larger than 8 MB.
     """
-    import onnx
-
     frozen = copy.deepcopy(net).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     fold_norms(frozen)
     module = ExportBodyNet(frozen).eval()
     image = torch.from_numpy(np.repeat(golden_input(), 2, axis=0))
     with torch.no_grad():
         expected = module(image).numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)  # the exporter's own
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        torch.onnx.export(
-            module, (image,), str(path), input_names=["image"], output_names=[_OUTPUT], opset_version=OPSET,
-            dynamo=True, external_data=False, optimize=True, verbose=False,
-            dynamic_shapes={"image": {0: torch.export.Dim("n", min=1, max=MAX_BATCH)}},
-        )  # fmt: skip
-    model = onnx.load(str(path))
-    for node in model.graph.node:  # the exporter stores source lines of the training machine
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
-        del value.metadata_props[:]
-    del model.graph.metadata_props[:]
-    del model.metadata_props[:]
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, str(path))
-    opsets = {entry.domain: entry.version for entry in model.opset_import}
-    if opsets.get("", 0) != OPSET or path.stat().st_size > MAX_ONNX_BYTES:
-        raise EngineSpecError(f"{path.name} has opset {opsets} and {path.stat().st_size} bytes; use a smaller network")
-    difference = float(np.abs(_run(path, image.numpy()) - expected).max())
+    write_onnx(module, image, path, [_OUTPUT], MAX_BATCH)
+    difference = float(np.abs(run_onnx(path, image.numpy())[_OUTPUT] - expected).max())
     if difference > MAX_PARITY:
         raise EngineSpecError(f"the export differs from PyTorch by {difference:.3g}, allowed is {MAX_PARITY:g}")
     return difference
-
-
-def _run(path: Path, image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    onnxruntime = import_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run([_OUTPUT], {"image": image})[0], np.float32)
 
 
 def write_engine_folder(recipe: Mapping[str, Any], run: Path, engines: Path) -> Path:
@@ -138,7 +103,8 @@ def write_engine_folder(recipe: Mapping[str, Any], run: Path, engines: Path) -> 
     folder = engines / str(recipe["name"]) / str(recipe["version"])
     export_body(net, folder / "model.onnx")
     image = golden_input()
-    outputs = np.rint(_run(folder / "model.onnx", image) / _GOLDEN_STEP) * _GOLDEN_STEP
+    answer = np.asarray(run_onnx(folder / "model.onnx", image)[_OUTPUT], np.float32)
+    outputs = np.rint(answer / _GOLDEN_STEP) * _GOLDEN_STEP
     golden = folder / "golden" / "golden.npz"
     golden.parent.mkdir(exist_ok=True)
     np.savez_compressed(golden, image=image.astype(np.float16), **{_OUTPUT: outputs.astype(np.float16)})
